@@ -15,7 +15,7 @@ import pytest
 from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock
 
 from bellcast import calls
-from bellcast.calls import Accepted, Call, CallBackend, Handlers, HttpCallback, NoBackend, Refused
+from bellcast.calls import Call, CallBackend, ConnectAccepted, Handlers, HttpCallback, NoBackend, Refused
 from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError, Unavailable
 from bellcast.model.identities import Project
 from bellcast.ports import Response
@@ -110,9 +110,9 @@ async def test_handler_actions_reach_the_connection_in_order() -> None:
 async def test_connect_handler_may_accept_an_identity_and_other_handlers_may_not() -> None:
     incoming = call("connect", {"ticket": 7}, recipient=None)
     incoming.accept("alice", roles=["admin"], tenant="acme")
-    assert incoming.accepted == Accepted(recipient="alice", roles=("admin",), tenant="acme")
+    assert incoming.accepted == ConnectAccepted(recipient="alice", roles=("admin",), tenant="acme")
     incoming.accept("bob")
-    assert incoming.accepted == Accepted(recipient="bob")
+    assert incoming.accepted == ConnectAccepted(recipient="bob")
     with pytest.raises(RuntimeError, match="'connect' handler"):
         call("move").accept("alice")
 
@@ -477,7 +477,7 @@ async def test_callback_response_sets_identity_and_topics() -> None:
     shop = Shop(body={"accept": identity, "join": ["a", "b"], "leave": ["c"]})
     incoming = call("connect", {"login": "b"}, recorder=shop.recorder)
     assert await shop.url.dispatch(incoming) is None
-    assert incoming.accepted == Accepted(recipient="bob", roles=("admin",), tenant="acme")
+    assert incoming.accepted == ConnectAccepted(recipient="bob", roles=("admin",), tenant="acme")
     assert shop.recorder.actions == [("join", "a"), ("join", "b"), ("leave", "c")]
 
 

@@ -52,14 +52,14 @@ HANDLERS = [
 ]
 
 
-def build(rooms: ApiContext) -> ApiMiddleware:
+def build(context: ApiContext) -> ApiMiddleware:
     """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
     app = _routed()
     requests = metrics.RequestMetrics()
-    sheet = app.state.sheet = metrics.MetricsExporter(requests, rooms.connections, rooms.outbox)
+    sheet = app.state.sheet = metrics.MetricsExporter(requests, context.connections, context.outbox)
     app.state.files = browser_files.Files()
-    app.state.document = openapi.document(openapi.routes(app), rooms.limits)
-    return ApiMiddleware(_beside(app), rooms, requests, sheet.own)
+    app.state.document = openapi.document(openapi.routes(app), context.limits)
+    return ApiMiddleware(_beside(app), context, requests, sheet.own)
 
 
 def _beside(app: Litestar) -> ASGIApp:

@@ -13,7 +13,7 @@ import bellcast
 from bellcast.api import request_body, responses
 from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
 from bellcast.model.content_coding import accepts
 
@@ -38,7 +38,7 @@ class ServedFile(NamedTuple):
     etag: str
     encodings: dict[str, bytes]
 
-    def answer(self, request: Asked, media_type: str) -> ASGIApp:
+    def answer(self, request: ApiRequest, media_type: str) -> ASGIApp:
         """The file in the smallest encoding that the browser accepts. Each encoding has its own ETag, as RFC 9110
         requires of strong ones."""
         header = request_body.header(request, b"accept-encoding")
@@ -71,14 +71,14 @@ class Files:
         file = FOLDER / name
         try:
             written = file.stat().st_mtime_ns
-            known = self._served.get(name)
-            if known is None or known.modified_at != written:
+            cached = self._served.get(name)
+            if cached is None or cached.modified_at != written:
                 body = file.read_bytes()
                 etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-                known = self._served[name] = ServedFile(written, body, etag, _packed(file, body))
+                cached = self._served[name] = ServedFile(written, body, etag, _packed(file, body))
         except OSError:
             return None
-        return known
+        return cached
 
 
 @operation(
@@ -90,7 +90,7 @@ class Files:
     response_types={200: "text/javascript", 304: None},
     refusals=(NotFound,),
 )
-async def entry(request: Asked) -> ASGIApp:
+async def entry(request: ApiRequest) -> ASGIApp:
     """The browser client.
 
     An ES module that defines `<bellcast-bell>` and its sisters."""
@@ -106,18 +106,18 @@ async def entry(request: Asked) -> ASGIApp:
     response_types={200: "text/javascript", 304: None},
     refusals=(NotFound,),
 )
-async def module(request: Asked) -> ASGIApp:
+async def module(request: ApiRequest) -> ASGIApp:
     """A module of the browser client."""
     return _file(request, f"bellcast{request_body.path(request, 'name')}")
 
 
-def _file(request: Asked, name: str) -> ASGIApp:
+def _file(request: ApiRequest, name: str) -> ASGIApp:
     files: Files = request.app.state.files
     match = NAME.fullmatch(name)
-    found = files.read(name) if match else None
-    if match is None or found is None:
+    result = files.read(name) if match else None
+    if match is None or result is None:
         raise NotFound("The browser client has no such file.")
-    return found.answer(request, TYPES[match[1]])
+    return result.answer(request, TYPES[match[1]])
 
 
 def _packed(file: Path, body: bytes) -> dict[str, bytes]:

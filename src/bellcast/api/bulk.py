@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import context, notifications, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
@@ -25,7 +25,7 @@ NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 # Field errors of one item. With MAX_FIELD_ERRORS each, 10,000 items were a response of 100 MB.
 MAX_ITEM_ERRORS = 10
 
-Item = bytes | msgspec.Raw
+RawItem = bytes | msgspec.Raw
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
@@ -71,22 +71,22 @@ _stored_answer = msgspec.json.Decoder(StoredAnswer)
     response_types={200: BulkResults},
     example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
 )
-async def send(request: Asked) -> ASGIApp:
+async def send(request: ApiRequest) -> ASGIApp:
     """Send many notifications.
 
     Up to 10,000, each accepted or refused alone: a JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
     `Idempotency-Key` header gives one to every item that has none."""
-    here = context.of(request)
+    ctx = context.of(request)
     kind = request_body.media_type(request)
     if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object a line as application/x-ndjson.")
     tenant = request_body.query(request, TenantQuery).tenant
     key = request_body.header(request, b"idempotency-key")
     if key is not None:
-        validation.check(validation.key("Idempotency-Key", key, here.limits))
-    text = await request_body.raw(request, here.limits.bulk)
-    items: Sequence[Item] = _lines(text) if kind in NDJSON else _elements(text)
-    return responses.json(BulkResults(await _send(here, items, tenant, key)))
+        validation.check(validation.key("Idempotency-Key", key, ctx.limits))
+    text = await request_body.raw(request, ctx.limits.bulk)
+    items: Sequence[RawItem] = _lines(text) if kind in NDJSON else _elements(text)
+    return responses.json(BulkResults(await _send(ctx, items, tenant, key)))
 
 
 def _lines(text: bytes) -> list[bytes]:
@@ -104,15 +104,15 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
         raise request_body.unreadable(text, broken) from None
 
 
-async def _send(here: ApiContext, items: Sequence[Item], tenant: str | None, key: str | None) -> list[Result]:
-    limit = here.limits.bulk_items
+async def _send(ctx: ApiContext, items: Sequence[RawItem], tenant: str | None, key: str | None) -> list[Result]:
+    limit = ctx.limits.bulk_items
     if limit and len(items) > limit:
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
-    pace = here.engines.pace
+    pace = ctx.engines.pace
     drafts: list[Draft | BellcastError] = []
     async for keyed in pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
-        drafts += [_read(here, item, tenant, key) for item, key in keyed]
-    outcomes = await sending.send_many(here.engines, here.limits, drafts)
+        drafts += [_read(ctx, item, tenant, key) for item, key in keyed]
+    outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
     results: list[Result] = []
     async for sent in pace.slices(list(zip(drafts, outcomes, strict=True))):
         results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
@@ -127,9 +127,9 @@ def _keys(key: str | None, count: int) -> list[str | None]:
     return [f"{root}.{number}" for number in range(count)]
 
 
-def _read(here: ApiContext, item: Item, tenant: str | None, key: str | None) -> Draft | BellcastError:
+def _read(ctx: ApiContext, item: RawItem, tenant: str | None, key: str | None) -> Draft | BellcastError:
     try:
-        draft = request_body.json(bytes(item), notifications.DRAFT, here)
+        draft = request_body.json(bytes(item), notifications.DRAFT, ctx)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal

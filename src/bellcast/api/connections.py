@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.model import times
 from bellcast.model.events import ConnectionCount, ConnectionInfo
@@ -53,12 +53,12 @@ class ConnectionPage(Struct, frozen=True):
 @operation(
     "GET", "/v1/connections", tag="Live", required_scope="read", query=PageQuery, response_types={200: ConnectionPage}
 )
-async def page(request: Asked) -> ASGIApp:
+async def page(request: ApiRequest) -> ASGIApp:
     """List the live connections of a tenant, on whichever node they are."""
-    asked = request_body.query(request, PageQuery)
-    found = await context.of(request).connections.page(tenants.single_tenant(request), asked.cursor, asked.limit + 1)
-    shown = [_item(one) for one in found[: asked.limit]]
-    return responses.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
+    params = request_body.query(request, PageQuery)
+    result = await context.of(request).connections.page(tenants.single_tenant(request), params.cursor, params.limit + 1)
+    shown = [_item(one) for one in result[: params.limit]]
+    return responses.json(ConnectionPage(shown, shown[-1].id if len(result) > params.limit else None))
 
 
 def _item(one: ConnectionInfo) -> ConnectionItem:
@@ -75,16 +75,16 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
 
 
 @operation("GET", "/v1/stats", tag="Server", required_scope="read", query=TenantQuery, response_types={200: Stats})
-async def stats(request: Asked) -> ASGIApp:
+async def stats(request: ApiRequest) -> ASGIApp:
     """Count what this project has.
 
     Connections by protocol and transport on all nodes, rows in the store by kind: of one tenant if it is named (empty: the
     default one), else of all together."""
-    here = context.of(request)
+    ctx = context.of(request)
     named = request_body.query(request, TenantQuery).tenant
     tenant = None if named in (None, EVERY_TENANT) else tenants.single_tenant(request)
-    kinds = await here.connections.counts_by_transport(tenant)
-    return responses.json(Stats([_counted(one) for one in kinds], await here.engines.store.upkeep.stats(tenant)))
+    kinds = await ctx.connections.counts_by_transport(tenant)
+    return responses.json(Stats([_counted(one) for one in kinds], await ctx.engines.store.upkeep.stats(tenant)))
 
 
 def _counted(one: ConnectionCount) -> TransportCount:

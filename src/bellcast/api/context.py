@@ -59,7 +59,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     engines: Context
     limits: Limits
     project: Project
-    doors: Authenticator
+    authenticator: Authenticator
     access: AccessConfig
     connections: Connections
     pusher: PusherConfig = PusherConfig()
@@ -71,5 +71,5 @@ class ApiContext(Struct, frozen=True, kw_only=True):
 
 def of(request: "Request[Any, Any, Any]") -> ApiContext:
     """The rooms this request was brought to."""
-    found: ApiContext = request.scope["state"]["rooms"]
-    return found
+    result: ApiContext = request.scope["state"]["api_context"]
+    return result

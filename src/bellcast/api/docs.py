@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from bellcast import errors
 from bellcast.api import docs_html, request_body, responses
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
 from bellcast.model import problems
 
@@ -21,19 +21,19 @@ HEADERS = {
 
 
 @operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
-async def document(request: Asked) -> ASGIApp:
+async def document(request: ApiRequest) -> ASGIApp:
     """This document."""
     return responses.json(request.app.state.document, headers={"cache-control": "no-cache"})
 
 
 @operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
-async def reference(request: Asked) -> ASGIApp:
+async def reference(request: ApiRequest) -> ASGIApp:
     """The reference as a page."""
     return responses.complete(200, docs_html.reference(request.app.state.document), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
-async def all_errors(request: Asked) -> ASGIApp:
+async def all_errors(request: ApiRequest) -> ASGIApp:
     """Every error, as a page."""
     return responses.complete(200, docs_html.errors(errors.every()), HTML, HEADERS)
 
@@ -41,7 +41,7 @@ async def all_errors(request: Asked) -> ASGIApp:
 @operation(
     "GET", "/errors/{code:str}", tag="Server", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
 )
-async def error(request: Asked) -> ASGIApp:
+async def error(request: ApiRequest) -> ASGIApp:
     """What an error means.
 
     The `type` of a problem leads here."""

@@ -5,12 +5,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
 from bellcast.api.advice import BY_CODE
+from bellcast.api.openapi import Json
 from bellcast.errors import BellcastError
 
-Json = dict[str, Any]
 NAMES = re.compile("`([^`]+)`")
 BOUNDS = {
     "minimum": "from {}",
@@ -76,42 +75,42 @@ def reference(document: Json) -> bytes:
 
 
 def _by_tag(document: Json) -> dict[str, list[tuple[str, str, Json]]]:
-    found: defaultdict[str, list[tuple[str, str, Json]]] = defaultdict(list)
+    result: defaultdict[str, list[tuple[str, str, Json]]] = defaultdict(list)
     for tag in document["tags"]:
-        found[tag["name"]] = []
+        result[tag["name"]] = []
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
-                found[item[method]["tags"][0]].append((method, path, item[method]))
-    return found
+                result[item[method]["tags"][0]].append((method, path, item[method]))
+    return result
 
 
 def _contents(by_tag: dict[str, list[tuple[str, str, Json]]]) -> str:
     def links(operations: Sequence[tuple[str, str, Json]]) -> Iterator[str]:
-        for _, _, said in operations:
-            yield f'<a href="#{escape(said["operationId"])}">{escape(said["summary"])}</a>'
+        for _, _, spec in operations:
+            yield f'<a href="#{escape(spec["operationId"])}">{escape(spec["summary"])}</a>'
 
-    return "".join(f"<h2>{escape(tag)}</h2>{''.join(links(found))}" for tag, found in by_tag.items())
+    return "".join(f"<h2>{escape(tag)}</h2>{''.join(links(result))}" for tag, result in by_tag.items())
 
 
-def _operation(method: str, path: str, said: Json) -> str:
+def _operation(method: str, path: str, spec: Json) -> str:
     parts = [
-        f'<article id="{escape(said["operationId"])}"><h3>{escape(said["summary"])}</h3>',
+        f'<article id="{escape(spec["operationId"])}"><h3>{escape(spec["summary"])}</h3>',
         f'<p class="path"><code><span class="method">{method.upper()}</span>{escape(path)}</code></p>',
-        f"<p>{_prose(said['description'])}</p>" if "description" in said else "",
-        f'<p class="soft">{_access(said)}</p>',
-        _parameters(said["parameters"]),
-        _body(said.get("requestBody")),
-        _answers(said["responses"]),
+        f"<p>{_prose(spec['description'])}</p>" if "description" in spec else "",
+        f'<p class="soft">{_access(spec)}</p>',
+        _parameters(spec["parameters"]),
+        _body(spec.get("requestBody")),
+        _answers(spec["responses"]),
         "</article>",
     ]
     return "".join(parts)
 
 
-def _access(said: Json) -> str:
-    if "x-scope" in said:
-        return f"The project secret, or an API key with the scope <code>{escape(said['x-scope'])}</code>."
-    return "A recipient's session token." if said["security"] else "Open to everyone."
+def _access(spec: Json) -> str:
+    if "x-scope" in spec:
+        return f"The project secret, or an API key with the scope <code>{escape(spec['x-scope'])}</code>."
+    return "A recipient's session token." if spec["security"] else "Open to everyone."
 
 
 def _parameters(parameters: Sequence[Json]) -> str:
@@ -138,8 +137,8 @@ def _body(body: Json | None) -> str:
 def _answers(answers: Json) -> str:
     def row(status: str, answer: Json) -> str:
         types = [_type(one["schema"]) for kind, one in answer.get("content", {}).items() if "problem" not in kind]
-        said = answer["description"]
-        return f"<tr><td><code>{escape(status)}</code></td><td>{_prose(said)}</td><td>{' '.join(types)}</td></tr>"
+        spec = answer["description"]
+        return f"<tr><td><code>{escape(status)}</code></td><td>{_prose(spec)}</td><td>{' '.join(types)}</td></tr>"
 
     return (
         f"<details><summary>Answers</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
@@ -150,13 +149,11 @@ def _schema(name: str, schema: Json) -> str:
     required = schema.get("required", ())
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td>"
-        f"<td>{_type(said)}{_bounds(said)} {_prose(said.get('description', ''))}</td></tr>"
-        for field, said in schema.get("properties", {}).items()
+        f"<td>{_type(spec)}{_bounds(spec)} {_prose(spec.get('description', ''))}</td></tr>"
+        for field, spec in schema.get("properties", {}).items()
     )
-    told = _prose(schema.get("description", ""))
-    return (
-        f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p class="soft">{told}</p><table>{rows}</table></article>'
-    )
+    parts = _prose(schema.get("description", ""))
+    return f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p class="soft">{parts}</p><table>{rows}</table></article>'
 
 
 def _type(schema: Json) -> str:
@@ -175,13 +172,13 @@ def _type(schema: Json) -> str:
 
 def _bounds(schema: Json) -> str:
     """Bounds of a field: length, count, range and default."""
-    told = [_bounds(one) for one in schema.get("anyOf", ())]
+    parts = [_bounds(one) for one in schema.get("anyOf", ())]
     for name, word in BOUNDS.items():
         if schema.get(name):
-            told.append(f" {word.format(schema[name])}")
+            parts.append(f" {word.format(schema[name])}")
     if schema.get("default") not in (None, [], {}):
-        told.append(f", <code>{escape(json.dumps(schema['default']))}</code> if absent")
-    return "".join(told)
+        parts.append(f", <code>{escape(json.dumps(schema['default']))}</code> if absent")
+    return "".join(parts)
 
 
 def _prose(text: str) -> str:

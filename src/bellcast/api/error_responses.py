@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException
 
 from bellcast import errors
 from bellcast.api import options_routes
-from bellcast.api.request_body import Disconnected
+from bellcast.api.request_body import ApiRequest, Disconnected
 from bellcast.errors import BellcastError
 from bellcast.model import problems
 
 log = structlog.get_logger("bellcast.api")
-Asked = Request[Any, Any, Any]
 # The general error of a status stands before its special cases, so it is written last.
 BY_STATUS = {error.status: error for error in reversed(errors.every())}
 PATH_UNKNOWN = "There is no such path. The paths there are: /docs"
@@ -27,42 +26,42 @@ def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Res
     return Response(problems.body(refusal), status_code=refusal.status, media_type=media_type, headers=headers)
 
 
-def ours(request: Asked, refusal: BellcastError) -> Response[bytes]:
+def bellcast_error(request: ApiRequest, refusal: BellcastError) -> Response[bytes]:
     """Respond with a BellcastError."""
     if refusal.status >= 500:
         log.warning("refused", code=refusal.code, detail=refusal.detail, **_which(request))
     return refuse(refusal)
 
 
-def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
+def routing(request: ApiRequest, refusal: HTTPException) -> Response[bytes]:
     """Respond to errors raised by the framework before a handler was found: unknown path, wrong method, bad Host."""
     kind = BY_STATUS.get(refusal.status_code, errors.BadRequest)
     if kind is BellcastError:
-        return unforeseen(request, refusal)
+        return unexpected(request, refusal)
     detail = PATH_UNKNOWN if kind is errors.NotFound else None
     allow = (refusal.headers or {}).get("allow")
     return refuse(kind(detail), {"allow": options_routes.allowed(allow.split(", "))} if allow else None)
 
 
-def unforeseen(request: Asked, failure: Exception) -> Response[bytes]:
+def unexpected(request: ApiRequest, failure: Exception) -> Response[bytes]:
     """Respond with a 500 and log the trace of an unexpected exception."""
     log.error("failed", **_which(request), exc_info=failure)
     return refuse(BellcastError())
 
 
-def _which(request: Asked) -> dict[str, Any]:
+def _which(request: ApiRequest) -> dict[str, Any]:
     scope: Any = request.scope
     return {"path": scope["path"], "request_id": scope["state"]["request_id"]}
 
 
-def gone(request: Asked, failure: Disconnected) -> Response[bytes]:
+def client_disconnected(request: ApiRequest, failure: Disconnected) -> Response[bytes]:
     """The client disconnected during its request, so no response can be delivered."""
     return refuse(errors.BadRequest("The request ended early."))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    BellcastError: ours,
+    BellcastError: bellcast_error,
     HTTPException: routing,
-    Disconnected: gone,
-    Exception: unforeseen,
+    Disconnected: client_disconnected,
+    Exception: unexpected,
 }

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.inbox import events as live_events
 from bellcast.model import live_event_drafts
@@ -26,16 +26,16 @@ class Accepted(Struct, frozen=True):
     response_types={202: Accepted},
     example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
 )
-async def publish(request: Asked) -> ASGIApp:
+async def publish(request: ApiRequest) -> ASGIApp:
     """Publish a live event.
 
     To a topic, to several, or to one recipient's connections. It is not stored: only connected clients receive it.
     `except` is the connection that does not receive it."""
-    here = context.of(request)
-    asked = await request_body.body(request, EVENT)
-    tenant = tenants.single_tenant(request, asked.tenant)
-    await live_events.publish(here.engines, *live_event_drafts.events(asked, tenant))
+    ctx = context.of(request)
+    params = await request_body.body(request, EVENT)
+    tenant = tenants.single_tenant(request, params.tenant)
+    await live_events.publish(ctx.engines, *live_event_drafts.events(params, tenant))
     return responses.json(Accepted(), 202)
 
 
-EVENT = request_body.Shape(EventDraft, lambda asked, here: live_event_drafts.check(asked, here.limits), {"name": "x"})
+EVENT = request_body.Shape(EventDraft, lambda params, ctx: live_event_drafts.check(params, ctx.limits), {"name": "x"})

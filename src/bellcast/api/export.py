@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.api import context, tenants
 from bellcast.api.operations import operation
 from bellcast.api.recipients import key
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model.identities import Recipient, Subscription
@@ -41,15 +41,15 @@ class Export(Struct, frozen=True):
     response_types={200: Export},
     refusals=(NotFound,),
 )
-async def export(request: Asked) -> ASGIApp:
+async def export(request: ApiRequest) -> ASGIApp:
     """Export a recipient.
 
     Everything kept of it, in one document."""
     store = context.of(request).engines.store
-    found = await store.recipients.export(tenants.single_tenant(request), key(request))
-    if found is None:
+    result = await store.recipients.export(tenants.single_tenant(request), key(request))
+    if result is None:
         raise NotFound("There is no recipient with this key.")
-    return _streamed(_chunks(found))
+    return _streamed(_chunks(result))
 
 
 @operation(
@@ -60,15 +60,15 @@ async def export(request: Asked) -> ASGIApp:
     response_types={200: NDJSON},
     refusals=(NotFound,),
 )
-async def export_tenant(request: Asked) -> ASGIApp:
+async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
     Everything kept of it, one JSON object a line, each with its kind as the only name: `tenant`, `announcement`, `event`
     (the last one of a topic), `recipient`, and behind each recipient its `subscription` and `notification` lines."""
-    found = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
-    if found is None:
+    result = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
+    if result is None:
         raise NotFound("There is no tenant with this key.")
-    return _streamed(_lines(found), NDJSON)
+    return _streamed(_lines(result), NDJSON)
 
 
 async def _lines(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:

@@ -2,19 +2,18 @@
 
 from typing import Any, Literal
 
-from litestar import Request
 from msgspec import Struct
 
 from bellcast.api import context
+from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
-from bellcast.auth.origins import Headers
+from bellcast.auth.origins import HeaderPairs
 from bellcast.inbox import views
 from bellcast.model.identities import Caller, Principal
 from bellcast.model.inboxes import Inbox
 
 # A scope of the server side, or the recipient side.
-Door = Literal["send", "read", "manage", "recipient"]
-ApiRequest = Request[Any, Any, Any]
+RequiredScope = Literal["send", "read", "manage", "recipient"]
 
 
 class HttpAuthRequest(Struct, frozen=True):
@@ -22,32 +21,32 @@ class HttpAuthRequest(Struct, frozen=True):
 
     method: str
     scheme: str
-    headers: Headers
+    headers: HeaderPairs
     query: bytes
 
 
-async def enter(request: ApiRequest, door: Door) -> None:
+async def authorize(request: ApiRequest, required_scope: RequiredScope) -> None:
     """Authenticate and authorize a request before its body is read."""
     scope: Any = request.scope
-    here, state = context.of(request), scope["state"]
-    visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
-    if door == "recipient":
-        state["principal"] = await here.doors.recipient(visitor, "request")
+    ctx, state = context.of(request), scope["state"]
+    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    if required_scope == "recipient":
+        state["principal"] = await ctx.authenticator.recipient(auth_request, "request")
     else:
-        caller = await here.doors.caller(visitor)
-        server_credentials.require(caller, door)
+        caller = await ctx.authenticator.caller(auth_request)
+        server_credentials.require(caller, required_scope)
         state["caller"] = caller
 
 
 def caller(request: ApiRequest) -> Caller:
     """Return the authenticated caller."""
-    found: Caller = request.scope["state"]["caller"]
-    return found
+    result: Caller = request.scope["state"]["caller"]
+    return result
 
 
 async def inbox(request: ApiRequest) -> Inbox:
     """Return the inbox of the authenticated recipient, unless its session was revoked."""
-    here = context.of(request)
+    ctx = context.of(request)
     principal: Principal = request.scope["state"]["principal"]
-    _, opened = await views.enter(here.engines, principal, None, here.doors.renewed)
+    _, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return opened.inbox

@@ -8,7 +8,7 @@ from bellcast import __version__
 from bellcast.api import context, responses
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Unavailable
 
 
@@ -21,7 +21,7 @@ class Health(Struct, frozen=True):
 
 
 @operation("GET", "/healthz", tag="Server", required_scope=None, response_types={200: Health})
-async def alive(request: Asked) -> ASGIApp:
+async def alive(request: ApiRequest) -> ASGIApp:
     """Is the process alive.
 
     Restart it if this is not answered."""
@@ -29,18 +29,18 @@ async def alive(request: Asked) -> ASGIApp:
 
 
 @operation("GET", "/readyz", tag="Server", required_scope=None, response_types={200: Health}, refusals=(Unavailable,))
-async def ready(request: Asked) -> ASGIApp:
+async def ready(request: ApiRequest) -> ASGIApp:
     """Can requests be served.
 
     The store can be read and written, and events can be carried. Send no traffic while this is a 503."""
-    here = context.of(request)
-    await here.engines.store.ping()
-    await here.engines.broker.ping()
-    return responses.json(Health("ready", __version__, here.project.key))
+    ctx = context.of(request)
+    await ctx.engines.store.ping()
+    await ctx.engines.broker.ping()
+    return responses.json(Health("ready", __version__, ctx.project.key))
 
 
 @operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
-async def metrics(request: Asked) -> ASGIApp:
+async def metrics(request: ApiRequest) -> ASGIApp:
     """Metrics for Prometheus.
 
     Their names begin with `bellcast_`. With several workers, any of them reports the metrics of all workers on this

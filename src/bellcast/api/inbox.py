@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import context, guards, request_body, responses
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import actions, views
 from bellcast.model import ids, validation
@@ -72,7 +72,7 @@ def tag_of(position: str) -> str:
     return f'"{position}"'
 
 
-def unchanged(request: Asked, etag: str) -> bool:
+def unchanged(request: ApiRequest, etag: str) -> bool:
     """Whether the client has this already (If-None-Match, compared weakly)."""
     known = request_body.header(request, b"if-none-match")
     if known is None:
@@ -93,24 +93,24 @@ def _etagged(etag: str) -> dict[str, str]:
     query=InboxQuery,
     headers=("If-None-Match",),
     response_types={200: views.InboxListing, 304: None},
-    answer_headers=("ETag",),
+    response_headers=("ETag",),
     refusals=(BadRequest,),
 )
-async def listing(request: Asked) -> ASGIApp:
+async def listing(request: ApiRequest) -> ASGIApp:
     """Look into the inbox.
 
     A page of notifications, newest first, and what the badge shows. `view=all` is everything not archived; `unread` and `read` are parts of it."""
-    here = context.of(request)
-    asked = request_body.query(request, InboxQuery)
-    if asked.before is not None and not ids.is_id(asked.before):
+    ctx = context.of(request)
+    params = request_body.query(request, InboxQuery)
+    if params.before is not None and not ids.is_id(params.before):
         raise BadRequest("before: this is no cursor; use the `next` of a page.")
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
-    query = Query(view=asked.view, type=asked.type, tag=asked.tag, limit=asked.limit, before=asked.before)
-    found = await views.listing(here.engines, inbox, query)
-    return responses.json(found, headers=_etagged(tag_of(found.position)))
+    query = Query(view=params.view, type=params.type, tag=params.tag, limit=params.limit, before=params.before)
+    result = await views.listing(ctx.engines, inbox, query)
+    return responses.json(result, headers=_etagged(tag_of(result.position)))
 
 
 @operation(
@@ -120,9 +120,9 @@ async def listing(request: Asked) -> ASGIApp:
     required_scope="recipient",
     headers=("If-None-Match",),
     response_types={200: views.Counts, 304: None},
-    answer_headers=("ETag",),
+    response_headers=("ETag",),
 )
-async def counts(request: Asked) -> ASGIApp:
+async def counts(request: ApiRequest) -> ASGIApp:
     """Count unread notifications.
 
     The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body."""
@@ -130,8 +130,8 @@ async def counts(request: Asked) -> ASGIApp:
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
-    found = await views.counts(context.of(request).engines, inbox)
-    return responses.json(found, headers=_etagged(tag_of(found.position)))
+    result = await views.counts(context.of(request).engines, inbox)
+    return responses.json(result, headers=_etagged(tag_of(result.position)))
 
 
 @operation(
@@ -142,7 +142,7 @@ async def counts(request: Asked) -> ASGIApp:
     response_types={200: Notification},
     refusals=(NotFound,),
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read one notification."""
     inbox = await guards.inbox(request)
     return responses.json(await views.get(context.of(request).engines, inbox, request_body.path(request, "id")))
@@ -158,17 +158,17 @@ async def read(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
     example={"read": True},
 )
-async def change(request: Asked) -> ASGIApp:
+async def change(request: ApiRequest) -> ASGIApp:
     """Change one notification.
 
     Seen, read or archived, or the reverse."""
-    here = context.of(request)
-    asked = await request_body.body(request, PATCH)
-    wanted = actions.actions_of_patch(seen=asked.seen, read=asked.read, archived=asked.archived)
+    ctx = context.of(request)
+    params = await request_body.body(request, PATCH)
+    wanted = actions.actions_of_patch(seen=params.seen, read=params.read, archived=params.archived)
     if not wanted:
         raise Invalid.of("", "give at least one of seen, read and archived")
     inbox = await guards.inbox(request)
-    return responses.json(await actions.change(here.engines, inbox, request_body.path(request, "id"), wanted))
+    return responses.json(await actions.change(ctx.engines, inbox, request_body.path(request, "id"), wanted))
 
 
 @operation(
@@ -179,7 +179,7 @@ async def change(request: Asked) -> ASGIApp:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def delete(request: Asked) -> ASGIApp:
+async def delete(request: ApiRequest) -> ASGIApp:
     """Delete one notification."""
     inbox = await guards.inbox(request)
     await actions.delete(context.of(request).engines, inbox, request_body.path(request, "id"))
@@ -189,15 +189,15 @@ async def delete(request: Asked) -> ASGIApp:
 @operation(
     "DELETE", "/v1/inbox", tag="Inbox", required_scope="recipient", query=ViewQuery, response_types={200: Outcome}
 )
-async def clear(request: Asked) -> ASGIApp:
+async def clear(request: ApiRequest) -> ASGIApp:
     """Delete everything in a view.
 
     `type` limits it to notifications of that type."""
-    asked = request_body.query(request, ViewQuery)
-    return await _mark(request, Marking(actions=("delete",), view=asked.view, type=asked.type))
+    params = request_body.query(request, ViewQuery)
+    return await _mark(request, Marking(actions=("delete",), view=params.view, type=params.type))
 
 
-async def _mark(request: Asked, marking: Marking) -> ASGIApp:
+async def _mark(request: ApiRequest, marking: Marking) -> ASGIApp:
     inbox = await guards.inbox(request)
     marked = await actions.mark(context.of(request).engines, inbox.number, marking)
     return responses.json(outcome(marked))
@@ -208,21 +208,21 @@ def outcome(marked: Marked) -> Outcome:
     return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
 
 
-async def _act(request: Asked, action: Action) -> ASGIApp:
-    here = context.of(request)
-    asked = await request_body.body(request, SELECTION)
-    chosen = actions.parse_selection(asked.ids, everything=asked.all, limits=here.limits)
-    if asked.of is not None and chosen is not None:
+async def _act(request: ApiRequest, action: Action) -> ASGIApp:
+    ctx = context.of(request)
+    params = await request_body.body(request, SELECTION)
+    chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
+    if params.of is not None and chosen is not None:
         raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
-    type = asked.of.type if asked.of is not None else None
-    validation.check(validation.text("of.type", type, here.limits.type))
+    type = params.of.type if params.of is not None else None
+    validation.check(validation.text("of.type", type, ctx.limits.type))
     return await _mark(request, Marking(actions=(action,), ids=chosen, type=type))
 
 
 def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
     """The path that does one thing to many."""
 
-    async def act(request: Asked) -> ASGIApp:
+    async def act(request: ApiRequest) -> ASGIApp:
         return await _act(request, action)
 
     act.__name__, act.__doc__ = f"mark_{word}", summary

@@ -7,18 +7,18 @@ from msgspec import Struct
 from bellcast.api import context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.auth import keys, server_credentials
 from bellcast.errors import FieldError, NotFound
 from bellcast.model import validation
-from bellcast.model.identities import ApiKey, Scope
+from bellcast.model.identities import ApiKey, KeyScope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name and scopes of a new key."""
 
     name: str
-    scopes: list[Scope]
+    scopes: list[KeyScope]
 
 
 class NewKey(ApiKey, frozen=True, kw_only=True):
@@ -42,21 +42,21 @@ class ApiKeys(Struct, frozen=True):
     response_types={201: NewKey},
     example={"name": "booking service", "scopes": ["send"]},
 )
-async def create(request: Asked) -> ASGIApp:
+async def create(request: ApiRequest) -> ASGIApp:
     """Create an API key.
 
     Only this response contains its text. A key can only have scopes that its creator has."""
-    here = context.of(request)
-    asked = await request_body.body(request, KEY)
-    for scope in asked.scopes:  # otherwise a key could create keys with more scopes than its own
+    ctx = context.of(request)
+    params = await request_body.body(request, KEY)
+    for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
         server_credentials.require(guards.caller(request), scope)
-    made = keys.make(asked.name, asked.scopes, here.engines.clock.now())
-    await here.engines.store.keys.create(made.key, made.digest)
+    made = keys.make(params.name, params.scopes, ctx.engines.clock.now())
+    await ctx.engines.store.keys.create(made.key, made.digest)
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
 @operation("GET", "/v1/keys", tag="Access", required_scope="manage", response_types={200: ApiKeys})
-async def page(request: Asked) -> ASGIApp:
+async def page(request: ApiRequest) -> ASGIApp:
     """List the API keys."""
     return responses.json(ApiKeys(await context.of(request).engines.store.keys.all()))
 
@@ -69,7 +69,7 @@ async def page(request: Asked) -> ASGIApp:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def revoke(request: Asked) -> ASGIApp:
+async def revoke(request: ApiRequest) -> ASGIApp:
     """Revoke an API key.
 
     It is refused from now on."""
@@ -79,11 +79,11 @@ async def revoke(request: Asked) -> ASGIApp:
     return responses.empty()
 
 
-def _check(asked: KeyRequest, here: ApiContext) -> None:
-    validation.check(validation.key("name", asked.name, here.limits), _scopes(asked.scopes))
+def _check(params: KeyRequest, ctx: ApiContext) -> None:
+    validation.check(validation.key("name", params.name, ctx.limits), _scopes(params.scopes))
 
 
-def _scopes(scopes: list[Scope]) -> validation.FieldErrors:
+def _scopes(scopes: list[KeyScope]) -> validation.FieldErrors:
     if not scopes:
         yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
 

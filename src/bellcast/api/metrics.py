@@ -45,11 +45,11 @@ class RequestMetrics(Collector):
         yield took
 
     def _cumulative(self) -> list[tuple[str, float]]:
-        passed, found = 0, []
+        passed, families = 0, []
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._buckets, strict=True):
             passed += count
-            found.append((bound, float(passed)))
-        return found
+            families.append((bound, float(passed)))
+        return families
 
 
 class ConnectionMetrics(Collector):
@@ -62,13 +62,13 @@ class ConnectionMetrics(Collector):
         """Collect the metrics."""
         stats = self._connections.stats()
         open = GaugeMetricFamily("bellcast_connections", "Live connections.", labels=("protocol", "transport"))
-        for one in stats.get("connections", ()):
-            open.add_metric((one["protocol"], one["transport"]), one["count"])
+        for item in stats.get("connections", ()):
+            open.add_metric((item["protocol"], item["transport"]), item["count"])
         yield open
         about = "Events made into bytes: once for all who speak alike."
         encoded = CounterMetricFamily("bellcast_encoded", about, labels=("protocol", "transport"))
-        for one in stats.get("encoded", ()):
-            encoded.add_metric((one["protocol"], one["transport"]), one["count"])
+        for item in stats.get("encoded", ()):
+            encoded.add_metric((item["protocol"], item["transport"]), item["count"])
         yield encoded
 
 
@@ -85,30 +85,30 @@ class GaugeMetrics(Collector):
                 yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
 
-Told = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
+MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
 
 
 class WorkerCollector(Collector):
     """Metrics of each worker, labelled by worker."""
 
-    def __init__(self, told: Mapping[str, bytes]) -> None:
-        self._told = told
+    def __init__(self, reports: Mapping[str, bytes]) -> None:
+        self._reports = reports
 
     def collect(self) -> Iterable[Metric]:
         """Collect the metrics: each family once, with the samples of all workers."""
-        found: dict[str, Metric] = {}
-        for worker, told in self._told.items():
-            for name, about, kind, samples in _read(told):
-                metric = found.setdefault(name, Metric(name, about, kind))
+        families: dict[str, Metric] = {}
+        for worker, reports in self._reports.items():
+            for name, about, kind, samples in _read(reports):
+                metric = families.setdefault(name, Metric(name, about, kind))
                 for sample, labels, value in samples:
                     metric.add_sample(sample, labels | {"worker": worker}, value)
-        yield GaugeMetricFamily("bellcast_workers", "Workers that told what they count.", value=len(self._told))
-        yield from found.values()
+        yield GaugeMetricFamily("bellcast_workers", "Workers that told what they count.", value=len(self._reports))
+        yield from families.values()
 
 
-def _read(told: bytes) -> list[Told]:
+def _read(reports: bytes) -> list[MetricReport]:
     try:
-        return msgspec.json.decode(told, type=list[Told])
+        return msgspec.json.decode(reports, type=list[MetricReport])
     except msgspec.DecodeError:
         return []  # the worker was killed while writing
 
@@ -124,15 +124,15 @@ class MetricsExporter:
 
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
-        metrics = chain.from_iterable(one.collect() for one in self._own)
+        metrics = chain.from_iterable(item.collect() for item in self._own)
         return msgspec.json.encode(
-            [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in metrics]
+            [(item.name, item.documentation, item.type, [sample[:3] for sample in item.samples]) for item in metrics]
         )
 
     def text(self, workers: Mapping[str, bytes] | None) -> bytes:
         """Return the response to a scrape. `workers` has the metrics of each worker where there are several."""
         registry = CollectorRegistry(auto_describe=False)
-        for one in self._own if workers is None else (WorkerCollector(workers),):
-            registry.register(one)
+        for item in self._own if workers is None else (WorkerCollector(workers),):
+            registry.register(item)
         registry.register(self._numbers)
         return generate_latest(registry)

@@ -33,12 +33,14 @@ ID_BYTES = 8
 class ApiMiddleware:
     """One ASGI layer around the whole API."""
 
-    def __init__(self, app: ASGIApp, rooms: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]) -> None:
+    def __init__(
+        self, app: ASGIApp, context: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]
+    ) -> None:
         self.counts = counts  # requested by other workers on this port
         self._app = app
-        self._rooms = rooms
+        self._context = context
         self._requests = requests
-        self._origins = rooms.access.origins
+        self._origins = context.access.origins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request; the lifespan and anything else passes through."""
@@ -46,8 +48,8 @@ class ApiMiddleware:
             await self._app(scope, receive, send)
             return
         method = scope["method"]
-        asked = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
-        if asked is not None:
+        params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
+        if params is not None:
             headers = origins.preflight_headers(_header(scope, b"origin"), self._origins)
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
@@ -60,7 +62,7 @@ class ApiMiddleware:
             "state": scope.get(STATE, {}),
         }
         state = inner["state"]
-        state["rooms"] = self._rooms
+        state["api_context"] = self._context
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
@@ -69,7 +71,7 @@ class ApiMiddleware:
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
-        rate, engines = self._rooms.limits.requests_per_second, self._rooms.engines
+        rate, engines = self._context.limits.requests_per_second, self._context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("More requests a second than this server takes from one address.", retry_after=1)
         # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
@@ -114,6 +116,6 @@ def path_as_sent(scope: dict[str, Any]) -> str:
 def _header(scope: dict[str, Any], name: bytes) -> str | None:
     for key, value in scope["headers"]:
         if key == name:
-            found: str = value.decode("latin-1")
-            return found
+            result: str = value.decode("latin-1")
+            return result
     return None

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
 from bellcast.inbox import sending, sent
@@ -83,17 +83,17 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refusals=(IdempotencyMismatch,),
     example=EXAMPLE,
 )
-async def send(request: Asked) -> ASGIApp:
+async def send(request: ApiRequest) -> ASGIApp:
     """Send a notification.
 
     To a recipient, to several, or to an audience. The response is sent after the commit: an acknowledged
     notification is never lost. A repetition with the same `Idempotency-Key` and body within 24 hours returns the
     first response."""
-    here = context.of(request)
+    ctx = context.of(request)
     draft = await request_body.body(request, DRAFT)
     tenant = request_body.query(request, TenantQuery).tenant
     draft = with_defaults(draft, tenant, request_body.header(request, b"idempotency-key"))
-    return responses.complete(201, await sending.send(here.engines, here.limits, draft))
+    return responses.complete(201, await sending.send(ctx.engines, ctx.limits, draft))
 
 
 def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
@@ -116,13 +116,13 @@ def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None)
     response_types={200: SentNotification},
     refusals=(NotFound,),
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read a sent notification.
 
     A notification or an announcement, with its audience and its timeline."""
-    here = context.of(request)
-    found = await sent.find(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
-    return responses.json(sent_notification(found, here.engines.clock.now()))
+    ctx = context.of(request)
+    item = await sent.find(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    return responses.json(sent_notification(item, ctx.engines.clock.now()))
 
 
 @operation(
@@ -136,16 +136,16 @@ async def read(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
     example={"title": "Booking moved", "body": "Sunday, 10:00"},
 )
-async def correct(request: Asked) -> ASGIApp:
+async def correct(request: ApiRequest) -> ASGIApp:
     """Correct a sent notification.
 
     The change applies to every inbox that has it."""
-    here = context.of(request)
-    asked = await request_body.body(request, CORRECTION)
-    tenant = tenants.single_tenant(request, asked.tenant)
-    edit = Edit(**{field: getattr(asked, field) for field in Edit.__struct_fields__})
-    found = await sent.edit(here.engines, here.limits, tenant, request_body.path(request, "id"), edit)
-    return responses.json(sent_notification(found, here.engines.clock.now()))
+    ctx = context.of(request)
+    params = await request_body.body(request, CORRECTION)
+    tenant = tenants.single_tenant(request, params.tenant)
+    edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
+    item = await sent.edit(ctx.engines, ctx.limits, tenant, request_body.path(request, "id"), edit)
+    return responses.json(sent_notification(item, ctx.engines.clock.now()))
 
 
 @operation(
@@ -157,56 +157,56 @@ async def correct(request: Asked) -> ASGIApp:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def recall(request: Asked) -> ASGIApp:
+async def recall(request: ApiRequest) -> ASGIApp:
     """Recall a sent notification.
 
     It is removed from every inbox that has it."""
-    here = context.of(request)
-    await sent.recall(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    ctx = context.of(request)
+    await sent.recall(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
     return responses.empty()
 
 
-def sent_notification(found: SentItem, now: int) -> SentNotification:
+def sent_notification(item: SentItem, now: int) -> SentNotification:
     """What the server side sees of a notification or announcement."""
     return SentNotification(
-        **msgspec.structs.asdict(found.notification),
-        recipient=found.recipient,
-        tenant=tenants.outside(found.tenant),
-        audience=_audience(found) if found.announcement else None,
-        timeline=_timeline(found, now),
+        **msgspec.structs.asdict(item.notification),
+        recipient=item.recipient,
+        tenant=tenants.outside(item.tenant),
+        audience=_audience(item) if item.announcement else None,
+        timeline=_timeline(item, now),
     )
 
 
-def _audience(found: SentItem) -> Audience:
-    if found.topic is not None and found.topic.startswith(patterns.ROLE_PREFIX):
-        return Audience(role=found.topic.removeprefix(patterns.ROLE_PREFIX))
-    if found.topic is not None:
-        return Audience(topic=found.topic)
-    if found.tenant in ("", EVERY_TENANT):
-        return Audience(all=True, tenant=found.tenant or None)
-    return Audience(tenant=found.tenant)
+def _audience(item: SentItem) -> Audience:
+    if item.topic is not None and item.topic.startswith(patterns.ROLE_PREFIX):
+        return Audience(role=item.topic.removeprefix(patterns.ROLE_PREFIX))
+    if item.topic is not None:
+        return Audience(topic=item.topic)
+    if item.tenant in ("", EVERY_TENANT):
+        return Audience(all=True, tenant=item.tenant or None)
+    return Audience(tenant=item.tenant)
 
 
-def _timeline(found: SentItem, now: int) -> list[TimelineEntry]:
-    it = found.notification
-    expired = it.expires_at is not None and times.milliseconds(it.expires_at) <= now
+def _timeline(item: SentItem, now: int) -> list[TimelineEntry]:
+    notification = item.notification
+    expired = notification.expires_at is not None and times.milliseconds(notification.expires_at) <= now
     happened: dict[str, Any] = {
-        "created": it.created_at,
-        "edited": times.to_rfc3339_or_null(found.edited_at),
-        "seen": it.seen_at,
-        "read": it.read_at,
-        "archived": it.archived_at,
-        "expired" if expired else "expires": it.expires_at,
+        "created": notification.created_at,
+        "edited": times.to_rfc3339_or_null(item.edited_at),
+        "seen": notification.seen_at,
+        "read": notification.read_at,
+        "archived": notification.archived_at,
+        "expired" if expired else "expires": notification.expires_at,
     }
     return sorted((TimelineEntry(at, what) for what, at in happened.items() if at is not None), key=lambda one: one.at)
 
 
-def _check(draft: Draft, here: ApiContext) -> None:
-    validation.check_draft(draft, here.limits, times.to_rfc3339(here.engines.clock.now()))
+def _check(draft: Draft, ctx: ApiContext) -> None:
+    validation.check_draft(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
 
 
-def _check_correction(edit: Correction, here: ApiContext) -> None:
-    validation.check_edit(edit, here.limits, times.to_rfc3339(here.engines.clock.now()))
+def _check_correction(edit: Correction, ctx: ApiContext) -> None:
+    validation.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
 
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
 
-ABOUT = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
+DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
 absent is null, lists are newest first or in the order of their keys."""
 
@@ -41,12 +41,12 @@ SECURITY: Json = {
         "description": "The session token, where a browser's API takes no headers.",
     },
 }
-ASKED_HEADERS = {
+REQUEST_HEADERS = {
     "Idempotency-Key": "The same key and body again within 24 hours is answered with the first answer.",
     "If-None-Match": "The ETag of what the client has: if nothing changed, the answer is a 304.",
 }
-TOLD_HEADERS = {"ETag": "The position of the inbox, quoted."}
-PARTS = {
+RESPONSE_HEADERS = {"ETag": "The position of the inbox, quoted."}
+PARAMETERS = {
     "key": "A key: the app's own id.",
     "recipient": "The recipient's key.",
     "topic": "The topic's name.",
@@ -107,11 +107,11 @@ def routes(app: Litestar) -> list[Route]:
 def _route(handler: HTTPRouteHandler, path: str) -> Route:
     function = handler.fn
     summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
-    room = function.__module__.rpartition(".")[2]
+    module = function.__module__.rpartition(".")[2]
     return Route(
         method=min(handler.http_methods).lower(),
         path=path,
-        name=f"{room}.{function.__name__}",
+        name=f"{module}.{function.__name__}",
         summary=" ".join(summary.split()).removesuffix("."),
         description=" ".join(description.split()),
         operation=handler.opt["operation"],
@@ -126,7 +126,12 @@ def document(served: Sequence[Route], limits: Limits) -> Json:
         paths[route.path][route.method] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Bellcast", "version": __version__, "description": ABOUT, "license": {"name": "Apache-2.0"}},
+        "info": {
+            "title": "Bellcast",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0"},
+        },
         "paths": dict(paths),
         "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
         "tags": [{"name": name} for name in dict.fromkeys(route.operation.tag for route in served)],
@@ -138,27 +143,27 @@ class _Schemas:
 
     def __init__(self, served: Sequence[Route], limits: Limits) -> None:
         types = [Problem, *(type for route in served for type in _types(route.operation))]
-        found, self.components = msgspec.json.schema_components(types, ref_template=REF)
-        self._by_type = dict(zip(map(repr, types), found, strict=True))
+        schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
+        self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.parameters = schema_limits.parameters(limits)
         for name, fields in schema_limits.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
                 properties[field] = schema_limits.restrict(properties[field], bound)
-        for name, together in schema_limits.alternatives().items():
-            self.components[name].update(together)
+        for name, group in schema_limits.alternatives().items():
+            self.components[name].update(group)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
         complete = _always_complete(served)
         for name, schema in self.components.items():
-            _say_types(schema)
-            _say_times(schema)
-            _say_defaults(schema, required=name in complete)
+            _complete_types(schema)
+            _format_times(schema)
+            _describe_defaults(schema, required=name in complete)
 
     def of(self, type: Any) -> Json:
         """The schema of a type, by reference."""
-        found: Json = self._by_type[repr(type)]
-        return found
+        schema: Json = self._by_type[repr(type)]
+        return schema
 
     def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
         """Name, schema and necessity of each field of a query."""
@@ -179,8 +184,8 @@ def _types(operation: Operation) -> Iterator[Any]:
 def _always_complete(served: Sequence[Route]) -> set[str]:
     """Response types whose fields are always present, also where a default is declared."""
     read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
-    told = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
-    return {one.__name__ for one in told - read if not one.__struct_config__.omit_defaults}
+    extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
+    return {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults}
 
 
 def _structs(type: Any) -> Iterator[Any]:
@@ -193,7 +198,7 @@ def _structs(type: Any) -> Iterator[Any]:
         yield from _structs(part)
 
 
-def _say_defaults(schema: Json, *, required: bool) -> None:
+def _describe_defaults(schema: Json, *, required: bool) -> None:
     """Move defaults into the description. Code generators assume that a field with a `default` is always present,
     also in requests. A field is required only where it is always present."""
     for name, field in schema.get("properties", {}).items():
@@ -206,67 +211,67 @@ def _say_defaults(schema: Json, *, required: bool) -> None:
             field["description"] = f"Default: `{msgspec.json.encode(default).decode()}`."
 
 
-def _say_types(schema: Json) -> None:
+def _complete_types(schema: Json) -> None:
     """Code generators take an object without `additionalProperties` for an empty one, and an `enum` alone for anything."""
     parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
     for part in parts + ([schema["items"]] if "items" in schema else []):
-        _say_types(part)
+        _complete_types(part)
     if schema.get("type") == "object" and "properties" not in schema:
         schema.setdefault("additionalProperties", True)
     if "enum" in schema and all(isinstance(one, str) for one in schema["enum"]):
         schema.setdefault("type", "string")
 
 
-def _say_times(schema: Json) -> None:
+def _format_times(schema: Json) -> None:
     for name, field in schema.get("properties", {}).items():
         if name.endswith("_at"):
             schema["properties"][name] = schema_limits.restrict(field, schema_limits.TIME)
 
 
 def _operation(route: Route, schemas: _Schemas) -> Json:
-    promised = route.operation
-    said: Json = {
+    declared = route.operation
+    spec: Json = {
         "operationId": route.name,
-        "tags": [promised.tag],
+        "tags": [declared.tag],
         "summary": route.summary,
         "parameters": [*_parameters(route, schemas)],
-        "responses": _answers(route, schemas),
-        "security": _security(promised),
+        "responses": _responses(route, schemas),
+        "security": _security(declared),
     }
     if route.description:
-        said["description"] = route.description
-    if promised.required_scope in ("send", "read", "manage"):
-        said["x-scope"] = promised.required_scope
-    if promised.body is not None:
-        content = {"schema": schemas.of(promised.body)}
-        if promised.example is not None:
-            content["example"] = promised.example
-        said["requestBody"] = {"required": True, "content": {JSON: content} | _lines(promised)}
-    return said
+        spec["description"] = route.description
+    if declared.required_scope in ("send", "read", "manage"):
+        spec["x-scope"] = declared.required_scope
+    if declared.body is not None:
+        content = {"schema": schemas.of(declared.body)}
+        if declared.example is not None:
+            content["example"] = declared.example
+        spec["requestBody"] = {"required": True, "content": {JSON: content} | _lines(declared)}
+    return spec
 
 
-def _lines(promised: Operation) -> Json:
+def _lines(declared: Operation) -> Json:
     """OpenAPI has no schema for JSON lines. Errors of a line are reported in its result."""
-    return {kind: {"schema": {"description": "One a line."}} for kind in promised.body_types if kind != JSON}
+    return {kind: {"schema": {"description": "One a line."}} for kind in declared.body_types if kind != JSON}
 
 
-def _security(promised: Operation) -> list[Json]:
-    if promised.required_scope is None:
+def _security(declared: Operation) -> list[Json]:
+    if declared.required_scope is None:
         return []
-    names = ("session", "sessionInQuery") if promised.required_scope == "recipient" else ("server",)
+    names = ("session", "sessionInQuery") if declared.required_scope == "recipient" else ("server",)
     return [{name: []} for name in names]
 
 
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
     for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
         schema = {"type": "string", "minLength": 1} | schemas.parameters.get(name, {})
-        yield {"name": name, "in": "path", "required": True, "description": PARTS[name], "schema": schema}
+        yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
         for name, schema, required in schemas.query(route.operation.query):
-            told = {"description": PARTS[name], "schema": _without_null(schema)}
-            yield {"name": name, "in": "query", "required": required, **told}
+            extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
+            yield {"name": name, "in": "query", "required": required, **extra}
     for name in route.operation.headers:
-        yield {"name": name, "in": "header", "description": ASKED_HEADERS[name], "schema": {"type": "string"}}
+        yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"}}
 
 
 def _without_null(schema: Json) -> Json:
@@ -275,21 +280,21 @@ def _without_null(schema: Json) -> Json:
     return kept[0] if len(kept) == 1 else {name: value for name, value in schema.items() if value is not None}
 
 
-def _answers(route: Route, schemas: _Schemas) -> Json:
-    promised = route.operation
-    answers: Json = {}
-    for status, answered in promised.response_types.items():
-        answers[str(status)] = {"description": HTTPStatus(status).phrase} | _content(answered, schemas)
-        if promised.answer_headers:
-            told = {
-                name: {"description": TOLD_HEADERS[name], "schema": {"type": "string"}}
-                for name in promised.answer_headers
+def _responses(route: Route, schemas: _Schemas) -> Json:
+    declared = route.operation
+    responses: Json = {}
+    for status, type_ in declared.response_types.items():
+        responses[str(status)] = {"description": HTTPStatus(status).phrase} | _content(type_, schemas)
+        if declared.response_headers:
+            extra = {
+                name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
+                for name in declared.response_headers
             }
-            answers[str(status)]["headers"] = told
+            responses[str(status)]["headers"] = extra
     by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
-    for error in refusals(promised, route.method, route.path):
+    for error in refusals(declared, route.method, route.path):
         by_status[error.status].append(error)
-    return answers | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
+    return responses | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
 
 
 def _content(type: Any, schemas: _Schemas) -> Json:
@@ -301,12 +306,12 @@ def _content(type: Any, schemas: _Schemas) -> Json:
 
 
 def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:
-    told: Json = {
+    extra: Json = {
         "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
         "content": {problems.MEDIA_TYPE: {"schema": schemas.of(Problem)}},
     }
     status = errors[0].status
     header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
     if header:
-        told["headers"] = {header: {"schema": {"type": "string"}}}
-    return told
+        extra["headers"] = {header: {"schema": {"type": "string"}}}
+    return extra

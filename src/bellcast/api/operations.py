@@ -22,14 +22,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Contract of a path. A response type is None without a body, or a media type if it is not JSON."""
 
     tag: Tag
-    required_scope: guards.Door | None
+    required_scope: guards.RequiredScope | None
     response_types: Mapping[int, Any]
     query: Any = None
     body: Any = None
     body_types: tuple[str, ...] = ("application/json",)
     example: Any = None
     headers: tuple[str, ...] = ()
-    answer_headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
@@ -43,24 +43,24 @@ class Operation(Struct, frozen=True, kw_only=True):
         return names | {TOKEN} if self.required_scope == "recipient" else names
 
 
-def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], HTTPRouteHandler]:
+def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a function the handler of an operation."""
-    promised = Operation(**promise)
-    routed = HTTPRouteHandler(path, http_method=method, opt={"operation": promised}, status_code=200)
-    return lambda handler: routed(_guarded(handler, promised))
+    declared = Operation(**declaration)
+    route = HTTPRouteHandler(path, http_method=method, opt={"operation": declared}, status_code=200)
+    return lambda handler: route(_guarded(handler, declared))
 
 
-def _guarded(handler: Handler, promised: Operation) -> Handler:
+def _guarded(handler: Handler, declared: Operation) -> Handler:
     """The handler behind its door and the check of its query parameters. (The framework's guards copy the route for each
     request: 15 µs.)"""
-    door, known = promised.required_scope, promised.query_names
+    required_scope, allowed = declared.required_scope, declared.query_names
 
     @functools.wraps(handler)
-    async def guarded(request: guards.ApiRequest) -> ASGIApp:
-        if door is not None:
-            await guards.enter(request, door)
-        if known is not None and request.scope["query_string"]:
-            request_body.check_query(request, known)
+    async def guarded(request: request_body.ApiRequest) -> ASGIApp:
+        if required_scope is not None:
+            await guards.authorize(request, required_scope)
+        if allowed is not None and request.scope["query_string"]:
+            request_body.check_query(request, allowed)
         return await handler(request)
 
     return guarded

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from bellcast.api import responses
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 
 
 def allowed(methods: Collection[str]) -> str:
@@ -27,7 +27,7 @@ def options(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 
 def _telling(path: str, allow: str) -> HTTPRouteHandler:
-    async def tell(request: Asked) -> ASGIApp:
+    async def tell(request: ApiRequest) -> ASGIApp:
         return responses.empty(204, {"allow": allow})
 
     return HTTPRouteHandler(path, http_method="OPTIONS", status_code=200)(tell)

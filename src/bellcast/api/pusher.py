@@ -24,15 +24,15 @@ PREFIXES = ("/apps/", "/users/", "/pusher/")
 MIN_REQUEST_BYTES = 131_072
 TEXT = "text/plain; charset=utf-8"
 
-Operation = Callable[[PusherRequest], Awaitable[object]]
+PusherOperation = Callable[[PusherRequest], Awaitable[object]]
 
 
-class Route(NamedTuple):
+class PusherRoute(NamedTuple):
     """A route of an operation. `template` is its label in the metrics."""
 
     method: str
     template: str
-    operation: Operation
+    operation: PusherOperation
     signed: bool = True
 
     @property
@@ -41,16 +41,16 @@ class Route(NamedTuple):
 
 
 ROUTES = [
-    Route("POST", "/apps/{app}/events", pusher_events.trigger),
-    Route("POST", "/apps/{app}/batch_events", pusher_events.batch),
-    Route("GET", "/apps/{app}/channels", pusher_channels.channels),
-    Route("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel),
-    Route("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
-    Route("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
+    PusherRoute("POST", "/apps/{app}/events", pusher_events.trigger),
+    PusherRoute("POST", "/apps/{app}/batch_events", pusher_events.batch),
+    PusherRoute("GET", "/apps/{app}/channels", pusher_channels.channels),
+    PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel),
+    PusherRoute("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
+    PusherRoute("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
     # The Python SDK omits the app id. Its key identifies the app.
-    Route("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
-    Route("POST", "/pusher/auth", pusher_auth.channel, signed=False),
-    Route("POST", "/pusher/user-auth", pusher_auth.user, signed=False),
+    PusherRoute("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
+    PusherRoute("POST", "/pusher/auth", pusher_auth.channel, signed=False),
+    PusherRoute("POST", "/pusher/user-auth", pusher_auth.user, signed=False),
 ]
 PATTERNS = [(route.pattern, route) for route in ROUTES]
 
@@ -70,28 +70,28 @@ async def serve(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _answer(scope: Any, receive: Any) -> object:
-    here: ApiContext = scope["state"]["rooms"]
+    ctx: ApiContext = scope["state"]["api_context"]
     route, parts = _route(scope["method"], scope["path"])
     scope["path_template"] = route.template
-    if parts.get("app", here.project.id) != here.project.id:
+    if parts.get("app", ctx.project.id) != ctx.project.id:
         raise NotFound("There is no app with this id here.")
-    limit = here.limits.request
+    limit = ctx.limits.request
     body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     pairs = _pairs(scope["query_string"])
     if route.signed:
-        now = here.engines.clock.now()
-        signatures.check_request(here.project, scope["method"], scope["path"], pairs, body, now)
-    return await route.operation(PusherRequest(here, scope, parts, signatures.parameters(pairs), body))
+        now = ctx.engines.clock.now()
+        signatures.check_request(ctx.project, scope["method"], scope["path"], pairs, body, now)
+    return await route.operation(PusherRequest(ctx, scope, parts, signatures.parameters(pairs), body))
 
 
-def _route(method: str, path: str) -> tuple[Route, dict[str, str]]:
+def _route(method: str, path: str) -> tuple[PusherRoute, dict[str, str]]:
     known = False
     for pattern, route in PATTERNS:
-        found = pattern.fullmatch(path)
-        if found is not None:
+        result = pattern.fullmatch(path)
+        if result is not None:
             known = True
             if route.method == method:
-                return route, {name: unquote(part) for name, part in found.groupdict().items()}
+                return route, {name: unquote(part) for name, part in result.groupdict().items()}
     raise MethodNotAllowed if known else NotFound
 
 

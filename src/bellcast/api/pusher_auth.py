@@ -39,34 +39,34 @@ class UserAuthForm(Struct, frozen=True):
 
 async def channel(request: PusherRequest) -> object:
     """`POST /pusher/auth`."""
-    asked = _form(request, ChannelAuthForm)
-    principal, inbox = await _recipient(request, asked.socket_id)
-    name = asked.channel_name
-    validation.check(validation.topic("channel_name", name, request.rooms.limits))
+    requested = _form(request, ChannelAuthForm)
+    principal, inbox = await _recipient(request, requested.socket_id)
+    name = requested.channel_name
+    validation.check(validation.topic("channel_name", name, request.context.limits))
     if topics.is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
     await _check_right(request, principal, name)
-    project = request.rooms.project
+    project = request.context.project
     if not topics.is_presence(name):
-        return {"auth": signatures.sign(project, signatures.channel_string(asked.socket_id, name))}
+        return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
     data = _text({"user_id": principal.recipient, "user_info": _info(inbox)})
     return {
-        "auth": signatures.sign(project, signatures.channel_string(asked.socket_id, name, data)),
+        "auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name, data)),
         "channel_data": data,
     }
 
 
 async def user(request: PusherRequest) -> object:
     """`POST /pusher/user-auth`."""
-    asked = _form(request, UserAuthForm)
-    principal, inbox = await _recipient(request, asked.socket_id)
-    said: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
-    if asked.device is not None:
-        validation.check(validation.text("device", asked.device, MAX_DEVICE))
-        said["device"] = asked.device
-    data = _text(said)
-    signed = signatures.user_string(asked.socket_id, data)
-    return {"auth": signatures.sign(request.rooms.project, signed), "user_data": data}
+    requested = _form(request, UserAuthForm)
+    principal, inbox = await _recipient(request, requested.socket_id)
+    user_data: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
+    if requested.device is not None:
+        validation.check(validation.text("device", requested.device, MAX_DEVICE))
+        user_data["device"] = requested.device
+    data = _text(user_data)
+    signed = signatures.user_string(requested.socket_id, data)
+    return {"auth": signatures.sign(request.context.project, signed), "user_data": data}
 
 
 def _form(request: PusherRequest, type: type[Any]) -> Any:
@@ -83,24 +83,24 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
 
 
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
-    here, scope = request.rooms, request.scope
-    visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
-    principal = await here.doors.recipient(visitor, "request")
+    ctx, scope = request.context, request.scope
+    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    principal = await ctx.authenticator.recipient(auth_request, "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two whole numbers with a dot between")
     if principal.tenant != DEFAULT_TENANT:
         raise Forbidden("Pusher's clients live in the default tenant: this session is another tenant's.")
-    principal, opened = await views.enter(here.engines, principal, None, here.doors.renewed)
+    principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return principal, opened.inbox
 
 
 async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:
-    here, recipient = request.rooms, principal.recipient or ""
-    if _is_own(here.pusher.aliases, channel, recipient):
+    ctx, recipient = request.context, principal.recipient or ""
+    if _is_own(ctx.pusher.aliases, channel, recipient):
         return
-    subscribed = await here.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
+    subscribed = await ctx.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
     refusal = permissions.may_follow(
-        principal, channel, subscribed=channel in subscribed, public=here.access.public_topics
+        principal, channel, subscribed=channel in subscribed, public=ctx.access.public_topics
     )
     if refusal is not None:
         raise Forbidden(f"{channel}: {refusal.message}")

@@ -14,26 +14,30 @@ CHANNEL_INFO = LIST_INFO | {"cache"}
 
 async def channels(request: PusherRequest) -> object:
     """`GET /apps/{id}/channels`: the channels with subscribers."""
-    asked = request.infos(LIST_INFO)
+    requested = request.infos(LIST_INFO)
     prefix = request.parameters.get("filter_by_prefix", "")
-    if "user_count" in asked and not topics.is_presence(prefix):
+    if "user_count" in requested and not topics.is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {topics.PRESENCE}")
-    followed = request.rooms.connections.followed_topics(DEFAULT_TENANT)
+    followed = request.context.connections.followed_topics(DEFAULT_TENANT)
     return {
-        "channels": {name: attributes(request, name, asked) for name in sorted(followed) if name.startswith(prefix)}
+        "channels": {name: attributes(request, name, requested) for name in sorted(followed) if name.startswith(prefix)}
     }
 
 
 async def channel(request: PusherRequest) -> object:
     """`GET /apps/{id}/channels/{name}`."""
-    name, asked = request.parts["channel"], request.infos(CHANNEL_INFO)
+    name, requested = request.parts["channel"], request.infos(CHANNEL_INFO)
     check_channel(request, "channel", name)
-    if "user_count" in asked and not topics.is_presence(name):
+    if "user_count" in requested and not topics.is_presence(name):
         raise Invalid.of("info", "user_count is kept of presence channels only")
-    if "subscription_count" in asked and topics.is_presence(name):
+    if "subscription_count" in requested and topics.is_presence(name):
         raise Invalid.of("info", "subscription_count is told of other than presence channels only")
-    found = {"occupied": request.rooms.connections.followers(DEFAULT_TENANT, name) > 0}
-    return {**found, **attributes(request, name, asked), **(await _cache(request, name) if "cache" in asked else {})}
+    result = {"occupied": request.context.connections.followers(DEFAULT_TENANT, name) > 0}
+    return {
+        **result,
+        **attributes(request, name, requested),
+        **(await _cache(request, name) if "cache" in requested else {}),
+    }
 
 
 async def users(request: PusherRequest) -> object:
@@ -42,30 +46,30 @@ async def users(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if not topics.is_presence(name):
         raise Invalid.of("channel", "users are known of presence channels only")
-    present = request.rooms.connections.presence(DEFAULT_TENANT, name)
+    present = request.context.connections.presence(DEFAULT_TENANT, name)
     return {"users": [{"id": member.recipient} for member in present]}
 
 
 async def terminate(request: PusherRequest) -> object:
     """`POST /apps/{id}/users/{user}/terminate_connections`: every connection signed in as that user ends."""
-    user, engines = request.parts["user"], request.rooms.engines
-    validation.check(validation.key("user", user, request.rooms.limits))
+    user, engines = request.parts["user"], request.context.engines
+    validation.check(validation.key("user", user, request.context.limits))
     await engines.broker.publish(SessionsRevoked(DEFAULT_TENANT, user, engines.clock.now() + 1))
     return {}
 
 
-def attributes(request: PusherRequest, channel: str, asked: frozenset[str]) -> dict[str, int]:
+def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) -> dict[str, int]:
     """Return the requested attributes of a channel, as far as its type supports them."""
-    connections, found = request.rooms.connections, {}
-    if "user_count" in asked and topics.is_presence(channel):
-        found["user_count"] = len(connections.presence(DEFAULT_TENANT, channel))
-    if "subscription_count" in asked and not topics.is_presence(channel):
-        found["subscription_count"] = connections.followers(DEFAULT_TENANT, channel)
-    return found
+    connections, result = request.context.connections, {}
+    if "user_count" in requested and topics.is_presence(channel):
+        result["user_count"] = len(connections.presence(DEFAULT_TENANT, channel))
+    if "subscription_count" in requested and not topics.is_presence(channel):
+        result["subscription_count"] = connections.followers(DEFAULT_TENANT, channel)
+    return result
 
 
 async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
-    engines, ttl = request.rooms.engines, int(request.rooms.pusher.cache_ttl * 1000)
+    engines, ttl = request.context.engines, int(request.context.pusher.cache_ttl * 1000)
     now = engines.clock.now()
     last = await engines.store.topics.get(DEFAULT_TENANT, channel, now - ttl)
     return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

@@ -38,10 +38,10 @@ class Batch(Struct, frozen=True):
 
 async def trigger(request: PusherRequest) -> object:
     """`POST /apps/{id}/events`."""
-    asked = request.json(Trigger)
-    channels = _channels(request, asked)
-    attributes = _checked(request, "", asked, channels)
-    await events.publish(request.rooms.engines, *_events(asked, channels))
+    requested = request.json(Trigger)
+    channels = _channels(request, requested)
+    attributes = _checked(request, "", requested, channels)
+    await events.publish(request.context.engines, *_events(requested, channels))
     if not attributes:
         return {}
     return {"channels": {channel: pusher_channels.attributes(request, channel, attributes) for channel in channels}}
@@ -49,25 +49,29 @@ async def trigger(request: PusherRequest) -> object:
 
 async def batch(request: PusherRequest) -> object:
     """`POST /apps/{id}/batch_events`."""
-    asked = request.json(Batch).batch
-    limit = request.rooms.pusher.batch
-    if limit and len(asked) > limit:
-        raise Invalid.of("batch", f"must have at most {limit} events, got {len(asked)}")
+    requested = request.json(Batch).batch
+    limit = request.context.pusher.batch
+    if limit and len(requested) > limit:
+        raise Invalid.of("batch", f"must have at most {limit} events, got {len(requested)}")
     attributes = []
-    for number, one in enumerate(asked):
+    for number, one in enumerate(requested):
         if one.channel is None:
             raise Invalid.of(f"batch.{number}.channel", "must be given")
         attributes.append(_checked(request, f"batch.{number}.", one, [one.channel]))
-    await events.publish(request.rooms.engines, *(e for one in asked for e in _events(one, [one.channel or ""])))
+    await events.publish(request.context.engines, *(e for one in requested for e in _events(one, [one.channel or ""])))
     if not any(attributes):
         return {}
-    pairs = zip(asked, attributes, strict=True)
+    pairs = zip(requested, attributes, strict=True)
     return {"batch": [pusher_channels.attributes(request, one.channel or "", wanted) for one, wanted in pairs]}
 
 
-def _channels(request: PusherRequest, asked: Trigger) -> list[str]:
-    given = [asked.channel] if asked.channels is None and asked.channel is not None else asked.channels or []
-    limit = request.rooms.pusher.channels_per_event
+def _channels(request: PusherRequest, requested: Trigger) -> list[str]:
+    given = (
+        [requested.channel]
+        if requested.channels is None and requested.channel is not None
+        else requested.channels or []
+    )
+    limit = request.context.pusher.channels_per_event
     if not given:
         raise Invalid.of("channels", "must name at least one channel")
     if limit and len(given) > limit:
@@ -75,30 +79,32 @@ def _channels(request: PusherRequest, asked: Trigger) -> list[str]:
     return list(dict.fromkeys(given))
 
 
-def _checked(request: PusherRequest, field: str, asked: Trigger, channels: list[str]) -> frozenset[str]:
+def _checked(request: PusherRequest, field: str, requested: Trigger, channels: list[str]) -> frozenset[str]:
     """Return the requested attributes. Raises Invalid or TooLarge for data that cannot be published."""
-    limits = request.rooms.limits
-    validation.check(validation.text(f"{field}name", asked.name, limits.event_name))
-    if not asked.name or asked.name.startswith(PUSHER_PREFIXES):
+    limits = request.context.limits
+    validation.check(validation.text(f"{field}name", requested.name, limits.event_name))
+    if not requested.name or requested.name.startswith(PUSHER_PREFIXES):
         raise Invalid.of(f"{field}name", f"must not be empty nor begin with {' or '.join(PUSHER_PREFIXES)}")
-    if limits.event_data and len(asked.data) * 4 > limits.event_data < len(asked.data.encode()):
+    if limits.event_data and len(requested.data) * 4 > limits.event_data < len(requested.data.encode()):
         raise TooLarge(f"{field}data: must be at most {limits.event_data} bytes")
-    if asked.socket_id is not None and not signatures.is_socket_id(asked.socket_id):
+    if requested.socket_id is not None and not signatures.is_socket_id(requested.socket_id):
         raise Invalid.of(f"{field}socket_id", "must be two whole numbers with a dot between")
     for channel in channels:
         check_channel(request, f"{field}channel", channel)
-    return infos(f"{field}info", asked.info, TRIGGER_INFO)
+    return infos(f"{field}info", requested.info, TRIGGER_INFO)
 
 
-def _events(asked: Trigger, channels: list[str]) -> list[LiveEvent]:
-    data = _value(asked.data)
-    return [_event(asked, channel, data) for channel in channels]
+def _events(requested: Trigger, channels: list[str]) -> list[LiveEvent]:
+    data = _value(requested.data)
+    return [_event(requested, channel, data) for channel in channels]
 
 
-def _event(asked: Trigger, channel: str, data: Any) -> LiveEvent:
+def _event(requested: Trigger, channel: str, data: Any) -> LiveEvent:
     recipient = topics.recipient(channel)
     topic = channel if recipient is None else None
-    return LiveEvent(DEFAULT_TENANT, asked.name, data, topic, recipient, sender=asked.socket_id, text=asked.data)
+    return LiveEvent(
+        DEFAULT_TENANT, requested.name, data, topic, recipient, sender=requested.socket_id, text=requested.data
+    )
 
 
 def _value(text: str) -> Any:

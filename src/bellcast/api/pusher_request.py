@@ -15,7 +15,7 @@ T = TypeVar("T")
 class PusherRequest(NamedTuple):
     """`parts` are the path's, decoded; `parameters` the query's."""
 
-    rooms: ApiContext
+    context: ApiContext
     scope: Any
     parts: dict[str, str]
     parameters: dict[str, str]
@@ -33,17 +33,17 @@ class PusherRequest(NamedTuple):
         return infos("info", self.parameters.get("info"), allowed)
 
 
-def infos(field: str, said: str | None, allowed: frozenset[str]) -> frozenset[str]:
+def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[str]:
     """The attributes in a list with commas between."""
-    asked = frozenset(one for one in (said or "").split(",") if one)
-    for unknown in sorted(asked - allowed):
+    requested = frozenset(one for one in (value or "").split(",") if one)
+    for unknown in sorted(requested - allowed):
         raise Invalid.of(field, f"{unknown[:50]!r} is none of {', '.join(sorted(allowed))}")
-    return asked
+    return requested
 
 
 def check_channel(request: PusherRequest, field: str, channel: str) -> None:
     """Invalid unless an event can be addressed to this."""
-    recipient, limits = topics.recipient(channel), request.rooms.limits
+    recipient, limits = topics.recipient(channel), request.context.limits
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)
     )

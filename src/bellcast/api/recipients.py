@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
@@ -49,11 +49,11 @@ class RecipientPage(Struct, frozen=True):
     next: str | None
 
 
-def key(request: Asked, name: str = "key") -> str:
+def key(request: ApiRequest, name: str = "key") -> str:
     """A recipient's key in the path."""
-    found = request_body.path(request, name)
-    validation.check(validation.key(name, found, context.of(request).limits))
-    return found
+    result = request_body.path(request, name)
+    validation.check(validation.key(name, result, context.of(request).limits))
+    return result
 
 
 @operation(
@@ -64,15 +64,15 @@ def key(request: Asked, name: str = "key") -> str:
     query=SearchQuery,
     response_types={200: RecipientPage},
 )
-async def page(request: Asked) -> ASGIApp:
+async def page(request: ApiRequest) -> ASGIApp:
     """List recipients by key."""
-    asked = request_body.query(request, SearchQuery)
+    params = request_body.query(request, SearchQuery)
     store = context.of(request).engines.store
-    found = await store.recipients.page(
-        tenants.single_tenant(request), asked.cursor, asked.limit + 1, asked.search or None
+    result = await store.recipients.page(
+        tenants.single_tenant(request), params.cursor, params.limit + 1, params.search or None
     )
-    shown = found[: asked.limit]
-    return responses.json(RecipientPage(shown, shown[-1].key if len(found) > asked.limit else None))
+    shown = result[: params.limit]
+    return responses.json(RecipientPage(shown, shown[-1].key if len(result) > params.limit else None))
 
 
 @operation(
@@ -84,12 +84,12 @@ async def page(request: Asked) -> ASGIApp:
     response_types={200: Recipient},
     refusals=(NotFound,),
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read a recipient.
 
     With the counters of its inbox."""
-    here = context.of(request)
-    return responses.json(await recipients.get(here.engines, tenants.single_tenant(request), key(request)))
+    ctx = context.of(request)
+    return responses.json(await recipients.get(ctx.engines, tenants.single_tenant(request), key(request)))
 
 
 @operation(
@@ -102,7 +102,7 @@ async def read(request: Asked) -> ASGIApp:
     response_types={200: Recipient, 201: Recipient},
     example=EXAMPLE,
 )
-async def write(request: Asked) -> ASGIApp:
+async def write(request: ApiRequest) -> ASGIApp:
     """Write a recipient.
 
     The request replaces the recipient: absent fields are cleared. 201 when the recipient is new."""
@@ -121,7 +121,7 @@ async def write(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
     example={"locale": "de"},
 )
-async def change(request: Asked) -> ASGIApp:
+async def change(request: ApiRequest) -> ASGIApp:
     """Change a recipient.
 
     Absent fields stay."""
@@ -129,14 +129,14 @@ async def change(request: Asked) -> ASGIApp:
     return responses.json(recipient)
 
 
-async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
-    here = context.of(request)
+async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
+    ctx = context.of(request)
     known = key(request)
     fields = await request_body.body(request, FIELDS)
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     if not replace:
-        await recipients.get(here.engines, tenant, known)
-    return await recipients.put(here.engines, tenant, known, fields, replace=replace)
+        await recipients.get(ctx.engines, tenant, known)
+    return await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
 
 
 @operation(
@@ -148,13 +148,13 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def erase(request: Asked) -> ASGIApp:
+async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a recipient.
 
     All stored data of the recipient is deleted, and its live connections close. Only responses under idempotency
     keys are stored until their 24 hours end, so that a late repetition does not send again."""
-    here = context.of(request)
-    await recipients.delete(here.engines, tenants.single_tenant(request), key(request))
+    ctx = context.of(request)
+    await recipients.delete(ctx.engines, tenants.single_tenant(request), key(request))
     return responses.empty()
 
 
@@ -166,17 +166,17 @@ async def erase(request: Asked) -> ASGIApp:
     query=TenantQuery,
     response_types={204: None},
 )
-async def revoke(request: Asked) -> ASGIApp:
+async def revoke(request: ApiRequest) -> ASGIApp:
     """End every session of a recipient.
 
     Its live connections close now, and tokens issued before are refused."""
-    here = context.of(request)
-    await recipients.revoke(here.engines, tenants.single_tenant(request), key(request))
+    ctx = context.of(request)
+    await recipients.revoke(ctx.engines, tenants.single_tenant(request), key(request))
     return responses.empty()
 
 
-def _check(fields: RecipientFields, here: ApiContext) -> None:
-    limits = here.limits
+def _check(fields: RecipientFields, ctx: ApiContext) -> None:
+    limits = ctx.limits
     validation.check(
         validation.text("name", fields.name, limits.title),
         validation.text("email", fields.email, EMAIL),

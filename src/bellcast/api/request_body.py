@@ -22,7 +22,7 @@ from bellcast.errors import (
 from bellcast.model.validation import MAX_DEPTH
 
 T = TypeVar("T")
-Asked = Request[Any, Any, Any]
+ApiRequest = Request[Any, Any, Any]
 
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
@@ -41,7 +41,7 @@ class Disconnected(Exception):
     """The client left before its request was read; there is nobody to answer."""
 
 
-def header(request: Asked | Incoming, name: bytes) -> str | None:
+def header(request: ApiRequest | Incoming, name: bytes) -> str | None:
     """A header as sent. The framework's own reading makes an object of all of them first: 10 µs."""
     for key, value in request.scope["headers"]:
         if key == name:
@@ -49,7 +49,7 @@ def header(request: Asked | Incoming, name: bytes) -> str | None:
     return None
 
 
-async def raw(request: Asked | Incoming, limit: int) -> bytes:
+async def raw(request: ApiRequest | Incoming, limit: int) -> bytes:
     """Read the body. It is rejected as soon as it exceeds the limit: by its header, or while it is read. A
     compressed body is rejected, since a small one may expand to any size."""
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
@@ -66,7 +66,7 @@ async def raw(request: Asked | Incoming, limit: int) -> bytes:
     return await _chunks(request, message, limit)
 
 
-async def _chunks(request: Asked | Incoming, message: Any, limit: int) -> bytes:
+async def _chunks(request: ApiRequest | Incoming, message: Any, limit: int) -> bytes:
     received = bytearray()
     while True:
         if message["type"] != "http.request":
@@ -83,7 +83,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request must have at most {limit} bytes.")
 
 
-def media_type(request: Asked) -> str:
+def media_type(request: ApiRequest) -> str:
     """The content type without its parameters, in lower case. JSON if the client sent none."""
     said = header(request, b"content-type") or ""
     return said.partition(";")[0].strip().lower() or "application/json"
@@ -99,26 +99,26 @@ class Shape(Struct, Generic[T], frozen=True):
     ruled_later: bool = False  # the operation's service validates it, so it is not validated twice
 
 
-async def body(request: Asked, shape: Shape[T]) -> T:
+async def body(request: ApiRequest, shape: Shape[T]) -> T:
     """The JSON body in that shape."""
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    here = context.of(request)
-    return json(await raw(request, here.limits.request), shape, here)
+    ctx = context.of(request)
+    return json(await raw(request, ctx.limits.request), shape, ctx)
 
 
-async def optional_body(request: Asked, shape: Shape[T]) -> T | None:
+async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
     """The JSON body in that shape, where there is one."""
-    here = context.of(request)
-    text = await raw(request, here.limits.request)
+    ctx = context.of(request)
+    text = await raw(request, ctx.limits.request)
     if not text:
         return None
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    return json(text, shape, here)
+    return json(text, shape, ctx)
 
 
-def json(text: bytes, shape: Shape[T], here: ApiContext) -> T:
+def json(text: bytes, shape: Shape[T], ctx: ApiContext) -> T:
     """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
@@ -126,18 +126,18 @@ def json(text: bytes, shape: Shape[T], here: ApiContext) -> T:
         value = decoder(shape.type).decode(text)
     except msgspec.ValidationError:
         raise Invalid.fields(
-            validation_errors.validation_errors(anything(text), shape.type, _ruled(shape, here), shape.stand_ins)
+            validation_errors.validation_errors(anything(text), shape.type, _ruled(shape, ctx), shape.stand_ins)
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
     if shape.rules is not None and not shape.ruled_later:
-        shape.rules(value, here)
+        shape.rules(value, ctx)
     return value
 
 
-def _ruled(shape: Shape[T], here: ApiContext) -> Callable[[T], None] | None:
+def _ruled(shape: Shape[T], ctx: ApiContext) -> Callable[[T], None] | None:
     rules = shape.rules
-    return None if rules is None else lambda value: rules(value, here)
+    return None if rules is None else lambda value: rules(value, ctx)
 
 
 def anything(text: bytes) -> Any:
@@ -174,31 +174,33 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
     """The cached decoder of a type."""
-    found = _decoders.get(type)
-    if found is None:
-        found = _decoders[type] = msgspec.json.Decoder(type)
-    return found
+    result = _decoders.get(type)
+    if result is None:
+        result = _decoders[type] = msgspec.json.Decoder(type)
+    return result
 
 
-def query(request: Asked, type: type[T]) -> T:
+def query(request: ApiRequest, type: type[T]) -> T:
     """The query string as a `type`, without the parameters that belong to other readers of the same request: which names
     the operation accepts at all is checked before, by `check_query`."""
     text = request.scope["query_string"]
     given = _pairs(text) if text else {}
-    known = {name: given[name] for name in validation_errors.names(type) if name in given}
+    allowed = {name: given[name] for name in validation_errors.names(type) if name in given}
     try:
-        return msgspec.convert(known, type, strict=False)
+        return msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
-        raise Invalid.fields(validation_errors.validation_errors(known, type, strict=False)) from None
+        raise Invalid.fields(validation_errors.validation_errors(allowed, type, strict=False)) from None
 
 
-def check_query(request: Asked, known: frozenset[str]) -> None:
+def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
     """Invalid if the query string has a parameter that is not in `known`: ignoring a filter would widen the request."""
-    unknown = [name for name in _pairs(request.scope["query_string"]) if name not in known]
+    unknown = [name for name in _pairs(request.scope["query_string"]) if name not in allowed]
     if unknown:
         raise Invalid.fields(
             [
-                FieldError(validation_errors.shortened(name), validation_errors.unknown(name, known, "query parameter"))
+                FieldError(
+                    validation_errors.shortened(name), validation_errors.unknown(name, allowed, "query parameter")
+                )
                 for name in unknown
             ]
         )
@@ -218,7 +220,7 @@ def _pairs(text: bytes) -> dict[str, str]:
     return given
 
 
-def path(request: Asked, name: str) -> str:
+def path(request: ApiRequest, name: str) -> str:
     """One part of the path, decoded. Routing was done on the path as sent, so a key may contain a slash."""
     sent: str = request.scope["path_params"][name]
     broken = BROKEN_ESCAPE.search(sent)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import context, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import validation
@@ -35,7 +35,7 @@ def tenant_of(query: str | None, body: str | None = None) -> str | None:
     return query or body
 
 
-def single_tenant(request: Asked, body: str | None = None) -> str:
+def single_tenant(request: ApiRequest, body: str | None = None) -> str:
     """The one tenant a request is about."""
     tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)
     if tenant is None:
@@ -49,11 +49,11 @@ def outside(tenant: str) -> str | None:
     return tenant or None
 
 
-def key(request: Asked) -> str:
+def key(request: ApiRequest) -> str:
     """The tenant's key in the path."""
-    found = request_body.path(request, "key")
-    validation.check(validation.tenant("key", found, context.of(request).limits))
-    return found
+    result = request_body.path(request, "key")
+    validation.check(validation.tenant("key", result, context.of(request).limits))
+    return result
 
 
 @operation(
@@ -64,12 +64,12 @@ def key(request: Asked) -> str:
     response_types={200: Tenant},
     refusals=(NotFound,),
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read a tenant."""
-    found = await context.of(request).engines.store.recipients.tenant(key(request))
-    if found is None:
+    result = await context.of(request).engines.store.recipients.tenant(key(request))
+    if result is None:
         raise NotFound("There is no tenant with this key.")
-    return responses.json(found)
+    return responses.json(result)
 
 
 @operation(
@@ -81,17 +81,17 @@ async def read(request: Asked) -> ASGIApp:
     response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
 )
-async def write(request: Asked) -> ASGIApp:
+async def write(request: ApiRequest) -> ASGIApp:
     """Set a tenant's name and settings.
 
     The request replaces the old ones. 201 when the tenant is new. Settings are free for the app except four:
     `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
     unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0:
     forever). Every server applies them within seconds."""
-    here = context.of(request)
+    ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
-    engines = here.engines
+    engines = ctx.engines
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )
@@ -106,7 +106,7 @@ async def write(request: Asked) -> ASGIApp:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def erase(request: Asked) -> ASGIApp:
+async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a tenant.
 
     Everything kept under it: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
@@ -115,8 +115,8 @@ async def erase(request: Asked) -> ASGIApp:
     return responses.empty()
 
 
-def _check(fields: TenantFields, here: ApiContext) -> None:
-    limits = here.limits
+def _check(fields: TenantFields, ctx: ApiContext) -> None:
+    limits = ctx.limits
     validation.check(
         validation.text("name", fields.name, limits.title),
         validation.data("settings", fields.settings, limits.data),

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import tokens
 from bellcast.errors import FieldError
@@ -51,40 +51,40 @@ class Token(Struct, frozen=True):
     response_types={201: Token},
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
-async def make(request: Asked) -> ASGIApp:
+async def make(request: ApiRequest) -> ASGIApp:
     """Make a session token.
 
     It opens one recipient's side, for a while: hand it to that recipient's browser. An API key with the scope
     `manage` can make one for any recipient, with any topics and roles: keep it as safe as the project secret."""
-    here = context.of(request)
-    asked = await request_body.body(request, TOKEN)
-    tenant = tenants.single_tenant(request, asked.tenant)
-    now = here.engines.clock.now()
-    expires_at = now + round(times.seconds(asked.ttl) * 1000)
+    ctx = context.of(request)
+    params = await request_body.body(request, TOKEN)
+    tenant = tenants.single_tenant(request, params.tenant)
+    now = ctx.engines.clock.now()
+    expires_at = now + round(times.seconds(params.ttl) * 1000)
     token = tokens.sign(
-        here.project,
-        asked.recipient,
+        ctx.project,
+        params.recipient,
         now=now,
         expires_at=expires_at,
         tenant=tenant,
-        topics=asked.topics,
-        publish=asked.publish,
-        roles=asked.roles,
-        name=asked.name,
+        topics=params.topics,
+        publish=params.publish,
+        roles=params.roles,
+        name=params.name,
     )
     return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
 
 
-def _check(asked: TokenRequest, here: ApiContext) -> None:
-    limits = here.limits
+def _check(params: TokenRequest, ctx: ApiContext) -> None:
+    limits = ctx.limits
     validation.check(
-        validation.key("recipient", asked.recipient, limits),
-        validation.tenant("tenant", asked.tenant, limits) if asked.tenant is not None else iter(()),
-        _ttl(asked.ttl),
-        _patterns("topics", asked.topics, limits),
-        _patterns("publish", asked.publish, limits),
-        _patterns("roles", asked.roles or [], limits),
-        validation.text("name", asked.name, limits.title),
+        validation.key("recipient", params.recipient, limits),
+        validation.tenant("tenant", params.tenant, limits) if params.tenant is not None else iter(()),
+        _ttl(params.ttl),
+        _patterns("topics", params.topics, limits),
+        _patterns("publish", params.publish, limits),
+        _patterns("roles", params.roles or [], limits),
+        validation.text("name", params.name, limits.title),
     )
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 from bellcast.api import context, recipients, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as inbox_recipients
@@ -35,19 +35,19 @@ class Presence(Struct, frozen=True):
     members: list[Member]
 
 
-def topic(request: Asked) -> str:
+def topic(request: ApiRequest) -> str:
     """The topic in the path."""
-    found = request_body.path(request, "topic")
-    validation.check(validation.topic("topic", found, context.of(request).limits))
-    return found
+    result = request_body.path(request, "topic")
+    validation.check(validation.topic("topic", result, context.of(request).limits))
+    return result
 
 
-def _changeable(request: Asked) -> str:
+def _changeable(request: ApiRequest) -> str:
     """Return the topic in the path if its subscriptions can be changed."""
-    found = topic(request)
-    if found.startswith(patterns.ROLE_PREFIX):
+    result = topic(request)
+    if result.startswith(patterns.ROLE_PREFIX):
         raise Invalid.of("topic", "is the topic of a role: give or take the role in the recipient's record")
-    return found
+    return result
 
 
 @operation(
@@ -60,19 +60,19 @@ def _changeable(request: Asked) -> str:
     example={},
     response_types={200: Subscription, 201: Subscription},
 )
-async def subscribe(request: Asked) -> ASGIApp:
+async def subscribe(request: ApiRequest) -> ASGIApp:
     """Subscribe a recipient to a topic.
 
     The recipient receives everything sent to the topic from now on. 201 when the subscription is new. The body is
     optional."""
-    here = context.of(request)
+    ctx = context.of(request)
     said = await request_body.optional_body(request, JOINING)
-    asked = (
+    params = (
         tenants.single_tenant(request, None if said is None else said.tenant),
         _changeable(request),
         recipients.key(request, "recipient"),
     )
-    subscription, created = await inbox_recipients.subscribe(here.engines, *asked)
+    subscription, created = await inbox_recipients.subscribe(ctx.engines, *params)
     return responses.json(subscription, 201 if created else 200)
 
 
@@ -85,13 +85,13 @@ async def subscribe(request: Asked) -> ASGIApp:
     response_types={204: None},
     refusals=(NotFound,),
 )
-async def unsubscribe(request: Asked) -> ASGIApp:
+async def unsubscribe(request: ApiRequest) -> ASGIApp:
     """Unsubscribe a recipient from a topic.
 
     Notifications sent before stay in the recipient's inbox."""
-    here = context.of(request)
-    asked = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
-    await inbox_recipients.unsubscribe(here.engines, *asked)
+    ctx = context.of(request)
+    params = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
+    await inbox_recipients.unsubscribe(ctx.engines, *params)
     return responses.empty()
 
 
@@ -103,15 +103,15 @@ async def unsubscribe(request: Asked) -> ASGIApp:
     query=PageQuery,
     response_types={200: SubscriptionPage},
 )
-async def page(request: Asked) -> ASGIApp:
+async def page(request: ApiRequest) -> ASGIApp:
     """List who is on a topic, by recipient."""
-    asked = request_body.query(request, PageQuery)
+    params = request_body.query(request, PageQuery)
     store = context.of(request).engines.store
-    found = await store.recipients.subscriptions(
-        tenants.single_tenant(request), topic(request), asked.cursor, asked.limit + 1
+    result = await store.recipients.subscriptions(
+        tenants.single_tenant(request), topic(request), params.cursor, params.limit + 1
     )
-    shown = found[: asked.limit]
-    return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(found) > asked.limit else None))
+    shown = result[: params.limit]
+    return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(result) > params.limit else None))
 
 
 @operation(
@@ -122,7 +122,7 @@ async def page(request: Asked) -> ASGIApp:
     query=TenantQuery,
     response_types={200: Presence},
 )
-async def presence(request: Asked) -> ASGIApp:
+async def presence(request: ApiRequest) -> ASGIApp:
     """List who is present on a topic."""
     named = topic(request)
     members = context.of(request).connections.presence(tenants.single_tenant(request), named)

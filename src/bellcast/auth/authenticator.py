@@ -10,7 +10,7 @@ from bellcast.auth import app_tokens, origins, server_credentials, tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.jwks import ALGORITHMS, Jwks
-from bellcast.auth.origins import Headers, Kind, WrongOrigin
+from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.model.identities import Caller, Principal, Project
 from bellcast.model.limits import Limits
@@ -23,7 +23,7 @@ TOKEN_PARAMETER = b"token="
 
 
 class AuthRequest(Protocol):
-    """The parts of a request used for authentication. Headers and query as in ASGI, the scheme as the browser sees
+    """The parts of a request used for authentication. HeaderPairs and query as in ASGI, the scheme as the browser sees
     it."""
 
     @property
@@ -31,7 +31,7 @@ class AuthRequest(Protocol):
     @property
     def scheme(self) -> str: ...
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> HeaderPairs: ...
     @property
     def query(self) -> bytes: ...
 
@@ -69,7 +69,7 @@ class Authenticator:
         self._jwks = Jwks(access.jwks_url, access, http, clock, limits) if access.jwks_url else None
         self._sessions = CookieSessions(access.session_url, http, clock, limits) if access.session_url else None
 
-    async def recipient(self, request: AuthRequest, kind: Kind) -> Principal:
+    async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal is anonymous only on live paths, and only where the operator
         allows it."""
         brought = read(request)
@@ -127,7 +127,7 @@ class Authenticator:
         return await self._sessions.refresh(principal, before)
 
     async def _from_cookie(
-        self, sessions: CookieSessions, request: AuthRequest, brought: Credentials, kind: Kind
+        self, sessions: CookieSessions, request: AuthRequest, brought: Credentials, kind: ResponseKind
     ) -> Principal:
         allowed = origins.cookie_allowed(
             kind,
@@ -168,7 +168,7 @@ def read(request: AuthRequest) -> Credentials:
     )
 
 
-def _cookies(headers: Headers) -> bytes:
+def _cookies(headers: HeaderPairs) -> bytes:
     """HTTP/2 splits them over several lines (RFC 9113, 8.2.3)."""
     return b"; ".join([value for name, value in headers if name == b"cookie"])
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from bellcast.errors import Invalid
 from bellcast.model import times
-from bellcast.model.identities import ApiKey, Scope
+from bellcast.model.identities import ApiKey, KeyScope
 
 PREFIX = "bc"
-SCOPES: tuple[Scope, ...] = ("send", "read", "manage")
+SCOPES: tuple[KeyScope, ...] = ("send", "read", "manage")
 
 
 class NewApiKey(NamedTuple):

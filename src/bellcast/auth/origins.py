@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from bellcast.errors import Forbidden
 
-# Kind of the response: single, event stream, or WebSocket.
-Kind = Literal["request", "stream", "websocket"]
-Headers = list[tuple[bytes, bytes]]
+# ResponseKind of the response: single, event stream, or WebSocket.
+ResponseKind = Literal["request", "stream", "websocket"]
+HeaderPairs = list[tuple[bytes, bytes]]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -54,7 +54,14 @@ def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collec
 
 
 def cookie_allowed(
-    kind: Kind, method: str, origin: str | None, *, scheme: str, host: str, site: str | None, origins: Collection[str]
+    kind: ResponseKind,
+    method: str,
+    origin: str | None,
+    *,
+    scheme: str,
+    host: str,
+    site: str | None,
+    origins: Collection[str],
 ) -> bool:
     """True if a request with cookies may have this origin. `site` is `Sec-Fetch-Site`.
 
@@ -68,11 +75,11 @@ def cookie_allowed(
     return _is_safe(kind, method)
 
 
-def _is_safe(kind: Kind, method: str) -> bool:
+def _is_safe(kind: ResponseKind, method: str) -> bool:
     return kind == "request" and method in SAFE_METHODS
 
 
-def cors_headers(origin: str | None, origins: Collection[str], status: int = 200) -> Headers:
+def cors_headers(origin: str | None, origins: Collection[str], status: int = 200) -> HeaderPairs:
     """The CORS headers of a response. Any page may read it, or only pages of declared origins once origins are
     declared.
 
@@ -93,7 +100,7 @@ def _is_echoed(origin: str) -> bool:
     return origin == "null" or canonical(origin) is not None
 
 
-def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
+def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPairs:
     """The CORS headers of the response to a preflight (OPTIONS)."""
     return [
         *preflight_origin(origin, origins),
@@ -103,7 +110,7 @@ def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
     ]
 
 
-def preflight_origin(origin: str | None, origins: Collection[str]) -> Headers:
+def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPairs:
     """The origin allowed by a preflight response: any page, but an undeclared one without cookies. Once origins are
     declared, an undeclared page receives an error that it can read."""
     is_declared = origin is not None and canonical(origin) in origins

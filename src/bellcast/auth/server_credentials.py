@@ -5,7 +5,7 @@ import hmac
 from bellcast import ports
 from bellcast.auth import keys
 from bellcast.errors import Forbidden, Unauthenticated
-from bellcast.model.identities import Caller, Project, Scope
+from bellcast.model.identities import Caller, KeyScope, Project
 
 
 async def authenticate(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
@@ -29,7 +29,7 @@ def is_secret(project: Project, credential: str) -> bool:
     return hmac.compare_digest(project.secret.encode(), credential.encode(errors="surrogatepass"))
 
 
-def require(caller: Caller, scope: Scope) -> None:
+def require(caller: Caller, scope: KeyScope) -> None:
     """Forbidden unless the caller has the scope."""
     if scope not in caller.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}: make one with `bellcast key create --scope {scope}`.")

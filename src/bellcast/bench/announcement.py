@@ -31,7 +31,7 @@ def measure(run: Run) -> list[Figure]:
     return _figures(run, outcome.waits, growth / number)
 
 
-def announcement(number: int) -> server_under_test.Json:
+def announcement(number: int) -> server_under_test.JsonObject:
     return {
         "to": {"all": True},
         "type": "announcement",

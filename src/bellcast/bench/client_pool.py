@@ -10,7 +10,7 @@ from bellcast.bench import frames
 from bellcast.bench.epoll_loop import EpollLoop, dial
 from bellcast.bench.handshakes import Handshake, HandshakeRefused
 
-Kind = Literal["websocket", "sse", "pusher", "socketio"]
+ClientKind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
 
 # Bytes per read: larger than any measured event or batch of presence changes. Longer data is read in parts.
@@ -41,7 +41,7 @@ class ClientPool:
         self,
         loop: EpollLoop,
         address: tuple[str, int],
-        kind: Kind,
+        kind: ClientKind,
         count: Count,
         handshake: Handshake | None,
         *,
@@ -188,12 +188,12 @@ class ClientPool:
             self._counts_by_chunk[data] = count
         return count
 
-    def _count_events(self, fd: int, received: list[frames.Frame]) -> tuple[int, bool]:
+    def _count_events(self, fd: int, received: list[frames.ReceivedFrame]) -> tuple[int, bool]:
         """Return the number of counted events in these frames, and whether all frames are events."""
         events = [frame for frame in received if self._is_event(fd, frame)]
         return sum(self._count(frame.payload) for frame in events), len(events) == len(received)
 
-    def _is_event(self, fd: int, frame: frames.Frame) -> bool:
+    def _is_event(self, fd: int, frame: frames.ReceivedFrame) -> bool:
         """Reply to pings, raise on a close frame; every other text frame is an event."""
         if frame.payload == ENGINEIO_PING and self._kind == "socketio":
             self._sockets[fd].send(frames.text_frame(ENGINEIO_PONG))

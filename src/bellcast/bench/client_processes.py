@@ -42,7 +42,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Connect this many clients; wait at most `timeout` seconds until each has received `each` events in total; then
     receive for `settle_seconds` more, to count duplicates."""
 
@@ -70,7 +70,7 @@ class ClientProcesses:
             child_end.close()
             self._processes.append(process)
 
-    def run_command(self, command: Command) -> list[WorkerReport]:
+    def run_command(self, command: WorkerCommand) -> list[WorkerReport]:
         """Run a command in all processes and return their reports."""
         for end in self._ends:
             with contextlib.suppress(BrokenPipeError):  # it has exited and reported the reason
@@ -130,11 +130,11 @@ def _serve(loop: EpollLoop, part: ClientShare, commands: socket.socket) -> None:
         message = waiting.pop(0)
         if not message:
             return
-        report = _run_command(loop, pool, greetings, msgspec.json.decode(message, type=Command))
+        report = _run_command(loop, pool, greetings, msgspec.json.decode(message, type=WorkerCommand))
         commands.send(msgspec.json.encode(report))
 
 
-def _run_command(loop: EpollLoop, pool: ClientPool, greetings: Iterator[bytes], command: Command) -> WorkerReport:
+def _run_command(loop: EpollLoop, pool: ClientPool, greetings: Iterator[bytes], command: WorkerCommand) -> WorkerReport:
     pool.connect(itertools.islice(greetings, command.connect))
     goal, deadline = command.each * len(pool), time.monotonic() + command.timeout
     loop.run(lambda: pool.total >= goal or time.monotonic() > deadline)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bellcast.bench import figures, handshakes, nodes
 from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.client_processes import ClientProcesses, ClientShare, Command, WorkerReport
+from bellcast.bench.client_processes import ClientProcesses, ClientShare, WorkerCommand, WorkerReport
 from bellcast.bench.epoll_loop import EpollLoop, pause
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
@@ -16,7 +16,7 @@ from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item, process_tree
 from bellcast.bench.scales import SPARE_FILES, Run
-from bellcast.bench.server_under_test import READY, BenchServer, Json
+from bellcast.bench.server_under_test import READY, BenchServer, JsonObject
 from bellcast.bench.target import MARK, is_marked
 
 NAME = "everyone"
@@ -71,9 +71,9 @@ def _parts(run: Run, server: BenchServer) -> Iterator[ClientShare]:
 def _measure(run: Run, server_nodes: Nodes, processes: ClientProcesses) -> list[Figure]:
     size = run.scale.everyone
     run.report(f"connecting {size:,} clients to {WORKERS} workers")
-    first = processes.run_command(Command(connect=FIRST, settle_seconds=SETTLE_S))
+    first = processes.run_command(WorkerCommand(connect=FIRST, settle_seconds=SETTLE_S))
     before, used, begin = server_nodes.memory(), server_nodes.used(), time.perf_counter()
-    connected = processes.run_command(Command(connect=size))
+    connected = processes.run_command(WorkerCommand(connect=size))
     seconds = time.perf_counter() - begin
     costs = cpu_per_item(used, server_nodes.used(), _clients(connected))
     run.report(f"{size:,} clients are connected after {seconds:.0f} s; measuring idle CPU")
@@ -111,10 +111,10 @@ def _measure_announcement(
     run.report(f"one announcement to {size:,} connections")
     used, begin = server_nodes.used(), time.perf_counter()
     server.send_request(run.deadline, server.send("/v1/notifications", ANNOUNCEMENT), 201)
-    reports = processes.run_command(Command(each=1, timeout=TIMEOUT_S))
+    reports = processes.run_command(WorkerCommand(each=1, timeout=TIMEOUT_S))
     seconds, costs = max(one.at for one in reports) - begin, cpu_per_item(used, server_nodes.used(), size)
     busy = max(after.cpu_seconds - before.cpu_seconds for after, before in zip(reports, connected, strict=True))
-    reports = processes.run_command(Command(each=1, settle_seconds=SETTLE_S))
+    reports = processes.run_command(WorkerCommand(each=1, settle_seconds=SETTLE_S))
     if not all(one.exact for one in reports):
         raise HandshakeRefused(f"expected one delivery per client, got {sum(one.total for one in reports)} for {size}")
     what = f"one announcement to {size:,} connections on {WORKERS} workers"
@@ -135,7 +135,7 @@ def _measure_announcement(
     return [time_taken, cost]
 
 
-ANNOUNCEMENT: Json = {
+ANNOUNCEMENT: JsonObject = {
     "to": {"all": True},
     "type": "announcement",
     "title": "The studio is closed on Monday",

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import msgspec
 
 from bellcast.bench import fanout, figures, runs, server_under_test, target
-from bellcast.bench.client_pool import Kind
+from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.figures import Figure
 from bellcast.bench.http_load import send_request
 from bellcast.bench.runs import Contender
 from bellcast.bench.scales import Run
-from bellcast.bench.target import Target
+from bellcast.bench.target import MeasuredServer
 
 NAME = "dialects"
 NATIVE, PUSHER, FOUR = "native", "pusher", "four"
@@ -20,7 +20,7 @@ PUSHER_KIB = 4.5
 FOUR_RATIO = 1.15
 
 # Client kinds by the server's metric labels (protocol, transport).
-KINDS: Mapping[tuple[str, str], Kind] = {
+KINDS: Mapping[tuple[str, str], ClientKind] = {
     ("native", "websocket"): "websocket",
     ("native", "sse"): "sse",
     ("pusher", "websocket"): "pusher",
@@ -31,7 +31,7 @@ COUNTER = b"bellcast_encoded_total{"
 
 def measure(run: Run) -> list[Figure]:
     total, encodings = run.scale.connections, Encodings()
-    clients_by_kind: Mapping[Kind, int] = dict.fromkeys(KINDS.values(), total // len(KINDS))
+    clients_by_kind: Mapping[ClientKind, int] = dict.fromkeys(KINDS.values(), total // len(KINDS))
     line_up = {
         NATIVE: Contender(server_under_test.as_target, {"websocket": total}),
         PUSHER: Contender(server_under_test.as_target, {"pusher": total}),
@@ -51,9 +51,9 @@ class Encodings:
     """How often the server encoded its events, from its metrics."""
 
     def __init__(self) -> None:
-        self._counts: list[dict[Kind, int]] = []
+        self._counts: list[dict[ClientKind, int]] = []
 
-    def record(self, run: Run, server: Target) -> None:
+    def record(self, run: Run, server: MeasuredServer) -> None:
         text = send_request(run.deadline, server.address, target.get("/metrics"))
         self._counts.append(counts(text))
 
@@ -71,9 +71,9 @@ class Encodings:
         )
 
 
-def counts(metrics: bytes) -> dict[Kind, int]:
+def counts(metrics: bytes) -> dict[ClientKind, int]:
     """Parse the encoding counters of a metrics page."""
-    counts_by_kind: dict[Kind, int] = {}
+    counts_by_kind: dict[ClientKind, int] = {}
     for line in metrics.splitlines():
         if line.startswith(COUNTER):
             labels, _, value = line.removeprefix(COUNTER).decode().rpartition("} ")

@@ -34,7 +34,7 @@ POSTGRES_SETTINGS = {
 }
 
 
-class Engine(NamedTuple):
+class RunningEngine(NamedTuple):
     """A running engine and the URL at which nodes connect to it."""
 
     process: Process
@@ -44,8 +44,8 @@ class Engine(NamedTuple):
 class Engines(NamedTuple):
     """The engines that all nodes share."""
 
-    postgres: Engine
-    redis: Engine
+    postgres: RunningEngine
+    redis: RunningEngine
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def running(deadline: Deadline) -> Iterator[Engines]:
 
 
 @contextlib.contextmanager
-def postgres(deadline: Deadline, settings: Mapping[str, str] = POSTGRES_SETTINGS) -> Iterator[Engine]:
+def postgres(deadline: Deadline, settings: Mapping[str, str] = POSTGRES_SETTINGS) -> Iterator[RunningEngine]:
     """Start an empty PostgreSQL. Raises AbsentError if its package is missing."""
     server, initdb = _program("postgres", OLDEST_POSTGRES), _program("initdb", OLDEST_POSTGRES)
     pg_isready = _program("pg_isready", OLDEST_POSTGRES)
@@ -83,11 +83,11 @@ def postgres(deadline: Deadline, settings: Mapping[str, str] = POSTGRES_SETTINGS
         with _process("postgres", command, folder, signal.SIGINT) as process:
             probe = [pg_isready, "-q", "-h", "127.0.0.1", "-p", str(port)]
             process.wait_until(lambda: subprocess.run(probe, check=False).returncode == 0, deadline)
-            yield Engine(process, f"postgresql://postgres@127.0.0.1:{port}/postgres")
+            yield RunningEngine(process, f"postgresql://postgres@127.0.0.1:{port}/postgres")
 
 
 @contextlib.contextmanager
-def redis(deadline: Deadline) -> Iterator[Engine]:
+def redis(deadline: Deadline) -> Iterator[RunningEngine]:
     """Start a Redis without persistence. Raises AbsentError if its package is missing."""
     server = _program("redis-server", OLDEST_REDIS)
     with _folder("redis") as folder:
@@ -95,7 +95,7 @@ def redis(deadline: Deadline) -> Iterator[Engine]:
         command = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
         with _process("redis", [*command, "--appendonly", "no"], folder, signal.SIGTERM) as process:
             process.wait_for(("127.0.0.1", port), deadline)
-            yield Engine(process, f"redis://127.0.0.1:{port}/0")
+            yield RunningEngine(process, f"redis://127.0.0.1:{port}/0")
 
 
 def versions() -> dict[str, str]:

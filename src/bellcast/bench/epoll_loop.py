@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-OnReady = Callable[[int, int], None]
+ReadyCallback = Callable[[int, int], None]
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -41,19 +41,19 @@ class EpollLoop:
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self._epoll = select.epoll()
-        self._on_ready: dict[int, OnReady] = {}
+        self._on_ready: dict[int, ReadyCallback] = {}
         self._sockets: dict[int, socket.socket] = {}
 
-    def watch(self, sock: socket.socket, on_ready: OnReady, events: int = READ) -> None:
+    def watch(self, sock: socket.socket, on_ready: ReadyCallback, events: int = READ) -> None:
         self._on_ready[sock.fileno()] = on_ready
         self._sockets[sock.fileno()] = sock
         self._epoll.register(sock, events)
 
-    def change(self, fd: int, on_ready: OnReady, events: int = READ) -> None:
+    def change(self, fd: int, on_ready: ReadyCallback, events: int = READ) -> None:
         self._on_ready[fd] = on_ready
         self._epoll.modify(fd, events)
 
-    def set_callback(self, fd: int, on_ready: OnReady) -> None:
+    def set_callback(self, fd: int, on_ready: ReadyCallback) -> None:
         """Replace the callback without a system call."""
         self._on_ready[fd] = on_ready
 

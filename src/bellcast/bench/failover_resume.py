@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bellcast.bench import figures, handshakes, nodes, storm
 from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.client_processes import ClientProcesses, ClientShare, Command
+from bellcast.bench.client_processes import ClientProcesses, ClientShare, WorkerCommand
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
@@ -67,9 +67,9 @@ def _kill_node(run: Run, dying: BenchServer, greetings: Sequence[bytes]) -> None
 
 def _timed(left: Nodes, processes: ClientProcesses, number: int) -> Figure:
     before, begin = left.used(), time.perf_counter()
-    reports = processes.run_command(Command(connect=number, each=1, timeout=TIMEOUT_S))
+    reports = processes.run_command(WorkerCommand(connect=number, each=1, timeout=TIMEOUT_S))
     used, seconds = left.used(), max(one.at for one in reports) - begin
-    if not all(one.exact for one in processes.run_command(Command(each=1, settle_seconds=SETTLE_S))):
+    if not all(one.exact for one in processes.run_command(WorkerCommand(each=1, settle_seconds=SETTLE_S))):
         raise HandshakeRefused("not every client received its missed notification exactly once")
     return Figure(
         benchmark=NAME,

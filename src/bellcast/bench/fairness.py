@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bellcast.bench import figures, ingest, nodes, server_under_test
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.frames import Response
+from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import AbsentError
@@ -87,7 +87,7 @@ class Singles:
         end = time.monotonic() + seconds
         return self.send_while(lambda: time.monotonic() < end)
 
-    def _on_response(self, caller: HttpCaller, response: Response) -> None:
+    def _on_response(self, caller: HttpCaller, response: HttpReply) -> None:
         self.waits.append(time.perf_counter() - caller.sent_at)
         self._number += 1
         if response.status != 201:
@@ -120,7 +120,7 @@ class LargeSend:
             self._in_flight += 1
             caller.send(request)
 
-    def _on_response(self, caller: HttpCaller, response: Response) -> None:
+    def _on_response(self, caller: HttpCaller, response: HttpReply) -> None:
         self._in_flight -= 1
         if response.status != 200:
             raise HandshakeRefused(f"a bulk send returned {response.status}, expected 200: {response.body[:300]!r}")

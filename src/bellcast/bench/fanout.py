@@ -7,18 +7,18 @@ from statistics import median
 import msgspec
 
 from bellcast.bench import figures, peers, server_under_test
-from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.frames import Response
+from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import Running
 from bellcast.bench.scales import Run
-from bellcast.bench.target import Target, event_data
+from bellcast.bench.target import MeasuredServer, event_data
 
 NAME = "fanout"
-KINDS: dict[Kind, str] = {"websocket": "WebSocket", "sse": "SSE"}
+KINDS: dict[ClientKind, str] = {"websocket": "WebSocket", "sse": "SSE"}
 
 # Events sent before the measured ones, to warm up code and buffers of every server.
 WARM_UP = 3
@@ -40,7 +40,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 def measure(run: Run) -> list[Figure | MissingFigure]:
     """Measure all servers in several rounds, each time with a fresh process."""
     available, reasons = peers.available(peers.NATIVE, run.folder, run.deadline)
-    rounds_: dict[tuple[Kind, str], list[Round]] = {}
+    rounds_: dict[tuple[ClientKind, str], list[Round]] = {}
     for number in range(run.scale.rounds):
         for kind, name, running in _line_up(available):
             run.report(f"round {number + 1} of {run.scale.rounds}: {KINDS[kind]}, {name}")
@@ -52,7 +52,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
     ]
 
 
-def _line_up(available: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
+def _line_up(available: dict[str, Running]) -> Iterator[tuple[ClientKind, str, Running]]:
     for kind in KINDS:
         yield kind, "bellcast", server_under_test.as_target
         for name, running in available.items():
@@ -60,14 +60,14 @@ def _line_up(available: dict[str, Running]) -> Iterator[tuple[Kind, str, Running
                 yield kind, name, running
 
 
-def _measure_round(run: Run, target: Target, kind: Kind) -> Round:
+def _measure_round(run: Run, target: MeasuredServer, kind: ClientKind) -> Round:
     with EpollLoop(run.deadline) as loop:
         pool = target.pool(loop, kind)
         pool.connect(target.greeting(kind, number) for number in range(run.scale.connections))
         return measure_deliveries(run, target, loop, [pool])
 
 
-def measure_deliveries(run: Run, target: Target, loop: EpollLoop, pools: Sequence[ClientPool]) -> Round:
+def measure_deliveries(run: Run, target: MeasuredServer, loop: EpollLoop, pools: Sequence[ClientPool]) -> Round:
     """Publish events to these pools and measure the cost of each delivery."""
     publisher = Publisher(loop, target)
     publisher.publish_to(pools, WARM_UP)
@@ -92,7 +92,7 @@ class Publisher:
     """Publishes one event at a time. Each waits until all clients have received the previous one, so that no two events
     share a write."""
 
-    def __init__(self, loop: EpollLoop, target: Target) -> None:
+    def __init__(self, loop: EpollLoop, target: MeasuredServer) -> None:
         self._loop = loop
         self._target = target
         self._number = 0
@@ -108,7 +108,7 @@ class Publisher:
                 pool.wait_for_events(goal)
             self._loop.run(lambda: self._responses == self._number)
 
-    def _on_response(self, _caller: HttpCaller, response: Response) -> None:
+    def _on_response(self, _caller: HttpCaller, response: HttpReply) -> None:
         if response.status >= 300:
             raise HandshakeRefused(f"{self._target.name} returned {response.status} to a publish")
         self._responses += 1
@@ -119,7 +119,7 @@ def cost(rounds_: Sequence[Round]) -> float:
     return median(sample.cost for sample in rounds_)
 
 
-def _figure(run: Run, kind: Kind, rounds_: dict[tuple[Kind, str], list[Round]]) -> Figure:
+def _figure(run: Run, kind: ClientKind, rounds_: dict[tuple[ClientKind, str], list[Round]]) -> Figure:
     peer_rounds = {name: rounds_[at, name] for at, name in rounds_ if at == kind and name != "bellcast"}
     peer_costs = {name: cost(samples) for name, samples in peer_rounds.items()}
     own = rounds_[kind, "bellcast"]

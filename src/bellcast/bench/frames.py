@@ -13,15 +13,15 @@ PING = 0x9
 PONG = 0xA
 
 
-class Frame(NamedTuple):
+class ReceivedFrame(NamedTuple):
     opcode: int
     payload: bytes
 
 
-Split = Callable[[bytes], tuple[list[Frame], int]]
+Split = Callable[[bytes], tuple[list[ReceivedFrame], int]]
 
 
-class Response(NamedTuple):
+class HttpReply(NamedTuple):
     status: int
     body: bytes
 
@@ -40,13 +40,13 @@ def head(data: bytes) -> Head | None:
     return Head(int(data[9:12]), b"\r\ntransfer-encoding: chunked" in data[:end].lower(), end + 4)
 
 
-def websocket(data: bytes) -> tuple[list[Frame], int]:
+def websocket(data: bytes) -> tuple[list[ReceivedFrame], int]:
     """Parse unmasked frames. Fragments are not joined: the measured servers send none."""
-    frames: list[Frame] = []
+    frames: list[ReceivedFrame] = []
     start = 0
     while (end := _frame_end(data, start)) is not None:
         body, stop = end
-        frames.append(Frame(data[start] & 0x0F, data[body:stop]))
+        frames.append(ReceivedFrame(data[start] & 0x0F, data[body:stop]))
         start = stop
     return frames, start
 
@@ -63,15 +63,15 @@ def _frame_end(data: bytes, start: int) -> tuple[int, int] | None:
     return (body, body + size) if body <= len(data) and body + size <= len(data) else None
 
 
-def events(data: bytes) -> tuple[list[Frame], int]:
+def events(data: bytes) -> tuple[list[ReceivedFrame], int]:
     """Parse server-sent events of an unchunked body. Blocks without data (comments, `retry`) are skipped."""
     blocks = data.split(b"\n\n")
     rest = blocks.pop()
-    parsed = [Frame(TEXT, block) for block in blocks if block.startswith(b"data:") or b"\ndata:" in block]
+    parsed = [ReceivedFrame(TEXT, block) for block in blocks if block.startswith(b"data:") or b"\ndata:" in block]
     return parsed, len(data) - len(rest)
 
 
-def chunked_events(data: bytes) -> tuple[list[Frame], int]:
+def chunked_events(data: bytes) -> tuple[list[ReceivedFrame], int]:
     """Parse server-sent events of a chunked body. An event may span chunks, so only chunks up to the end of a complete
     event
     count as consumed."""
@@ -95,7 +95,7 @@ def _chunk_end(data: bytes, start: int) -> tuple[int, int] | None:
     return (line + 2, stop) if stop + 2 <= len(data) else None
 
 
-def response(data: bytes) -> tuple[Response, int] | None:
+def response(data: bytes) -> tuple[HttpReply, int] | None:
     """Parse an HTTP response that has a Content-Length, is chunked, or has no body (204, 304); None while
     incomplete."""
     end = data.find(b"\r\n\r\n")
@@ -107,21 +107,21 @@ def response(data: bytes) -> tuple[Response, int] | None:
         return _chunked_response(data, end + 4)
     size = int(fields[at + 17 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
     stop = end + 4 + size
-    return (Response(int(data[9:12]), data[end + 4 : stop]), stop) if stop <= len(data) else None
+    return (HttpReply(int(data[9:12]), data[end + 4 : stop]), stop) if stop <= len(data) else None
 
 
-def _chunked_response(data: bytes, start: int) -> tuple[Response, int] | None:
+def _chunked_response(data: bytes, start: int) -> tuple[HttpReply, int] | None:
     status, body = int(data[9:12]), b""
     while (chunk := _chunk_end(data, start)) is not None:
         begin, stop = chunk
         if begin == stop:
-            return Response(status, body), stop + 2
+            return HttpReply(status, body), stop + 2
         body += data[begin:stop]
         start = stop + 2
     return None
 
 
-def pong(ping: Frame) -> bytes:
+def pong(ping: ReceivedFrame) -> bytes:
     return _masked(PONG, ping.payload)
 
 

@@ -18,7 +18,7 @@ class HandshakeRefused(Exception):
 
 
 Handshake = Callable[[int, bytes], bytes | None]
-Name = Callable[[int], str]
+MakeName = Callable[[int], str]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +34,7 @@ def until(ready: bytes) -> Handshake:
     return handshake
 
 
-def socketio(token: Name) -> Handshake:
+def socketio(token: MakeName) -> Handshake:
     """After Engine.IO's open packet, send CONNECT to the root namespace with a token."""
 
     def handshake(number: int, received: bytes) -> bytes | None:
@@ -51,7 +51,7 @@ class Pusher:
     """Signs in if `user` is set, and subscribes to one channel with a signature; on a presence channel as `member`."""
 
     def __init__(
-        self, key: str, secret: str, channel: str, *, user: Name | None = None, member: Name | None = None
+        self, key: str, secret: str, channel: str, *, user: MakeName | None = None, member: MakeName | None = None
     ) -> None:
         self._key = key
         self._secret = secret.encode()

@@ -11,7 +11,7 @@ from bellcast.bench import frames
 from bellcast.bench.epoll_loop import READ, WRITE, Deadline, EpollLoop, dial
 from bellcast.bench.handshakes import HandshakeRefused
 
-OnResponse = Callable[["HttpCaller", frames.Response], None]
+OnResponse = Callable[["HttpCaller", frames.HttpReply], None]
 
 READ_SIZE = 65536
 
@@ -103,7 +103,7 @@ class LoadResult:
     def per_second(self) -> float:
         return self.number / self.seconds
 
-    def record(self, response: frames.Response, wait: float) -> None:
+    def record(self, response: frames.HttpReply, wait: float) -> None:
         self.statuses[response.status] += 1
         self.waits.append(wait)
         if response.status >= 400 and not self.first_error:
@@ -140,7 +140,7 @@ def drive_on_loop(
     outcome = LoadResult()
     busy = 0
 
-    def on_response(caller: HttpCaller, response: frames.Response) -> None:
+    def on_response(caller: HttpCaller, response: frames.HttpReply) -> None:
         nonlocal busy
         outcome.record(response, time.perf_counter() - caller.sent_at)
         if on_body:

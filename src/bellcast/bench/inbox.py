@@ -21,10 +21,10 @@ PATHS = {"page of 20": "/v1/inbox?limit=20", "counts": "/v1/inbox/counts"}
 IN_FLIGHT = 16
 WARM_UP = 200
 
-Samples = dict[tuple[str, str], list["Sample"]]
+InboxSamples = dict[tuple[str, str], list["InboxSample"]]
 
 
-class Sample(msgspec.Struct, frozen=True):
+class InboxSample(msgspec.Struct, frozen=True):
     """Requests per second, and microseconds of server CPU per request."""
 
     per_second: float
@@ -44,11 +44,11 @@ def measure(run: Run) -> list[Figure]:
     return [figure for what in PATHS for figure in _figures(run, what, samples)]
 
 
-Reader = Callable[[Run, str, int], Sample]
+Reader = Callable[[Run, str, int], InboxSample]
 
 
-def _samples(run: Run, readers_: dict[str, Reader]) -> Samples:
-    samples: Samples = defaultdict(list)
+def _samples(run: Run, readers_: dict[str, Reader]) -> InboxSamples:
+    samples: InboxSamples = defaultdict(list)
     for number in range(run.scale.rounds):
         for what, (place, read) in itertools.product(PATHS, readers_.items()):
             run.report(f"round {number + 1} of {run.scale.rounds}: {what}, {place}")
@@ -60,13 +60,13 @@ def _samples(run: Run, readers_: dict[str, Reader]) -> Samples:
 def _reader(server: BenchServer, recipients: Sequence[str]) -> Reader:
     tokens = [server.token(recipient) for recipient in recipients]
 
-    def read(run: Run, what: str, number: int) -> Sample:
+    def read(run: Run, what: str, number: int) -> InboxSample:
         requests_by_reader = [server.read(PATHS[what], token) for token in tokens]
         before = server.process.cpu()
         requests = itertools.islice(itertools.cycle(requests_by_reader), number)
         outcome = drive(run.deadline, server.address, requests, IN_FLIGHT, _check).expect_status(200)
         used = server.process.cpu().since(before)
-        return Sample(outcome.per_second, 1e6 * used.total / number)
+        return InboxSample(outcome.per_second, 1e6 * used.total / number)
 
     return read
 
@@ -76,7 +76,7 @@ def _check(body: bytes) -> None:
         raise HandshakeRefused(f"unexpected inbox: {body[:300]!r}")
 
 
-def _figures(run: Run, what: str, samples: Samples) -> list[Figure]:
+def _figures(run: Run, what: str, samples: InboxSamples) -> list[Figure]:
     cost = {place: median([sample.cost for sample in done]) for (at, place), done in samples.items() if at == what}
     speed = {place: median([s.per_second for s in done]) for (at, place), done in samples.items() if at == what}
     rate = Figure(

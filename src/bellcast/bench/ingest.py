@@ -14,7 +14,7 @@ from bellcast.bench.http_load import LoadResult, drive
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Used, cpu_per_item
 from bellcast.bench.scales import Run
-from bellcast.bench.server_under_test import BenchServer, Json, booking
+from bellcast.bench.server_under_test import BenchServer, JsonObject, booking
 
 NAME = "ingest"
 WORKERS_NAME = "workers"
@@ -86,7 +86,7 @@ class Ingest:
         requests = _singles(self._server, number)
         return self._figure(name, self._goals.singles, number, lambda: self._send(requests, IN_FLIGHT, 201))
 
-    def _bulk_figure(self, name: str, request: Callable[[Sequence[Json]], bytes]) -> Figure:
+    def _bulk_figure(self, name: str, request: Callable[[Sequence[JsonObject]], bytes]) -> Figure:
         number = _bulk_number(self._run)
         loads = [[booking(_random_reader(), n) for n in range(ITEMS)] for _ in range(number // ITEMS)]
         requests = [request(load) for load in loads]

@@ -9,7 +9,7 @@ from bellcast.bench import figures, handshakes, server_under_test
 from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Detail, Figure
-from bellcast.bench.frames import Response
+from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.scales import Run
@@ -77,7 +77,7 @@ class Sender:
         else:
             self._waiting.append(request)
 
-    def _on_response(self, caller: HttpCaller, response: Response) -> None:
+    def _on_response(self, caller: HttpCaller, response: HttpReply) -> None:
         if response.status != 201:
             raise HandshakeRefused(f"a send returned {response.status}, expected 201: {response.body[:300]!r}")
         if self._waiting:

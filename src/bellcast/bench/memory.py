@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from bellcast.bench import figures, peers, server_under_test
-from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.scales import Run
-from bellcast.bench.target import Target
+from bellcast.bench.target import MeasuredServer
 
 NAME = "memory"
 GOAL_KIB = 4.0
@@ -35,7 +35,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
     return [*results, *(MissingFigure(NAME, name, why) for name, why in reasons.items())]
 
 
-def _growth(run: Run, kind: Kind, name: str, running: peers.Running) -> float:
+def _growth(run: Run, kind: ClientKind, name: str, running: peers.Running) -> float:
     """KiB per connection. Each connection is another recipient's."""
     run.report(f"{KINDS[kind]}, {name}")
     with running(run.folder, run.deadline) as target, EpollLoop(run.deadline) as loop:
@@ -43,7 +43,7 @@ def _growth(run: Run, kind: Kind, name: str, running: peers.Running) -> float:
         return growth_of(target, loop, [(target.pool(loop, kind), greetings)])
 
 
-def growth_of(target: Target, loop: EpollLoop, pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> float:
+def growth_of(target: MeasuredServer, loop: EpollLoop, pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> float:
     """Connect all clients of the pools and return KiB per connection beyond the first ones."""
     for pool, greetings in pools:
         pool.connect(itertools.islice(greetings, FIRST // len(pools)))
@@ -59,7 +59,7 @@ def _connected(pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> int:
     return sum(len(pool) for pool, _ in pools)
 
 
-def _figure(run: Run, kind: Kind, own: float, peer_values: dict[str, float]) -> Figure:
+def _figure(run: Run, kind: ClientKind, own: float, peer_values: dict[str, float]) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"memory per idle authenticated {KINDS[kind]} connection",

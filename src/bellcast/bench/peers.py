@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from bellcast.bench import handshakes, target
-from bellcast.bench.client_pool import Kind
+from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.processes import Process, free_port
-from bellcast.bench.target import Target
+from bellcast.bench.target import MeasuredServer
 
 SOURCES = Path(__file__).parents[3] / "benchmarks" / "peers"
 
@@ -32,7 +32,7 @@ INSTALLED = Path.home() / ".cache" / "bellcast" / "bench"
 # Seconds: npm may need long on a slow network.
 INSTALL_TIMEOUT_S = 90
 
-Running = Callable[[Path, Deadline], contextlib.AbstractContextManager[Target]]
+Running = Callable[[Path, Deadline], contextlib.AbstractContextManager[MeasuredServer]]
 
 
 class AbsentError(Exception):
@@ -40,7 +40,7 @@ class AbsentError(Exception):
 
 
 @contextlib.contextmanager
-def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
+def nchan(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
     """Start nginx with nchan, one worker."""
     nginx = shutil.which("nginx") or shutil.which(NGINX)
     if not (nginx and NCHAN.exists()):
@@ -56,14 +56,14 @@ def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def ws(folder: Path, deadline: Deadline) -> Iterator[Target]:
+def ws(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
     """Start Node.js with the package ws."""
     with _on_node("ws", "ws_server.mjs", folder, deadline) as (process, address):
         yield _peer("ws", process, address)
 
 
 @contextlib.contextmanager
-def socketio(folder: Path, deadline: Deadline) -> Iterator[Target]:
+def socketio(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
     """Start Node.js with the package socket.io."""
     with _on_node("socket.io", "socketio_server.mjs", folder, deadline) as (process, address):
         yield _socketio_peer(process, address)
@@ -109,14 +109,14 @@ def _output(command: list[str]) -> str:
     return (done.stdout + done.stderr).strip()
 
 
-def _peer(name: str, process: Process, address: tuple[str, int]) -> Target:
-    def greeting(kind: Kind, _number: int) -> bytes:
+def _peer(name: str, process: Process, address: tuple[str, int]) -> MeasuredServer:
+    def greeting(kind: ClientKind, _number: int) -> bytes:
         return target.websocket_request("/subscribe") if kind == "websocket" else target.sse_request("/subscribe")
 
     def publish(data: bytes) -> bytes:
         return target.post("/publish", target.event(data))
 
-    return Target(
+    return MeasuredServer(
         name=name,
         process=process,
         address=address,
@@ -127,16 +127,16 @@ def _peer(name: str, process: Process, address: tuple[str, int]) -> Target:
     )
 
 
-def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
+def _socketio_peer(process: Process, address: tuple[str, int]) -> MeasuredServer:
     """The publish request carries only the data; the peer builds the event."""
 
-    def greeting(_kind: Kind, _number: int) -> bytes:
+    def greeting(_kind: ClientKind, _number: int) -> bytes:
         return target.websocket_request(target.SOCKETIO)
 
     def publish(data: bytes) -> bytes:
         return target.post("/publish", data)
 
-    return Target(
+    return MeasuredServer(
         name="socket.io",
         process=process,
         address=address,

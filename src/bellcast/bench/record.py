@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bellcast.bench import engines, peers
-from bellcast.bench.suite import Result
+from bellcast.bench.suite import BenchmarkResult
 
 CHECKOUT = Path(__file__).parents[3]
 PACKAGES = ("bellcast", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
@@ -55,7 +55,7 @@ def commit() -> Commit | None:
     return Commit(head, bool(changes))
 
 
-def build(results: Sequence[Result]) -> dict[str, Any]:
+def build(results: Sequence[BenchmarkResult]) -> dict[str, Any]:
     """Return the record of a run, ready for JSON."""
     head_commit = commit()
     return {
@@ -84,7 +84,7 @@ def pretty(run: Mapping[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
 
 
-def _plain(result: Result, head_commit: Commit | None) -> dict[str, Any]:
+def _plain(result: BenchmarkResult, head_commit: Commit | None) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(result)
     for figure, out in zip(result.figures, plain["figures"], strict=True):
         out |= {"verdict": figure.verdict, "ratios": figure.ratios}

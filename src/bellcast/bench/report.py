@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bellcast.bench.figures import Figure, Goal
-from bellcast.bench.suite import Benchmark, Result
+from bellcast.bench.suite import Benchmark, BenchmarkResult
 
 COLOURS = {"reached": "green", "missed": "red", "not judged": "yellow"}
 
 
-def show(console: Console, results: Sequence[Result]) -> None:
+def show(console: Console, results: Sequence[BenchmarkResult]) -> None:
     table = Table(title="Bellcast benchmarks", title_justify="left")
     for heading in ("figure", "measured", "goal", "verdict", "peers (Bellcast in % of each)"):
         table.add_column(heading, justify="right" if heading in {"measured", "goal"} else "left")
@@ -47,7 +47,7 @@ def _goal(goal: Goal | None) -> str:
     return f"{'≤' if goal.at_most else '≥'} {number(goal.bound)}{source}"
 
 
-def _remarks(results: Sequence[Result]) -> list[str]:
+def _remarks(results: Sequence[BenchmarkResult]) -> list[str]:
     absent = {f"[yellow]absent[/] {each.name}: {each.reason}" for result in results for each in result.absent}
     failed = [f"[red]failed[/] {result.name}: {result.failure}" for result in results if result.failure]
     return [*sorted(absent), *failed]

@@ -7,13 +7,13 @@ from functools import partial
 import msgspec
 
 from bellcast.bench import fanout, figures, memory
-from bellcast.bench.client_pool import Kind
+from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.fanout import Round
 from bellcast.bench.figures import Figure, Goal
 from bellcast.bench.peers import Running
 from bellcast.bench.scales import Run
-from bellcast.bench.target import Target
+from bellcast.bench.target import MeasuredServer
 
 Samples = Mapping[str, Sequence["Sample"]]
 
@@ -29,8 +29,8 @@ class Contender(msgspec.Struct, frozen=True):
     """A server, its number of clients by kind, and a callback that inspects the server after the deliveries."""
 
     running: Running
-    clients: Mapping[Kind, int]
-    inspect: Callable[[Run, Target], None] = lambda _run, _target: None
+    clients: Mapping[ClientKind, int]
+    inspect: Callable[[Run, MeasuredServer], None] = lambda _run, _target: None
 
 
 def collect(run: Run, line_up: Mapping[str, Contender]) -> Samples:

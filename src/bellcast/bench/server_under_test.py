@@ -15,11 +15,11 @@ import msgspec
 
 import bellcast
 from bellcast.bench import handshakes, target
-from bellcast.bench.client_pool import Kind
+from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.http_load import send_request
 from bellcast.bench.processes import Process, Used, free_port
-from bellcast.bench.target import TOPIC, Target
+from bellcast.bench.target import TOPIC, MeasuredServer
 
 APP = "bench"
 KEY = "bench-key"
@@ -33,12 +33,12 @@ READY_WORDS = " is listening on "
 READY = b'"connection"'
 
 # Requests with which stock clients connect. They authenticate later.
-STOCK_GREETINGS: dict[Kind, bytes] = {
+STOCK_GREETINGS: dict[ClientKind, bytes] = {
     "pusher": target.websocket_request(f"/app/{KEY}?protocol=7&client=js&version=8.4.0&flash=false"),
     "socketio": target.websocket_request(target.SOCKETIO),
 }
 
-Json = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 
 class BenchServer:
@@ -60,7 +60,7 @@ class BenchServer:
         claims |= {"tenant": tenant} if tenant else {}
         return jwt.encode(claims, SECRET, "HS256", headers={"kid": KEY})
 
-    def greeting(self, kind: Kind, token: str, topics: str = "", position: str = "") -> bytes:
+    def greeting(self, kind: ClientKind, token: str, topics: str = "", position: str = "") -> bytes:
         query = f"token={token}" + (f"&topics={topics}" if topics else "")
         query += f"&position={quote(position)}" if position else ""
         if kind == "websocket":
@@ -78,10 +78,10 @@ class BenchServer:
         signature = handshakes.sign(SECRET.encode(), f"POST\n{path}\n{query}")
         return target.post(f"{path}?{query}&auth_signature={signature}", body)
 
-    def bulk(self, items: Sequence[Json]) -> bytes:
+    def bulk(self, items: Sequence[JsonObject]) -> bytes:
         return self.send("/v1/notifications/bulk", items)
 
-    def bulk_lines(self, items: Sequence[Json]) -> bytes:
+    def bulk_lines(self, items: Sequence[JsonObject]) -> bytes:
         lines = b"\n".join(msgspec.json.encode(item) for item in items)
         return target.post("/v1/notifications/bulk", lines, self._authorization, "application/x-ndjson")
 
@@ -91,23 +91,23 @@ class BenchServer:
     def send_request(self, deadline: Deadline, request: bytes, status: int = 200) -> Any:
         return msgspec.json.decode(send_request(deadline, self.address, request, status))
 
-    def target(self) -> Target:
+    def target(self) -> MeasuredServer:
         def recipient(number: int) -> str:
             return f"recipient-{number}"
 
         def token(number: int) -> str:
             return self.token(recipient(number), [TOPIC])
 
-        def greeting(kind: Kind, number: int) -> bytes:
+        def greeting(kind: ClientKind, number: int) -> bytes:
             return STOCK_GREETINGS.get(kind) or self.greeting(kind, token(number), TOPIC)
 
-        def idle(kind: Kind, number: int) -> bytes:
+        def idle(kind: ClientKind, number: int) -> bytes:
             return self.greeting(kind, self.token(recipient(number)))
 
         def publish(data: bytes) -> bytes:
             return self.send("/v1/events", {"topic": TOPIC, "name": "note", "data": msgspec.Raw(data)})
 
-        return Target(
+        return MeasuredServer(
             name="bellcast",
             process=self.process,
             address=self.address,
@@ -140,12 +140,12 @@ def running(
 
 
 @contextlib.contextmanager
-def as_target(folder: Path, deadline: Deadline) -> Iterator[Target]:
+def as_target(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
     with running(folder, deadline) as server:
         yield server.target()
 
 
-def booking(recipient: str | Sequence[str], number: int = 0) -> Json:
+def booking(recipient: str | Sequence[str], number: int = 0) -> JsonObject:
     return {
         "to": recipient,
         "type": "booking",

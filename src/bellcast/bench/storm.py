@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from bellcast.bench import figures, handshakes, server_under_test
-from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop, pause
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
@@ -52,7 +52,7 @@ def fetch_positions(run: Run, server: BenchServer, tokens: Sequence[str]) -> dic
     return positions
 
 
-def _storm(run: Run, server: BenchServer, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
+def _storm(run: Run, server: BenchServer, kind: ClientKind, tokens: list[str], positions: dict[int, str]) -> Figure:
     _wait_until_empty(run, server)
     run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
@@ -87,7 +87,7 @@ def _timed(
     }
 
 
-def _figure(kind: Kind, number: int, seconds: float, details: dict[str, figures.Detail]) -> Figure:
+def _figure(kind: ClientKind, number: int, seconds: float, details: dict[str, figures.Detail]) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"connection storm of {number:,} over {KINDS[kind]}, token and position checked",

@@ -48,7 +48,7 @@ class Benchmark(msgspec.Struct, frozen=True):
     measure: Measure
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of one benchmark. `load` is the machine's load at its start: above 1, other processes were running."""
 
     name: str
@@ -112,12 +112,12 @@ def select(names: Sequence[str]) -> list[Benchmark]:
     return [benchmark for benchmark in ALL if not names or benchmark.name in names]
 
 
-def run(benchmarks: Sequence[Benchmark], scale: Scale, report: Report) -> list[Result]:
+def run(benchmarks: Sequence[Benchmark], scale: Scale, report: Report) -> list[BenchmarkResult]:
     with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
         return [_run(benchmark, scale, report, Path(folder)) for benchmark in benchmarks]
 
 
-def _run(benchmark: Benchmark, scale: Scale, report: Report, folder: Path) -> Result:
+def _run(benchmark: Benchmark, scale: Scale, report: Report, folder: Path) -> BenchmarkResult:
     own = folder / benchmark.name
     own.mkdir()
     context = Run(
@@ -135,7 +135,7 @@ def _run(benchmark: Benchmark, scale: Scale, report: Report, folder: Path) -> Re
         results = benchmark.measure(context)
     except FAILURES as error:
         failure = f"{type(error).__name__}: {error}"
-    return Result(
+    return BenchmarkResult(
         name=benchmark.name,
         started=started,
         load=load,

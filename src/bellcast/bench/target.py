@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.handshakes import Handshake
 from bellcast.bench.processes import Process
@@ -22,7 +22,7 @@ EVENT_SIZE = 180
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class MeasuredServer:
     """A measured server. `greeting(kind, n)` is the first request of client n with the topic, `idle(kind, n)` the one
     without
     topics, `handshakes` the exchange after it by kind, and `publish(data)` the request that sends an event to all."""
@@ -30,12 +30,12 @@ class Target:
     name: str
     process: Process
     address: tuple[str, int]
-    handshakes: Mapping[Kind, Handshake]
-    greeting: Callable[[Kind, int], bytes]
-    idle: Callable[[Kind, int], bytes]
+    handshakes: Mapping[ClientKind, Handshake]
+    greeting: Callable[[ClientKind, int], bytes]
+    idle: Callable[[ClientKind, int], bytes]
     publish: Callable[[bytes], bytes]
 
-    def pool(self, loop: EpollLoop, kind: Kind) -> ClientPool:
+    def pool(self, loop: EpollLoop, kind: ClientKind) -> ClientPool:
         return ClientPool(loop, self.address, kind, is_marked, self.handshakes.get(kind))
 
 

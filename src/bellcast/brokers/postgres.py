@@ -14,7 +14,7 @@ from itertools import count
 import asyncpg
 from asyncpg import exceptions
 
-from bellcast.brokers.remote import Message
+from bellcast.brokers.remote import PubSubMessage
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 
@@ -84,7 +84,7 @@ class PostgresTransport:
             if self._channels[channel] == 0:
                 await self._query(self._open(self._listening).remove_listener, channel, self._on_notify)
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send in one round trip and one transaction."""
         notices = [(self._channel(stream), part) for stream, data in messages for part in self._cut(data)]
         channels, parts = [channel for channel, _ in notices], [part for _, part in notices]

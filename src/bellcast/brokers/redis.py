@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
-from bellcast.brokers.remote import Message
+from bellcast.brokers.remote import PubSubMessage
 from bellcast.brokers.shards import COMMAND_TIMEOUT, PLAIN, SHARDED, Shard
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
@@ -80,7 +80,7 @@ class RedisTransport:
         parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
         await asyncio.gather(*(shard.unfollow([channel for channel, _ in items]) for shard, items in parts))
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send in one round trip to each shard."""
         parts = self._by_shard([(self._channel(stream), message) for stream, message in messages])
         await asyncio.gather(*(shard.send(items) for shard, items in parts))

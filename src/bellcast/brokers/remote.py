@@ -31,7 +31,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
-Message: TypeAlias = tuple[Stream, bytes]
+PubSubMessage: TypeAlias = tuple[Stream, bytes]
 # Errors for data that MessagePack cannot encode. Senders' data is validated on receipt; handlers may return any value.
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
@@ -53,7 +53,7 @@ class PubSubTransport(Protocol):
         """Unsubscribe from these streams."""
         ...
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send to every process that follows the streams. Keeps the order within a stream."""
         ...
 
@@ -81,7 +81,7 @@ class RemoteBroker:
         self._on_gap: Callable[[Collection[Stream]], None] = lambda _: None
         self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
         self._changed: set[Stream] = set()
-        self._outgoing: deque[Message] = deque(maxlen=MAX_OUTGOING)
+        self._outgoing: deque[PubSubMessage] = deque(maxlen=MAX_OUTGOING)
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
         self._connected = False

@@ -4,7 +4,7 @@
 
 from bellcast import ports
 from bellcast.calls.backend import CallBackend, NoBackend
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, CallContext, Refused
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, Refused
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.calls.python_functions import Handlers, load
 from bellcast.model.identities import Project
@@ -13,10 +13,10 @@ __all__ = [
     "CONNECT",
     "DISCONNECT",
     "ROOT",
-    "Accepted",
     "Call",
     "CallBackend",
     "CallContext",
+    "ConnectAccepted",
     "Handlers",
     "HttpCallback",
     "NoBackend",

@@ -49,7 +49,7 @@ class CallContext(Protocol):
         ...
 
 
-class Accepted(Struct, frozen=True, kw_only=True):
+class ConnectAccepted(Struct, frozen=True, kw_only=True):
     """The recipient that a `connect` handler accepted."""
 
     recipient: str
@@ -81,7 +81,7 @@ class Call:
         self.connection = connection
         self.dialect = dialect
         self.namespace = namespace
-        self.accepted: Accepted | None = None
+        self.accepted: ConnectAccepted | None = None
         self._context = context
         self._loop = asyncio.get_running_loop()
 
@@ -122,7 +122,9 @@ class Call:
         """In a `connect` handler: authenticate the connection as this recipient."""
         if self.name != CONNECT:
             raise RuntimeError(f"call.accept() is for the {CONNECT!r} handler, not for {self.name!r}.")
-        self.accepted = Accepted(recipient=recipient, roles=None if roles is None else tuple(roles), tenant=tenant)
+        self.accepted = ConnectAccepted(
+            recipient=recipient, roles=None if roles is None else tuple(roles), tenant=tenant
+        )
 
     def wait(self, operation: Awaitable[T]) -> T:
         """Wait for an operation in a plain function, which runs in a thread: `call.wait(call.emit("done"))`."""

@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast import ports
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused
 from bellcast.calls.connect_fallback import admit_by_session
 from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
 from bellcast.model.decode_errors import sentence
@@ -51,7 +51,7 @@ class HandlerReply(Struct, frozen=True, kw_only=True):
     emit: list[EmittedEvent] = []
     join: list[str] = []
     leave: list[str] = []
-    accept: Accepted | None = None
+    accept: ConnectAccepted | None = None
     refuse: ConnectRefusal | None = None
 
 

@@ -34,7 +34,7 @@ Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[
 Scripts use[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
-app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app = typer.Typer(name="bellcast", cls=options.CliGroup, rich_markup_mode="rich", pretty_exceptions_enable=False)
 for command in (demo, serve, notify, tail, token, key, env, sql, config, doctor, backup, restore, migrate, bench):
     app.add_typer(command.app)
 

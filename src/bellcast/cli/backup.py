@@ -29,7 +29,7 @@ app = typer.Typer()
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Copy the store into a file, also while a server is running."""
     store = options.settings(ctx).store

@@ -18,7 +18,7 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.Command, rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.CliCommand, rich_help_panel="Look after it", epilog=EPILOG)
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]…", help="Benchmarks to run. Default: all.")
@@ -30,7 +30,7 @@ def bench(
     connections: Annotated[
         int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
     ] = None,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Run the benchmarks of this server and its peers."""
     from bellcast import bench as suite

@@ -28,7 +28,7 @@ def config(
     only_changed: Annotated[
         bool, typer.Option("--changed", help="Show only settings that differ from their defaults.")
     ] = False,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Show the settings in effect."""
     from bellcast.settings import as_displayed, load

@@ -14,7 +14,7 @@ from rich.text import Text
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 class CommandError(Exception):

@@ -25,7 +25,7 @@ FLAGS = {"drain": "1s", "log_requests": True}
 app = typer.Typer()
 
 
-@app.command(cls=options.Command, rich_help_panel="Server", epilog=EPILOG)
+@app.command(cls=options.CliCommand, rich_help_panel="Server", epilog=EPILOG)
 def demo(
     port: Annotated[
         int | None,

@@ -33,7 +33,7 @@ def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Check this machine only, without a server.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the idle-timeout check (25 s).")] = False,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Find problems and suggest fixes."""
     findings = []

@@ -2,13 +2,13 @@
 
 from typing import Literal, NamedTuple
 
-State = Literal["ok", "warning", "problem"]
+FindingState = Literal["ok", "warning", "problem"]
 
 
 class Finding(NamedTuple):
     """Result of one check. `fix` is empty if the state is ok."""
 
     check: str
-    state: State
+    state: FindingState
     what: str
     fix: str = ""

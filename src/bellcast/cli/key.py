@@ -18,8 +18,8 @@ EXAMPLES = """\
   BELLCAST_SECRET=$(bellcast key create ci --scope send --json | jq -r .key)
 """
 
-app = typer.Typer(cls=options.Group)
-key = typer.Typer(cls=options.Group, epilog=EPILOG, help="Create, list and revoke API keys.")
+app = typer.Typer(cls=options.CliGroup)
+key = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Create, list and revoke API keys.")
 app.add_typer(key, name="key", rich_help_panel="Send and follow")
 
 KeyCommand = options.with_settings("DATA", "URL")
@@ -39,7 +39,7 @@ def create(
         str, typer.Argument(metavar="NAME", help="A name for the list, such as the app that uses the key.")
     ],
     scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="What the key may do. Repeatable.")],
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""
     from bellcast.auth.keys import SCOPES
@@ -60,7 +60,7 @@ def create(
 
 
 @key.command("list", cls=KeyCommand)
-def list_(ctx: typer.Context, json: console.Json = False) -> None:
+def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List all keys, including revoked ones."""
     response = _request(ctx, "GET", "/v1/keys")
     if json:
@@ -75,7 +75,7 @@ def list_(ctx: typer.Context, json: console.Json = False) -> None:
 def revoke(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")],
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Revoke a key. It is rejected from now on."""
     from bellcast.client.request import path

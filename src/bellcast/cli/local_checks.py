@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.cli import data_folder, database_checks
-from bellcast.cli.findings import Finding, State
+from bellcast.cli.findings import Finding, FindingState
 from bellcast.errors import BellcastError
 from bellcast.model import patterns
 from bellcast.settings import Settings
@@ -123,7 +123,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     if free >= DISK_WARNING:
         yield Finding("disk", "ok", what)
         return
-    state: State = "problem" if free < DISK_PROBLEM else "warning"
+    state: FindingState = "problem" if free < DISK_PROBLEM else "warning"
     yield Finding("disk", state, what, "free space, or shorten BELLCAST_RETENTION: a full disk rejects every send")
 
 

@@ -28,7 +28,7 @@ app = typer.Typer()
 
 
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
-def migrate(ctx: typer.Context, source: From = None, json: console.Json = False) -> None:
+def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = False) -> None:
     """Upgrade the store, or move it to PostgreSQL."""
     settings = options.settings(ctx)
     if source is not None:

@@ -61,7 +61,7 @@ def notify(
     idempotency_key: Annotated[
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
     ] = None,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Send a notification."""
     from bellcast.cli import remote

@@ -60,7 +60,7 @@ def _no_type(ctx: Any) -> str:
     return ""
 
 
-class Command(CompactHelp, TyperCommand):
+class CliCommand(CompactHelp, TyperCommand):
     """A command. Its usage shows the arguments' metavars unchanged."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -69,11 +69,11 @@ class Command(CompactHelp, TyperCommand):
         return [self.options_metavar or "", *arguments]
 
 
-class Group(CompactHelp, TyperGroup):
+class CliGroup(CompactHelp, TyperGroup):
     """A group of commands."""
 
 
-class SettingsCommand(Command):
+class SettingsCommand(CliCommand):
     """A command that also takes settings as options, which `flags` returns."""
 
     names: ClassVar[tuple[str, ...]] = ()

@@ -29,7 +29,7 @@ def restore(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file created by `bellcast backup`.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing store, which is lost.")] = False,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Replace the store by a backup."""
     settings = options.settings(ctx)

@@ -55,8 +55,8 @@ UrlAndRow = Annotated[
     ),
 ]
 
-app = typer.Typer(cls=options.Group)
-sql = typer.Typer(cls=options.Group, epilog=EPILOG, help=HELP)
+app = typer.Typer(cls=options.CliGroup)
+sql = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help=HELP)
 app.add_typer(sql, name="sql", rich_help_panel="Send and follow")
 
 SqlCommand = options.with_settings("DATABASE_URL", "STORE")
@@ -80,7 +80,7 @@ def install(
     printed: Annotated[
         bool, typer.Option("--print", help="Print the SQL instead of running it, for your own migrations.")
     ] = False,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Install or upgrade the outbox in the app's database."""
     _need_driver()
@@ -103,7 +103,7 @@ def uninstall(
     ctx: typer.Context,
     url: Url = None,
     force: Annotated[bool, typer.Option("--force", help="Even if rows are pending. They are lost.")] = False,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Remove the outbox and the triggers of watched tables from the app's database."""
     _need_driver()
@@ -117,7 +117,7 @@ def uninstall(
 
 
 @sql.command(cls=SqlCommand)
-def status(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
+def status(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
     """Show pending rows, refused rows with the reason, and watched tables."""
     _need_driver()
     from bellcast.cli import outbox_output
@@ -131,7 +131,7 @@ def status(ctx: typer.Context, url: Url = None, json: console.Json = False) -> N
 
 
 @sql.command(cls=SqlCommand)
-def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
+def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
     """Put refused rows back into the outbox."""
     _need_driver()
     from bellcast.outbox import status as outbox_status
@@ -142,7 +142,7 @@ def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = Fals
 
 
 @sql.command(cls=SqlCommand)
-def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
+def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
     """Delete refused rows."""
     _need_driver()
     from bellcast.outbox import status as outbox_status
@@ -170,7 +170,7 @@ def watch(
     name: Annotated[
         list[str] | None, typer.Option(metavar="KIND=NAME", help="Names of the events. [dim]\\[TABLE.insert, …]")
     ] = None,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Publish the changes of a table as live events, including those of other programs."""
     _need_driver()
@@ -194,7 +194,7 @@ def watch(
 
 
 @sql.command(cls=SqlCommand)
-def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Json = False) -> None:
+def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.JsonFlag = False) -> None:
     """Stop watching a table."""
     _need_driver()
     from bellcast.outbox import table_watch
@@ -207,7 +207,7 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Jso
 
 
 @sql.command("list", cls=SqlCommand)
-def list_(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
+def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
     """List the watched tables."""
     _need_driver()
     from bellcast.cli import outbox_output

@@ -19,7 +19,7 @@ TIMEOUT = httpx.Timeout(10, read=60)
 MIN_RECONNECT_DELAY, MAX_RECONNECT_DELAY = 0.25, 5.0
 
 
-class Frame(NamedTuple):
+class SseFrame(NamedTuple):
     """One frame of the stream."""
 
     name: str
@@ -27,7 +27,7 @@ class Frame(NamedTuple):
     id: str | None = None
 
 
-def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
+def frames(chunks: Iterable[bytes]) -> Iterator[SseFrame]:
     """Parse frames from chunks of bytes."""
     rest = b""
     for chunk in chunks:
@@ -35,7 +35,7 @@ def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
         yield from (frame for block in blocks if (frame := _frame(block)) is not None)
 
 
-def _frame(block: bytes) -> Frame | None:
+def _frame(block: bytes) -> SseFrame | None:
     """Parse a block of lines; None for a block with only a comment or `retry`."""
     fields: dict[str, str] = {}
     for line in block.decode().split("\n"):
@@ -44,7 +44,7 @@ def _frame(block: bytes) -> Frame | None:
         fields[name] = f"{fields[name]}\n{value}" if name in fields else value
     if not fields.keys() >= {"event", "data"}:
         return None
-    return Frame(fields["event"], msgspec.json.decode(fields["data"]), fields.get("id"))
+    return SseFrame(fields["event"], msgspec.json.decode(fields["data"]), fields.get("id"))
 
 
 def upgrade(token: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ class SseFollower:
         self._delay = 0.0
         self.position: str | None = None
 
-    def frames(self, topics: Iterable[str] = ()) -> Iterator[Frame]:
+    def frames(self, topics: Iterable[str] = ()) -> Iterator[SseFrame]:
         """Yield all frames after the position, reconnecting as needed. Raises CommandError if the server ends the
         stream."""
         params = {"topic": list(topics)}
@@ -83,7 +83,7 @@ class SseFollower:
                 time.sleep(self._delay)  # noqa: TID251  a command at a terminal, without a clock port
                 self._delay = min(MAX_RECONNECT_DELAY, self._delay * 2 or MIN_RECONNECT_DELAY)
 
-    def _connection(self, http: httpx.Client) -> Iterator[Frame]:
+    def _connection(self, http: httpx.Client) -> Iterator[SseFrame]:
         headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
         if self.position is not None:
             headers["Last-Event-ID"] = self.position

@@ -9,7 +9,7 @@ import typer
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.sse_follower import Frame, SseFollower
+    from bellcast.cli.sse_follower import SseFollower, SseFrame
     from bellcast.client import Bellcast
 
 EPILOG = """\
@@ -40,7 +40,7 @@ def tail(
             "--last", "-n", min=0, max=100, metavar="NUMBER", help="Start with this many of the newest notifications."
         ),
     ] = 5,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Follow an inbox live in the terminal."""
     from bellcast.cli import remote
@@ -59,7 +59,7 @@ def tail(
                 output.show(frame)
 
 
-def _frames(client: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["Frame"]:
+def _frames(client: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["SseFrame"]:
     """Yield the newest notifications, then live frames."""
     yield from _newest(client, follower, last)
     for frame in follower.frames(topics):
@@ -68,9 +68,9 @@ def _frames(client: "Bellcast", follower: "SseFollower", topics: list[str], last
             yield from _newest(client, follower, last)
 
 
-def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["Frame"]:
+def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
     """Yield the newest notifications as frames, oldest first, and set the stream's position after them."""
-    from bellcast.cli.sse_follower import Frame
+    from bellcast.cli.sse_follower import SseFrame
     from bellcast.client.request import HttpRequest, reads
 
     request = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
@@ -78,4 +78,4 @@ def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator[
     follower.position = page["position"]
     counters = {name: page[name] for name in ("unread", "unseen", "position")}
     for notification in reversed(page["notifications"][:last]):
-        yield Frame("notification", {"notification": notification, **counters})
+        yield SseFrame("notification", {"notification": notification, **counters})

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from bellcast.cli import console
-from bellcast.cli.sse_follower import Frame
+from bellcast.cli.sse_follower import SseFrame
 
 INDENT = " " * 16
 
@@ -44,7 +44,7 @@ class TailOutput:
     def disconnected(self, reason: str) -> None:
         """No-op: the stream resumes without loss."""
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: SseFrame) -> None:
         if frame.name != "heartbeat":
             print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
 
@@ -78,7 +78,7 @@ class TextOutput:
         """Show that the connection was lost."""
         self._state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: SseFrame) -> None:
         """Print a line for the frame, and update the counters."""
         formatter = self._formatters.get(frame.name)
         line = formatter(frame.fields) if formatter else None

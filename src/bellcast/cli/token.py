@@ -42,7 +42,7 @@ def token(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The name, stored in the recipient's record.")
     ] = None,
-    json: console.Json = False,
+    json: console.JsonFlag = False,
 ) -> None:
     """Print a session token for a browser or another client."""
     import time

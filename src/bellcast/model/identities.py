@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-Scope = Literal["send", "read", "manage"]
+KeyScope = Literal["send", "read", "manage"]
 EVERY_TENANT = "*"
 DEFAULT_TENANT = ""
 
@@ -74,7 +74,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[KeyScope, ...]
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -122,5 +122,5 @@ class Principal(Struct, frozen=True, kw_only=True):
 class Caller(Struct, frozen=True):
     """The server side of a request: the project secret (all scopes) or an API key."""
 
-    scopes: tuple[Scope, ...]
+    scopes: tuple[KeyScope, ...]
     key: str | None = None

@@ -13,8 +13,8 @@ from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_event_drafts import EventDraft
 
-Kind = Literal["insert", "update", "delete", "truncate"]
-KINDS: tuple[Kind, ...] = ("insert", "update", "delete", "truncate")
+ChangeKind = Literal["insert", "update", "delete", "truncate"]
+KINDS: tuple[ChangeKind, ...] = ("insert", "update", "delete", "truncate")
 COLUMN = re.compile(r"\{([^{}]*)\}")
 # The row trigger, and the trigger for TRUNCATE.
 TRIGGER, TRUNCATE_TRIGGER = "bellcast_watch", "bellcast_watch_truncate"
@@ -32,7 +32,7 @@ class Watch(Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
     columns: tuple[str, ...]
     recorded: tuple[str, ...] = msgspec.field(name="kept")
-    names: dict[Kind, str]
+    names: dict[ChangeKind, str]
     topic: str | None = None
     recipient: str | None = None
     tenant: str | None = None
@@ -44,8 +44,8 @@ class WatchRequest(Struct, frozen=True, kw_only=True):
 
     table: str
     columns: tuple[str, ...] = ()
-    names: dict[Kind, str] = {}
-    kinds: tuple[Kind, ...] = KINDS
+    names: dict[ChangeKind, str] = {}
+    kinds: tuple[ChangeKind, ...] = KINDS
     topic: str | None = None
     recipient: str | None = None
     tenant: str | None = None
@@ -55,7 +55,7 @@ class RowChange(Struct, frozen=True):
     """A change recorded by a trigger: the recorded columns of the row before and after; for TRUNCATE, the audience of
     the deleted rows."""
 
-    change: Kind
+    change: ChangeKind
     watch: Watch
     was: dict[str, object] | None = None
     is_now: dict[str, object] | None = msgspec.field(default=None, name="is")

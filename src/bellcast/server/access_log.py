@@ -4,9 +4,8 @@ Such a server writes a request's query when the answer begins, from the very sco
 own server writes no access log."""
 
 import re
-from typing import Any
 
-Scope = dict[str, Any]
+from bellcast.live.http.asgi import Scope
 
 # Session tokens, Engine.IO session ids, and Pusher's signatures.
 CREDENTIAL = re.compile(rb"(?<![^&])(token|sid|auth_[a-z0-9_]+)=[^&]*")

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, partial
-from typing import Any
 
 import httpx
 
@@ -20,6 +19,7 @@ from bellcast.jobs import JobRunner
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection
+from bellcast.live.http.asgi import Receive, Scope, Send
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.drain import drain
@@ -44,10 +44,6 @@ from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class LivePaths:
@@ -153,7 +149,7 @@ class App:
         self._live = LivePaths(self._dialects)
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
         self._outbox = adapters.outbox(settings.store, engines, settings.limits)
-        rooms = ApiContext(
+        api_context = ApiContext(
             engines=engines,
             limits=settings.limits,
             project=self.project,
@@ -166,7 +162,7 @@ class App:
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
-        self._api = api.build(rooms)
+        self._api = api.build(api_context)
 
     @cached_property
     def client(self) -> AsyncBellcast:

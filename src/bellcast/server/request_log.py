@@ -6,7 +6,7 @@ A line has the path without its query, because queries carry tokens (`token=`), 
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,16 +15,12 @@ import structlog
 from bellcast.api.middleware import STATE, path_as_sent, request_id
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.http.asgi import Message, Receive, Scope, Send
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.ports import Clock
 
 log = structlog.get_logger("bellcast.requests")
-
-Scope = dict[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 # Our longest path holds two keys of 200 characters, percent-encoded; a request head may be a hundred times as long.
 MAX_PATH = 2_000

@@ -34,7 +34,7 @@ from bellcast.settings.table import PREFIX, TABLE, Setting
 __all__ = ["Settings", "as_displayed", "existing_project", "load", "project", "secret", "url"]
 
 # The source of a value (flag, variable or file variable), and its text.
-Source = tuple[str, str]
+SettingSource = tuple[str, str]
 
 
 def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -79,7 +79,7 @@ def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str])
     return None
 
 
-def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Iterator[Source]:
+def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Iterator[SettingSource]:
     if flag is not None:
         yield setting.flag, _text(flag)
     if setting.variable in environ:
@@ -88,7 +88,7 @@ def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) 
         yield _content(f"{setting.variable}_FILE", environ)
 
 
-def _content(variable: str, environ: Mapping[str, str]) -> Source:
+def _content(variable: str, environ: Mapping[str, str]) -> SettingSource:
     try:
         return variable, Path(environ[variable]).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

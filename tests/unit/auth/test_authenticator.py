@@ -9,7 +9,7 @@ from tests.unit.auth.test_jwks import jwk, signed_token
 from bellcast.auth import authenticator, keys
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.origins import Headers, WrongOrigin
+from bellcast.auth.origins import HeaderPairs, WrongOrigin
 from bellcast.errors import Forbidden, Unauthenticated, Unavailable
 from bellcast.model.identities import Caller, Principal
 from bellcast.model.limits import Limits
@@ -21,7 +21,7 @@ ALICE = token({})
 class Request(Struct, frozen=True, kw_only=True):
     method: str = "GET"
     scheme: str = "https"
-    headers: Headers = []
+    headers: HeaderPairs = []
     query: bytes = b""
 
 

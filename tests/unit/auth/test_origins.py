@@ -2,7 +2,7 @@ import pytest
 from tests.unit.auth.fakes import names
 
 from bellcast.auth import origins
-from bellcast.auth.origins import Kind
+from bellcast.auth.origins import ResponseKind
 
 SHOP = "https://shop.example"
 SERVER = {"scheme": "https", "host": "bell.example"}
@@ -99,7 +99,7 @@ def test_tokens_are_allowed_from_any_origin_until_origins_are_declared(
     ],
 )
 def test_cookies_need_a_known_origin_for_changes_and_open_connections(
-    kind: Kind, method: str, origin: str | None, site: str | None, allowed: bool
+    kind: ResponseKind, method: str, origin: str | None, site: str | None, allowed: bool
 ) -> None:
     assert origins.cookie_allowed(kind, method, origin, site=site, origins=(SHOP,), **SERVER) is allowed
 

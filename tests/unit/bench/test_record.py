@@ -6,7 +6,7 @@ import pytest
 from bellcast.bench import record
 from bellcast.bench.figures import Figure, at_most
 from bellcast.bench.scales import FULL
-from bellcast.bench.suite import Result
+from bellcast.bench.suite import BenchmarkResult
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def checkout(tmp_path, monkeypatch):
 
 def result(name, value):
     figure = Figure(benchmark=name, name="cost", value=value, unit="µs", goal=at_most(2), peers={"nchan": 4.0})
-    return Result(name=name, started="2026-01-01T00:00:00+00:00", load=0.0, scale=FULL, figures=[figure], absent=[])
+    return BenchmarkResult(
+        name=name, started="2026-01-01T00:00:00+00:00", load=0.0, scale=FULL, figures=[figure], absent=[]
+    )
 
 
 def save(checkout, *results):

@@ -7,12 +7,12 @@ from rich.console import Console
 from bellcast.bench import report
 from bellcast.bench.figures import Figure, MissingFigure, at_most
 from bellcast.bench.scales import FULL
-from bellcast.bench.suite import Result
+from bellcast.bench.suite import BenchmarkResult
 
 
 def render(**more):
     out = io.StringIO()
-    result = Result(name="fanout", started="", load=0.0, scale=FULL, **{"figures": [], "absent": [], **more})
+    result = BenchmarkResult(name="fanout", started="", load=0.0, scale=FULL, **{"figures": [], "absent": [], **more})
     report.show(Console(file=out, width=160), [result])
     return out.getvalue()
 

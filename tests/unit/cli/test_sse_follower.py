@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.cli.sse_follower import Frame, frames
+from bellcast.cli.sse_follower import SseFrame, frames
 from bellcast.live.framing import sse
 
 STREAM = (
@@ -16,9 +16,9 @@ STREAM = (
     + sse.event("heartbeat", b'{"time":\n1}')
 )
 FRAMES = [
-    Frame("ready", {"unread": 1}, "p-1"),
-    Frame("notification", {"title": "line\u2028separator, Tschüß"}, "p-2"),
-    Frame("heartbeat", {"time": 1}),
+    SseFrame("ready", {"unread": 1}, "p-1"),
+    SseFrame("notification", {"title": "line\u2028separator, Tschüß"}, "p-2"),
+    SseFrame("heartbeat", {"time": 1}),
 ]
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellcast.cli.sse_follower import Frame
+from bellcast.cli.sse_follower import SseFrame
 from bellcast.cli.tail_output import TailOutput, TextOutput
 
 NOTIFICATION = {
@@ -24,7 +24,7 @@ NOTIFICATION = {
 
 
 def notification(**changed):
-    return Frame("notification", {"notification": NOTIFICATION | changed, "unread": 1, "unseen": 1})
+    return SseFrame("notification", {"notification": NOTIFICATION | changed, "unread": 1, "unseen": 1})
 
 
 @pytest.fixture
@@ -64,28 +64,28 @@ def test_updates_name_their_notification(render):
     read = NOTIFICATION | {"read_at": "2026-01-31T12:01:00Z", "seen_at": "2026-01-31T12:01:00Z"}
     lines = render(
         notification(),
-        Frame("notification-update", {"notification": read, "unread": 0, "unseen": 0}),
-        Frame("notification-delete", {"id": "n1", "unread": 0, "unseen": 0}),
-        Frame("notification-delete", {"id": "never-seen", "unread": 0, "unseen": 0}),
+        SseFrame("notification-update", {"notification": read, "unread": 0, "unseen": 0}),
+        SseFrame("notification-delete", {"id": "n1", "unread": 0, "unseen": 0}),
+        SseFrame("notification-delete", {"id": "never-seen", "unread": 0, "unseen": 0}),
     )
     assert lines[-3:] == ["✓ New booking: read", "✗ New booking: gone", "✗ never-seen: gone"]
 
 
 def test_bulk_changes_are_one_line(render):
     counters = {"unread": 0, "unseen": 0}
-    assert render(Frame("counts", {"changed": "read", "ids": "all", **counters})) == ["✓ all read"]
-    assert render(Frame("counts", {"changed": "archived", "ids": ["a", "b"], **counters})) == ["✓ 2 archived"]
-    assert render(Frame("counts", counters)) == []
+    assert render(SseFrame("counts", {"changed": "read", "ids": "all", **counters})) == ["✓ all read"]
+    assert render(SseFrame("counts", {"changed": "archived", "ids": ["a", "b"], **counters})) == ["✓ 2 archived"]
+    assert render(SseFrame("counts", counters)) == []
 
 
 def test_topic_frames_are_shown(render):
     refused = [{"topic": "secret", "code": "forbidden", "message": "not yours"}]
     lines = render(
-        Frame("ready", {"unread": 0, "unseen": 0, "refused": refused}),
-        Frame("event", {"topic": "deploys", "name": "deployed", "data": {"sha": "abc"}}),
-        Frame("event", {"name": "poke", "data": None}),
-        Frame("presence", {"topic": "lobby", "joined": [{"recipient": "bob"}], "left": []}),
-        Frame("heartbeat", {"time": "2026-01-31T12:00:00Z"}),
+        SseFrame("ready", {"unread": 0, "unseen": 0, "refused": refused}),
+        SseFrame("event", {"topic": "deploys", "name": "deployed", "data": {"sha": "abc"}}),
+        SseFrame("event", {"name": "poke", "data": None}),
+        SseFrame("presence", {"topic": "lobby", "joined": [{"recipient": "bob"}], "left": []}),
+        SseFrame("heartbeat", {"time": "2026-01-31T12:00:00Z"}),
     )
     assert lines == [
         "not following secret: not yours",
@@ -105,8 +105,8 @@ def test_text_is_escaped_as_markup_and_control_characters(render):
 def test_json_output_is_one_object_per_line_without_heartbeats(capsys):
     with TailOutput() as out:
         out.show(notification(title="two\nlines"))
-        out.show(Frame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
-        out.show(Frame("reset", {"unread": 1}))
+        out.show(SseFrame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
+        out.show(SseFrame("reset", {"unread": 1}))
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["type"], first["notification"]["title"]) == ("notification", "two\nlines")
     assert second == {"type": "reset", "unread": 1}

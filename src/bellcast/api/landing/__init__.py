@@ -19,7 +19,7 @@ from bellcast.api import context, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins, tokens
 from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
@@ -86,18 +86,18 @@ class Trial(Struct, frozen=True):
 @operation(
     "GET", "/", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
 )
-async def show(request: Asked) -> ASGIApp:
+async def show(request: ApiRequest) -> ASGIApp:
     """Show the landing page.
 
     Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off."""
-    here = _rooms(request)
-    reason = await _reason_not_ready(here)
+    ctx = _context(request)
+    reason = await _reason_not_ready(ctx)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
         return responses.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
-    is_trial = here.has_trial and _is_local(request.scope)
-    return responses.complete(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
+    is_trial = ctx.has_trial and _is_local(request.scope)
+    return responses.complete(200, _page(request, ctx, reason, is_trial=is_trial), HTML, HEADERS)
 
 
 @operation(
@@ -110,23 +110,23 @@ async def show(request: Asked) -> ASGIApp:
     refusals=(NotFound, Forbidden),
     example={"title": "Hello"},
 )
-async def send(request: Asked) -> ASGIApp:
+async def send(request: ApiRequest) -> ASGIApp:
     """Send the landing page's trial notification.
 
     Only for that page: from the same machine and the page's own origin, to a recipient in a separate tenant."""
-    here = _rooms(request)
-    _check_page(request, here)
-    asked = await request_body.body(request, BODY)
-    engines = here.engines
+    ctx = _context(request)
+    _check_page(request, ctx)
+    params = await request_body.body(request, BODY)
+    engines = ctx.engines
     now = engines.clock.now()
     if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
         raise TooMany("The landing page sends a few notifications a second: try again.", retry_after=1)
-    sent = None if asked.title is None else await _send(here, asked.title, now)
-    token = tokens.sign(here.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
+    sent = None if params.title is None else await _send(ctx, params.title, now)
+    token = tokens.sign(ctx.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
     return responses.json(Trial(RECIPIENT, TENANT, token, sent), 201)
 
 
-async def _send(here: ApiContext, title: str, now: int) -> str:
+async def _send(ctx: ApiContext, title: str, now: int) -> str:
     draft = Draft(
         to=RECIPIENT,
         title=title,
@@ -134,40 +134,40 @@ async def _send(here: ApiContext, title: str, now: int) -> str:
         tenant=TENANT,
         expires_at=times.to_rfc3339(now + KEPT_MS),
     )
-    sent = msgspec.json.decode(await sending.send(here.engines, here.limits, draft))
+    sent = msgspec.json.decode(await sending.send(ctx.engines, ctx.limits, draft))
     id: str = sent["notifications"][0]["id"]
     return id
 
 
-def _check(asked: FirstNotification, here: ApiContext) -> None:
-    if asked.title is not None:
-        validation.check(validation.text("title", asked.title, here.limits.title))
+def _check(params: FirstNotification, ctx: ApiContext) -> None:
+    if params.title is not None:
+        validation.check(validation.text("title", params.title, ctx.limits.title))
 
 
 BODY = request_body.Shape(FirstNotification, _check)
 
 
-def _rooms(request: Asked) -> ApiContext:
-    here = context.of(request)
-    if not here.has_landing:
+def _context(request: ApiRequest) -> ApiContext:
+    ctx = context.of(request)
+    if not ctx.has_landing:
         raise NotFound("The landing page is turned off here: BELLCAST_LANDING=off.")
-    return here
+    return ctx
 
 
-async def _reason_not_ready(here: ApiContext) -> str | None:
+async def _reason_not_ready(ctx: ApiContext) -> str | None:
     try:
-        await here.engines.store.ping()
-        await here.engines.broker.ping()
+        await ctx.engines.store.ping()
+        await ctx.engines.broker.ping()
     except BellcastError as failure:
         return failure.detail
     return None
 
 
-def _check_page(request: Asked, here: ApiContext) -> None:
+def _check_page(request: ApiRequest, ctx: ApiContext) -> None:
     """Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
     has a different Origin, DNS rebinding a different Host, and a proxy adds headers."""
     scope: Any = request.scope
-    if not here.has_trial or not _is_local(scope):
+    if not ctx.has_trial or not _is_local(scope):
         raise Forbidden("The landing page sends from the machine of the server only: open it as http://127.0.0.1:….")
     origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
     if origin is None or not origins.is_same(origin, scope["scheme"], host):
@@ -195,21 +195,21 @@ def _names_here(host: str) -> bool:
 
 def _is_here(address: str) -> bool:
     try:
-        found = ipaddress.ip_address(address)
+        result = ipaddress.ip_address(address)
     except ValueError:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return found.is_loopback or (mapped is not None and mapped.is_loopback)
+    mapped = getattr(result, "ipv4_mapped", None)
+    return result.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
-def _page(request: Asked, here: ApiContext, reason: str | None, *, is_trial: bool) -> bytes:
+def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, *, is_trial: bool) -> bytes:
     scope: Any = request.scope
     place: str = scope["state"]["root_path"]
     # Links are relative, so that they hold below a proxy's path too. Below a mount without a slash they need its name.
     has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
     base = "" if has_slash else f"{place.rpartition('/')[2]}/"
     server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
-    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=here.limits.title or "")
+    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
     script = f'<script type="module" src="{escape(base)}bellcast.js"></script><script type="module">{_SCRIPT}</script>'
     filled = Template(_PAGE).substitute(
         style=_STYLE,

@@ -155,7 +155,7 @@ def _close_reason(end: CloseReason) -> BellcastError:
     return Unavailable(detail, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(detail)
 
 
-def merge_principal(accepted: calls.Accepted, session: Principal, *, accepted_at: int) -> Principal:
+def merge_principal(accepted: calls.ConnectAccepted, session: Principal, *, accepted_at: int) -> Principal:
     """Return the principal set by a `connect` handler, keeping the session's grants. `accepted_at`, in UTC
     milliseconds, becomes the issue time, so earlier session revocations do not apply."""
     return Principal(

@@ -246,4 +246,4 @@ class PusherChannels:
 
 class AppReply(Struct, frozen=True):
     reply: Any
-    accepted: calls.Accepted | None
+    accepted: calls.ConnectAccepted | None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.origins import Kind, WrongOrigin
+from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.live import topic_access
@@ -148,7 +148,7 @@ class NamespaceHandshake:
         try:
             if token is None:
                 is_polling = session.transport.encoding is engineio.POLLING_BODY
-                kind: Kind = "stream" if is_polling else "websocket"
+                kind: ResponseKind = "stream" if is_polling else "websocket"
                 return await self._authenticator.recipient(session.request, kind), None
             return await self._authenticator.session(_token_of(token)), None
         except Unauthenticated as error:
