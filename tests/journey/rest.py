@@ -100,7 +100,7 @@ async def opened(
         engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
         project=PROJECT,
-        doors=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
+        authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
     )

@@ -53,31 +53,31 @@ HANDLERS = [
 
 
 def build(context: ApiContext) -> ApiMiddleware:
-    """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
-    app = _routed()
+    """Build the application that serves every REST path, for `http` and `lifespan` scopes."""
+    app = _router()
     requests = metrics.RequestMetrics()
-    sheet = app.state.sheet = metrics.MetricsExporter(requests, context.connections, context.outbox)
+    exporter = app.state.exporter = metrics.MetricsExporter(requests, context.connections, context.outbox)
     app.state.files = browser_files.Files()
     app.state.document = openapi.document(openapi.routes(app), context.limits)
-    return ApiMiddleware(_beside(app), context, requests, sheet.own)
+    return ApiMiddleware(_dispatcher(app), context, requests, exporter.own)
 
 
-def _beside(app: Litestar) -> ASGIApp:
+def _dispatcher(app: Litestar) -> ASGIApp:
     """Dispatch to the native API or to Pusher's HTTP API."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        there = scope.get("path", "").startswith(pusher.PREFIXES)
-        await (pusher.serve if there else app)(scope, receive, send)
+        is_pusher = scope.get("path", "").startswith(pusher.PREFIXES)
+        await (pusher.serve if is_pusher else app)(scope, receive, send)
 
     return serve
 
 
 def described(limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document, without a server."""
-    return openapi.document(openapi.routes(_routed()), limits)
+    """Return the OpenAPI document without a server."""
+    return openapi.document(openapi.routes(_router()), limits)
 
 
-def _routed() -> Litestar:
+def _router() -> Litestar:
     return Litestar(
         route_handlers=[*options_routes.options(HANDLERS), *HANDLERS],
         exception_handlers=error_responses.HANDLERS,

@@ -74,12 +74,13 @@ _stored_answer = msgspec.json.Decoder(StoredAnswer)
 async def send(request: ApiRequest) -> ASGIApp:
     """Send many notifications.
 
-    Up to 10,000, each accepted or refused alone: a JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
-    `Idempotency-Key` header gives one to every item that has none."""
+    Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
+    (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
+    item without one."""
     ctx = context.of(request)
     kind = request_body.media_type(request)
     if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
-        raise UnsupportedMediaType("Send a JSON array, or one JSON object a line as application/x-ndjson.")
+        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
     tenant = request_body.query(request, TenantQuery).tenant
     key = request_body.header(request, b"idempotency-key")
     if key is not None:

@@ -1,4 +1,4 @@
-"""Who is connected right now, and the numbers of this server."""
+"""Lists live connections, and counts connections and stored rows."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class ConnectionItem(Struct, frozen=True, kw_only=True):
 
 
 class TransportCount(Struct, frozen=True):
-    """How many connections speak a dialect over a way of travel."""
+    """Number of connections by protocol and transport."""
 
     protocol: str
     transport: str
@@ -44,7 +44,7 @@ class Stats(Struct, frozen=True):
 
 
 class ConnectionPage(Struct, frozen=True):
-    """A page of connections; `next` goes into `after`."""
+    """A page of connections. Pass `next` as `after` for the following page."""
 
     connections: list[ConnectionItem]
     next: str | None
@@ -54,7 +54,7 @@ class ConnectionPage(Struct, frozen=True):
     "GET", "/v1/connections", tag="Live", required_scope="read", query=PageQuery, response_types={200: ConnectionPage}
 )
 async def page(request: ApiRequest) -> ASGIApp:
-    """List the live connections of a tenant, on whichever node they are."""
+    """List the live connections of a tenant on all nodes."""
     params = request_body.query(request, PageQuery)
     result = await context.of(request).connections.page(tenants.single_tenant(request), params.cursor, params.limit + 1)
     shown = [_item(one) for one in result[: params.limit]]
@@ -76,16 +76,16 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
 
 @operation("GET", "/v1/stats", tag="Server", required_scope="read", query=TenantQuery, response_types={200: Stats})
 async def stats(request: ApiRequest) -> ASGIApp:
-    """Count what this project has.
+    """Count connections and stored rows.
 
-    Connections by protocol and transport on all nodes, rows in the store by kind: of one tenant if it is named (empty: the
-    default one), else of all together."""
+    Connections by protocol and transport on all nodes, and rows in the store by kind: of one tenant if it is
+    tenant_query (empty: the default one), else of all tenants."""
     ctx = context.of(request)
-    named = request_body.query(request, TenantQuery).tenant
-    tenant = None if named in (None, EVERY_TENANT) else tenants.single_tenant(request)
+    tenant_query = request_body.query(request, TenantQuery).tenant
+    tenant = None if tenant_query in (None, EVERY_TENANT) else tenants.single_tenant(request)
     kinds = await ctx.connections.counts_by_transport(tenant)
-    return responses.json(Stats([_counted(one) for one in kinds], await ctx.engines.store.upkeep.stats(tenant)))
+    return responses.json(Stats([_transport_count(one) for one in kinds], await ctx.engines.store.upkeep.stats(tenant)))
 
 
-def _counted(one: ConnectionCount) -> TransportCount:
+def _transport_count(one: ConnectionCount) -> TransportCount:
     return TransportCount(one.protocol, one.transport, one.count)

@@ -39,7 +39,8 @@ class Connections(Protocol):
         ...
 
     def stats(self) -> Mapping[str, Any]:
-        """Numbers of this process by name; `connections` and `encoded` are lists of `{"protocol","transport","count"}`."""
+        """Numbers of this process by name; `connections` and `encoded` are lists of
+        `{"protocol","transport","count"}`."""
         ...
 
 
@@ -70,6 +71,6 @@ class ApiContext(Struct, frozen=True, kw_only=True):
 
 
 def of(request: "Request[Any, Any, Any]") -> ApiContext:
-    """The rooms this request was brought to."""
+    """Return the API context of a request."""
     result: ApiContext = request.scope["state"]["api_context"]
     return result

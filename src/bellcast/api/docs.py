@@ -1,5 +1,5 @@
-"""The reference as people read it: one page made of the OpenAPI document, and a page for every error. No scripts, nothing
-from elsewhere, so they work offline and behind any policy."""
+"""HTML pages: the API reference, generated from the OpenAPI document, and a page for each error. They load no scripts
+and no external resources, so they work offline and under any content security policy."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ async def document(request: ApiRequest) -> ASGIApp:
 
 @operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
 async def reference(request: ApiRequest) -> ASGIApp:
-    """The reference as a page."""
+    """The API reference as HTML."""
     return responses.complete(200, docs_html.reference(request.app.state.document), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
-    """Every error, as a page."""
+    """All errors as HTML."""
     return responses.complete(200, docs_html.errors(errors.every()), HTML, HEADERS)
 
 
@@ -42,12 +42,12 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
     "GET", "/errors/{code:str}", tag="Server", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
 )
 async def error(request: ApiRequest) -> ASGIApp:
-    """What an error means.
+    """Explain an error.
 
-    The `type` of a problem leads here."""
+    The `type` of a problem links to this page."""
     code = request_body.path(request, "code")
     for one in errors.every():
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
             return responses.complete(200, docs_html.error(one, example), HTML, HEADERS)
-    raise NotFound("There is no error with this code. They are listed at /errors")
+    raise NotFound("No error has this code. All errors are listed at /errors")

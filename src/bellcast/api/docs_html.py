@@ -1,4 +1,4 @@
-"""HTML out of the OpenAPI document and the errors. Pure."""
+"""Renders the OpenAPI document and the errors as HTML. Pure."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def _document(title: str, body: str) -> bytes:
 
 
 def reference(document: Json) -> bytes:
-    """The reference of every operation and every schema."""
+    """Render the reference of all operations and schemas."""
     by_tag = _by_tag(document)
     schemas = document["components"]["schemas"]
     info = document["info"]
@@ -110,7 +110,7 @@ def _operation(method: str, path: str, spec: Json) -> str:
 def _access(spec: Json) -> str:
     if "x-scope" in spec:
         return f"The project secret, or an API key with the scope <code>{escape(spec['x-scope'])}</code>."
-    return "A recipient's session token." if spec["security"] else "Open to everyone."
+    return "A recipient's session token." if spec["security"] else "No credentials."
 
 
 def _parameters(parameters: Sequence[Json]) -> str:
@@ -129,7 +129,7 @@ def _body(body: Json | None) -> str:
         return ""
     content = body["content"]["application/json"]
     others = [kind for kind in body["content"] if kind != "application/json"]
-    also = f" Also one a line, as {', '.join(f'<code>{escape(kind)}</code>' for kind in others)}." if others else ""
+    also = f" Also one per line, as {', '.join(f'<code>{escape(kind)}</code>' for kind in others)}." if others else ""
     example = f"<pre>{escape(json.dumps(content['example'], indent=2))}</pre>" if "example" in content else ""
     return f"<p>Body: {_type(content['schema'])}.{also}</p>{example}"
 
@@ -141,7 +141,7 @@ def _answers(answers: Json) -> str:
         return f"<tr><td><code>{escape(status)}</code></td><td>{_prose(spec)}</td><td>{' '.join(types)}</td></tr>"
 
     return (
-        f"<details><summary>Answers</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
+        f"<details><summary>Responses</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
     )
 
 
@@ -157,7 +157,7 @@ def _schema(name: str, schema: Json) -> str:
 
 
 def _type(schema: Json) -> str:
-    """A schema in a few words, with a link where it has a name."""
+    """Describe a schema in a few words, with a link to a named type."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
@@ -182,26 +182,26 @@ def _bounds(schema: Json) -> str:
 
 
 def _prose(text: str) -> str:
-    """A sentence or two with `names` in it."""
+    """Render sentences with `names` as code."""
     return NAMES.sub(r"<code>\1</code>", escape(text))
 
 
 def error(one: type[BellcastError], example: str) -> bytes:
-    """What an error means, its usual causes, and what to do. `example` is what the server sends."""
+    """Render the page of an error: meaning, usual causes and remedies. `example` is a response body."""
     advice = BY_CODE[one.code]
     main = (
         f'<p class="badge"><code>{one.status} {one.code}</code></p><h1>{escape(one.title)}</h1>'
         f'<p class="lead">{_prose(_meaning(one))}</p>'
         f"<h2>What was wrong</h2>{_bullets(advice.causes)}<h2>What to do</h2>{_bullets(advice.remedies)}"
         f"<h2>What the server sends</h2><pre>{escape(example)}</pre>"
-        '<p class="soft"><code>detail</code> says what was wrong with this very request. Log lines carry the id in '
+        '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
         "the response header <code>X-Request-Id</code>.</p>"
     )
     return _sheet(f"{one.title} · Bellcast", "../", main)
 
 
 def errors(every: Sequence[type[BellcastError]]) -> bytes:
-    """Every error, each with a link to its own page."""
+    """Render the list of all errors."""
     cards = "".join(
         f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{one.status} {one.code}</code>'
         f"<p>{_prose(_meaning(one))}</p></a></article>"
@@ -211,7 +211,7 @@ def errors(every: Sequence[type[BellcastError]]) -> bytes:
 
 
 def _sheet(title: str, up: str, main: str) -> bytes:
-    """A page in one column. `up` leads from it to where the reference is."""
+    """Render a page in one column. `up` is the relative path to the reference's folder."""
     links = f'<b>Bellcast</b><a href="{up}docs">API reference</a><a href="{up}errors">Errors</a>'
     return _document(title, f'<div class="sheet"><nav class="top">{links}</nav><main>{main}</main></div>')
 

@@ -1,4 +1,4 @@
-"""Refusals as problem+json: ours as they are, the framework's in our words, the unforeseen without its insides."""
+"""Converts errors to problem+json: Bellcast's errors, the framework's, and unexpected exceptions without details."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from bellcast.errors import BellcastError
 from bellcast.model import problems
 
 log = structlog.get_logger("bellcast.api")
-# The general error of a status stands before its special cases, so it is written last.
+# Reversed, so that the general error of a status overwrites its subclasses.
 BY_STATUS = {error.status: error for error in reversed(errors.every())}
-PATH_UNKNOWN = "There is no such path. The paths there are: /docs"
+PATH_UNKNOWN = "This path does not exist. All paths are listed at /docs"
 
 
 def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Response[bytes]:
@@ -29,7 +29,7 @@ def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Res
 def bellcast_error(request: ApiRequest, refusal: BellcastError) -> Response[bytes]:
     """Respond with a BellcastError."""
     if refusal.status >= 500:
-        log.warning("refused", code=refusal.code, detail=refusal.detail, **_which(request))
+        log.warning("request_refused", code=refusal.code, detail=refusal.detail, **_which(request))
     return refuse(refusal)
 
 
@@ -45,7 +45,7 @@ def routing(request: ApiRequest, refusal: HTTPException) -> Response[bytes]:
 
 def unexpected(request: ApiRequest, failure: Exception) -> Response[bytes]:
     """Respond with a 500 and log the trace of an unexpected exception."""
-    log.error("failed", **_which(request), exc_info=failure)
+    log.error("request_failed", **_which(request), exc_info=failure)
     return refuse(BellcastError())
 
 

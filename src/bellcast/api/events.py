@@ -13,7 +13,7 @@ from bellcast.model.live_event_drafts import EventDraft
 
 
 class Accepted(Struct, frozen=True):
-    """The event is on its way to who is connected."""
+    """The event was published to connected clients."""
 
 
 @operation(
@@ -29,8 +29,8 @@ class Accepted(Struct, frozen=True):
 async def publish(request: ApiRequest) -> ASGIApp:
     """Publish a live event.
 
-    To a topic, to several, or to one recipient's connections. It is not stored: only connected clients receive it.
-    `except` is the connection that does not receive it."""
+    To a topic, to several, or to one recipient's connections. Events are not stored: only connected clients receive
+    them. `except` is the connection that does not receive it."""
     ctx = context.of(request)
     params = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, params.tenant)

@@ -16,7 +16,7 @@ from bellcast.errors import NotFound
 from bellcast.model.identities import Recipient, Subscription
 from bellcast.model.notifications import Notification
 
-# A chunk is worth a system call; smaller ones would cost more than the rows in them.
+# Smaller chunks would cost more in system calls than in encoding.
 CHUNK_BYTES = 64 * 1024
 
 
@@ -44,12 +44,12 @@ class Export(Struct, frozen=True):
 async def export(request: ApiRequest) -> ASGIApp:
     """Export a recipient.
 
-    Everything kept of it, in one document."""
+    All stored data of the recipient in one document."""
     store = context.of(request).engines.store
     result = await store.recipients.export(tenants.single_tenant(request), key(request))
     if result is None:
-        raise NotFound("There is no recipient with this key.")
-    return _streamed(_chunks(result))
+        raise NotFound("No recipient has this key.")
+    return _stream(_chunks(result))
 
 
 @operation(
@@ -63,25 +63,26 @@ async def export(request: ApiRequest) -> ASGIApp:
 async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
-    Everything kept of it, one JSON object a line, each with its kind as the only name: `tenant`, `announcement`, `event`
-    (the last one of a topic), `recipient`, and behind each recipient its `subscription` and `notification` lines."""
+    All stored data of the tenant, one JSON object per line with its kind as the only name: `tenant`, `announcement`,
+    `event` (the last one of a topic), `recipient`, and after each recipient its `subscription` and `notification`
+    lines."""
     result = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
     if result is None:
-        raise NotFound("There is no tenant with this key.")
-    return _streamed(_lines(result), NDJSON)
+        raise NotFound("No tenant has this key.")
+    return _stream(_lines(result), NDJSON)
 
 
-async def _lines(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+async def _lines(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
     chunk = bytearray()
-    async for kind, thing in things:
-        chunk += msgspec.json.encode({kind: thing}) + b"\n"
+    async for kind, row in rows:
+        chunk += msgspec.json.encode({kind: row}) + b"\n"
         if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     yield bytes(chunk)
 
 
-def _streamed(chunks: AsyncIterator[bytes], content_type: str = "application/json") -> ASGIApp:
+def _stream(chunks: AsyncIterator[bytes], content_type: str = "application/json") -> ASGIApp:
     headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-store")]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,28 +94,28 @@ def _streamed(chunks: AsyncIterator[bytes], content_type: str = "application/jso
     return answer
 
 
-async def _chunks(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
-    """The document, piece by piece: the store gives the recipient first, then each kind's things together."""
-    _, recipient = await anext(things)
+async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    """Yield the document in chunks. The store yields the recipient first, then the rows grouped by kind."""
+    _, recipient = await anext(rows)
     chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
     missing = list(LISTS)
     before: str | None = None
-    async for kind, thing in things:
+    async for kind, row in rows:
         if kind != before:
-            chunk += (b"" if before is None else b"]") + _opened(kind)
+            chunk += (b"" if before is None else b"]") + _list_start(kind)
             missing.remove(kind)
         else:
             chunk += b","
-        chunk += msgspec.json.encode(thing)
+        chunk += msgspec.json.encode(row)
         before = kind
         if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     chunk += b"" if before is None else b"]"
     for kind in missing:
-        chunk += _opened(kind) + b"]"
+        chunk += _list_start(kind) + b"]"
     yield bytes(chunk) + b"}"
 
 
-def _opened(kind: str) -> bytes:
+def _list_start(kind: str) -> bytes:
     return f',"{kind}s":['.encode()

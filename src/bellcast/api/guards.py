@@ -17,7 +17,7 @@ RequiredScope = Literal["send", "read", "manage", "recipient"]
 
 
 class HttpAuthRequest(Struct, frozen=True):
-    """A request as the doors look at it."""
+    """The parts of a request that the authenticator needs."""
 
     method: str
     scheme: str

@@ -13,7 +13,7 @@ from bellcast.errors import Unavailable
 
 
 class Health(Struct, frozen=True):
-    """The server works. `project` is the project's public key, by which a client recognises its own server."""
+    """State of the server. `project` is the project's public key, by which clients identify the server."""
 
     status: str
     version: str
@@ -22,17 +22,18 @@ class Health(Struct, frozen=True):
 
 @operation("GET", "/healthz", tag="Server", required_scope=None, response_types={200: Health})
 async def alive(request: ApiRequest) -> ASGIApp:
-    """Is the process alive.
+    """Check liveness.
 
-    Restart it if this is not answered."""
+    Restart the process if this does not respond."""
     return responses.json(Health("ok", __version__, context.of(request).project.key))
 
 
 @operation("GET", "/readyz", tag="Server", required_scope=None, response_types={200: Health}, refusals=(Unavailable,))
 async def ready(request: ApiRequest) -> ASGIApp:
-    """Can requests be served.
+    """Check readiness.
 
-    The store can be read and written, and events can be carried. Send no traffic while this is a 503."""
+    The store is readable and writable, and the broker is connected. Route no traffic to the server while this is a
+    503."""
     ctx = context.of(request)
     await ctx.engines.store.ping()
     await ctx.engines.broker.ping()
@@ -43,9 +44,9 @@ async def ready(request: ApiRequest) -> ASGIApp:
 async def metrics(request: ApiRequest) -> ASGIApp:
     """Metrics for Prometheus.
 
-    Their names begin with `bellcast_`. With several workers, any of them reports the metrics of all workers on this
-    machine, each labelled with its process id as `worker`."""
-    sheet: MetricsExporter = request.app.state.sheet
+    Their names begin with `bellcast_`. With several workers, each reports the metrics of all workers on this machine,
+    labelled with the process id as `worker`."""
+    exporter: MetricsExporter = request.app.state.exporter
     workers = context.of(request).workers
-    told = None if workers is None else {workers.name: sheet.own(), **await workers.others()}
-    return responses.complete(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)
+    reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
+    return responses.complete(200, exporter.text(reports), CONTENT_TYPE_PLAIN_0_0_4)

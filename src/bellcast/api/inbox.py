@@ -17,7 +17,7 @@ from bellcast.ports import Action, Marked, Marking, Query
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Which part of the inbox: newest first, `before` is the `next` of the page before."""
+    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page."""
 
     view: View = "all"
     type: str | None = None
@@ -27,14 +27,14 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
 
 class ViewQuery(Struct, frozen=True, kw_only=True):
-    """The view to empty, and the type it is narrowed by."""
+    """The view to delete, optionally limited to one type."""
 
     view: Literal["read", "archived", "all"]
     type: str | None = None
 
 
 class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What becomes of one notification; at least one of the three."""
+    """Changes to one notification. At least one of the three is required."""
 
     seen: bool | None = None
     read: bool | None = None
@@ -42,13 +42,13 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Those of all that have this type."""
+    """Limits `all` to notifications of this type."""
 
     type: str
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The notifications to act on: some ids, or all of them, perhaps of one type."""
+    """The notifications to act on: either ids, or all, optionally of one type."""
 
     ids: list[str] | None = None
     all: bool = False
@@ -56,7 +56,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True):
-    """How many changed, and what the badge shows now."""
+    """The number of changed notifications, and the new counters."""
 
     changed: int
     unread: int
@@ -68,12 +68,12 @@ SELECTION = request_body.Shape(Selection)
 
 
 def tag_of(position: str) -> str:
-    """The ETag of anything read from an inbox: it changes when, and only when, the inbox does."""
+    """Return the ETag of an inbox's responses, which changes with each change of the inbox."""
     return f'"{position}"'
 
 
 def unchanged(request: ApiRequest, etag: str) -> bool:
-    """Whether the client has this already (If-None-Match, compared weakly)."""
+    """True if the client's cached response is current (If-None-Match, compared weakly)."""
     known = request_body.header(request, b"if-none-match")
     if known is None:
         return False
@@ -97,13 +97,14 @@ def _etagged(etag: str) -> dict[str, str]:
     refusals=(BadRequest,),
 )
 async def listing(request: ApiRequest) -> ASGIApp:
-    """Look into the inbox.
+    """List notifications.
 
-    A page of notifications, newest first, and what the badge shows. `view=all` is everything not archived; `unread` and `read` are parts of it."""
+    A page of notifications, newest first, and the counters. `view=all` is everything not archived, including `unread`
+    and `read`."""
     ctx = context.of(request)
     params = request_body.query(request, InboxQuery)
     if params.before is not None and not ids.is_id(params.before):
-        raise BadRequest("before: this is no cursor; use the `next` of a page.")
+        raise BadRequest("before: invalid cursor; use the `next` of a page.")
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
@@ -166,7 +167,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, PATCH)
     wanted = actions.actions_of_patch(seen=params.seen, read=params.read, archived=params.archived)
     if not wanted:
-        raise Invalid.of("", "give at least one of seen, read and archived")
+        raise Invalid.of("", "expected at least one of seen, read and archived")
     inbox = await guards.inbox(request)
     return responses.json(await actions.change(ctx.engines, inbox, request_body.path(request, "id"), wanted))
 
@@ -204,7 +205,7 @@ async def _mark(request: ApiRequest, marking: Marking) -> ASGIApp:
 
 
 def outcome(marked: Marked) -> Outcome:
-    """What came of a marking, as clients see it."""
+    """Convert the result of an action for clients."""
     return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
 
 
@@ -213,14 +214,14 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
     params = await request_body.body(request, SELECTION)
     chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
     if params.of is not None and chosen is not None:
-        raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
+        raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
     type = params.of.type if params.of is not None else None
     validation.check(validation.text("of.type", type, ctx.limits.type))
     return await _mark(request, Marking(actions=(action,), ids=chosen, type=type))
 
 
 def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
-    """The path that does one thing to many."""
+    """Create the operation of one bulk action."""
 
     async def act(request: ApiRequest) -> ASGIApp:
         return await _act(request, action)
@@ -238,11 +239,11 @@ def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
 
 
 ACTIONS = [
-    _action("seen", "seen", "Mark seen.\n\nThey were shown in an opened inbox."),
-    _action("read", "read", "Mark read.\n\nAnd so seen: they were opened or acted on."),
-    _action("unread", "unread", "Mark unread again."),
-    _action("archive", "archive", "Put into the archive."),
-    _action("unarchive", "unarchive", "Take back from the archive."),
+    _action("seen", "seen", "Mark seen.\n\nThe notifications were displayed in an opened inbox."),
+    _action("read", "read", "Mark read and seen.\n\nThe notifications were opened or acted on."),
+    _action("unread", "unread", "Mark unread."),
+    _action("archive", "archive", "Move to the archive."),
+    _action("unarchive", "unarchive", "Restore from the archive."),
     _action("delete", "delete", "Delete many notifications."),
 ]
 HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS]

@@ -22,13 +22,13 @@ class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewKey(ApiKey, frozen=True, kw_only=True):
-    """A new key with its text, which is shown this once."""
+    """A new key with its text, which is not shown again."""
 
     key: str
 
 
 class ApiKeys(Struct, frozen=True):
-    """Every key, revoked ones too, without their secret parts."""
+    """All keys, including revoked ones, without their secret parts."""
 
     keys: list[ApiKey]
 
@@ -72,10 +72,10 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def revoke(request: ApiRequest) -> ASGIApp:
     """Revoke an API key.
 
-    It is refused from now on."""
+    It is rejected from now on."""
     engines = context.of(request).engines
     if not await engines.store.keys.revoke(request_body.path(request, "id"), engines.clock.now()):
-        raise NotFound("There is no API key with this id.")
+        raise NotFound("No API key has this id.")
     return responses.empty()
 
 

@@ -36,11 +36,11 @@ class RequestMetrics(Collector):
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         """Collect the metrics."""
         labels = ("method", "route", "status")
-        requests = CounterMetricFamily("bellcast_requests", "Answered HTTP requests.", labels=labels)
+        requests = CounterMetricFamily("bellcast_requests", "Served HTTP requests.", labels=labels)
         for (method, route, status), count in list(self._counts.items()):
             requests.add_metric((method, route, str(status)), count)
         yield requests
-        took = HistogramMetricFamily("bellcast_request_seconds", "Time from a request to the start of its answer.")
+        took = HistogramMetricFamily("bellcast_request_seconds", "Time from a request to the start of its response.")
         took.add_metric((), self._cumulative(), sum_value=self._seconds)
         yield took
 
@@ -65,7 +65,7 @@ class ConnectionMetrics(Collector):
         for item in stats.get("connections", ()):
             open.add_metric((item["protocol"], item["transport"]), item["count"])
         yield open
-        about = "Events made into bytes: once for all who speak alike."
+        about = "Encoded events: once per dialect, not per connection."
         encoded = CounterMetricFamily("bellcast_encoded", about, labels=("protocol", "transport"))
         for item in stats.get("encoded", ()):
             encoded.add_metric((item["protocol"], item["transport"]), item["count"])
@@ -102,7 +102,7 @@ class WorkerCollector(Collector):
                 metric = families.setdefault(name, Metric(name, about, kind))
                 for sample, labels, value in samples:
                     metric.add_sample(sample, labels | {"worker": worker}, value)
-        yield GaugeMetricFamily("bellcast_workers", "Workers that told what they count.", value=len(self._reports))
+        yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(self._reports))
         yield from families.values()
 
 
@@ -114,7 +114,7 @@ def _read(reports: bytes) -> list[MetricReport]:
 
 
 class MetricsExporter:
-    """All numbers of one app; two apps in one process do not meet."""
+    """All metrics of one app. Each app of a process has its own registry."""
 
     def __init__(
         self, requests: RequestMetrics, connections: Connections, outbox: Callable[[], Mapping[str, float]]

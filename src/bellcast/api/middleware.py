@@ -43,7 +43,7 @@ class ApiMiddleware:
         self._origins = context.access.origins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve a request; the lifespan and anything else passes through."""
+        """Serve an HTTP request. Other scopes are passed through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,9 +73,9 @@ class ApiMiddleware:
         client = scope.get("client")
         rate, engines = self._context.limits.requests_per_second, self._context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
-            return TooMany("More requests a second than this server takes from one address.", retry_after=1)
-        # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
-        return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
+            return TooMany("Too many requests per second from this IP address.", retry_after=1)
+        # The router collapses slashes: with an empty key, the next part of the path would become `{key}`.
+        return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """Wrap `send`: add the common headers, and drop the body of a response to HEAD."""
@@ -96,7 +96,7 @@ class ApiMiddleware:
 
 
 def request_id(scope: dict[str, Any]) -> str:
-    """The id that came with a request, if it is a sane one, else a new one."""
+    """Return the request's `X-Request-Id` if it is valid, else a new id."""
     given = _header(scope, REQUEST_ID)
     return given if given is not None and GIVEN_ID.fullmatch(given) else os.urandom(ID_BYTES).hex()
 

@@ -36,7 +36,7 @@ class CreatedNotification(Struct, frozen=True):
 
 
 class AnnouncementMade(Struct, frozen=True):
-    """An announcement that was made."""
+    """A created announcement."""
 
     id: str
 
@@ -49,7 +49,7 @@ class Sent(Struct, frozen=True):
 
 
 class TimelineEntry(Struct, frozen=True):
-    """Something that happened to a notification, or will."""
+    """A past or scheduled event in the life of a notification."""
 
     at: datetime
     what: str
@@ -57,7 +57,8 @@ class TimelineEntry(Struct, frozen=True):
 
 
 class SentNotification(Notification, frozen=True, kw_only=True):
-    """A notification or announcement as the server side sees it. An announcement has an audience instead of a recipient."""
+    """A notification or announcement as the server side sees it. An announcement has an audience instead of a
+    recipient."""
 
     recipient: str | None
     tenant: str | None
@@ -167,7 +168,7 @@ async def recall(request: ApiRequest) -> ASGIApp:
 
 
 def sent_notification(item: SentItem, now: int) -> SentNotification:
-    """What the server side sees of a notification or announcement."""
+    """Convert a stored notification or announcement for the server side."""
     return SentNotification(
         **msgspec.structs.asdict(item.notification),
         recipient=item.recipient,

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the operations themselves and the types they read and answer."""
+"""Generates the OpenAPI document from the operations and their types."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -38,26 +38,26 @@ SECURITY: Json = {
         "type": "apiKey",
         "in": "query",
         "name": "token",
-        "description": "The session token, where a browser's API takes no headers.",
+        "description": "The session token, for browser APIs without headers.",
     },
 }
 REQUEST_HEADERS = {
-    "Idempotency-Key": "The same key and body again within 24 hours is answered with the first answer.",
-    "If-None-Match": "The ETag of what the client has: if nothing changed, the answer is a 304.",
+    "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
+    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304.",
 }
 RESPONSE_HEADERS = {"ETag": "The position of the inbox, quoted."}
 PARAMETERS = {
     "key": "A key: the app's own id.",
     "recipient": "The recipient's key.",
     "topic": "The topic's name.",
-    "id": "An id as given by an answer.",
+    "id": "An id from a response.",
     "code": "An error's code.",
     "name": "The path of a module.",
-    "tenant": "The tenant; absent is the default one.",
-    "limit": "How many at most.",
-    "after": "The `next` of the page before.",
-    "before": "The `next` of the page before.",
-    "search": "How the key begins.",
+    "tenant": "The tenant. Default: the default tenant.",
+    "limit": "Maximum number of items.",
+    "after": "The `next` of the previous page.",
+    "before": "The `next` of the previous page.",
+    "search": "Prefix of the key.",
     "view": "A part of the inbox: `all` is everything not archived.",
     "type": "Only of this type.",
     "tag": "Only with this tag.",
@@ -72,7 +72,7 @@ class FieldProblem(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Why a request was refused (RFC 9457)."""
+    """The reason of an error (RFC 9457)."""
 
     type: str
     code: str
@@ -83,7 +83,7 @@ class Problem(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """One operation where it is served."""
+    """An operation with its method and path."""
 
     method: str
     path: str
@@ -94,7 +94,7 @@ class Route(Struct, frozen=True):
 
 
 def routes(app: Litestar) -> list[Route]:
-    """Every documented operation of the app."""
+    """Return every documented operation of the app."""
     return [
         _route(handler, route.path_format)
         for route in app.routes
@@ -119,7 +119,7 @@ def _route(handler: HTTPRouteHandler, path: str) -> Route:
 
 
 def document(served: Sequence[Route], limits: Limits) -> Json:
-    """The whole document."""
+    """Generate the document."""
     schemas = _Schemas(served, limits)
     paths: defaultdict[str, Json] = defaultdict(dict)
     for route in sorted(served, key=lambda one: one.path):
@@ -139,7 +139,7 @@ def document(served: Sequence[Route], limits: Limits) -> Json:
 
 
 class _Schemas:
-    """The schemas of every type that is read or answered, narrowed by the limits in force."""
+    """The schemas of all request and response types, with the configured limits."""
 
     def __init__(self, served: Sequence[Route], limits: Limits) -> None:
         types = [Problem, *(type for route in served for type in _types(route.operation))]
@@ -161,12 +161,12 @@ class _Schemas:
             _describe_defaults(schema, required=name in complete)
 
     def of(self, type: Any) -> Json:
-        """The schema of a type, by reference."""
+        """Return the schema of a type, by reference."""
         schema: Json = self._by_type[repr(type)]
         return schema
 
     def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
-        """Name, schema and necessity of each field of a query."""
+        """Yield name, schema and `required` of each query parameter."""
         schema = self._queries[type.__name__]
         for name, field in schema["properties"].items():
             yield (
@@ -182,14 +182,14 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 
 def _always_complete(served: Sequence[Route]) -> set[str]:
-    """Response types whose fields are always present, also where a default is declared."""
+    """Return response types in which fields with defaults are always present too."""
     read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
     extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
     return {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults}
 
 
 def _structs(type: Any) -> Iterator[Any]:
-    """The struct types in a type."""
+    """Yield the struct types within a type."""
     if hasattr(type, "__struct_config__"):
         yield type
         for field in msgspec.structs.fields(type):
@@ -212,7 +212,8 @@ def _describe_defaults(schema: Json, *, required: bool) -> None:
 
 
 def _complete_types(schema: Json) -> None:
-    """Code generators take an object without `additionalProperties` for an empty one, and an `enum` alone for anything."""
+    """Add types for code generators: without `additionalProperties` they generate empty objects, and without `type`
+    they ignore an `enum`."""
     parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
     for part in parts + ([schema["items"]] if "items" in schema else []):
         _complete_types(part)
@@ -252,7 +253,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 def _lines(declared: Operation) -> Json:
     """OpenAPI has no schema for JSON lines. Errors of a line are reported in its result."""
-    return {kind: {"schema": {"description": "One a line."}} for kind in declared.body_types if kind != JSON}
+    return {kind: {"schema": {"description": "One object per line."}} for kind in declared.body_types if kind != JSON}
 
 
 def _security(declared: Operation) -> list[Json]:

@@ -13,21 +13,21 @@ from bellcast.api.request_body import ApiRequest
 
 
 def allowed(methods: Collection[str]) -> str:
-    """The Allow header of a path: where there is GET there is HEAD, and OPTIONS everywhere."""
+    """Return the Allow header: the methods, OPTIONS, and HEAD if GET is allowed."""
     return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
 
 def options(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-    """A handler of OPTIONS for every path of these."""
+    """Create an OPTIONS handler for every path of these handlers."""
     by_path: defaultdict[str, set[str]] = defaultdict(set)
     for handler in handlers:
         for path in handler.paths:
             by_path[path] |= {*handler.http_methods}
-    return [_telling(path, allowed(methods)) for path, methods in by_path.items()]
+    return [_options_handler(path, allowed(methods)) for path, methods in by_path.items()]
 
 
-def _telling(path: str, allow: str) -> HTTPRouteHandler:
-    async def tell(request: ApiRequest) -> ASGIApp:
+def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
+    async def respond(request: ApiRequest) -> ASGIApp:
         return responses.empty(204, {"allow": allow})
 
-    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=200)(tell)
+    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=200)(respond)

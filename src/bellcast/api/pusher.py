@@ -58,23 +58,23 @@ PATTERNS = [(route.pattern, route) for route in ROUTES]
 async def serve(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of these paths."""
     try:
-        answer = responses.json(await _answer(scope, receive))
+        response = responses.json(await _call(scope, receive))
     except request_body.Disconnected:
         return
     except BellcastError as refusal:
-        answer = _refusal(refusal)
+        response = _refusal(refusal)
     except Exception:
-        log.exception("request failed", path=scope["path"])
-        answer = _refusal(BellcastError())
-    await answer(scope, receive, send)
+        log.exception("request_failed", path=scope["path"])
+        response = _refusal(BellcastError())
+    await response(scope, receive, send)
 
 
-async def _answer(scope: Any, receive: Any) -> object:
+async def _call(scope: Any, receive: Any) -> object:
     ctx: ApiContext = scope["state"]["api_context"]
     route, parts = _route(scope["method"], scope["path"])
     scope["path_template"] = route.template
     if parts.get("app", ctx.project.id) != ctx.project.id:
-        raise NotFound("There is no app with this id here.")
+        raise NotFound("No app has this id.")
     limit = ctx.limits.request
     body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     pairs = _pairs(scope["query_string"])
@@ -103,7 +103,7 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def _refusal(refused: BellcastError) -> ASGIApp:
-    """A sentence, as the SDKs put it into their exceptions; a wrong field is a bad request to them."""
+    """Convert an error to plain text, which SDKs use as exception message. Invalid fields are 400 in Pusher's API."""
     status = 400 if refused.status == 422 else refused.status
     headers = {"cache-control": "no-store"}
     if refused.retry_after is not None:

@@ -1,5 +1,5 @@
-"""Auth endpoints for Pusher clients, for apps without one of their own: they sign for a session token or cookie,
-under the same permissions as elsewhere."""
+"""Auth endpoints for Pusher clients of apps without an endpoint: they sign subscriptions for a session token or cookie,
+with the usual permission checks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -70,7 +70,7 @@ async def user(request: PusherRequest) -> object:
 
 
 def _form(request: PusherRequest, type: type[Any]) -> Any:
-    """The fields of a form, as pusher-js sends them, or of JSON."""
+    """Parse a form, as pusher-js sends it, or JSON."""
     try:
         if request.body.lstrip().startswith(b"{"):
             return msgspec.json.decode(request.body, type=type)
@@ -87,9 +87,9 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
     principal = await ctx.authenticator.recipient(auth_request, "request")
     if not signatures.is_socket_id(socket_id):
-        raise Invalid.of("socket_id", "must be two whole numbers with a dot between")
+        raise Invalid.of("socket_id", "must be two integers separated by a dot")
     if principal.tenant != DEFAULT_TENANT:
-        raise Forbidden("Pusher's clients live in the default tenant: this session is another tenant's.")
+        raise Forbidden("Pusher clients use the default tenant, but this session belongs to another tenant.")
     principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return principal, opened.inbox
 

@@ -29,9 +29,9 @@ async def channel(request: PusherRequest) -> object:
     name, requested = request.parts["channel"], request.infos(CHANNEL_INFO)
     check_channel(request, "channel", name)
     if "user_count" in requested and not topics.is_presence(name):
-        raise Invalid.of("info", "user_count is kept of presence channels only")
+        raise Invalid.of("info", "user_count is available for presence channels only")
     if "subscription_count" in requested and topics.is_presence(name):
-        raise Invalid.of("info", "subscription_count is told of other than presence channels only")
+        raise Invalid.of("info", "subscription_count is not available for presence channels")
     result = {"occupied": request.context.connections.followers(DEFAULT_TENANT, name) > 0}
     return {
         **result,
@@ -45,13 +45,13 @@ async def users(request: PusherRequest) -> object:
     name = request.parts["channel"]
     check_channel(request, "channel", name)
     if not topics.is_presence(name):
-        raise Invalid.of("channel", "users are known of presence channels only")
+        raise Invalid.of("channel", "users are available for presence channels only")
     present = request.context.connections.presence(DEFAULT_TENANT, name)
     return {"users": [{"id": member.recipient} for member in present]}
 
 
 async def terminate(request: PusherRequest) -> object:
-    """`POST /apps/{id}/users/{user}/terminate_connections`: every connection signed in as that user ends."""
+    """`POST /apps/{id}/users/{user}/terminate_connections`: close every connection signed in as that user."""
     user, engines = request.parts["user"], request.context.engines
     validation.check(validation.key("user", user, request.context.limits))
     await engines.broker.publish(SessionsRevoked(DEFAULT_TENANT, user, engines.clock.now() + 1))

@@ -1,5 +1,4 @@
-"""Publishing in Pusher's HTTP API: one event to many channels, or a batch. Nothing is published unless all of it is
-valid."""
+"""Publishing in Pusher's HTTP API: one event to many channels, or a batch. An invalid request publishes nothing."""
 
 from typing import Any
 
@@ -31,7 +30,7 @@ class Trigger(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """Several at once, each to one channel."""
+    """Several events, each for one channel."""
 
     batch: list[Trigger]
 

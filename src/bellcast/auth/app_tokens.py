@@ -21,13 +21,13 @@ NEVER = 253_402_300_799
 
 def mapping(pairs: tuple[str, ...]) -> Mapping[str, str]:
     """Parse `recipient=userId,roles=role` into a mapping from meaning to claim name."""
-    named = dict(pair.split("=", 1) for pair in pairs)
-    if "recipient" not in named or not MEANINGS.issuperset(named) or not all(named.values()):
+    claim_names = dict(pair.split("=", 1) for pair in pairs)
+    if "recipient" not in claim_names or not MEANINGS.issuperset(claim_names) or not all(claim_names.values()):
         raise ValueError(pairs)
-    return named
+    return claim_names
 
 
-def verify(secret: str, named: Mapping[str, str], token: str, now: int, limits: Limits) -> Principal | None:
+def verify(secret: str, claim_names: Mapping[str, str], token: str, now: int, limits: Limits) -> Principal | None:
     """Return the principal of an app token, or None if the app did not sign it."""
     jwt = tokens.parse(token)
     digest = hmac.digest(secret.encode(), jwt.signed, "sha256")
@@ -35,22 +35,22 @@ def verify(secret: str, named: Mapping[str, str], token: str, now: int, limits: 
         return None
     try:
         payload = msgspec.json.decode(jwt.payload, type=dict[str, Any])
-        said = msgspec.convert(_translated(payload, named), JwtClaims)
+        session_claims = msgspec.convert(_translated(payload, claim_names), JwtClaims)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unauthenticated(f"The token's claims are wrong: {error}.") from None
-    return claims.principal(said, now, limits)
+    return claims.principal(session_claims, now, limits)
 
 
-def _translated(payload: dict[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+def _translated(payload: dict[str, Any], claim_names: Mapping[str, str]) -> dict[str, Any]:
     """Rename the app's claims to Bellcast's. User ids may be integers, and a single role may be a plain string."""
-    said = {claim: payload[claim] for claim in ("nbf", "iat") if payload.get(claim) is not None}
-    said["exp"] = payload.get("exp", NEVER)
-    for meaning, claim in named.items():
+    session_claims = {claim: payload[claim] for claim in ("nbf", "iat") if payload.get(claim) is not None}
+    session_claims["exp"] = payload.get("exp", NEVER)
+    for meaning, claim in claim_names.items():
         value = payload.get(claim)
         if meaning == "recipient":
-            said["sub"] = str(value) if type(value) is int else value
+            session_claims["sub"] = str(value) if type(value) is int else value
         elif meaning in LISTED and isinstance(value, str):
-            said[meaning] = [value]
+            session_claims[meaning] = [value]
         else:
-            said[meaning] = value
-    return said
+            session_claims[meaning] = value
+    return session_claims

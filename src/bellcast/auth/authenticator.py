@@ -72,27 +72,27 @@ class Authenticator:
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal is anonymous only on live paths, and only where the operator
         allows it."""
-        brought = read(request)
-        credential = brought.bearer or brought.token
+        credentials = read(request)
+        credential = credentials.bearer or credentials.token
         if credential is not None:
-            self._check_origin(request, brought)
+            self._check_origin(request, credentials)
             return await self.session(credential)
-        nameless = kind != "request" and self._access.anonymous
+        allows_anonymous = kind != "request" and self._access.anonymous
         # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
-        is_page = brought.origin is not None and kind != "websocket"
-        if self._sessions is not None and (brought.cookies or is_page):
+        is_page = credentials.origin is not None and kind != "websocket"
+        if self._sessions is not None and (credentials.cookies or is_page):
             try:
-                return await self._from_cookie(self._sessions, request, brought, kind)
+                return await self._from_cookie(self._sessions, request, credentials, kind)
             except (Unauthenticated, WrongOrigin):
-                if not nameless:
+                if not allows_anonymous:
                     raise
-        if not nameless:
+        if not allows_anonymous:
             raise Unauthenticated
-        self._check_origin(request, brought)
+        self._check_origin(request, credentials)
         return Principal()
 
     async def session(self, token: str) -> Principal:
-        """Who a session token speaks of."""
+        """Return the principal of a session token."""
         if await server_credentials.authenticate(self._project, self._keys, token) is not None:
             raise Forbidden(SERVERS_ONLY)
         if self._jwks is not None:
@@ -101,19 +101,19 @@ class Authenticator:
                 return await self._jwks.verify(parts)
         now = self._clock.now()
         if self._access.jwt_secret is not None:
-            theirs = app_tokens.verify(self._access.jwt_secret, self._app_claims, token, now, self._limits)
-            if theirs is not None:
-                return theirs
+            principal = app_tokens.verify(self._access.jwt_secret, self._app_claims, token, now, self._limits)
+            if principal is not None:
+                return principal
         return tokens.verify(self._project, token, now, self._limits)
 
     async def caller(self, request: AuthRequest) -> Caller:
         """Authenticate a server. Only headers are accepted: URLs are logged, and the secret grants full access."""
-        brought = read(request)
-        if brought.bearer is not None:
-            caller = await server_credentials.authenticate(self._project, self._keys, brought.bearer)
+        credentials = read(request)
+        if credentials.bearer is not None:
+            caller = await server_credentials.authenticate(self._project, self._keys, credentials.bearer)
             if caller is not None:
                 return caller
-        credential = brought.bearer or brought.token
+        credential = credentials.bearer or credentials.token
         if credential is None or not tokens.is_jwt(credential):
             raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
         await self.session(credential)
@@ -127,15 +127,15 @@ class Authenticator:
         return await self._sessions.refresh(principal, before)
 
     async def _from_cookie(
-        self, sessions: CookieSessions, request: AuthRequest, brought: Credentials, kind: ResponseKind
+        self, sessions: CookieSessions, request: AuthRequest, credentials: Credentials, kind: ResponseKind
     ) -> Principal:
         allowed = origins.cookie_allowed(
             kind,
             request.method,
-            brought.origin,
+            credentials.origin,
             scheme=request.scheme,
-            host=brought.host,
-            site=brought.site,
+            host=credentials.host,
+            site=credentials.site,
             origins=self._access.origins,
         )
         if not allowed:
@@ -144,37 +144,37 @@ class Authenticator:
                 "BELLCAST_ORIGINS. If it is this server's own, behind a proxy that ends TLS, name the proxy in "
                 "BELLCAST_TRUSTED_PROXIES."
             )
-        if not brought.cookies:
+        if not credentials.cookies:
             raise Unauthenticated
-        return await sessions.recipient(brought.cookies)
+        return await sessions.recipient(credentials.cookies)
 
-    def _check_origin(self, request: AuthRequest, brought: Credentials) -> None:
-        origin, declared = brought.origin, self._access.origins
-        if not origins.token_allowed(origin, scheme=request.scheme, host=brought.host, origins=declared):
+    def _check_origin(self, request: AuthRequest, credentials: Credentials) -> None:
+        origin, declared = credentials.origin, self._access.origins
+        if not origins.token_allowed(origin, scheme=request.scheme, host=credentials.host, origins=declared):
             raise WrongOrigin
 
 
 def read(request: AuthRequest) -> Credentials:
-    """The credentials in a request, none of them checked."""
-    found = dict(request.headers)  # of several lines the last counts
-    authorization = found.get(b"authorization")
+    """Return the credentials in a request, unverified."""
+    result = dict(request.headers)  # of several equal headers, the last one counts
+    authorization = result.get(b"authorization")
     return Credentials(
         bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
         token=_query_token(request.query),
-        cookies=_cookies(request.headers) if b"cookie" in found else b"",
-        host=found.get(b"host", b"").decode("latin-1"),
-        origin=_text(found.get(b"origin")),
-        site=_text(found.get(b"sec-fetch-site")),
+        cookies=_cookies(request.headers) if b"cookie" in result else b"",
+        host=result.get(b"host", b"").decode("latin-1"),
+        origin=_text(result.get(b"origin")),
+        site=_text(result.get(b"sec-fetch-site")),
     )
 
 
 def _cookies(headers: HeaderPairs) -> bytes:
-    """HTTP/2 splits them over several lines (RFC 9113, 8.2.3)."""
+    """Join the cookie headers, which HTTP/2 may split (RFC 9113, 8.2.3)."""
     return b"; ".join([value for name, value in headers if name == b"cookie"])
 
 
 def _bearer(authorization: str) -> str | None:
-    """The bearer credential; other schemes are a proxy's matter."""
+    """Return the bearer credential. Other schemes belong to proxies and are ignored."""
     scheme, _, credential = authorization.partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
@@ -182,11 +182,11 @@ def _bearer(authorization: str) -> str | None:
 def _query_token(query: bytes) -> str | None:
     if TOKEN_PARAMETER not in query:
         return None
-    found = None
+    result = None
     for parameter in query.split(b"&"):
         if parameter.startswith(TOKEN_PARAMETER):
-            found = unquote_plus(parameter[len(TOKEN_PARAMETER) :].decode("latin-1")) or found
-    return found
+            result = unquote_plus(parameter[len(TOKEN_PARAMETER) :].decode("latin-1")) or result
+    return result
 
 
 def _text(value: bytes | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Strict decoding of session claims: every claim has a type and bounds, whichever issuer signed it."""
+"""Strict decoding of session claims: every claim has a type and bounds, for all issuers."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from bellcast.model.limits import Limits
 
 # Clocks of two machines differ; more than this is a wrong clock, not a late packet.
 LEEWAY = 2_000
-# The last second of the year 9999: what a date can hold.
+# The last second of the year 9999, the maximum of a datetime.
 Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
@@ -41,7 +41,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
         )
 
     def errors(self, limits: Limits) -> Iterator[FieldError]:
-        """What of it is out of bounds."""
+        """Yield an error for each claim out of bounds."""
         if self.tenant is not None:
             yield from validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
@@ -54,7 +54,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
 
 
 class JwtClaims(SessionClaims, frozen=True, kw_only=True):
-    """The claims of a token that Bellcast knows; others are passed over."""
+    """The supported claims of a token. Others are ignored."""
 
     sub: str
     exp: Seconds
@@ -68,7 +68,7 @@ _decoder = msgspec.json.Decoder(JwtClaims)
 
 
 def decode(payload: bytes) -> JwtClaims:
-    """Decode the claims of a payload whose signature was verified."""
+    """Decode the claims of a payload. The signature must have been verified."""
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -76,13 +76,13 @@ def decode(payload: bytes) -> JwtClaims:
 
 
 def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
-    """Who the claims speak of, if they hold at `now` (UTC milliseconds)."""
+    """Return the principal of the claims. Raises Unauthenticated if they are not valid at `now` (UTC milliseconds)."""
     issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
     if now > expires_at + LEEWAY:
         raise Unauthenticated("The session token has expired: get a fresh one.")
     if now < _milliseconds(claims.nbf) - LEEWAY:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
-    if now < issued_at - LEEWAY:  # it would outlive a revocation
+    if now < issued_at - LEEWAY:  # a revocation would not affect it
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
     wrong = [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]
     if wrong:
@@ -91,11 +91,11 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
 
 
 def error_text(wrong: list[FieldError]) -> str:
-    """The bad fields in one sentence."""
+    """Format the invalid fields as one sentence."""
     return "; ".join(f"{field} {message}" for field, message in wrong)
 
 
 def _milliseconds(seconds: float) -> int:
-    # Rounded down, so that a token issued within a millisecond before a revocation is older. A float of this size may be
-    # 0.0003 ms below what was written.
+    # Rounded down, so that a token issued within the millisecond before a revocation is older. The addend corrects
+    # floats of this size, which may be 0.0003 ms too low.
     return int(seconds * 1000 + 0.001)

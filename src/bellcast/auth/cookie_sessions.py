@@ -16,13 +16,13 @@ from bellcast.model import times, validation
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# A page requests its inbox, its counts and its stream at once. They share one query to the app.
+# A page requests its inbox, its counts and its stream at the same time. They share one query to the app.
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
 # A response is valid for CACHE_MS, and its inbox is read within the same time again. The cookies are stored that long,
 # in case the inbox finds that the session was revoked and the app must be queried again.
 COOKIES_SECONDS = 2 * CACHE_MS / 1000
-# After a revocation: the one that may be under way since before it, and one more.
+# After a revocation: a request that started before it, and one more.
 MAX_CONCURRENT_REQUESTS = 2
 
 
@@ -44,38 +44,38 @@ class CookieSessions:
         self._limits = limits
         self._cache: dict[bytes, Principal] = {}
         # Cookies of recent responses. Each response is stored too, so that its id is not reused.
-        self._behind: dict[int, tuple[Principal, bytes]] = {}
-        self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+        self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
+        self._pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
         """Return the principal of these cookies."""
         digest = hashlib.sha256(cookies).digest()
-        known = self._cache.get(digest)
-        if known is None or self._clock.now() >= known.issued_at + CACHE_MS:
-            known = await self._said(digest, cookies)
-        return self._current(known)
+        principal = self._cache.get(digest)
+        if principal is None or self._clock.now() >= principal.issued_at + CACHE_MS:
+            principal = await self._query(digest, cookies)
+        return self._current(principal)
 
     async def refresh(self, principal: Principal, since: int) -> Principal | None:
         """Query the app again for the cookies behind a cached response older than `since`. None if they now belong
         to another recipient."""
-        _, cookies = self._behind.get(id(principal), (None, None))
+        _, cookies = self._cookies_by_principal.get(id(principal), (None, None))
         if cookies is None:
             return None
         digest = hashlib.sha256(cookies).digest()
-        known, asked = self._cache.get(digest), 0
-        while known is None or known.issued_at < since:
-            if asked == MAX_CONCURRENT_REQUESTS:
+        current, attempts = self._cache.get(digest), 0
+        while current is None or current.issued_at < since:
+            if attempts == MAX_CONCURRENT_REQUESTS:
                 return None
-            known, asked = await self._said(digest, cookies), asked + 1
-        is_same = (known.tenant, known.recipient) == (principal.tenant, principal.recipient)
-        return self._current(known) if is_same else None
+            current, attempts = await self._query(digest, cookies), attempts + 1
+        is_same = (current.tenant, current.recipient) == (principal.tenant, principal.recipient)
+        return self._current(current) if is_same else None
 
-    def _current(self, known: Principal) -> Principal:
-        if known.expires_at is not None and self._clock.now() >= known.expires_at:
+    def _current(self, principal: Principal) -> Principal:
+        if principal.expires_at is not None and self._clock.now() >= principal.expires_at:
             raise Unauthenticated("This session has expired: sign in again.")
-        return known
+        return principal
 
-    async def _said(self, digest: bytes, cookies: bytes) -> Principal:
+    async def _query(self, digest: bytes, cookies: bytes) -> Principal:
         outcome = await self._outcome(digest, cookies)
         if isinstance(outcome, BellcastError):
             raise outcome
@@ -83,11 +83,11 @@ class CookieSessions:
 
     async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
         """Return the app's response or the error of the query. Concurrent requests with the same cookies share it."""
-        while (asked := self._asking.get(digest)) is not None:
-            outcome = await asyncio.shield(asked)
+        while (pending := self._pending.get(digest)) is not None:
+            outcome = await asyncio.shield(pending)
             if outcome is not None:  # None: the requester was cancelled before the response arrived
                 return outcome
-        asked = self._asking[digest] = asyncio.get_running_loop().create_future()
+        pending = self._pending[digest] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
             outcome = await self._request(cookies, self._clock.now())
@@ -95,49 +95,49 @@ class CookieSessions:
         except BellcastError as refusal:
             outcome = refusal
         finally:
-            del self._asking[digest]
-            asked.set_result(outcome)
+            del self._pending[digest]
+            pending.set_result(outcome)
         return outcome
 
     def _store(self, digest: bytes, principal: Principal, cookies: bytes) -> None:
         self._cache.pop(digest, None)  # keeps the oldest response first
         _make_room(self._cache)
-        _make_room(self._behind)
+        _make_room(self._cookies_by_principal)
         self._cache[digest] = principal
-        self._behind[id(principal)] = principal, cookies
+        self._cookies_by_principal[id(principal)] = principal, cookies
         asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, principal)
 
     def _forget_cookies(self, principal: Principal) -> None:
-        self._behind.pop(id(principal), None)
+        self._cookies_by_principal.pop(id(principal), None)
 
     async def _request(self, cookies: bytes, now: int) -> Principal:
         headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
         response = await self._http.request("GET", self._url, headers=headers)
         if response.status in (401, 403):
-            raise Unauthenticated("The app knows no session by these cookies: sign in again.")
+            raise Unauthenticated("The app has no session for these cookies: sign in again.")
         if response.status != 200:
-            raise Unavailable(f"BELLCAST_SESSION_URL answered {response.status}; 200 or 401 is expected.")
+            raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
         return self._read(response.body, now)
 
     def _read(self, body: bytes, now: int) -> Principal:
         try:
-            answer = msgspec.json.decode(body, type=SessionResponse)
+            response = msgspec.json.decode(body, type=SessionResponse)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {error}.") from None
-        wrong = [*validation.key("recipient", answer.recipient, self._limits), *answer.errors(self._limits)]
-        if isinstance(answer.expires_at, datetime) and not times.is_storable(answer.expires_at):
+            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {error}.") from None
+        wrong = [*validation.key("recipient", response.recipient, self._limits), *response.errors(self._limits)]
+        if isinstance(response.expires_at, datetime) and not times.is_storable(response.expires_at):
             wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
         if wrong:
-            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {claims.error_text(wrong)}.")
-        return answer.principal(answer.recipient, issued_at=now, expires_at=_expiry(answer), by_cookie=True)
+            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {claims.error_text(wrong)}.")
+        return response.principal(response.recipient, issued_at=now, expires_at=_expiry(response), by_cookie=True)
 
 
-def _make_room(remembered: dict[Any, Any]) -> None:
-    if len(remembered) >= MAX_CACHED:
-        del remembered[next(iter(remembered))]
+def _make_room(cache: dict[Any, Any]) -> None:
+    if len(cache) >= MAX_CACHED:
+        del cache[next(iter(cache))]
 
 
-def _expiry(answer: SessionResponse) -> int | None:
-    if isinstance(answer.expires_at, datetime):
-        return times.milliseconds(answer.expires_at)
-    return None if answer.expires_at is None else round(answer.expires_at * 1000)
+def _expiry(response: SessionResponse) -> int | None:
+    if isinstance(response.expires_at, datetime):
+        return times.milliseconds(response.expires_at)
+    return None if response.expires_at is None else round(response.expires_at * 1000)

@@ -22,19 +22,19 @@ CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
 # A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
 MIN_REFRESH_MS = 30_000
 FAILED_RETRY_MS = 5_000
-# An unreachable issuer cannot revoke a key, and its outage should not reject every session at once.
+# An unreachable issuer cannot revoke a key, and its outage should not immediately reject all sessions.
 MAX_STALE_MS = 3_600_000
 MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
 
 
 class JwksDocument(Struct, frozen=True):
-    """A JWK set. Keys are decoded one by one, so that an unsupported key does not invalidate the others."""
+    """A JWK set. Keys are decoded separately, so that an unsupported key does not invalidate the others."""
 
     keys: list[dict[str, Any]]
 
 
 class PublicKey(NamedTuple):
-    """A public key and the one algorithm it is good for."""
+    """A public key and its algorithm."""
 
     kid: object
     algorithm: str
@@ -57,15 +57,15 @@ class Jwks:
         self._failure: Unavailable | None = None
 
     async def verify(self, token: Jwt) -> Principal:
-        """Who the token speaks of, if a key of the issuer signed it."""
+        """Return the principal of a token that a key of the issuer signed. Raises Unauthenticated or Unavailable."""
         key = await self._key(token)
         if key is None:
             raise Unauthenticated("The session token's key (kid) is not among its issuer's.")
         if not key.Algorithm.verify(token.signed, key.key, token.signature):
             raise Unauthenticated("The session token's signature is wrong.")
-        said = claims.decode(token.payload)
-        self._check_issuer(said)
-        return claims.principal(said, self._clock.now(), self._limits)
+        token_claims = claims.decode(token.payload)
+        self._check_issuer(token_claims)
+        return claims.principal(token_claims, self._clock.now(), self._limits)
 
     async def _key(self, token: Jwt) -> jwt.PyJWK | None:
         if self._is_old() or self._find(token) is None:
@@ -73,20 +73,20 @@ class Jwks:
                 # Tasks that waited for the lock find the response cached.
                 if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
                     await self._refresh()
-        found = self._find(token)
-        if found is None and self._failure is not None:
+        key = self._find(token)
+        if key is None and self._failure is not None:
             raise Unavailable(self._failure.detail)
-        return found
+        return key
 
     def _is_old(self) -> bool:
         return self._clock.now() >= self._fetched_at + CACHE_MS
 
     def _find(self, token: Jwt) -> jwt.PyJWK | None:
-        """The key the token names; without a name, the only one of its algorithm."""
-        fitting = [key for key in self._keys if key.algorithm == token.header.alg]
+        """Return the key with the token's kid; without a kid, the only key of its algorithm."""
+        candidates = [key for key in self._keys if key.algorithm == token.header.alg]
         if token.header.kid is None:
-            return fitting[0].key if len(fitting) == 1 else None
-        return next((key.key for key in fitting if key.kid == token.header.kid), None)
+            return candidates[0].key if len(candidates) == 1 else None
+        return next((key.key for key in candidates if key.kid == token.header.kid), None)
 
     async def _refresh(self) -> None:
         try:
@@ -103,24 +103,24 @@ class Jwks:
     async def _fetch(self) -> list[PublicKey]:
         response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
         if response.status != 200:
-            raise Unavailable(f"BELLCAST_JWKS_URL answered {response.status}; 200 is expected.")
+            raise Unavailable(f"BELLCAST_JWKS_URL returned {response.status}, expected 200.")
         try:
             published = msgspec.json.decode(response.body, type=JwksDocument)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Unavailable("BELLCAST_JWKS_URL answered what is no JWK set.") from None
+            raise Unavailable("BELLCAST_JWKS_URL returned an invalid JWK set.") from None
         return [key for key in map(_usable, published.keys) if key is not None]
 
-    def _check_issuer(self, said: JwtClaims) -> None:
+    def _check_issuer(self, token_claims: JwtClaims) -> None:
         issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
-        if issuer is not None and said.iss != issuer:
-            raise Unauthenticated("The session token's iss is not the one this server takes (BELLCAST_JWKS_ISSUER).")
-        meant_for = said.aud if isinstance(said.aud, list) else [said.aud]
-        if audience is not None and audience not in meant_for:
-            raise Unauthenticated("The session token's aud is not this server's (BELLCAST_JWKS_AUDIENCE).")
+        if issuer is not None and token_claims.iss != issuer:
+            raise Unauthenticated("The session token's iss is not the expected one (BELLCAST_JWKS_ISSUER).")
+        audiences = token_claims.aud if isinstance(token_claims.aud, list) else [token_claims.aud]
+        if audience is not None and audience not in audiences:
+            raise Unauthenticated("The session token's aud is not the expected one (BELLCAST_JWKS_AUDIENCE).")
 
 
 def _usable(published: dict[str, Any]) -> PublicKey | None:
-    """The key, if it is one to check RS256 or ES256 signatures with; its type decides which, never the token."""
+    """Return the key if it can verify RS256 or ES256. The key's type determines the algorithm, never the token."""
     algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
     if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
         return None

@@ -25,7 +25,7 @@ class NewApiKey(NamedTuple):
 
 
 def make(name: str, scopes: Sequence[str], now: int) -> NewApiKey:
-    """A new key with 256 random bits, so one round of SHA-256 is enough to keep it."""
+    """Create a key. It has 256 random bits, so a plain SHA-256 digest is safe to store."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     if not granted or not set(scopes) <= set(SCOPES):
         raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")
@@ -35,17 +35,17 @@ def make(name: str, scopes: Sequence[str], now: int) -> NewApiKey:
 
 
 def parse(text: str) -> tuple[str, str] | None:
-    """The id and the secret of a key's text; None if it is no key's."""
+    """Split a key's text into id and secret; None if it has another format."""
     prefix, _, rest = text.partition("_")
     id, _, secret = rest.partition("_")
     return (id, secret) if prefix == PREFIX and id and secret else None
 
 
 def digest(secret: str) -> bytes:
-    """What the store keeps."""
+    """Return the digest that the store holds."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
-def matches(secret: str, kept: bytes) -> bool:
+def matches(secret: str, stored_digest: bytes) -> bool:
     """True if the digest is of this secret. Compares in constant time."""
-    return hmac.compare_digest(digest(secret), kept)
+    return hmac.compare_digest(digest(secret), stored_digest)

@@ -15,16 +15,17 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
 EXPOSED_HEADERS = b"ETag, Location, Retry-After, X-Request-Id"
-# Browsers forget a preflight after two hours whatever we say (Chromium's bound).
+# Chromium's maximum for caching a preflight response: two hours.
 MAX_AGE = b"7200"
 
 
 class WrongOrigin(Forbidden):
-    """Pages of this origin may not ask here: add it to BELLCAST_ORIGINS."""
+    """Pages of this origin may not send requests to this server: add it to BELLCAST_ORIGINS."""
 
 
 def canonical(origin: str) -> str | None:
-    """`scheme://host[:port]` in lower case without a default port; None if no page has such an origin, as `null`."""
+    """`scheme://host[:port]` in lower case without a default port; None for an origin that pages cannot have, such as
+    `null`."""
     try:
         parts = urlsplit(origin.lower())
         port = parts.port
@@ -42,8 +43,8 @@ def canonical(origin: str) -> str | None:
 
 def is_same(origin: str, scheme: str, host: str) -> bool:
     """True if `origin` is the server's own origin."""
-    asked = canonical(origin)
-    return asked is not None and asked == canonical(f"{scheme}://{host}")
+    canonical_origin = canonical(origin)
+    return canonical_origin is not None and canonical_origin == canonical(f"{scheme}://{host}")
 
 
 def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collection[str]) -> bool:
@@ -65,12 +66,14 @@ def cookie_allowed(
 ) -> bool:
     """True if a request with cookies may have this origin. `site` is `Sec-Fetch-Site`.
 
-    Browsers send cookies along from any page, so what changes something or stays open needs a known origin. A page of an
-    unknown one could not read the answer either, so its cookies are refused unseen: it gets an error it can read."""
+    Browsers send cookies from any page, so requests that change data or stay open need a declared origin. A page of
+    another origin could not read the response either, so its cookies are ignored and it receives an error that it can
+    read."""
     if origin is not None:
         return is_same(origin, scheme, host) or canonical(origin) in origins
     if kind == "stream":
-        # EventSource names no origin on its own server; another site's page would be named by one of the two headers.
+        # EventSource sends no Origin to its own server; for another site's page, the browser sends one of the two
+        # headers.
         return site in (None, "same-origin")
     return _is_safe(kind, method)
 
@@ -90,13 +93,13 @@ def cors_headers(origin: str | None, origins: Collection[str], status: int = 200
     if origin is None:
         return [vary] if origins else []
     if canonical(origin) in origins or (status >= 400 and _is_echoed(origin)):
-        named = (b"access-control-allow-origin", origin.encode("latin-1"))
-        return [named, (b"access-control-allow-credentials", b"true"), _readable(), vary]
+        allow_origin = (b"access-control-allow-origin", origin.encode("latin-1"))
+        return [allow_origin, (b"access-control-allow-credentials", b"true"), _readable(), vary]
     return [vary] if origins else [(b"access-control-allow-origin", b"*"), _readable()]
 
 
 def _is_echoed(origin: str) -> bool:
-    """`null` is the origin of pages opened as files."""
+    """True if an error may echo this origin. `null` is the origin of pages opened as files."""
     return origin == "null" or canonical(origin) is not None
 
 

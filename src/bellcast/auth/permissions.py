@@ -17,7 +17,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class Grant(Enum):
-    """Why a connection may follow a topic. What ends the reason ends the following."""
+    """Why a connection may follow a topic. When the reason ends, the subscription ends."""
 
     PUBLIC = auto()  # a pattern of BELLCAST_PUBLIC_TOPICS
     CLAIM = auto()  # a pattern of the session's `topics` claim
@@ -28,7 +28,7 @@ class Grant(Enum):
 
 
 def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str]) -> Grant | None:
-    """Why the principal may follow the topic, the most lasting reason first; None if it may not."""
+    """Return why the principal may follow the topic, preferring permanent reasons; None if it may not."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if not is_role and patterns.any_matches(public, topic):
         return Grant.PUBLIC
@@ -49,7 +49,7 @@ def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: It
 
 
 def refusal_of(principal: Principal, topic: str) -> Refusal:
-    """What would allow the principal to follow a topic it may not follow."""
+    """Return a refusal that states what would allow the principal to follow the topic."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     return _anonymous(is_role=is_role) if principal.recipient is None else _not_following(is_role=is_role)
 

@@ -16,7 +16,7 @@ LIST_ITEM = re.compile(r"(.+)\[\d*\]")
 
 
 def is_socket_id(text: str) -> bool:
-    """Whether it has the shape both sides expect: two whole numbers with a dot between."""
+    """True for the format of Pusher's socket ids: two integers separated by a dot."""
     return SOCKET_ID.fullmatch(text) is not None
 
 
@@ -31,17 +31,17 @@ def user_string(socket_id: str, user_data: str) -> str:
 
 
 def sign(project: Project, text: str) -> str:
-    """`key:signature`, as clients pass it on."""
+    """Return `key:signature`, as clients forward it."""
     return f"{project.key}:{digest(project, text.encode(errors='surrogatepass'))}"
 
 
 def is_valid(project: Project, auth: str, text: str) -> bool:
-    """Whether `auth` is the project's signature of the text, its key part included; in constant time."""
+    """True if `auth` is the project's `key:signature` of the text. Compares in constant time."""
     return hmac.compare_digest(sign(project, text).encode(), auth.encode(errors="surrogatepass"))
 
 
 def digest(project: Project, text: bytes) -> str:
-    """The bare signature, as requests and webhooks carry it."""
+    """Return the signature without key, as in requests and webhooks."""
     return hmac.digest(project.secret.encode(), text, "sha256").hex()
 
 
@@ -50,30 +50,30 @@ def check_request(
 ) -> None:
     """Raise Unauthenticated with the reason unless the project's server signed this request at about `now` (UTC
     milliseconds)."""
-    given = parameters(pairs)
-    if given.get("auth_key") != project.key:
+    fields = parameters(pairs)
+    if fields.get("auth_key") != project.key:
         raise Unauthenticated("auth_key: not this app's key.")
-    if given.get("auth_version") != "1.0":
+    if fields.get("auth_version") != "1.0":
         raise Unauthenticated("auth_version: must be 1.0.")
-    _check_age(given.get("auth_timestamp", ""), now)
-    _check_body(given.get("body_md5"), body)
-    signature = given.pop("auth_signature", "").encode(errors="replace")
-    # Some SDKs put user ids into the path as they are; on the way here they are percent-encoded, but signed raw.
+    _check_age(fields.get("auth_timestamp", ""), now)
+    _check_body(fields.get("body_md5"), body)
+    signature = fields.pop("auth_signature", "").encode(errors="replace")
+    # Some SDKs sign the path with raw user ids, but send it percent-encoded.
     for signed in dict.fromkeys((path, unquote(path))):
-        text = "\n".join((method, signed, "&".join(f"{name}={given[name]}" for name in sorted(given))))
+        text = "\n".join((method, signed, "&".join(f"{name}={fields[name]}" for name in sorted(fields))))
         if hmac.compare_digest(digest(project, text.encode(errors="surrogatepass")).encode(), signature):
             return
-    raise Unauthenticated("auth_signature: does not match; is it the right secret, and the path as it is asked for?")
+    raise Unauthenticated("auth_signature: does not match; check the secret and the path.")
 
 
 def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names in lower case; PHP's `info[0]=a&info[1]=b` is `info=a,b`."""
-    found: dict[str, str] = {}
+    """Return the parameters with names in lower case. PHP's `info[0]=a&info[1]=b` becomes `info=a,b`."""
+    merged: dict[str, str] = {}
     for name, value in pairs:
         item = LIST_ITEM.fullmatch(name)
         key = (item[1] if item else name).lower()
-        found[key] = f"{found[key]},{value}" if item and key in found else value
-    return found
+        merged[key] = f"{merged[key]},{value}" if item and key in merged else value
+    return merged
 
 
 def _check_age(timestamp: str, now: int) -> None:
@@ -83,10 +83,10 @@ def _check_age(timestamp: str, now: int) -> None:
         raise Unauthenticated(f"auth_timestamp: more than {MAX_AGE_SECONDS} s off this server's clock.")
 
 
-def _check_body(said: str | None, body: bytes) -> None:
-    """A checksum only: the signature covers it."""
-    if said is None:
+def _check_body(checksum: str | None, body: bytes) -> None:
+    """Check the body's MD5, which the signature covers."""
+    if checksum is None:
         if body:
             raise Unauthenticated("body_md5: missing.")
-    elif hashlib.md5(body, usedforsecurity=False).hexdigest() != said.lower():
+    elif hashlib.md5(body, usedforsecurity=False).hexdigest() != checksum.lower():
         raise Unauthenticated("body_md5: does not match the body.")

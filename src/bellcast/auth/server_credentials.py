@@ -8,28 +8,29 @@ from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.model.identities import Caller, KeyScope, Project
 
 
-async def authenticate(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
-    """Return the caller of this secret or key, or None if it has the format of neither. Raises for a wrong or revoked key."""
+async def authenticate(project: Project, api_keys: ports.Keys, credential: str) -> Caller | None:
+    """Return the caller of this secret or key, or None if it has the format of neither. Raises for a wrong or revoked
+    key."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)
     parts = keys.parse(credential)
     if parts is None:
         return None
     id, secret = parts
-    found = await kept.find(id)
-    if found is None or not keys.matches(secret, found[1]):
-        raise Unauthenticated("This API key is not known here.")
-    if found[0].revoked_at is not None:
+    stored = await api_keys.find(id)
+    if stored is None or not keys.matches(secret, stored[1]):
+        raise Unauthenticated("This API key does not exist.")
+    if stored[0].revoked_at is not None:
         raise Unauthenticated("This API key was revoked.")
-    return Caller(scopes=found[0].scopes, key=id)
+    return Caller(scopes=stored[0].scopes, key=id)
 
 
 def is_secret(project: Project, credential: str) -> bool:
-    """Whether this is the project secret, in constant time."""
+    """True if this is the project secret. Compares in constant time."""
     return hmac.compare_digest(project.secret.encode(), credential.encode(errors="surrogatepass"))
 
 
 def require(caller: Caller, scope: KeyScope) -> None:
-    """Forbidden unless the caller has the scope."""
+    """Raise Forbidden unless the caller has the scope."""
     if scope not in caller.scopes:
-        raise Forbidden(f"This API key lacks the scope {scope}: make one with `bellcast key create --scope {scope}`.")
+        raise Forbidden(f"This API key lacks the scope {scope}: create one with `bellcast key create --scope {scope}`.")

@@ -1,7 +1,7 @@
 """Session tokens: short-lived JWTs, HS256 under the project secret, one recipient each.
 
-HS256 is one HMAC, so it is done right here, at a quarter of what a JWT library takes at every connection of a reconnect
-storm. Public-key signatures (jwks.py) are PyJWT's."""
+HS256 is a single HMAC. Computing it here takes a quarter of PyJWT's time, which matters when many clients reconnect.
+Public-key signatures (jwks.py) use PyJWT."""
 
 import binascii
 import hmac
@@ -18,13 +18,13 @@ from bellcast.errors import Unauthenticated
 from bellcast.model.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.model.limits import Limits
 
-# Cookies and URLs stop at about this, and a longer one would make every refused request expensive.
+# About the limit of cookies and URLs. Also bounds the cost of rejected requests.
 MAX_LENGTH = 8_192
 PADDING = (b"", b"===", b"==", b"=")
-# base64url to base64; what only base64 has becomes what strict decoding refuses.
+# Maps base64url to base64, and characters that only base64 has to one that strict decoding rejects.
 URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
-# Headers that are remembered: those of one project are alike, and a few apps sign for it.
-HEADERS = 64
+# Cached headers: tokens of one signer have identical headers.
+MAX_CACHED_HEADERS = 64
 
 
 class Header(Struct, frozen=True):
@@ -36,7 +36,7 @@ class Header(Struct, frozen=True):
 
 
 class Jwt(Struct, frozen=True):
-    """A token taken apart; nothing in it is true until the signature holds."""
+    """A parsed token. Its content must not be trusted before the signature is verified."""
 
     header: Header
     signed: bytes
@@ -59,13 +59,13 @@ def sign(
     roles: Sequence[str] | None = None,
     name: str | None = None,
 ) -> str:
-    """A session token for one recipient. Times are UTC milliseconds; the caller has checked the names."""
-    said: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
-    asked = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
-    said |= {claim: value for claim, value in asked.items() if value}
+    """Sign a session token for one recipient. Times are UTC milliseconds. Names are not validated."""
+    session_claims: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
+    optional_claims = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
+    session_claims |= {claim: value for claim, value in optional_claims.items() if value}
     if roles is not None:
-        said["roles"] = list(roles)
-    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(said)}"
+        session_claims["roles"] = list(roles)
+    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(session_claims)}"
     return f"{signed}.{_base64(_digest(project, signed.encode()))}"
 
 
@@ -82,12 +82,12 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
 
 
 def is_jwt(credential: str) -> bool:
-    """Whether a credential has a JWT's three parts; secrets and API keys of ours never do."""
+    """True if a credential has a JWT's three parts, which secrets and API keys never have."""
     return credential.count(".") == 2
 
 
 def parse(token: str) -> Jwt:
-    """Take a token apart, believing nothing."""
+    """Parse a token without verifying it. Raises Unauthenticated if it is malformed."""
     if len(token) > MAX_LENGTH:
         raise Unauthenticated(f"The session token is longer than {MAX_LENGTH} characters.")
     if not is_jwt(token):
@@ -100,11 +100,11 @@ def parse(token: str) -> Jwt:
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unauthenticated("The session token is broken: its parts are not base64url JSON.") from None
     if header.crit is not UNSET:
-        raise Unauthenticated("The session token asks for extensions (crit) that are not known here.")
+        raise Unauthenticated("The session token requires extensions (crit) that are not supported.")
     return jwt
 
 
-@lru_cache(HEADERS)
+@lru_cache(MAX_CACHED_HEADERS)
 def _header(head: bytes) -> Header:
     return _header_decoder.decode(_decode(head))
 

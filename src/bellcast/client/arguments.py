@@ -143,11 +143,11 @@ Convert: TypeAlias = Callable[[str, object], Any]
 ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 
-def fields(prefix: str, given: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
+def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
     """Return the given fields converted. None stays None: it removes a field or means its default."""
     return {
         key: None if value is None else _converter(prefix, key, known)(f"{prefix}{key}", value)
-        for key, value in given.items()
+        for key, value in values.items()
     }
 
 

@@ -41,21 +41,21 @@ class _Address(msgspec.Struct, frozen=True):
     url: str
 
 
-def find_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
+def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
     """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""
-    url = given or _variable("URL", environ) or _stored_url(_folder(environ)) or DEFAULT_URL
+    url = value or _variable("URL", environ) or _stored_url(_folder(environ)) or DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
     return url.rstrip("/")
 
 
-def find_credentials(given: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251  the app's
+def find_credentials(value: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251  the app's
     """Return the credentials: as given, BELLCAST_SECRET, BELLCAST_PROJECT, or those of the data folder.
 
     Raises NotConfigured if there are none."""
-    if isinstance(given, Credentials):
-        return given
-    secret = given if given is not None else _variable("SECRET", environ)
+    if isinstance(value, Credentials):
+        return value
+    secret = value if value is not None else _variable("SECRET", environ)
     if secret is None:
         project = _project(environ)
         return Credentials(project.secret, project.key)

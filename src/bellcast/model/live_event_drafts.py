@@ -22,30 +22,30 @@ class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenant: str | None = None
 
 
-def check(asked: EventDraft, limits: Limits) -> None:
+def check(draft: EventDraft, limits: Limits) -> None:
     """Raise Invalid naming every bad field."""
-    found = [*_address_errors(asked, limits)]
+    found = [*_address_errors(draft, limits)]
     try:
-        validation.check_event(asked.name, asked.data, limits)
+        validation.check_event(draft.name, draft.data, limits)
     except Invalid as more:
         found += more.errors
     if found:
         raise Invalid.fields(found)
 
 
-def _address_errors(asked: EventDraft, limits: Limits) -> validation.FieldErrors:
-    named = [name for name in ("topic", "topics", "recipient") if getattr(asked, name) is not None]
+def _address_errors(draft: EventDraft, limits: Limits) -> validation.FieldErrors:
+    named = [name for name in ("topic", "topics", "recipient") if getattr(draft, name) is not None]
     if len(named) != 1:
         told = f"not {' and '.join(named)}" if named else "none was given"
         yield FieldError(named[-1] if named else "topic", f"name exactly one of topic, topics and recipient; {told}")
-    if asked.topic is not None:
-        yield from validation.topic("topic", asked.topic, limits)
-    if asked.topics is not None:
-        yield from _topics(asked.topics, limits)
-    if asked.recipient is not None:
-        yield from validation.key("recipient", asked.recipient, limits)
-    if asked.tenant is not None:
-        yield from validation.tenant("tenant", asked.tenant, limits)
+    if draft.topic is not None:
+        yield from validation.topic("topic", draft.topic, limits)
+    if draft.topics is not None:
+        yield from _topics(draft.topics, limits)
+    if draft.recipient is not None:
+        yield from validation.key("recipient", draft.recipient, limits)
+    if draft.tenant is not None:
+        yield from validation.tenant("tenant", draft.tenant, limits)
 
 
 def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
@@ -58,9 +58,9 @@ def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
         yield from validation.topic(f"topics.{number}", topic, limits)
 
 
-def events(asked: EventDraft, tenant: str) -> list[LiveEvent]:
+def events(draft: EventDraft, tenant: str) -> list[LiveEvent]:
     """One event for each topic, or one for the recipient."""
-    if asked.recipient is not None:
-        return [LiveEvent(tenant, asked.name, asked.data, recipient=asked.recipient, sender=asked.sender)]
-    topics = dict.fromkeys([asked.topic] if asked.topic is not None else asked.topics or ())
-    return [LiveEvent(tenant, asked.name, asked.data, topic=topic, sender=asked.sender) for topic in topics]
+    if draft.recipient is not None:
+        return [LiveEvent(tenant, draft.name, draft.data, recipient=draft.recipient, sender=draft.sender)]
+    topics = dict.fromkeys([draft.topic] if draft.topic is not None else draft.topics or ())
+    return [LiveEvent(tenant, draft.name, draft.data, topic=topic, sender=draft.sender) for topic in topics]

@@ -224,9 +224,9 @@ def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> Fiel
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
     """Raise Invalid naming every bad field of a draft."""
-    found = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
-    if found:
-        raise Invalid.fields(found)
+    errors = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
+    if errors:
+        raise Invalid.fields(errors)
 
 
 def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:
@@ -260,25 +260,25 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
     """Raise Invalid naming every bad field of an edit."""
-    found = list(content_errors(edit, limits, now))
+    errors = list(content_errors(edit, limits, now))
     if edit.title is None:
-        found.append(FieldError("title", "must be text"))
-    if found:
-        raise Invalid.fields(found)
+        errors.append(FieldError("title", "must be text"))
+    if errors:
+        raise Invalid.fields(errors)
 
 
 def check_event(name: str, value: Any, limits: Limits) -> None:
     """Raise Invalid for a live event with a bad name or too much data."""
-    found = list(text("name", name, limits.event_name))
+    errors = list(text("name", name, limits.event_name))
     if not name:
-        found.append(FieldError("name", "must not be empty"))
-    found += data("data", value, limits.event_data)
-    if found:
-        raise Invalid.fields(found)
+        errors.append(FieldError("name", "must not be empty"))
+    errors += data("data", value, limits.event_data)
+    if errors:
+        raise Invalid.fields(errors)
 
 
-def check(*found: FieldErrors) -> None:
-    """Raise Invalid with whatever the given rules found."""
-    errors = [error for one in found for error in one]
+def check(*rules: FieldErrors) -> None:
+    """Raise Invalid with all errors of these rules."""
+    errors = [error for rule in rules for error in rule]
     if errors:
         raise Invalid.fields(errors)

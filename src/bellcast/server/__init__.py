@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "create_app", "serve"]
 
-# Loaded lazily: a command that opens the store alone starts in half the time.
+# Loaded lazily: a command that only opens the store starts in half the time.
 _HOMES = {"App": "app", "create_app": "app", "serve": "run"}
 
 

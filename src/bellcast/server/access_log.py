@@ -1,7 +1,7 @@
 """Keeps credentials out of the access log of the server this application is mounted in.
 
-Such a server writes a request's query when the answer begins, from the very scope it gave to the application. Bellcast's
-own server writes no access log."""
+Such a server logs a request's query when the response starts, from the same scope object that it passed to the
+application. Bellcast's own server writes no access log."""
 
 import re
 
@@ -13,7 +13,7 @@ HIDDEN = rb"\1=hidden"
 
 
 def hide_credentials(scope: Scope) -> Scope:
-    """Take the credentials out of the query of the server's scope. Return a scope that still has them."""
+    """Remove the credentials from the query of the server's scope. Return a copy that still has them."""
     query: bytes = scope.get("query_string", b"")
     hidden = CREDENTIAL.sub(HIDDEN, query)
     if hidden == query:

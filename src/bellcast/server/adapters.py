@@ -11,7 +11,7 @@ from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker, Clock, Context, Store
 from bellcast.settings.groups import POSTGRES, REDIS
-from bellcast.settings.groups import StoreSettings as Kept
+from bellcast.settings.groups import StoreSettings as StoreSettings
 from bellcast.storage.engine import Engine
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
@@ -21,24 +21,23 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.storage.external_writes import ExternalWrites
 
 
-def store(kept: Kept, clock: Clock) -> Store:
-    """The store."""
-    return SQLStore(engine(kept, clock))
+def store(config: StoreSettings, clock: Clock) -> Store:
+    return SQLStore(engine(config, clock))
 
 
-def engine(kept: Kept, clock: Clock) -> Engine:
-    """The database of a store."""
-    if kept.url is None or not kept.url.startswith(POSTGRES):
-        return SqliteEngine(kept.path, clock)
+def engine(config: StoreSettings, clock: Clock) -> Engine:
+    """Create the database engine of the store."""
+    if config.url is None or not config.url.startswith(POSTGRES):
+        return SqliteEngine(config.path, clock)
     need_postgres()
     from bellcast.storage.postgres import PostgresEngine
 
-    return PostgresEngine(kept.url, clock)
+    return PostgresEngine(config.url, clock)
 
 
-def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
-    """The broker: the one that is set, else what a store shared by several processes can do by itself."""
-    url = kept.broker
+def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
+    """Create the configured broker."""
+    url = config.broker
     if url.startswith(REDIS):
         need_redis()
         from bellcast.brokers.redis import RedisTransport
@@ -54,36 +53,38 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     return MemoryBroker()
 
 
-def external_writes(kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> "ExternalWrites | None":
+def external_writes(
+    config: StoreSettings, clock: Clock, unsure: Callable[[Collection[Stream]], None]
+) -> "ExternalWrites | None":
     """Return the watch of a store that other programs can write to."""
-    if kept.url is None or not kept.url.startswith(POSTGRES):
+    if config.url is None or not config.url.startswith(POSTGRES):
         return None
     from bellcast.storage.external_writes import ExternalWrites
 
-    return ExternalWrites(kept.url, clock, unsure)
+    return ExternalWrites(config.url, clock, unsure)
 
 
-def outbox(kept: Kept, engines: Context, limits: Limits) -> "OutboxConsumer | None":
+def outbox(config: StoreSettings, engines: Context, limits: Limits) -> "OutboxConsumer | None":
     """Return the outbox consumer if the app has its own PostgreSQL or shares the store's."""
-    if kept.outbox_url is None:
+    if config.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.outbox.delivery import Delivery
 
-    return OutboxConsumer(kept.outbox_url, Delivery(engines, limits), engines.clock)
+    return OutboxConsumer(config.outbox_url, Delivery(engines, limits), engines.clock)
 
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:
-    """SettingsError unless PostgreSQL can be used."""
+    """Raise SettingsError unless PostgreSQL's driver is installed."""
     _need(setting, "asyncpg", "outbox" if setting == "BELLCAST_DATABASE_URL" else "postgres")
 
 
 def need_redis() -> None:
-    """SettingsError unless Redis can be used."""
+    """Raise SettingsError unless Redis's driver is installed."""
     _need("BELLCAST_BROKER", "redis", "redis")
 
 
 def _need(setting: str, module: str, extra: str) -> None:
     if importlib.util.find_spec(module) is None:
-        raise SettingsError(f"{setting}: its driver is not installed: pip install 'bellcast[{extra}]'.")
+        raise SettingsError(f"{setting}: the driver is not installed: run pip install 'bellcast[{extra}]'.")

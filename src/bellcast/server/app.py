@@ -149,11 +149,11 @@ class App:
         self._live = LivePaths(self._dialects)
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
         self._outbox = adapters.outbox(settings.store, engines, settings.limits)
-        api_context = ApiContext(
+        rooms = ApiContext(
             engines=engines,
             limits=settings.limits,
             project=self.project,
-            doors=authenticator,
+            authenticator=authenticator,
             access=settings.access,
             connections=self._survey,
             pusher=settings.pusher,
@@ -162,17 +162,18 @@ class App:
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
-        self._api = api.build(api_context)
+        self._api = api.build(rooms)
 
     @cached_property
     def client(self) -> AsyncBellcast:
-        """A client of this app for code in its event loop. Requests stay in the process: no URL, no secret, no socket."""
+        """A client of this app for code in its event loop. Requests stay in the process: no URL, no secret, no
+        socket."""
         return AsyncBellcast(inprocess.URL, self._credentials(), transport=self._transport)
 
     @cached_property
     def sync_client(self) -> Bellcast:
-        """The same for code in threads: a Django view, a `def` endpoint of FastAPI. It raises BlockingInEventLoop in
-        an event loop."""
+        """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. It raises
+        BlockingInEventLoop in an event loop."""
         return Bellcast(inprocess.URL, self._credentials(), transport=self._loop_transport)
 
     def _credentials(self) -> Credentials:
@@ -221,8 +222,8 @@ class App:
         return self._live.find(path) is not None if upgrade else path in self._live.stream_paths
 
     async def start(self, *, is_mounted: bool = True) -> None:
-        """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice. Mounted in an app of
-        uvicorn's, it drains when that stops."""
+        """Open the store, run overdue expiry, and start the background tasks. Safe to call twice. Mounted in an app
+        that uvicorn serves, it drains when uvicorn stops."""
         async with self._starting:
             if self._started:
                 return
@@ -330,5 +331,5 @@ def create_app(
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:
-        raise SettingsError("BELLCAST_HANDLER_URL: handlers are given in Python already; give one of the two.")
+        raise SettingsError("BELLCAST_HANDLER_URL: handlers were also passed in Python; set only one of the two.")
     return App(settings, project(settings)[0], handlers, neighbours)

@@ -1,16 +1,15 @@
-"""The machine's time."""
+"""System time."""
 
 import asyncio
 import time
 
 
 class SystemClock:
-    """A ports.Clock."""
+    """Implements ports.Clock with the system time."""
 
     def now(self) -> int:
-        """UTC milliseconds."""
+        """Return UTC milliseconds."""
         return time.time_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; cancellable."""
         await asyncio.sleep(seconds)

@@ -13,7 +13,7 @@ RESERVED_FILES = 256
 
 
 def with_connection_limit(limits: Limits) -> Limits:
-    """The limits, with a bound on connections unless the system has none."""
+    """Return the limits with a connection limit, unless the number of open files is unlimited."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limits.connections or files == resource.RLIM_INFINITY:
         return limits

@@ -1,7 +1,7 @@
 """The uvicorn server that runs an app Bellcast is mounted in.
 
-On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and notifies no app. Event
-streams and long polls would keep it waiting until their clients leave."""
+On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and notifies no app.
+Event streams and long polls would keep it waiting until their clients leave."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ POLL_INTERVAL = 0.2  # seconds; uvicorn itself polls every 0.1
 
 
 def find() -> uvicorn.Server | None:
-    """The server whose signal handlers are installed, or None: another server, or one in a thread of a program."""
+    """Return the server that installed the signal handlers; None under another server, or with uvicorn in a thread."""
     for name in (signal.SIGINT, signal.SIGTERM):
         server = getattr(signal.getsignal(name), "__self__", None)
         if isinstance(server, uvicorn.Server):
@@ -22,7 +22,8 @@ def find() -> uvicorn.Server | None:
 
 
 async def drain_with_host(drain: Callable[[], Awaitable[None]]) -> None:
-    """Call `drain` once the host stops, and again for what was still connecting then. Runs until cancelled."""
+    """Call `drain` once the host stops, and repeatedly for connections that were still being opened. Runs until
+    cancelled."""
     server = find()
     if server is None:
         return

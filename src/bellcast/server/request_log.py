@@ -1,7 +1,7 @@
 """The request log: one line per request, and one for the start and the end of each live connection.
 
-A line has the path without its query, because queries carry tokens (`token=`), session ids (`sid=`) and signatures
-(`auth_signature=`). Nothing is logged per event."""
+A line has the path without its query, because queries contain tokens (`token=`), session ids (`sid=`) and signatures
+(`auth_signature=`). Events are not logged."""
 
 import hashlib
 import re
@@ -22,12 +22,12 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger("bellcast.requests")
 
-# Our longest path holds two keys of 200 characters, percent-encoded; a request head may be a hundred times as long.
+# The longest valid path has two percent-encoded keys of 200 characters; a request head may be a hundred times as long.
 MAX_PATH = 2_000
-# Of an error body, where the reason stands: `"code"` of a problem, `"reason"` of a stream that was refused,
-# `"message"` of Engine.IO, whose `"code"` is a number.
+# The reason in an error body: `"code"` of a problem, `"reason"` of a rejected stream, `"message"` of Engine.IO, where
+# `"code"` is a number.
 REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
-# A digest tells sessions apart; the session id itself would let a reader of the log take the session over.
+# A digest identifies sessions in the log; with the session id itself, a reader of the log could hijack the session.
 SESSION_DIGEST_CHARACTERS = 12
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
@@ -35,7 +35,7 @@ CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 64
 
 
 class LoggedRequest:
-    """What one request's line will say."""
+    """The fields of one request's log line, collected while it is served."""
 
     __slots__ = ("has_connection", "method", "path", "reason", "started", "state", "status")
 
@@ -49,7 +49,7 @@ class LoggedRequest:
         self.has_connection = False
 
     def read(self, message: Message) -> None:
-        """Note the status and the reason in a message to the client."""
+        """Record the status and the reason from an ASGI message."""
         match message["type"]:
             case "http.response.start":
                 self.status = message["status"]
@@ -58,7 +58,7 @@ class LoggedRequest:
             case "websocket.accept":
                 self.status = SWITCHING_PROTOCOLS
             case "websocket.close" if self.status is None:
-                self.status = FORBIDDEN  # what a close before accepting becomes
+                self.status = FORBIDDEN  # the server's response if a WebSocket is closed before it is accepted
 
     def _read_reason(self, body: bytes) -> None:
         is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
@@ -67,7 +67,7 @@ class LoggedRequest:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What the lines of a request and of its connection have in common."""
+        """The common fields of the request's line and of its connection's lines."""
         principal, caller = self.state.get("principal"), self.state.get("caller")
         return {
             "method": self.method,
@@ -86,7 +86,7 @@ _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request
 
 
 class RequestLog:
-    """Writes the lines. Called on the loop's thread."""
+    """Writes the log lines. Not thread-safe: call it on the event loop's thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -94,7 +94,7 @@ class RequestLog:
     async def serve(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a request and log it, unless it became a live connection, which has lines of its own."""
+        """Serve a request and log it, unless it became a live connection, which is logged separately."""
         request = LoggedRequest(scope)
 
         async def read_and_send(message: Message) -> None:
@@ -107,19 +107,21 @@ class RequestLog:
         finally:
             _current.reset(token)
             if request.status is None and _is_upgrade(scope):
-                request.status = SWITCHING_PROTOCOLS  # the socket was taken over
+                request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
                 _write("request_served", request.fields)
 
     def head_refused(self, status: int, address: str | None) -> None:
-        """Log a request whose head could not be read, or was too large."""
+        """Log a request with an unreadable or too large head."""
         _write("request_refused", {"status": status, "reason": "unreadable request head", "address": address})
 
     # --- live connections
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        if isinstance(connection, NamespaceConnection):  # joined by a packet, whichever request carried it
+        if isinstance(
+            connection, NamespaceConnection
+        ):  # opened by a packet, independent of the request that carried it
             request = {"path": connection.session.request.path, "session": _session(connection.session)}
         else:
             request = _of_current(is_websocket=connection.dialect.transport == "websocket")
@@ -133,7 +135,7 @@ class RequestLog:
         _write("connection_closed", session | _who(connection) | _why(end) | lasted)
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
-        """Log a WebSocket that was accepted only to be told why it is refused."""
+        """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _of_current(is_websocket=True)
         _write("connection_refused", request | _who(connection) | _why(connection.dialect.close_event(end)))
 
@@ -149,7 +151,7 @@ class RequestLog:
         _write("session_closed", _session_of(session) | _why(session.close_reason or CONNECTION_LOST))
 
     def namespace_refused(self, session: EngineSession, namespace: str, reason: str) -> None:
-        """Log a namespace that a client may not join."""
+        """Log a rejected connection to a namespace."""
         who = {
             "protocol": "socketio",
             "transport": session.transport_name,
@@ -160,7 +162,7 @@ class RequestLog:
 
 
 def _of_current(*, is_websocket: bool) -> dict[str, Any]:
-    """The fields of the request that becomes a connection now."""
+    """Return the fields of the current request, which becomes a connection."""
     request = _current.get()
     if request is None:
         return {}
@@ -211,7 +213,7 @@ def _write(event: str, fields: dict[str, Any]) -> None:
 
 
 def _printable(value: Any) -> Any:
-    """The value, without characters that would act on the terminal of whoever reads the log."""
+    """Replace control characters, which would affect the terminal on which the log is read."""
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(one if one.isprintable() else REPLACEMENT for one in value)

@@ -1,4 +1,4 @@
-"""Running it: uvicorn with our HTTP protocol, one line when it accepts connections, and a graceful end."""
+"""Runs the app on uvicorn with Bellcast's HTTP protocol class, and drains at shutdown."""
 
 import asyncio
 import contextlib
@@ -12,24 +12,25 @@ import uvicorn
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 
-# Connections that wait to be accepted: a storm of 10,000 arrives faster than one loop turn takes them.
+# Listen backlog: 10,000 reconnecting clients arrive faster than one iteration of the loop accepts them.
 BACKLOG = 8_192
-# Live connections are long-lived objects; looking through all of them for garbage at every few thousand allocations
-# (Python's default) costs a tenth of the time at 10,000 connections.
+# With 10,000 long-lived connections, garbage collection at Python's default thresholds takes a tenth of the CPU time.
 GC_THRESHOLD = 50_000
 
 
 class UvicornServer(uvicorn.Server):
-    """uvicorn's server; says when it is ready, drains before it stops, and ends with status 0."""
+    """uvicorn's server. Calls `ready` once it accepts connections, drains before it stops, and exits with status 0."""
 
-    def __init__(self, config: uvicorn.Config, app: App, lobby: FastPathFactory, ready: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: App, protocol_class: FastPathFactory, ready: Callable[[str], None]
+    ) -> None:
         super().__init__(config)
         self._app = app
-        self._lobby = lobby
+        self._protocol_class = protocol_class
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._app.start(is_mounted=False)  # what fails here is told as it is; uvicorn would only log it
+        await self._app.start(is_mounted=False)  # here, so that errors propagate; uvicorn would only log them
         await super().startup(sockets)
         if self._app.handoff is not None:
             self._app.handoff.open(self._adopt, self._app.tasks.spawn)
@@ -47,23 +48,24 @@ class UvicornServer(uvicorn.Server):
         await self._app.drain()
         await super().shutdown(sockets)
 
-    async def _adopt(self, given: socket.socket, read: bytes) -> None:
-        """Serve a connection that a neighbour gave away, as if it had come here."""
+    async def _adopt(self, sock: socket.socket, initial_data: bytes) -> None:
+        """Serve a socket handed over by another process, starting with the bytes that it has already read."""
         loop = asyncio.get_running_loop()
-        _, entrance = await loop.connect_accepted_socket(self._protocol_factory, given)
-        entrance.data_received(read)
+        _, protocol = await loop.connect_accepted_socket(self._protocol_factory, sock)
+        protocol.data_received(initial_data)
 
     def _protocol_factory(self) -> asyncio.Protocol:
-        return self._lobby(self.config, self.server_state, self.lifespan.state)
+        return self._protocol_class(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but an asked-for end is no failure: nothing is raised again afterwards. SIGHUP ends a process that is
-        alone as gracefully, unless it was started to outlive its terminal; of several, their parent hears it."""
+        """Like uvicorn's, but does not raise the signal again afterwards, so that a requested shutdown exits with
+        status 0. SIGHUP also shuts down a single process, unless it was ignored at start (nohup). Workers ignore it: it
+        is handled by the supervisor."""
         before = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            heard = self.handle_exit if self._app.handoff is None else signal.SIG_IGN
-            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, heard)
+            hangup_handler = self.handle_exit if self._app.handoff is None else signal.SIG_IGN
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hangup_handler)
         try:
             yield
         finally:
@@ -72,15 +74,15 @@ class UvicornServer(uvicorn.Server):
 
 
 def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once connections are accepted. A `shared` port is
-    other processes' too: each connection comes to one of them.
+    """Serve until SIGTERM or SIGINT. Calls `ready` with the URL once connections are accepted. A `shared` port is also
+    used by other processes: the kernel distributes the connections.
 
-    Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
-    settings, lobby = app.settings.server, FastPathFactory(app, app.head_refused)
+    Raises OSError if it cannot listen, and the errors of opening the store."""
+    settings, protocol_class = app.settings.server, FastPathFactory(app, app.head_refused)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=lobby,  # type: ignore[arg-type]  # called as a protocol's class would be
+        http=protocol_class,  # type: ignore[arg-type]  # called as a protocol's class would be
         ws="none",
         lifespan="on",
         log_config=None,
@@ -92,7 +94,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
     with _bind(settings.host, settings.port, shared=shared) as listener:
-        UvicornServer(config, app, lobby, ready).run(sockets=[listener])
+        UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

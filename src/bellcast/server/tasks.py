@@ -1,4 +1,4 @@
-"""Work that nobody waits for: owned here, its failures logged, ended at shutdown."""
+"""Background tasks: failures are logged, and running tasks are cancelled at shutdown."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,13 +15,12 @@ RESTART_DELAY_SECONDS = 5.0
 
 
 class Tasks:
-    """A set of running coroutines. A failing one harms no other, which is why this is no TaskGroup."""
+    """A set of running tasks. Unlike in a TaskGroup, a failing task does not cancel the others."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        """Start it."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -45,7 +44,7 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except Exception:
-        log.exception("background work failed")
+        log.exception("background_task_failed")
 
 
 async def _restarted(name: str, run: Loop) -> None:

@@ -1,4 +1,4 @@
-"""What the workers of one port count: each tells the others, so that whichever is asked can tell for all."""
+"""Exchange of metrics between the workers of one port, so that any worker can report the metrics of all."""
 
 import asyncio
 import contextlib
@@ -11,53 +11,61 @@ import structlog
 log = structlog.get_logger(__name__)
 
 PREFIX = "counts."
-# One that is well answers in a millisecond; Prometheus itself waits ten seconds for everything.
+# Seconds. A worker responds within a millisecond; Prometheus's scrape timeout is ten seconds.
 READ_TIMEOUT = 2.0
 
 
 class WorkerMetrics:
-    """This process among them: it tells what it counts to whoever connects to its socket, in a folder only they may enter."""
+    """Serves this process's metrics on a Unix socket in the workers' private folder, and reads the others'."""
 
     def __init__(self, folder: Path) -> None:
         self.name = str(os.getpid())
-        self._own = folder / f"{PREFIX}{self.name}"
+        self._socket_path = folder / f"{PREFIX}{self.name}"
         self._server: asyncio.Server | None = None
 
-    async def open(self, tell: Callable[[], bytes]) -> None:
-        """Answer from here on."""
+    async def open(self, export: Callable[[], bytes]) -> None:
+        """Start serving the result of `export`."""
 
-        async def answer(_: asyncio.StreamReader, asking: asyncio.StreamWriter) -> None:
-            asking.write(tell())
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(export())
             with contextlib.suppress(OSError):
-                await asking.drain()
-            asking.close()
+                await writer.drain()
+            writer.close()
 
-        self._server = await asyncio.start_unix_server(answer, self._own)
+        self._server = await asyncio.start_unix_server(serve, self._socket_path)
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop serving and remove the socket."""
         if self._server is not None:
             self._server.close()
-            self._own.unlink(missing_ok=True)
+            self._socket_path.unlink(missing_ok=True)
 
     async def others(self) -> Mapping[str, bytes]:
-        """What the others count, by their names."""
-        doors = [door for door in self._own.parent.glob(f"{PREFIX}*") if door != self._own]
-        told = await asyncio.gather(*map(_read_worker, doors))
-        return {door.name.removeprefix(PREFIX): one for door, one in zip(doors, told, strict=True) if one}
+        """Return the metrics of the other workers by name."""
+        sockets = [
+            socket_path
+            for socket_path in self._socket_path.parent.glob(f"{PREFIX}*")
+            if socket_path != self._socket_path
+        ]
+        results = await asyncio.gather(*map(_read_worker, sockets))
+        return {
+            socket_path.name.removeprefix(PREFIX): metrics
+            for socket_path, metrics in zip(sockets, results, strict=True)
+            if metrics
+        }
 
 
-async def _read_worker(door: Path) -> bytes:
-    """What one says; nothing if it is gone, or stands still."""
+async def _read_worker(socket_path: Path) -> bytes:
+    """Read a worker's metrics; empty if it has exited or does not respond."""
     try:
         async with asyncio.timeout(READ_TIMEOUT):
-            answer, asking = await asyncio.open_unix_connection(door)
+            reader, writer = await asyncio.open_unix_connection(socket_path)
             try:
-                return await answer.read()
+                return await reader.read()
             finally:
-                asking.close()
+                writer.close()
     except ConnectionRefusedError:
-        return b""  # it was killed; its door goes with the folder
+        return b""  # the worker was killed; its socket is removed with the folder
     except (OSError, TimeoutError):
-        log.warning("a worker did not say what it counts", worker=door.name)
+        log.warning("worker_metrics_unavailable", worker=socket_path.name)
         return b""

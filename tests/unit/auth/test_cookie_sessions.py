@@ -92,7 +92,7 @@ async def test_concurrent_requests_share_one_session_request(status: int) -> Non
     outcomes = await asyncio.gather(*(app.recipient() for _ in range(20)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {{200: Principal, 401: Unauthenticated, 500: Unavailable}[status]}
     assert len(app.web.requests) == 1
-    assert app.sessions._asking == {}
+    assert app.sessions._pending == {}
 
 
 async def test_cancelled_first_request_does_not_cancel_the_others() -> None:
@@ -149,7 +149,7 @@ async def test_unknown_session_is_refused_and_not_cached(status: int) -> None:
 
 @pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
 async def test_failing_app_is_unavailable(status: int) -> None:
-    with pytest.raises(Unavailable, match=f"answered {status}"):
+    with pytest.raises(Unavailable, match=f"returned {status}"):
         await AppServer({"recipient": "alice"}, status).recipient()
 
 
@@ -180,7 +180,7 @@ async def test_unreachable_app_is_unavailable() -> None:
     ],
 )
 async def test_malformed_session_response_is_unavailable(body: object) -> None:
-    with pytest.raises(Unavailable, match="no session"):
+    with pytest.raises(Unavailable, match="invalid session"):
         await AppServer(body).recipient()
 
 
@@ -261,9 +261,9 @@ async def test_cookies_are_dropped_soon_after_the_cached_session(monkeypatch: py
     timers: list[tuple[float, Any, tuple[Any, ...]]] = []
     monkeypatch.setattr(loop, "call_later", lambda seconds, call, *args: timers.append((seconds, call, args)))
     principal = await app.recipient()
-    assert [cookies for _, cookies in app.sessions._behind.values()] == [COOKIES]
+    assert [cookies for _, cookies in app.sessions._cookies_by_principal.values()] == [COOKIES]
     ((seconds, forget, args),) = timers
     assert seconds == 10
     forget(*args)
-    assert app.sessions._behind == {}
+    assert app.sessions._cookies_by_principal == {}
     assert await app.sessions.refresh(principal, app.clock.now() + 1) is None

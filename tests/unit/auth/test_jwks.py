@@ -204,7 +204,7 @@ NONSENSE: list[Callable[[dict[str, str]], Response]] = [
 async def test_malformed_jwks_response_is_unavailable(respond: Callable[[dict[str, str]], Response]) -> None:
     issuer = Issuer()
     issuer.web.respond = respond
-    with pytest.raises(Unavailable, match="BELLCAST_JWKS_URL answered"):
+    with pytest.raises(Unavailable, match="BELLCAST_JWKS_URL returned"):
         await issuer.verify(RSA_TOKEN)
 
 

@@ -35,7 +35,7 @@ async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
         with pytest.raises(Unauthenticated) as caught:
             await server_credentials.authenticate(PROJECT, keyring, text)
         messages.append(caught.value.detail)
-    assert messages == ["This API key is not known here."] * 2
+    assert messages == ["This API key does not exist."] * 2
 
 
 async def test_revoked_key_is_refused() -> None:

@@ -69,7 +69,7 @@ def test_clock_skew_is_a_problem(url, monkeypatch):
 
 
 def test_outbox_is_reported_as_missing_flowing_or_stalled(url):
-    assert states_and_fixes(database_url=url)["outbox"] == ("warning", "`bellcast sql install`")
+    assert states_and_fixes(database_url=url)["outbox"] == ("warning", "run `bellcast sql install`")
     asyncio.run(install(url))
     assert states_and_fixes(database_url=url)["outbox"] == ("ok", "")
     asyncio.run(run(url, "SELECT bellcast.notify('alice', '{}')"))

@@ -68,7 +68,7 @@ def test_updates_name_their_notification(render):
         SseFrame("notification-delete", {"id": "n1", "unread": 0, "unseen": 0}),
         SseFrame("notification-delete", {"id": "never-seen", "unread": 0, "unseen": 0}),
     )
-    assert lines[-3:] == ["✓ New booking: read", "✗ New booking: gone", "✗ never-seen: gone"]
+    assert lines[-3:] == ["✓ New booking: read", "✗ New booking: deleted", "✗ never-seen: deleted"]
 
 
 def test_bulk_changes_are_one_line(render):
