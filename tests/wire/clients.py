@@ -51,14 +51,20 @@ class Stream:
         block, _, self._rest = self._rest.partition(b"\n\n")
         return dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
 
-    def next(self) -> Event:
+    def receive(self) -> Event:
         """Return the data of the next event, with its `type` and `id`."""
         while "event" not in (block := self.block()):
             pass
         return {"type": block["event"], "id": block.get("id"), **json.loads(block["data"])}
 
+    def next(self) -> Event:
+        """Return the next event but heartbeats: a loaded machine may take longer than their interval for a step."""
+        while (event := self.receive())["type"] == "heartbeat":
+            pass
+        return event
+
     def until(self, name: str) -> Event:
-        while (event := self.next())["type"] != name:
+        while (event := self.receive())["type"] != name:
             pass
         return event
 
@@ -99,13 +105,19 @@ class Socket:
         self._refs = 0
         self.ready: Event = {}
 
-    def next(self) -> Event:
+    def receive(self) -> Event:
         event: Event = json.loads(self.raw.recv(timeout=WAIT))
+        return event
+
+    def next(self) -> Event:
+        """Return the next frame but heartbeats: a loaded machine may take longer than their interval for a step."""
+        while (event := self.receive())["type"] == "heartbeat":
+            pass
         return event
 
     def until(self, name: str) -> Event:
         """Skip frames until one has that type."""
-        while (event := self.next())["type"] != name:
+        while (event := self.receive())["type"] != name:
             pass
         return event
 
