@@ -1,4 +1,4 @@
-"""One SQLite engine, opened on a folder of its own."""
+"""A SQLite engine on a new folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

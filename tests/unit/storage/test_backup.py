@@ -1,4 +1,4 @@
-"""Copies of a store: made beside a running server, put back where none runs."""
+"""Backups are made while a server runs, and restored while none does."""
 
 import sqlite3
 from contextlib import closing
@@ -23,7 +23,7 @@ def no_progress(done: int, of: int) -> None:
     assert 0 < done <= of
 
 
-async def test_what_is_restored_is_what_was_backed_up(
+async def test_restored_store_equals_the_backup(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path, clock: FakeClock
 ) -> None:
     await app.send("alice", "kept", tags=("x",))
@@ -51,7 +51,7 @@ async def test_positions_from_before_a_restore_are_unknown(
     assert len({*before, *after}) == 4
 
 
-async def test_a_backup_is_of_one_moment_and_waits_for_nobody(app: App, database: Path, tmp_path: Path) -> None:
+async def test_backup_is_a_snapshot_and_blocks_no_writer(app: App, database: Path, tmp_path: Path) -> None:
     await app.add_all([app.send_request("alice", data={"text": "x" * 10_000}) for _ in range(1000)])
     with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as other:
         steps: list[tuple[int, int]] = []
@@ -68,12 +68,12 @@ async def test_a_backup_is_of_one_moment_and_waits_for_nobody(app: App, database
         assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-async def test_a_backup_is_one_file(app: App, database: Path, tmp_path: Path) -> None:
+async def test_backup_is_one_file(app: App, database: Path, tmp_path: Path) -> None:
     backup.backup(database, tmp_path / "backups.db", no_progress)
     assert [name for name in names(tmp_path) if name.startswith("backups")] == ["backups.db"]
 
 
-async def test_a_backup_overwrites_nothing(app: App, database: Path, tmp_path: Path) -> None:
+async def test_backup_overwrites_no_file(app: App, database: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").write_text("precious")
     for there in (tmp_path / "copy", database):
         with pytest.raises(Conflict, match="already there"):
@@ -81,7 +81,7 @@ async def test_a_backup_overwrites_nothing(app: App, database: Path, tmp_path: P
     assert (tmp_path / "copy").read_text() == "precious"
 
 
-async def test_nothing_is_restored_under_a_running_server(app: App, database: Path, tmp_path: Path) -> None:
+async def test_restore_under_a_running_server_is_refused(app: App, database: Path, tmp_path: Path) -> None:
     backup.backup(database, tmp_path / "copy", no_progress)
     await app.send("alice")
     with pytest.raises(Conflict, match="Another Bellcast server"):
@@ -89,7 +89,7 @@ async def test_nothing_is_restored_under_a_running_server(app: App, database: Pa
     assert len(await app.page("alice")) == 1
 
 
-async def test_a_damaged_backup_is_refused_and_the_store_stays(
+async def test_damaged_backup_is_refused_and_the_store_stays(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
     await app.add_all([app.send_request("alice", data={"text": "x" * 10_000}) for _ in range(100)])
@@ -120,9 +120,7 @@ async def test_another_programs_database_is_refused(tmp_path: Path, database: Pa
     assert names(database.parent) == {"bellcast.db.lock"}
 
 
-async def test_a_store_can_be_restored_where_none_was(
-    app: App, database: Path, tmp_path: Path, clock: FakeClock
-) -> None:
+async def test_restore_creates_a_missing_store(app: App, database: Path, tmp_path: Path, clock: FakeClock) -> None:
     await app.send("alice")
     backup.backup(database, tmp_path / "copy", no_progress)
     elsewhere = tmp_path / "new" / "folder" / "bellcast.db"
@@ -133,7 +131,7 @@ async def test_a_store_can_be_restored_where_none_was(
     await store.close()
 
 
-async def test_a_store_and_its_copies_are_readable_by_their_owner_only(
+async def test_store_and_backups_are_readable_by_their_owner_only(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
     backup.backup(database, tmp_path / "copy", no_progress)
@@ -161,7 +159,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
-async def test_a_backup_whose_tables_are_not_as_bellcast_makes_them_is_refused(
+async def test_backup_with_a_foreign_schema_is_refused(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path, change: str
 ) -> None:
     await app.send("alice", "kept")
@@ -177,7 +175,7 @@ async def test_a_backup_whose_tables_are_not_as_bellcast_makes_them_is_refused(
 
 
 @pytest.mark.parametrize("number", range(1, len(migrations.steps()) + 1))
-def test_a_store_of_every_version_is_as_bellcast_makes_it(tmp_path: Path, number: int) -> None:
+def test_store_of_every_version_passes_the_schema_check(tmp_path: Path, number: int) -> None:
     with closing(migrations._new_store(number)) as made:
         made.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
         made.execute(f"PRAGMA user_version = {number}")

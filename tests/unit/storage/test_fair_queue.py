@@ -103,7 +103,7 @@ def test_excluded_tenant_is_skipped() -> None:
     assert queue.next(["acme"]) is None
     queue.add(Work("globex"))
     assert queue.next(["acme"]) == Work("globex")
-    assert queue.next() == Work("acme")  # its turn was kept
+    assert queue.next() == Work("acme")  # it still has its turn
 
 
 def test_bulk_work_can_be_skipped() -> None:

@@ -1,4 +1,4 @@
-"""A server killed at any moment: what it acknowledged is there, once."""
+"""A server killed at any moment keeps each acknowledged notification once."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-async def send_for_ever(app, who):
+async def send_until_killed(app, who):
     while True:
         id = await app.send(who, tags=("x",))
         sys.stdout.write(id + "\\n")
@@ -32,39 +32,39 @@ async def main():
     await store.open()
     async with asyncio.TaskGroup() as tasks:
         for at in range(16):
-            tasks.create_task(send_for_ever(App(store, clock), f"r{at % 4}"))
+            tasks.create_task(send_until_killed(App(store, clock), f"r{at % 4}"))
 
 asyncio.run(main())
 """
 
 
 def sent_until_killed(database: Path, number: int) -> list[str]:
-    """The ids a sender was told of before it was killed, at least so many."""
+    """Return the acknowledged ids, at least `number`, of a sender that is then killed."""
     with subprocess.Popen([sys.executable, "-c", SENDER, str(database)], stdout=subprocess.PIPE, text=True) as sender:
         assert sender.stdout is not None
-        told = [sender.stdout.readline() for _ in range(number)]
+        acknowledged = [sender.stdout.readline() for _ in range(number)]
         sender.send_signal(signal.SIGKILL)
-        told += sender.stdout.readlines()
-    return [line.strip() for line in told if line.endswith("\n")]
+        acknowledged += sender.stdout.readlines()
+    return [line.strip() for line in acknowledged if line.endswith("\n")]
 
 
 @pytest.mark.parametrize("acknowledged", [1, 50, 1000])
-async def test_every_acknowledged_notification_is_there_once(
+async def test_killed_server_keeps_each_acknowledged_notification_once(
     database: Path, clock: FakeClock, acknowledged: int
 ) -> None:
-    told = sent_until_killed(database, acknowledged)
-    assert len(told) >= acknowledged
+    ids = sent_until_killed(database, acknowledged)
+    assert len(ids) >= acknowledged
     store = SQLStore(SqliteEngine(database, clock))
     await store.open()
     try:
         app = App(store, clock)
-        kept = []
+        stored = []
         for at in range(4):
             rows = await app.page(f"r{at}", limit=1_000_000)
             assert await app.counts(f"r{at}") == (len(rows), len(rows))
             assert len(await app.page(f"r{at}", tag="x", limit=1_000_000)) == len(rows)
-            kept += [row.id for row in rows]
-        assert len(kept) == len(set(kept))
-        assert set(told) <= set(kept)
+            stored += [row.id for row in rows]
+        assert len(stored) == len(set(stored))
+        assert set(ids) <= set(stored)
     finally:
         await store.close()

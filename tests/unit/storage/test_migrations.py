@@ -1,4 +1,4 @@
-"""How a store comes to the shape this version needs."""
+"""Migrations of a SQLite store."""
 
 import sqlite3
 from contextlib import closing
@@ -13,20 +13,20 @@ from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import connect
 
 
-async def test_a_new_store_has_every_step(engine: SqliteEngine, database: Path) -> None:
+async def test_new_store_has_all_migrations(engine: SqliteEngine, database: Path) -> None:
     with closing(connect(database)) as raw:
         assert migrations.version(raw) == len(migrations.steps())
         assert not migrations.pending(raw)
 
 
-async def test_opening_again_migrates_nothing(engine: SqliteEngine, database: Path) -> None:
+async def test_opening_again_runs_no_migration(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     before = schema(database)
     await engine.open()
     assert schema(database) == before
 
 
-async def test_a_store_of_a_newer_version_is_refused(engine: SqliteEngine, database: Path) -> None:
+async def test_newer_store_is_refused(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     with closing(connect(database)) as raw:
         raw.execute(f"PRAGMA user_version = {len(migrations.steps()) + 1}")
@@ -34,7 +34,7 @@ async def test_a_store_of_a_newer_version_is_refused(engine: SqliteEngine, datab
         await engine.open()
 
 
-async def test_another_programs_database_is_refused(database: Path, clock: FakeClock) -> None:
+async def test_database_of_another_program_is_refused(database: Path, clock: FakeClock) -> None:
     database.parent.mkdir()
     with closing(sqlite3.connect(database)) as other:
         other.execute("CREATE TABLE notes (text)")
@@ -42,7 +42,7 @@ async def test_another_programs_database_is_refused(database: Path, clock: FakeC
         await SqliteEngine(database, clock).open()
 
 
-def test_a_step_that_breaks_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.steps()
     monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);\nCREATE NONSENSE;\n"])
     with closing(connect(tmp_path / "x.db")) as raw:
@@ -52,7 +52,7 @@ def test_a_step_that_breaks_undoes_all(tmp_path: Path, monkeypatch: pytest.Monke
         assert migrations.version(raw) == 0
 
 
-def test_an_older_store_gets_only_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_store_gets_only_missing_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.steps()
     with closing(connect(tmp_path / "x.db")) as raw:
         migrations.migrate(raw)
@@ -64,7 +64,7 @@ def test_an_older_store_gets_only_what_it_lacks(tmp_path: Path, monkeypatch: pyt
         assert raw.execute("SELECT key FROM tenants").fetchall() == [("acme",)]
 
 
-async def test_the_tables_keep_the_parts_in_step(engine: SqliteEngine, database: Path) -> None:
+async def test_parts_follow_marks(engine: SqliteEngine, database: Path) -> None:
     with closing(connect(database)) as raw, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         raw.execute(
             "INSERT INTO notifications (recipient, id, first_revision, revision, type, created_at, read_at)"

@@ -1,4 +1,4 @@
-"""What a statement costs does not grow with the store: no scans, and the same steps whatever others have."""
+"""The cost of a statement does not grow with the store: no scans, and steps that are independent of other inboxes."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -14,9 +14,9 @@ from bellcast.ports import Marking, Query, ResumeFrom
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine
 
-# Statements that mean the whole of a table: few rows, or none of a request's business.
+# Statements that read a whole table: a small one, or outside of requests.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings"}
-# What a statement makes for itself, in the order it wants: SQLite calls reading that a scan too.
+# Intermediate results of a statement: SQLite reports reading them as a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a)$")
 
 
@@ -42,7 +42,7 @@ async def test_views_and_their_counts_are_read_from_one_index(engine: SqliteEngi
 
 
 async def returned(app: App, number: int) -> None:
-    """Somebody comes back who missed three changes."""
+    """Resume after three missed changes."""
     state = (await app.store.inboxes.changes(number, NO_REVISION, 1)).state
     for _ in range(3):
         await app.send("alice")
@@ -74,7 +74,7 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
 }
 
 
-async def test_what_others_have_costs_nothing(app: App, engine: SqliteEngine) -> None:
+async def test_rows_of_other_inboxes_cost_no_steps(app: App, engine: SqliteEngine) -> None:
     sendings = [app.send_request("alice", tags=("x",)) for _ in range(100)]
     await app.add_all(sendings)
     number = (await app.inbox("alice")).number

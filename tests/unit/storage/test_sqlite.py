@@ -1,4 +1,4 @@
-"""The engine: one shared transaction for everyone who waits, each script whole or not at all."""
+"""The SQLite engine: shared transactions, in which each command is atomic."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from tests.contract.app import App
 from bellcast import contention
 from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
+from bellcast.ports import Sent
 from bellcast.storage.commit import sqlite_writer
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.commit.limits import ENTRY_ROWS
@@ -26,7 +27,7 @@ from bellcast.storage.sqlite_connection import text
 
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups are closed by what comes, not by how long this machine took for the first of them."""
+    """Batches close by rows, not by time."""
     monkeypatch.setattr(sqlite_writer, "SMALL_BATCH_SECONDS", 60)
 
 
@@ -82,29 +83,29 @@ def have() -> Script[set[str]]:
 
 @contextmanager
 def statements_of(engine: SqliteEngine) -> Iterator[list[str]]:
-    """What the writing connection is told meanwhile."""
-    told: list[str] = []
+    """Collect the statements of the writer's connection."""
+    statements: list[str] = []
     assert engine._writer is not None
     raw = engine._writer._connection.raw
-    raw.set_trace_callback(told.append)
+    raw.set_trace_callback(statements.append)
     try:
-        yield told
+        yield statements
     finally:
         raw.set_trace_callback(None)
 
 
 class HeldCommit:
-    """A commit that reaches the disk when a test lets it: the thread that commits waits, the loop goes on."""
+    """A commit that blocks its thread, not the event loop, until `release`."""
 
     def __init__(self, engine: SqliteEngine) -> None:
         assert engine._writer is not None
-        self.told: list[str] = []
+        self.statements: list[str] = []
         self._reached, self._released = Event(), Event()
         self._raw = engine._writer._connection.raw
         self._raw.set_trace_callback(self._hear)
 
     def _hear(self, statement: str) -> None:
-        self.told.append(statement)
+        self.statements.append(statement)
         if statement == "COMMIT" and not self._reached.is_set():
             self._reached.set()
             assert self._released.wait(60)
@@ -117,14 +118,14 @@ class HeldCommit:
         self._released.set()
 
 
-async def test_everyone_who_waits_shares_one_commit(engine: SqliteEngine) -> None:
-    with statements_of(engine) as told:
+async def test_waiting_commands_share_one_commit(engine: SqliteEngine) -> None:
+    with statements_of(engine) as statements:
         outcomes = await asyncio.gather(*(engine.write(command(put, key)) for key in "abcd"))
     assert outcomes == ["a", "b", "c", "d"]
-    assert told.count("COMMIT") == told.count("BEGIN IMMEDIATE") == 1
+    assert statements.count("COMMIT") == statements.count("BEGIN IMMEDIATE") == 1
 
 
-async def test_those_who_come_during_a_commit_share_the_next(engine: SqliteEngine) -> None:
+async def test_commands_during_a_commit_share_the_next(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(engine.write(command(put, "a")))
     await commit.reached()
@@ -133,16 +134,16 @@ async def test_those_who_come_during_a_commit_share_the_next(engine: SqliteEngin
     assert not first.done()
     commit.release()
     assert await asyncio.gather(first, *rest) == ["a", "b", "c", "d"]
-    assert commit.told.count("COMMIT") == 2
+    assert commit.statements.count("COMMIT") == 2
 
 
-async def test_what_is_committed_is_read_at_once(engine: SqliteEngine) -> None:
+async def test_reads_see_the_last_commit(engine: SqliteEngine) -> None:
     await engine.write(command(put, "a"))
     assert await engine.read(have) == await engine.read_in_background(have) == {"a"}
 
 
-async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SqliteEngine) -> None:
-    with statements_of(engine) as told:
+async def test_script_that_fails_before_a_write_fails_alone(engine: SqliteEngine) -> None:
+    with statements_of(engine) as statements:
         outcomes = await asyncio.gather(
             engine.write(command(put, "a")),
             engine.write(command(fail, "b")),
@@ -150,11 +151,11 @@ async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SqliteEng
             return_exceptions=True,
         )
     assert (outcomes[0], type(outcomes[1]), outcomes[2]) == ("a", NotFound, "c")
-    assert told.count("COMMIT") == 1
+    assert statements.count("COMMIT") == 1
     assert await engine.read(have) == {"a", "c"}
 
 
-async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_not(engine: SqliteEngine) -> None:
+async def test_script_that_fails_after_a_write_is_rolled_back_alone(engine: SqliteEngine) -> None:
     outcomes = await asyncio.gather(
         engine.write(command(put, "a")),
         engine.write(command(put_then_fail, "b")),
@@ -166,8 +167,8 @@ async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_n
     assert await engine.write(command(put, "d")) == "d"
 
 
-async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SqliteEngine) -> None:
-    """As it does when the disk is full, though the script that met it had written nothing yet."""
+async def test_rollback_by_sqlite_itself_is_noticed(engine: SqliteEngine) -> None:
+    """SQLite rolls back when the disk is full, even in a script that has not written yet."""
     assert engine._writer is not None
     texts = dict(engine._writer._connection._texts)
     engine._writer._connection._texts = {**texts, "roll_back": text("ROLLBACK")}
@@ -178,7 +179,7 @@ async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: Sq
     assert await engine.read(have) == {"a"}
 
 
-async def test_each_of_many_has_its_own_outcome(engine: SqliteEngine) -> None:
+async def test_items_have_separate_results(engine: SqliteEngine) -> None:
     assert await write_all(engine, PutEach(["a", "b"])) == ["a", "b"]
     (outcome,) = await write_all(engine, PutEach(["bad"]))
     assert isinstance(outcome, NotFound)
@@ -186,21 +187,21 @@ async def test_each_of_many_has_its_own_outcome(engine: SqliteEngine) -> None:
     assert await engine.read(have) == {"a", "b"}
 
 
-async def test_sends_at_one_time_are_one_insertion(app: App, engine: SqliteEngine) -> None:
+async def test_concurrent_sends_are_one_insertion(app: App, engine: SqliteEngine) -> None:
     await app.send("alice")
-    with statements_of(engine) as told:
+    with statements_of(engine) as statements:
         await asyncio.gather(*(app.send(key) for key in ("alice", "bob", "alice", "carol")))
-    looks = [text for text in told if "FROM json_each" in text]
-    assert len(looks) == 2  # one for all who are there, one for those made meanwhile
-    assert sum(text.startswith("UPDATE recipients") for text in told) == 3
-    assert told.count("COMMIT") == 1
+    looks = [text for text in statements if "FROM json_each" in text]
+    assert len(looks) == 2  # one for existing recipients, one for created ones
+    assert sum(text.startswith("UPDATE recipients") for text in statements) == 3
+    assert statements.count("COMMIT") == 1
 
 
 async def bulk(app: App, name: str, rows: int = 2 * ENTRY_ROWS) -> list[Any]:
     return await app.add_all([app.send_request(f"{name}{at}") for at in range(rows)])
 
 
-async def test_bulk_of_many_shares_a_commit(app: App, engine: SqliteEngine) -> None:
+async def test_bulk_sends_share_a_commit(app: App, engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(app.send("alice"))
     await commit.reached()
@@ -208,10 +209,10 @@ async def test_bulk_of_many_shares_a_commit(app: App, engine: SqliteEngine) -> N
     await asyncio.sleep(0)
     commit.release()
     await asyncio.gather(first, *rest)
-    assert commit.told.count("COMMIT") == 2
+    assert commit.statements.count("COMMIT") == 2
 
 
-async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine: SqliteEngine) -> None:
+async def test_single_send_waits_for_one_bulk_batch(app: App, engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(app.send("alice"))
     await commit.reached()
@@ -223,28 +224,43 @@ async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine:
     await asyncio.gather(first, single)
     assert [task.done() for task in rest] == [False, False, False]
     await asyncio.gather(*rest)
-    assert commit.told.count("COMMIT") == 3
+    assert commit.statements.count("COMMIT") == 3
 
 
-async def test_in_company_bulk_is_committed_piece_by_piece(
+async def test_bulk_commits_each_entry_under_contention(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
-    with statements_of(engine) as told:
+    with statements_of(engine) as statements:
         await asyncio.gather(*(bulk(app, name) for name in "abc"))
-    assert told.count("COMMIT") == 6
+    assert statements.count("COMMIT") == 6
 
 
-async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bulk(
+async def test_results_are_yielded_as_they_are_committed(
+    app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # so that each entry has its own commit
+    for _ in range(CONTENTION_SENDS):
+        await app.send("alice")
+    requests = [app.send_request(f"a{at}") for at in range(3 * ENTRY_ROWS)]
+    with statements_of(engine) as statements:
+        committed = [results async for results in app.store.sends.add(requests)]
+    assert [len(results) for results in committed] == [ENTRY_ROWS] * 3
+    assert statements.count("COMMIT") == 3
+    answers = [sent.answer for results in committed for sent in results if isinstance(sent, Sent)]
+    assert answers == [request.answer for request in requests]
+
+
+async def test_single_send_runs_while_bulk_backs_off(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     assert engine._writer is not None
-    engine._writer._backoff_until = inf  # as after a piece that took long
+    engine._writer._backoff_until = inf  # as after a long batch
     rest = asyncio.create_task(bulk(app, "a"))
     await app.send("alice")
     assert not rest.done()
@@ -253,13 +269,13 @@ async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bu
     await rest
 
 
-async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SqliteEngine) -> None:
+async def test_rows_of_one_caller_stay_in_order(app: App, engine: SqliteEngine) -> None:
     sendings = [app.send_request("alice", title=f"t{number}") for number in range(2 * ENTRY_ROWS + 3)]
     outcomes = await app.add_all(sendings)
     assert [one.events[0].inbox.revision for one in outcomes] == list(range(1, len(sendings) + 1))
 
 
-async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SqliteEngine) -> None:
+async def test_invalid_send_fails_alone(app: App, engine: SqliteEngine) -> None:
     taken = await app.send("alice")
     broken = replace(app.send_request("alice"), ids=(taken,))
     outcomes = await asyncio.gather(*(app.add_all([one]) for one in (app.send_request("bob"), broken)))
@@ -267,7 +283,7 @@ async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engi
     assert await app.counts("alice") == await app.counts("bob") == (1, 1)
 
 
-async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SqliteEngine) -> None:
+async def test_command_cancelled_in_the_queue_is_dropped(engine: SqliteEngine) -> None:
     tasks = [asyncio.create_task(engine.write(command(put, key))) for key in "abcd"]
     await asyncio.sleep(0)
     tasks[1].cancel()
@@ -276,7 +292,7 @@ async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: Sql
     assert await engine.read(have) == {"a", "c", "d"}
 
 
-async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: SqliteEngine) -> None:
+async def test_command_cancelled_during_the_commit_affects_no_other(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     tasks = [asyncio.create_task(engine.write(command(put, key))) for key in "abc"]
     await commit.reached()
@@ -288,7 +304,7 @@ async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: S
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
-async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SqliteEngine) -> None:
+async def test_reads_run_during_a_commit(engine: SqliteEngine) -> None:
     await engine.write(command(put, "a"))
     commit = HeldCommit(engine)
     writing = asyncio.create_task(engine.write(command(put, "b")))
@@ -299,7 +315,7 @@ async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SqliteEngin
     assert await engine.read(have) == {"a", "b"}
 
 
-async def test_closing_commits_what_waits(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
+async def test_close_commits_the_queue(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
     writing = [asyncio.create_task(engine.write(command(put, key))) for key in "abcd"]
     await asyncio.sleep(0)
     await engine.close()
@@ -308,14 +324,14 @@ async def test_closing_commits_what_waits(engine: SqliteEngine, database: Path, 
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
-async def test_closing_waits_for_what_is_read_aside(engine: SqliteEngine) -> None:
+async def test_close_waits_for_background_reads(engine: SqliteEngine) -> None:
     reading = asyncio.create_task(engine.read_in_background(have))
     await asyncio.sleep(0)
     await engine.close()
     assert await reading == set()
 
 
-async def test_a_closed_store_is_away(engine: SqliteEngine) -> None:
+async def test_closed_store_is_unavailable(engine: SqliteEngine) -> None:
     await engine.close()
     await engine.close()
     with pytest.raises(Unavailable):
@@ -326,7 +342,7 @@ async def test_a_closed_store_is_away(engine: SqliteEngine) -> None:
         await engine.ping()
 
 
-async def test_what_is_acknowledged_is_on_the_disk_and_what_is_deleted_is_overwritten(engine: SqliteEngine) -> None:
+async def test_commits_are_synced_and_deleted_rows_overwritten(engine: SqliteEngine) -> None:
     assert engine._writer is not None
     raw = engine._writer._connection.raw
     kept = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "secure_delete")]
@@ -334,7 +350,7 @@ async def test_what_is_acknowledged_is_on_the_disk_and_what_is_deleted_is_overwr
 
 
 async def turns_until(task: asyncio.Task[Any]) -> int:
-    """How many turns the loop has for others while a task runs."""
+    """Count the iterations of the event loop while a task runs."""
     turns = 0
     while not task.done():
         await asyncio.sleep(0)
@@ -342,13 +358,13 @@ async def turns_until(task: asyncio.Task[Any]) -> int:
     return turns
 
 
-async def test_a_sending_to_thousands_does_not_hold_up_the_loop(app: App) -> None:
+async def test_send_to_thousands_does_not_block_the_loop(app: App) -> None:
     sending = asyncio.create_task(app.add(app.send_request(*(f"r{at}" for at in range(5000)))))
     assert await turns_until(sending) > 8
     assert len((await sending).events) == 5000
 
 
-async def test_marking_ten_thousand_rows_does_not_hold_up_the_loop(app: App) -> None:
+async def test_marking_ten_thousand_rows_does_not_block_the_loop(app: App) -> None:
     for _ in range(10):
         await app.add_all([app.send_request("alice") for _ in range(1000)])
     await app.inbox("alice")

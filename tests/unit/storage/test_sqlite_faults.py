@@ -1,4 +1,4 @@
-"""Full disks, locked databases, second servers: a clear error, nothing changed, and on it goes afterwards."""
+"""Full disks, locked databases and second servers raise a clear error, change no row, and recover."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ LARGE = {"text": "x" * 16_000}
 
 @contextmanager
 def page_limit(folder: Path) -> Iterator[tuple[Path, Callable[[SqliteEngine], None], Callable[[SqliteEngine], None]]]:
-    """A database that may not grow."""
+    """A database with a page limit."""
 
     def fill(engine: SqliteEngine) -> None:
         raw = writing(engine)
@@ -55,7 +55,7 @@ def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[SqliteEngine], No
 
 
 def may_mount() -> bool:
-    """Whether this process may mount a file system: only then is there a small disk to fill."""
+    """Whether this process may mount a file system, which a small disk needs."""
     if os.geteuid() != 0:
         return False
     tried = subprocess.run(
@@ -73,9 +73,7 @@ def writing(engine: SqliteEngine) -> sqlite3.Connection:
 
 
 @pytest.mark.parametrize("disk", DISKS)
-async def test_a_full_disk_refuses_changes_nothing_and_goes_on_when_there_is_room(
-    disk: str, tmp_path: Path, clock: FakeClock
-) -> None:
+async def test_full_disk_refuses_sends_and_recovers(disk: str, tmp_path: Path, clock: FakeClock) -> None:
     with DISKS[disk](tmp_path) as (folder, fill, make_room):
         engine = SqliteEngine(folder / "bellcast.db", clock)
         store = SQLStore(engine)
@@ -100,7 +98,7 @@ async def test_a_full_disk_refuses_changes_nothing_and_goes_on_when_there_is_roo
             await store.close()
 
 
-async def test_a_lock_held_too_long_is_told_and_changes_nothing(app: App, database: Path, clock: FakeClock) -> None:
+async def test_lock_held_too_long_raises_unavailable(app: App, database: Path, clock: FakeClock) -> None:
     await app.send("alice", "before")
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -120,7 +118,7 @@ async def test_a_lock_held_too_long_is_told_and_changes_nothing(app: App, databa
     assert await app.titles("alice") == ["after", "before"]
 
 
-async def test_a_lock_let_go_in_time_is_only_waited_for(app: App, database: Path, clock: FakeClock) -> None:
+async def test_writer_waits_for_a_short_lock(app: App, database: Path, clock: FakeClock) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         sending = asyncio.create_task(app.send("alice", "late"))
@@ -132,14 +130,14 @@ async def test_a_lock_let_go_in_time_is_only_waited_for(app: App, database: Path
 
 
 async def time_passes(clock: FakeClock, seconds: float) -> None:
-    """In steps of a hundredth of a second, as the writer tries again."""
+    """Advance in steps of 10 ms, the delay between the writer's attempts."""
     for _ in range(round(seconds * 100)):
         await asyncio.sleep(0)
         clock.advance(0.01)
         await asyncio.sleep(0)
 
 
-async def test_a_second_server_on_the_folder_is_told(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
+async def test_second_server_on_a_folder_gets_conflict(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
     second = SqliteEngine(database, clock)
     with pytest.raises(Conflict, match="Another Bellcast server"):
         await second.open()
@@ -149,7 +147,7 @@ async def test_a_second_server_on_the_folder_is_told(engine: SqliteEngine, datab
     await second.close()
 
 
-async def test_a_tool_may_look_in_beside_a_server(app: App, database: Path, clock: FakeClock) -> None:
+async def test_tool_opens_the_store_of_a_running_server(app: App, database: Path, clock: FakeClock) -> None:
     await app.send("alice")
     tool = SQLStore(SqliteEngine(database, clock, exclusive=False))
     await tool.open()
@@ -159,7 +157,7 @@ async def test_a_tool_may_look_in_beside_a_server(app: App, database: Path, cloc
     assert len(await app.page("alice")) == 2
 
 
-async def test_a_server_that_could_not_open_lets_the_folder_go(database: Path, clock: FakeClock) -> None:
+async def test_failed_open_releases_the_folder(database: Path, clock: FakeClock) -> None:
     spoil(database)
     with pytest.raises(Unavailable):
         await SqliteEngine(database, clock).open()
@@ -174,18 +172,18 @@ def spoil(database: Path) -> None:
     database.write_bytes(b"this is no database" * 1000)
 
 
-async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, clock: FakeClock) -> None:
+async def test_unusable_folder_is_named(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="data folder"):
         await SqliteEngine(tmp_path / "file" / "bellcast.db", clock).open()
 
 
-async def test_a_sqlite_too_old_is_named(database: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_sqlite_is_named(database: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(SettingsError, match=r"3\.37"):
         await SqliteEngine(database, clock).open()
 
 
-async def test_an_error_of_ours_is_not_called_the_databases(app: App) -> None:
+async def test_bellcast_error_is_not_translated(app: App) -> None:
     with pytest.raises(NotFound):
         await app.store.inboxes.changes(12345, 0, 1)

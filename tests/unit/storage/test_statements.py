@@ -1,4 +1,4 @@
-"""The named statements: each written once, each used, each with a sentence."""
+"""Named statements are unique, used and documented."""
 
 import re
 from pathlib import Path
@@ -8,40 +8,40 @@ import pytest
 import bellcast.storage
 from bellcast.storage import statements
 
-ROOM = Path(bellcast.storage.__file__).parent
-# What only an engine with many writers asks for.
+FOLDER = Path(bellcast.storage.__file__).parent
+# Statements that only an engine with many writers uses.
 MANY_WRITERS: dict[str, set[str]] = {"sqlite": {"notifications_add"}, "postgres": set()}
-# Told by name in lists and tables rather than in a Statement.
+# Names in lists and tables, without a Statement.
 NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
-def test_every_statement_is_used(dialect: str) -> None:
-    used = {name for file in ROOM.rglob("*.py") for name in NAMED.findall(file.read_text())}
+def test_all_statements_are_used(dialect: str) -> None:
+    used = {name for file in FOLDER.rglob("*.py") for name in NAMED.findall(file.read_text())}
     assert set(statements.load(dialect)) - used == set()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
-def test_every_statement_asked_for_is_there(dialect: str) -> None:
-    asked = {name for file in ROOM.rglob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
-    assert len(asked) > 50
-    assert asked - set(statements.load(dialect)) == MANY_WRITERS[dialect]
+def test_all_used_statements_exist(dialect: str) -> None:
+    names = {name for file in FOLDER.rglob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
+    assert len(names) > 50
+    assert names - set(statements.load(dialect)) == MANY_WRITERS[dialect]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
-def test_every_statement_has_a_sentence_and_is_one(dialect: str) -> None:
+def test_statement_has_a_sentence_and_no_second_statement(dialect: str) -> None:
     for name, text in statements.load(dialect).items():
         assert re.match(r"-- [A-Z].*[.;:]", text), name
         assert ";" not in re.sub(r"--.*", "", text), name
 
 
-def test_a_dialects_own_text_goes_before_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, one="-- name: a\n-- Common.\nSELECT 1\n\n-- name: a @sqlite\n-- Own.\nSELECT 2\n")
     assert statements.load("sqlite")["a"].endswith("SELECT 2")
     assert statements.load("postgres")["a"].endswith("SELECT 1")
 
 
-def test_a_name_cannot_be_given_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, one="-- name: a\n-- One.\nSELECT 1\n", two="-- name: a\n-- Two.\nSELECT 2\n")
     with pytest.raises(ValueError, match="twice"):
         statements.load("sqlite")
