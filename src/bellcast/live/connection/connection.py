@@ -248,7 +248,8 @@ class Connection(asyncio.Protocol):
         if to not in LEGAL_MOVES[self.phase]:
             raise IllegalTransition(f"{self.phase.name} to {to.name}")
         before, self.phase = self.phase, to
-        self._wake_waiter()
+        if self.writable_waiter is not None:
+            self._wake_waiter()
         if to is Phase.REPLAYING:
             self._limit_replay()
         elif before is Phase.REPLAYING and to is Phase.LIVE:

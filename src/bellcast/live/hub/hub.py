@@ -189,11 +189,9 @@ class Hub:
         return [recipient for recipient in recipients if recipient is not None]
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
-        if connection.phase is Phase.CLOSED or not self._index.follow(
-            connection, stream
-        ):  # closed during authorization
+        count = 0 if connection.phase is Phase.CLOSED else self._index.follow(connection, stream)
+        if not count:  # followed already, or closed during authorization
             return False
-        count = self.count(stream)
         if count == 1:
             for carrier in self._broker_streams(stream):
                 self._broker.follow(carrier)
@@ -202,15 +200,14 @@ class Hub:
         return True
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
-        if not self._index.unfollow(connection, stream):
+        count = self._index.unfollow(connection, stream)
+        if count is None:
             return
-        count = self.count(stream)
         if not count:
             for carrier in self._broker_streams(stream):
                 self._broker.unfollow(carrier)
-        kind, _, name = stream.split(SEPARATOR, 2)
-        if kind == "topic":
-            self._leave_presence(connection, name)
+        if stream.startswith("topic"):
+            self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
         self._count_changed(stream, count, -1)
 
     def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:

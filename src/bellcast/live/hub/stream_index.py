@@ -37,26 +37,26 @@ class StreamIndex:
                 del self._by_address[connection.address]
         return True
 
-    def follow(self, connection: Connection, stream: Stream) -> bool:
-        """Add a follower; False if the connection follows the stream already."""
+    def follow(self, connection: Connection, stream: Stream) -> int:
+        """Add a follower and return the new count; 0 if the connection follows the stream already."""
         followers = self.by_stream.get(stream)
         if followers is None:
             self.by_stream[stream] = {connection}
-        elif connection in followers:
-            return False
-        else:
-            followers.add(connection)
-        return True
+            return 1
+        if connection in followers:
+            return 0
+        followers.add(connection)
+        return len(followers)
 
-    def unfollow(self, connection: Connection, stream: Stream) -> bool:
-        """Remove a follower; False if the connection does not follow the stream."""
+    def unfollow(self, connection: Connection, stream: Stream) -> int | None:
+        """Remove a follower and return the new count; None if the connection does not follow the stream."""
         followers = self.by_stream.get(stream)
         if followers is None or connection not in followers:
-            return False
+            return None
         followers.discard(connection)
         if not followers:
             del self.by_stream[stream]
-        return True
+        return len(followers)
 
     def count(self, key: str) -> int:
         """Return the followers of a stream or, for an ADDRESS key, the connections of the address."""
