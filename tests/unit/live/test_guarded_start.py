@@ -37,7 +37,8 @@ def opening() -> FakeConnection:
 )
 async def test_failed_start_closes_and_unregisters(error: Exception, code: int, reconnect: bool) -> None:
     connection = opening()
-    await guarded_start(connection, failing(error), partial(close_refused, connection))
+    with capture_logs():
+        await guarded_start(connection, failing(error), partial(close_refused, connection))
     closed = connection.fake.frames[-1]
     assert (closed["type"], closed["code"], closed["reconnect"]) == ("close", code, reconnect)
     assert (connection.phase, list(connection.owner)) == (Phase.CLOSED, [])  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
 from bellcast.errors import Unavailable
@@ -178,7 +179,8 @@ async def test_changes_are_read_only_since_a_known_position(position: Position, 
 @pytest.mark.parametrize("failure", [Unavailable(), ArithmeticError()], ids=["expected", "unexpected"])
 async def test_failed_replay_closes_the_connection(failure: Exception) -> None:
     connection = connect(new_hub())
-    await resume.catch_up(store(failure), connection, LIMITS)
+    with capture_logs():
+        await resume.catch_up(store(failure), connection, LIMITS)
     assert (connection.phase, connection.close_reason) == (Phase.CLOSED, UNAVAILABLE)
     assert len(cast(Any, connection.owner)) == 0
 
