@@ -1,0 +1,150 @@
+"""Deliver one message: check that it is still wanted, hand it to a provider, record the outcome."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.channels import retries
+from bellcast.channels.email import Email
+from bellcast.model import times
+from bellcast.model.messages import Attempt, EmailContent, ExternalChannel
+from bellcast.ports import Clock, Store
+from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Provider
+
+log = structlog.get_logger(__name__)
+
+# Attempts that are kept of one message: the rounds of the default retries with four providers each.
+MAX_ATTEMPTS = 32
+
+
+class NamedProvider(Struct, frozen=True):
+    """A provider with the key by which attempts name it."""
+
+    key: str
+    provider: Provider
+
+
+# The providers of a tenant's channel in failover order; none means that messages are simulated.
+FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
+
+
+class Delivery:
+    """Delivers messages of every channel."""
+
+    def __init__(
+        self, store: Store, clock: Clock, find_providers: FindProviders, retry_delays: Sequence[float] = retries.RETRIES
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._find_providers = find_providers
+        self._retries = retry_delays
+
+    async def deliver(self, id: str) -> None:
+        """Make one round of attempts. Safe to repeat: a message that ended is left alone, and an attempt that was cut off
+        is repeated with the same message id."""
+        for message in await self._store.messages.begin([id]):
+            update = await self._update(message)
+            await self._store.messages.finish([update])
+
+    async def _update(self, message: StoredMessage) -> MessageUpdate:
+        if message.expires_at is not None and message.expires_at <= self._clock.now():
+            return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
+        if is_unneeded(message):
+            return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.unless))
+        providers = await self._find_providers(message.tenant, message.channel)
+        if not providers:
+            return MessageUpdate(message=with_outcome(message, state="simulated"))
+        return await self._attempt(message, providers)
+
+    async def _attempt(self, message: StoredMessage, providers: Sequence[NamedProvider]) -> MessageUpdate:
+        """Try each provider once, in order."""
+        outgoing = OutgoingMessage(id=message.id, to=message.address, content=content_of(message))
+        last: DeliveryError | None = None
+        retry_after: float | None = None
+        for named in providers:
+            try:
+                accepted = await named.provider.send(outgoing)
+            except DeliveryError as error:
+                message = with_outcome(message, self._failed(named, error), provider=named.key)
+                if not error.is_temporary:
+                    return self._ended(message, error)
+                last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
+            else:
+                return self._sent(message, named, accepted)
+        return self._postponed(message, last, retry_after)
+
+    def _sent(self, message: StoredMessage, named: NamedProvider, accepted: Accepted) -> MessageUpdate:
+        attempt = Attempt(
+            at=times.to_rfc3339(self._clock.now()),
+            provider=named.key,
+            outcome="accepted",
+            code=accepted.code,
+            response=accepted.response,
+        )
+        changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
+        return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
+
+    def _failed(self, named: NamedProvider, error: DeliveryError) -> Attempt:
+        log.info("message_attempt_failed", provider=named.key, code=error.code, temporary=error.is_temporary)
+        return Attempt(
+            at=times.to_rfc3339(self._clock.now()),
+            provider=named.key,
+            outcome="temporary" if error.is_temporary else "permanent",
+            code=error.code,
+            response=error.response,
+        )
+
+    def _ended(self, message: StoredMessage, error: DeliveryError) -> MessageUpdate:
+        state = "bounced" if error.is_bounce else "failed"
+        suppress = "bounce" if error.is_bounce else None
+        return MessageUpdate(message=with_outcome(message, state=state, reason=error.response), suppress=suppress)
+
+    def _postponed(
+        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None
+    ) -> MessageUpdate:
+        reason = None if error is None else error.response
+        delay = retries.next_delay(message.rounds + 1, self._retries, retry_after)
+        if delay is None:
+            return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
+        due_at = self._clock.now() + int(delay * 1000)
+        changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
+        return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
+
+
+def is_unneeded(message: StoredMessage) -> bool:
+    """True if the inbox item was read, or seen, before the message was due."""
+    if message.unless == "read":
+        return message.read_at is not None
+    return message.unless == "seen" and (message.seen_at is not None or message.read_at is not None)
+
+
+def content_of(message: StoredMessage) -> Any:
+    """The content in the form that providers of the channel take."""
+    if message.channel == "email":
+        return _email(message)
+    return msgspec.json.decode(message.content)
+
+
+class StoredEmail(EmailContent, frozen=True, kw_only=True):
+    """The stored content of an e-mail: complete, with what its headers need."""
+
+    to_name: str | None = None
+    unsubscribe_url: str | None = None
+
+
+def _email(message: StoredMessage) -> Email:
+    content = msgspec.json.decode(message.content, type=StoredEmail)
+    return Email(
+        message_id=message.id,
+        to=message.address,
+        to_name=content.to_name,
+        subject=content.subject or "",
+        text=content.text or "",
+        html=content.html or "",
+        at=times.to_rfc3339(message.created_at),
+        unsubscribe_url=content.unsubscribe_url,
+    )

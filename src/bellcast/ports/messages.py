@@ -1,0 +1,122 @@
+"""Messages: what leaves through a channel other than the inbox."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.model.messages import Attempt, ExternalChannel, State
+from bellcast.model.notifications import Priority
+from bellcast.model.preferences import Channel
+
+# Sorts after every id, which are hexadecimal.
+NEWEST = "~"
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A message to add. `content` is the channel's content as JSON. `unless` drops it when its inbox item was seen or
+    read before `due_at`. Times are UTC milliseconds."""
+
+    id: str
+    tenant: str
+    recipient: str
+    notification: str | None
+    run: str | None = None
+    channel: ExternalChannel
+    type: str
+    priority: Priority
+    address: str
+    state: State = "queued"
+    reason: str | None = None
+    unless: str | None = None
+    due_at: int
+    created_at: int
+    expires_at: int | None = None
+    content: bytes
+
+
+class StoredMessage(NewMessage, frozen=True, kw_only=True):
+    """A message and what happened to it. `rounds` counts failed rounds of attempts, one attempt with each provider.
+    `seen_at` and `read_at` are of its inbox item; `find` fills them in."""
+
+    provider: str | None = None
+    reference: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    rounds: int = 0
+    seen_at: int | None = None
+    read_at: int | None = None
+
+
+class NewDecision(Struct, frozen=True, kw_only=True):
+    """What was decided for one channel of one notification, and by which rule. `source` is the document that set it."""
+
+    tenant: str
+    notification: str
+    recipient: str
+    channel: Channel
+    outcome: str
+    rule: str | None = None
+    source: str | None = None
+    message: str | None = None
+    due_at: int | None = None
+    decided_at: int
+
+
+class MessageUpdate(Struct, frozen=True, kw_only=True):
+    """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
+    `suppress` is the reason why its address must not be used any more."""
+
+    message: StoredMessage
+    decision: NewDecision | None = None
+    suppress: str | None = None
+
+
+class MessageQuery(Struct, frozen=True, kw_only=True):
+    """A page of a tenant's messages, newest first."""
+
+    tenant: str
+    recipient: str | None = None
+    notification: str | None = None
+    run: str | None = None
+    channel: str | None = None
+    state: str | None = None
+    before: str = NEWEST
+    limit: int = 50
+
+
+class Messages(Protocol):
+    """Messages are added with the send that causes them (`Sends.add`), each with a job that delivers it."""
+
+    async def find(self, ids: Sequence[str]) -> list[StoredMessage]:
+        """Return those that exist, by id."""
+        ...
+
+    async def page(self, query: MessageQuery) -> list[StoredMessage]: ...
+
+    async def begin(self, ids: Sequence[str]) -> list[StoredMessage]:
+        """Mark queued messages as sending and return them. A message that ended meanwhile is left out."""
+        ...
+
+    async def finish(self, updates: Sequence[MessageUpdate]) -> None:
+        """Write outcomes, and end or postpone the jobs, in one transaction. A message that was cancelled meanwhile keeps
+        its state unless it was sent."""
+        ...
+
+    async def retry(self, tenant: str, ids: Sequence[str], now: int) -> int:
+        """Queue failed and bounced messages again; return how many."""
+        ...
+
+    async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
+        """What was decided for a notification, by recipient."""
+        ...
+
+    async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of the (channel, address) pairs that must not be used."""
+        ...
+
+
+def with_outcome(message: StoredMessage, attempt: Attempt | None = None, **changes: object) -> StoredMessage:
+    """The message after an attempt, with these fields changed."""
+    attempts = message.attempts if attempt is None else (*message.attempts, attempt)
+    return msgspec.structs.replace(message, attempts=attempts, **changes)

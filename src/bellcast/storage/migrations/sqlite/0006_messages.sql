@@ -1,0 +1,72 @@
+-- Messages: notifications rendered for an address outside the inbox. `attempts` and `content` are JSON; `rounds` counts
+-- failed rounds of attempts. `unless` drops a
+-- message when its inbox item was `seen` or `read` before it was due.
+CREATE TABLE messages (
+  id TEXT PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  recipient TEXT NOT NULL,
+  notification TEXT,
+  run TEXT,
+  channel TEXT NOT NULL,
+  type TEXT NOT NULL,
+  priority TEXT NOT NULL,
+  address TEXT NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT,
+  unless TEXT,
+  due_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  provider TEXT,
+  reference TEXT,
+  content TEXT NOT NULL,
+  attempts TEXT NOT NULL DEFAULT '[]',
+  rounds INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX messages_tenant ON messages (tenant, id);
+CREATE INDEX messages_recipient ON messages (tenant, recipient, id);
+CREATE INDEX messages_notification ON messages (tenant, notification) WHERE notification IS NOT NULL;
+CREATE INDEX messages_run ON messages (tenant, run) WHERE run IS NOT NULL;
+CREATE INDEX messages_state ON messages (tenant, state, id);
+CREATE INDEX messages_reference ON messages (reference) WHERE reference IS NOT NULL;
+
+-- What was decided for one channel of one notification, and by which rule. `due_at` is set for what is held.
+CREATE TABLE decisions (
+  tenant TEXT NOT NULL,
+  notification TEXT NOT NULL,
+  recipient TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  rule TEXT,
+  source TEXT,
+  message TEXT,
+  due_at INTEGER,
+  decided_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, notification, recipient, channel)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX decisions_recipient ON decisions (tenant, recipient);
+
+-- Addresses that must not be used: hard bounces, complaints, STOP, or by hand. E-mail addresses are in lower case.
+CREATE TABLE suppressions (
+  tenant TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  address TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, channel, address)
+) STRICT, WITHOUT ROWID;
+
+-- Objects that the app defines by key, as JSON: types, templates, workflows, preference defaults and others. The empty tenant
+-- is the project; a tenant's row overrides it.
+CREATE TABLE documents (
+  kind TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  body TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (kind, tenant, key)
+) STRICT, WITHOUT ROWID;
+
+-- A recipient's own preferences as JSON; null: none.
+ALTER TABLE recipients ADD COLUMN preferences TEXT;
