@@ -1,10 +1,11 @@
 """Delivery of messages by outside services."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from bellcast.model.messages import ExternalChannel
+from bellcast.model.messages import ExternalChannel, State
 
 
 class Accepted(Struct, frozen=True):
@@ -36,6 +37,23 @@ class DeliveryError(Exception):
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce
         self.retry_after = retry_after
+
+
+class Receipt(Struct, frozen=True):
+    """What a provider reports later about a message that it took: its reference there, the state, and a code."""
+
+    reference: str
+    state: State
+    code: str | None = None
+
+
+class ReceiptRequest(Struct, frozen=True, kw_only=True):
+    """A request with a receipt: the public URL it was sent to, headers in lower case, and the fields of its form or query."""
+
+    url: str
+    headers: Mapping[str, str]
+    form: Mapping[str, str]
+    body: bytes
 
 
 class OutgoingMessage(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,88 @@
+"""One request to a vendor's HTTP API, and what its status means for a message."""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import Unavailable
+from bellcast.ports import Http, Response
+from bellcast.ports.providers import DeliveryError
+from bellcast.providers.url import VENDOR_HOST, ProviderURL
+
+# Refusals that another provider, other credentials or a later attempt may not get.
+TEMPORARY = frozenset({401, 403, 408, 425, 429})
+# Characters of a vendor's answer that are stored.
+MAX_RESPONSE = 500
+
+
+class Endpoint(Struct, frozen=True):
+    """The vendor's API: its base URL and how long an answer may take."""
+
+    base: str
+    http: Http
+    timeout: float
+
+    async def post(self, path: str, headers: dict[str, str], body: bytes) -> Response:
+        """Send a request. Raises DeliveryError when no answer arrives; a request may have been accepted then."""
+        try:
+            return await self.http.request("POST", self.base + path, headers=headers, body=body, timeout=self.timeout)
+        except Unavailable as error:
+            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
+
+    async def post_form(self, path: str, fields: Mapping[str, str], headers: dict[str, str]) -> Response:
+        """Send `application/x-www-form-urlencoded`."""
+        content_type = {"content-type": "application/x-www-form-urlencoded"}
+        return await self.post(path, {**headers, **content_type}, urlencode(fields).encode())
+
+    async def post_json(self, path: str, value: Any, headers: dict[str, str]) -> Response:
+        """Send JSON."""
+        return await self.post(path, {**headers, "content-type": "application/json"}, msgspec.json.encode(value))
+
+
+def base_url(url: ProviderURL, vendor: str) -> str:
+    """The vendor's own server for the host `default`, else the host of the URL."""
+    if url.host == VENDOR_HOST:
+        return vendor
+    port = "" if url.port is None else f":{url.port}"
+    return f"{'https' if url.uses_tls else 'http'}://{url.host}{port}"
+
+
+def error_of(response: Response, detail: str | None = None, *, is_bounce: bool = False) -> DeliveryError:
+    """The error that a status means: of the vendor (try again), or of the message."""
+    return DeliveryError(
+        (detail or response.body.decode(errors="replace"))[:MAX_RESPONSE],
+        code=str(response.status),
+        is_temporary=is_temporary(response.status),
+        is_bounce=is_bounce,
+        retry_after=retry_after(response),
+    )
+
+
+def is_temporary(status: int) -> bool:
+    """True for a refusal that does not blame the message."""
+    return status in TEMPORARY or status >= 500
+
+
+def retry_after(response: Response) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date by the clock of the server that sent it (RFC 9110 §10.2.3)."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        pause = parsedate_to_datetime(value) - parsedate_to_datetime(response.headers.get("date", ""))
+    except (ValueError, TypeError):  # no date, or one with a zone and one without
+        return None
+    return max(0.0, pause.total_seconds())
+
+
+def json_body(response: Response) -> dict[str, Any]:
+    """The object in a response; empty if there is none."""
+    try:
+        body = msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}

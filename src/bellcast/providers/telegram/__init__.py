@@ -1,0 +1,61 @@
+"""Chat messages through Telegram's Bot API."""
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Http, Response
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.providers import exchange
+from bellcast.providers.url import parse
+
+API = "https://api.telegram.org"
+# Characters of one message (Bot API, sendMessage).
+MAX_TEXT = 4096
+
+
+def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvider":
+    """`telegram://TOKEN@default`; the colon of a bot token may be written as it is. Raises ValueError."""
+    url = parse(text)
+    token = ":".join(part for part in (url.user, url.password) if part)
+    if not token:
+        raise ValueError("needs the bot's token: telegram://TOKEN@default")
+    return TelegramProvider(exchange.Endpoint(exchange.base_url(url, API), http, timeout), token)
+
+
+class TelegramProvider:
+    """ports.Provider for chat messages to Telegram chats."""
+
+    channel: ExternalChannel = "chat"
+
+    def __init__(self, endpoint: exchange.Endpoint, token: str) -> None:
+        self._endpoint = endpoint
+        self._token = token
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Call sendMessage; `to` is the chat id."""
+        text = message.content["text"][:MAX_TEXT]
+        response = await self._call("sendMessage", {"chat_id": message.to, "text": text})
+        result = exchange.json_body(response).get("result")
+        reference = str(result.get("message_id")) if isinstance(result, dict) else None
+        return Accepted(str(response.status), None, reference)
+
+    async def check(self) -> None:
+        """Call getMe."""
+        await self._call("getMe", {})
+
+    async def _call(self, method: str, fields: dict[str, str]) -> Response:
+        response = await self._endpoint.post_json(f"/bot{self._token}/{method}", fields, {})
+        body = exchange.json_body(response)
+        if response.status == 200 and body.get("ok") is True:
+            return response
+        raise self._error(response, str(body.get("description") or "refused"), body.get("parameters"))
+
+    def _error(self, response: Response, description: str, parameters: object) -> DeliveryError:
+        error = exchange.error_of(response, description.replace(self._token, "…"))
+        if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
+            error.retry_after = float(parameters["retry_after"])
+        # 403: the person blocked the bot or left the chat; the token is right, for a wrong one is 401 or 404.
+        error.is_bounce = response.status == 403
+        error.is_temporary = exchange.is_temporary(response.status) and not error.is_bounce
+        return error
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""

@@ -1,0 +1,95 @@
+"""Text messages through Twilio's Programmable Messaging API (version 2010-04-01)."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from bellcast.model.messages import ExternalChannel, State
+from bellcast.ports import Http
+from bellcast.ports.providers import Accepted, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.providers import exchange
+from bellcast.providers.url import parse
+
+API = "https://api.twilio.com"
+OPTIONS = frozenset({"from"})
+# The recipient replied STOP; the number cannot receive text messages or does not exist.
+BOUNCES = frozenset({21610, 21211, 21214, 21614, 30005, 30006})
+STATES: Mapping[str, State] = {
+    "delivered": "delivered",
+    "read": "delivered",
+    "undelivered": "failed",
+    "failed": "failed",
+}
+
+
+def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "TwilioProvider":
+    """`twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    if not url.user or not url.password:
+        raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
+    if not url.options.get("from"):
+        raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
+    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), receipts_url)
+
+
+class TwilioProvider:
+    """ports.Provider for text messages."""
+
+    channel: ExternalChannel = "sms"
+
+    def __init__(
+        self, endpoint: exchange.Endpoint, sid: str, token: str, sender: str, receipts_url: str | None
+    ) -> None:
+        self._endpoint = endpoint
+        self._sid = sid
+        self._token = token
+        self._sender = sender
+        self._receipts_url = receipts_url
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Create a Message resource."""
+        sender = "MessagingServiceSid" if self._sender.startswith("MG") else "From"
+        fields = {"To": message.to, sender: self._sender, "Body": message.content["text"]}
+        if self._receipts_url is not None:
+            fields["StatusCallback"] = self._receipts_url
+        response = await self._endpoint.post_form(f"{self._account}/Messages.json", fields, self._headers)
+        body = exchange.json_body(response)
+        if response.status != 201:
+            code = body.get("code")
+            raise exchange.error_of(response, body.get("message"), is_bounce=code in BOUNCES)
+        return Accepted(str(response.status), body.get("status"), body.get("sid"))
+
+    async def check(self) -> None:
+        """An empty message is refused for its fields (400), wrong credentials are refused before (401)."""
+        response = await self._endpoint.post_form(f"{self._account}/Messages.json", {}, self._headers)
+        if response.status != 400:
+            raise exchange.error_of(response, exchange.json_body(response).get("message"))
+
+    def receipt(self, request: ReceiptRequest) -> Receipt | None:
+        """A status callback. Raises PermissionError if its signature is wrong: base64 of the HMAC-SHA1 of the URL and the
+        sorted fields, with the auth token as the key."""
+        signed = request.url + "".join(name + request.form[name] for name in sorted(request.form))
+        digest = hmac.new(self._token.encode(), signed.encode(), hashlib.sha1).digest()
+        given = request.headers.get("x-twilio-signature", "")
+        if not hmac.compare_digest(base64.b64encode(digest), given.encode()):
+            raise PermissionError("the signature is wrong")
+        state = STATES.get(request.form.get("MessageStatus", ""))
+        if state is None:
+            return None
+        code = request.form.get("ErrorCode")
+        is_bounce = code is not None and code.isdigit() and int(code) in BOUNCES
+        return Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""
+
+    @property
+    def _account(self) -> str:
+        return f"/2010-04-01/Accounts/{self._sid}"
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        credentials = base64.b64encode(f"{self._sid}:{self._token}".encode()).decode()
+        return {"authorization": f"Basic {credentials}"}

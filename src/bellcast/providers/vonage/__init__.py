@@ -1,0 +1,115 @@
+"""Text messages through Vonage's SMS API (`/sms/json`)."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from bellcast.model.messages import ExternalChannel, State
+from bellcast.ports import Http
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.providers import exchange
+from bellcast.providers.url import parse
+
+API = "https://rest.nexmo.com"
+OPTIONS = frozenset({"from"})
+ACCEPTED = "0"
+# Throttled, invalid credentials, internal error, account without credit, too many connections.
+TEMPORARY = frozenset({"1", "4", "5", "8", "9", "10", "14", "99"})
+# Number barred; recipient is not a valid number.
+BOUNCES = frozenset({"7", "33"})
+STATES: Mapping[str, State] = {
+    "delivered": "delivered",
+    "failed": "failed",
+    "rejected": "failed",
+    "expired": "failed",
+}
+# The basic character set of GSM 03.38; any other character needs `type=unicode`, with 70 characters a part.
+GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
+)
+
+
+def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "VonageProvider":
+    """`vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    if not url.user or not url.password:
+        raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
+    if not url.options.get("from"):
+        raise ValueError("needs a sender: add ?from=Shop")
+    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    return VonageProvider(endpoint, url.user, url.password, url.options["from"], receipts_url)
+
+
+class VonageProvider:
+    """ports.Provider for text messages."""
+
+    channel: ExternalChannel = "sms"
+
+    def __init__(
+        self, endpoint: exchange.Endpoint, key: str, secret: str, sender: str, receipts_url: str | None
+    ) -> None:
+        self._endpoint = endpoint
+        self._credentials = {"api_key": key, "api_secret": secret}
+        self._secret = secret
+        self._sender = sender
+        self._receipts_url = receipts_url
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Send one message. The API answers 200 and gives a status to each part of a long text."""
+        text = message.content["text"]
+        fields = {
+            "from": self._sender.lstrip("+"),
+            "to": message.to.lstrip("+"),
+            "text": text,
+            "type": "text" if GSM.issuperset(text) else "unicode",
+            "client-ref": message.id,
+        }
+        if self._receipts_url is not None:
+            fields["callback"] = self._receipts_url
+        parts = await self._post(fields)
+        for part in parts:
+            if part.get("status") != ACCEPTED:
+                raise _error(part)
+        return Accepted(ACCEPTED, None, parts[0].get("message-id"))
+
+    async def check(self) -> None:
+        """A message without a recipient is refused for its fields (2), wrong credentials are refused before (4)."""
+        part = (await self._post({}))[0]
+        if part.get("status") in TEMPORARY:
+            raise _error(part)
+
+    async def _post(self, fields: Mapping[str, str]) -> list[Mapping[str, str]]:
+        response = await self._endpoint.post_form("/sms/json", {**self._credentials, **fields}, {})
+        parts = exchange.json_body(response).get("messages")
+        if response.status != 200 or not isinstance(parts, list) or not parts:
+            raise exchange.error_of(response)
+        return parts
+
+    def receipt(self, request: ReceiptRequest) -> Receipt | None:
+        """A delivery receipt. Raises PermissionError if `sig` is wrong: the HMAC-SHA256 of `&name=value` of the sorted
+        fields, with & and = in values replaced by _."""
+        fields = {name: value for name, value in request.form.items() if name != "sig"}
+        signed = "".join(f"&{name}={_signable(fields[name])}" for name in sorted(fields))
+        digest = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(digest, request.form.get("sig", "").lower()):
+            raise PermissionError("the signature is wrong")
+        state = STATES.get(fields.get("status", ""))
+        return None if state is None else Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""
+
+
+def _signable(value: str) -> str:
+    return value.replace("&", "_").replace("=", "_")
+
+
+def _error(part: Mapping[str, str]) -> DeliveryError:
+    status = str(part.get("status"))
+    return DeliveryError(
+        str(part.get("error-text", "refused"))[: exchange.MAX_RESPONSE],
+        code=status,
+        is_temporary=status in TEMPORARY,
+        is_bounce=status in BOUNCES,
+    )

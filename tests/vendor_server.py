@@ -1,0 +1,94 @@
+"""A real HTTP server in place of a vendor's: it records requests, answers from a script and misbehaves on request."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+# Answers that are no answer.
+HANG, CUT, HALF = b"hang", b"cut", b"half"
+
+
+class Request(Struct, frozen=True):
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class VendorServer:
+    """`answers` are used in order, then `default` for ever."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answers: deque[bytes] = deque()
+        self.default = answer(200, {})
+        self.port = 0
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                line, *lines = head.split("\r\n")
+                method, path, _ = line.split(" ")
+                headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines if one)}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.requests.append(Request(method, path, headers, body))
+                if not await self._answer(writer):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter) -> bool:
+        given = self.answers.popleft() if self.answers else self.default
+        if given == HANG:
+            await asyncio.Event().wait()
+        if given == CUT:
+            writer.transport.abort()
+            return False
+        if given == HALF:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+            return False
+        writer.write(given)
+        return True
+
+
+def answer(status: int, body: Any, **headers: str) -> bytes:
+    """An HTTP response with a JSON body; `retry_after` becomes Retry-After."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} X", f"content-length: {len(content)}", "content-type: application/json"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+@asynccontextmanager
+async def vendor_server() -> AsyncIterator[VendorServer]:
+    """Run a server on a free port of 127.0.0.1."""
+    vendor = VendorServer()
+    server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
+    vendor.port = server.sockets[0].getsockname()[1]
+    try:
+        yield vendor
+    finally:
+        server.close()

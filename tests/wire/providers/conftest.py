@@ -1,0 +1,21 @@
+"""A vendor's server and the client that talks to it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bellcast.outbound.http import HttpxClient
+from tests.vendor_server import VendorServer, vendor_server
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[VendorServer]:
+    async with vendor_server() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[HttpxClient]:
+    client = HttpxClient()
+    yield client
+    await client.close()

@@ -1,0 +1,170 @@
+"""Twilio and Vonage against servers that speak their documented protocols and misbehave."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import DeliveryError, OutgoingMessage, Provider, Receipt, ReceiptRequest
+from bellcast.providers import twilio, vonage
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer
+
+MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your code: 4711"})
+VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": "V1", "to": "436601234567"}]}
+
+
+def twilio_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> twilio.TwilioProvider:
+    return twilio.from_url(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http=http, **options)
+
+
+def vonage_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> vonage.VonageProvider:
+    return vonage.from_url(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http=http, **options)
+
+
+async def failure(provider: Provider, message: OutgoingMessage = MESSAGE) -> DeliveryError:
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(message)
+    return caught.value
+
+
+async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+    provider = twilio_at(vendor, http, receipts_url="https://b.example/v1/providers/env-sms-1/receipts")
+    accepted = await provider.send(MESSAGE)
+    (request,) = vendor.requests
+    assert accepted.reference == "SM1"
+    assert request.path == "/2010-04-01/Accounts/AC1/Messages.json"
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(b"AC1:tok/en").decode()
+    assert request.form == {
+        "To": "+436601234567",
+        "From": "+12025550123",
+        "Body": "Your code: 4711",
+        "StatusCallback": "https://b.example/v1/providers/env-sms-1/receipts",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_temporary", "is_bounce"),
+    [
+        (400, 21211, False, True),  # invalid number
+        (400, 21610, False, True),  # STOP
+        (400, 21606, False, False),  # the sender is not ours
+        (401, 20003, True, False),
+        (429, 20429, True, False),
+        (500, 20500, True, False),
+        (503, None, True, False),
+    ],
+)
+async def test_twilio_refusal_blames_the_message_or_the_moment(
+    vendor: VendorServer, http: HttpxClient, status: int, code: int | None, is_temporary: bool, is_bounce: bool
+) -> None:
+    vendor.default = answer(status, {"code": code, "message": "No.", "status": status}, retry_after="17")
+    error = await failure(twilio_at(vendor, http))
+    assert (error.is_temporary, error.is_bounce, error.code) == (is_temporary, is_bounce, str(status))
+    assert (error.response, error.retry_after) == ("No.", 17.0)
+
+
+@pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(200, b"<html>"), answer(201, b"")])
+async def test_twilio_answer_that_is_no_answer(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+    vendor.default = fault
+    provider = twilio_at(vendor, http, timeout=0.3)
+    if fault == answer(201, b""):
+        assert (await provider.send(MESSAGE)).reference is None
+    else:
+        error = await failure(provider)
+        assert error.is_temporary is (fault in (HANG, CUT, HALF))
+        assert "tok/en" not in error.response
+
+
+async def test_twilio_check_tells_wrong_credentials_apart(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.answers += [answer(400, {"code": 21604, "message": "A 'To' phone number is required."})]
+    vendor.answers += [answer(401, {"code": 20003, "message": "Authenticate"})]
+    provider = twilio_at(vendor, http)
+    await provider.check()
+    with pytest.raises(DeliveryError, match="Authenticate"):
+        await provider.check()
+
+
+def signed_by_twilio(url: str, form: dict[str, str], token: str = "tok/en") -> ReceiptRequest:
+    text = url + "".join(name + form[name] for name in sorted(form))
+    signature = base64.b64encode(hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()).decode()
+    return ReceiptRequest(url=url, headers={"x-twilio-signature": signature}, form=form, body=b"")
+
+
+async def test_twilio_receipt_is_checked_and_read(vendor: VendorServer, http: HttpxClient) -> None:
+    provider = twilio_at(vendor, http)
+    url = "https://b.example/v1/providers/env-sms-1/receipts"
+    form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+43"}
+    assert provider.receipt(signed_by_twilio(url, form)) == Receipt("SM1", "delivered")
+    assert provider.receipt(signed_by_twilio(url, {**form, "MessageStatus": "sent"})) is None
+    stop = provider.receipt(signed_by_twilio(url, {**form, "MessageStatus": "undelivered", "ErrorCode": "21610"}))
+    assert stop == Receipt("SM1", "bounced", "21610")
+    with pytest.raises(PermissionError):
+        provider.receipt(signed_by_twilio(url, form, token="other"))
+
+
+async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.default = answer(200, VONAGE_SENT)
+    accepted = await vonage_at(vendor, http).send(MESSAGE)
+    (request,) = vendor.requests
+    assert accepted.reference == "V1"
+    assert request.path == "/sms/json"
+    assert request.form == {
+        "api_key": "key",
+        "api_secret": "secret",
+        "from": "Shop",
+        "to": "436601234567",
+        "text": "Your code: 4711",
+        "type": "text",
+        "client-ref": "m1",
+    }
+
+
+async def test_vonage_text_beyond_gsm_is_unicode(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.default = answer(200, VONAGE_SENT)
+    await vonage_at(vendor, http).send(OutgoingMessage(id="m1", to="+43660", content={"text": "Grüße 🎉"}))
+    assert vendor.requests[0].form["type"] == "unicode"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_temporary", "is_bounce"),
+    [("1", True, False), ("4", True, False), ("5", True, False), ("7", False, True), ("6", False, False)],
+)
+async def test_vonage_refusal_blames_the_message_or_the_moment(
+    vendor: VendorServer, http: HttpxClient, status: str, is_temporary: bool, is_bounce: bool
+) -> None:
+    vendor.default = answer(200, {"messages": [{"status": status, "error-text": "No."}]})
+    error = await failure(vonage_at(vendor, http))
+    assert (error.is_temporary, error.is_bounce, error.code) == (is_temporary, is_bounce, status)
+
+
+@pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(502, b"")])
+async def test_vonage_away_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+    vendor.default = fault
+    assert (await failure(vonage_at(vendor, http, timeout=0.3))).is_temporary
+
+
+async def test_vonage_receipt_is_checked_and_read(vendor: VendorServer, http: HttpxClient) -> None:
+    provider = vonage_at(vendor, http)
+    form = {"messageId": "V1", "status": "delivered", "err-code": "0", "msisdn": "43&660=1"}
+    text = "".join(f"&{name}={form[name].replace('&', '_').replace('=', '_')}" for name in sorted(form))
+    signature = hmac.new(b"secret", text.encode(), hashlib.sha256).hexdigest().upper()
+    request = ReceiptRequest(url="https://x", headers={}, form={**form, "sig": signature}, body=b"")
+    assert provider.receipt(request) == Receipt("V1", "delivered", "0")
+    with pytest.raises(PermissionError):
+        provider.receipt(ReceiptRequest(url="https://x", headers={}, form=form, body=b""))
+
+
+@pytest.mark.parametrize("url", ["twilio://default", "twilio://a:b@default", "twilio://a@default?from=x"])
+def test_twilio_url_without_its_parts_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        twilio.from_url(url, http=HttpxClient())
+
+
+@pytest.mark.parametrize("url", ["vonage://default", "vonage://a:b@default", "vonage://a@default?from=x"])
+def test_vonage_url_without_its_parts_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        vonage.from_url(url, http=HttpxClient())

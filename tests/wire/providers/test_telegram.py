@@ -1,0 +1,57 @@
+"""Telegram against a server that speaks its Bot API and misbehaves."""
+
+import pytest
+
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers import telegram
+from tests.vendor_server import CUT, VendorServer, answer
+
+MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})
+TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+
+
+def telegram_at(vendor: VendorServer, http: HttpxClient) -> telegram.TelegramProvider:
+    return telegram.from_url(f"telegram://{TOKEN}@{vendor.host}?tls=off", http=http)
+
+
+async def test_message_goes_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.default = answer(200, {"ok": True, "result": {"message_id": 7}})
+    accepted = await telegram_at(vendor, http).send(MESSAGE)
+    assert accepted.reference == "7"
+    assert vendor.requests[0].path == f"/bot{TOKEN}/sendMessage"
+    assert vendor.requests[0].json == {"chat_id": "4711", "text": "New booking"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_temporary", "is_bounce", "retry_after"),
+    [
+        (400, {"description": "Bad Request: chat not found"}, False, False, None),
+        (403, {"description": "Forbidden: bot was blocked by the user"}, False, True, None),
+        (401, {"description": "Unauthorized"}, True, False, None),
+        (429, {"description": "Too Many Requests", "parameters": {"retry_after": 35}}, True, False, 35.0),
+        (502, {}, True, False, None),
+    ],
+)
+async def test_refusal_blames_the_chat_or_the_moment(
+    vendor: VendorServer,
+    http: HttpxClient,
+    status: int,
+    body: dict[str, object],
+    is_temporary: bool,
+    is_bounce: bool,
+    retry_after: float | None,
+) -> None:
+    vendor.default = answer(status, {"ok": False, **body})
+    with pytest.raises(DeliveryError) as caught:
+        await telegram_at(vendor, http).send(MESSAGE)
+    error = caught.value
+    assert (error.is_temporary, error.is_bounce, error.retry_after) == (is_temporary, is_bounce, retry_after)
+
+
+async def test_token_is_in_no_error(vendor: VendorServer, http: HttpxClient) -> None:
+    vendor.answers += [CUT, answer(404, {"ok": False, "description": f"no bot {TOKEN}"})]
+    for _ in range(2):
+        with pytest.raises(DeliveryError) as caught:
+            await telegram_at(vendor, http).send(MESSAGE)
+        assert TOKEN not in caught.value.response
