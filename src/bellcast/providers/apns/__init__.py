@@ -1,0 +1,102 @@
+"""Push notifications to Apple devices: APNs with token authentication over HTTP/2."""
+
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Clock, Http
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.providers import exchange
+from bellcast.providers.url import parse
+
+API = "https://api.push.apple.com"
+OPTIONS = frozenset({"key", "topic"})
+# Apple refuses tokens older than an hour, and those renewed more often than every 20 minutes.
+TOKEN_SECONDS = 2400
+# The device token is gone, or is not of this app.
+BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic", "ExpiredToken"})
+
+
+def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "APNsProvider":
+    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`; `http` must speak HTTP/2. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    if not url.user or not url.password:
+        raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
+    if not url.options.get("key") or not url.options.get("topic"):
+        raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
+    try:
+        private = load_pem_private_key(Path(url.options["key"]).read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        raise ValueError(f"cannot read a private key from {url.options['key']}") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{url.options['key']} is no P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
+    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
+
+
+class APNsProvider:
+    """ports.Provider for Apple device tokens."""
+
+    channel: ExternalChannel = "push"
+
+    def __init__(
+        self,
+        endpoint: exchange.Endpoint,
+        clock: Clock,
+        private: ec.EllipticCurvePrivateKey,
+        team: str,
+        key: str,
+        topic: str,
+    ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._private = private
+        self._team = team
+        self._key = key
+        self._topic = topic
+        self._token = ""
+        self._signed_at = 0.0
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Send an alert; `apns-id` is the message's id, so that a repetition is the same notification."""
+        content: dict[str, Any] = message.content
+        alert = {"title": content.get("title") or "", "body": content.get("body") or ""}
+        aps: dict[str, Any] = {"alert": alert, "sound": "default"}
+        if content.get("unread") is not None:
+            aps["badge"] = content["unread"]
+        payload = {"aps": aps, **{name: content[name] for name in ("id", "url") if content.get(name)}}
+        headers = {
+            "authorization": f"bearer {self._authorization()}",
+            "apns-topic": self._topic,
+            "apns-push-type": "alert",
+            "apns-id": message.id,
+            "apns-priority": "10" if content.get("priority") in ("high", "urgent") else "5",
+        }
+        response = await self._endpoint.post_json(f"/3/device/{message.to}", payload, headers)
+        if response.status != 200:
+            reason = exchange.json_body(response).get("reason")
+            raise exchange.error_of(response, reason, is_bounce=response.status == 410 or reason in BOUNCES)
+        return Accepted("200", None, response.headers.get("apns-id"))
+
+    async def check(self) -> None:
+        """Send to an impossible device: APNs refuses the token (400), or the credentials (403)."""
+        try:
+            await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", content={}))
+        except DeliveryError as error:
+            if error.response != "BadDeviceToken":
+                raise
+
+    def _authorization(self) -> str:
+        now = self._clock.now() / 1000
+        if now - self._signed_at > TOKEN_SECONDS:
+            claims = {"iss": self._team, "iat": int(now)}
+            self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._key})
+            self._signed_at = now
+        return self._token
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""

@@ -1,0 +1,76 @@
+"""Chat messages to incoming webhooks of Slack, Discord and Microsoft Teams: the address is the credential."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Http
+from bellcast.ports.providers import Accepted, OutgoingMessage
+from bellcast.providers import exchange
+
+# The hosts of each vendor's webhooks; an address with another host is unusable.
+HOSTS: Mapping[str, tuple[str, ...]] = {
+    "slack": ("hooks.slack.com", "hooks.slack-gov.com"),
+    "discord": ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"),
+    "teams": (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com"),
+}
+# Characters of one message.
+MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
+# The webhook was deleted, or its channel archived.
+GONE = frozenset({404, 410})
+
+
+def vendor_of(url: str) -> str | None:
+    """The vendor whose webhook an address is, or None."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        is_plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
+    except ValueError:
+        return None
+    if not is_plain:
+        return None
+    for vendor, hosts in HOSTS.items():
+        if any(host.endswith(known) if known.startswith(".") else host == known for known in hosts):
+            return vendor
+    return None
+
+
+class ChatWebhookProvider:
+    """ports.Provider for incoming webhooks. `http` must be guarded."""
+
+    channel: ExternalChannel = "chat"
+
+    def __init__(self, http: Http, *, timeout: float = 30.0) -> None:
+        self._http = http
+        self._timeout = timeout
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Post to the webhook; the content names its vendor in `kind`."""
+        kind = message.content["kind"]
+        endpoint = exchange.Endpoint(message.to, self._http, self._timeout)
+        response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
+        if not 200 <= response.status < 300:
+            raise exchange.error_of(response, is_bounce=response.status in GONE)
+        return Accepted(str(response.status))
+
+    async def check(self) -> None:
+        """There is no account to check."""
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""
+
+
+def _body(kind: str, text: str) -> dict[str, Any]:
+    text = text[: MAX_TEXT[kind]]
+    if kind == "discord":
+        # Nothing in the text may notify others: `@everyone` is text.
+        return {"content": text, "allowed_mentions": {"parse": []}}
+    if kind == "teams":
+        block = {"type": "TextBlock", "text": text, "wrap": True}
+        card = {"type": "AdaptiveCard", "version": "1.4", "body": [block]}
+        attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+        return {"type": "message", "attachments": [attachment]}
+    # https://api.slack.com/reference/surfaces/formatting#escaping
+    return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}

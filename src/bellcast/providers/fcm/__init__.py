@@ -1,0 +1,125 @@
+"""Push notifications to Android and other apps: Firebase Cloud Messaging, HTTP v1 API."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Clock, Http, Response
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.providers import exchange
+from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
+
+API = "https://fcm.googleapis.com"
+OAUTH = "https://oauth2.googleapis.com"
+SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523
+OPTIONS = frozenset({"credentials"})
+ASSERTION_SECONDS = 3600
+# An access token is replaced this long before it ends.
+RENEWAL_SECONDS = 300
+# The token of the app's installation is not registered any more, or belongs to another sender.
+BOUNCES = frozenset({"UNREGISTERED", "SENDER_ID_MISMATCH"})
+
+
+class ServiceAccount(Struct, frozen=True):
+    """The fields that are needed of a service account's JSON file."""
+
+    project_id: str
+    client_email: str
+    private_key: str
+
+    def __repr__(self) -> str:
+        return f"ServiceAccount({self.client_email!r})"
+
+
+def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "FCMProvider":
+    """`fcm://default?credentials=/run/secrets/service-account.json`. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    file = url.options.get("credentials")
+    if not file:
+        raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
+    try:
+        account = msgspec.json.decode(Path(file).read_bytes(), type=ServiceAccount)
+    except (OSError, msgspec.DecodeError):
+        raise ValueError(f"cannot read a service account from {file}") from None
+    return FCMProvider(url, account, http, clock, timeout)
+
+
+class FCMProvider:
+    """ports.Provider for FCM registration tokens."""
+
+    channel: ExternalChannel = "push"
+
+    def __init__(self, url: ProviderURL, account: ServiceAccount, http: Http, clock: Clock, timeout: float) -> None:
+        self._account = account
+        self._clock = clock
+        self._api = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+        self._oauth = exchange.Endpoint(exchange.base_url(url, OAUTH), http, timeout)
+        self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
+        self._token = ""
+        self._token_ends = 0.0
+        self._renewing = asyncio.Lock()
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Send to one registration token."""
+        content: dict[str, Any] = message.content
+        body = {
+            "token": message.to,
+            "notification": {"title": content.get("title") or "", "body": content.get("body") or ""},
+            "data": {name: str(content[name]) for name in ("id", "url") if content.get(name)},
+            "android": {"priority": "high" if content.get("priority") in ("high", "urgent") else "normal"},
+        }
+        path = f"/v1/projects/{self._account.project_id}/messages:send"
+        response = await self._api.post_json(path, {"message": body}, await self._authorization())
+        if response.status != 200:
+            raise self._error(response)
+        return Accepted("200", None, exchange.json_body(response).get("name"))
+
+    async def check(self) -> None:
+        """Get an access token."""
+        self._token_ends = 0.0
+        await self._authorization()
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""
+
+    def _error(self, response: Response) -> DeliveryError:
+        if response.status == 401:
+            self._token_ends = 0.0  # the next attempt gets a new one
+        error = exchange.json_body(response).get("error")
+        error = error if isinstance(error, dict) else {}
+        details = [item.get("errorCode") for item in error.get("details") or [] if isinstance(item, dict)]
+        return exchange.error_of(response, error.get("message"), is_bounce=not BOUNCES.isdisjoint(details))
+
+    async def _authorization(self) -> dict[str, str]:
+        async with self._renewing:
+            now = self._clock.now() / 1000
+            if now > self._token_ends - RENEWAL_SECONDS:
+                await self._renew(int(now))
+        return {"authorization": f"Bearer {self._token}"}
+
+    async def _renew(self, now: int) -> None:
+        claims = {
+            "iss": self._account.client_email,
+            "scope": SCOPE,
+            "aud": self._audience,
+            "iat": now,
+            "exp": now + ASSERTION_SECONDS,
+        }
+        try:
+            assertion = jwt.encode(claims, self._account.private_key, algorithm="RS256")
+        except (ValueError, jwt.PyJWTError):
+            raise DeliveryError("the private key of the service account cannot be used", is_temporary=True) from None
+        response = await self._oauth.post_form("/token", {"grant_type": GRANT, "assertion": assertion}, {})
+        body = exchange.json_body(response)
+        if response.status != 200 or not isinstance(body.get("access_token"), str):
+            error = exchange.error_of(response, body.get("error_description") or body.get("error"))
+            error.is_temporary = True  # credentials never blame the message
+            raise error
+        self._token = body["access_token"]
+        self._token_ends = now + float(body.get("expires_in") or ASSERTION_SECONDS)

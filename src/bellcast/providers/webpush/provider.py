@@ -1,0 +1,76 @@
+"""Deliver push messages to the push service of a browser."""
+
+from typing import Any
+
+import msgspec
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Clock, Http
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.providers import exchange
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, Subscription, encrypt
+from bellcast.providers.webpush.vapid import VapidKey
+
+# The subscription does not exist any more (RFC 8030 §7.3).
+GONE = frozenset({404, 410})
+# A push that a browser has not fetched after four weeks is dropped by the large push services anyway.
+MAX_TTL = 28 * 86_400
+# What the service worker reads.
+FIELDS = ("id", "title", "body", "url", "icon", "tag", "actions", "unread")
+URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
+
+
+class WebPushProvider:
+    """ports.Provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded: endpoints come
+    from clients."""
+
+    channel: ExternalChannel = "push"
+
+    def __init__(self, http: Http, clock: Clock, key: VapidKey, subject: str, *, timeout: float = 30.0) -> None:
+        self._http = http
+        self._clock = clock
+        self._key = key
+        self._subject = subject
+        self._timeout = timeout
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Post the encrypted content. A gone subscription is a bounce."""
+        subscription = msgspec.json.decode(message.to, type=Subscription)
+        content: dict[str, Any] = message.content
+        try:
+            body = encrypt(_payload(content), subscription)
+        except ValueError as error:
+            raise DeliveryError(str(error), is_temporary=False, is_bounce=True) from None
+        now = self._clock.now() / 1000
+        headers = {
+            "authorization": self._key.authorization(subscription.endpoint, self._subject, now),
+            "content-encoding": "aes128gcm",
+            "content-type": "application/octet-stream",
+            "ttl": str(min(int(content.get("ttl") or MAX_TTL), MAX_TTL)),
+            "urgency": URGENCY.get(str(content.get("priority")), "normal"),
+        }
+        response = await exchange.Endpoint(subscription.endpoint, self._http, self._timeout).post("", headers, body)
+        if not 200 <= response.status < 300:
+            raise exchange.error_of(response, is_bounce=response.status in GONE)
+        return Accepted(str(response.status), None, response.headers.get("location"))
+
+    async def check(self) -> None:
+        """There is no account to check."""
+
+    async def close(self) -> None:
+        """The HTTP client belongs to the server."""
+
+
+def _payload(content: dict[str, Any]) -> bytes:
+    """What the service worker shows; the body is cut when the whole is too long."""
+    shown = {
+        name: content[name]
+        for name in ("id", "title", "body", "url", "icon", "tag", "actions", "unread")
+        if content.get(name)
+    }
+    encoded = msgspec.json.encode(shown)
+    if len(encoded) > MAX_PAYLOAD and isinstance(body := shown.get("body"), str):
+        excess = len(encoded) - MAX_PAYLOAD
+        shown["body"] = body.encode()[: max(0, len(body.encode()) - 2 * excess - 3)].decode(errors="ignore") + "…"
+        encoded = msgspec.json.encode(shown)
+    return encoded

@@ -1,0 +1,203 @@
+"""Web Push and FCM against servers that speak their documented protocols; pushes are decrypted as a browser does."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers import fcm
+from bellcast.providers.webpush import Subscription, VapidKey, WebPushProvider
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, decode, encode, encrypt, problem
+from tests.clock import FakeClock
+from tests.vendor_server import VendorServer, answer
+
+
+class Browser:
+    """The receiving side of RFC 8291."""
+
+    def __init__(self) -> None:
+        self.private = ec.generate_private_key(ec.SECP256R1())
+        self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self.secret = os.urandom(16)
+
+    def subscription(self, endpoint: str = "https://push.example/1") -> Subscription:
+        return Subscription(endpoint, encode(self.public), encode(self.secret))
+
+    def decrypt(self, body: bytes) -> bytes:
+        salt, size, key_length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
+        assert (size, key_length) == (4096, 65)
+        sender = body[21:86]
+        shared = self.private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        secret = hkdf(shared, self.secret, b"WebPush: info\x00" + self.public + sender, 32)
+        key = hkdf(secret, salt, b"Content-Encoding: aes128gcm\x00", 16)
+        nonce = hkdf(secret, salt, b"Content-Encoding: nonce\x00", 12)
+        padded = AESGCM(key).decrypt(nonce, body[86:], None)
+        assert padded[-1:] == b"\x02"
+        return padded[:-1]
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(secret)
+
+
+def push(subscription: Subscription, **content: Any) -> OutgoingMessage:
+    to = msgspec.json.encode(subscription).decode()
+    return OutgoingMessage(id="m1", to=to, content={"id": "n1", "title": "New booking", **content})
+
+
+async def test_browser_decrypts_the_push_and_the_service_knows_the_sender(
+    vendor: VendorServer, http: HttpxClient
+) -> None:
+    browser, key, clock = Browser(), VapidKey.generate(), FakeClock()
+    vendor.default = answer(201, b"", location="https://push.example/m/1")
+    provider = WebPushProvider(http, clock, key, "mailto:ops@example.com")
+    subscription = browser.subscription(f"http://{vendor.host}/send/abc")
+    accepted = await provider.send(push(subscription, body="Saturday", url="/b/7", priority="urgent"))
+    (request,) = vendor.requests
+    assert accepted.reference == "https://push.example/m/1"
+    assert json.loads(browser.decrypt(request.body)) == {
+        "id": "n1",
+        "title": "New booking",
+        "body": "Saturday",
+        "url": "/b/7",
+    }
+    assert request.headers["content-encoding"] == "aes128gcm"
+    assert request.headers["urgency"] == "high"
+    scheme, token, public = request.headers["authorization"].split(" ")
+    assert (scheme, public) == ("vapid", f"k={key.public}")
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(key.public))
+    claims = jwt.decode(
+        token.removeprefix("t=").rstrip(","),
+        point,
+        algorithms=["ES256"],
+        audience=f"http://{vendor.host}",
+        options={"verify_exp": False},
+    )
+    assert claims["sub"] == "mailto:ops@example.com"
+    assert 0 < claims["exp"] - clock.now() / 1000 <= 86_400
+
+
+@pytest.mark.parametrize(
+    ("status", "is_temporary", "is_bounce"),
+    [(404, False, True), (410, False, True), (413, False, False), (429, True, False), (500, True, False)],
+)
+async def test_push_service_refuses(
+    vendor: VendorServer, http: HttpxClient, status: int, is_temporary: bool, is_bounce: bool
+) -> None:
+    vendor.default = answer(status, b"no", retry_after="60")
+    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(push(Browser().subscription(f"http://{vendor.host}/x")))
+    assert (caught.value.is_temporary, caught.value.is_bounce) == (is_temporary, is_bounce)
+
+
+async def test_long_body_is_cut_to_what_push_services_take(vendor: VendorServer, http: HttpxClient) -> None:
+    browser = Browser()
+    vendor.default = answer(201, b"")
+    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    await provider.send(push(browser.subscription(f"http://{vendor.host}/x"), body="ü\n" * 5000))
+    plain = browser.decrypt(vendor.requests[0].body)
+    assert len(plain) <= MAX_PAYLOAD
+    assert json.loads(plain)["body"].endswith("…")
+
+
+def test_payload_of_every_length_is_encrypted() -> None:
+    browser = Browser()
+    for length in (0, 1, 100, MAX_PAYLOAD):
+        body = encrypt(b"x" * length, browser.subscription())
+        assert len(body) <= 4096
+        assert browser.decrypt(body) == b"x" * length
+    with pytest.raises(ValueError, match="at most"):
+        encrypt(b"x" * (MAX_PAYLOAD + 1), browser.subscription())
+
+
+@pytest.mark.parametrize(
+    ("p256dh", "auth"), [("", ""), ("AAAA", "AAAA"), ("ü", "x"), (None, "AAAA"), ("x" * 100_000, "y")]
+)
+def test_wrong_subscription_keys_are_recognized(p256dh: str | None, auth: str) -> None:
+    good = Browser().subscription()
+    assert problem(good) is None
+    assert problem(Subscription("https://x", p256dh if p256dh is not None else good.p256dh, auth)) is not None
+
+
+def test_vapid_key_survives_a_restart() -> None:
+    key = VapidKey.generate()
+    assert VapidKey.from_pem(key.to_pem()).public == key.public
+    with pytest.raises(ValueError, match=r"PEM|load|deserialize"):
+        VapidKey.from_pem(b"nonsense")
+
+
+@pytest.fixture
+def service_account(tmp_path: Path) -> tuple[Path, rsa.RSAPublicKey]:
+    private = rsa.generate_private_key(65537, 2048)
+    pem = private.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps({"project_id": "shop", "client_email": "bell@shop.example", "private_key": pem}))
+    return file, private.public_key()
+
+
+async def test_fcm_gets_a_token_once_and_sends(
+    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+) -> None:
+    file, public = service_account
+    clock = FakeClock()
+    vendor.answers += [answer(200, {"access_token": "A1", "expires_in": 3600})]
+    vendor.default = answer(200, {"name": "projects/shop/messages/1"})
+    provider = fcm.from_url(f"fcm://{vendor.host}?tls=off&credentials={file}", http=http, clock=clock)
+    message = OutgoingMessage(id="m1", to="device", content={"id": "n1", "title": "T", "body": "B", "url": "/b"})
+    assert (await provider.send(message)).reference == "projects/shop/messages/1"
+    await provider.send(message)
+    token, first, _second = vendor.requests
+    assertion = token.form["assertion"]
+    claims = jwt.decode(
+        assertion, public, algorithms=["RS256"], audience=f"http://{vendor.host}/token", options={"verify_exp": False}
+    )
+    assert claims["iss"] == "bell@shop.example"
+    assert first.path == "/v1/projects/shop/messages:send"
+    assert first.headers["authorization"] == "Bearer A1"
+    assert first.json["message"]["notification"] == {"title": "T", "body": "B"}
+    assert first.json["message"]["data"] == {"id": "n1", "url": "/b"}
+
+
+async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
+    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+) -> None:
+    clock = FakeClock()
+    provider = fcm.from_url(f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http=http, clock=clock)
+    message = OutgoingMessage(id="m1", to="device", content={"title": "T"})
+    grant, sent = answer(200, {"access_token": "A", "expires_in": 3600}), answer(200, {"name": "x"})
+    vendor.answers += [grant, sent, grant, sent, answer(401, {"error": {"message": "expired"}}), grant, sent]
+    await provider.send(message)
+    clock.advance(3400)
+    await provider.send(message)
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(message)
+    assert caught.value.is_temporary
+    await provider.send(message)
+    assert [request.path for request in vendor.requests].count("/token") == 3
+
+
+async def test_fcm_unregistered_device_is_a_bounce(
+    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+) -> None:
+    provider = fcm.from_url(
+        f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http=http, clock=FakeClock()
+    )
+    vendor.answers += [answer(200, {"access_token": "A", "expires_in": 3600})]
+    error = {"code": 404, "message": "Requested entity was not found.", "details": [{"errorCode": "UNREGISTERED"}]}
+    vendor.default = answer(404, {"error": error})
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(OutgoingMessage(id="m1", to="device", content={"title": "T"}))
+    assert caught.value.is_bounce
+    assert not caught.value.is_temporary
