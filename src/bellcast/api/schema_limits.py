@@ -6,8 +6,8 @@ from typing import Any
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
 from bellcast.api.tokens import MAX_TTL_SECONDS, PATTERNS
 from bellcast.model.limits import Limits
+from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import CHANNELS
 
 Schema = dict[str, Any]
 
@@ -51,7 +51,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "actor": text(limits.title),
         "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
         "group": text(limits.group),
-        "channels": {"items": {"type": "string", "enum": sorted(CHANNELS)}},
+        "channels": {"minItems": 1, "maxItems": len(CHANNELS)},
         "idempotency_key": key,
     }
     return {

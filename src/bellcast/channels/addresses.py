@@ -2,6 +2,10 @@
 
 import re
 
+from bellcast.model.identities import Profile
+from bellcast.model.preferences import Channel
+from bellcast.preferences.decision import AddressProblem
+
 # RFC 5321 §4.5.3.1: 64 octets before the @, 255 after it, 254 in a path without its brackets.
 MAX_LOCAL = 64
 MAX_EMAIL = 254
@@ -26,3 +30,22 @@ def is_email(address: str) -> bool:
 def is_phone(number: str) -> bool:
     """True for a number in the format of E.164, such as +436601234567."""
     return PHONE.fullmatch(number) is not None
+
+
+def of(profile: Profile, channel: Channel) -> str | None:
+    """The recipient's address in a channel."""
+    if channel == "email":
+        return profile.email or None
+    return profile.phone or None if channel == "sms" else None
+
+
+def problem(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> AddressProblem | None:
+    """Why a recipient cannot be reached in a channel, or None."""
+    if channel == "inbox":
+        return None
+    address = of(profile, channel)
+    if address is None:
+        return "no_address"
+    if not (is_email(address) if channel == "email" else is_phone(address)):
+        return "invalid_address"
+    return "suppressed" if (channel, address) in suppressed else None

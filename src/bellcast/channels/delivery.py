@@ -8,9 +8,10 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import retries
+from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.model import times
-from bellcast.model.messages import Attempt, EmailContent, ExternalChannel
+from bellcast.model.messages import Attempt, ExternalChannel
 from bellcast.ports import Clock, Store
 from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
 from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Provider
@@ -46,9 +47,9 @@ class Delivery:
     async def deliver(self, id: str) -> None:
         """Make one round of attempts. Safe to repeat: a message that ended is left alone, and an attempt that was cut off
         is repeated with the same message id."""
-        for message in await self._store.messages.begin([id]):
+        for message in await self._store.messages.begin([id], self._clock.now()):
             update = await self._update(message)
-            await self._store.messages.finish([update])
+            await self._store.messages.finish([update], self._clock.now())
 
     async def _update(self, message: StoredMessage) -> MessageUpdate:
         if message.expires_at is not None and message.expires_at <= self._clock.now():
@@ -127,13 +128,6 @@ def content_of(message: StoredMessage) -> Any:
     if message.channel == "email":
         return _email(message)
     return msgspec.json.decode(message.content)
-
-
-class StoredEmail(EmailContent, frozen=True, kw_only=True):
-    """The stored content of an e-mail: complete, with what its headers need."""
-
-    to_name: str | None = None
-    unsubscribe_url: str | None = None
 
 
 def _email(message: StoredMessage) -> Email:

@@ -20,14 +20,15 @@ _encode = msgspec.json.Encoder().encode
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
-class OverQuota(Struct, frozen=True):
-    """A send beyond its tenant's rate or budget. It may repeat an earlier send, which is answered without a charge."""
+class Refused(Struct, frozen=True):
+    """A send beyond its tenant's quota, or whose template cannot be rendered. It may repeat an earlier send, which is
+    answered without a charge."""
 
     request: SendOrAnnounce
-    error: TooMany
+    error: BellcastError
 
 
-Prepared: TypeAlias = SendOrAnnounce | OverQuota | BellcastError
+Prepared: TypeAlias = SendOrAnnounce | Refused | BellcastError
 
 
 class Created(Struct, frozen=True):
@@ -41,7 +42,7 @@ async def send(engines: Context, limits: Limits, draft: Draft) -> bytes:
     """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
     engines.pace.contention.record()
     now = engines.clock.now()
-    prepared = _prepare(engines, limits, draft, now, times.to_rfc3339(now))
+    prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now)))
     if isinstance(prepared, SendRequest):
         (answer,) = await _commit(engines, [prepared])
     else:
@@ -62,7 +63,8 @@ async def send_many(
         prepared += [_prepare(engines, limits, draft, now, moment) for draft in some]
     answers: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
-    for one in prepared:
+    for draft, unrouted in zip(drafts, prepared, strict=True):
+        one = await _routed(engines, draft, unrouted) if isinstance(draft, Draft) else unrouted
         if isinstance(one, SendRequest):
             waiting.append(one)
             continue
@@ -72,18 +74,28 @@ async def send_many(
     return answers + await _commit(engines, waiting)
 
 
-async def _send_one(engines: Context, prepared: AnnounceRequest | OverQuota | BellcastError) -> bytes | BellcastError:
-    if isinstance(prepared, OverQuota):
+async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
+    if not isinstance(prepared, SendRequest) or engines.router.is_inbox_only(draft, prepared.tenant):
+        return prepared
+    try:
+        return await engines.router.route(draft, prepared)
+    except BellcastError as refusal:
+        _give_back(engines, prepared)
+        return Refused(prepared, refusal)
+
+
+async def _send_one(engines: Context, prepared: AnnounceRequest | Refused | BellcastError) -> bytes | BellcastError:
+    if isinstance(prepared, Refused):
         return await _stored_answer(engines, prepared)
     return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
 
 
-async def _stored_answer(engines: Context, over: OverQuota) -> bytes | BellcastError:
+async def _stored_answer(engines: Context, refused: Refused) -> bytes | BellcastError:
     """Return the answer to the earlier send that this one repeats, or else the error."""
-    if over.request.idempotency_key is None:
-        return over.error
+    if refused.request.idempotency_key is None:
+        return refused.error
     try:
-        return await engines.store.sends.stored_response(over.request) or over.error
+        return await engines.store.sends.stored_response(refused.request) or refused.error
     except BellcastError as refusal:
         return refusal
 
@@ -98,6 +110,8 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
         else:
             async for some in engines.pace.slices(committed):
                 await _publish(engines, some)
+    if any(request.messages for request in requests):
+        engines.router.messages_added()
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.answer != request.answer:
             _give_back(engines, request)
@@ -144,14 +158,14 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
     try:
         engines.quotas.take(*_charge_of(request))
     except TooMany as refusal:
-        return OverQuota(request, refusal)
+        return Refused(request, refusal)
     return request
 
 
 def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
     """Return the tenant and its number of sends: one per recipient, one for an announcement."""
     if isinstance(request, SendRequest):
-        return request.tenant, len(request.recipients)
+        return request.tenant, request.charge
     return request.asked_tenant, 1
 
 
@@ -170,6 +184,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         ids=ids,
         content=content(draft),
         created_at=now,
+        charge=len(recipients),
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
         answer=_encode({"notifications": list(map(Created, ids, recipients))}),

@@ -30,6 +30,20 @@ class Recipient(Struct, frozen=True, kw_only=True):
     unseen: int = 0
 
 
+class Profile(Struct, frozen=True, kw_only=True):
+    """What is needed to address a recipient outside the inbox. `preferences` is its own document as JSON."""
+
+    key: str
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    roles: tuple[str, ...] = ()
+    data: dict[str, Any] = {}
+    preferences: bytes | None = None
+
+
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a recipient that the app can set. Absent fields stay (PATCH) or are cleared (PUT)."""
 

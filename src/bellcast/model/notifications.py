@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.model.preferences import Channel
+
 Priority = Literal["low", "normal", "high", "urgent"]
 View = Literal["all", "unread", "read", "archived"]
 
@@ -48,11 +51,19 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     all: bool = False
 
 
+class ChannelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel with a delay. `unless` drops the message if the inbox item was seen or read by then."""
+
+    channel: Channel
+    after: str | float = 0
+    unless: Literal["seen", "read"] | None = None
+
+
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification to send (`POST /v1/notifications`)."""
+    """A notification to send (`POST /v1/notifications`). Without a template it needs a title."""
 
     to: str | list[str] | Audience
-    title: str
+    title: str | None = None
     body: str | None = None
     type: str = "general"
     priority: Priority = "normal"
@@ -65,7 +76,12 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     group: str | None = None
     tenant: str | None = None
     expires_at: datetime | None = None
-    channels: list[str] | None = None
+    channels: list[str | ChannelRequest] | None = None
+    template: str | None = None
+    email: EmailContent | None = None
+    sms: SmsContent | None = None
+    push: PushContent | None = None
+    chat: ChatContent | None = None
     idempotency_key: str | None = None
 
 
@@ -104,7 +120,7 @@ def content(draft: Draft) -> Content:
     actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
     return Content(
         type=draft.type,
-        title=draft.title,
+        title=draft.title or "",
         body=draft.body,
         priority=draft.priority,
         action_url=draft.action_url,

@@ -13,11 +13,12 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Actor, Audience, Draft, Edit
+from bellcast.model.notifications import Actor, Audience, ChannelRequest, Draft, Edit
+from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# The inbox is the only channel so far.
-CHANNELS = frozenset({"inbox"})
+# A year: later than this a schedule is what is meant.
+MAX_DELAY_SECONDS = 366 * 86_400
 # What a link in an inbox may lead to; scripts and local files never.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
 OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
@@ -209,7 +210,7 @@ def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
 
 def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> FieldErrors:
     """The fields a draft and an edit share."""
-    if subject.title is not UNSET and not subject.title.strip():
+    if isinstance(subject.title, str) and not subject.title.strip():
         yield FieldError("title", "must not be empty")
     yield from text("title", subject.title, limits.title)
     yield from text("body", subject.body, limits.body)
@@ -247,15 +248,49 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
+    if draft.title is None and draft.template is None:
+        yield FieldError("title", "is required without a template")
     if not draft.type:
         yield FieldError("type", "must not be empty")
     yield from text("type", draft.type, limits.type)
     yield from text("group", draft.group, limits.group)
     yield from actor("actor", draft.actor, limits)
     yield from tags("tags", draft.tags, limits)
-    for number, channel in enumerate(draft.channels or ()):
-        if channel not in CHANNELS:
-            yield FieldError(f"channels.{number}", f"must be one of: {', '.join(sorted(CHANNELS))}")
+    yield from _channel_errors(draft)
+
+
+def _channel_errors(draft: Draft) -> FieldErrors:
+    if draft.channels is not None and not draft.channels:
+        yield FieldError("channels", f"must name at least one of: {', '.join(CHANNELS)}")
+    if len(draft.channels or ()) > len(CHANNELS):
+        yield FieldError("channels", f"must have at most {len(CHANNELS)} channels, got {len(draft.channels or ())}")
+        return
+    seen: set[str] = set()
+    for number, entry in enumerate(draft.channels or ()):
+        field = f"channels.{number}"
+        name = entry if isinstance(entry, str) else entry.channel
+        if name not in CHANNELS:
+            yield FieldError(field, f"must be one of: {', '.join(CHANNELS)}")
+        elif name in seen:
+            yield FieldError(field, f"must not name {name} twice")
+        seen.add(name)
+        if isinstance(entry, ChannelRequest):
+            yield from _delay_errors(field, entry)
+    for number, entry in enumerate(draft.channels or ()):
+        if isinstance(entry, ChannelRequest) and entry.unless is not None and "inbox" not in seen:
+            yield FieldError(f"channels.{number}.unless", "needs the channel inbox")
+
+
+def _delay_errors(field: str, entry: ChannelRequest) -> FieldErrors:
+    try:
+        seconds = times.seconds(entry.after)
+    except ValueError as error:
+        yield FieldError(f"{field}.after", str(error))
+        return
+    if not 0 <= seconds <= MAX_DELAY_SECONDS:
+        yield FieldError(f"{field}.after", "must be between 0 and 366d")
+    if entry.channel == "inbox" and (seconds or entry.unless is not None):
+        yield FieldError(field, "must not be delayed: the inbox is written with the send")
 
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:

@@ -4,6 +4,7 @@ from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
 from bellcast.ports.context import Context
 from bellcast.ports.devices import UNKNOWN, DevicePosition, Devices
+from bellcast.ports.documents import Document, Documents
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
@@ -25,6 +26,14 @@ from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvent, LastEvents
 from bellcast.ports.maintenance import Maintenance
+from bellcast.ports.messages import (
+    MessageQuery,
+    Messages,
+    MessageUpdate,
+    NewDecision,
+    NewMessage,
+    StoredMessage,
+)
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import Recipients, SubscriptionGrant
 from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, SentItem
@@ -41,6 +50,8 @@ __all__ = [
     "Context",
     "DevicePosition",
     "Devices",
+    "Document",
+    "Documents",
     "Http",
     "InboxPage",
     "InboxStatus",
@@ -55,6 +66,11 @@ __all__ = [
     "Maintenance",
     "Marked",
     "Marking",
+    "MessageQuery",
+    "MessageUpdate",
+    "Messages",
+    "NewDecision",
+    "NewMessage",
     "OpenInbox",
     "Query",
     "Quotas",
@@ -68,6 +84,7 @@ __all__ = [
     "SentItem",
     "SessionRevoked",
     "Store",
+    "StoredMessage",
     "SubscriptionGrant",
     "Unlimited",
     "UnreadCounts",

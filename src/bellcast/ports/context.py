@@ -9,6 +9,7 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
+from bellcast.ports.routing import InboxOnly, Router
 from bellcast.ports.store import Store
 
 
@@ -21,4 +22,5 @@ class Context(Struct, frozen=True):
     new_id: Callable[[int], str]
     quotas: Quotas = Unlimited()
     rates: Rates = field(default_factory=TokenBuckets)
+    router: Router = InboxOnly()
     pace: Scheduler = field(default_factory=Scheduler)

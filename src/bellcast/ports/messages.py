@@ -94,17 +94,17 @@ class Messages(Protocol):
 
     async def page(self, query: MessageQuery) -> list[StoredMessage]: ...
 
-    async def begin(self, ids: Sequence[str]) -> list[StoredMessage]:
-        """Mark queued messages as sending and return them. A message that ended meanwhile is left out."""
+    async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
+        """Mark due messages as sending and return them. Messages that ended or were postponed meanwhile are left out."""
         ...
 
-    async def finish(self, updates: Sequence[MessageUpdate]) -> None:
-        """Write outcomes, and end or postpone the jobs, in one transaction. A message that was cancelled meanwhile keeps
-        its state unless it was sent."""
+    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
+        """Write outcomes, in one transaction. A message that was cancelled meanwhile keeps its state unless the provider
+        took or bounced it."""
         ...
 
-    async def retry(self, tenant: str, ids: Sequence[str], now: int) -> int:
-        """Queue failed and bounced messages again; return how many."""
+    async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
+        """Queue failed and bounced messages again; return the ids of those that were."""
         ...
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:

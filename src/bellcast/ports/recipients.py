@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
-from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 
 
 class SubscriptionGrant(NamedTuple):
@@ -29,6 +29,23 @@ class Recipients(Protocol):
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
+        ...
+
+    async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
+        """What is needed to address those of the recipients that exist, by key."""
+        ...
+
+    async def preferences(self, tenant: str, key: str) -> bytes | None:
+        """A recipient's own preferences as JSON; None if it has none."""
+        ...
+
+    async def set_preferences(self, tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> None:
+        """Replace a recipient's own preferences; creates the recipient. `switches_inbox`: they switch off the inbox for
+        something."""
+        ...
+
+    async def any_inbox_switch(self, tenant: str) -> bool:
+        """True if a recipient of the tenant switches off the inbox for something."""
         ...
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:

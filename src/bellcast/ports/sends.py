@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.events import Event
 from bellcast.model.notifications import Content, Edit, Notification
+from bellcast.ports.messages import NewDecision, NewMessage
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,10 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
+    charge: int = 0  # of the tenant's quota: the recipients it names
+    contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, where languages differ
+    messages: tuple[NewMessage, ...] = ()
+    decisions: tuple[NewDecision, ...] = ()
 
 
 class AnnounceRequest(Struct, frozen=True, kw_only=True):

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from bellcast.ports.devices import Devices
+from bellcast.ports.documents import Documents
 from bellcast.ports.inboxes import Inboxes
 from bellcast.ports.jobs import Jobs
 from bellcast.ports.joined_topics import JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvents
 from bellcast.ports.maintenance import Maintenance
+from bellcast.ports.messages import Messages
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.sends import Sends
 
@@ -33,6 +35,10 @@ class Store(Protocol):
     def joined_topics(self) -> JoinedTopics: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def messages(self) -> Messages: ...
+    @property
+    def documents(self) -> Documents: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

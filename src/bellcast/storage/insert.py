@@ -74,13 +74,25 @@ class InsertPlan:
 
     def add(self, request: SendRequest) -> Sent:
         """Plan the rows of one request."""
+        if request.contents:
+            return self._add_each(request)
         columns = rows.content_params(request.content, request.created_at)
-        first = rows.new_notification(request.ids[0], request.content, request.created_at)
+        first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
         events: list[Event] = []
         for id, key in zip(request.ids, request.recipients, strict=True):
             inbox, state = self._advance((request.tenant, key))
             self._insert(columns, inbox, id, state.revision, request.content.tags)
             events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
+        return Sent(request.answer, tuple(events))
+
+    def _add_each(self, request: SendRequest) -> Sent:
+        """Plan the rows of a request whose content differs by recipient."""
+        events: list[Event] = []
+        for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
+            inbox, state = self._advance((request.tenant, key))
+            columns = rows.content_params(content, request.created_at)
+            self._insert(columns, inbox, id, state.revision, content.tags)
+            events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
         return Sent(request.answer, tuple(events))
 
     def _advance(self, name: Name) -> InboxHead:

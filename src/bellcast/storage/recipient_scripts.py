@@ -68,6 +68,8 @@ ERASED = (
     "erase_subscriptions",
     "erase_devices",
     "erase_joined_topics",
+    "erase_messages",
+    "erase_decisions",
     "erase_recipient",
 )
 

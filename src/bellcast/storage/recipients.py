@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from bellcast.model.events import Event
-from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import SubscriptionGrant
-from bellcast.storage import ensure, export, recipient_scripts, subscriptions, tenants
+from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, T
@@ -29,6 +29,22 @@ class Recipients:
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         return await self._engine.read(recipient_scripts.page, tenant, after, limit, search)
+
+    async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
+        return await self._engine.read(profiles.find, tenant, keys)
+
+    async def preferences(self, tenant: str, key: str) -> bytes | None:
+        return await self._engine.read(profiles.preferences, tenant, key)
+
+    async def set_preferences(self, tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> None:
+        await self._write(
+            tenant,
+            key,
+            lambda: profiles.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox),
+        )
+
+    async def any_inbox_switch(self, tenant: str) -> bool:
+        return await self._engine.read(profiles.any_inbox_switch, tenant)
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
         return await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))

@@ -7,7 +7,7 @@ from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
-from bellcast.storage import announcements, insert, insert_postgres, rows, sent, tenants
+from bellcast.storage import announcements, insert, insert_postgres, messages, rows, sent, tenants
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.commit.limits import MATERIALIZE_INBOXES
@@ -49,7 +49,8 @@ class Sends:
 
 
 class InsertNotifications(ListCommand[SendRequest, Sent]):
-    """Insert a row for each recipient of each request. A request with an idempotency key has a script to itself."""
+    """Insert a row for each recipient of each request, and its messages. A request with an idempotency key or with
+    messages has a script to itself."""
 
     @property
     def tenant(self) -> str:
@@ -59,10 +60,10 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         return frozenset((request.tenant, key) for request in self.items for key in request.recipients)
 
     def rows_of(self, item: SendRequest) -> int:
-        return len(item.recipients)
+        return len(item.recipients) + len(item.messages)
 
     def is_separate(self, item: SendRequest) -> bool:
-        return item.idempotency_key is not None
+        return item.idempotency_key is not None or bool(item.decisions)
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
@@ -70,6 +71,7 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         if stored is not None:
             return [Sent(stored)]
         sent = yield from insert.insert(self.items)
+        yield from messages.add(first.messages, first.decisions)
         yield from _store_response(first.tenant, first)
         return sent
 

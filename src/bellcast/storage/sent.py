@@ -6,7 +6,7 @@ from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
 from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem
-from bellcast.storage import marking, rows
+from bellcast.storage import marking, messages, rows
 from bellcast.storage.script import Row, Script, Statement
 
 # No inbox has this number. Edits of announcements lock it, so that two in one transaction run in order.
@@ -42,6 +42,7 @@ def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, t
 
 def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Remove an item; inboxes drop a recalled announcement when they are next opened."""
+    yield from messages.cancel(tenant, id)
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))

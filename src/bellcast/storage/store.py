@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bellcast import ports
 from bellcast.storage.devices import Devices
+from bellcast.storage.documents import Documents
 from bellcast.storage.engine import Engine
 from bellcast.storage.inboxes import Inboxes
 from bellcast.storage.jobs import Jobs
@@ -11,6 +12,7 @@ from bellcast.storage.joined_topics import JoinedTopics
 from bellcast.storage.keys import Keys
 from bellcast.storage.last_events import LastEvents
 from bellcast.storage.maintenance import Maintenance
+from bellcast.storage.messages import Messages
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
 
@@ -28,6 +30,8 @@ class SQLStore:
         self.devices: ports.Devices = Devices(engine)
         self.joined_topics: ports.JoinedTopics = JoinedTopics(engine)
         self.jobs: ports.Jobs = Jobs(engine)
+        self.messages: ports.Messages = Messages(engine)
+        self.documents: ports.Documents = Documents(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

@@ -43,7 +43,15 @@ def spent(day: int) -> Script[dict[str, int]]:
     return dict((yield Statement("budgets_of_day", {"day": day})))
 
 
-ERASED = ("erase_budgets", "erase_announcements", "erase_idempotency", "erase_last_events", "erase_tenant")
+ERASED = (
+    "erase_budgets",
+    "erase_announcements",
+    "erase_idempotency",
+    "erase_last_events",
+    "erase_suppressions",
+    "erase_documents",
+    "erase_tenant",
+)
 
 
 def erase(key: str, digest: str, now: int) -> Script[None]:

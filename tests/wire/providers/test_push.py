@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bellcast.model.base64url import decode, encode
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import fcm
 from bellcast.providers.webpush import Subscription, VapidKey, WebPushProvider
-from bellcast.providers.webpush.encryption import MAX_PAYLOAD, decode, encode, encrypt, problem
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt, problem
 from tests.clock import FakeClock
 from tests.vendor_server import VendorServer, answer
 

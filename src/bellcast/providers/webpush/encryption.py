@@ -1,6 +1,5 @@
 """Message encryption for Web Push: RFC 8291 over the content coding `aes128gcm` of RFC 8188. No I/O."""
 
-import base64
 import os
 
 from cryptography.exceptions import InvalidKey
@@ -10,6 +9,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
+
+from bellcast.model.base64url import decode
 
 # A push service must take 4096 bytes (RFC 8030 §7.2): header 86, tag 16 and delimiter 1 leave this for the message.
 MAX_PAYLOAD = 3993
@@ -26,16 +27,6 @@ class Subscription(Struct, frozen=True):
     endpoint: str
     p256dh: str
     auth: str
-
-
-def decode(text: str) -> bytes:
-    """base64url without padding. Raises ValueError."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def encode(data: bytes) -> str:
-    """base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def problem(subscription: Subscription) -> str | None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from bellcast.providers.webpush.encryption import encode
+from bellcast.model.base64url import encode
 
 # RFC 8292 §2 allows 24 hours.
 TOKEN_SECONDS = 12 * 3600

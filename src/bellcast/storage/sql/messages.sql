@@ -44,12 +44,15 @@ WHERE m.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 -- name: messages_begin @sqlite
 -- Due messages whose attempt begins.
 UPDATE messages SET state = 'sending'
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending')
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending') AND due_at <= :now
+RETURNING id
 
 -- name: messages_begin @postgres
 -- Due messages whose attempt begins.
 UPDATE messages SET state = 'sending'
-WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND state IN ('held', 'queued', 'sending')
+WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+  AND state IN ('held', 'queued', 'sending') AND due_at <= :now
+RETURNING id
 
 -- name: message_update
 -- The outcome of an attempt or a decision.
@@ -138,6 +141,86 @@ INSERT INTO suppressions (tenant, channel, address, reason, created_at)
 VALUES (:tenant, :channel, :address, :reason, :created_at)
 ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
 
--- name: suppression_find
--- Whether an address must not be used, and why.
-SELECT reason FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address
+-- name: suppressions_find @sqlite
+-- Those of the addresses that must not be used, in any channel.
+SELECT s.channel, s.address FROM json_each(:addresses) a
+JOIN suppressions s ON s.tenant = :tenant AND s.channel IN ('email', 'sms', 'push', 'chat') AND s.address = a.value
+
+-- name: suppressions_find @postgres
+-- Those of the addresses that must not be used, in any channel.
+SELECT channel, address FROM suppressions
+WHERE tenant = :tenant AND channel IN ('email', 'sms', 'push', 'chat')
+  AND address = ANY(ARRAY(SELECT value FROM json_array_elements_text(:addresses::json)))
+
+-- name: erase_messages
+-- The messages of one recipient.
+DELETE FROM messages WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_decisions
+-- The decisions about one recipient.
+DELETE FROM decisions WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_suppressions
+-- A tenant's suppressions.
+DELETE FROM suppressions WHERE tenant = :tenant
+
+-- name: erase_documents
+-- A tenant's objects and overrides.
+DELETE FROM documents WHERE tenant = :tenant
+
+-- name: messages_forget
+-- Messages that ended before :older_than, at most :limit.
+DELETE FROM messages WHERE id IN (
+  SELECT id FROM messages WHERE id < :before AND state NOT IN ('held', 'queued', 'sending') ORDER BY id LIMIT :limit
+)
+RETURNING id
+
+-- name: decisions_forget
+-- Decisions about notifications created before :before, at most :limit.
+DELETE FROM decisions WHERE (tenant, notification, recipient, channel) IN (
+  SELECT tenant, notification, recipient, channel FROM decisions WHERE decided_at < :older_than
+  ORDER BY decided_at LIMIT :limit
+)
+RETURNING notification
+
+-- name: document_find
+-- One object.
+SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
+
+-- name: documents_page
+-- Objects of one kind by key, after the key :after.
+SELECT key, body, created_at, updated_at FROM documents
+WHERE kind = :kind AND tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
+
+-- name: document_write
+-- Create or replace an object.
+INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)
+VALUES (:kind, :tenant, :key, :body, :now, :now)
+ON CONFLICT (kind, tenant, key) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at
+RETURNING created_at, updated_at
+
+-- name: document_delete
+-- Delete an object.
+DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
+
+-- name: profiles_find @sqlite
+-- What is needed to address recipients outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.locale, r.timezone, r.roles, r.data, r.preferences
+FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+
+-- name: profiles_find @postgres
+-- What is needed to address recipients outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
+WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
+
+-- name: preferences_find
+-- A recipient's own preferences.
+SELECT id, preferences FROM recipients WHERE tenant = :tenant AND key = :key
+
+-- name: preferences_write
+-- Replace a recipient's own preferences.
+UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox WHERE id = :inbox
+
+-- name: inbox_switches
+-- Whether any recipient of a tenant switches off the inbox for something.
+SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1

@@ -45,6 +45,7 @@ CREATE TABLE decisions (
   PRIMARY KEY (tenant, notification, recipient, channel)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decisions_recipient ON decisions (tenant, recipient);
+CREATE INDEX decisions_age ON decisions (decided_at);
 
 -- Addresses that must not be used: hard bounces, complaints, STOP, or by hand. E-mail addresses are in lower case.
 CREATE TABLE suppressions (
@@ -68,5 +69,8 @@ CREATE TABLE documents (
   PRIMARY KEY (kind, tenant, key)
 ) STRICT, WITHOUT ROWID;
 
--- A recipient's own preferences as JSON; null: none.
+-- A recipient's own preferences as JSON; null: none. `switches_inbox` is 1 where they switch off the inbox for something:
+-- sends to a tenant without such a recipient read no preferences.
 ALTER TABLE recipients ADD COLUMN preferences TEXT;
+ALTER TABLE recipients ADD COLUMN switches_inbox INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX recipients_switching ON recipients (tenant) WHERE switches_inbox = 1;

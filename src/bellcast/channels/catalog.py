@@ -1,0 +1,122 @@
+"""The objects that sends refer to: types, templates and preference defaults, of the project and of a tenant.
+
+Sends are frequent and objects change rarely, so they are read from the store again only after CACHE_SECONDS: a change
+takes effect on every node within that time.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import tenant_settings
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.notifications import ChannelRequest
+from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, TypeRules
+from bellcast.model.templates import Template
+from bellcast.ports import Clock, Store
+from bellcast.ports.documents import PROJECT
+
+# A person who saves a template and sends a test finds the new one.
+CACHE_SECONDS = 1.0
+# Objects that stay in memory; a project has a few hundred.
+MAX_CACHED = 10_000
+
+TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
+
+T = TypeVar("T")
+
+
+class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What applies to every notification of a type, unless a send overrides it."""
+
+    name: str | None = None
+    channels: list[str | ChannelRequest] | None = None
+    template: str | None = None
+    required: bool | tuple[str, ...] = False
+    defaults: Switches = {}
+
+    @property
+    def rules(self) -> TypeRules:
+        """The part that preferences need."""
+        return TypeRules(required=self.required, defaults=self.defaults)  # type: ignore[arg-type]  # checked when stored
+
+
+NO_TYPE = NotificationType()
+
+
+class _Cached(Struct, Generic[T]):
+    value: T
+    until: int
+
+
+class Catalog:
+    """Reads objects through a short cache."""
+
+    def __init__(self, store: Store, clock: Clock, config: ChannelConfig) -> None:
+        self._store = store
+        self._clock = clock
+        self._config = config
+        self._cached: dict[tuple[str, str, str], _Cached[Any]] = {}
+
+    def forget(self) -> None:
+        """Read everything again: this process changed an object."""
+        self._cached.clear()
+
+    async def type(self, tenant: str, key: str) -> NotificationType:
+        """The type that applies to a tenant; an unknown one has no rules."""
+        found = await self._overridden(TYPES, tenant, key, _decoder(NotificationType))
+        return NO_TYPE if found is None else found
+
+    async def template(self, tenant: str, key: str) -> Template | None:
+        """The project's template with the parts that the tenant overrides."""
+        own = None if tenant == PROJECT else await self._one(TEMPLATES, tenant, key, _decoder(Template))
+        base = await self._one(TEMPLATES, PROJECT, key, _decoder(Template))
+        if own is None or base is None:
+            return own or base
+        return base.overridden_by(own)
+
+    async def preferences(self, tenant: str) -> tuple[Preferences, Preferences]:
+        """The tenant's and the project's preference defaults."""
+        project = await self._one(PREFERENCES, PROJECT, "", _decoder(Preferences))
+        own = None if tenant == PROJECT else await self._one(PREFERENCES, tenant, "", _decoder(Preferences))
+        return own or NO_PREFERENCES, project or NO_PREFERENCES
+
+    async def tenant(self, key: str) -> TenantSettings:
+        """The tenant's settings."""
+        cached = self._get("tenants", key, "")
+        if cached is not None:
+            return cached.value  # type: ignore[no-any-return]  # one kind, one type
+        value = tenant_settings.of(await self._store.recipients.tenant(key), self._config)
+        self._keep("tenants", key, "", value)
+        return value
+
+    async def _overridden(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
+        if tenant != DEFAULT_TENANT and (own := await self._one(kind, tenant, key, decode)) is not None:
+            return own
+        return await self._one(kind, PROJECT, key, decode)
+
+    async def _one(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
+        cached = self._get(kind, tenant, key)
+        if cached is not None:
+            return cached.value  # type: ignore[no-any-return]  # one kind, one type
+        document = await self._store.documents.get(kind, tenant, key)
+        value = None if document is None else decode(document.body)
+        self._keep(kind, tenant, key, value)
+        return value
+
+    def _get(self, kind: str, tenant: str, key: str) -> _Cached[Any] | None:
+        cached = self._cached.get((kind, tenant, key))
+        return cached if cached is not None and cached.until > self._clock.now() else None
+
+    def _keep(self, kind: str, tenant: str, key: str, value: object) -> None:
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()
+        self._cached[kind, tenant, key] = _Cached(value, self._clock.now() + int(CACHE_SECONDS * 1000))
+
+
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+    return msgspec.json.Decoder(kind).decode

@@ -1,0 +1,23 @@
+"""Settings of the channels outside the inbox."""
+
+from msgspec import Struct
+
+from bellcast.channels.retries import RETRIES
+
+
+class ChannelConfig(Struct, frozen=True, kw_only=True):
+    """Durations are seconds. `default` are the channels of a send that names none. A provider's URL makes its channel
+    deliver; a channel without one, or in `simulate`, only stores messages."""
+
+    default: tuple[str, ...] = ("inbox",)
+    email: tuple[str, ...] = ()
+    sms: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    simulate: tuple[str, ...] = ()
+    retries: tuple[float, ...] = RETRIES
+    app_url: str | None = None
+    public_url: str | None = None
+    locale: str = "en"
+    timezone: str = "UTC"
+    http_allow: tuple[str, ...] = ()

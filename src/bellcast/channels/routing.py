@@ -1,0 +1,244 @@
+"""Decide for a send which recipient gets it through which channel, and make the inbox rows and messages of it."""
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import addresses, contents, unsubscribe
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.contents import Occasion as ContentOccasion
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.errors import Invalid
+from bellcast.model import local_times, times
+from bellcast.model.identities import Profile, Project
+from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.model.notifications import ChannelRequest, Content, Draft
+from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
+from bellcast.model.templates import Template
+from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
+from bellcast.preferences import Decision, Layers, Occasion, decide
+
+INBOX_ONLY = (ChannelRequest(channel="inbox"),)
+
+
+class Route(Struct, frozen=True):
+    """What a send needs besides its draft, read once for all recipients."""
+
+    draft: Draft
+    channels: tuple[ChannelRequest, ...]
+    type: NotificationType
+    template: Template | None
+    tenant: TenantSettings
+    defaults: tuple[Preferences, Preferences]
+    profiles: dict[str, Profile]
+    suppressed: frozenset[tuple[str, str]]
+
+
+class Router:
+    """Routes sends to named recipients."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        catalog: Catalog,
+        config: ChannelConfig,
+        project: Project,
+        new_id: Callable[[int], str],
+        messages_added: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._catalog = catalog
+        self._config = config
+        self._project = project
+        self._new_id = new_id
+        self.messages_added = messages_added
+        self._inbox_only: dict[tuple[str, str], int] = {}
+
+    def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
+        """True for a tenant and type whose sends went to every inbox only, CACHE_SECONDS ago at most."""
+        if draft.channels is not None or draft.template is not None:
+            return False
+        return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
+
+    async def channels_of(self, draft: Draft, tenant: str) -> tuple[tuple[ChannelRequest, ...], NotificationType]:
+        """The channels of a send: its own, else its type's, else BELLCAST_CHANNELS."""
+        type = await self._catalog.type(tenant, draft.type)
+        entries = draft.channels or type.channels or self._config.default
+        return tuple(ChannelRequest(channel=e) if isinstance(e, str) else e for e in entries), type  # type: ignore[arg-type]  # checked
+
+    async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
+        """Return the request with its inbox rows, messages and decisions. Raises Invalid if its template cannot be
+        rendered for one of the named recipients."""
+        channels, type = await self.channels_of(draft, request.tenant)
+        template_key = draft.template or type.template
+        if channels == INBOX_ONLY and template_key is None and await self._reaches_every_inbox(request.tenant):
+            if draft.channels is None:
+                self._remember(request.tenant, draft.type)
+            return request
+        route = await self._read(draft, request, channels, type, template_key)
+        return self._routed(route, request)
+
+    async def _reaches_every_inbox(self, tenant: str) -> bool:
+        """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
+        if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
+            return False
+        return not await self._store.recipients.any_inbox_switch(tenant)
+
+    def _remember(self, tenant: str, type: str) -> None:
+        if len(self._inbox_only) >= MAX_CACHED:
+            self._inbox_only.clear()
+        self._inbox_only[tenant, type] = self._clock.now() + int(CACHE_SECONDS * 1000)
+
+    async def _read(
+        self,
+        draft: Draft,
+        request: SendRequest,
+        channels: tuple[ChannelRequest, ...],
+        type: NotificationType,
+        template_key: str | None,
+    ) -> Route:
+        tenant = request.tenant
+        template = None if template_key is None else await self._catalog.template(tenant, template_key)
+        if template is None and template_key is not None:
+            raise Invalid.of("template", f"there is no template {template_key!r}")
+        profiles = await self._store.recipients.profiles(tenant, request.recipients)
+        candidates = [
+            (entry.channel, address)
+            for entry in channels
+            for profile in profiles.values()
+            if (address := addresses.of(profile, entry.channel)) is not None
+        ]
+        return Route(
+            draft=draft,
+            channels=channels,
+            type=type,
+            template=template,
+            tenant=await self._catalog.tenant(tenant),
+            defaults=await self._catalog.preferences(tenant),
+            profiles=profiles,
+            suppressed=await self._store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
+        )
+
+    def _routed(self, route: Route, request: SendRequest) -> SendRequest:
+        rows: list[tuple[str, str, Content]] = []
+        messages: list[NewMessage] = []
+        decisions: list[NewDecision] = []
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            profile = route.profiles.get(key) or Profile(key=key)
+            content = self._contents(route, request, profile)
+            for entry in route.channels:
+                decision = self._decide(route, request, profile, entry)
+                message = None
+                if decision.outcome != "skip" and entry.channel == "inbox":
+                    rows.append((id, key, content.inbox()))
+                elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
+                    message = self._message(route, request, profile, id, entry, decision, content)
+                    messages.append(message)
+                decisions.append(_record(request, id, key, entry.channel, decision, message))
+        return msgspec.structs.replace(
+            request,
+            ids=tuple(id for id, _, _ in rows),
+            recipients=tuple(key for _, key, _ in rows),
+            contents=tuple(content for _, _, content in rows),
+            messages=tuple(messages),
+            decisions=tuple(decisions),
+        )
+
+    def _contents(self, route: Route, request: SendRequest, profile: Profile) -> contents.Contents:
+        occasion = ContentOccasion(
+            draft=route.draft,
+            content=request.content,
+            template=route.template,
+            profile=profile,
+            tenant=route.tenant,
+            links=self._links(route, request, profile),
+        )
+        return contents.Contents(occasion)
+
+    def _links(self, route: Route, request: SendRequest, profile: Profile) -> dict[str, str]:
+        base = (self._config.public_url or "").rstrip("/")
+        if not base or route.type.rules.requires("email"):
+            return {}
+        unsubscription = unsubscribe.Unsubscription(request.tenant, profile.key, route.draft.type)
+        return {"unsubscribe_url": f"{base}/u/{unsubscribe.token(self._project, unsubscription)}"}
+
+    def _decide(self, route: Route, request: SendRequest, profile: Profile, entry: ChannelRequest) -> Decision:
+        tenant, project = route.defaults
+        occasion = Occasion(
+            channel=entry.channel,
+            type=route.draft.type,
+            priority=route.draft.priority,
+            now=request.created_at,
+            zone=zone_of(profile, route.tenant),
+            address_problem=addresses.problem(profile, entry.channel, route.suppressed),
+        )
+        layers = Layers(recipient=preferences_of(profile), tenant=tenant, project=project, rules=route.type.rules)
+        return decide(occasion, layers)
+
+    def _message(
+        self,
+        route: Route,
+        request: SendRequest,
+        profile: Profile,
+        notification: str,
+        entry: ChannelRequest,
+        decision: Decision,
+        content: contents.Contents,
+    ) -> NewMessage:
+        channel: ExternalChannel = entry.channel  # type: ignore[assignment]  # the caller has checked it
+        due_at = max(request.created_at + int(times.seconds(entry.after) * 1000), decision.at or 0)
+        expires_at = request.content.expires_at
+        return NewMessage(
+            id=self._new_id(request.created_at),
+            tenant=request.tenant,
+            recipient=profile.key,
+            notification=notification,
+            channel=channel,
+            type=route.draft.type,
+            priority=route.draft.priority,
+            address=addresses.of(profile, channel) or "",
+            state="queued" if due_at <= request.created_at else "held",
+            reason=decision.rule,
+            unless=entry.unless,
+            due_at=due_at,
+            created_at=request.created_at,
+            expires_at=None if expires_at is None else times.milliseconds(expires_at),
+            content=content.external(channel),
+        )
+
+
+def _record(
+    request: SendRequest, id: str, key: str, channel: Channel, decision: Decision, message: NewMessage | None
+) -> NewDecision:
+    return NewDecision(
+        tenant=request.tenant,
+        notification=id,
+        recipient=key,
+        channel=channel,
+        outcome=decision.outcome,
+        rule=decision.rule,
+        source=decision.by,
+        message=None if message is None else message.id,
+        due_at=decision.at,
+        decided_at=request.created_at,
+    )
+
+
+def preferences_of(profile: Profile) -> Preferences:
+    """A recipient's own preferences."""
+    if profile.preferences is None:
+        return NO_PREFERENCES
+    return msgspec.json.decode(profile.preferences, type=Preferences)
+
+
+def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
+    """The recipient's zone, else the tenant's, else the server's, else UTC."""
+    for name in (profile.timezone, tenant.timezone):
+        if name and (zone := local_times.find_zone(name)) is not None:
+            return zone
+    return ZoneInfo("UTC")

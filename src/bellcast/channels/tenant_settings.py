@@ -1,0 +1,46 @@
+"""The settings of a tenant that its messages depend on."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.config import ChannelConfig
+from bellcast.model.identities import Tenant
+from bellcast.model.local_times import find_zone
+from bellcast.model.messages import Brand
+
+
+class TenantSettings(Struct, frozen=True, kw_only=True):
+    """A tenant's values, else the server's. `values` is what templates see as `tenant`."""
+
+    app_url: str | None
+    locale: str
+    timezone: str
+    brand: Brand
+    values: dict[str, Any]
+
+
+def of(tenant: Tenant | None, config: ChannelConfig) -> TenantSettings:
+    """Read a tenant's settings; a value of the wrong type is ignored, because tenants' settings are free for the app."""
+    settings = {} if tenant is None else tenant.settings
+    timezone = _text(settings.get("timezone"))
+    return TenantSettings(
+        app_url=_text(settings.get("app_url")) or config.app_url,
+        locale=_text(settings.get("locale")) or config.locale,
+        timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
+        brand=_brand(settings.get("brand"), None if tenant is None else tenant.name),
+        values={"key": None, "name": None} if tenant is None else {"key": tenant.key, "name": tenant.name, **settings},
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _brand(value: Any, name: str | None) -> Brand:
+    try:
+        brand = msgspec.convert(value or {}, Brand)
+    except msgspec.ValidationError:
+        brand = Brand()
+    return brand if brand.name is not None else msgspec.structs.replace(brand, name=name)

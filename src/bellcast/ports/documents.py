@@ -1,0 +1,37 @@
+"""Objects that the app defines by key: types, templates, workflows, preference defaults and others."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from bellcast.model.identities import DEFAULT_TENANT
+
+# Objects of the project, which tenants can override.
+PROJECT = DEFAULT_TENANT
+
+
+class Document(Struct, frozen=True):
+    """An object as JSON. Times are UTC milliseconds."""
+
+    key: str
+    body: bytes
+    created_at: int
+    updated_at: int
+
+
+class Documents(Protocol):
+    """Objects by kind, tenant and key. The tenant PROJECT holds the project's own."""
+
+    async def get(self, kind: str, tenant: str, key: str) -> Document | None: ...
+
+    async def page(self, kind: str, tenant: str, after: str, limit: int) -> list[Document]:
+        """Objects by key, after the key `after`."""
+        ...
+
+    async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
+        """Create or replace an object; whether it is new."""
+        ...
+
+    async def delete(self, kind: str, tenant: str, key: str) -> bool:
+        """Delete an object; whether there was one."""
+        ...

@@ -1,0 +1,37 @@
+"""What a send needs of the channels outside the inbox."""
+
+from typing import Protocol
+
+from bellcast.model.notifications import Draft
+from bellcast.ports.sends import SendRequest
+
+
+class Router(Protocol):
+    """Decides which recipient gets a send through which channel."""
+
+    def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
+        """True if the send is known to be for every inbox and no other channel: then it need not be routed."""
+        ...
+
+    async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
+        """Return the request with its inbox rows, messages and decisions. Raises Invalid."""
+        ...
+
+    def messages_added(self) -> None:
+        """Messages were committed: begin to deliver them."""
+        ...
+
+
+class InboxOnly:
+    """Routes every send to the inbox."""
+
+    def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
+        """Always."""
+        return True
+
+    async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
+        """Return the request."""
+        return request
+
+    def messages_added(self) -> None:
+        """There are none."""

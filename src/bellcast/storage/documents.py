@@ -1,0 +1,40 @@
+"""Objects that the app defines by key, as JSON."""
+
+from bellcast.ports.documents import Document
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, fetch
+
+
+class Documents:
+    """ports.Documents on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def get(self, kind: str, tenant: str, key: str) -> Document | None:
+        params = {"kind": kind, "tenant": tenant, "key": key}
+        found = await self._engine.read(fetch, Statement("document_find", params))
+        return _document(key, *found[0]) if found else None
+
+    async def page(self, kind: str, tenant: str, after: str, limit: int) -> list[Document]:
+        params = {"kind": kind, "tenant": tenant, "after": after, "limit": limit}
+        return [_document(*row) for row in await self._engine.read(fetch, Statement("documents_page", params))]
+
+    async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
+        return await self._engine.write(ScriptCommand(lambda: _put(kind, tenant, key, body, now), []))
+
+    async def delete(self, kind: str, tenant: str, key: str) -> bool:
+        statement = Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})
+        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
+
+
+def _put(kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
+    name = {"kind": kind, "tenant": tenant, "key": key}
+    is_new = not (yield Statement("document_find", name))
+    ((created_at, updated_at),) = yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+    return Document(key, body, created_at, updated_at), is_new
+
+
+def _document(key: str, body: str, created_at: int, updated_at: int) -> Document:
+    return Document(key, body.encode(), created_at, updated_at)

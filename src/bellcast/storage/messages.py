@@ -1,0 +1,202 @@
+"""Messages outside the inbox, the decisions that led to them, and addresses that must not be used."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.model.messages import Attempt
+from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
+from bellcast.storage import rows
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Row, Script, Statement, fetch
+
+# The kind of the job that delivers a message; its id and payload are the message's id.
+JOB_KIND = "message"
+
+_attempts = msgspec.json.Decoder(tuple[Attempt, ...])
+
+
+class Messages:
+    """ports.Messages on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, ids: Sequence[str]) -> list[StoredMessage]:
+        return await self._engine.read(_find, ids)
+
+    async def page(self, query: MessageQuery) -> list[StoredMessage]:
+        return await self._engine.read(_page, query)
+
+    async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
+        return await self._engine.write(ScriptCommand(lambda: _begin(ids, now), []))
+
+    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
+        await self._engine.write(ScriptCommand(lambda: _finish(updates, now), []))
+
+    async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
+        return await self._engine.write(ScriptCommand(lambda: _retry(tenant, ids, now), []))
+
+    async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
+        return await self._engine.read(_decisions, tenant, notification, recipient, limit)
+
+    async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        return await self._engine.read(_suppressed, tenant, addresses)
+
+
+def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
+    """Add messages with the jobs that deliver them, in the transaction of the send."""
+    if messages:
+        yield Statement("message_insert", many=[_new_params(message) for message in messages])
+        yield Statement("job_add", many=[_job_params(message) for message in messages])
+    if decisions:
+        yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
+
+
+def cancel(tenant: str, notification: str) -> Script[None]:
+    """Cancel what was not yet attempted of a recalled notification."""
+    yield Statement("messages_cancel", {"tenant": tenant, "notification": notification, "reason": "recalled"})
+
+
+def _new_params(message: NewMessage) -> dict[str, object]:
+    return {**msgspec.structs.asdict(message), "content": message.content.decode()}
+
+
+def _job_params(message: NewMessage) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "kind": JOB_KIND,
+        "payload": message.id.encode(),
+        "run_at": message.due_at,
+        "created_at": message.created_at,
+    }
+
+
+def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
+    found = yield Statement("messages_find", {"ids": rows.to_json(ids)})
+    return [_message(row) for row in found]
+
+
+PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_notification", "run": "messages_of_run"}
+
+
+def _page(query: MessageQuery) -> Script[list[StoredMessage]]:
+    params = msgspec.structs.asdict(query)
+    name = next((PAGES[field] for field in ("notification", "run", "recipient") if params[field] is not None), None)
+    if name is None:
+        name = "messages_page" if query.state is None else "messages_in_state"
+    return [_message(row) for row in (yield from fetch(Statement(name, params)))]
+
+
+def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
+    begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
+    return (yield from _find([id for (id,) in begun])) if begun else []
+
+
+def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+    yield Statement("message_update", many=[_update_params(update.message) for update in updates])
+    suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
+    if suppressed:
+        yield Statement("suppression_insert", many=suppressed)
+    decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
+    if decisions:
+        yield Statement("decision_insert", many=decisions)
+
+
+def _update_params(message: StoredMessage) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "state": message.state,
+        "reason": message.reason,
+        "due_at": message.due_at,
+        "provider": message.provider,
+        "reference": message.reference,
+        "attempts": rows.to_json(message.attempts),
+        "rounds": message.rounds,
+    }
+
+
+def _suppression_params(update: MessageUpdate, now: int) -> dict[str, object]:
+    message = update.message
+    return {
+        "tenant": message.tenant,
+        "channel": message.channel,
+        "address": suppression_key(message.channel, message.address),
+        "reason": update.suppress,
+        "created_at": now,
+    }
+
+
+def suppression_key(channel: str, address: str) -> str:
+    """E-mail addresses are suppressed in any case."""
+    return address.lower() if channel == "email" else address
+
+
+def _retry(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+    retried: list[str] = []
+    for id in ids:
+        if (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):
+            retried.append(id)
+    jobs = [{"id": id, "kind": JOB_KIND, "payload": id.encode(), "run_at": now, "created_at": now} for id in retried]
+    if jobs:
+        yield Statement("job_add", many=jobs)
+    return retried
+
+
+def _decisions(tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:
+    params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
+    found = yield Statement("decisions_of", params)
+    return [
+        NewDecision(
+            tenant=tenant,
+            notification=notification,
+            recipient=key,
+            channel=channel,
+            outcome=outcome,
+            rule=rule,
+            source=source,
+            message=message,
+            due_at=due_at,
+            decided_at=decided_at,
+        )
+        for key, channel, outcome, rule, source, message, due_at, decided_at in found
+    ]
+
+
+def _suppressed(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:
+    keys = {(channel, suppression_key(channel, address)): (channel, address) for channel, address in addresses}
+    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys}))}
+    found = yield Statement("suppressions_find", params)
+    return frozenset(keys[pair] for channel, address in found if (pair := (channel, address)) in keys)
+
+
+def _message(row: Row) -> StoredMessage:
+    """From the columns of `messages`, with or without the state of the inbox item after them."""
+    id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
+    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, *item = row[12:]
+    seen_at, read_at = item or (None, None)
+    return StoredMessage(
+        id=id,
+        tenant=tenant,
+        recipient=recipient,
+        notification=notification,
+        run=run,
+        channel=channel,
+        type=type,
+        priority=priority,
+        address=address,
+        state=state,
+        reason=reason,
+        unless=unless,
+        due_at=due_at,
+        created_at=created_at,
+        expires_at=expires_at,
+        provider=provider,
+        reference=reference,
+        content=content.encode(),
+        attempts=() if attempts == "[]" else _attempts.decode(attempts),
+        rounds=rounds,
+        seen_at=seen_at,
+        read_at=read_at,
+    )

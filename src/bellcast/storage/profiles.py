@@ -1,0 +1,45 @@
+"""What is needed to address recipients outside the inbox, and their own preferences."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.model.identities import Profile
+from bellcast.storage import ensure, rows
+from bellcast.storage.script import Row, Script, Statement
+
+
+def find(tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
+    found = yield Statement("profiles_find", {"tenant": tenant, "keys": rows.to_json(keys)})
+    return {row[0]: _profile(row) for row in found}
+
+
+def preferences(tenant: str, key: str) -> Script[bytes | None]:
+    """None for an unknown recipient, and for one without preferences."""
+    found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
+    return found[0][1].encode() if found and found[0][1] is not None else None
+
+
+def set_preferences(tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> Script[None]:
+    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+    params = {"inbox": inbox, "preferences": document.decode(), "switches_inbox": int(switches_inbox)}
+    yield Statement("preferences_write", params)
+
+
+def any_inbox_switch(tenant: str) -> Script[bool]:
+    return bool((yield Statement("inbox_switches", {"tenant": tenant})))
+
+
+def _profile(row: Row) -> Profile:
+    key, name, email, phone, locale, timezone, roles, data, document = row
+    return Profile(
+        key=key,
+        name=name,
+        email=email,
+        phone=phone,
+        locale=locale,
+        timezone=timezone,
+        roles=rows.texts(roles),
+        data=msgspec.json.decode(data),
+        preferences=None if document is None else document.encode(),
+    )
