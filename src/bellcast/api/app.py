@@ -17,15 +17,20 @@ from bellcast.api import (
     inbox,
     keys,
     landing,
+    messages,
     metrics,
+    notification_types,
     notifications,
     openapi,
     options_routes,
+    preferences,
     pusher,
     recipients,
+    templates,
     tenants,
     tokens,
     topics,
+    unsubscribe,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
@@ -47,6 +52,8 @@ HANDLERS = [
     ),
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
+    *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
+    *unsubscribe.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, landing.show, landing.send),
 ]

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
 from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
@@ -63,6 +65,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     access: AccessConfig
     connections: Connections
+    catalog: Catalog
+    channels: ChannelConfig = ChannelConfig()
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     workers: Workers | None = None

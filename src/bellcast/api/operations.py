@@ -13,7 +13,19 @@ from bellcast import errors
 from bellcast.api import guards, request_body, validation_errors
 from bellcast.errors import BellcastError
 
-Tag = Literal["Sending", "Live", "Recipients", "Topics", "Tenants", "Access", "Inbox", "Server"]
+Tag = Literal[
+    "Sending",
+    "Live",
+    "Recipients",
+    "Topics",
+    "Tenants",
+    "Access",
+    "Inbox",
+    "Messages",
+    "Objects",
+    "Preferences",
+    "Server",
+]
 Handler = Callable[..., Awaitable[ASGIApp]]
 TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a session token
 

@@ -65,6 +65,11 @@ class Router:
             return False
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
 
+    def forget(self) -> None:
+        """Read types, templates and preferences again: this process changed one."""
+        self._inbox_only.clear()
+        self._catalog.forget()
+
     async def channels_of(self, draft: Draft, tenant: str) -> tuple[tuple[ChannelRequest, ...], NotificationType]:
         """The channels of a send: its own, else its type's, else BELLCAST_CHANNELS."""
         type = await self._catalog.type(tenant, draft.type)

@@ -256,29 +256,26 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     yield from text("group", draft.group, limits.group)
     yield from actor("actor", draft.actor, limits)
     yield from tags("tags", draft.tags, limits)
-    yield from _channel_errors(draft)
+    yield from channels("channels", draft.channels)
 
 
-def _channel_errors(draft: Draft) -> FieldErrors:
-    if draft.channels is not None and not draft.channels:
-        yield FieldError("channels", f"must name at least one of: {', '.join(CHANNELS)}")
-    if len(draft.channels or ()) > len(CHANNELS):
-        yield FieldError("channels", f"must have at most {len(CHANNELS)} channels, got {len(draft.channels or ())}")
+def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:
+    """Channels of a send or a type: each at most once, `unless` with the inbox only."""
+    if value is None:
         return
-    seen: set[str] = set()
-    for number, entry in enumerate(draft.channels or ()):
-        field = f"channels.{number}"
-        name = entry if isinstance(entry, str) else entry.channel
+    if not 1 <= len(value) <= len(CHANNELS):
+        yield FieldError(field, f"must have 1 to {len(CHANNELS)} channels, got {len(value)}")
+        return
+    names = [entry if isinstance(entry, str) else entry.channel for entry in value]
+    for number, (name, entry) in enumerate(zip(names, value, strict=True)):
         if name not in CHANNELS:
-            yield FieldError(field, f"must be one of: {', '.join(CHANNELS)}")
-        elif name in seen:
-            yield FieldError(field, f"must not name {name} twice")
-        seen.add(name)
+            yield FieldError(f"{field}.{number}", f"must be one of: {', '.join(CHANNELS)}")
+        elif name in names[:number]:
+            yield FieldError(f"{field}.{number}", f"must not name {name} twice")
         if isinstance(entry, ChannelRequest):
-            yield from _delay_errors(field, entry)
-    for number, entry in enumerate(draft.channels or ()):
-        if isinstance(entry, ChannelRequest) and entry.unless is not None and "inbox" not in seen:
-            yield FieldError(f"channels.{number}.unless", "needs the channel inbox")
+            yield from _delay_errors(f"{field}.{number}", entry)
+            if entry.unless is not None and "inbox" not in names:
+                yield FieldError(f"{field}.{number}.unless", "needs the channel inbox")
 
 
 def _delay_errors(field: str, entry: ChannelRequest) -> FieldErrors:

@@ -21,6 +21,10 @@ class Router(Protocol):
         """Messages were committed: begin to deliver them."""
         ...
 
+    def forget(self) -> None:
+        """Read types, templates and preferences again: this process changed one."""
+        ...
+
 
 class InboxOnly:
     """Routes every send to the inbox."""
@@ -35,3 +39,6 @@ class InboxOnly:
 
     def messages_added(self) -> None:
         """There are none."""
+
+    def forget(self) -> None:
+        """There is nothing to read."""

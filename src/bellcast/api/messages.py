@@ -1,0 +1,213 @@
+"""Messages: what left, or will leave, through channels other than the inbox."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.operations import operation
+from bellcast.api.request_body import Asked
+from bellcast.api.tenants import TenantQuery
+from bellcast.channels import delivery, email
+from bellcast.errors import Conflict, Invalid, NotFound
+from bellcast.model import times
+from bellcast.model.messages import RETRYABLE_STATES, ExternalChannel, Message, State
+from bellcast.ports import MessageQuery, StoredMessage
+from bellcast.ports.messages import NEWEST
+
+# The sender of simulated mail, for which no provider names one.
+SIMULATED_SENDER = "bellcast@localhost"
+# Messages that one request queues again; the rest waits for the next request.
+RETRY_BATCH = 1000
+
+
+class MessagesQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of messages, newest first, with filters."""
+
+    channel: ExternalChannel | None = None
+    state: State | None = None
+    recipient: str | None = None
+    notification: str | None = None
+    run: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+class MessagePage(Struct, frozen=True):
+    """A page of messages; `next` goes into `after`."""
+
+    messages: list[Message]
+    next: str | None
+
+
+class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failed messages to queue again: of a channel, created since a time."""
+
+    channel: ExternalChannel | None = None
+    since: datetime | None = None
+    tenant: str | None = None
+
+
+class Retried(Struct, frozen=True):
+    """How many messages were queued again."""
+
+    retried: int
+
+
+@operation(
+    "GET",
+    "/v1/messages",
+    tag="Messages",
+    required_scope="read",
+    query=MessagesQuery,
+    response_types={200: MessagePage},
+)
+async def page(request: Asked) -> ASGIApp:
+    """List messages.
+
+    Newest first; the filters can be combined."""
+    query = request_body.query(request, MessagesQuery)
+    found = await context.of(request).engines.store.messages.page(
+        MessageQuery(
+            tenant=tenants.single_tenant(request),
+            recipient=query.recipient,
+            notification=query.notification,
+            run=query.run,
+            channel=query.channel,
+            state=query.state,
+            before=query.after or NEWEST,
+            limit=query.limit + 1,
+        )
+    )
+    shown = found[: query.limit]
+    following = shown[-1].id if len(found) > query.limit else None
+    return responses.json(MessagePage([outside(message) for message in shown], following))
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: Message},
+    refusals=(NotFound,),
+)
+async def read(request: Asked) -> ASGIApp:
+    """Read a message.
+
+    With its content and every attempt to deliver it."""
+    return responses.json(outside(await _find(request)))
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/raw",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: "message/rfc822"},
+    refusals=(NotFound, Conflict),
+)
+async def raw(request: Asked) -> ASGIApp:
+    """Read an e-mail as it is sent.
+
+    In the format of RFC 5322, as a mail program can open it."""
+    message = await _find(request)
+    if message.channel != "email":
+        raise Conflict("Only e-mails have this form.")
+    body = email.compose(delivery.content_of(message), SIMULATED_SENDER)
+    return responses.complete(200, body, "message/rfc822")
+
+
+@operation(
+    "POST",
+    "/v1/messages/{id:str}/retry",
+    tag="Messages",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={202: Retried},
+    refusals=(NotFound, Conflict),
+)
+async def retry(request: Asked) -> ASGIApp:
+    """Retry a message that failed or bounced.
+
+    With a fresh series of attempts."""
+    engines = context.of(request).engines
+    message = await _find(request)
+    if not await engines.store.messages.retry(message.tenant, [message.id], engines.clock.now()):
+        raise Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+    engines.router.messages_added()
+    return responses.json(Retried(1), 202)
+
+
+@operation(
+    "POST",
+    "/v1/messages/retry",
+    tag="Messages",
+    required_scope="manage",
+    query=TenantQuery,
+    body=RetryRequest,
+    response_types={202: Retried},
+    example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
+)
+async def retry_many(request: Asked) -> ASGIApp:
+    """Retry failed messages.
+
+    All that failed or bounced, of one channel or all, created since a time."""
+    engines = context.of(request).engines
+    asked = await request_body.body(request, RETRY)
+    tenant = tenants.single_tenant(request, asked.tenant)
+    since = 0 if asked.since is None else times.milliseconds(asked.since)
+    retried = 0
+    for state in RETRYABLE_STATES:
+        before = NEWEST
+        while True:
+            query = MessageQuery(tenant=tenant, channel=asked.channel, state=state, before=before, limit=RETRY_BATCH)
+            found = await engines.store.messages.page(query)
+            ids = [message.id for message in found if message.created_at >= since]
+            retried += len(await engines.store.messages.retry(tenant, ids, engines.clock.now())) if ids else 0
+            if len(ids) < RETRY_BATCH:
+                break
+            before = ids[-1]
+    engines.router.messages_added()
+    return responses.json(Retried(retried), 202)
+
+
+async def _find(request: Asked) -> StoredMessage:
+    found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
+    if not found or found[0].tenant != tenants.single_tenant(request):
+        raise NotFound("There is no message with this id.")
+    return found[0]
+
+
+def outside(message: StoredMessage) -> Message:
+    """A message as clients see it."""
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    return Message(
+        id=message.id,
+        recipient=message.recipient,
+        notification=message.notification,
+        run=message.run,
+        channel=message.channel,
+        provider=message.provider,
+        to=message.address,
+        state=message.state,
+        reason=message.reason,
+        due_at=times.to_rfc3339(message.due_at),
+        created_at=times.to_rfc3339(message.created_at),
+        content=content,
+        attempts=message.attempts,
+    )
+
+
+def _check(asked: RetryRequest, here: context.ApiContext) -> None:
+    if asked.since is not None and asked.since.tzinfo is None:
+        raise Invalid.of("since", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+
+
+RETRY = request_body.Shape(RetryRequest, _check)
+HANDLERS = [page, read, raw, retry_many, retry]

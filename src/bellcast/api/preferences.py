@@ -1,0 +1,314 @@
+"""Preferences of recipients, tenants and the project."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, guards, recipients, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.operations import operation
+from bellcast.api.request_body import Asked
+from bellcast.api.tenants import TenantQuery
+from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import local_times, validation
+from bellcast.model.preferences import (
+    NO_PREFERENCES,
+    Channel,
+    Preferences,
+    QuietHours,
+    Switches,
+    TypeRules,
+    merge_patch,
+)
+from bellcast.ports.documents import PROJECT
+from bellcast.preferences import ChannelStatus, Layers, effective
+
+EXAMPLE = {
+    "channels": {"sms": False},
+    "types": {"booking": {"email": False}},
+    "quiet_hours": {"start": "22:00", "end": "07:00"},
+}
+# Types and workflows in one document; a project has some dozens.
+MAX_ENTRIES = 500
+# Types shown in `effective`.
+MAX_TYPES = 500
+
+
+class EffectiveType(Struct, frozen=True):
+    """The state of each channel for one type."""
+
+    type: str
+    channels: dict[Channel, ChannelStatus]
+
+
+class EffectivePreferences(Preferences, frozen=True, kw_only=True):
+    """Preferences, and what they amount to for each type with those of the tenant and the project."""
+
+    effective: list[EffectiveType] = []
+
+
+@operation(
+    "GET",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    response_types={200: EffectivePreferences},
+)
+async def read_own(request: Asked) -> ASGIApp:
+    """Read the recipient's own preferences.
+
+    `effective` is what they amount to."""
+    return await _shown(request, *_own(request))
+
+
+@operation(
+    "PUT",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example=EXAMPLE,
+)
+async def replace_own(request: Asked) -> ASGIApp:
+    """Replace the recipient's own preferences."""
+    return await _write(request, *_own(request), merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example={"types": {"booking": {"email": False}}},
+)
+async def change_own(request: Asked) -> ASGIApp:
+    """Change the recipient's own preferences.
+
+    A merge patch (RFC 7396): null removes a field, so that the tenant's or the project's applies."""
+    return await _write(request, *_own(request), merge=True)
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: EffectivePreferences},
+)
+async def read(request: Asked) -> ASGIApp:
+    """Read a recipient's preferences."""
+    return await _shown(request, tenants.single_tenant(request), recipients.key(request))
+
+
+@operation(
+    "PUT",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example=EXAMPLE,
+)
+async def replace(request: Asked) -> ASGIApp:
+    """Replace a recipient's preferences."""
+    return await _write(request, tenants.single_tenant(request), recipients.key(request), merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example={"muted": {"*": True}},
+)
+async def change(request: Asked) -> ASGIApp:
+    """Change a recipient's preferences.
+
+    A merge patch (RFC 7396)."""
+    return await _write(request, tenants.single_tenant(request), recipients.key(request), merge=True)
+
+
+@operation(
+    "GET",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: EffectivePreferences},
+)
+async def read_defaults(request: Asked) -> ASGIApp:
+    """Read the preference defaults.
+
+    The project's; with `?tenant=`, the tenant's."""
+    return responses.json(await _shown_defaults(request, tenants.single_tenant(request)))
+
+
+@operation(
+    "PUT",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example=EXAMPLE,
+)
+async def replace_defaults(request: Asked) -> ASGIApp:
+    """Replace the preference defaults.
+
+    They hold for every recipient without a preference of its own. With `?tenant=`, for the tenant's recipients."""
+    return await _write_defaults(request, merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example={"digest": {"news": "weekly"}},
+)
+async def change_defaults(request: Asked) -> ASGIApp:
+    """Change the preference defaults.
+
+    A merge patch (RFC 7396)."""
+    return await _write_defaults(request, merge=True)
+
+
+def _own(request: Asked) -> tuple[str, str]:
+    principal = guards.principal(request)
+    assert principal.recipient is not None  # noqa: S101  a session's request has a recipient
+    return principal.tenant, principal.recipient
+
+
+async def _shown(request: Asked, tenant: str, key: str) -> ASGIApp:
+    own = await context.of(request).engines.store.recipients.preferences(tenant, key)
+    preferences = NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
+    return responses.json(await _with_effective(context.of(request), tenant, preferences))
+
+
+async def _with_effective(here: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
+    defaults, project = await here.catalog.preferences(tenant)
+    layers = Layers(recipient=own, tenant=defaults, project=project)
+    shown = effective(layers, await _types(here, tenant))
+    return {**msgspec.to_builtins(own), "effective": shown}
+
+
+async def _types(here: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
+    """The rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
+    rules = {"general": TypeRules()}
+    for owner in dict.fromkeys((PROJECT, tenant)):
+        for found in await here.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
+            rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
+    return rules
+
+
+async def _write(request: Asked, tenant: str, key: str, *, merge: bool) -> ASGIApp:
+    here = context.of(request)
+    store = here.engines.store
+    before = (await store.recipients.preferences(tenant, key)) if merge else None
+    types = await _types(here, tenant)
+    preferences = await _read(request, before, types)
+    now = here.engines.clock.now()
+    document = msgspec.json.encode(preferences)
+    await store.recipients.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox(preferences))
+    here.engines.router.forget()
+    return responses.json(await _with_effective(here, tenant, preferences))
+
+
+async def _write_defaults(request: Asked, *, merge: bool) -> ASGIApp:
+    here, tenant = context.of(request), tenants.single_tenant(request)
+    documents = here.engines.store.documents
+    stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY) if merge else None
+    preferences = await _read(request, None if stored is None else stored.body, await _types(here, tenant))
+    if preferences.muted:
+        raise Invalid.of("muted", "is for recipients only")
+    now = here.engines.clock.now()
+    await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, msgspec.json.encode(preferences), now)
+    here.engines.router.forget()
+    return responses.json(await _shown_defaults(request, tenant))
+
+
+# There is one document of defaults for the project, and one for each tenant.
+DEFAULTS_KEY = ""
+
+
+async def _shown_defaults(request: Asked, tenant: str) -> dict[str, Any]:
+    here = context.of(request)
+    stored = await here.engines.store.documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
+    own = NO_PREFERENCES if stored is None else msgspec.json.decode(stored.body, type=Preferences)
+    shown = await _with_effective(here, tenant, NO_PREFERENCES)
+    return {**msgspec.to_builtins(own), "effective": shown["effective"]}
+
+
+async def _read(request: Asked, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
+    """The document of the request, merged into the one before if there is one."""
+    here = context.of(request)
+    text = await request_body.raw(request, here.limits.request)
+    patch = request_body.anything(text)
+    if not isinstance(patch, dict):
+        raise Invalid.of("", "must be an object")
+    patch.pop("effective", None)
+    merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
+    cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
+    preferences = request_body.json(msgspec.json.encode(cleaned), BODY, here)
+    errors = [*_errors(preferences), *_required_errors(preferences, types)]
+    if errors:
+        raise Invalid.fields(errors)
+    return preferences
+
+
+def _errors(value: Preferences) -> validation.FieldErrors:
+    for name in ("types", "workflows", "digest", "muted"):
+        if len(getattr(value, name)) > MAX_ENTRIES:
+            yield FieldError(name, f"must have at most {MAX_ENTRIES} entries")
+    if value.digest_at is not None:
+        yield from _time_errors("digest_at", value.digest_at)
+    if isinstance(value.quiet_hours, QuietHours):
+        yield from _time_errors("quiet_hours.start", value.quiet_hours.start)
+        yield from _time_errors("quiet_hours.end", value.quiet_hours.end)
+    for name, until in value.muted.items():
+        if until is not True and until.tzinfo is None:
+            yield FieldError(f"muted.{name[:100]}", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+
+
+def _time_errors(field: str, value: str) -> validation.FieldErrors:
+    try:
+        local_times.parse_time(value)
+    except ValueError:
+        yield FieldError(field, "must be a time of day such as 08:00")
+
+
+def _required_errors(value: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+    for name, switches in value.types.items():
+        rules = types.get(name)
+        for channel, is_on in switches.items():
+            if rules is not None and not is_on and rules.requires(channel):
+                yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
+
+
+def switches_inbox(value: Preferences) -> bool:
+    """True if the inbox is off for something."""
+    groups: list[Switches] = [value.channels, *value.types.values(), *value.workflows.values()]
+    return any(switches.get("inbox") is False for switches in groups)
+
+
+BODY = request_body.Shape(Preferences)
+HANDLERS = [
+    *(read_own, replace_own, change_own, read, replace, change),
+    *(read_defaults, replace_defaults, change_defaults),
+]

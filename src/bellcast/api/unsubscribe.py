@@ -1,0 +1,93 @@
+"""The page behind the unsubscribe link of an e-mail, and the one-click request of mail programs (RFC 8058)."""
+
+from html import escape
+
+import msgspec
+from litestar.types import ASGIApp
+
+from bellcast.api import context, preferences, request_body, responses
+from bellcast.api.operations import operation
+from bellcast.api.request_body import Asked
+from bellcast.channels import unsubscribe
+from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.errors import NotFound
+from bellcast.model.preferences import Preferences, merge_patch
+
+HTML = "text/html; charset=utf-8"
+# Nothing is loaded and nothing runs; the form posts to its own page.
+HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+}
+
+
+@operation(
+    "GET", "/u/{token:str}", tag="Preferences", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
+)
+async def show(request: Asked) -> ASGIApp:
+    """Show the unsubscribe page.
+
+    Changes nothing: mail programs open links to check them."""
+    found = _read(request)
+    form = '<form method="post"><button>Unsubscribe</button></form>'
+    return _page("Unsubscribe?", f"E-mails of type “{escape(found.type)}” will no longer be sent to you.", form)
+
+
+@operation(
+    "POST",
+    "/u/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    any_query=True,
+    response_types={200: HTML},
+    refusals=(NotFound,),
+)
+async def confirm(request: Asked) -> ASGIApp:
+    """Unsubscribe.
+
+    Turns off the e-mail of the type for the recipient; repeatable."""
+    found = _read(request)
+    engines = context.of(request).engines
+    before = await engines.store.recipients.preferences(found.tenant, found.recipient)
+    patch = {"types": {found.type: {"email": False}}}
+    merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
+    document = msgspec.convert(merged, Preferences)
+    await engines.store.recipients.set_preferences(
+        found.tenant,
+        found.recipient,
+        msgspec.json.encode(document),
+        engines.clock.now(),
+        switches_inbox=preferences.switches_inbox(document),
+    )
+    return _page("You are unsubscribed", f"E-mails of type “{escape(found.type)}” are off.", "")
+
+
+def _read(request: Asked) -> Unsubscription:
+    found = unsubscribe.read(context.of(request).project, request_body.path(request, "token"))
+    if found is None:
+        raise NotFound("This unsubscribe link is not valid.")
+    return found
+
+
+def _page(title: str, text: str, form: str) -> ASGIApp:
+    page = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ margin: 15vh auto; max-width: 26rem; padding: 0 1.5rem; text-align: center }}
+button {{ font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; background: #3b5bdb; color: #fff; cursor: pointer }}
+</style>
+<h1>{title}</h1>
+<p>{text}</p>
+{form}
+</html>
+"""
+    return responses.complete(200, page.encode(), HTML, HEADERS)
+
+
+HANDLERS = [show, confirm]
