@@ -20,7 +20,8 @@ FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
 RETRY_DEADLINE_MS = 300_000
 
-JobHandler = Callable[[Job], Awaitable[None]]
+# Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
+JobHandler = Callable[[Job], Awaitable[int | None]]
 
 
 class JobRunner:
@@ -49,6 +50,10 @@ class JobRunner:
             for name, payload in payloads.items()
         ]
         await self._store.add(jobs)
+        self._added.set()
+
+    def wake(self) -> None:
+        """Look for due jobs now: some were added to the store."""
         self._added.set()
 
     async def cancel(self, names: Sequence[str]) -> frozenset[str]:
@@ -83,13 +88,15 @@ class JobRunner:
         if handler is None:
             return False  # added by a newer version: its lease expires and another process runs it
         try:
-            await handler(job)
+            run_at = await handler(job)
         except BellcastError as failure:
             return await self._failed(job, failure.detail)
         except Exception:
             log.exception("job_failed", kind=job.kind, job=job.id)
             return await self._failed(job, "unexpected error")
-        return True
+        if run_at is not None:
+            await self._store.retry(job.id, run_at)
+        return run_at is None
 
     async def _failed(self, job: Job, reason: str) -> bool:
         now = self._clock.now()

@@ -44,6 +44,12 @@ def caller(request: ApiRequest) -> Caller:
     return result
 
 
+async def recipient(request: ApiRequest) -> tuple[str, str]:
+    """Return tenant and key of the authenticated recipient, unless its session was revoked."""
+    state = (await inbox(request)).state
+    return state.tenant, state.recipient
+
+
 async def inbox(request: ApiRequest) -> Inbox:
     """Return the inbox of the authenticated recipient, unless its session was revoked."""
     ctx = context.of(request)

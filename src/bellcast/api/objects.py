@@ -137,9 +137,9 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
 def _operation(
     method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: Scope, **promise: Any
 ) -> HTTPRouteHandler:
-    """Declare an operation as if the function stood in the kind's own module."""
+    """Declare an operation; its name in the OpenAPI document has the kind in it."""
     function.__doc__ = doc
-    function.__module__ = f"{__package__}.{kind.plural.replace('-', '_')}"
+    function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
 
 

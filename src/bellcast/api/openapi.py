@@ -60,6 +60,12 @@ PARAMETERS = {
     "search": "Prefix of the key.",
     "view": "A part of the inbox: `all` is everything not archived.",
     "type": "Only of this type.",
+    "channel": "Only of this channel.",
+    "state": "Only in this state.",
+    "notification": "Only of this notification.",
+    "run": "Only of this workflow run.",
+    "dry_run": "Validate only; change nothing.",
+    "token": "The token of the link.",
     "tag": "Only with this tag.",
 }
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp
-from msgspec import Struct
 
 from bellcast.api import context, guards, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -17,7 +16,6 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, validation
 from bellcast.model.preferences import (
     NO_PREFERENCES,
-    Channel,
     Preferences,
     QuietHours,
     Switches,
@@ -25,7 +23,7 @@ from bellcast.model.preferences import (
     merge_patch,
 )
 from bellcast.ports.documents import PROJECT
-from bellcast.preferences import ChannelStatus, Layers, effective
+from bellcast.preferences import EffectiveType, Layers, effective
 
 EXAMPLE = {
     "channels": {"sms": False},
@@ -38,17 +36,10 @@ MAX_ENTRIES = 500
 MAX_TYPES = 500
 
 
-class EffectiveType(Struct, frozen=True):
-    """The state of each channel for one type."""
-
-    type: str
-    channels: dict[Channel, ChannelStatus]
-
-
 class EffectivePreferences(Preferences, frozen=True, kw_only=True):
     """Preferences, and what they amount to for each type with those of the tenant and the project."""
 
-    effective: list[EffectiveType] = []
+    effective: tuple[EffectiveType, ...] = ()
 
 
 @operation(
@@ -62,7 +53,7 @@ async def read_own(request: Asked) -> ASGIApp:
     """Read the recipient's own preferences.
 
     `effective` is what they amount to."""
-    return await _shown(request, *_own(request))
+    return await _shown(request, *await guards.recipient(request))
 
 
 @operation(
@@ -76,7 +67,7 @@ async def read_own(request: Asked) -> ASGIApp:
 )
 async def replace_own(request: Asked) -> ASGIApp:
     """Replace the recipient's own preferences."""
-    return await _write(request, *_own(request), merge=False)
+    return await _write(request, *await guards.recipient(request), merge=False)
 
 
 @operation(
@@ -92,7 +83,7 @@ async def change_own(request: Asked) -> ASGIApp:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the tenant's or the project's applies."""
-    return await _write(request, *_own(request), merge=True)
+    return await _write(request, *await guards.recipient(request), merge=True)
 
 
 @operation(
@@ -187,12 +178,6 @@ async def change_defaults(request: Asked) -> ASGIApp:
 
     A merge patch (RFC 7396)."""
     return await _write_defaults(request, merge=True)
-
-
-def _own(request: Asked) -> tuple[str, str]:
-    principal = guards.principal(request)
-    assert principal.recipient is not None  # noqa: S101  a session's request has a recipient
-    return principal.tenant, principal.recipient
 
 
 async def _shown(request: Asked, tenant: str, key: str) -> ASGIApp:

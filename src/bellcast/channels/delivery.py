@@ -11,8 +11,8 @@ from bellcast.channels import retries
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.model import times
-from bellcast.model.messages import Attempt, ExternalChannel
-from bellcast.ports import Clock, Store
+from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
+from bellcast.ports import Clock, Job, Store
 from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
 from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Provider
 
@@ -44,12 +44,15 @@ class Delivery:
         self._find_providers = find_providers
         self._retries = retry_delays
 
-    async def deliver(self, id: str) -> None:
-        """Make one round of attempts. Safe to repeat: a message that ended is left alone, and an attempt that was cut off
-        is repeated with the same message id."""
+    async def run(self, job: Job) -> int | None:
+        """Make one round of attempts for the message that the job names. Return when the next round is due, or None. Safe
+        to repeat: a message that ended is left alone, and an attempt that was cut off is repeated with the same id."""
+        id = job.payload.decode()
         for message in await self._store.messages.begin([id], self._clock.now()):
             update = await self._update(message)
             await self._store.messages.finish([update], self._clock.now())
+        found = await self._store.messages.find([id])
+        return found[0].due_at if found and found[0].state in OPEN_STATES else None
 
     async def _update(self, message: StoredMessage) -> MessageUpdate:
         if message.expires_at is not None and message.expires_at <= self._clock.now():

@@ -1,6 +1,6 @@
 """Decides whether, through which channel and when a recipient gets a notification. Pure: no I/O, no clock."""
 
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
-from bellcast.preferences.effective import ChannelStatus, effective
+from bellcast.preferences.effective import ChannelStatus, EffectiveType, effective
 
-__all__ = ["ChannelStatus", "Decision", "Layers", "Occasion", "decide", "effective"]
+__all__ = ["ChannelStatus", "Decision", "EffectiveType", "Layers", "Occasion", "decide", "effective"]

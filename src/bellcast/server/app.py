@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 
 import httpx
+import msgspec
 
 from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
+from bellcast.channels.config import ChannelConfig
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import maintenance
@@ -41,6 +43,7 @@ from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
+from bellcast.server.wire_channels import Channels
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
@@ -84,15 +87,21 @@ class App:
         self.broker = adapters.broker(settings.store, project, clock)
         self._rates = SharedRates(self.broker, clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
+        self._http = HttpxClient()
+        ids = Ids()
+        self._jobs = JobRunner(self.store.jobs, clock, ids.new)
+        self._channels = Channels(
+            self.store, clock, self._http, _with_public_url(settings), project, ids.new, self._jobs
+        )
         self.context = Context(
             store=self.store,
             broker=self.broker,
             clock=clock,
-            new_id=Ids().new,
+            new_id=ids.new,
+            router=self._channels.router,
             quotas=self._quotas,
             rates=self._rates,
         )
-        self._http = HttpxClient()
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self._loop_transport = inprocess.LoopTransport(self._transport)
         wants_log = settings.server.log_requests or settings.server.log_level == "debug"
@@ -128,7 +137,6 @@ class App:
         self.hub = Hub(presence, self.broker, engines.clock, callbacks, self._log)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
-        self._jobs = JobRunner(self.store.jobs, engines.clock, engines.new_id)
         live = LiveContext(
             engines=engines,
             hub=self.hub,
@@ -156,6 +164,8 @@ class App:
             authenticator=authenticator,
             access=settings.access,
             connections=self._survey,
+            catalog=self._channels.catalog,
+            channels=settings.channels,
             pusher=settings.pusher,
             workers=self._worker_metrics,
             has_landing=settings.server.landing,
@@ -307,6 +317,7 @@ class App:
             with contextlib.suppress(BellcastError):
                 await self._quotas.save()
             await self.hub.cluster.announce_shutdown()
+            await self._channels.close()
             await self._http.close()
             await self._close()
 
@@ -321,6 +332,14 @@ class App:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _with_public_url(settings: Settings) -> ChannelConfig:
+    """The settings of the channels; without a public URL, links lead to the address that the server listens on."""
+    if settings.channels.public_url is not None:
+        return settings.channels
+    local = f"http://{settings.server.host}:{settings.server.port}"
+    return msgspec.structs.replace(settings.channels, public_url=local)
 
 
 def create_app(

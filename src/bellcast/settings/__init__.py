@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
 from bellcast.model.identities import Project
@@ -49,6 +50,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         client=ClientSettings(**_group("client", values)),
         access=AccessConfig(**_group("access", values)),
         limits=Limits(**_group("limits", values)),
+        channels=ChannelConfig(**_group("channels", values)),
         native=NativeSettings(**_group("native", values)),
         pusher=PusherConfig(**_group("pusher", values)),
         socketio=SocketIOConfig(**_group("socketio", values)),
@@ -132,7 +134,7 @@ def _as_text(setting: Setting, value: Any) -> str:
     if value is None:
         return ""
     if setting.is_secret:
-        return MASK
+        return MASK if value else ""
     if isinstance(value, bool):
         yes, no = ("allow", "deny") if setting.parse is parsers.allow_deny else ("on", "off")
         return yes if value else no
@@ -140,7 +142,9 @@ def _as_text(setting: Setting, value: Any) -> str:
         return _duration(value)
     if setting.parse in (parsers.url, parsers.store, parsers.broker, parsers.database):
         return _without_password(value)
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(_duration(one) if isinstance(one, float) else one for one in value)
+    return str(value)
 
 
 def _without_password(url: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
 from bellcast.model.identities import Project
@@ -97,6 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     client: ClientSettings = ClientSettings()
     access: AccessConfig = AccessConfig()
     limits: Limits = Limits()
+    channels: ChannelConfig = ChannelConfig()
     native: NativeSettings = NativeSettings()
     pusher: PusherConfig = PusherConfig()
     socketio: SocketIOConfig = SocketIOConfig()

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from bellcast.auth import app_tokens, origins
 from bellcast.model import times, topics
 from bellcast.model.identities import Project
+from bellcast.model.local_times import find_zone
+from bellcast.model.preferences import CHANNELS
 from bellcast.model.pusher import RECIPIENT
 from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
 
@@ -191,3 +193,30 @@ def origin(value: str) -> str:
 def secret(value: str) -> Secret:
     """a secret"""
     return Secret(value)
+
+
+def secrets(given: str) -> tuple[Secret, ...]:
+    """a list of provider URLs such as smtp://user:password@host:587, separated by commas"""
+    urls = tuple(Secret(url) for url in names(given))
+    if not all("://" in url for url in urls):
+        raise ValueError(given)
+    return urls
+
+
+def channels(given: str) -> tuple[str, ...]:
+    """a list of channels: inbox, email, sms, push, chat"""
+    if not set(names(given)) <= set(CHANNELS):
+        raise ValueError(given)
+    return names(given)
+
+
+def durations(given: str) -> tuple[float, ...]:
+    """a list of durations such as 10s,2m,1h"""
+    return tuple(duration(one) for one in names(given))
+
+
+def timezone(given: str) -> str:
+    """an IANA time zone such as Europe/Vienna"""
+    if find_zone(given) is None:
+        raise ValueError(given)
+    return given

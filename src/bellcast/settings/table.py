@@ -42,12 +42,12 @@ class Setting(Struct, frozen=True):
     @property
     def is_list(self) -> bool:
         """True if an empty text is a value (the empty list) instead of absent."""
-        return self.parse in (parsers.names, parsers.origin_list, parsers.networks, parsers.aliases)
+        return self.parse in (parsers.names, parsers.origin_list, parsers.networks, parsers.aliases, parsers.channels)
 
     @property
     def is_secret(self) -> bool:
         """True if the value is never displayed."""
-        return self.parse in (parsers.secret, parsers.credentials)
+        return self.parse in (parsers.secret, parsers.secrets, parsers.credentials)
 
 
 SERVER: dict[str, tuple[Parser, str]] = {
@@ -280,8 +280,35 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
 }
 
+CHANNELS: dict[str, tuple[Parser, str]] = {
+    "CHANNELS": (parsers.channels, "Channels of a send that names none and whose type names none."),
+    "EMAIL": (
+        parsers.secrets,
+        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS "
+        "is used where offered, and required with a password, unless `?tls=off`. Without one, e-mails are only stored.",
+    ),
+    "SMS": (
+        parsers.secrets,
+        "SMS providers in failover order: `twilio://SID:TOKEN@default?from=%2B12025550123` or "
+        "`vonage://KEY:SECRET@default?from=Shop`. Without one, text messages are only stored.",
+    ),
+    "SIMULATE": (parsers.channels, "Channels whose messages are only stored, even with a provider."),
+    "RETRIES": (
+        parsers.durations,
+        "Delays before further attempts after temporary failures of every provider; a longer Retry-After is respected.",
+    ),
+    "APP_URL": (parsers.url, "Your app's URL, put in front of relative links in messages outside the inbox."),
+    "PUBLIC_URL": (
+        parsers.url,
+        "This server's URL as recipients and providers reach it, in unsubscribe links and receipts. Default: the "
+        "address it listens on.",
+    ),
+    "LOCALE": (parsers.text, "Language of messages to recipients and tenants without one."),
+    "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
+}
+
 # Attribute paths that differ from group and name.
-PLACES = {"STORE": "store.url", "PROJECT": "project"}
+PLACES = {"STORE": "store.url", "PROJECT": "project", "CHANNELS": "channels.default"}
 
 
 def _rows(group: str, lines: dict[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:
@@ -300,6 +327,7 @@ GROUPS: dict[str, list[Setting]] = {
     "native": _rows("native", NATIVE),
     "pusher": _rows("pusher", PUSHER, "PUSHER_"),
     "socketio": _rows("socketio", SOCKETIO, "SOCKETIO_"),
+    "channels": _rows("channels", CHANNELS),
     "limits": _rows("limits", LIMITS, "LIMIT_"),
 }
 TABLE = [setting for rows in GROUPS.values() for setting in rows]

@@ -1,0 +1,195 @@
+"""The Messages and Documents ports on every engine."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bellcast.model.messages import Attempt
+from bellcast.model.times import to_rfc3339
+from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+NOW = FakeClock().now()
+
+
+def message(number: int = 1, **fields: Any) -> NewMessage:
+    base = {
+        "id": f"00000000-0000-7000-8000-{number:012}",
+        "tenant": "",
+        "recipient": "alice",
+        "notification": "n1",
+        "channel": "email",
+        "type": "booking",
+        "priority": "normal",
+        "address": "alice@example.com",
+        "due_at": NOW,
+        "created_at": NOW,
+        "content": b'{"subject":"Hi"}',
+    }
+    return NewMessage(**{**base, **fields})
+
+
+async def add(app: App, *messages: NewMessage, **fields: Any) -> Any:
+    """Send to alice with these messages; returns the outcome."""
+    decision = NewDecision(
+        tenant="", notification="n1", recipient="alice", channel="email", outcome="send", decided_at=NOW
+    )
+    request = replace(app.sending("alice", **fields), messages=messages, decisions=(decision,))
+    outcomes = [outcome async for some in app.store.sends.add([request]) for outcome in some]
+    assert len(outcomes) == 1
+    return outcomes[0]
+
+
+async def begin(app: App, number: int = 1, now: int = NOW) -> list[StoredMessage]:
+    return await app.store.messages.begin([message(number).id], now)
+
+
+async def test_message_is_added_with_its_inbox_row_and_its_job(app: App) -> None:
+    await add(app, message())
+    (found,) = await app.store.messages.find([message().id])
+    assert (found.state, found.content, found.attempts) == ("queued", b'{"subject":"Hi"}', ())
+    (job,) = await app.store.jobs.lease(NOW, NOW + 1000, 10)
+    assert (job.kind, job.payload.decode()) == ("message", found.id)
+    assert (await app.inbox("alice")).state.unread == 1
+
+
+async def test_request_without_inbox_rows_adds_its_messages(app: App) -> None:
+    request = replace(app.sending("alice"), recipients=(), ids=(), messages=(message(),))
+    decision = NewDecision(
+        tenant="", notification="n1", recipient="alice", channel="inbox", outcome="skip", decided_at=1
+    )
+    outcomes = [o async for some in app.store.sends.add([replace(request, decisions=(decision,))]) for o in some]
+    assert outcomes[0].events == ()
+    assert len(await app.store.messages.find([message().id])) == 1
+
+
+async def test_repeated_idempotency_key_adds_no_second_message(app: App) -> None:
+    await add(app, message(1), key="k")
+    await add(app, message(2), key="k")
+    assert await app.store.messages.find([message(2).id]) == []
+
+
+async def test_begin_takes_due_open_messages_only(app: App) -> None:
+    await add(app, message(1), message(2, due_at=NOW + 1000, state="held"))
+    (begun,) = await app.store.messages.begin([message(1).id, message(2).id], NOW)
+    assert (begun.id, begun.state) == (message(1).id, "sending")
+    assert [m.id for m in await begin(app, 2, NOW + 1000)] == [message(2).id]
+    await app.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], NOW)
+    assert await begin(app) == []
+
+
+async def test_finish_keeps_the_attempt_and_suppresses_the_address(app: App) -> None:
+    await add(app, message())
+    (begun,) = await begin(app)
+    attempt = Attempt(at=to_rfc3339(NOW), provider="env-email-1", outcome="permanent", code="550", response="No.")
+    bounced = replace(begun, state="bounced", reason="No.", attempts=(attempt,), provider="env-email-1", rounds=1)
+    await app.store.messages.finish([MessageUpdate(message=bounced, suppress="bounce")], NOW)
+    (found,) = await app.store.messages.find([begun.id])
+    assert (found.state, found.attempts, found.rounds) == ("bounced", (attempt,), 1)
+    pairs = [("email", "ALICE@example.com"), ("sms", "alice@example.com"), ("email", "bob@example.com")]
+    assert await app.store.messages.suppressed("", pairs) == {("email", "ALICE@example.com")}
+    assert await app.store.messages.suppressed("acme", pairs) == frozenset()
+
+
+async def test_recall_cancels_what_was_not_attempted(app: App) -> None:
+    request = app.sending("alice")
+    id = request.ids[0]
+    messages = tuple(message(n, notification=id) for n in (1, 2))
+    decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
+    async for _ in app.store.sends.add([replace(request, messages=messages, decisions=(decision,))]):
+        pass
+    (begun,) = await begin(app, 1)
+    await app.store.sends.recall("", id, NOW)
+    states = {m.id: m.state for m in await app.store.messages.find([m.id for m in messages])}
+    assert states == {messages[0].id: "sending", messages[1].id: "cancelled"}
+    await app.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], NOW)
+    assert await begin(app, 2) == []
+
+
+async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:
+    await add(app, message())
+    (begun,) = await begin(app)
+    await app.store.messages.finish([MessageUpdate(message=replace(begun, state="failed"))], NOW)
+    await app.store.jobs.done([begun.id])
+    assert await app.store.messages.retry("acme", [begun.id], NOW + 5) == []
+    assert await app.store.messages.retry("", [begun.id], NOW + 5) == [begun.id]
+    assert await app.store.messages.retry("", [begun.id], NOW + 5) == []
+    jobs: list[Job] = await app.store.jobs.lease(NOW + 5, NOW + 1000, 10)
+    assert begun.id in [job.id for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ({}, [3, 2, 1]),
+        ({"recipient": "bob"}, [2]),
+        ({"channel": "sms"}, [3]),
+        ({"state": "held"}, [3]),
+        ({"notification": "n1", "channel": "email"}, [2, 1]),
+        ({"run": "r1"}, [2]),
+        ({"before": message(3).id, "limit": 1}, [2]),
+        ({"tenant": "acme"}, []),
+    ],
+)
+async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numbers: list[int]) -> None:
+    await add(
+        app,
+        message(1),
+        message(2, recipient="bob", run="r1"),
+        message(3, channel="sms", state="held", due_at=NOW + 1000),
+    )
+    found = await app.store.messages.page(MessageQuery(**{"tenant": "", **query}))
+    assert [int(m.id[-3:]) for m in found] == numbers
+
+
+async def test_erased_recipient_leaves_no_message_and_no_decision(app: App) -> None:
+    await add(app, message())
+    assert len(await app.store.messages.decisions("", "n1", None, 10)) == 1
+    await app.store.recipients.delete("", "alice", NOW)
+    assert await app.store.messages.find([message().id]) == []
+    assert await app.store.messages.decisions("", "n1", None, 10) == []
+
+
+async def test_seen_and_read_of_the_inbox_item_are_found(app: App) -> None:
+    request = app.sending("alice")
+    id = request.ids[0]
+    decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
+    sent = replace(request, messages=(message(notification=id, unless="read"),), decisions=(decision,))
+    async for _ in app.store.sends.add([sent]):
+        pass
+    (found,) = await app.store.messages.find([message().id])
+    assert (found.seen_at, found.read_at) == (None, None)
+    await app.store.recipients.delete("", "bob", NOW)
+    await app.store.sends.recall("", id, NOW)
+    (found,) = await app.store.messages.find([message().id])
+    assert (found.seen_at, found.read_at) == (0, 0)
+
+
+async def test_profiles_and_preferences_of_recipients(app: App) -> None:
+    recipients = app.store.recipients
+    await recipients.set_preferences("", "alice", b'{"channels":{"inbox":false}}', NOW, switches_inbox=True)
+    assert await recipients.preferences("", "alice") == b'{"channels":{"inbox":false}}'
+    assert await recipients.preferences("", "bob") is None
+    found = await recipients.profiles("", ["alice", "bob"])
+    assert set(found) == {"alice"}
+    assert found["alice"].preferences == b'{"channels":{"inbox":false}}'
+    assert await recipients.any_inbox_switch("")
+    assert not await recipients.any_inbox_switch("acme")
+
+
+async def test_documents_are_kept_per_kind_and_tenant(app: App) -> None:
+    documents = app.store.documents
+    _, is_new = await documents.put("types", "", "b", b'{"name":"B"}', NOW)
+    assert is_new
+    changed, is_new = await documents.put("types", "", "b", b"{}", NOW + 1)
+    assert (changed.body, changed.created_at, changed.updated_at, is_new) == (b"{}", NOW, NOW + 1, False)
+    await documents.put("types", "", "a", b"{}", NOW)
+    await documents.put("types", "acme", "b", b"{}", NOW)
+    assert [d.key for d in await documents.page("types", "", "", 10)] == ["a", "b"]
+    assert [d.key for d in await documents.page("types", "", "a", 10)] == ["b"]
+    assert await documents.get("templates", "", "b") is None
+    assert await documents.delete("types", "", "b")
+    assert not await documents.delete("types", "", "b")
+    assert await documents.get("types", "acme", "b") is not None

@@ -1,0 +1,175 @@
+"""A booking is announced by e-mail: simulated without a setting, delivered with one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.model.identities import Project
+from bellcast.server.app import App, create_app
+from bellcast.settings import load
+from tests.smtp_server import smtp_server
+
+PROJECT = Project("p", "key", "secret")
+
+
+@asynccontextmanager
+async def app(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    environment = {
+        "BELLCAST_PROJECT": "p:key:secret",
+        **{f"BELLCAST_{name}": value for name, value in settings.items()},
+    }
+    server = create_app(load({"data": str(folder)}, environment))
+    await server.start(is_mounted=False)
+    transport = httpx.ASGITransport(server)  # type: ignore[arg-type]  # a scope is a dict
+    headers = {"authorization": "Bearer secret"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://bell", headers=headers) as client:
+        try:
+            yield server, client
+        finally:
+            await server.stop()
+
+
+async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any], bool]) -> Any:
+    """What `read` returns once it is right; the server works in the background."""
+    async with asyncio.timeout(60):
+        while not is_right(found := await read()):  # noqa: ASYNC110  another component changes it
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def ended(client: httpx.AsyncClient, count: int = 1) -> list[dict[str, Any]]:
+    async def read() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await client.get("/v1/messages")).json()["messages"]
+        return found
+
+    open_states = ("queued", "sending")
+    return await eventually(read, lambda f: len(f) == count and all(m["state"] not in open_states for m in f))  # type: ignore[no-any-return]
+
+
+async def test_email_without_a_setting_is_stored_and_can_be_read(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"name": "Alice", "email": "alice@example.com"})
+        draft = {"to": "alice", "title": "New booking", "body": "Saturday, 14:00", "channels": ["inbox", "email"]}
+        sent = await client.post("/v1/notifications", json=draft)
+        assert sent.status_code == 201
+        (message,) = await ended(client)
+        assert message["state"] == "simulated"
+        assert message["to"] == "alice@example.com"
+        assert message["notification"] == sent.json()["notifications"][0]["id"]
+        raw = await client.get(f"/v1/messages/{message['id']}/raw")
+        mail = message_from_bytes(raw.content, policy=default)
+        assert mail["Subject"] == "New booking"
+        assert "Saturday, 14:00" in str(mail.get_body(("plain",)))  # type: ignore[attr-defined]
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+async def test_email_reaches_the_smtp_server(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=Shop <bells@example.com>&tls=off"
+        async with app(tmp_path, EMAIL=url, APP_URL="https://shop.example") as (_, client):
+            await client.put("/v1/recipients/alice", json={"name": "Alice", "email": "alice@example.com"})
+            draft = {"to": ["alice", "bob"], "title": "Hi", "action_url": "/b/7", "channels": ["email"]}
+            sent = await client.post("/v1/notifications", json=draft)
+            assert len(sent.json()["notifications"]) == 2
+            (message,) = await ended(client)
+            (mail,) = mailbox.received
+            assert (message["state"], message["provider"]) == ("sent", "env-email-1")
+            assert message["attempts"][0]["outcome"] == "accepted"
+            assert mail["From"] == "Shop <bells@example.com>"
+            assert "https://shop.example/b/7" in str(mail.get_body(("plain",)))
+            inbox = await client.get("/v1/recipients/alice")
+            assert inbox.json()["unread"] == 0  # the inbox was not among the channels
+
+
+@pytest.mark.parametrize(
+    ("preferences", "rule"),
+    [
+        ({"channels": {"email": False}}, "channel"),
+        ({"types": {"booking": {"email": False}}}, "type"),
+        ({"muted": {"*": True}}, "muted"),
+    ],
+)
+async def test_opt_out_stops_the_email_and_not_the_inbox(
+    tmp_path: Path, preferences: dict[str, Any], rule: str
+) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        written = await client.put("/v1/recipients/alice/preferences", json=preferences)
+        assert written.status_code == 200
+        draft = {"to": "alice", "type": "booking", "title": "Hi", "channels": ["inbox", "email"]}
+        sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]
+        assert (await client.get("/v1/messages")).json()["messages"] == []
+        assert (await client.get("/v1/recipients/alice")).json()["unread"] == 1
+        decisions = await server.store.messages.decisions("", sent["id"], "alice", 10)
+        assert {d.channel: (d.outcome, d.rule) for d in decisions} == {"inbox": ("send", None), "email": ("skip", rule)}
+
+
+async def test_unsubscribe_link_turns_off_the_type(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        draft = {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]}
+        await client.post("/v1/notifications", json=draft)
+        (message,) = await ended(client)
+        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        assert (await client.get(path)).status_code == 200
+        await client.post("/v1/notifications", json=draft)
+        await ended(client, 2)  # reading the page changed nothing
+        for _ in range(2):
+            assert (await client.post(path, content="List-Unsubscribe=One-Click")).status_code == 200
+        await client.post("/v1/notifications", json=draft)
+        assert len((await client.get("/v1/messages")).json()["messages"]) == 2
+        shown = (await client.get("/v1/recipients/alice/preferences")).json()
+        assert shown["types"] == {"news": {"email": False}}
+        assert (await client.post("/u/AAAA")).status_code == 404
+
+
+async def test_template_renders_in_the_recipients_language(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        template = {
+            "inbox": {"title": "New booking by {{ data.client }}"},
+            "email": {"subject": "Booking of {{ data.total | money('EUR') }}", "text": "Hi {{ recipient.name }}"},
+            "translations": {"de": {"inbox": {"title": "Neue Buchung von {{ data.client }}"}}},
+        }
+        assert (await client.put("/v1/templates/booking", json=template)).status_code == 201
+        await client.put("/v1/recipients/alice", json={"name": "Alice", "email": "a@example.com", "locale": "de-AT"})
+        await client.put("/v1/recipients/bob", json={"name": "Bob", "email": "b@example.com"})
+        draft = {
+            "to": ["alice", "bob"],
+            "template": "booking",
+            "data": {"client": "Ann", "total": 1234.5},
+            "channels": ["inbox", "email"],
+        }
+        sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"]
+        titles = [(await client.get(f"/v1/notifications/{one['id']}")).json()["title"] for one in sent]
+        assert titles == ["Neue Buchung von Ann", "New booking by Ann"]
+        messages = {message["recipient"]: message["content"] for message in await ended(client, 2)}
+        assert messages["alice"]["subject"] == "Booking of € 1.234,50"
+        assert messages["bob"]["text"].startswith("Hi Bob")
+        refused = await client.post("/v1/notifications", json={**draft, "data": {"total": 1}})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "data.client"
+
+
+async def test_bounce_suppresses_the_address(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["RCPT"] = ["550 5.1.1 unknown user"]
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with app(tmp_path, EMAIL=url) as (server, client):
+            await client.put("/v1/recipients/alice", json={"email": "Alice@Example.com"})
+            draft = {"to": "alice", "title": "Hi", "channels": ["email"]}
+            await client.post("/v1/notifications", json=draft)
+            (message,) = await ended(client)
+            assert (message["state"], message["attempts"][0]["code"]) == ("bounced", "550")
+            sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]
+            (decision,) = await server.store.messages.decisions("", sent["id"], "alice", 10)
+            assert (decision.outcome, decision.rule) == ("skip", "suppressed")
+            retried = await client.post(f"/v1/messages/{message['id']}/retry")
+            assert retried.status_code == 202
+            await mailbox.wait_for(1)
