@@ -39,6 +39,10 @@ TITLES = {
     "client": ("Commands that talk to a running server", ""),
     "access": ("Access", ""),
     "native": ("Native dialect", ""),
+    "channels": (
+        "E-mail and text messages",
+        "Providers and defaults of the channels outside the inbox: [send e-mail](../howto/email.md).",
+    ),
     "pusher": (
         "Pusher Channels",
         "For clients and server libraries of Pusher: [moving from Pusher](../howto/move-from-pusher.md).",

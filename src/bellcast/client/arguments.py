@@ -138,8 +138,30 @@ def actor(argument: str, value: object) -> str | dict[str, Any]:
     return text(argument, value)
 
 
+def channels(argument: str, value: object) -> list[str | dict[str, Any]]:
+    """Return channels: names, or mappings of channel, after and unless."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
+        raise InvalidArgument(argument, f"expected a list of channels, got {_kind(value)}")
+    return [
+        fields(f"{argument}[{number}].", one, CHANNEL)
+        if isinstance(one, Mapping)
+        else name(f"{argument}[{number}]", one)
+        for number, one in enumerate(value)
+    ]
+
+
+def texts(*known: str) -> "Convert":
+    """Return a converter for a mapping of texts under these names."""
+
+    def convert(argument: str, value: object) -> dict[str, Any]:
+        return fields(f"{argument}.", mapping(argument, value), dict.fromkeys(known, text))
+
+    return convert
+
+
 Convert: TypeAlias = Callable[[str, object], Any]
 
+CHANNEL: dict[str, Convert] = {"channel": name, "after": seconds, "unless": text}
 ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 

@@ -6,7 +6,7 @@ from typing import Any, Required, TypedDict, Unpack
 from uuid import uuid4
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Text
+from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
@@ -46,10 +46,18 @@ class ActorFields(TypedDict, total=False):
     avatar: Text
 
 
-class Content(TypedDict, total=False):
-    """The fields of a notification."""
+class ChannelFields(TypedDict, total=False):
+    """A channel that waits `after`, and is skipped if the inbox item was seen or read by then."""
 
-    title: Required[Text]
+    channel: Required[Text]
+    after: Duration
+    unless: Text
+
+
+class Content(TypedDict, total=False):
+    """The fields of a notification. The title may come from the template."""
+
+    title: Text
     body: Text | None
     type: Text
     priority: Priority
@@ -61,7 +69,12 @@ class Content(TypedDict, total=False):
     tags: Sequence[Text]
     group: Text | None
     expires_at: Expiry
-    channels: Sequence[Text]
+    channels: Sequence[Text | ChannelFields]
+    template: Text
+    email: Mapping[str, Text | None]
+    sms: Mapping[str, Text]
+    push: Mapping[str, Text]
+    chat: Mapping[str, Text]
     tenant: Text | None
 
 
@@ -101,7 +114,12 @@ _CONTENT: dict[str, arguments.Convert] = {
     "actor": arguments.actor,
     "tags": arguments.names,
     "group": arguments.text,
-    "channels": arguments.names,
+    "channels": arguments.channels,
+    "template": arguments.name,
+    "email": arguments.texts("subject", "text", "html", "layout"),
+    "sms": arguments.texts("text"),
+    "push": arguments.texts("title", "body"),
+    "chat": arguments.texts("text"),
     "tenant": arguments.text,
 }
 _ITEM: dict[str, arguments.Convert] = {**_CONTENT, "to": arguments.target, "idempotency_key": arguments.name}
@@ -115,9 +133,10 @@ def draft(to: Target, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _complete(fields: dict[str, Any]) -> dict[str, Any]:
-    for argument in ("to", "title"):
-        if argument not in fields:
-            raise InvalidArgument(argument, "is required")
+    if "to" not in fields:
+        raise InvalidArgument("to", "is required")
+    if "title" not in fields and "template" not in fields:
+        raise InvalidArgument("title", "is required without a template")
     return fields
 
 
