@@ -104,7 +104,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
 
     async def write(request: Asked) -> ASGIApp:
         here, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        value = request_body.json(_without_added(await request_body.raw(request, here.limits.request)), shape, here)
+        value = request_body.json(_without_added(await request_body.json_text(request)), shape, here)
         body = msgspec.json.encode(value)
         if request_body.query(request, DryRunQuery).dry_run:
             return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None})

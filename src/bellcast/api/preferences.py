@@ -243,7 +243,7 @@ async def _shown_defaults(request: Asked, tenant: str) -> dict[str, Any]:
 async def _read(request: Asked, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
     """The document of the request, merged into the one before if there is one."""
     here = context.of(request)
-    text = await request_body.raw(request, here.limits.request)
+    text = await request_body.json_text(request)
     patch = request_body.anything(text)
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")

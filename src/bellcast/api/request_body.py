@@ -99,12 +99,16 @@ class Shape(Struct, Generic[T], frozen=True):
     ruled_later: bool = False  # the operation's service validates it, so it is not validated twice
 
 
-async def body(request: ApiRequest, shape: Shape[T]) -> T:
-    """The JSON body in that shape."""
+async def body(request: Asked, shape: Shape[T]) -> T:
+    """Read the JSON body in that shape."""
+    return json(await json_text(request), shape, context.of(request))
+
+
+async def json_text(request: Asked) -> bytes:
+    """Read a JSON body without decoding it."""
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
-    ctx = context.of(request)
-    return json(await raw(request, ctx.limits.request), shape, ctx)
+    return await raw(request, context.of(request).limits.request)
 
 
 async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:

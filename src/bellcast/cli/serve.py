@@ -34,7 +34,7 @@ clients are asked to reconnect, then the server exits with status 0.[/]
 """
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
-GROUPS = ("server", "store", "access", "native", "pusher", "socketio", "limits")
+GROUPS = ("server", "store", "access", "native", "channels", "pusher", "socketio", "limits")
 
 app = typer.Typer()
 
