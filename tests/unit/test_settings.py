@@ -8,6 +8,7 @@ from scripts import reference
 
 from bellcast import settings
 from bellcast.auth.access_config import AccessConfig
+from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
 from bellcast.model.identities import Project
@@ -316,6 +317,7 @@ def test_every_setting_has_one_table_row_with_a_description() -> None:
         "client": ClientSettings,
         "access": AccessConfig,
         "limits": Limits,
+        "channels": ChannelConfig,
         "native": NativeSettings,
     }
     groups |= {"pusher": PusherConfig, "socketio": SocketIOConfig}

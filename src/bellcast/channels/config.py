@@ -12,12 +12,10 @@ class ChannelConfig(Struct, frozen=True, kw_only=True):
     default: tuple[str, ...] = ("inbox",)
     email: tuple[str, ...] = ()
     sms: tuple[str, ...] = ()
-    push: tuple[str, ...] = ()
-    chat: tuple[str, ...] = ()
     simulate: tuple[str, ...] = ()
     retries: tuple[float, ...] = RETRIES
     app_url: str | None = None
     public_url: str | None = None
     locale: str = "en"
     timezone: str = "UTC"
-    http_allow: tuple[str, ...] = ()
+    run_retention: float = 30 * 86_400.0

@@ -22,6 +22,7 @@ PANELS = {
     "client": "Server connection",
     "access": "Access",
     "native": "Native dialect",
+    "channels": "E-mail and text messages",
     "pusher": "Pusher Channels",
     "socketio": "Socket.IO",
     "limits": "Limits",

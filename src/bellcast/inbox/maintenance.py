@@ -29,6 +29,7 @@ class Retention(Struct, frozen=True):
 
     notifications: int
     tombstones: int
+    messages: int = 0
 
 
 async def expire(engines: Context) -> None:
@@ -51,6 +52,9 @@ async def sweep(engines: Context, retention: Retention) -> None:
         limit=MAINTENANCE_BATCH_ROWS,
     )
     await _repeat(engines, forget)
+    if retention.messages:
+        older_than = now - retention.messages
+        await _repeat(engines, partial(engines.store.upkeep.delete_messages, older_than, MAINTENANCE_BATCH_ROWS))
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)

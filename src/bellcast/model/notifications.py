@@ -63,7 +63,7 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A notification to send (`POST /v1/notifications`). Without a template it needs a title."""
 
     to: str | list[str] | Audience
-    title: str | None = None
+    title: str | UnsetType = UNSET
     body: str | None = None
     type: str = "general"
     priority: Priority = "normal"

@@ -248,7 +248,7 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
-    if draft.title is None and draft.template is None:
+    if draft.title is UNSET and draft.template is None:
         yield FieldError("title", "is required without a template")
     if not draft.type:
         yield FieldError("type", "must not be empty")

@@ -32,6 +32,11 @@ class Maintenance(Protocol):
         before that time are removed from inboxes that still have them; the events publish that."""
         ...
 
+    async def delete_messages(self, older_than: int, limit: int) -> tuple[int, list[Event]]:
+        """Delete at most `limit` ended messages created before `older_than`, and as many decisions; return the larger
+        number, and no events."""
+        ...
+
     async def stats(self, tenant: str | None = None) -> dict[str, int]:
         """Count the rows of a tenant by kind; None counts the rows of all tenants, and the tenants."""
         ...

@@ -291,7 +291,8 @@ class App:
 
     def _retention(self) -> maintenance.Retention:
         kept = self.settings.store
-        return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
+        messages = int(self.settings.channels.run_retention * 1000)
+        return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000), messages)
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""

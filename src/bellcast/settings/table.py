@@ -303,6 +303,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "This server's URL as recipients and providers reach it, in unsubscribe links and receipts. Default: the "
         "address it listens on.",
     ),
+    "RUN_RETENTION": (parsers.duration, "How long ended messages are kept. 0 keeps them for ever."),
     "LOCALE": (parsers.text, "Language of messages to recipients and tenants without one."),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }

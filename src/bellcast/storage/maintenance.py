@@ -33,6 +33,9 @@ class Maintenance:
         inboxes = await self._inboxes(old.statement(OLD_NOTIFICATIONS, limit))
         return await self._engine.write(ScriptCommand(lambda: _retire(now, limit, old, inboxes), inboxes))
 
+    async def delete_messages(self, older_than: int, limit: int) -> tuple[int, list[Event]]:
+        return await self._engine.write(ScriptCommand(lambda: _delete_messages(older_than, limit), [])), []
+
     async def delete_forgotten(
         self, now: int, *, tombstones_before: int, keys_before: int, limit: int
     ) -> tuple[int, list[Event]]:
@@ -108,6 +111,12 @@ def _end(found: list[Row], now: int) -> Script[list[Event]]:
     for id, tenant, topic in found:
         events.append((yield from sent.recall_announcement(id, tenant, topic, now)))
     return events
+
+
+def _delete_messages(older_than: int, limit: int) -> Script[int]:
+    messages = yield Statement("messages_forget", {"before": rows.uuid7_floor(older_than), "limit": limit})
+    decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
+    return max(len(messages), len(decisions))
 
 
 def _delete_forgotten(

@@ -54,7 +54,7 @@ def test_every_field_of_a_response_is_required(document, name):
 def test_only_the_fields_without_a_default_are_required_in_a_request(document):
     schemas = document["components"]["schemas"]
     required = {name: schemas[name].get("required", []) for name in ("Draft", "EventDraft", "TokenRequest", "Actor")}
-    assert required == {"Draft": ["to", "title"], "EventDraft": ["name"], "TokenRequest": ["recipient"], "Actor": []}
+    assert required == {"Draft": ["to"], "EventDraft": ["name"], "TokenRequest": ["recipient"], "Actor": []}
 
 
 def test_every_schema_is_referenced(document):

@@ -33,7 +33,7 @@ def test_every_group_of_settings_has_a_title():
 
 def test_secrets_are_no_command_line_options():
     secret = {setting.flag for setting in table.TABLE if setting.is_secret}
-    assert secret == {"--jwt-secret", "--project", "--secret"}
+    assert secret == {"--email", "--jwt-secret", "--project", "--secret", "--sms"}
     for name, command in root.commands.items():
         for path in [(name, inner) for inner in getattr(command, "commands", {})] or [(name,)]:
             assert not secret & params(*path).keys()
