@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import delivery, email
 from bellcast.errors import Conflict, Invalid, NotFound
@@ -65,7 +65,7 @@ class Retried(Struct, frozen=True):
     query=MessagesQuery,
     response_types={200: MessagePage},
 )
-async def page(request: Asked) -> ASGIApp:
+async def page(request: ApiRequest) -> ASGIApp:
     """List messages.
 
     Newest first; the filters can be combined."""
@@ -96,7 +96,7 @@ async def page(request: Asked) -> ASGIApp:
     response_types={200: Message},
     refusals=(NotFound,),
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read a message.
 
     With its content and every attempt to deliver it."""
@@ -112,7 +112,7 @@ async def read(request: Asked) -> ASGIApp:
     response_types={200: "message/rfc822"},
     refusals=(NotFound, Conflict),
 )
-async def raw(request: Asked) -> ASGIApp:
+async def raw(request: ApiRequest) -> ASGIApp:
     """Read an e-mail as it is sent.
 
     In the format of RFC 5322, as a mail program can open it."""
@@ -132,7 +132,7 @@ async def raw(request: Asked) -> ASGIApp:
     response_types={202: Retried},
     refusals=(NotFound, Conflict),
 )
-async def retry(request: Asked) -> ASGIApp:
+async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
     With a fresh series of attempts."""
@@ -154,7 +154,7 @@ async def retry(request: Asked) -> ASGIApp:
     response_types={202: Retried},
     example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
 )
-async def retry_many(request: Asked) -> ASGIApp:
+async def retry_many(request: ApiRequest) -> ASGIApp:
     """Retry failed messages.
 
     All that failed or bounced, of one channel or all, created since a time."""
@@ -177,7 +177,7 @@ async def retry_many(request: Asked) -> ASGIApp:
     return responses.json(Retried(retried), 202)
 
 
-async def _find(request: Asked) -> StoredMessage:
+async def _find(request: ApiRequest) -> StoredMessage:
     found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
     if not found or found[0].tenant != tenants.single_tenant(request):
         raise NotFound("There is no message with this id.")
@@ -204,7 +204,7 @@ def outside(message: StoredMessage) -> Message:
     )
 
 
-def _check(asked: RetryRequest, here: context.ApiContext) -> None:
+def _check(asked: RetryRequest, ctx: context.ApiContext) -> None:
     if asked.since is not None and asked.since.tzinfo is None:
         raise Invalid.of("since", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
 

@@ -8,9 +8,9 @@ from bellcast.model import validation
 from bellcast.model.preferences import CHANNELS
 
 
-def _check(value: NotificationType, here: ApiContext) -> None:
+def _check(value: NotificationType, ctx: ApiContext) -> None:
     errors = [
-        *validation.text("name", value.name, here.limits.title),
+        *validation.text("name", value.name, ctx.limits.title),
         *validation.channels("channels", value.channels),
         *_required_errors(value),
     ]

@@ -15,10 +15,10 @@ from msgspec import Meta, Struct
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import Handler, Tag, operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Invalid, NotFound
-from bellcast.model.identities import Scope
+from bellcast.model.identities import KeyScope
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 
@@ -55,7 +55,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     any_key: bool = False
 
 
-def key_of(request: Asked, kind: Kind[Any]) -> str:
+def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
     """The object's key in the path."""
     key = request_body.path(request, "key")
     limit = context.of(request).limits.type if kind.any_key else MAX_KEY
@@ -84,7 +84,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
         namespace={"__doc__": "A page of objects; `next` goes into `after`."},
     )
 
-    async def page(request: Asked) -> ASGIApp:
+    async def page(request: ApiRequest) -> ASGIApp:
         query = request_body.query(request, ObjectsQuery)
         tenant = tenants.single_tenant(request)
         documents = context.of(request).engines.store.documents
@@ -93,7 +93,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
         following = items[-1]["key"] if len(found) > query.limit else None
         return responses.json({kind.plural: items, "next": following})
 
-    async def read(request: Asked) -> ASGIApp:
+    async def read(request: ApiRequest) -> ASGIApp:
         key, tenant = key_of(request, kind), tenants.single_tenant(request)
         documents = context.of(request).engines.store.documents
         for owner in dict.fromkeys((tenant, PROJECT)):
@@ -102,22 +102,22 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
                 return responses.json(_outside(found, owner))
         raise NotFound(f"There is no {kind.name} with this key.")
 
-    async def write(request: Asked) -> ASGIApp:
-        here, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        value = request_body.json(_without_added(await request_body.json_text(request)), shape, here)
+    async def write(request: ApiRequest) -> ASGIApp:
+        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        value = request_body.json(_without_added(await request_body.json_text(request)), shape, ctx)
         body = msgspec.json.encode(value)
         if request_body.query(request, DryRunQuery).dry_run:
             return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None})
-        engines = here.engines
+        engines = ctx.engines
         document, is_new = await engines.store.documents.put(kind.plural, tenant, key, body, engines.clock.now())
-        here.engines.router.forget()
+        ctx.engines.router.forget()
         return responses.json(_outside(document, tenant), 201 if is_new else 200)
 
-    async def delete(request: Asked) -> ASGIApp:
-        here, key = context.of(request), key_of(request, kind)
-        if not await here.engines.store.documents.delete(kind.plural, tenants.single_tenant(request), key):
+    async def delete(request: ApiRequest) -> ASGIApp:
+        ctx, key = context.of(request), key_of(request, kind)
+        if not await ctx.engines.store.documents.delete(kind.plural, tenants.single_tenant(request), key):
             raise NotFound(f"There is no {kind.name} with this key.")
-        here.engines.router.forget()
+        ctx.engines.router.forget()
         return responses.empty()
 
     override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
@@ -135,7 +135,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
 
 
 def _operation(
-    method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: Scope, **promise: Any
+    method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: KeyScope, **promise: Any
 ) -> HTTPRouteHandler:
     """Declare an operation; its name in the OpenAPI document has the kind in it."""
     function.__doc__ = doc

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from bellcast.api import context, guards, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid
@@ -49,7 +49,7 @@ class EffectivePreferences(Preferences, frozen=True, kw_only=True):
     required_scope="recipient",
     response_types={200: EffectivePreferences},
 )
-async def read_own(request: Asked) -> ASGIApp:
+async def read_own(request: ApiRequest) -> ASGIApp:
     """Read the recipient's own preferences.
 
     `effective` is what they amount to."""
@@ -65,7 +65,7 @@ async def read_own(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
 )
-async def replace_own(request: Asked) -> ASGIApp:
+async def replace_own(request: ApiRequest) -> ASGIApp:
     """Replace the recipient's own preferences."""
     return await _write(request, *await guards.recipient(request), merge=False)
 
@@ -79,7 +79,7 @@ async def replace_own(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example={"types": {"booking": {"email": False}}},
 )
-async def change_own(request: Asked) -> ASGIApp:
+async def change_own(request: ApiRequest) -> ASGIApp:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the tenant's or the project's applies."""
@@ -94,7 +94,7 @@ async def change_own(request: Asked) -> ASGIApp:
     query=TenantQuery,
     response_types={200: EffectivePreferences},
 )
-async def read(request: Asked) -> ASGIApp:
+async def read(request: ApiRequest) -> ASGIApp:
     """Read a recipient's preferences."""
     return await _shown(request, tenants.single_tenant(request), recipients.key(request))
 
@@ -109,7 +109,7 @@ async def read(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
 )
-async def replace(request: Asked) -> ASGIApp:
+async def replace(request: ApiRequest) -> ASGIApp:
     """Replace a recipient's preferences."""
     return await _write(request, tenants.single_tenant(request), recipients.key(request), merge=False)
 
@@ -124,7 +124,7 @@ async def replace(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example={"muted": {"*": True}},
 )
-async def change(request: Asked) -> ASGIApp:
+async def change(request: ApiRequest) -> ASGIApp:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
@@ -139,7 +139,7 @@ async def change(request: Asked) -> ASGIApp:
     query=TenantQuery,
     response_types={200: EffectivePreferences},
 )
-async def read_defaults(request: Asked) -> ASGIApp:
+async def read_defaults(request: ApiRequest) -> ASGIApp:
     """Read the preference defaults.
 
     The project's; with `?tenant=`, the tenant's."""
@@ -156,7 +156,7 @@ async def read_defaults(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
 )
-async def replace_defaults(request: Asked) -> ASGIApp:
+async def replace_defaults(request: ApiRequest) -> ASGIApp:
     """Replace the preference defaults.
 
     They hold for every recipient without a preference of its own. With `?tenant=`, for the tenant's recipients."""
@@ -173,58 +173,58 @@ async def replace_defaults(request: Asked) -> ASGIApp:
     response_types={200: EffectivePreferences},
     example={"digest": {"news": "weekly"}},
 )
-async def change_defaults(request: Asked) -> ASGIApp:
+async def change_defaults(request: ApiRequest) -> ASGIApp:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""
     return await _write_defaults(request, merge=True)
 
 
-async def _shown(request: Asked, tenant: str, key: str) -> ASGIApp:
+async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
     own = await context.of(request).engines.store.recipients.preferences(tenant, key)
     preferences = NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
     return responses.json(await _with_effective(context.of(request), tenant, preferences))
 
 
-async def _with_effective(here: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
-    defaults, project = await here.catalog.preferences(tenant)
+async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
+    defaults, project = await ctx.catalog.preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    shown = effective(layers, await _types(here, tenant))
+    shown = effective(layers, await _types(ctx, tenant))
     return {**msgspec.to_builtins(own), "effective": shown}
 
 
-async def _types(here: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
+async def _types(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """The rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
     rules = {"general": TypeRules()}
     for owner in dict.fromkeys((PROJECT, tenant)):
-        for found in await here.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
+        for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
             rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
     return rules
 
 
-async def _write(request: Asked, tenant: str, key: str, *, merge: bool) -> ASGIApp:
-    here = context.of(request)
-    store = here.engines.store
+async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> ASGIApp:
+    ctx = context.of(request)
+    store = ctx.engines.store
     before = (await store.recipients.preferences(tenant, key)) if merge else None
-    types = await _types(here, tenant)
+    types = await _types(ctx, tenant)
     preferences = await _read(request, before, types)
-    now = here.engines.clock.now()
+    now = ctx.engines.clock.now()
     document = msgspec.json.encode(preferences)
     await store.recipients.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox(preferences))
-    here.engines.router.forget()
-    return responses.json(await _with_effective(here, tenant, preferences))
+    ctx.engines.router.forget()
+    return responses.json(await _with_effective(ctx, tenant, preferences))
 
 
-async def _write_defaults(request: Asked, *, merge: bool) -> ASGIApp:
-    here, tenant = context.of(request), tenants.single_tenant(request)
-    documents = here.engines.store.documents
+async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    documents = ctx.engines.store.documents
     stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY) if merge else None
-    preferences = await _read(request, None if stored is None else stored.body, await _types(here, tenant))
+    preferences = await _read(request, None if stored is None else stored.body, await _types(ctx, tenant))
     if preferences.muted:
         raise Invalid.of("muted", "is for recipients only")
-    now = here.engines.clock.now()
+    now = ctx.engines.clock.now()
     await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, msgspec.json.encode(preferences), now)
-    here.engines.router.forget()
+    ctx.engines.router.forget()
     return responses.json(await _shown_defaults(request, tenant))
 
 
@@ -232,17 +232,17 @@ async def _write_defaults(request: Asked, *, merge: bool) -> ASGIApp:
 DEFAULTS_KEY = ""
 
 
-async def _shown_defaults(request: Asked, tenant: str) -> dict[str, Any]:
-    here = context.of(request)
-    stored = await here.engines.store.documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
+async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
+    ctx = context.of(request)
+    stored = await ctx.engines.store.documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
     own = NO_PREFERENCES if stored is None else msgspec.json.decode(stored.body, type=Preferences)
-    shown = await _with_effective(here, tenant, NO_PREFERENCES)
+    shown = await _with_effective(ctx, tenant, NO_PREFERENCES)
     return {**msgspec.to_builtins(own), "effective": shown["effective"]}
 
 
-async def _read(request: Asked, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
+async def _read(request: ApiRequest, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
     """The document of the request, merged into the one before if there is one."""
-    here = context.of(request)
+    ctx = context.of(request)
     text = await request_body.json_text(request)
     patch = request_body.anything(text)
     if not isinstance(patch, dict):
@@ -250,7 +250,7 @@ async def _read(request: Asked, before: bytes | None, types: Mapping[str, TypeRu
     patch.pop("effective", None)
     merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
     cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
-    preferences = request_body.json(msgspec.json.encode(cleaned), BODY, here)
+    preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
     errors = [*_errors(preferences), *_required_errors(preferences, types)]
     if errors:
         raise Invalid.fields(errors)

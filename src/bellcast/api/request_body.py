@@ -99,12 +99,12 @@ class Shape(Struct, Generic[T], frozen=True):
     ruled_later: bool = False  # the operation's service validates it, so it is not validated twice
 
 
-async def body(request: Asked, shape: Shape[T]) -> T:
+async def body(request: ApiRequest, shape: Shape[T]) -> T:
     """Read the JSON body in that shape."""
     return json(await json_text(request), shape, context.of(request))
 
 
-async def json_text(request: Asked) -> bytes:
+async def json_text(request: ApiRequest) -> bytes:
     """Read a JSON body without decoding it."""
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType

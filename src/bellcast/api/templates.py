@@ -15,7 +15,7 @@ MAX_BYTES = 256 * 1024
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 
 
-def _check(value: Template, here: ApiContext) -> None:
+def _check(value: Template, ctx: ApiContext) -> None:
     errors = list(_errors(value))
     if errors:
         raise Invalid.fields(errors)

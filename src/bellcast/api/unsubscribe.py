@@ -7,7 +7,7 @@ from litestar.types import ASGIApp
 
 from bellcast.api import context, preferences, request_body, responses
 from bellcast.api.operations import operation
-from bellcast.api.request_body import Asked
+from bellcast.api.request_body import ApiRequest
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.errors import NotFound
@@ -25,7 +25,7 @@ HEADERS = {
 @operation(
     "GET", "/u/{token:str}", tag="Preferences", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
 )
-async def show(request: Asked) -> ASGIApp:
+async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     Changes nothing: mail programs open links to check them."""
@@ -43,7 +43,7 @@ async def show(request: Asked) -> ASGIApp:
     response_types={200: HTML},
     refusals=(NotFound,),
 )
-async def confirm(request: Asked) -> ASGIApp:
+async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
     Turns off the e-mail of the type for the recipient; repeatable."""
@@ -63,7 +63,7 @@ async def confirm(request: Asked) -> ASGIApp:
     return _page("You are unsubscribed", f"E-mails of type “{escape(found.type)}” are off.", "")
 
 
-def _read(request: Asked) -> Unsubscription:
+def _read(request: ApiRequest) -> Unsubscription:
     found = unsubscribe.read(context.of(request).project, request_body.path(request, "token"))
     if found is None:
         raise NotFound("This unsubscribe link is not valid.")
