@@ -36,7 +36,7 @@ async def add(app: App, *messages: NewMessage, **fields: Any) -> Any:
     decision = NewDecision(
         tenant="", notification="n1", recipient="alice", channel="email", outcome="send", decided_at=NOW
     )
-    request = replace(app.sending("alice", **fields), messages=messages, decisions=(decision,))
+    request = replace(app.send_request("alice", **fields), messages=messages, decisions=(decision,))
     outcomes = [outcome async for some in app.store.sends.add([request]) for outcome in some]
     assert len(outcomes) == 1
     return outcomes[0]
@@ -56,7 +56,7 @@ async def test_message_is_added_with_its_inbox_row_and_its_job(app: App) -> None
 
 
 async def test_request_without_inbox_rows_adds_its_messages(app: App) -> None:
-    request = replace(app.sending("alice"), recipients=(), ids=(), messages=(message(),))
+    request = replace(app.send_request("alice"), recipients=(), ids=(), messages=(message(),))
     decision = NewDecision(
         tenant="", notification="n1", recipient="alice", channel="inbox", outcome="skip", decided_at=1
     )
@@ -94,7 +94,7 @@ async def test_finish_keeps_the_attempt_and_suppresses_the_address(app: App) -> 
 
 
 async def test_recall_cancels_what_was_not_attempted(app: App) -> None:
-    request = app.sending("alice")
+    request = app.send_request("alice")
     id = request.ids[0]
     messages = tuple(message(n, notification=id) for n in (1, 2))
     decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
@@ -153,7 +153,7 @@ async def test_erased_recipient_leaves_no_message_and_no_decision(app: App) -> N
 
 
 async def test_seen_and_read_of_the_inbox_item_are_found(app: App) -> None:
-    request = app.sending("alice")
+    request = app.send_request("alice")
     id = request.ids[0]
     decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
     sent = replace(request, messages=(message(notification=id, unless="read"),), decisions=(decision,))

@@ -22,7 +22,7 @@ from bellcast.templates import Renderer, TemplateError, Variables
 UNSUBSCRIBE = "Unsubscribe"
 
 
-class Occasion(Struct, frozen=True, kw_only=True):
+class ContentContext(Struct, frozen=True, kw_only=True):
     """What a content is made from. `links` are variables with URLs."""
 
     draft: Draft
@@ -43,7 +43,7 @@ class StoredEmail(EmailContent, frozen=True, kw_only=True):
 class Contents:
     """Renders the content of each channel when it is needed. Raises Invalid, naming the field."""
 
-    def __init__(self, occasion: Occasion) -> None:
+    def __init__(self, occasion: ContentContext) -> None:
         self._occasion = occasion
 
     def inbox(self) -> Content:

@@ -33,7 +33,7 @@ class NamedProvider(Struct, frozen=True):
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
 
-class Delivery:
+class MessageDelivery:
     """Delivers messages of every channel."""
 
     def __init__(

@@ -9,7 +9,6 @@ from msgspec import Struct
 from bellcast.channels import addresses, contents, unsubscribe
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.contents import Occasion as ContentOccasion
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
 from bellcast.model import local_times, times
@@ -24,7 +23,7 @@ from bellcast.preferences import Decision, Layers, Occasion, decide
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
-class Route(Struct, frozen=True):
+class SendRoute(Struct, frozen=True):
     """What a send needs besides its draft, read once for all recipients."""
 
     draft: Draft
@@ -106,7 +105,7 @@ class Router:
         channels: tuple[ChannelRequest, ...],
         type: NotificationType,
         template_key: str | None,
-    ) -> Route:
+    ) -> SendRoute:
         tenant = request.tenant
         template = None if template_key is None else await self._catalog.template(tenant, template_key)
         if template is None and template_key is not None:
@@ -118,7 +117,7 @@ class Router:
             for profile in profiles.values()
             if (address := addresses.of(profile, entry.channel)) is not None
         ]
-        return Route(
+        return SendRoute(
             draft=draft,
             channels=channels,
             type=type,
@@ -129,7 +128,7 @@ class Router:
             suppressed=await self._store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
         )
 
-    def _routed(self, route: Route, request: SendRequest) -> SendRequest:
+    def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
@@ -154,8 +153,8 @@ class Router:
             decisions=tuple(decisions),
         )
 
-    def _contents(self, route: Route, request: SendRequest, profile: Profile) -> contents.Contents:
-        occasion = ContentOccasion(
+    def _contents(self, route: SendRoute, request: SendRequest, profile: Profile) -> contents.Contents:
+        occasion = contents.ContentContext(
             draft=route.draft,
             content=request.content,
             template=route.template,
@@ -165,14 +164,14 @@ class Router:
         )
         return contents.Contents(occasion)
 
-    def _links(self, route: Route, request: SendRequest, profile: Profile) -> dict[str, str]:
+    def _links(self, route: SendRoute, request: SendRequest, profile: Profile) -> dict[str, str]:
         base = (self._config.public_url or "").rstrip("/")
         if not base or route.type.rules.requires("email"):
             return {}
         unsubscription = unsubscribe.Unsubscription(request.tenant, profile.key, route.draft.type)
         return {"unsubscribe_url": f"{base}/u/{unsubscribe.token(self._project, unsubscription)}"}
 
-    def _decide(self, route: Route, request: SendRequest, profile: Profile, entry: ChannelRequest) -> Decision:
+    def _decide(self, route: SendRoute, request: SendRequest, profile: Profile, entry: ChannelRequest) -> Decision:
         tenant, project = route.defaults
         occasion = Occasion(
             channel=entry.channel,
@@ -187,7 +186,7 @@ class Router:
 
     def _message(
         self,
-        route: Route,
+        route: SendRoute,
         request: SendRequest,
         profile: Profile,
         notification: str,

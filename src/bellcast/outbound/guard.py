@@ -13,8 +13,8 @@ import httpx
 
 from bellcast.errors import Unavailable
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # An IPv4 address inside an IPv6 one leads to the IPv4 address (RFC 6052; RFC 4291 §2.5.5; RFC 3056).
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -26,7 +26,7 @@ class AddressGuard:
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._hosts: set[str] = set()
-        self._networks: list[Network] = []
+        self._networks: list[IPNetwork] = []
         for entry in allowed:
             try:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
@@ -51,7 +51,7 @@ class AddressGuard:
         return None
 
     async def pin(self, request: httpx.Request) -> None:
-        """Address the request to the checked address of its host; Host header and TLS keep the name. Raises Unavailable."""
+        """IPAddress the request to the checked address of its host; Host header and TLS keep the name. Raises Unavailable."""
         host = request.url.host
         problem = self.problem(str(request.url))
         if problem is not None:
@@ -71,11 +71,11 @@ class AddressGuard:
     def _is_allowed_host(self, host: str) -> bool:
         return host.lower().rstrip(".") in self._hosts
 
-    def _is_allowed(self, address: Address) -> bool:
+    def _is_allowed(self, address: IPAddress) -> bool:
         return _is_public(address) or any(address in network for network in self._networks)
 
 
-def _address(host: str) -> Address | None:
+def _address(host: str) -> IPAddress | None:
     """The address that a host literal means, also one written as a single number (`0x7f000001`, `127.1`)."""
     text = host.strip("[]").partition("%")[0]
     try:
@@ -88,7 +88,7 @@ def _address(host: str) -> Address | None:
         return None
 
 
-def _effective(address: Address) -> Address:
+def _effective(address: IPAddress) -> IPAddress:
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -96,5 +96,5 @@ def _effective(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def _is_public(address: Address) -> bool:
+def _is_public(address: IPAddress) -> bool:
     return address.is_global and not address.is_multicast

@@ -19,7 +19,7 @@ TEMPORARY = frozenset({401, 403, 408, 425, 429})
 MAX_RESPONSE = 500
 
 
-class Endpoint(Struct, frozen=True):
+class VendorAPI(Struct, frozen=True):
     """The vendor's API: its base URL and how long an answer may take."""
 
     base: str

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.delivery import Delivery, NamedProvider
+from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.routing import Router
 from bellcast.errors import SettingsError
 from bellcast.jobs import JobRunner
@@ -45,7 +45,7 @@ class Channels:
         self._providers = {channel: _configured(channel, config, http) for channel in PROVIDERS}
         self.catalog = Catalog(store, clock, config)
         self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake)
-        delivery = Delivery(store, clock, self._find, config.retries)
+        delivery = MessageDelivery(store, clock, self._find, config.retries)
         jobs.register(JOB_KIND, delivery.run)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:

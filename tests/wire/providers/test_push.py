@@ -18,7 +18,7 @@ from bellcast.model.base64url import decode, encode
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import fcm
-from bellcast.providers.webpush import Subscription, VapidKey, WebPushProvider
+from bellcast.providers.webpush import PushTarget, VapidKey, WebPushProvider
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt, problem
 from tests.clock import FakeClock
 from tests.vendor_server import VendorServer, answer
@@ -32,8 +32,8 @@ class Browser:
         self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self.secret = os.urandom(16)
 
-    def subscription(self, endpoint: str = "https://push.example/1") -> Subscription:
-        return Subscription(endpoint, encode(self.public), encode(self.secret))
+    def subscription(self, endpoint: str = "https://push.example/1") -> PushTarget:
+        return PushTarget(endpoint, encode(self.public), encode(self.secret))
 
     def decrypt(self, body: bytes) -> bytes:
         salt, size, key_length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
@@ -52,7 +52,7 @@ def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(secret)
 
 
-def push(subscription: Subscription, **content: Any) -> OutgoingMessage:
+def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
     to = msgspec.json.encode(subscription).decode()
     return OutgoingMessage(id="m1", to=to, content={"id": "n1", "title": "New booking", **content})
 
@@ -129,7 +129,7 @@ def test_payload_of_every_length_is_encrypted() -> None:
 def test_wrong_subscription_keys_are_recognized(p256dh: str | None, auth: str) -> None:
     good = Browser().subscription()
     assert problem(good) is None
-    assert problem(Subscription("https://x", p256dh if p256dh is not None else good.p256dh, auth)) is not None
+    assert problem(PushTarget("https://x", p256dh if p256dh is not None else good.p256dh, auth)) is not None
 
 
 def test_vapid_key_survives_a_restart() -> None:

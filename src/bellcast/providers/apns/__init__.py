@@ -34,7 +34,7 @@ def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "
         raise ValueError(f"cannot read a private key from {url.options['key']}") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{url.options['key']} is no P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
     return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
 
 
@@ -45,7 +45,7 @@ class APNsProvider:
 
     def __init__(
         self,
-        endpoint: exchange.Endpoint,
+        endpoint: exchange.VendorAPI,
         clock: Clock,
         private: ec.EllipticCurvePrivateKey,
         team: str,

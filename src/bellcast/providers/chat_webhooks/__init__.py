@@ -49,7 +49,7 @@ class ChatWebhookProvider:
     async def send(self, message: OutgoingMessage) -> Accepted:
         """Post to the webhook; the content names its vendor in `kind`."""
         kind = message.content["kind"]
-        endpoint = exchange.Endpoint(message.to, self._http, self._timeout)
+        endpoint = exchange.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
         if not 200 <= response.status < 300:
             raise exchange.error_of(response, is_bounce=response.status in GONE)

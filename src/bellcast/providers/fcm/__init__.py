@@ -58,8 +58,8 @@ class FCMProvider:
     def __init__(self, url: ProviderURL, account: ServiceAccount, http: Http, clock: Clock, timeout: float) -> None:
         self._account = account
         self._clock = clock
-        self._api = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
-        self._oauth = exchange.Endpoint(exchange.base_url(url, OAUTH), http, timeout)
+        self._api = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
+        self._oauth = exchange.VendorAPI(exchange.base_url(url, OAUTH), http, timeout)
         self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
         self._token = ""
         self._token_ends = 0.0

@@ -17,7 +17,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvid
     token = ":".join(part for part in (url.user, url.password) if part)
     if not token:
         raise ValueError("needs the bot's token: telegram://TOKEN@default")
-    return TelegramProvider(exchange.Endpoint(exchange.base_url(url, API), http, timeout), token)
+    return TelegramProvider(exchange.VendorAPI(exchange.base_url(url, API), http, timeout), token)
 
 
 class TelegramProvider:
@@ -25,7 +25,7 @@ class TelegramProvider:
 
     channel: ExternalChannel = "chat"
 
-    def __init__(self, endpoint: exchange.Endpoint, token: str) -> None:
+    def __init__(self, endpoint: exchange.VendorAPI, token: str) -> None:
         self._endpoint = endpoint
         self._token = token
 

@@ -30,7 +30,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
         raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
-    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
     return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), receipts_url)
 
 
@@ -40,7 +40,7 @@ class TwilioProvider:
     channel: ExternalChannel = "sms"
 
     def __init__(
-        self, endpoint: exchange.Endpoint, sid: str, token: str, sender: str, receipts_url: str | None
+        self, endpoint: exchange.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None
     ) -> None:
         self._endpoint = endpoint
         self._sid = sid

@@ -37,7 +37,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=Shop")
-    endpoint = exchange.Endpoint(exchange.base_url(url, API), http, timeout)
+    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
     return VonageProvider(endpoint, url.user, url.password, url.options["from"], receipts_url)
 
 
@@ -47,7 +47,7 @@ class VonageProvider:
     channel: ExternalChannel = "sms"
 
     def __init__(
-        self, endpoint: exchange.Endpoint, key: str, secret: str, sender: str, receipts_url: str | None
+        self, endpoint: exchange.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None
     ) -> None:
         self._endpoint = endpoint
         self._credentials = {"api_key": key, "api_secret": secret}

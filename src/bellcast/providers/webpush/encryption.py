@@ -20,7 +20,7 @@ SECRET_BYTES = 16
 LAST_RECORD = b"\x02"
 
 
-class Subscription(Struct, frozen=True):
+class PushTarget(Struct, frozen=True):
     """Where and for whom to encrypt, as `PushSubscription.toJSON()` gives it: `p256dh` is the browser's public key, `auth`
     its secret, both base64url."""
 
@@ -29,7 +29,7 @@ class Subscription(Struct, frozen=True):
     auth: str
 
 
-def problem(subscription: Subscription) -> str | None:
+def problem(subscription: PushTarget) -> str | None:
     """Why a subscription's keys cannot be used, or None."""
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(subscription.p256dh))
@@ -40,7 +40,7 @@ def problem(subscription: Subscription) -> str | None:
     return None
 
 
-def encrypt(payload: bytes, subscription: Subscription) -> bytes:
+def encrypt(payload: bytes, subscription: PushTarget) -> bytes:
     """Encrypt one message with a fresh key pair and salt. Raises ValueError for wrong keys or too long a payload."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"the payload must be at most {MAX_PAYLOAD} bytes, got {len(payload)}")

@@ -8,7 +8,7 @@ from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
 from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
-from bellcast.providers.webpush.encryption import MAX_PAYLOAD, Subscription, encrypt
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, PushTarget, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
 
 # The subscription does not exist any more (RFC 8030 §7.3).
@@ -35,7 +35,7 @@ class WebPushProvider:
 
     async def send(self, message: OutgoingMessage) -> Accepted:
         """Post the encrypted content. A gone subscription is a bounce."""
-        subscription = msgspec.json.decode(message.to, type=Subscription)
+        subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
         try:
             body = encrypt(_payload(content), subscription)
@@ -49,7 +49,7 @@ class WebPushProvider:
             "ttl": str(min(int(content.get("ttl") or MAX_TTL), MAX_TTL)),
             "urgency": URGENCY.get(str(content.get("priority")), "normal"),
         }
-        response = await exchange.Endpoint(subscription.endpoint, self._http, self._timeout).post("", headers, body)
+        response = await exchange.VendorAPI(subscription.endpoint, self._http, self._timeout).post("", headers, body)
         if not 200 <= response.status < 300:
             raise exchange.error_of(response, is_bounce=response.status in GONE)
         return Accepted(str(response.status), None, response.headers.get("location"))
