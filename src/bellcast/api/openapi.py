@@ -221,10 +221,15 @@ def _complete_types(schema: Json) -> None:
     """Add types for code generators: without `additionalProperties` they generate empty objects, and without `type`
     they ignore an `enum`."""
     parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    if isinstance(schema.get("additionalProperties"), dict):
+        parts.append(schema["additionalProperties"])
     for part in parts + ([schema["items"]] if "items" in schema else []):
         _complete_types(part)
     if schema.get("type") == "object" and "properties" not in schema:
         schema.setdefault("additionalProperties", True)
+    if "enum" in schema and all(isinstance(one, bool) for one in schema["enum"]):
+        del schema["enum"]
+        schema["type"] = "boolean"
     if "enum" in schema and all(isinstance(one, str) for one in schema["enum"]):
         schema.setdefault("type", "string")
 
