@@ -159,14 +159,14 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
 
     All that failed or bounced, of one channel or all, created since a time."""
     engines = context.of(request).engines
-    asked = await request_body.body(request, RETRY)
-    tenant = tenants.single_tenant(request, asked.tenant)
-    since = 0 if asked.since is None else times.milliseconds(asked.since)
+    body = await request_body.body(request, RETRY)
+    tenant = tenants.single_tenant(request, body.tenant)
+    since = 0 if body.since is None else times.milliseconds(body.since)
     retried = 0
     for state in RETRYABLE_STATES:
         before = NEWEST
         while True:
-            query = MessageQuery(tenant=tenant, channel=asked.channel, state=state, before=before, limit=RETRY_BATCH)
+            query = MessageQuery(tenant=tenant, channel=body.channel, state=state, before=before, limit=RETRY_BATCH)
             found = await engines.store.messages.page(query)
             ids = [message.id for message in found if message.created_at >= since]
             retried += len(await engines.store.messages.retry(tenant, ids, engines.clock.now())) if ids else 0
@@ -204,8 +204,8 @@ def outside(message: StoredMessage) -> Message:
     )
 
 
-def _check(asked: RetryRequest, ctx: context.ApiContext) -> None:
-    if asked.since is not None and asked.since.tzinfo is None:
+def _check(body: RetryRequest, ctx: context.ApiContext) -> None:
+    if body.since is not None and body.since.tzinfo is None:
         raise Invalid.of("since", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
 
 

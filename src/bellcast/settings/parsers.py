@@ -195,28 +195,28 @@ def secret(value: str) -> Secret:
     return Secret(value)
 
 
-def secrets(given: str) -> tuple[Secret, ...]:
+def secrets(value: str) -> tuple[Secret, ...]:
     """a list of provider URLs such as smtp://user:password@host:587, separated by commas"""
-    urls = tuple(Secret(url) for url in names(given))
+    urls = tuple(Secret(url) for url in names(value))
     if not all("://" in url for url in urls):
-        raise ValueError(given)
+        raise ValueError(value)
     return urls
 
 
-def channels(given: str) -> tuple[str, ...]:
+def channels(value: str) -> tuple[str, ...]:
     """a list of channels: inbox, email, sms, push, chat"""
-    if not set(names(given)) <= set(CHANNELS):
-        raise ValueError(given)
-    return names(given)
+    if not set(names(value)) <= set(CHANNELS):
+        raise ValueError(value)
+    return names(value)
 
 
-def durations(given: str) -> tuple[float, ...]:
+def durations(value: str) -> tuple[float, ...]:
     """a list of durations such as 10s,2m,1h"""
-    return tuple(duration(one) for one in names(given))
+    return tuple(duration(one) for one in names(value))
 
 
-def timezone(given: str) -> str:
+def timezone(value: str) -> str:
     """an IANA time zone such as Europe/Vienna"""
-    if find_zone(given) is None:
-        raise ValueError(given)
-    return given
+    if find_zone(value) is None:
+        raise ValueError(value)
+    return value
