@@ -1,4 +1,4 @@
-"""Starlight: celebrities booked for parties. Its pages speak Socket.IO, as they did before there was Bellcast."""
+"""Starlight: celebrity booking for parties. Its pages use Socket.IO, as they did before the move to Bellcast."""
 
 from .app import create_app
 from .calls import HANDLER_PATH

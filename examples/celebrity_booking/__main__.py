@@ -15,8 +15,8 @@ def main() -> None:
         prog="python -m examples.celebrity_booking", description="A booking site for celebrities."
     )
     options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
-    options.add_argument("--secret", required=True, help="the project secret `bellcast serve` printed")
-    options.add_argument("--jwt-secret", default=JWT_SECRET, help="what BELLCAST_JWT_SECRET is there")
+    options.add_argument("--secret", required=True, help="the project secret printed by `bellcast serve`")
+    options.add_argument("--jwt-secret", default=JWT_SECRET, help="the value of BELLCAST_JWT_SECRET on the server")
     options.add_argument(
         "--libraries",
         type=Path,

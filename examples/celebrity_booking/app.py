@@ -1,4 +1,4 @@
-"""Putting the booking site together."""
+"""The ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,8 +30,8 @@ _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates
 def create_app(
     bellcast_url: str, secret: str, jwt_secret: str = tokens.JWT_SECRET, *, libraries: Path = LIBRARIES
 ) -> Starlette:
-    """The booking site. Its pages connect to that Bellcast server, which must hold `jwt_secret` for valid too, and ask
-    this site what clients ask (`HANDLER_PATH`)."""
+    """Create the booking site. Configure the Bellcast server with the same `jwt_secret`, and with `HANDLER_PATH` of this
+    site as its handler URL."""
     bell = Bellcast(bellcast_url, secret)
 
     @asynccontextmanager
@@ -56,15 +56,15 @@ def create_app(
 
 
 async def home(request: Request) -> Response:
-    """The agency and two clients next to each other."""
+    """Show the agency and two clients side by side."""
     return _render("side_by_side.html", people=CAST.values())
 
 
 async def page(request: Request) -> Response:
-    """The site as somebody sees it, signed in."""
+    """Show the site, signed in as a person."""
     person = CAST.get(request.path_params["person"])
     if person is None:
-        raise HTTPException(404, "There is no such person.")
+        raise HTTPException(404, "Unknown person.")
     state = request.app.state
     token = tokens.sign(person, state.jwt_secret)
     return _render(f"{person.role}.html", me=person, token=token, bellcast=state.bellcast_url, client=state.client)

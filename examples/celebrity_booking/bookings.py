@@ -1,4 +1,4 @@
-"""Celebrities, and who has booked them for when."""
+"""Celebrities and their bookings."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -6,7 +6,7 @@ from typing import Any
 
 from .people import Person
 
-# What an admin may do, from which status, and what it leads to.
+# Each action of an admin: the statuses that allow it, and the resulting status.
 ACTIONS = {
     "confirm": (("pending",), "confirmed"),
     "cancel": (("pending", "confirmed"), "cancelled"),
@@ -16,7 +16,7 @@ MOST_SHOWN = 10
 
 
 class NotPossible(Exception):
-    """A booking or celebrity is in a state that does not allow this."""
+    """The state of the booking or celebrity does not allow the action."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Booking:
 
 
 class Ledger:
-    """Everything the site knows."""
+    """All celebrities and bookings, in memory."""
 
     def __init__(self) -> None:
         self.celebrities = {
@@ -77,14 +77,14 @@ class Ledger:
     def book(self, client: Person, celebrity: str, day: date, occasion: str) -> Booking:
         chosen = self.celebrities.get(celebrity)
         if chosen is None or not chosen.available:
-            raise NotPossible("This celebrity takes no bookings now.")
+            raise NotPossible("This celebrity is not available.")
         self._bookings.append(Booking(len(self._bookings) + 1, client, chosen, day, occasion))
         return self._bookings[-1]
 
     def act(self, id: int, action: str) -> Booking:
         booking = next((one for one in self._bookings if one.id == id), None)
         if booking is None or action not in ACTIONS:
-            raise NotPossible("There is no such booking, or nothing of that name can be done to it.")
+            raise NotPossible("Unknown booking or action.")
         allowed, becomes = ACTIONS[action]
         if booking.status not in allowed:
             raise NotPossible(f"A {booking.status} booking cannot be changed this way.")
@@ -93,11 +93,11 @@ class Ledger:
 
     def set_available(self, key: str, available: bool) -> Celebrity:
         if key not in self.celebrities:
-            raise NotPossible("There is no such celebrity.")
+            raise NotPossible("Unknown celebrity.")
         self.celebrities[key].available = available
         return self.celebrities[key]
 
     def seen_by(self, key: str | None, roles: list[str]) -> list[Booking]:
-        """The newest bookings: all for an admin, a client's own."""
+        """Return the newest bookings: all for an admin, their own for a client."""
         theirs = [one for one in self._bookings if "admin" in roles or one.client.key == key]
         return theirs[: -MOST_SHOWN - 1 : -1]

@@ -1,6 +1,6 @@
-"""What the pages ask over Socket.IO, Bellcast asks here: a signed POST, answered with what to emit.
+"""The handler URL: Bellcast sends the pages' Socket.IO events here as signed POST requests.
 
-The signature is the one of Standard Webhooks, by the project secret."""
+The signature follows Standard Webhooks, with the project secret."""
 
 import base64
 import hashlib
@@ -14,24 +14,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 HANDLER_PATH = "/bellcast/calls"
-# A signature as old as this was recorded by somebody.
-SECONDS = 300
+# Older signatures are rejected as replays.
+MAX_AGE_SECONDS = 300
 
 
-async def answer(request: Request) -> Response:
+async def handle(request: Request) -> Response:
     body = await request.body()
-    if not _signed(request, body):
+    if not _is_signed(request, body):
         return Response(status_code=401)
-    asked = await request.json()
-    if asked["name"] == "request_dashboard_data":
-        return _emitting("dashboard_data", dashboard(request, asked["recipient"], asked["roles"]))
-    if asked["name"] == "ping":
-        return _emitting("pong", {"time": _now()})
+    call = await request.json()
+    if call["name"] == "request_dashboard_data":
+        return _emit("dashboard_data", dashboard(request, call["recipient"], call["roles"]))
+    if call["name"] == "ping":
+        return _emit("pong", {"time": _now()})
     return Response(status_code=404)
 
 
 def dashboard(request: Request, person: str | None, roles: list[str]) -> dict[str, Any]:
-    """All a page shows."""
+    """Return all data of a page."""
     ledger = request.app.state.ledger
     return {
         "bookings": [booking.shown() for booking in ledger.seen_by(person, roles)],
@@ -40,7 +40,7 @@ def dashboard(request: Request, person: str | None, roles: list[str]) -> dict[st
     }
 
 
-def _emitting(name: str, data: dict[str, Any]) -> Response:
+def _emit(name: str, data: dict[str, Any]) -> Response:
     return JSONResponse({"reply": {"ok": True}, "emit": [{"name": name, "args": [data]}]})
 
 
@@ -48,10 +48,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def _signed(request: Request, body: bytes) -> bool:
+def _is_signed(request: Request, body: bytes) -> bool:
     headers = request.headers
     id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not sent_at.isdecimal() or abs(time.time() - int(sent_at)) > SECONDS:
+    if not sent_at.isdecimal() or abs(time.time() - int(sent_at)) > MAX_AGE_SECONDS:
         return False
     secret = request.app.state.secret.encode()
     digest = hmac.digest(secret, f"{id}.{sent_at}.".encode() + body, hashlib.sha256)
@@ -59,4 +59,4 @@ def _signed(request: Request, body: bytes) -> bool:
     return any(hmac.compare_digest(expected, one) for one in headers.get("webhook-signature", "").split())
 
 
-routes = [Route(HANDLER_PATH, answer, methods=["POST"])]
+routes = [Route(HANDLER_PATH, handle, methods=["POST"])]

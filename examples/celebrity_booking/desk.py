@@ -1,4 +1,4 @@
-"""What people do: book, confirm, cancel, complete, take somebody off the list, warn the others."""
+"""Actions of clients and admins: book, confirm, cancel, complete, change availability, send an alert."""
 
 from datetime import date
 from typing import Any
@@ -20,38 +20,38 @@ async def book(request: Request) -> Response:
     try:
         day = date.fromisoformat(_text(fields, "date"))
     except ValueError as error:
-        raise HTTPException(422, "date must be a day such as 2027-06-12.") from error
+        raise HTTPException(422, "date must be a date such as 2027-06-12.") from error
     booking = request.app.state.ledger.book(person, _text(fields, "celebrity"), day, _text(fields, "occasion"))
-    return _told(request, booking, "requested", 201)
+    return _respond(request, booking, "requested", 201)
 
 
 async def act(request: Request) -> Response:
     _only_admins(asking(request))
     action = _text(await _fields(request), "action")
     booking = request.app.state.ledger.act(request.path_params["booking"], action)
-    return _told(request, booking, booking.status)
+    return _respond(request, booking, booking.status)
 
 
 async def availability(request: Request) -> Response:
     _only_admins(asking(request))
     available = (await _fields(request)).get("available") is True
     celebrity = request.app.state.ledger.set_available(request.path_params["celebrity"], available)
-    # A list that changes is no news worth keeping: open pages hear of it, inboxes do not.
-    tell = BackgroundTask(_manager(request).broadcast, "celebrity_update", celebrity.shown(), durable=False)
-    return JSONResponse(celebrity.shown(), background=tell)
+    # Only open pages need this change, so it is not stored in inboxes.
+    broadcast = BackgroundTask(_manager(request).broadcast, "celebrity_update", celebrity.shown(), durable=False)
+    return JSONResponse(celebrity.shown(), background=broadcast)
 
 
 async def alert(request: Request) -> Response:
     person, fields = asking(request), await _fields(request)
     _only_admins(person)
-    said = {"title": _text(fields, "message"), "body": f"From {person.name}", "priority": "high", "level": "warning"}
-    return JSONResponse({"ok": True}, 202, background=BackgroundTask(_manager(request).broadcast, "system_alert", said))
+    data = {"title": _text(fields, "message"), "body": f"From {person.name}", "priority": "high", "level": "warning"}
+    return JSONResponse({"ok": True}, 202, background=BackgroundTask(_manager(request).broadcast, "system_alert", data))
 
 
-def _told(request: Request, booking: Booking, action: str, status: int = 200) -> Response:
-    """The answer; then everybody whom it concerns is told."""
-    tell = BackgroundTask(_manager(request).notify_booking_update, booking.shown(), action)
-    return JSONResponse(booking.shown(), status, background=tell)
+def _respond(request: Request, booking: Booking, action: str, status: int = 200) -> Response:
+    """Respond with the booking, then notify the agency and the client."""
+    notify = BackgroundTask(_manager(request).notify_booking_update, booking.shown(), action)
+    return JSONResponse(booking.shown(), status, background=notify)
 
 
 def _manager(request: Request) -> BookingNotifications:
@@ -61,14 +61,14 @@ def _manager(request: Request) -> BookingNotifications:
 
 def _only_admins(person: Person) -> None:
     if person.role != "admin":
-        raise HTTPException(403, "Only the agency may do this.")
+        raise HTTPException(403, "Only the agency is allowed to do this.")
 
 
 async def _fields(request: Request) -> dict[str, Any]:
     try:
         fields = await request.json()
     except ValueError as error:
-        raise HTTPException(400, "JSON is expected.") from error
+        raise HTTPException(400, "The body must be JSON.") from error
     return fields if isinstance(fields, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Who uses the site."""
+"""The demo users."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The site's own tokens: `userId` and `role`, HS256 under its own secret. Bellcast is told what the claims mean."""
+"""The site's own JWTs: claims `userId` and `role`, HS256 with the site's secret. Bellcast's settings map the claims."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from .people import CAST, Person
 
-# One for as long as the process runs; a site that restarts keeps its own elsewhere.
+# A random secret for the lifetime of the process; a real site reads it from its configuration.
 JWT_SECRET = secrets.token_urlsafe(32)
 LIFETIME_SECONDS = 8 * 3600
 
@@ -21,7 +21,7 @@ def sign(person: Person, secret: str) -> str:
 
 
 def asking(request: Request) -> Person:
-    """Whose token the request bears."""
+    """Return the person of the request's token."""
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
     try:
         claims = jwt.decode(token, request.app.state.jwt_secret, ["HS256"])

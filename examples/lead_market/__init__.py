@@ -1,14 +1,14 @@
-"""A market of leads: an app made for Pusher, with Bellcast in its place."""
+"""A lead marketplace: an app written for Pusher that uses Bellcast instead."""
 
 from .app import create_app
 
 __all__ = ["SERVER_SETTINGS", "SPEAKS_PUSHER", "create_app"]
 
-# What the server must be told: that everybody may listen on `admin`, as with Pusher itself, and that a provider's own
-# channel carries the provider's inbox too.
+# Settings that the server needs: `admin` is a public channel, as at Pusher, and a provider's own channel also carries the
+# provider's inbox.
 SERVER_SETTINGS = {
     "public_topics": "admin",
     "pusher_aliases": "private-App.Models.User.{recipient},private-provider.{recipient}",
 }
-# It is given the app id and the key beside the secret.
+# The demo also passes the app id and the key.
 SPEAKS_PUSHER = True

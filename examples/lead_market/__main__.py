@@ -10,7 +10,7 @@ from .app import LIBRARIES
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m examples.lead_market", description="A market of leads.")
+    options = argparse.ArgumentParser(prog="python -m examples.lead_market", description="A lead marketplace.")
     options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
     options.add_argument("--project", required=True, metavar="ID:KEY:SECRET", help="its project's credentials")
     options.add_argument(

@@ -1,4 +1,4 @@
-"""Putting the market's site together."""
+"""The ASGI application."""
 
 import json
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates
 
 
 def create_app(bellcast_url: str, secret: str, *, app_id: str, key: str, libraries: Path = LIBRARIES) -> Starlette:
-    """The market's site. Its Pusher library is pointed at the Bellcast server by host and port, and by nothing else."""
+    """Create the site. Only host and port of its Pusher library point to the Bellcast server."""
     place = urlsplit(bellcast_url)
     bell = AsyncBellcast(bellcast_url, secret)
     channels = pusher.Pusher(app_id, key, secret, host=place.hostname, port=place.port, ssl=place.scheme == "https")
@@ -65,40 +65,40 @@ def _routes(libraries: Path) -> list[Route | Mount]:
 
 
 def _paths(libraries: Path) -> list[str]:
-    """Where the pages load the libraries from; empty if they are not there."""
+    """Return the URLs of the libraries, or nothing if they are not installed."""
     files = [PUSHER_JS, ECHO_JS]
     return [f"/libraries/{file}" for file in files] if all((libraries / file).is_file() for file in files) else []
 
 
 async def side_by_side(request: Request) -> Response:
-    """Three desks next to each other."""
+    """Show three desks side by side."""
     return _page(request, "side_by_side.html", cast=CAST.values())
 
 
 async def desk(request: Request) -> Response:
-    """Somebody's dashboard."""
+    """Show a person's dashboard."""
     return _page(request, "desk.html", me=people.asking(request), providers=PROVIDERS)
 
 
 async def leads(request: Request) -> Response:
-    """What the dashboard shows."""
+    """Return the leads of the dashboard."""
     person = people.asking(request)
     shown = request.app.state.leads.of(person.key if person.role == "provider" else None)
     return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
 
 
 async def bell_token(request: Request) -> Response:
-    """What <bellcast-bell> connects with."""
+    """Return a session token for <bellcast-bell>."""
     token = await request.app.state.bell.token(people.asking(request).key)
     return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
 
 async def broadcasting_auth(request: Request) -> Response:
-    """Who may listen on a private channel: a provider on its own. The Pusher library signs, as it always did."""
+    """Authorize a provider's own private channel. The Pusher library signs, as before."""
     person, form = people.asking(request), dict(parse_qsl((await request.body()).decode(errors="replace")))
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
     if person.role != "provider" or channel != f"private-provider.{person.key}":
-        raise HTTPException(403, "This channel is another's.")
+        raise HTTPException(403, "This channel belongs to another provider.")
     try:
         return JSONResponse(request.app.state.channels.authenticate(channel, socket_id))
     except ValueError as wrong:
@@ -106,30 +106,30 @@ async def broadcasting_auth(request: Request) -> Response:
 
 
 async def new_lead(request: Request) -> Response:
-    """`POST /api/leads`: somebody needs something done."""
+    """`POST /api/leads`: add a lead."""
     people.asking(request)
-    lead = request.app.state.leads.add(await _said(request))
+    lead = request.app.state.leads.add(await _fields(request))
     await request.app.state.events.lead_assigned(lead, _socket_id(request))
     return JSONResponse(lead.shown(), 201)
 
 
 async def change_as_admin(request: Request) -> Response:
-    """`PATCH /api/admin/leads/{id}`: another provider, another status."""
-    return await _change(request, people.asking_as(request, "admin").key, await _said(request))
+    """`PATCH /api/admin/leads/{id}`: assign a provider or set the status."""
+    return await _change(request, people.asking_as(request, "admin").key, await _fields(request))
 
 
 async def change_as_provider(request: Request) -> Response:
-    """`PATCH /api/provider/leads/{id}`: a provider moves its own lead on."""
-    person, said = people.asking_as(request, "provider"), await _said(request)
+    """`PATCH /api/provider/leads/{id}`: set the status of the provider's own lead."""
+    person, fields = people.asking_as(request, "provider"), await _fields(request)
     if request.app.state.leads.get(request.path_params["id"]).provider != person.key:
-        raise HTTPException(404, "There is no such lead.")
-    return await _change(request, person.key, {"status": said.get("status")})
+        raise HTTPException(404, "Lead not found.")
+    return await _change(request, person.key, {"status": fields.get("status")})
 
 
-async def _change(request: Request, by: str, said: dict[str, Any]) -> Response:
+async def _change(request: Request, by: str, fields: dict[str, Any]) -> Response:
     state = request.app.state
     lead = state.leads.get(request.path_params["id"])
-    assigned, moved = state.leads.change(lead, said)
+    assigned, moved = state.leads.change(lead, fields)
     if assigned:
         await state.events.lead_assigned(lead, _socket_id(request))
     elif moved:
@@ -137,18 +137,18 @@ async def _change(request: Request, by: str, said: dict[str, Any]) -> Response:
     return JSONResponse(lead.shown())
 
 
-async def _said(request: Request) -> dict[str, Any]:
+async def _fields(request: Request) -> dict[str, Any]:
     try:
-        said = await request.json()
+        fields = await request.json()
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise HTTPException(400, "Send JSON.") from None
-    if not isinstance(said, dict):
-        raise HTTPException(400, "Send a JSON object.")
-    return said
+        raise HTTPException(400, "The body must be JSON.") from None
+    if not isinstance(fields, dict):
+        raise HTTPException(400, "The body must be a JSON object.")
+    return fields
 
 
 def _socket_id(request: Request) -> str | None:
-    """The connection of the page that asks, as Echo names it: it knows already."""
+    """Return the page's connection from Echo's header; it is excluded from the event."""
     return request.headers.get("X-Socket-ID") or None
 
 

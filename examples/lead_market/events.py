@@ -1,5 +1,4 @@
-"""What the market tells about leads. The first half is the code it had with Pusher, to the letter; the second half is
-what it gained: the same news in everybody's inbox, still there tomorrow."""
+"""Events about leads. `_broadcast` is the unchanged Pusher code; `_ring` also sends the event to the inboxes."""
 
 from typing import Any
 
@@ -15,28 +14,26 @@ LEAD_ASSIGNED, LEAD_STATUS_UPDATED = "lead.assigned", "lead.status.updated"
 
 
 class Events:
-    """Tells open pages through the stock Pusher library, and inboxes through Bellcast's own."""
+    """Sends events to open pages with the stock Pusher library, and to inboxes with the Bellcast client."""
 
     def __init__(self, channels: pusher.Pusher, bell: AsyncBellcast) -> None:
         self._channels = channels
         self._bell = bell
 
     async def lead_assigned(self, lead: Lead, socket_id: str | None) -> None:
-        """A new lead, or one that has a provider now."""
+        """Send that a lead was added or assigned."""
         await self._broadcast(LEAD_ASSIGNED, lead, socket_id)
-        whose = CAST[lead.provider].name if lead.provider else "nobody yet"
-        await self._ring(
-            [person.key for person in ADMINS], lead, LEAD_ASSIGNED, f"Lead from {lead.customer}", f"For {whose}"
-        )
+        provider = f"Assigned to {CAST[lead.provider].name}" if lead.provider else "Not assigned yet"
+        await self._ring([person.key for person in ADMINS], lead, LEAD_ASSIGNED, f"Lead from {lead.customer}", provider)
         if lead.provider is not None:
-            await self._ring([lead.provider], lead, LEAD_ASSIGNED, "A lead for you", f"{lead.customer}, {lead.city}")
+            await self._ring([lead.provider], lead, LEAD_ASSIGNED, "New lead for you", f"{lead.customer}, {lead.city}")
 
     async def lead_status_updated(self, lead: Lead, by: str, socket_id: str | None) -> None:
-        """A lead moved on."""
+        """Send that the status of a lead changed."""
         await self._broadcast(LEAD_STATUS_UPDATED, lead, socket_id)
         title = f"{lead.customer}: {STATUSES[lead.status].lower()}"
         others = [key for key in (*(person.key for person in ADMINS), lead.provider) if key and key != by]
-        await self._ring(others, lead, LEAD_STATUS_UPDATED, title, f"{CAST[by].name} moved it on")
+        await self._ring(others, lead, LEAD_STATUS_UPDATED, title, f"Updated by {CAST[by].name}")
 
     async def _broadcast(self, name: str, lead: Lead, socket_id: str | None) -> None:
         channels = ["admin"] + ([f"private-provider.{lead.provider}"] if lead.provider else [])

@@ -1,4 +1,4 @@
-"""Leads, kept in memory: a person who needs something done, and the provider who is to do it."""
+"""Leads, in memory: a customer's request, and the provider it is assigned to."""
 
 import itertools
 from dataclasses import asdict, dataclass, field
@@ -26,13 +26,13 @@ class Lead:
     changes: int = 0
 
     def shown(self) -> dict[str, Any]:
-        """As pages and events tell of it."""
+        """Return the JSON form for pages and events."""
         named = CAST[self.provider].name if self.provider else None
         return {**asdict(self), "made_at": self.made_at.isoformat(), "provider_name": named}
 
 
 class Leads:
-    """All of them, newest first."""
+    """All leads."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(101)
@@ -41,22 +41,22 @@ class Leads:
         self.add({"customer": "Tom Baker", "service": "Loose tiles", "city": "York", "provider": "43"})
         self.add({"customer": "Sofia Rossi", "service": "New boiler", "city": "Leeds"})
 
-    def add(self, said: dict[str, Any]) -> Lead:
-        customer, service, city = (_words(said, name) for name in ("customer", "service", "city"))
+    def add(self, fields: dict[str, Any]) -> Lead:
+        customer, service, city = (_text(fields, name) for name in ("customer", "service", "city"))
         lead = Lead(next(self._numbers), customer, service, city)
         self._leads[lead.id] = lead
-        self.change(lead, said)
+        self.change(lead, fields)
         lead.changes = 0
         while len(self._leads) > MOST_LEADS:
             del self._leads[next(iter(self._leads))]
         return lead
 
-    def change(self, lead: Lead, said: dict[str, Any]) -> tuple[bool, bool]:
-        """Give it to a provider, or another status; whether each of the two changed."""
+    def change(self, lead: Lead, fields: dict[str, Any]) -> tuple[bool, bool]:
+        """Assign a provider or set the status. Return whether the provider and the status changed."""
         before = (lead.provider, lead.status)
-        provider, status = said.get("provider") or lead.provider, said.get("status")
+        provider, status = fields.get("provider") or lead.provider, fields.get("status")
         if provider is not None and (provider not in CAST or CAST[provider].role != "provider"):
-            raise HTTPException(422, "provider: nobody has that number.")
+            raise HTTPException(422, "provider: unknown provider.")
         if status is not None and status not in STATUSES:
             raise HTTPException(422, f"status: must be one of {', '.join(STATUSES)}.")
         lead.provider = provider
@@ -68,17 +68,17 @@ class Leads:
 
     def get(self, id: int) -> Lead:
         if id not in self._leads:
-            raise HTTPException(404, "There is no such lead.")
+            raise HTTPException(404, "Lead not found.")
         return self._leads[id]
 
     def of(self, provider: str | None) -> list[Lead]:
-        """A provider's, or everybody's."""
+        """Return the leads of a provider, or all leads, newest first."""
         leads = [lead for lead in self._leads.values() if provider is None or lead.provider == provider]
         return sorted(leads, key=lambda lead: lead.id, reverse=True)
 
 
-def _words(said: dict[str, Any], name: str) -> str:
-    text = str(said.get(name) or "").strip()
+def _text(fields: dict[str, Any], name: str) -> str:
+    text = str(fields.get(name) or "").strip()
     if not 1 <= len(text) <= LONGEST:
         raise HTTPException(422, f"{name}: must have 1 to {LONGEST} characters.")
     return text

@@ -1,4 +1,4 @@
-"""Who works with the market: those who run it, and the providers who buy its leads."""
+"""The demo users: an admin, and the providers that buy leads."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 @dataclass(frozen=True)
 class Person:
-    """`key` is what Bellcast knows them by; a provider's is its number."""
+    """`key` is the recipient key in Bellcast; for a provider, its number."""
 
     key: str
     name: str
@@ -34,16 +34,16 @@ ADMINS = [person for person in CAST.values() if person.role == "admin"]
 
 
 def asking(request: Request) -> Person:
-    """Whose desk the page is. A real market would look into its session."""
+    """Return the person of the desk in the URL. A real app would read its session."""
     person = CAST.get(request.path_params["desk"])
     if person is None:
-        raise HTTPException(404, "Nobody has that desk.")
+        raise HTTPException(404, "Desk not found.")
     return person
 
 
 def asking_as(request: Request, role: str) -> Person:
-    """The same, for what only one role may do."""
+    """Return the person of the desk if they have the role."""
     person = asking(request)
     if person.role != role:
-        raise HTTPException(403, f"This is for the {role}.")
+        raise HTTPException(403, f"Only available to the {role}.")
     return person

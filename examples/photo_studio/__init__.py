@@ -1,7 +1,7 @@
-"""A photography studio's booking site: a client books, the front desk assigns, a photographer delivers, bells ring.
+"""A photography studio's booking site: a client books, the front desk assigns a photographer, the photographer delivers.
 
-An ordinary Starlette application with Bellcast behind its bells, good to copy from. `notifications` is where things
-are told; `bells` is what pages read; `app` puts it together. Run it with `python -m examples.photo_studio`.
+A plain Starlette application that uses Bellcast for notifications. `notifications` sends them, `bells` has the endpoints
+for the pages, and `app` creates the application. Run it with `python -m examples.photo_studio`.
 """
 
 from .app import create_app

@@ -1,4 +1,4 @@
-"""Putting the studio's site together."""
+"""The ASGI application."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
@@ -15,18 +15,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bellcast.client import AsyncBellcast
 
-from . import bells, desk, pages, refusals
+from . import bells, desk, errors, pages
 from .bookings import Diary
 from .people import CAST, Person
 
-# A stream hears a heartbeat every 25 s; twice that in silence means it is dead.
+# A stream has a heartbeat every 25 s; after more than two missed ones it is dead.
 STREAM_TIMEOUT = httpx.Timeout(10, read=60)
-# Those whom `/` shows at work next to each other.
+# The people that `/` shows side by side.
 SIDE_BY_SIDE = [CAST["clara"], CAST["mira"], CAST["theo"]]
 
 
 def create_app(bellcast_url: str, secret: str) -> Starlette:
-    """The studio's site, its bells rung by the Bellcast server at that address."""
+    """Create the studio's site, which sends notifications through the given Bellcast server."""
     bell = AsyncBellcast(bellcast_url, secret)
     streams = httpx.AsyncClient(base_url=bellcast_url, timeout=STREAM_TIMEOUT)
 
@@ -38,29 +38,29 @@ def create_app(bellcast_url: str, secret: str) -> Starlette:
     static = Mount("/static", StaticFiles(directory=pages.HERE / "static"))
     site = Starlette(
         routes=[Route("/", _home), static, *pages.routes, *bells.routes, *desk.routes],
-        exception_handlers=refusals.ANSWERS,
+        exception_handlers=errors.HANDLERS,
     )
     site.state.bell, site.state.streams = bell, streams
     site.state.bellcast_url, site.state.diary = bellcast_url, Diary()
-    return Starlette(routes=[Route("/", side_by_side), *_entrances(site, secret)], lifespan=lifespan)
+    return Starlette(routes=[Route("/", side_by_side), *_mounts(site, secret)], lifespan=lifespan)
 
 
 async def side_by_side(request: Request) -> Response:
-    """Three people at work next to each other, each with a session of their own."""
+    """Show three people side by side, each with a separate session."""
     return pages.render(request, "side_by_side.html", people=SIDE_BY_SIDE)
 
 
-def _entrances(site: Starlette, secret: str) -> Iterator[Mount]:
-    """The site as everybody has it, and once more for each person shown side by side, with a cookie for each."""
+def _mounts(site: Starlette, secret: str) -> Iterator[Mount]:
+    """Mount the site, and once more for each person shown side by side, with a separate cookie."""
     key = hashlib.sha256(f"photo studio sessions {secret}".encode()).hexdigest()
     for person in SIDE_BY_SIDE:
-        seated = SessionMiddleware(_seated(site, person), key, session_cookie=f"studio_{person.key}")
-        yield Mount(f"/as/{person.key}", seated)
+        signed_in = SessionMiddleware(_signed_in(site, person), key, session_cookie=f"studio_{person.key}")
+        yield Mount(f"/as/{person.key}", signed_in)
     yield Mount("/", SessionMiddleware(site, key, session_cookie="studio"))
 
 
-def _seated(site: ASGIApp, person: Person) -> ASGIApp:
-    """The site with that person signed in from the start."""
+def _signed_in(site: ASGIApp, person: Person) -> ASGIApp:
+    """Return the site with the person already signed in."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["session"].setdefault("person", person.key)

@@ -1,4 +1,4 @@
-"""The site's notification endpoints: three that ring somebody's bell, and those the signed-in person's own page reads."""
+"""The site's notification endpoints: three that send a notification, and those that the signed-in person's page reads."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +29,7 @@ async def photographer_assigned(request: Request) -> Response:
     if people.asking(request).role != "administrator":
         raise HTTPException(403, "Only the front desk announces an assignment.")
     if booking.photographer is None:
-        raise HTTPException(409, "Nobody is assigned to this booking yet.")
+        raise HTTPException(409, "This booking has no photographer yet.")
     return _sent(await notifications.notify_photographer_of_assignment(request.app.state.bell, booking))
 
 
@@ -38,7 +38,7 @@ async def work_completed(request: Request) -> Response:
     if booking.photographer != people.asking(request):
         raise HTTPException(403, "Only the photographer announces finished work.")
     if booking.work is None:
-        raise HTTPException(409, "The work is not handed in yet.")
+        raise HTTPException(409, "The photographs are not delivered yet.")
     return _sent(await notifications.notify_client_work_completed(request.app.state.bell, booking))
 
 
@@ -49,7 +49,7 @@ async def mark_read(request: Request) -> Response:
 
 
 async def poll(request: Request) -> Response:
-    """For clients that ask every 30 seconds: they hear "304, nothing new" until there is."""
+    """Return the inbox to clients that poll, or 304 if it has not changed."""
     bell = request.app.state.bell
     inbox = bell.inbox(await bell.token(people.asking(request).key))
     known = request.headers.get("If-None-Match")
@@ -61,7 +61,7 @@ async def poll(request: Request) -> Response:
 
 
 async def bell_token(request: Request) -> Response:
-    """What the <bellcast-bell> of the page connects with."""
+    """Return a session token for the page's <bellcast-bell>."""
     token = await request.app.state.bell.token(people.asking(request).key)
     return JSONResponse(
         {"token": token, "expires_at": token.expires_at.isoformat()}, headers={"Cache-Control": "no-store"}
@@ -69,52 +69,52 @@ async def bell_token(request: Request) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """The person's live events under the site's own address and cookie: Bellcast's stream, handed on as it comes."""
+    """Proxy the person's event stream from Bellcast, under the site's own origin and cookie."""
     token = await request.app.state.bell.token(people.asking(request).key)
     headers = {"Authorization": f"Bearer {token}"}
     if last := request.headers.get("Last-Event-ID"):
         headers["Last-Event-ID"] = last
     http: httpx.AsyncClient = request.app.state.streams
-    answer = await http.send(http.build_request("GET", "/v1/stream", headers=headers), stream=True)
-    if answer.status_code != 200:
-        await answer.aclose()
-        raise HTTPException(502, f"The notification server answered {answer.status_code}.")
+    response = await http.send(http.build_request("GET", "/v1/stream", headers=headers), stream=True)
+    if response.status_code != 200:
+        await response.aclose()
+        raise HTTPException(502, f"The notification server returned status {response.status_code}.")
     return StreamingResponse(
-        _handed_on(answer),
+        _forward(response),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _handed_on(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _forward(response: httpx.Response) -> AsyncIterator[bytes]:
     try:
-        async for chunk in answer.aiter_raw():
+        async for chunk in response.aiter_raw():
             yield chunk
     except httpx.TransportError:
-        return  # The browser's EventSource comes back by itself and says where it was.
+        return  # The browser's EventSource reconnects with its last event id.
     finally:
-        await answer.aclose()
+        await response.aclose()
 
 
 async def _named_booking(request: Request) -> Booking:
-    """The booking the page speaks of, if it concerns whoever is asking."""
+    """Return the booking in the request body, if the signed-in person may see it."""
     number = (await fields_of(request)).get("bookingId")
     if not str(number).isdecimal():
         raise HTTPException(422, "bookingId must be the number of a booking.")
     booking: Booking | None = request.app.state.diary.find(int(str(number)), people.asking(request))
     if booking is None:
-        raise HTTPException(404, "There is no such booking.")
+        raise HTTPException(404, "Booking not found.")
     return booking
 
 
 def _sent(sent: Sent) -> Response:
     return JSONResponse(
-        {"notifications": [{"id": made.id, "userId": made.recipient} for made in sent.notifications]}, 201
+        {"notifications": [{"id": each.id, "userId": each.recipient} for each in sent.notifications]}, 201
     )
 
 
 def _shown(notification: Notification) -> dict[str, Any]:
-    """As Bellcast tells it, with the flag the older page looks at."""
+    """Return Bellcast's JSON with the `isRead` flag that the older page uses."""
     return {**msgspec.to_builtins(notification), "isRead": notification.read_at is not None}
 
 

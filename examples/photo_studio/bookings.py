@@ -1,4 +1,4 @@
-"""The studio's bookings: what was asked for, who photographs it, what came of it. Kept in memory."""
+"""The studio's bookings, in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from itertools import count
 from .people import CAST, Person
 
 MOST_PHOTOS = 60
-# A phone's photograph is 3 to 6 MB; everything is kept in memory, so this is a demonstration's bound.
+# A phone's photograph has 3 to 6 MB. The demo stores files in memory, so the limits are low.
 MOST_BYTES = 8 * 1024 * 1024
 MOST_FILES = 12
 
 
 class Refused(Exception):
-    """The studio cannot do that; the message says why, to the person who asked."""
+    """The action is not allowed. The message is shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ KINDS = {
     kind.key: kind
     for kind in [
         Kind("portrait", "Portrait", "One person, one hour, good light.", 1, 180),
-        Kind("family", "Family", "At home or outdoors, nobody has to sit still.", 2, 320),
+        Kind("family", "Family", "At home or outdoors, no sitting still required.", 2, 320),
         Kind("wedding", "Wedding", "From getting ready to the last dance.", 8, 2400),
         Kind("product", "Product", "For shops, menus and makers.", 3, 540),
     ]
@@ -90,16 +90,16 @@ class Diary:
     def __init__(self) -> None:
         self._bookings: dict[int, Booking] = {}
         self._ids = count(1041)
-        for booking in _already_in_the_book(self._ids):
+        for booking in _sample_bookings(self._ids):
             self._bookings[booking.id] = booking
 
     def of(self, person: Person) -> list[Booking]:
-        """What a person has to do with, the next session first."""
+        """Return the bookings that a person may see, earliest session first."""
         theirs = [booking for booking in self._bookings.values() if booking.concerns(person)]
         return sorted(theirs, key=lambda booking: booking.starts_at)
 
     def find(self, id: int, person: Person) -> Booking | None:
-        """A booking, for somebody it concerns."""
+        """Return a booking if the person may see it."""
         booking = self._bookings.get(id)
         return booking if booking and booking.concerns(person) else None
 
@@ -109,7 +109,7 @@ class Diary:
         if starts_at < _now_here():
             raise Refused("That time has passed; please choose another.")
         if not place.strip():
-            raise Refused("Please say where it will be.")
+            raise Refused("Please enter a place.")
         booking = Booking(next(self._ids), client, kind, starts_at, place.strip(), notes.strip())
         self._bookings[booking.id] = booking
         return booking
@@ -144,11 +144,11 @@ def finish(booking: Booking, by: Person, title: str, photos: int) -> None:
 
 def _expect_photographer(booking: Booking, by: Person) -> None:
     if booking.photographer != by:
-        raise Refused("Only the photographer of this session hands in the work.")
+        raise Refused("Only the photographer of this session can deliver the photographs.")
 
 
-def _already_in_the_book(ids: Iterator[int]) -> Iterator[Booking]:
-    """What a visitor finds: some sessions done, some to come."""
+def _sample_bookings(ids: Iterator[int]) -> Iterator[Booking]:
+    """Create past and future sessions for the demo."""
     clara, jonas, theo, ines = (CAST[key] for key in ("clara", "jonas", "theo", "ines"))
     ago = datetime.now(UTC) - timedelta(days=1)
     yield Booking(
@@ -176,5 +176,5 @@ def _at(days: int, hour: int) -> datetime:
 
 
 def _now_here() -> datetime:
-    """The studio's own wall clock: sessions are booked by it, so their times carry no zone."""
+    """Return the studio's local time. Sessions are booked in local time, without a time zone."""
     return datetime.now().astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""What people do with bookings: book, assign, upload, hand in."""
+"""Actions on bookings: book, assign, upload, deliver."""
 
 from datetime import datetime
 from typing import Any
@@ -14,15 +14,15 @@ from .bookings import KINDS, Booking, Photo
 from .people import CAST
 from .reading import body_up_to, fields_of
 
-# Pictures a browser shows without running anything in them; SVG is not among these.
+# Image types that cannot contain scripts, unlike SVG.
 PICTURES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"})
 
 
 def booking_of(request: Request) -> Booking:
-    """The booking in the address, if it concerns whoever is asking."""
+    """Return the booking in the URL, if the signed-in person may see it."""
     booking: Booking | None = request.app.state.diary.find(request.path_params["booking"], people.asking(request))
     if booking is None:
-        raise HTTPException(404, "There is no such booking.")
+        raise HTTPException(404, "Booking not found.")
     return booking
 
 
@@ -47,7 +47,7 @@ async def upload(request: Request) -> Response:
     booking = booking_of(request)
     media_type = request.headers.get("Content-Type", "")
     if media_type not in PICTURES:
-        raise HTTPException(415, "A JPEG, PNG, WebP, GIF or AVIF picture is expected.")
+        raise HTTPException(415, "The picture must be JPEG, PNG, WebP, GIF or AVIF.")
     photo = Photo(await body_up_to(request, bookings.MOST_BYTES), media_type)
     bookings.add_photo(booking, people.asking(request), photo)
     return JSONResponse({"photos": len(booking.uploads)}, 201)
@@ -63,9 +63,9 @@ async def finish(request: Request) -> Response:
 
 
 def _changed(request: Request, booking: Booking, status: int = 200) -> Response:
-    """The answer; open pages hear of the change once it is out."""
-    look = BackgroundTask(notifications.show_change, request.app.state.bell, booking)
-    return JSONResponse({"id": booking.id, "status": booking.status}, status, background=look)
+    """Respond with the booking's status, then update open pages."""
+    update = BackgroundTask(notifications.show_change, request.app.state.bell, booking)
+    return JSONResponse({"id": booking.id, "status": booking.status}, status, background=update)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Telling people what happened to a booking. This is all of the studio that knows how its bells are rung."""
+"""Notifications about bookings. Only this module of the studio sends through Bellcast."""
 
 from contextlib import suppress
 
@@ -19,7 +19,7 @@ async def notify_admin_of_new_booking(bell: AsyncBellcast, booking: Booking) -> 
         action_url=f"/bookings/{booking.id}",
         action_text="Assign a photographer",
         data={"bookingId": booking.id},
-        # Pressing twice, or two open tabs, is still one booking: it rings once.
+        # A double click, or a second tab, must not send it twice.
         idempotency_key=f"created-{booking.id}-{booking.made_at:%Y%m%d%H%M%S%f}",
     )
 
@@ -55,10 +55,10 @@ async def notify_client_work_completed(bell: AsyncBellcast, booking: Booking) ->
 
 
 async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
-    """Tell open pages to look again. Live only: it rings no bell, and a page opened later shows the booking as it is."""
-    looking = [booking.client, *people.with_role("administrator")]
+    """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
+    viewers = [booking.client, *people.with_role("administrator")]
     if booking.photographer:
-        looking.append(booking.photographer)
+        viewers.append(booking.photographer)
     with suppress(BellcastError):
-        for person in looking:
+        for person in viewers:
             await bell.publish({"recipient": person.key}, "booking-changed", {"bookingId": booking.id})

@@ -1,4 +1,4 @@
-"""The pages people see."""
+"""The HTML pages."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -17,21 +17,21 @@ from .people import CAST, Person
 
 HERE = Path(__file__).parent
 STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
-# Pictures and pages are shown with the media type they are given, never with one a browser guesses.
+# Browsers must not guess another media type for uploads.
 _PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """A page. `root` is where the site is mounted; every link begins with it."""
+    """Render a page. `root` is the path at which the site is mounted; every link starts with it."""
     root = request.scope["root_path"]
     shown = _templates.get_template(template).render(root=root, here=request.url.path.removeprefix(root), **values)
     return HTMLResponse(shown, status)
 
 
 def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
-    """A page with somebody's bell on it."""
+    """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
         seated="seated" in request.scope, statuses=STATUSES, **values,

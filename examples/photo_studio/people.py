@@ -1,4 +1,4 @@
-"""Who uses the studio's site, and who is asking right now."""
+"""The demo users, and the signed-in person."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 
 class NotSignedIn(Exception):
-    """Nobody is signed in."""
+    """The request has no session."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def sign_out(request: Request) -> None:
 
 
 def asking(request: Request) -> Person:
-    """The person signed in, from the session cookie."""
+    """Return the signed-in person."""
     person = CAST.get(request.session.get("person", ""))
     if person is None:
         raise NotSignedIn

@@ -1,4 +1,4 @@
-"""Stand-ins for photographs: small SVG scenes, drawn from a number, so that a gallery has something to show."""
+"""Placeholder photographs: small SVG scenes, generated from a number, to fill the galleries."""
 
 from random import Random
 
@@ -20,13 +20,13 @@ SCENES = {
 
 
 def draw(kind: str, number: int) -> str:
-    """The picture with that number in a gallery of that kind; the same one each time."""
+    """Return the SVG for a picture number in a gallery of this kind; always the same for the same arguments."""
     dice = Random(f"{kind} {number}")
     width, height = SHAPES[number % len(SHAPES)]
     top, horizon, land = LIGHTS[dice.choice(SCENES[kind])]
     subject = {"wedding": _two_people, "portrait": _bust, "family": _family, "product": _still_life}[kind]
     ground = _table(dice, width, height, land) if kind == "product" else _hills(dice, width, height, land)
-    # Between the people, every fourth picture is of the place.
+    # Every fourth picture shows only the place.
     seen = "" if number % 4 == 3 and kind != "product" else subject(dice, width, height, land[2])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'

@@ -50,7 +50,7 @@ def book(desk, celebrity, occasion):
     desk.get_by_text(celebrity, exact=True).click()
     desk.get_by_label("Day", exact=True).fill("2030-06-15")
     desk.get_by_label("Occasion").fill(occasion)
-    desk.get_by_role("button", name="Ask the agency").click()
+    desk.get_by_role("button", name="Request booking").click()
 
 
 def is_live(desk):
@@ -85,7 +85,7 @@ def test_lists_and_alerts_reach_every_desk(page):
     dana.get_by_role("listitem").filter(has_text="Vera Marlowe").get_by_role("button").click()
     for desk in (iris, noah):
         expect(desk.locator("[data-celebrity=marlowe]")).to_contain_text("Fully booked")
-    dana.get_by_label("Tell everybody").fill("The phones are down")
+    dana.get_by_label("Alert everyone").fill("The phones are down")
     dana.get_by_role("button", name="Send").click()
     for desk in (dana, iris, noah):
         expect(desk.locator("[data-alerts]")).to_contain_text("The phones are down")
@@ -97,7 +97,7 @@ def test_page_recovers_after_a_killed_server(page, site):
     is_live(page)
     server = site[1]
     server.kill()
-    expect(page.locator("[data-line]")).to_contain_text("Connecting again")
+    expect(page.locator("[data-line]")).to_contain_text("Reconnecting")
     server.start()
     is_live(page)
     book(page, "Elsa Lindgren", "A talk")

@@ -73,7 +73,7 @@ def bell(page: Page, unread: int) -> Any:
 def test_new_lead_notifies_and_updates_the_desks_it_concerns(context: BrowserContext) -> None:
     ruth, plumber, roofer = desk(context, "ruth"), desk(context, "42"), desk(context, "43")
     ruth.get_by_label("Customer").fill("Ada Byron")
-    ruth.get_by_label("What is needed").fill("Burst pipe")
+    ruth.get_by_label("Service").fill("Burst pipe")
     ruth.get_by_label("City").fill("Leeds")
     ruth.get_by_label("Provider", exact=True).select_option("42")
     ruth.get_by_role("button", name="Add lead").click()
@@ -98,7 +98,7 @@ def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
 
 def test_reassigned_lead_notifies_the_new_provider(context: BrowserContext) -> None:
     ruth, roofer = desk(context, "ruth"), desk(context, "43")
-    ruth.locator(".lead", has_text="Sofia Rossi").get_by_label("Give to").select_option("43")
+    ruth.locator(".lead", has_text="Sofia Rossi").get_by_label("Assign to").select_option("43")
     expect(roofer.locator(".board")).to_contain_text("Sofia Rossi")
     expect(bell(roofer, 1)).to_be_visible()
 

@@ -1,7 +1,7 @@
-// The agency's page: requests come in by themselves, and every button is heard at once by whom it concerns.
+// The agency's page: new requests appear live, and clients see every action immediately.
 
 import { follow } from "./bookings.js";
-import { ask, socket } from "./line.js";
+import { request, socket } from "./connection.js";
 
 const STEPS = { pending: ["confirm", "cancel"], confirmed: ["complete", "cancel"] };
 const roster = document.querySelector("[data-roster]");
@@ -16,7 +16,7 @@ const button = (words, act) => {
 follow(
   (booking) =>
     (STEPS[booking.status] ?? []).map((action) =>
-      button(action, () => ask("PATCH", `/api/bookings/${booking.id}`, { action })),
+      button(action, () => request("PATCH", `/api/bookings/${booking.id}`, { action })),
     ),
   (all) => {
     for (const figure of document.querySelectorAll("[data-figure]"))
@@ -27,10 +27,10 @@ follow(
 const entry = (celebrity) => {
   const made = document.createElement("li");
   made.dataset.celebrity = celebrity.id;
-  const words = celebrity.available ? "Take off the list" : "Put back";
+  const words = celebrity.available ? "Mark as unavailable" : "Mark as available";
   made.append(
     Object.assign(document.createElement("strong"), { textContent: celebrity.name }),
-    button(words, () => ask("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available })),
+    button(words, () => request("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available })),
   );
   return made;
 };
@@ -42,6 +42,6 @@ socket.on("celebrity_update", (celebrity) => {
 
 warn.addEventListener("submit", async (event) => {
   event.preventDefault();
-  await ask("POST", "/api/alerts", Object.fromEntries(new FormData(warn)));
+  await request("POST", "/api/alerts", Object.fromEntries(new FormData(warn)));
   warn.reset();
 });

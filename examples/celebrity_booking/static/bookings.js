@@ -1,6 +1,6 @@
-// A list of bookings that keeps itself up to date.
+// A live list of bookings.
 
-import { socket } from "./line.js";
+import { socket } from "./connection.js";
 
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "long" });
 
@@ -11,7 +11,7 @@ const element = (tag, text, ...inside) => {
   return made;
 };
 
-/** Shows bookings, newest first; `actions(booking)` are the buttons of one, `changed(all)` hears of every change. */
+/** Show bookings, newest first. `actions(booking)` returns the buttons of a booking; `changed(all)` is called on every change. */
 export function follow(actions = () => [], changed = () => {}) {
   const list = document.querySelector("[data-bookings]");
   const empty = document.querySelector("[data-empty]");

@@ -1,7 +1,7 @@
-// A client's page: whom to ask for, and what became of it.
+// The client's page: book a celebrity and follow the bookings.
 
 import { follow } from "./bookings.js";
-import { ask, socket } from "./line.js";
+import { request, socket } from "./connection.js";
 
 const form = document.querySelector("[data-booking]");
 const stars = document.querySelector("[data-stars]");
@@ -30,6 +30,6 @@ socket.on("celebrity_update", (celebrity) => {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  await ask("POST", "/api/bookings", Object.fromEntries(new FormData(form)));
+  await request("POST", "/api/bookings", Object.fromEntries(new FormData(form)));
   form.reset();
 });

@@ -1,4 +1,4 @@
-/** A desk of the market. Everything live is Laravel Echo over pusher-js, as it was; only the host is another. */
+/** A desk of the marketplace. Live events use Laravel Echo over pusher-js as before; only the host has changed. */
 
 const { desk, role, key, bellcast } = document.body.dataset;
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -22,15 +22,15 @@ echo.connector.pusher.connection.bind('state_change', ({ current }) => {
   const line = $('.line');
   line.dataset.state = current;
   line.textContent = STATES[current] ?? current;
-  // Pusher's protocol tells nothing of what went by meanwhile: the board asks, and the bell beside it knows.
+  // Pusher's protocol does not replay missed events: fetch the board again. The bell resumes by position.
   if (current === 'connected') refresh();
 });
 
 const channel = role === 'admin' ? echo.channel('admin') : echo.private(`provider.${desk}`);
-channel.listen('.lead.assigned', (lead) => news(lead, `${lead.customer} → ${lead.provider_name ?? 'nobody yet'}`));
+channel.listen('.lead.assigned', (lead) => news(lead, `${lead.customer} → ${lead.provider_name ?? 'unassigned'}`));
 channel.listen('.lead.status.updated', (lead) => news(lead, `${lead.customer}: ${lead.status}`));
 
-/** The seed's bell: what happened since the page was opened. */
+/** Adds an entry to the list of events since the page was opened. */
 function news(lead, text) {
   const item = document.createElement('li');
   const time = document.createElement('time');
@@ -50,11 +50,11 @@ $('.news').addEventListener('toggle', () => {
   $('.news .count').hidden = true;
 });
 
-/** The board as it is now; a lead that just changed is lit for a moment. */
+/** Show the current board, with a changed lead highlighted for a moment. */
 async function refresh(lit) {
-  const answer = await fetch(`/${desk}/leads`).catch(() => null);
-  if (!answer?.ok) return;
-  const leads = await answer.json();
+  const response = await fetch(`/${desk}/leads`).catch(() => null);
+  if (!response?.ok) return;
+  const leads = await response.json();
   $('.board').replaceChildren(...leads.map((lead) => card(lead, lead.id === lit)));
 }
 
@@ -78,20 +78,20 @@ function card(lead, lit) {
   return item;
 }
 
-const change = (door, lead, said) => ask('PATCH', `/${desk}/api/${door}/leads/${lead.id}`, said);
+const change = (role, lead, fields) => send('PATCH', `/${desk}/api/${role}/leads/${lead.id}`, fields);
 
 $('.new')?.addEventListener('submit', async (event) => {
   event.preventDefault();
   const form = event.target;
-  if (await ask('POST', `/${desk}/api/leads`, Object.fromEntries(new FormData(form)))) form.reset();
+  if (await send('POST', `/${desk}/api/leads`, Object.fromEntries(new FormData(form)))) form.reset();
 });
 
-/** Ask the site. Every desk hears of what came of it, this one too: so no socket id goes along. */
-async function ask(method, path, said) {
-  const answer = await fetch(path, { method, body: JSON.stringify(said), headers: { 'Content-Type': 'application/json' } }).catch(() => null);
-  $('.problem').textContent = answer?.ok ? '' : ((await answer?.json().catch(() => null))?.message ?? 'The market cannot be reached.');
-  if (answer?.ok) refresh();
-  return answer?.ok ?? false;
+/** Send a request to the site, without a socket id, so that the event reaches this desk too. */
+async function send(method, path, fields) {
+  const response = await fetch(path, { method, body: JSON.stringify(fields), headers: { 'Content-Type': 'application/json' } }).catch(() => null);
+  $('.problem').textContent = response?.ok ? '' : ((await response?.json().catch(() => null))?.message ?? 'The server cannot be reached.');
+  if (response?.ok) refresh();
+  return response?.ok ?? false;
 }
 
 $('bellcast-bell').getToken = () => fetch(`/${desk}/bell-token`);

@@ -1,4 +1,4 @@
-/** Booking a session in three steps; the last one shows a summary, books, and tells the front desk. */
+/** Booking a session in three steps; the last one shows a summary, books, and notifies the front desk. */
 
 import { notifyAdminOfNewBooking } from './booking_notifications.js';
 import { ready, root, send, submit } from './site.js';

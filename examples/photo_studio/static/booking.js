@@ -1,4 +1,4 @@
-/** One booking: the front desk assigns it, the photographer hands in the work, everybody looks at the pictures. */
+/** The page of a booking: the front desk assigns it, the photographer delivers, all participants see the gallery. */
 
 import { notifyClientWorkCompleted, notifyPhotographerOfAssignment } from './booking_notifications.js';
 import { ready, send, submit } from './site.js';
@@ -18,7 +18,7 @@ async function handIn({ title, photos }, files) {
   location.reload();
 }
 
-// On the document, because news replaces what is in the page.
+// Listen on the document, because a refresh replaces the forms.
 document.addEventListener('submit', (event) => {
   const form = event.target;
   if (!form.dataset.form) return;

@@ -1,9 +1,9 @@
-/** Telling the others what happened to a booking: one call for each thing that can happen. */
+/** Notifications about a booking, one function for each event. */
 
 import { send } from './site.js';
 
-const tell = (what, bookingId) => send('POST', `/api/notifications/${what}`, { bookingId });
+const notify = (event, bookingId) => send('POST', `/api/notifications/${event}`, { bookingId });
 
-export const notifyAdminOfNewBooking = (bookingId) => tell('booking-created', bookingId);
-export const notifyPhotographerOfAssignment = (bookingId) => tell('photographer-assigned', bookingId);
-export const notifyClientWorkCompleted = (bookingId) => tell('work-completed', bookingId);
+export const notifyAdminOfNewBooking = (bookingId) => notify('booking-created', bookingId);
+export const notifyPhotographerOfAssignment = (bookingId) => notify('photographer-assigned', bookingId);
+export const notifyClientWorkCompleted = (bookingId) => notify('work-completed', bookingId);

@@ -1,12 +1,12 @@
-/** The bell as it was, asking every 30 seconds, beside the stream that tells. */
+/** Compares a bell that polls every 30 seconds with the live event stream. */
 
 import { follow, root } from './site.js';
 
-const EVERY = 30; // seconds
-const old = document.querySelector('#old');
-const told = document.querySelector('#new');
+const POLL_INTERVAL = 30; // seconds
+const polling = document.querySelector('#old');
+const live = document.querySelector('#new');
 let etag = null;
-let asked = 0;
+let requests = 0;
 let unchanged = 0;
 let left = 0;
 
@@ -20,41 +20,41 @@ function write(panel, text) {
 
 const put = (panel, name, value) => (panel.querySelector(`.${name}`).textContent = value);
 
-async function ask() {
-  put(old, 'asked', ++asked);
-  // "no-store": the browser's own cache would hide the 304 that this page counts.
+async function poll() {
+  put(polling, 'requests', ++requests);
+  // "no-store": the browser's cache would hide the 304 responses that this page counts.
   const response = await fetch(`${root}/api/notifications`, { cache: 'no-store', headers: etag ? { 'If-None-Match': etag } : {} });
   if (response.status === 304) {
-    put(old, 'unchanged', ++unchanged);
-    return write(old, 'nothing new');
+    put(polling, 'unchanged', ++unchanged);
+    return write(polling, 'nothing new');
   }
-  if (!response.ok) return write(old, 'no answer');
+  if (!response.ok) return write(polling, 'request failed');
   etag = response.headers.get('ETag');
   const { unread, notifications } = await response.json();
-  put(old, 'unread', unread);
-  write(old, notifications.length ? `${notifications.length} in the inbox, the newest: ${notifications[0].title}` : 'an empty inbox');
+  put(polling, 'unread', unread);
+  write(polling, notifications.length ? `${notifications.length} in the inbox, newest: ${notifications[0].title}` : 'an empty inbox');
 }
 
 setInterval(() => {
-  if (left === 0) ask().catch(() => write(old, 'no answer'));
-  left = left === 0 ? EVERY - 1 : left - 1;
-  put(old, 'next', left);
+  if (left === 0) poll().catch(() => write(polling, 'request failed'));
+  left = left === 0 ? POLL_INTERVAL - 1 : left - 1;
+  put(polling, 'next', left);
 }, 1000);
 
-const heard = (say) => ({ data }) => {
+const log = (describe) => ({ data }) => {
   const event = JSON.parse(data);
-  if ('unread' in event) put(told, 'unread', event.unread);
-  write(told, say(event));
+  if ('unread' in event) put(live, 'unread', event.unread);
+  write(live, describe(event));
 };
 
 follow({
-  open: () => put(told, 'line', 'live'),
-  error: () => put(told, 'line', 'coming back'),
-  ready: heard(() => 'connected'),
-  notification: heard(({ notification }) => notification.title),
-  'notification-update': heard(({ notification }) => `${notification.read_at ? 'read' : 'changed'}: ${notification.title}`),
-  'notification-delete': heard(() => 'one was deleted'),
-  counts: heard(({ changed }) => `several at once: ${changed}`),
-  event: heard(({ name }) => `live: ${name}`),
-  heartbeat: () => put(told, 'line', 'live'),
+  open: () => put(live, 'line', 'live'),
+  error: () => put(live, 'line', 'reconnecting'),
+  ready: log(() => 'connected'),
+  notification: log(({ notification }) => notification.title),
+  'notification-update': log(({ notification }) => `${notification.read_at ? 'read' : 'changed'}: ${notification.title}`),
+  'notification-delete': log(() => 'a notification was deleted'),
+  counts: log(({ changed }) => `${changed} notifications changed`),
+  event: log(({ name }) => `live event: ${name}`),
+  heartbeat: () => put(live, 'line', 'live'),
 });

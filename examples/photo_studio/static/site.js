@@ -1,17 +1,17 @@
-/** What every page of the site does: asks the site, minds the bell, and shows news without a reload. */
+/** Shared by all pages: requests, forms, the bell, and live refresh. */
 
 export const root = document.documentElement.dataset.root;
 
-/** Ask the site. A refusal is thrown, in words to show. */
+/** Send a request to the site. Throws an error with a message for the user. */
 export async function send(method, path, body, type = 'application/json') {
   const options = { method, headers: { 'Content-Type': type }, body: type === 'application/json' ? JSON.stringify(body) : body };
   const response = await fetch(root + path, options);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+  const result = await response.json();
+  if (!response.ok) throw new Error(result.error);
+  return result;
 }
 
-/** Run a form's submission once at a time, and say in the form why it failed. */
+/** Run a form's submission once at a time, and show its error in the form. */
 export async function submit(form, work) {
   const problem = form.querySelector('.problem');
   const button = form.querySelector('button:not([type=button])');
@@ -25,12 +25,12 @@ export async function submit(form, work) {
   }
 }
 
-/** Let people at the forms. Until then they are inert: without its script a form would only reload the page. */
+/** Enable the forms. Until then they are inert: without its script a form would only reload the page. */
 export function ready(part) {
   for (const form of part.querySelectorAll('form[inert]')) form.inert = false;
 }
 
-/** The person's live events under the site's own address, while the page is in view. */
+/** Listen to the person's live events from the site's own origin while the page is visible. */
 export function follow(listeners) {
   let source = null;
   const open = () => {
@@ -38,19 +38,19 @@ export function follow(listeners) {
     for (const [name, listen] of Object.entries(listeners)) source.addEventListener(name, listen);
   };
   const close = () => (source?.close(), (source = null));
-  const look = () => {
+  const update = () => {
     if (document.hidden) close();
-    // A stream that was refused stays closed (EventSource gives up then), so look again now and then.
+    // EventSource does not retry a refused stream, so check regularly.
     else if (!source || source.readyState === EventSource.CLOSED) open();
   };
-  document.addEventListener('visibilitychange', look);
-  // A page left for another keeps no line open while the browser remembers it.
+  document.addEventListener('visibilitychange', update);
+  // A page in the back/forward cache must not keep its connection.
   addEventListener('pagehide', close);
-  addEventListener('pageshow', look);
-  setInterval(look, 10_000);
+  addEventListener('pageshow', update);
+  setInterval(update, 10_000);
 }
 
-/** Show the page as it is now, unless somebody is busy with a form in it. */
+/** Replace the page's content with the current version, unless the user is editing a form. */
 async function refresh(main) {
   if (main.querySelector('form[data-touched], dialog[open]')) return;
   const response = await fetch(location.href);
@@ -61,23 +61,23 @@ async function refresh(main) {
   main.replaceChildren(...fresh.childNodes);
 }
 
-function mindTheBell(bell) {
+function connectBell(bell) {
   bell.getToken = () => fetch(`${root}/api/bell-token`);
   bell.addEventListener('bellcast:open-notification', async (event) => {
     const { id, action_url: url, read_at: read } = event.detail.notification;
     if (!url?.startsWith('/')) return;
     event.preventDefault();
-    if (!read) await send('PATCH', `/api/notifications/${id}/read`).catch(() => {}); // The booking matters more.
+    if (!read) await send('PATCH', `/api/notifications/${id}/read`).catch(() => {}); // Open the booking even if marking fails.
     location.assign(root + url);
   });
 }
 
-mindTheBell(document.querySelector('bellcast-bell'));
+connectBell(document.querySelector('bellcast-bell'));
 const main = document.querySelector('main[data-live]');
 if (main) {
   main.addEventListener('input', ({ target }) => target.form?.setAttribute('data-touched', ''));
-  const look = () => refresh(main);
-  follow({ notification: look, event: look });
+  const update = () => refresh(main);
+  follow({ notification: update, event: update });
 }
 document.addEventListener('click', ({ target }) => {
   for (const menu of document.querySelectorAll('details[open]')) menu.open = menu.contains(target);

@@ -1,7 +1,7 @@
-// The page's line to the server: the stock Socket.IO client, as it was before.
+// The page's connection to the server, with the stock Socket.IO client.
 
 const { bellcast, token } = document.body.dataset;
-const CHECK_EVERY = 10_000;
+const PING_INTERVAL = 10_000; // ms
 
 export const socket = io(bellcast, { auth: { token } });
 
@@ -12,22 +12,22 @@ const show = (state, words) => {
 };
 
 socket.on("connect", () => {
-  show("on", socket.recovered ? "Live again, nothing missed" : "Live");
-  // Inboxes were caught up already if it recovered; what the page shows is live only, so it asks again.
+  show("on", socket.recovered ? "Live, nothing missed" : "Live");
+  // Recovery replays inbox changes only; the dashboard data is live only, so the page requests it again.
   socket.emit("request_dashboard_data");
-  check();
+  ping();
 });
-socket.on("disconnect", () => show("off", "Connecting again"));
+socket.on("disconnect", () => show("off", "Reconnecting"));
 socket.on("connect_error", (error) => show("off", error.message));
 
-let asked = 0;
-const check = () => {
+let pingedAt = 0;
+const ping = () => {
   if (!socket.connected) return;
-  asked = performance.now();
+  pingedAt = performance.now();
   socket.emit("ping");
 };
-socket.on("pong", () => show("on", `Live, ${Math.max(1, Math.round(performance.now() - asked))} ms`));
-setInterval(check, CHECK_EVERY);
+socket.on("pong", () => show("on", `Live, ${Math.max(1, Math.round(performance.now() - pingedAt))} ms`));
+setInterval(ping, PING_INTERVAL);
 
 const alerts = document.querySelector("[data-alerts]");
 socket.on("system_alert", ({ title, body }) => {
@@ -37,11 +37,11 @@ socket.on("system_alert", ({ title, body }) => {
   setTimeout(() => shown.remove(), 8_000);
 });
 
-/** Ask the site itself. */
-export async function ask(method, path, fields) {
+/** Send a request to the site. */
+export async function request(method, path, fields) {
   const headers = { "content-type": "application/json", authorization: `Bearer ${token}` };
-  const answer = await fetch(path, { method, headers, body: JSON.stringify(fields) });
-  const said = await answer.json();
-  if (!answer.ok) throw new Error(said.error);
-  return said;
+  const response = await fetch(path, { method, headers, body: JSON.stringify(fields) });
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error);
+  return body;
 }
