@@ -1,11 +1,11 @@
-"""A marketplace of home services: a client books, a provider accepts, money changes hands, the two talk in private.
+"""A marketplace for home services: a client books, a provider accepts, the client pays, and both use a private chat.
 
-An ordinary Starlette application with Bellcast behind its live side, good to copy from. `telling` is where people are
-told things; `entrance` is how a session cookie opens Bellcast; `talking` carries what only two browsers can read. Run
-it with `python -m examples.service_marketplace`.
+A plain Starlette application that uses Bellcast for notifications and live updates. `notifications` sends them, `sign_in`
+connects session cookies to Bellcast, and `chat_api` relays end-to-end encrypted messages. Run it with
+`python -m examples.service_marketplace`.
 """
 
 from .app import create_app
-from .entrance import SESSION_PATH
+from .sign_in import SESSION_PATH
 
 __all__ = ["SESSION_PATH", "create_app"]

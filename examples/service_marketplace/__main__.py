@@ -11,10 +11,10 @@ from .sessions import LIFETIME
 
 def main() -> None:
     options = argparse.ArgumentParser(
-        prog="python -m examples.service_marketplace", description="A marketplace of home services."
+        prog="python -m examples.service_marketplace", description="A marketplace for home services."
     )
     options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
-    options.add_argument("--secret", required=True, help="the project secret `bellcast serve` printed")
+    options.add_argument("--secret", required=True, help="the project secret printed by `bellcast serve`")
     options.add_argument("--port", type=int, default=8001)
     options.add_argument(
         "--session", type=float, default=LIFETIME.total_seconds(), metavar="SECONDS", help="how long a sign-in lasts"

@@ -1,4 +1,4 @@
-"""Putting the marketplace together."""
+"""The ASGI application."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,20 +13,20 @@ from starlette.staticfiles import StaticFiles
 
 from bellcast.client import AsyncBellcast
 
-from . import desk, entrance, pages, refusals, talking
+from . import chat_api, desk, errors, pages, sign_in
 from .bookings import Bookings
 from .chats import Chats, Devices
-from .pace import Pace
 from .people import CAST
-from .sessions import LIFETIME, Entrance, Sessions
-from .shields import Shields
+from .rate_limit import RateLimit
+from .security_headers import SecurityHeaders
+from .sessions import LIFETIME, SessionMiddleware, Sessions
 
-# Those whom `/` shows next to each other.
+# The people that `/` shows side by side.
 SIDE_BY_SIDE = [CAST["nora"], CAST["ben"]]
 
 
 def create_app(bellcast_url: str, secret: str, *, session_lifetime: timedelta = LIFETIME) -> Starlette:
-    """The marketplace, its people told things by the Bellcast server at that address."""
+    """Create the marketplace, which sends notifications through the given Bellcast server."""
     bell = AsyncBellcast(bellcast_url, secret)
 
     @asynccontextmanager
@@ -38,27 +38,27 @@ def create_app(bellcast_url: str, secret: str, *, session_lifetime: timedelta = 
     site = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=pages.HERE / "static")),
-            *pages.routes, *entrance.routes, *desk.routes, *talking.routes,
+            *pages.routes, *sign_in.routes, *desk.routes, *chat_api.routes,
         ],
-        exception_handlers=refusals.ANSWERS,
+        exception_handlers=errors.HANDLERS,
     )  # fmt: skip
     site.state.bell, site.state.bellcast_url, site.state.sessions = bell, bellcast_url, sessions
     site.state.bookings, site.state.chats, site.state.devices = Bookings(), Chats(), Devices(sessions)
-    site.state.pace = Pace()
+    site.state.rate_limit = RateLimit()
     return Starlette(
-        routes=[Route("/", side_by_side), *_entrances(site, sessions)],
-        middleware=[Middleware(Shields, bellcast_url=bellcast_url)],
+        routes=[Route("/", side_by_side), *_mounts(site, sessions)],
+        middleware=[Middleware(SecurityHeaders, bellcast_url=bellcast_url)],
         lifespan=lifespan,
     )
 
 
 async def side_by_side(request: Request) -> Response:
-    """Two people next to each other, each with a session of their own."""
+    """Show two people side by side, each with a separate session."""
     return pages.render(request, "side_by_side.html", people=SIDE_BY_SIDE)
 
 
-def _entrances(site: Starlette, sessions: Sessions) -> Iterator[Mount]:
-    """The site as everybody has it, and once more for each person shown side by side, with a cookie for each."""
+def _mounts(site: Starlette, sessions: Sessions) -> Iterator[Mount]:
+    """Mount the site, and once more for each person shown side by side, with a separate cookie."""
     for person in SIDE_BY_SIDE:
-        yield Mount(f"/as/{person.key}", Entrance(site, sessions, f"gable_{person.key}", person))
-    yield Mount("/", Entrance(site, sessions, "gable"))
+        yield Mount(f"/as/{person.key}", SessionMiddleware(site, sessions, f"gable_{person.key}", person))
+    yield Mount("/", SessionMiddleware(site, sessions, "gable"))

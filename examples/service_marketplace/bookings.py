@@ -1,4 +1,4 @@
-"""The marketplace's bookings: what was asked for, what became of it, what was paid. Kept in memory."""
+"""The marketplace's services, bookings and payments, in memory."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from .people import CAST, Person
 
 
 class Refused(Exception):
-    """That cannot be done; the message says why, to the person who asked."""
+    """The action is not allowed. The message is shown to the user."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What a provider offers."""
+    """A service of a provider."""
 
     key: str
     name: str
@@ -35,8 +35,8 @@ SERVICES = {
     service.key: service
     for service in [
         Service("boiler", "Boiler service", CAST["ben"], "Cleaned, measured, and a certificate for the landlord.", 2, 15000, "flame", "4.9"),
-        Service("tap", "Dripping tap", CAST["ben"], "Washers, cartridges and the quiet after.", 1, 6500, "drop", "4.8"),
-        Service("cleaning", "House cleaning", CAST["lucia"], "Three hours, own supplies, every corner.", 3, 11000, "spark", "5.0"),
+        Service("tap", "Dripping tap", CAST["ben"], "Washers and cartridges replaced.", 1, 6500, "drop", "4.8"),
+        Service("cleaning", "House cleaning", CAST["lucia"], "Three hours, supplies included, every corner.", 3, 11000, "spark", "5.0"),
         Service("windows", "Window cleaning", CAST["lucia"], "Inside and out, frames and sills too.", 2, 7500, "window", "4.9"),
         Service("hedges", "Hedges and lawn", CAST["tomasz"], "Cut, trimmed, and the green waste gone.", 3, 9000, "leaf", "4.7"),
         Service("repairs", "Small repairs", CAST["tomasz"], "Shelves, doors that stick, things that wobble.", 2, 8000, "hammer", "4.8"),
@@ -45,8 +45,8 @@ SERVICES = {
 
 
 STATUSES = {
-    "requested": "Waiting for an answer",
-    "accepted": "Agreed",
+    "requested": "Awaiting reply",
+    "accepted": "Accepted",
     "completed": "Done",
     "declined": "Declined",
     "cancelled": "Cancelled",
@@ -56,7 +56,7 @@ OPEN = ("requested", "accepted")
 
 @dataclass
 class Payment:
-    """One try to pay."""
+    """A payment attempt."""
 
     id: str
     cents: int
@@ -80,8 +80,8 @@ class Booking:
     status: str = "requested"
     payments: list[Payment] = field(default_factory=list)
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    # What happens to a booking is told in the order it happened.
-    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # Keeps the notifications about a booking in order.
+    notifying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def provider(self) -> Person:
@@ -89,12 +89,12 @@ class Booking:
 
     @property
     def paid(self) -> Payment | None:
-        """The payment that holds."""
+        """The successful payment."""
         return next((payment for payment in self.payments if payment.status == "paid"), None)
 
     @property
     def settled(self) -> bool:
-        """Whether it was paid, given back or not."""
+        """Whether it was paid, even if refunded later."""
         return any(payment.status in ("paid", "refunded") for payment in self.payments)
 
     @property
@@ -105,35 +105,35 @@ class Booking:
         return person in (self.client, self.provider)
 
     def other(self, person: Person) -> Person:
-        """The one on the other side."""
+        """Return the other participant."""
         return self.provider if person == self.client else self.client
 
 
 class Bookings:
-    """All of them."""
+    """All bookings."""
 
     def __init__(self) -> None:
         self._bookings: dict[int, Booking] = {}
         self._ids = count(301)
-        for booking in _already_made(self._ids):
+        for booking in _sample_bookings(self._ids):
             self._bookings[booking.id] = booking
 
     def of(self, person: Person) -> list[Booking]:
-        """Somebody's own, the newest first."""
+        """Return a person's bookings, newest first."""
         return sorted((each for each in self._bookings.values() if each.concerns(person)), key=lambda each: -each.id)
 
     def find(self, id: int, person: Person) -> Booking | None:
-        """A booking, for somebody it concerns."""
+        """Return a booking if the person may see it."""
         booking = self._bookings.get(id)
         return booking if booking and booking.concerns(person) else None
 
     def book(self, client: Person, service: Service, starts_at: datetime, address: str, notes: str) -> Booking:
         if client.role != "client":
-            raise Refused("Only clients book.")
+            raise Refused("Only clients can book.")
         if starts_at < _now_here():
             raise Refused("That time has passed; please choose another.")
         if not address.strip():
-            raise Refused("Please say where it is.")
+            raise Refused("Please enter an address.")
         booking = Booking(next(self._ids), service, client, starts_at, address.strip(), notes.strip())
         self._bookings[booking.id] = booking
         return booking
@@ -143,8 +143,8 @@ def amount(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
 
 
-def _already_made(ids: Iterator[int]) -> Iterator[Booking]:
-    """What a visitor finds: some work done, some to come."""
+def _sample_bookings(ids: Iterator[int]) -> Iterator[Booking]:
+    """Create past and future bookings for the demo."""
     nora, samir = CAST["nora"], CAST["samir"]
     ago = datetime.now(UTC) - timedelta(days=12)
     done = Booking(next(ids), SERVICES["cleaning"], nora, _at(-10, 9), "Canal Row 18, 2nd floor", "Before the boxes arrive, please.", "completed", made_at=ago)  # fmt: skip
@@ -163,5 +163,5 @@ def _at(days: int, hour: int) -> datetime:
 
 
 def _now_here() -> datetime:
-    """The wall clock of the place: work is booked by it, so its times carry no zone."""
+    """Return the local time. Work is booked in local time, without a time zone."""
     return datetime.now().astimezone().replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""The chat of a booking, as the site has it: sealed messages, who may open them, how far each has read. Kept in memory.
+"""Chats of bookings, in memory: encrypted messages, public keys of devices, and read positions.
 
-The site cannot read a word. Each device makes a key pair in its browser and shows the public half; a message is sealed
-once, and the key to it once more for every device of the two people.
+The site cannot decrypt messages. Each device creates a key pair in the browser and uploads the public key; a message is
+encrypted once, and its key once for every device of the two participants.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from .bookings import Booking, Refused
 from .people import Person
 from .sessions import Session, Sessions
 
-# Twelve devices each for two people; more signed in at once than that can no longer open what is new.
+# Devices per person that new messages are encrypted for; beyond it the oldest cannot read new messages.
 MOST_DEVICES = 12
-# Keys of devices that are gone open what they wrote; older ones than these are let go.
+# Keys of signed-out devices are still needed to verify their messages; the oldest beyond this number are deleted.
 MOST_KEYS = 200
-# A chat is kept in memory, so this is a demonstration's bound.
+# The demo stores chats in memory.
 MOST_MESSAGES = 2_000
 
 Fingerprint = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -28,13 +28,13 @@ Letters = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]*$")]
 
 
 class Shown(Struct, forbid_unknown_fields=True):
-    """The public half of a device's key: an uncompressed point of P-256, 65 bytes in base64url."""
+    """The public key of a device: an uncompressed P-256 point, 65 bytes in base64url."""
 
     key: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{87}$")]
 
 
 class Sealed(Struct, forbid_unknown_fields=True):
-    """A message nobody here can open. 1,000 characters are at most 3,000 bytes, 16 more for the seal, 4,024 letters."""
+    """An encrypted message. 1,000 characters are at most 3,000 bytes, plus a tag of 16: 4,024 characters in base64url."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f-]{36}$")]
     device: Fingerprint
@@ -47,7 +47,7 @@ class Sealed(Struct, forbid_unknown_fields=True):
 
 
 class UpTo(Struct, forbid_unknown_fields=True):
-    """How far somebody has read."""
+    """The number of the last message that a participant has read."""
 
     number: Annotated[int, Meta(ge=0)]
 
@@ -68,14 +68,14 @@ class Device:
 
 
 class Devices:
-    """The public keys of everybody's devices. One that signed out is not written to, but what it wrote can be opened."""
+    """The public keys of all devices. Signed-out devices receive no new messages, but their old ones remain readable."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._devices: dict[tuple[str, str], Device] = {}
 
     def show(self, session: Session, key: str) -> Device:
-        """A device's own name is the fingerprint of its key, so nobody can take another's."""
+        """Register a device. Its id is the fingerprint of its key, so no device can use the id of another."""
         id = hashlib.sha256(urlsafe_b64decode(key + "=")).hexdigest()[:32]
         device = Device(id, session.person, key, session)
         self._devices.pop((session.person.key, id), None)
@@ -86,13 +86,13 @@ class Devices:
         return device
 
     def of(self, booking: Booking) -> list[tuple[Device, bool]]:
-        """Those of the two people, and whether they are written to."""
-        found = []
+        """Return the devices of both participants, each with whether it receives new messages."""
+        devices = []
         for person in (booking.client, booking.provider):
             theirs = [device for device in self._devices.values() if device.person == person]
             present = [device for device in theirs if self._sessions.find(device.session.secret)]
-            found += [(device, device in present[-MOST_DEVICES:]) for device in theirs]
-        return found
+            devices += [(device, device in present[-MOST_DEVICES:]) for device in theirs]
+        return devices
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Chat:
     rung: dict[str, int] = field(default_factory=dict)
 
     def add(self, sender: Person, sealed: Sealed) -> tuple[Message, bool]:
-        """The message, and whether it is new: a page that heard no answer sends it again."""
+        """Store a message. Return it with whether it is new: a page that got no response sends it again."""
         for message in self.messages:
             if message.sealed.id == sealed.id and message.sender == sender.key:
                 return message, False
@@ -113,13 +113,13 @@ class Chat:
         return message, True
 
     def mark(self, reader: Person, number: int) -> bool:
-        """Whether that is news."""
+        """Store the read position. Return whether it advanced."""
         before = self.read.get(reader.key, 0)
         self.read[reader.key] = max(before, min(number, len(self.messages)))
         return self.read[reader.key] > before
 
     def rings(self, reader: Person, message: Message) -> bool:
-        """Whether to tell somebody that there is something to read: once, until they have read."""
+        """Return whether to notify the reader: only once until they read the chat."""
         seen = self.read.get(reader.key, 0)
         if message.number <= seen or self.rung.get(reader.key, 0) > seen:
             return False
@@ -132,7 +132,7 @@ class Chat:
 
 
 class Chats:
-    """Every booking's."""
+    """The chats of all bookings."""
 
     def __init__(self) -> None:
         self._chats: dict[int, Chat] = {}

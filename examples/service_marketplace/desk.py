@@ -1,4 +1,4 @@
-"""What people do with bookings: book, accept, decline, cancel, complete, pay, give back."""
+"""Actions on bookings: book, accept, decline, cancel, complete, pay, refund."""
 
 from datetime import datetime
 from typing import Any
@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import moves, people, telling
+from . import moves, notifications, people
 from .bookings import OPEN, SERVICES, STATUSES, Booking
 from .moves import MOVES
+from .notifications import BookingType
 from .people import Person
 from .reading import fields_of, text
-from .telling import BookingType
 
-TOLD: dict[str, BookingType] = {
+NOTIFICATION_TYPES: dict[str, BookingType] = {
     "accept": "booking_accepted",
     "decline": "booking_declined",
     "cancel": "booking_cancelled",
@@ -25,20 +25,20 @@ TOLD: dict[str, BookingType] = {
 
 
 def booking_of(request: Request) -> Booking:
-    """The booking in the address, if it concerns whoever is asking."""
+    """Return the booking in the URL, if the signed-in person may see it."""
     booking: Booking | None = request.app.state.bookings.find(request.path_params["booking"], people.asking(request))
     if booking is None:
-        raise HTTPException(404, "There is no such booking.")
+        raise HTTPException(404, "Booking not found.")
     return booking
 
 
 async def bookings(request: Request) -> Response:
-    """What concerns whoever is asking, as scripts read it."""
+    """Return the bookings of the signed-in person."""
     person = people.asking(request)
-    return JSONResponse([_told(booking, person) for booking in request.app.state.bookings.of(person)])
+    return JSONResponse([_to_json(booking, person) for booking in request.app.state.bookings.of(person)])
 
 
-def _told(booking: Booking, person: Person) -> dict[str, Any]:
+def _to_json(booking: Booking, person: Person) -> dict[str, Any]:
     return {
         "id": booking.id,
         "service": booking.service.name,
@@ -60,36 +60,36 @@ async def book(request: Request) -> Response:
     booking = request.app.state.bookings.book(
         person, service, _moment(fields), text(fields, "address"), text(fields, "notes")
     )
-    told = BackgroundTask(telling.tell_booking, request.app.state.bell, booking, "new_booking", person)
-    return JSONResponse({"id": booking.id}, 201, background=told)
+    notify = BackgroundTask(notifications.notify_booking, request.app.state.bell, booking, "new_booking", person)
+    return JSONResponse({"id": booking.id}, 201, background=notify)
 
 
 async def move(request: Request) -> Response:
-    """Accept, decline, cancel, complete. Cancelling what is paid gives the money back."""
+    """Accept, decline, cancel or complete a booking. Cancelling a paid booking refunds it."""
     booking, person, name = booking_of(request), people.asking(request), request.path_params["move"]
     if name not in MOVES:
-        raise HTTPException(404, "Nothing of that name can be done.")
+        raise HTTPException(404, "Unknown action.")
     moves.make(booking, name, person)
-    told, bell = BackgroundTasks(), request.app.state.bell
-    told.add_task(telling.tell_booking, bell, booking, TOLD[name], person)
+    tasks, bell = BackgroundTasks(), request.app.state.bell
+    tasks.add_task(notifications.notify_booking, bell, booking, NOTIFICATION_TYPES[name], person)
     if name == "cancel" and booking.paid:
-        told.add_task(telling.tell_payment, bell, booking, moves.give_back(booking))
-    return JSONResponse({"status": booking.status}, background=told)
+        tasks.add_task(notifications.notify_payment, bell, booking, moves.give_back(booking))
+    return JSONResponse({"status": booking.status}, background=tasks)
 
 
 async def pay(request: Request) -> Response:
-    """A try to pay. One that failed was made all the same, and another may follow."""
+    """Record a payment attempt. The response is 201 for a failed attempt too."""
     booking, fields = booking_of(request), await fields_of(request)
     payment = moves.pay(booking, people.asking(request), text(fields, "card"))
-    told = BackgroundTask(telling.tell_payment, request.app.state.bell, booking, payment)
-    return JSONResponse({"paymentId": payment.id, "status": payment.status}, 201, background=told)
+    notify = BackgroundTask(notifications.notify_payment, request.app.state.bell, booking, payment)
+    return JSONResponse({"paymentId": payment.id, "status": payment.status}, 201, background=notify)
 
 
 async def refund(request: Request) -> Response:
     booking = booking_of(request)
     payment = moves.refund(booking, people.asking(request))
-    told = BackgroundTask(telling.tell_payment, request.app.state.bell, booking, payment)
-    return JSONResponse({"paymentId": payment.id}, background=told)
+    notify = BackgroundTask(notifications.notify_payment, request.app.state.bell, booking, payment)
+    return JSONResponse({"paymentId": payment.id}, background=notify)
 
 
 def _moment(fields: dict[str, Any]) -> datetime:

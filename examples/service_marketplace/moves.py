@@ -1,4 +1,4 @@
-"""What can happen to a booking: who may do it, when, and what it leads to. Pure."""
+"""Status transitions and payments of a booking, with their permissions. No I/O."""
 
 from dataclasses import dataclass
 from itertools import count
@@ -6,7 +6,7 @@ from itertools import count
 from .bookings import Booking, Payment, Refused
 from .people import Person
 
-# The cards a visitor may try. One of them never has money on it.
+# Test cards, one of which always fails.
 CARDS = {"4242": "Works", "0002": "Is always declined"}
 PAYABLE = ("accepted", "completed")
 
@@ -15,7 +15,7 @@ _payments = count(102)
 
 @dataclass(frozen=True)
 class Move:
-    """One thing that can happen, with the words on its button."""
+    """A status transition, with the label of its button."""
 
     label: str
     leads_to: str
@@ -35,13 +35,13 @@ MOVES = {
 
 
 def possible(booking: Booking, person: Person) -> list[str]:
-    """What this person may do now."""
+    """Return the transitions that the person may make now."""
     return [name for name, move in MOVES.items() if (person.role, booking.status) in move.allowed]
 
 
 def make(booking: Booking, name: str, by: Person) -> None:
     if name not in possible(booking, by):
-        raise Refused(f"This booking is {booking.status}: that cannot be done with it.")
+        raise Refused(f"This is not possible for a booking that is {booking.status}.")
     booking.status = MOVES[name].leads_to
 
 
@@ -54,9 +54,9 @@ def may_refund(booking: Booking, person: Person) -> bool:
 
 
 def pay(booking: Booking, by: Person, card: str) -> Payment:
-    """Try to pay. It may fail, and be tried again."""
+    """Record a payment attempt. A failed attempt can be repeated."""
     if not may_pay(booking, by):
-        raise Refused("There is nothing to pay here.")
+        raise Refused("This booking cannot be paid now.")
     if card not in CARDS:
         raise Refused("Please choose a card.")
     payment = Payment(f"pay-{next(_payments)}", booking.service.cents, card, "failed" if card == "0002" else "paid")
@@ -66,12 +66,12 @@ def pay(booking: Booking, by: Person, card: str) -> Payment:
 
 def refund(booking: Booking, by: Person) -> Payment:
     if not may_refund(booking, by):
-        raise Refused("There is nothing to give back here.")
+        raise Refused("This booking has no payment to refund.")
     return give_back(booking)
 
 
 def give_back(booking: Booking) -> Payment:
-    """The money goes back to the client."""
+    """Refund the payment to the client."""
     payment = booking.paid
     assert payment is not None, "it was paid"
     payment.status = "refunded"

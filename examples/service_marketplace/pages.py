@@ -1,4 +1,4 @@
-"""The pages people see."""
+"""The HTML pages."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .moves import CARDS, MOVES
 from .people import Person
 
 HERE = Path(__file__).parent
-# The page in React is there where it was built: `npm run build` in `client/`.
+# The React page exists only after `npm run build` in `client/`.
 TODAY = HERE / "static" / "today.js"
 TIMES = ("08:00", "10:00", "12:00", "14:00", "16:00", "18:00")
 
@@ -25,14 +25,14 @@ _templates = jinja2.Environment(
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """A page. `root` is where the site is mounted; every link begins with it."""
+    """Render a page. `root` is the path at which the site is mounted; every link starts with it."""
     root = request.scope["root_path"]
     here = request.url.path.removeprefix(root)
     return HTMLResponse(_templates.get_template(template).render(root=root, here=here, **values), status)
 
 
 def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
-    """A page with somebody's bell on it."""
+    """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
         seated=request.scope["seated"], statuses=STATUSES, built=TODAY.is_file(), **values,

@@ -1,4 +1,4 @@
-"""Who uses the marketplace, and who is asking right now."""
+"""The demo users, and the signed-in person."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 
 class NotSignedIn(Exception):
-    """Nobody is signed in."""
+    """The request has no session."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def with_role(role: str) -> list[Person]:
 
 
 def asking(request: Request) -> Person:
-    """The person signed in, from the session cookie."""
+    """Return the signed-in person."""
     session = request.scope["visit"].session
     if session is None:
         raise NotSignedIn

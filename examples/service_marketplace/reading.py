@@ -1,4 +1,4 @@
-"""Reading what a page sends."""
+"""Reading request bodies."""
 
 from typing import Any, TypeVar
 
@@ -8,25 +8,25 @@ from starlette.requests import Request
 
 T = TypeVar("T")
 
-# A sealed message of the greatest length with a key for each of 24 devices has 8 kB.
+# The longest encrypted message, with keys for 24 devices, has 8 kB.
 MOST_BYTES = 16 * 1024
 LONGEST_TEXT = 500
 
 
 async def read(request: Request, shape: type[T]) -> T:
-    """The body, which must be JSON of that shape."""
+    """Decode the JSON body. Raises 415, 422, 400 or 413."""
     if request.headers.get("content-type") != "application/json":
-        raise HTTPException(415, "JSON is expected.")
+        raise HTTPException(415, "The content type must be application/json.")
     try:
         return msgspec.json.decode(await _body(request), type=shape)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"{error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HTTPException(400, f"JSON is expected: {error}.") from error
+        raise HTTPException(400, f"The body must be JSON: {error}.") from error
 
 
 async def fields_of(request: Request) -> dict[str, Any]:
-    """The JSON object in the body."""
+    """Return the JSON object in the body."""
     return await read(request, dict[str, Any])
 
 
@@ -42,5 +42,5 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"That is more than {MOST_BYTES // 1024} kB.")
+            raise HTTPException(413, f"The body is larger than {MOST_BYTES // 1024} kB.")
     return bytes(body)

@@ -1,4 +1,4 @@
-"""Sessions, kept by the site: a cookie holds a session's secret name and nothing else, so that ending one ends it."""
+"""Server-side sessions: the cookie contains only a random key, so the site can end a session at any time."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .people import Person
 
 LIFETIME = timedelta(hours=8)
-# What a browser calls itself, by the first word found in its user agent.
+# Browser and system names by the first matching word in the user agent.
 BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
 SYSTEMS = {"Android": "Android", "iPhone": "an iPhone", "iPad": "an iPad", "Mac OS": "a Mac", "Windows": "Windows", "Linux": "Linux"}  # fmt: skip
 
@@ -28,7 +28,7 @@ class Session:
 
     @property
     def id(self) -> str:
-        """What pages may call it: it opens nothing."""
+        """Public id of the session for pages; it does not authenticate."""
         return hashlib.sha256(self.secret.encode()).hexdigest()[:16]
 
     @property
@@ -37,7 +37,7 @@ class Session:
 
 
 class Sessions:
-    """Everybody who is signed in, on each of their devices."""
+    """All sessions, in memory."""
 
     def __init__(self, lifetime: timedelta = LIFETIME) -> None:
         self._lifetime = lifetime
@@ -55,7 +55,7 @@ class Sessions:
         return session if session and datetime.now(UTC) < session.ends_at else None
 
     def of(self, person: Person) -> list[Session]:
-        """Somebody's devices, the newest first."""
+        """Return a person's sessions, newest first."""
         theirs = [each for each in self._sessions.values() if each.person == person and self.find(each.secret)]
         return sorted(theirs, key=lambda session: session.began_at, reverse=True)
 
@@ -65,41 +65,41 @@ class Sessions:
 
 @dataclass
 class Visit:
-    """One request's session. Whoever changes it signs somebody in or out."""
+    """The session of a request. Assign `session` to sign in or out."""
 
     session: Session | None
 
 
-class Entrance:
-    """The site behind one cookie. A seat has somebody in it from the start."""
+class SessionMiddleware:
+    """Reads and writes the session cookie. With `person`, visitors are signed in as that person."""
 
-    def __init__(self, site: ASGIApp, sessions: Sessions, cookie: str, seat: Person | None = None) -> None:
+    def __init__(self, site: ASGIApp, sessions: Sessions, cookie: str, person: Person | None = None) -> None:
         self._site = site
         self._sessions = sessions
         self._cookie = cookie
-        self._seat = seat
+        self._person = person
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = HTTPConnection(scope)
-        brought = self._sessions.find(asked.cookies.get(self._cookie, ""))
-        visit = Visit(brought)
-        if brought is None and self._seat is not None:
-            visit.session = self._sessions.begin(self._seat, asked.headers.get("user-agent", ""))
+        request = HTTPConnection(scope)
+        existing = self._sessions.find(request.cookies.get(self._cookie, ""))
+        visit = Visit(existing)
+        if existing is None and self._person is not None:
+            visit.session = self._sessions.begin(self._person, request.headers.get("user-agent", ""))
 
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and visit.session is not brought:
-                self._keep(visit.session, asked, MutableHeaders(scope=message))
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and visit.session is not existing:
+                self._set_cookie(visit.session, request, MutableHeaders(scope=message))
             await send(message)
 
-        await self._site({**scope, "visit": visit, "seated": self._seat is not None}, receive, answer)
+        await self._site({**scope, "visit": visit, "seated": self._person is not None}, receive, send_with_cookie)
 
-    def _keep(self, session: Session | None, asked: HTTPConnection, headers: MutableHeaders) -> None:
+    def _set_cookie(self, session: Session | None, request: HTTPConnection, headers: MutableHeaders) -> None:
         response = Response()
         if session is None:
             response.delete_cookie(self._cookie, httponly=True, samesite="lax")
         else:
-            # Without a time of its own it goes with the browser; the site knows when it ends.
-            secure = asked.url.scheme == "https"
+            # A browser-session cookie: the site itself enforces the expiry.
+            secure = request.url.scheme == "https"
             response.set_cookie(self._cookie, session.secret, httponly=True, samesite="lax", secure=secure)
         headers.append("set-cookie", response.headers["set-cookie"])
 

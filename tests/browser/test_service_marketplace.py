@@ -135,13 +135,13 @@ def test_react_page_shows_the_events_of_both_sides(sign_in, site):
             named_list(page, "Open bookings").get_by_role("listitem").filter(has=page.locator(f'[href$="/{booking}"]'))
         )
 
-    expect(named_list(ben, "What happened")).to_contain_text("Nora asks for")
+    expect(named_list(ben, "Recent activity")).to_contain_text("Nora requested")
     row(ben).get_by_role("button", name="Accept").click()
-    expect(named_list(nora, "What happened")).to_contain_text("Ben accepted your booking")
-    expect(row(nora)).to_contain_text("Agreed")
+    expect(named_list(nora, "Recent activity")).to_contain_text("Ben accepted your booking")
+    expect(row(nora)).to_contain_text("Accepted")
     assert nora.request.post(f"/api/bookings/{booking}/payment", data={"card": "4242"}).ok
-    expect(named_list(ben, "What happened")).to_contain_text("Nora paid you")
-    expect(named_list(nora, "What happened")).to_contain_text("You paid Ben")
+    expect(named_list(ben, "Recent activity")).to_contain_text("Nora paid you")
+    expect(named_list(nora, "Recent activity")).to_contain_text("You paid Ben")
     for page in (nora, ben):
         expect(row(page)).to_contain_text("Paid")
 
@@ -149,14 +149,14 @@ def test_react_page_shows_the_events_of_both_sides(sign_in, site):
 def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, site):
     ben = sign_in("ben", "/today", quiet=False)
     ben.get_by_role("button", name="Ping").click()
-    expect(ben.get_by_text(re.compile(r"^Connected, answered in \d+ ms$"))).to_be_visible()
+    expect(ben.get_by_text(re.compile(r"^Connected, ping \d+ ms$"))).to_be_visible()
     ben.context.set_offline(offline=True)
     expect(ben.get_by_text(re.compile("^Disconnected"))).to_be_visible()
     with Bellcast(site.server.url, site.server.secret) as bell:
         bell.notify("ben", title="The van is in the yard", type="notification")
     ben.context.set_offline(offline=False)
     expect(ben.get_by_text(re.compile("^Connected"))).to_be_visible()
-    expect(named_list(ben, "What happened")).to_contain_text("The van is in the yard")
+    expect(named_list(ben, "Recent activity")).to_contain_text("The van is in the yard")
 
 
 def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
@@ -168,11 +168,11 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
 
     nora.get_by_role("link", name="Boiler service").click()
     nora.get_by_label("Address").fill("Canal Row 18")
-    nora.get_by_role("button", name="Ask Ben").click()
+    nora.get_by_role("button", name="Request Ben").click()
     # Ben's list shows it without a reload, and his bell counts it.
-    expect(ben.get_by_text("Answer Nora")).to_be_visible()
+    expect(ben.get_by_text("Reply to Nora")).to_be_visible()
     bell(ben, 1).click()
-    ben.get_by_role("link", name=re.compile("Nora asks for")).first.click()
+    ben.get_by_role("link", name=re.compile("Nora requested")).first.click()
     ben.get_by_role("button", name="Accept").click()
     expect(nora.get_by_role("heading", name="Pay €150.00")).to_be_visible()
     expect(bell(nora, 1)).to_be_visible()
@@ -197,10 +197,10 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     nora.get_by_text("Card ending 4242").click()
     nora.get_by_role("button", name="Pay Ben").click()
     expect(nora.get_by_text("Paid", exact=True).first).to_be_visible()
-    expect(ben.get_by_role("button", name="Give €150.00 back")).to_be_visible()
+    expect(ben.get_by_role("button", name="Refund €150.00")).to_be_visible()
     ben.get_by_role("button", name="Mark as done").click()
     expect(nora.get_by_text("Done", exact=True).first).to_be_visible()
-    ben.get_by_role("button", name="Give €150.00 back").click()
+    ben.get_by_role("button", name="Refund €150.00").click()
     expect(nora.get_by_text("Refunded")).to_be_visible()
     # Accepted, failed, confirmed, done, refunded.
     expect(bell(nora, 5)).to_be_visible()
@@ -209,7 +209,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
 def test_toast_opens_its_booking_and_marks_it_as_read(sign_in):
     nora, ben = sign_in("nora"), sign_in("ben")
     book(nora)
-    toast = ben.locator("bellcast-toasts").get_by_role("link", name=re.compile("Nora asks for"))
+    toast = ben.locator("bellcast-toasts").get_by_role("link", name=re.compile("Nora requested"))
     toast.click()
     expect(ben.get_by_role("button", name="Accept")).to_be_visible()
     expect(bell(ben, 0)).to_be_visible()
@@ -295,7 +295,7 @@ def test_tampered_message_is_not_shown(nora_and_ben):
 
     ben.route("**/chat", tamper)
     ben.reload()
-    expect(ben.get_by_text("was changed on its way")).to_be_visible()
+    expect(ben.get_by_text("was altered in transit")).to_be_visible()
     assert bubble(ben, SECRET).count() == 0
 
 
@@ -304,7 +304,7 @@ def test_new_device_reads_later_messages_only(nora_and_ben, sign_in):
     write(ben, "Before")
     expect(bubble(nora, "Before")).to_be_visible()
     phone = sign_in("nora", nora.url, viewport=PHONE)
-    expect(phone.get_by_text("What was written before cannot be read on this device.")).to_be_visible()
+    expect(phone.get_by_text("Earlier messages cannot be read on this device.")).to_be_visible()
     # Ben's page knows the new device when both show the same code.
     expect(ben.locator(".code")).to_have_text(phone.locator(".code").text_content())
     write(ben, "After")
@@ -431,7 +431,7 @@ def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_
 def test_marketplace_is_usable_by_keyboard(sign_in):
     nora = sign_in("nora")
     nora.keyboard.press("Tab")
-    expect(nora.get_by_role("link", name="To the page")).to_be_focused()
+    expect(nora.get_by_role("link", name="Skip to content")).to_be_focused()
     nora.keyboard.press("Enter")
     expect(nora.get_by_role("main")).to_be_focused()
     nora.get_by_label("Nora Achterberg, client").focus()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from examples.service_marketplace import telling
+from examples.service_marketplace import notifications
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -202,9 +202,9 @@ def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):
 
     async def send():
         async with AsyncBellcast(site.server.url, site.server.secret) as bell:
-            await telling.send_to_user(bell, "nora", {"type": "notification", "data": fact})
-            await telling.send_booking_update(bell, "nora", booking_message)
-            await telling.send_payment_update(bell, "nora", paid)
+            await notifications.send_to_user(bell, "nora", {"type": "notification", "data": fact})
+            await notifications.send_booking_update(bell, "nora", booking_message)
+            await notifications.send_payment_update(bell, "nora", paid)
 
     with open_live(site, browsers["nora"]) as to_nora:
         asyncio.run(send())

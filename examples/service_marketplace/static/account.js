@@ -1,4 +1,4 @@
-/** The account: the devices somebody is signed in on. */
+/** The account page: the person's signed-in devices. */
 
 import './live.js';
 import './device.js';

@@ -1,4 +1,4 @@
-/** One booking: what its two people do with it. */
+/** The page of a booking and its actions. */
 
 import './chat.js';
 import { line } from './live.js';
@@ -7,16 +7,16 @@ import { ready, refresh, send, submit } from './site.js';
 const { booking } = document.querySelector('[data-booking]').dataset;
 const path = `/api/bookings/${booking}`;
 
-const DO = {
+const ACTIONS = {
   move: ({ move }) => send('PUT', `${path}/${move}`, {}),
   pay: ({ card }) => send('POST', `${path}/payment`, { card }),
   refund: () => send('POST', `${path}/refund`, {}),
 };
 
-// On the document, because news replaces what is in the page.
+// Listen on the document, because a refresh replaces the forms.
 document.addEventListener('submit', (event) => {
   const form = event.target;
-  const act = DO[form.dataset.form];
+  const act = ACTIONS[form.dataset.form];
   if (!act) return;
   event.preventDefault();
   const move = event.submitter?.value;
@@ -28,15 +28,15 @@ document.addEventListener('submit', (event) => {
 });
 ready(document);
 
-/** Whoever came here has read what led here. What comes while they look still rings. */
+/** Mark the notifications about this booking as read when the page opens. Later ones still ring. */
 line.then((session) => {
-  const look = () => {
+  const markRead = () => {
     const { loaded, notifications } = session.state;
     if (!loaded) return;
-    session.removeEventListener('change', look);
-    const led = notifications.filter(({ data, read_at: read }) => data.bookingId === booking && !read);
-    if (led.length) session.read(led.map(({ id }) => id)).catch(() => {});
+    session.removeEventListener('change', markRead);
+    const unread = notifications.filter(({ data, read_at: read }) => data.bookingId === booking && !read);
+    if (unread.length) session.read(unread.map(({ id }) => id)).catch(() => {});
   };
-  session.addEventListener('change', look);
-  look();
+  session.addEventListener('change', markRead);
+  markRead();
 });

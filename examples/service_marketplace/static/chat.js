@@ -1,4 +1,4 @@
-/** A booking's chat: sealed here, carried by others, opened here. */
+/** The chat of a booking. Messages are encrypted and decrypted only in the browsers. */
 
 import { device } from './device.js';
 import { line } from './live.js';
@@ -13,21 +13,21 @@ const path = `/api/bookings/${booking}`;
 const form = view.querySelector('form');
 const words = form.elements.words;
 const talk = new Talk(view);
-const TYPING_EVERY = 2_500; // ms between tellings; the other side forgets after twice that
+const TYPING_INTERVAL = 2_500; // ms between typing events; the receiver's timeout is more than twice that
 
 const state = { topic: '', devices: [], read: {}, messages: new Map() };
 let own = null;
 let session = null;
-let toldTyping = 0;
+let typingSentAt = 0;
 
 const outbox = new Outbox(`gable outbox ${person} ${booking}`, async (message) => {
-  const sent = await send('POST', `${path}/messages`, message).catch(complain);
+  const sent = await send('POST', `${path}/messages`, message).catch(showRefusal);
   await place([sent]);
 });
 
-/** A refusal is shown; the outbox decides whether to try again. */
-function complain(error) {
-  if (error instanceof Refused) talk.say(error.message);
+/** Show a refusal; the outbox decides whether to retry. */
+function showRefusal(error) {
+  if (error instanceof Refused) talk.showProblem(error.message);
   throw error;
 }
 
@@ -38,7 +38,7 @@ async function open(message) {
   return { ...message, text };
 }
 
-/** Show messages; those shown already are passed over. */
+/** Show new messages. */
 async function place(messages) {
   for (const message of messages) {
     const known = state.messages.get(message.id);
@@ -54,10 +54,10 @@ function draw() {
   const reachable = own !== null && here.some((each) => each.person === other);
   form.querySelector('button').disabled = words.disabled = !reachable;
   talk.reachable(reachable);
-  void look();
+  void markRead();
 }
 
-/** All of it, as the site has it: live events are told once, to who listens. */
+/** Fetch the whole chat, because live events are not stored. */
 async function load() {
   const chat = await send('GET', `${path}/chat`);
   Object.assign(state, { topic: chat.topic, devices: chat.devices, read: chat.read });
@@ -65,16 +65,16 @@ async function load() {
   await place(chat.messages);
 }
 
-/** What is in view is read: told to the other side, and off the bell. */
-async function look() {
+/** Mark visible messages as read, for the other person and in the inbox. */
+async function markRead() {
   if (document.hidden) return;
   const last = Math.max(0, ...[...state.messages.values()].filter(({ sender }) => sender === other).map(({ number }) => number));
   if (last > (state.read[person] ?? 0)) {
     state.read[person] = last;
     send('POST', `${path}/read`, { number: last }).catch(() => {});
   }
-  const rung = (session?.state.notifications ?? []).filter(({ type, data, read_at: read }) => type === 'notification' && data.bookingId === booking && !read);
-  if (rung.length) session.read(rung.map(({ id }) => id)).catch(() => {});
+  const unread = (session?.state.notifications ?? []).filter(({ type, data, read_at: read }) => type === 'notification' && data.bookingId === booking && !read);
+  if (unread.length) session.read(unread.map(({ id }) => id)).catch(() => {});
 }
 
 async function write() {
@@ -82,7 +82,7 @@ async function write() {
   if (!text) return;
   words.value = '';
   form.dispatchEvent(new Event('input'));
-  talk.say('');
+  talk.showProblem('');
   const message = await seal(text, booking, own, state.devices.filter((each) => each.here));
   state.messages.set(message.id, { ...message, sender: person, at: new Date().toISOString(), text });
   draw();
@@ -91,12 +91,12 @@ async function write() {
 
 function typing(on) {
   const now = Date.now();
-  if (on ? now - toldTyping < TYPING_EVERY : !toldTyping) return;
-  toldTyping = on ? now : 0;
-  session?.typing(state.topic, on).catch(() => {}); // a line that only listens cannot say it
+  if (on ? now - typingSentAt < TYPING_INTERVAL : !typingSentAt) return;
+  typingSentAt = on ? now : 0;
+  session?.typing(state.topic, on).catch(() => {}); // not possible over an event stream
 }
 
-const HEARD = {
+const EVENT_HANDLERS = {
   'chat-message': (message) => place([message]),
   'chat-read': ({ person: reader, number }) => {
     state.read[reader] = Math.max(number, state.read[reader] ?? 0);
@@ -105,7 +105,7 @@ const HEARD = {
   'chat-devices': () => load(),
 };
 
-/** Whoever looks at the chat follows its topic: the others see that, and nobody need ring for them. */
+/** Follow the topic while the chat is visible. The other person sees the presence, and the site sends no notification. */
 async function follow() {
   if (document.hidden || session.state.status !== 'live') return;
   await load();
@@ -120,10 +120,10 @@ function listen() {
   session.addEventListener('change', () => {
     const now = session.state.status === 'live';
     if (now && !live) again();
-    else void look();
+    else void markRead();
     live = now;
   });
-  session.addEventListener('event', ({ detail }) => detail.topic === state.topic && HEARD[detail.name]?.(detail.data));
+  session.addEventListener('event', ({ detail }) => detail.topic === state.topic && EVENT_HANDLERS[detail.name]?.(detail.data));
   session.addEventListener('typing', ({ detail }) => detail.recipient === other && detail.topic === state.topic && talk.typing(detail.on));
   session.addEventListener('presence', () => talk.here(session.members(state.topic).some(({ recipient }) => recipient === other)));
   document.addEventListener('visibilitychange', () => (document.hidden ? session.unsubscribe(state.topic).catch(() => {}) : again()));
@@ -151,7 +151,7 @@ words.addEventListener('keydown', (event) => {
   form.requestSubmit();
 });
 
-start().catch((error) => talk.say(error.message));
+start().catch((error) => talk.showProblem(error.message));
 line.then((opened) => {
   session = opened;
   listen();

@@ -1,9 +1,9 @@
-/** This browser's key pair, made once for each person, kept where scripts can use but not read it; its public half is shown to the site. */
+/** This browser's key pair for the person. Scripts can use but not export the private key; the public key is uploaded to the site. */
 
 import { nameOf, newPair, shownKey } from './sealing.js';
 import { person, send } from './site.js';
 
-const asked = (request) => new Promise((resolve, reject) => {
+const result = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
   request.onerror = () => reject(request.error);
 });
@@ -11,27 +11,27 @@ const asked = (request) => new Promise((resolve, reject) => {
 async function keys(mode) {
   const opening = indexedDB.open('gable');
   opening.onupgradeneeded = () => opening.result.createObjectStore('keys');
-  return (await asked(opening)).transaction('keys', mode).objectStore('keys');
+  return (await result(opening)).transaction('keys', mode).objectStore('keys');
 }
 
 async function pair() {
-  const kept = await asked((await keys('readonly')).get(person));
-  if (kept) return kept;
-  const made = await newPair();
+  const stored = await result((await keys('readonly')).get(person));
+  if (stored) return stored;
+  const created = await newPair();
   const store = await keys('readwrite');
-  // Another tab may have been quicker: the first pair counts.
-  const first = await asked(store.get(person));
-  if (!first) store.put(made, person);
-  return first ?? made;
+  // Another tab may have stored a pair in the meantime; the first one is used.
+  const first = await result(store.get(person));
+  if (!first) store.put(created, person);
+  return first ?? created;
 }
 
-async function introduce() {
+async function register() {
   const own = await pair();
   const key = await shownKey(own);
   await send('PUT', '/api/device', { key });
   return { pair: own, key, name: await nameOf(key) };
 }
 
-/** `{pair, key, name}`; rejected where there is no WebCrypto (a page without TLS) or no site. */
-export const device = globalThis.crypto?.subtle ? introduce() : Promise.reject(new Error('This page needs HTTPS to keep a chat private.'));
+/** `{pair, key, name}`; rejected without WebCrypto (a page without TLS) or if the site is unreachable. */
+export const device = globalThis.crypto?.subtle ? register() : Promise.reject(new Error('The private chat needs HTTPS.'));
 device.catch(() => {});

@@ -1,49 +1,49 @@
-/** The person's live line: opened by the session's cookie, and ended with the session. */
+/** The person's live connection: authenticated by the session, and closed with it. */
 
 import { person, refresh, root } from './site.js';
 
 const { bellcast, seated } = document.documentElement.dataset;
-const AGAIN = 5_000; // ms between looks for a server that is away
-const WAITS = [300, 8_000]; // ms before an ended line is opened again: the first, the longest
+const IMPORT_RETRY_DELAY = 5_000; // ms
+const REOPEN_DELAYS = [300, 8_000]; // ms before an ended session is opened again: first, longest
 const WORDS = { live: 'Live', connecting: 'Connecting', waiting: 'Reconnecting', offline: 'Offline', closed: 'Not connected' };
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Bellcast's client, from Bellcast. A failed import stays failed under its address, so the next one asks a little differently. */
+/** Import the client from Bellcast. Browsers cache a failed import by URL, so each retry changes the query. */
 async function load() {
   for (let tries = 0; ; tries++) {
     try {
       return await import(`${bellcast}/bellcast.js${tries ? `?${tries}` : ''}`);
     } catch {
-      await pause(AGAIN);
+      await pause(IMPORT_RETRY_DELAY);
     }
   }
 }
 
-// A cookie goes to every port of its host. Elsewhere, or where two people share a browser, a token says who is meant.
-const cookieSpeaks = !seated && new URL(bellcast).hostname === location.hostname;
+// Browsers send a cookie to all ports of its host. On another host, or with two people in one browser, use a token.
+const usesCookie = !seated && new URL(bellcast).hostname === location.hostname;
 
 async function open() {
   const { Session } = await load();
   const getToken = () => fetch(`${root}/api/bellcast-token`);
-  const session = new Session({ server: bellcast, ...(cookieSpeaks ? { recipient: person } : { getToken }) });
-  mindTheEnd(session);
+  const session = new Session({ server: bellcast, ...(usesCookie ? { recipient: person } : { getToken }) });
+  reopenAfterEnd(session);
   show(session);
   return session.open();
 }
 
-/** A line that was ended may come back if the person is still signed in; if not, the page cannot stay either. */
-function mindTheEnd(session) {
-  let [wait, longest] = WAITS;
-  let asking = false;
+/** Reopen an ended session if the person is still signed in; otherwise go to the sign-in page. */
+function reopenAfterEnd(session) {
+  let [wait, longest] = REOPEN_DELAYS;
+  let isChecking = false;
   session.addEventListener('change', async () => {
-    if (session.state.status === 'live') [wait] = WAITS;
-    if (!session.state.error || asking) return;
-    asking = true;
+    if (session.state.status === 'live') [wait] = REOPEN_DELAYS;
+    if (!session.state.error || isChecking) return;
+    isChecking = true;
     await pause(wait * (0.5 + Math.random()));
     wait = Math.min(longest, wait * 2);
     const response = await fetch(`${root}/api/session`).catch(() => null);
-    asking = false;
+    isChecking = false;
     if (response?.status === 401) location.assign(`${root}/${seated ? 'bookings' : 'login?ended'}`);
     else session.open();
   });

@@ -1,23 +1,23 @@
-/** Messages on their way: kept, sealed, until the site has them; in order, over a lost line, a reload or a closed tab. */
+/** Unsent encrypted messages, stored until the site has accepted them, in order, despite disconnections, reloads and closed tabs. */
 
 import { Refused } from './site.js';
 
-const AGAIN = 4_000; // ms
-const AWAY = [429, 502, 503, 504];
+const RETRY_DELAY = 4_000; // ms
+const RETRYABLE_STATUSES = [429, 502, 503, 504];
 
 export class Outbox {
   #name;
   #deliver;
   #timer;
 
-  /** @param {string} name @param {(message: object) => Promise<object>} deliver  it may be asked twice for the same message */
+  /** @param {string} name @param {(message: object) => Promise<object>} deliver  may be called twice for a message */
   constructor(name, deliver) {
     this.#name = name;
     this.#deliver = deliver;
     addEventListener('online', () => this.flush());
   }
 
-  /** What waits, oldest first. */
+  /** Unsent messages, oldest first. */
   get waiting() {
     return this.#keys().map((key) => JSON.parse(localStorage.getItem(key)));
   }
@@ -27,7 +27,7 @@ export class Outbox {
     return this.flush();
   }
 
-  /** One tab at a time: two would send in disorder. */
+  /** Send in one tab at a time, to keep the order. */
   flush() {
     clearTimeout(this.#timer);
     return navigator.locks.request(this.#name, async () => {
@@ -39,13 +39,13 @@ export class Outbox {
     return Object.keys(localStorage).filter((key) => key.startsWith(`${this.#name} `)).sort();
   }
 
-  /** Whether the next may follow. */
+  /** Returns whether the next message may be sent. */
   async #sent(key) {
     try {
       await this.#deliver(JSON.parse(localStorage.getItem(key)));
     } catch (error) {
-      if (!(error instanceof Refused) || AWAY.includes(error.status)) {
-        this.#timer = setTimeout(() => this.flush(), error.after * 1000 || AGAIN);
+      if (!(error instanceof Refused) || RETRYABLE_STATUSES.includes(error.status)) {
+        this.#timer = setTimeout(() => this.flush(), error.after * 1000 || RETRY_DELAY);
         return false;
       }
     }

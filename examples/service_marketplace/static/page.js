@@ -1,4 +1,4 @@
-/** A page with nothing of its own to do: it is live, and the chat's keys are there. */
+/** Pages without a script: live updates, and the device key for the chat. */
 
 import './live.js';
 import './device.js';

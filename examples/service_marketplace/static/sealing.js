@@ -1,8 +1,8 @@
 /**
- * Messages that only the two people's devices can open. WebCrypto alone: each device has an ECDH key pair on P-256; a
- * message is sealed once with AES-GCM under a fresh key, and that key is sealed for every device with AES-GCM under a key
- * which only that device and the sender's can derive (ECDH, then HKDF). The booking, the message's id and both devices
- * are bound into it, so that nothing can be moved elsewhere unnoticed.
+ * End-to-end encryption between the devices of two people, with WebCrypto. Each device has an ECDH key pair on P-256. A
+ * message is encrypted once with AES-GCM under a fresh key, and that key is encrypted for every device with AES-GCM under a
+ * key that only that device and the sender's can derive (ECDH, then HKDF). The booking, the message's id and both devices
+ * are authenticated, so a message cannot be moved to another chat undetected.
  */
 
 const PAIR = { name: 'ECDH', namedCurve: 'P-256' };
@@ -17,18 +17,18 @@ function unletter(text) {
   return Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), (letter) => letter.charCodeAt(0));
 }
 
-/** The private half never leaves the browser, and no script can read it. */
+/** The private key is not exportable. */
 export const newPair = () => subtle.generateKey(PAIR, false, ['deriveBits']);
 
 export const shownKey = async ({ publicKey }) => letters(await subtle.exportKey('raw', publicKey));
 
-/** What a device is called: the beginning of its key's digest, which the site computes alike. */
+/** The device id: the start of its key's digest. The site computes the same. */
 export async function nameOf(key) {
   const digest = new Uint8Array(await subtle.digest('SHA-256', unletter(key)));
   return Array.from(digest.slice(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** The key that two devices share for one message: each from its own private half and the other's public one. */
+/** Derive the key that two devices share for one message, from one private and one public key. */
 async function between(pair, key, { booking, id, from, to }) {
   const other = await subtle.importKey('raw', unletter(key), PAIR, false, []);
   const secret = await subtle.deriveBits({ name: 'ECDH', public: other }, pair.privateKey, 256);
@@ -48,12 +48,12 @@ export async function seal(words, booking, own, devices) {
   const secret = await subtle.generateKey({ name: 'AES-GCM', length: 256 }, true, ['encrypt']);
   const body = letters(await subtle.encrypt(gcm(iv, place), secret, bytes(words)));
   const raw = await subtle.exportKey('raw', secret);
-  // The same iv serves all: every key it is used with is used once.
+  // One iv is safe for all, because each key is used once.
   const sealedFor = async ({ id: to, key }) => [to, letters(await subtle.encrypt(gcm(iv, place), await between(own.pair, key, { ...place, to }), raw))];
   return { id, device: own.name, iv: letters(iv), body, keys: Object.fromEntries(await Promise.all(devices.map(sealedFor))) };
 }
 
-/** The words; null if they were not sealed for this device. A message that was tampered with throws. */
+/** Decrypt a message. Returns null if it was not encrypted for this device; throws if it was altered. */
 export async function unseal({ id, device, iv, body, keys }, booking, own, keyOf) {
   const sealed = keys[own.name];
   const key = keyOf(device);
@@ -65,7 +65,7 @@ export async function unseal({ id, device, iv, body, keys }, booking, own, keyOf
   return new TextDecoder().decode(await subtle.decrypt(opening, secret, unletter(body)));
 }
 
-/** Thirty digits of all the devices' keys: two people who see the same ones know that nobody was put between them. */
+/** Thirty digits from all device keys. Equal digits on both sides rule out a man in the middle. */
 export async function codeOf(devices) {
   const all = devices.map(({ person, key }) => `${person} ${key}`).sort().join('\n');
   const digest = new DataView(await subtle.digest('SHA-256', bytes(all)));

@@ -1,11 +1,11 @@
-/** What every page of the site does: asks the site, runs its forms, and shows news without a reload. */
+/** Shared by all pages: requests, forms, and live refresh. */
 
 export const { root, person } = document.documentElement.dataset;
 
-/** What the site refused, in words to show. `after`: the seconds to wait before asking again. */
+/** A refused request, with a message for the user. `after` is the number of seconds to wait before a retry. */
 export class Refused extends Error {
   constructor(response, { error }) {
-    super(error ?? 'That did not work.');
+    super(error ?? 'Something went wrong.');
     this.status = response.status;
     this.after = Number(response.headers.get('retry-after'));
   }
@@ -14,12 +14,12 @@ export class Refused extends Error {
 export async function send(method, path, body) {
   const options = body === undefined ? {} : { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
   const response = await fetch(root + path, { method, ...options });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response, answer);
-  return answer;
+  const result = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response, result);
+  return result;
 }
 
-/** Run a form's submission once at a time, and say in the form why it failed. */
+/** Run a form's submission once at a time, and show its error in the form. */
 export async function submit(form, work) {
   const problem = form.querySelector('.problem');
   const button = form.querySelector('button:not([type=button])');
@@ -33,14 +33,14 @@ export async function submit(form, work) {
   button.disabled = false;
 }
 
-/** Forms are inert until their script is there: without it they would only reload the page. */
+/** Enable the forms. Until then they are inert: without its script a form would only reload the page. */
 export function ready(part) {
   for (const form of part.querySelectorAll('form[inert]')) form.inert = false;
 }
 
 const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches('input, textarea');
 
-/** Show the parts of the page that changed, as the site has them now; a form somebody is filling in is left alone. */
+/** Replace the changed parts of the page, except a form that the user is editing. */
 export async function refresh() {
   const parts = [...document.querySelectorAll('[data-fresh]')];
   if (!parts.length) return;

@@ -1,12 +1,12 @@
-/** What a chat looks like: bubbles, what became of them, who is there. */
+/** The view of a chat: messages with their delivery state, typing and presence. */
 
 import { person } from './site.js';
 
-const FORGOTTEN = 6_000; // ms after which somebody who said they were typing no longer is
-const NEAR = 80; // px from the end: who is there goes on seeing the end
+const TYPING_TIMEOUT = 6_000; // ms
+const NEAR_END = 80; // px from the end within which the view keeps scrolling to new messages
 const UNREADABLE = {
-  null: 'What was written before cannot be read on this device.',
-  undefined: 'This message was changed on its way and cannot be trusted.',
+  null: 'Earlier messages cannot be read on this device.',
+  undefined: 'This message was altered in transit and cannot be trusted.',
 };
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
@@ -28,10 +28,10 @@ export class Talk {
     this.#scroll = view.querySelector('.scroll');
   }
 
-  /** @param {object[]} messages  in order @param {number} read  how far the other has read */
+  /** @param {object[]} messages  in order @param {number} read  number of the last message that the other person has read */
   show(messages, read) {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
-    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
     messages.forEach((message, place) => {
       const bubble = this.#bubble(message);
       if (this.#list.children[place] !== bubble) this.#list.insertBefore(bubble, this.#list.children[place] ?? null);
@@ -62,8 +62,8 @@ export class Talk {
     clearTimeout(this.#typing);
     const { clientHeight, scrollHeight, scrollTop } = this.#scroll;
     this.#view.querySelector('.typing').hidden = !on;
-    if (scrollHeight - scrollTop - clientHeight < NEAR) this.#scroll.scrollTop = this.#scroll.scrollHeight;
-    if (on) this.#typing = setTimeout(() => this.typing(false), FORGOTTEN);
+    if (scrollHeight - scrollTop - clientHeight < NEAR_END) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    if (on) this.#typing = setTimeout(() => this.typing(false), TYPING_TIMEOUT);
   }
 
   here(on) {
@@ -80,7 +80,7 @@ export class Talk {
     this.#view.querySelector('.code').textContent = digits;
   }
 
-  say(problem) {
+  showProblem(problem) {
     this.#view.querySelector('.problem').textContent = problem;
   }
 }

@@ -1,4 +1,4 @@
-/** What is on: a person's bookings as they are now, and what happens as it happens. In React, on the line the page has already. */
+/** A person's open bookings and recent activity, live. A React page that uses the connection of the site's other scripts. */
 
 import { BellcastProvider, useWebSocket } from 'bellcast/react';
 import { useCallback, useEffect, useState } from 'react';
@@ -8,81 +8,81 @@ import './device.js';
 import { line } from './live.js';
 import { root, send } from './site.js';
 
-const MOST = 8; // lines of what happened
+const MAX_ACTIVITIES = 8;
 
-/** The bookings, and a way to look again. */
+/** The bookings, and a function that fetches them again. */
 function useBookings() {
   const [bookings, set] = useState(null);
-  const look = useCallback(() => send('GET', '/api/bookings').then(set, () => {}), []);
-  return [bookings, look];
+  const refetch = useCallback(() => send('GET', '/api/bookings').then(set, () => {}), []);
+  return [bookings, refetch];
 }
 
-/** What happened since the page was opened, the newest first. */
-function useNews() {
-  const [news, set] = useState([]);
+/** Activities since the page was opened, newest first. */
+function useActivities() {
+  const [activities, set] = useState([]);
   const add = useCallback((kind, { id, message, type }) => {
-    if (message) set((before) => [{ key: id ?? crypto.randomUUID(), kind, message, type, at: new Date() }, ...before].slice(0, MOST));
+    if (message) set((before) => [{ key: id ?? crypto.randomUUID(), kind, message, type, at: new Date() }, ...before].slice(0, MAX_ACTIVITIES));
   }, []);
-  return [news, add];
+  return [activities, add];
 }
 
 function Today() {
-  const [bookings, look] = useBookings();
-  const [news, add] = useNews();
+  const [bookings, refetch] = useBookings();
+  const [activities, add] = useActivities();
   const changed = (kind) => (data) => {
     add(kind, data);
-    void look();
+    void refetch();
   };
   const { isConnected, sendMessage } = useWebSocket({
     onBookingUpdate: changed('Booking'),
     onPaymentUpdate: changed('Payment'),
     onNotification: (data) => add('Message', data),
   });
-  useEffect(() => void look(), [isConnected, look]); // also for what was missed while it was not
+  useEffect(() => void refetch(), [isConnected, refetch]); // also fetches the changes missed while disconnected
 
   return (
     <>
       <div className="heading">
         <h1>Today</h1>
-        <Line isConnected={isConnected} sendMessage={sendMessage} />
+        <ConnectionStatus isConnected={isConnected} sendMessage={sendMessage} />
       </div>
-      {bookings && <Open bookings={bookings.filter(({ open }) => open)} look={look} />}
-      <News news={news} />
+      {bookings && <OpenBookings bookings={bookings.filter(({ open }) => open)} refetch={refetch} />}
+      <RecentActivity activities={activities} />
     </>
   );
 }
 
-/** Whether what is shown is what is so, and how fast. */
-function Line({ isConnected, sendMessage }) {
-  const [took, set] = useState(null);
+/** The connection status, with the round-trip time after a ping. */
+function ConnectionStatus({ isConnected, sendMessage }) {
+  const [roundTrip, set] = useState(null);
   const measure = async () => {
-    const from = performance.now();
+    const start = performance.now();
     await sendMessage({ type: 'ping' });
-    set(Math.max(1, Math.round(performance.now() - from)));
+    set(Math.max(1, Math.round(performance.now() - start)));
   };
   return (
     <div className="pulse">
-      <span role="status">{isConnected ? 'Connected' : 'Disconnected'}{took ? `, answered in ${took} ms` : ''}</span>
+      <span role="status">{isConnected ? 'Connected' : 'Disconnected'}{roundTrip ? `, ping ${roundTrip} ms` : ''}</span>
       <button className="plain" type="button" onClick={() => measure().catch(() => set(null))}>Ping</button>
     </div>
   );
 }
 
-function Open({ bookings, look }) {
-  if (!bookings.length) return <p className="note">Nothing to do. New bookings show up here by themselves.</p>;
+function OpenBookings({ bookings, refetch }) {
+  if (!bookings.length) return <p className="note">No open bookings. New ones appear here automatically.</p>;
   return (
     <section>
       <h2>Open <span className="number">{bookings.length}</span></h2>
       <ul className="rows" aria-label="Open bookings">
-        {bookings.map((booking) => <Row key={booking.id} booking={booking} look={look} />)}
+        {bookings.map((booking) => <Row key={booking.id} booking={booking} refetch={refetch} />)}
       </ul>
     </section>
   );
 }
 
-function Row({ booking: { id, service, when, other, status, standing, amount, moves }, look }) {
+function Row({ booking: { id, service, when, other, status, standing, amount, moves }, refetch }) {
   const [problem, set] = useState('');
-  const make = (move) => send('PUT', `/api/bookings/${id}/${move}`).then(() => set(''), (error) => set(error.message)).then(look);
+  const make = (move) => send('PUT', `/api/bookings/${id}/${move}`).then(() => set(''), (error) => set(error.message)).then(refetch);
   return (
     <li className={`row ${status}`}>
       <div className="what">
@@ -96,18 +96,18 @@ function Row({ booking: { id, service, when, other, status, standing, amount, mo
   );
 }
 
-function News({ news }) {
+function RecentActivity({ activities }) {
   return (
     <section>
-      <h2>What happened</h2>
-      <ul className="rows" aria-label="What happened" aria-live="polite">
-        {news.map(({ key, kind, message, at }) => (
+      <h2>Recent activity</h2>
+      <ul className="rows" aria-label="Recent activity" aria-live="polite">
+        {activities.map(({ key, kind, message, at }) => (
           <li key={key} className="row">
             <div className="what"><h3>{message}</h3><p>{kind}, {at.toLocaleTimeString()}</p></div>
           </li>
         ))}
       </ul>
-      {!news.length && <p className="note">Nothing since you opened this page.</p>}
+      {!activities.length && <p className="note">No activity since you opened this page.</p>}
     </section>
   );
 }

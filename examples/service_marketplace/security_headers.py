@@ -1,4 +1,4 @@
-"""What protects every page: only the site's own scripts and Bellcast's run, and only its own pages change things."""
+"""Security headers for every page, and a cross-origin check for requests that change data."""
 
 from urllib.parse import urlsplit
 
@@ -10,15 +10,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-class Shields:
-    """Around the whole site."""
+class SecurityHeaders:
+    """Sets the headers and rejects cross-origin changes."""
 
     def __init__(self, site: ASGIApp, bellcast_url: str) -> None:
         self._site = site
         self._policy = policy(bellcast_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def shielded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = self._policy
@@ -27,14 +27,14 @@ class Shields:
             await send(message)
 
         if scope["type"] == "http" and _is_foreign(HTTPConnection(scope)):
-            refusal = JSONResponse({"error": "That came from a page of somebody else."}, 403)
-            await refusal(scope, receive, shielded)
+            refusal = JSONResponse({"error": "Cross-origin requests are not allowed."}, 403)
+            await refusal(scope, receive, send_with_headers)
         else:
-            await self._site(scope, receive, shielded)
+            await self._site(scope, receive, send_with_headers)
 
 
 def policy(bellcast_url: str) -> str:
-    """Nothing from anywhere but the site and Bellcast; nothing written into a page runs."""
+    """Return a policy that allows only the site and Bellcast as sources, and no inline scripts."""
     bellcast = "{0.scheme}://{0.netloc}".format(urlsplit(bellcast_url))
     live = bellcast.replace("http", "ws", 1)
     return "; ".join(
@@ -52,7 +52,7 @@ def policy(bellcast_url: str) -> str:
     )
 
 
-def _is_foreign(asked: HTTPConnection) -> bool:
-    """Whether it would change something, and a browser says that another site's page asks."""
-    origin = asked.headers.get("origin")
-    return asked.scope["method"] not in SAFE and origin is not None and urlsplit(origin).netloc != asked.url.netloc
+def _is_foreign(request: HTTPConnection) -> bool:
+    """Return whether another site's page sent a request that changes data."""
+    origin = request.headers.get("origin")
+    return request.scope["method"] not in SAFE and origin is not None and urlsplit(origin).netloc != request.url.netloc

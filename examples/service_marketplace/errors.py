@@ -1,4 +1,4 @@
-"""How the site says no: to a script in JSON, to a person with a page."""
+"""Error responses: JSON for API paths, pages for all others."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,12 +11,12 @@ from .bookings import Refused
 from .people import NotSignedIn
 
 
-def _is_for_a_script(request: Request) -> bool:
+def _is_api_request(request: Request) -> bool:
     return "/api/" in request.url.path
 
 
 async def _not_signed_in(request: Request, error: Exception) -> Response:
-    if _is_for_a_script(request):
+    if _is_api_request(request):
         return JSONResponse({"error": "Please sign in."}, 401)
     return RedirectResponse(request.scope["root_path"] + "/login", 303)
 
@@ -25,20 +25,20 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 422)
 
 
-async def _turned_down(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if _is_for_a_script(request):
+    if _is_api_request(request):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     return pages.missing(request)
 
 
-async def _bell_is_silent(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"The notification server did not do it: {error}"}, 503)
+async def _bellcast_failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"The notification server failed: {error}"}, 503)
 
 
-ANSWERS = {
+HANDLERS = {
     NotSignedIn: _not_signed_in,
     Refused: _refused,
-    HTTPException: _turned_down,
-    BellcastError: _bell_is_silent,
+    HTTPException: _http_error,
+    BellcastError: _bellcast_failed,
 }

@@ -1,4 +1,4 @@
-"""Telling people what happened. This is all of the marketplace that knows how its messages are sent.
+"""Notifications about bookings and payments. Only this module of the marketplace sends through Bellcast.
 
 | before | now |
 |---|---|
@@ -6,8 +6,8 @@
 | `wsServer.sendBookingUpdate(userId, update)` | `send_booking_update(bell, user_id, update)` |
 | `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(bell, user_id, update)` |
 
-Each reaches every device the person has open, at once, and waits in their inbox for those they have not. What is sent
-says that something happened and where to look: no address, no card, no word of a chat.
+Each message reaches all open pages of the person immediately and stays in their inbox. Messages contain a summary and a link,
+but no address, card number or chat text.
 """
 
 import logging
@@ -52,14 +52,14 @@ class PaymentUpdate(TypedDict):
     bookingId: NotRequired[str]
 
 
-# What must not be overlooked.
+# Types that need the person's attention.
 HIGH = frozenset({"new_booking", "payment_failed"})
 
 
 async def send_to_user(
     bell: AsyncBellcast, user_id: str, message: General, *, by: Person | None = None, once: str | None = None
 ) -> Sent:
-    """Tell somebody something. With `once`, saying it again under the same key says nothing."""
+    """Send a general message. Messages with the same `once` key are sent once."""
     fact = message["data"]
     return await _send(bell, user_id, message["type"], {**fact}, None, by, once)
 
@@ -100,12 +100,12 @@ async def _send(
     )
 
 
-async def tell_booking(bell: AsyncBellcast, booking: Booking, type: BookingType, by: Person) -> None:
-    """The other side hears what `by` did."""
+async def notify_booking(bell: AsyncBellcast, booking: Booking, type: BookingType, by: Person) -> None:
+    """Notify the other participant of an action by `by`."""
     verb = type.removeprefix("booking_")
     message = f"{by.first_name} {verb} your booking"
     if type == "new_booking":
-        message = f"{by.first_name} asks for {booking.when}"
+        message = f"{by.first_name} requested {booking.when}"
     elif type == "booking_cancelled":
         message = f"{by.first_name} cancelled {booking.when}"
     elif type == "booking_completed":
@@ -113,28 +113,27 @@ async def tell_booking(bell: AsyncBellcast, booking: Booking, type: BookingType,
     update: BookingUpdate = {
         "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
     }  # fmt: skip
-    # A booking takes each of these turns once, however often the network makes us say so.
+    # Each status is reached once, so retries must not notify again.
     once = f"{booking.id}-{booking.made_at.timestamp()}-{type}"
-    async with booking.telling:
+    async with booking.notifying:
         with _or_log(type):
             await send_booking_update(bell, booking.other(by).key, update, by=by, once=once)
     await show_change(bell, booking)
 
 
-async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) -> None:
-    """Who paid hears that it worked, or not; who earned it hears that it came."""
+async def notify_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) -> None:
+    """Notify the client of the result, and the provider of a successful payment."""
     client, provider = booking.client, booking.provider
-    news: dict[str, list[tuple[Person, PaymentType, str]]] = {
+    messages: dict[str, list[tuple[Person, PaymentType, str]]] = {
         "failed": [(client, "payment_failed", "Your payment did not go through")],
         "paid": [
             (client, "payment_confirmed", f"You paid {provider.first_name}"),
             (provider, "payment_received", f"{client.first_name} paid you"),
         ],
-        "refunded": [(client, "payment_refunded", f"{provider.first_name} gave your money back")],
+        "refunded": [(client, "payment_refunded", f"{provider.first_name} refunded your payment")],
     }
-    told = news[payment.status]
-    async with booking.telling:
-        for person, type, message in told:
+    async with booking.notifying:
+        for person, type, message in messages[payment.status]:
             update: PaymentUpdate = {
                 "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
                 "bookingId": str(booking.id),
@@ -146,7 +145,7 @@ async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) 
 
 
 async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
-    """Open pages look again. Live only: it rings no bell, and a page opened later shows the booking as it is."""
+    """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
     with suppress(BellcastError):
         for person in (booking.client, booking.provider):
             await bell.publish(
@@ -155,14 +154,14 @@ async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
 
 
 @contextmanager
-def _or_log(what: str) -> Iterator[None]:
-    """What was done stands, told or not."""
+def _or_log(type: str) -> Iterator[None]:
+    """Log a failed notification; the action it reports is not undone."""
     try:
         yield
     except BellcastError as error:
-        log.warning("%s was not told: %s", what, error)
+        log.warning("notification_failed type=%s error=%s", type, error)
 
 
 def _touching(booking: str | None) -> dict[str, list[str]]:
-    """What of a page's data it makes old."""
+    """Return the cache keys that the message invalidates."""
     return {"touches": [f"booking:{booking}"]} if booking else {}

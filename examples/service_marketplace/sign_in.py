@@ -1,4 +1,4 @@
-"""Signing in and out, and how a session opens Bellcast: by its cookie, or by a token made for it."""
+"""Sign-in and sign-out, and access to Bellcast with the session: by its cookie, or by a token."""
 
 import logging
 
@@ -16,7 +16,7 @@ from .sessions import Session
 
 log = logging.getLogger(__name__)
 
-# `BELLCAST_SESSION_URL` is this path under the site's own address.
+# `BELLCAST_SESSION_URL` is the site's URL with this path.
 SESSION_PATH = "/api/bellcast-session"
 _PRIVATE = {"Cache-Control": "no-store"}
 
@@ -24,14 +24,14 @@ _PRIVATE = {"Cache-Control": "no-store"}
 async def sign_in(request: Request) -> Response:
     person = CAST.get(request.path_params["person"])
     if person is None:
-        raise HTTPException(404, "There is nobody of that name.")
+        raise HTTPException(404, "Unknown person.")
     visit = request.scope["visit"]
     visit.session = request.app.state.sessions.begin(person, request.headers.get("user-agent", ""))
     return RedirectResponse(request.scope["root_path"] + "/bookings", 303)
 
 
 async def sign_out(request: Request) -> Response:
-    """End this session; its live lines end with it."""
+    """End this session and its live connections."""
     visit = request.scope["visit"]
     ended = _end(request, [visit.session] if visit.session else [])
     visit.session = None
@@ -39,34 +39,34 @@ async def sign_out(request: Request) -> Response:
 
 
 async def sign_out_device(request: Request) -> Response:
-    """End one of the person's sessions elsewhere."""
-    person, wanted = people.asking(request), request.path_params["id"]
-    found = [each for each in request.app.state.sessions.of(person) if each.id == wanted]
-    if not found:
+    """End another session of the person."""
+    person, id = people.asking(request), request.path_params["id"]
+    sessions = [each for each in request.app.state.sessions.of(person) if each.id == id]
+    if not sessions:
         raise HTTPException(404, "That device is signed out already.")
-    return JSONResponse({"ended": wanted}, background=_end(request, found))
+    return JSONResponse({"ended": id}, background=_end(request, sessions))
 
 
 async def whose_session(request: Request) -> Response:
-    """What Bellcast asks, with the cookies a browser brought it. It learns who that is, and until when."""
+    """Return the recipient of the cookie and the session's end. Bellcast calls this with the browser's cookies."""
     session = _session(request)
-    answer = {
+    identity = {
         "recipient": session.person.key,
         "name": session.person.name,
         "expires_at": session.ends_at.isoformat(),
     }
-    return JSONResponse(answer, headers=_PRIVATE)
+    return JSONResponse(identity, headers=_PRIVATE)
 
 
 async def token(request: Request) -> Response:
-    """For pages whose cookie does not reach Bellcast, or does not say which of two people in one browser is meant."""
+    """Return a session token, for pages that cannot use the cookie: on another host, or with two people in one browser."""
     session = _session(request)
-    given = await request.app.state.bell.token(session.person.key, ttl=max(1, session.seconds_left))
-    return JSONResponse({"token": given}, headers=_PRIVATE)
+    signed = await request.app.state.bell.token(session.person.key, ttl=max(1, session.seconds_left))
+    return JSONResponse({"token": signed}, headers=_PRIVATE)
 
 
 async def still_here(request: Request) -> Response:
-    """What a page asks when its line was ended: may it come back?"""
+    """Return the session's end, for a page that wants to reconnect, or 401."""
     return JSONResponse({"ends_at": _session(request).ends_at.isoformat()}, headers=_PRIVATE)
 
 
@@ -80,15 +80,15 @@ def _session(request: Request) -> Session:
 def _end(request: Request, ended: list[Session]) -> BackgroundTask | None:
     for session in ended:
         request.app.state.sessions.end(session)
-    return BackgroundTask(_cut, request.app.state.bell, ended[0].person) if ended else None
+    return BackgroundTask(_disconnect, request.app.state.bell, ended[0].person) if ended else None
 
 
-async def _cut(bell: AsyncBellcast, person: Person) -> None:
-    """End the person's live lines. Those of their other devices come back at once; the ended session's cannot."""
+async def _disconnect(bell: AsyncBellcast, person: Person) -> None:
+    """Close the person's live connections. Devices with a valid session reconnect; the signed-out one cannot."""
     try:
         await bell.revoke(person.key)
     except BellcastError as error:
-        log.warning("the live lines of %s were not ended: %s", person.key, error)
+        log.warning("revoke_failed recipient=%s error=%s", person.key, error)
 
 
 routes = [
