@@ -1,7 +1,7 @@
-"""Look up known vulnerabilities of everything that is pinned: `python scripts/audit.py [requirements.lock] [FOLDER…]`.
+"""Look up known vulnerabilities of all pinned packages: `python scripts/audit.py [requirements.lock] [FOLDER…]`.
 
-Ends with status 1 on a finding. A package index without an advisory service, or no network, is reported and is no
-failure: a build must work offline."""
+Exits with status 1 on a finding. A missing advisory service or network is reported but is not a failure: a build must work
+offline."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ import pip_audit  # noqa: F401 - run below; when it is not installed that must n
 
 ROOT = Path(__file__).parent.parent
 LOCK = "requirements.lock"
-# Of those without a lock file, what would be installed today is audited.
+# Folders without a lock file are audited with the versions that npm would install now.
 FOLDERS = ("client", "tests/wire/node", "tests/wire/socketio_node", "tests/wire/openapi_node", "benchmarks/peers")
 TIMEOUT = 300  # seconds for one tool; a service that answers takes about 30 for all packages
 PIP_AUDIT = ("--requirement", LOCK, "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
@@ -24,17 +24,17 @@ Json = dict[str, Any]
 
 
 class Unavailable(Exception):
-    """The advisory service gave no answer."""
+    """The advisory service did not respond."""
 
 
 def main(names: list[str]) -> int:
-    """Audit these, or everything; 1 if anything was found."""
+    """Audit these, or everything. Return 1 on a finding."""
     with ThreadPoolExecutor() as pool:  # they wait for the network
         return max(pool.map(audit, names or [LOCK, *FOLDERS]))
 
 
 def audit(name: str) -> int:
-    """Report on one of them; 1 if anything was found."""
+    """Audit a lock file or folder and print the report. Return 1 on a finding."""
     try:
         findings = python() if name == LOCK else node(name)
     except Unavailable as reason:
@@ -45,7 +45,7 @@ def audit(name: str) -> int:
 
 
 def python() -> list[str]:
-    """The findings of pip-audit in what is pinned for Python."""
+    """Return the findings of pip-audit for the pinned Python packages."""
     ran = run([sys.executable, "-m", "pip_audit", *PIP_AUDIT])
     try:
         packages: list[Json] = json.loads(ran.stdout)["dependencies"]
@@ -64,7 +64,7 @@ def python() -> list[str]:
 
 
 def node(folder: str) -> list[str]:
-    """The findings of `npm audit` in a folder's lock file, or in what would be installed there today."""
+    """Return the findings of `npm audit` for a folder's lock file, or for the versions that npm would install now."""
     where = ROOT / folder
     if (where / "package-lock.json").exists():
         return npm_audit(where)
@@ -77,7 +77,7 @@ def node(folder: str) -> list[str]:
 
 
 def npm_audit(folder: Path) -> list[str]:
-    """The findings in a lock file."""
+    """Return the findings for a lock file."""
     ran = run(["npm", "audit", "--json", "--package-lock-only"], cwd=folder)
     try:
         report: Json = json.loads(ran.stdout)
@@ -89,7 +89,7 @@ def npm_audit(folder: Path) -> list[str]:
 
 
 def causes(via: list[Json | str]) -> str:
-    """The advisories of a package, or the packages it is vulnerable by."""
+    """Return the advisories of a package, or the vulnerable packages it depends on."""
     return ", ".join(one if isinstance(one, str) else f"{one['title']} ({one['url']})" for one in via)
 
 
@@ -97,7 +97,7 @@ def run(command: list[str], cwd: Path = ROOT) -> "subprocess.CompletedProcess[st
     try:
         return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"no answer within {TIMEOUT} s") from None
+        raise Unavailable(f"no response within {TIMEOUT} s") from None
 
 
 def last_line(text: str) -> str:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs Debian packages that are missing, by what they are for: python, node, engines. Needs root only to install.
+# Installs missing Debian packages for the given purposes: python, node, engines. Needs root only to install.
 set -euo pipefail
 
-# What client/package.json needs. Debian 12 and Ubuntu 22.04 have older ones.
+# Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
 node_required=20
 
 # The major version of 20.19.2~dfsg-1 or v20.19.2.

@@ -1,4 +1,4 @@
-"""Builds what is published: `python scripts/package.py FOLDER` writes the sdist, the wheel and the npm tarball there."""
+"""Builds the packages: `python scripts/package.py FOLDER` writes the sdist, the wheel and the npm tarball to the folder."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ def build_python(source: Path, folder: Path, *formats: str) -> None:
 
 
 def build_npm(folder: Path) -> None:
-    """Pack the built browser client with its licence, which stands outside of npm's folder."""
+    """Pack the built browser client with the licence, which is outside of npm's folder."""
     if not (CLIENT / "dist" / "bellcast.js").is_file():
         raise SystemExit("client/dist is missing: run `npm ci && npm run build` in client/ first")
     with tempfile.TemporaryDirectory() as staged:
@@ -31,7 +31,7 @@ def build_npm(folder: Path) -> None:
 
 
 def main() -> None:
-    """Build all three into an emptied folder."""
+    """Empty the folder and build all three packages."""
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

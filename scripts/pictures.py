@@ -1,4 +1,4 @@
-"""Writes the pictures of the bell in the README: `python scripts/pictures.py` takes them in Chromium from a running server."""
+"""Takes the screenshots of the bell for the README, in Chromium from a temporary server: `python scripts/pictures.py`."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ NOTIFICATIONS: list[dict[str, Any]] = [
 
 
 def main() -> None:
-    """Fill an inbox, then take its bell in both colour schemes."""
+    """Fill an inbox, then take a screenshot of its bell in both colour schemes."""
     with running.server() as server, Bellcast(server.url, server.secret) as bell, sync_playwright() as playwright:
         fill_inbox(bell)
         token = bell.token("clara")
@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def fill_inbox(bell: Bellcast) -> None:
-    """Send what the picture shows; the oldest has been read."""
+    """Send the notifications of the screenshot and mark the oldest as read."""
     sent = [bell.notify("clara", **content).notifications[0].id for content in NOTIFICATIONS]
     bell.inbox(bell.token("clara")).read(sent[0])
 
 
 def take_picture(browser: Browser, url: str, token: str, scheme: Any) -> None:
-    """Take the open bell of a page in one colour scheme, at twice the size for sharp screens."""
+    """Take a screenshot of the open bell in one colour scheme, at twice the size for high-density screens."""
     page = browser.new_page(base_url=url, viewport=SIZE, color_scheme=scheme, device_scale_factor=2)
     page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=PAGE.format(token=token)))
     page.goto("/shop")

@@ -1,6 +1,6 @@
-"""Write the pages that are made of the code: `python scripts/reference.py [--check] [PAGE…]`.
+"""Write the generated pages: `python scripts/reference.py [--check] [PAGE…]`.
 
-`--check` writes nothing and ends with status 1 if a page is not what the code says."""
+`--check` writes nothing and exits with status 1 if a page is out of date."""
 
 import importlib
 import sys
@@ -17,15 +17,15 @@ FOLDER = ROOT / "docs" / "reference"
 INTRODUCTION = """\
 # Settings
 
-This page is made from the code by `make docs`; change the sentences there.
+This page is generated from the code by `make docs`; edit the texts there.
 
-A setting is given as an option of the command that uses it (`--port 80`), as an environment variable
-(`BELLCAST_PORT=80`), or as a file whose path stands in `BELLCAST_PORT_FILE`, which keeps secrets out of the
-environment. The option wins over the variable, the variable over the file. An empty value counts as not given, except
+Set a setting with an option of the command that uses it (`--port 80`), with an environment variable
+(`BELLCAST_PORT=80`), or with a file and its path in `BELLCAST_PORT_FILE`, which keeps secrets out of the
+environment. The option takes precedence over the variable, the variable over the file. An empty value counts as not set, except
 for a list, where it is the empty list.
 
-They are read once, at start. A wrong value or an unknown `BELLCAST_…` name stops the start with a message that names it.
-`bellcast config` shows what is in effect, secrets masked. Durations are seconds, or have a unit: `300ms`, `25s`, `2m`,
+Settings are read once, at start. The server does not start with an invalid value or an unknown `BELLCAST_…` name; the error names it.
+`bellcast config` shows the effective settings, with secrets masked. Durations are seconds, or have a unit: `300ms`, `25s`, `2m`,
 `1h`, `7d`.
 """
 
@@ -45,22 +45,22 @@ TITLES = {
     ),
     "pusher": (
         "Pusher Channels",
-        "For clients and server libraries of Pusher: [moving from Pusher](../howto/move-from-pusher.md).",
+        "For clients and server libraries of Pusher: [Move from Pusher](../howto/move-from-pusher.md).",
     ),
     "socketio": (
         "Socket.IO",
-        "For the stock clients of Socket.IO: [moving from Socket.IO](../howto/move-from-socketio.md).",
+        "For the stock clients of Socket.IO: [Move from Socket.IO](../howto/move-from-socketio.md).",
     ),
     "limits": (
         "Limits",
-        "Each takes a whole number; 0 means none. Over a limit the answer is 422 naming the field, 413 for a whole "
-        "request, and on the live path the close code that fits.",
+        "Each is an integer; 0 means no limit. Exceeding a limit is a 422 that names the field, a 413 for a whole "
+        "request, and on live connections the corresponding close code.",
     ),
 }
 
 
 def settings_page() -> str:
-    """Every setting in a table per group."""
+    """Return the page of the settings, with a table per group."""
     defaults = settings.as_displayed(Settings())
     return INTRODUCTION + "".join(_group(*TITLES[name], rows, defaults) for name, rows in table.GROUPS.items())
 
@@ -71,7 +71,7 @@ def _group(title: str, about: str, rows: list[table.Setting], defaults: dict[str
         f"## {title}",
         *(("", about) if about else ()),
         "",
-        "| Variable | Default | Takes | |",
+        "| Variable | Default | Value | |",
         "|---|---|---|---|",
     ]
     return "\n".join([*head, *(_row(setting, defaults[setting.variable]) for setting in rows)]) + "\n"
@@ -81,7 +81,7 @@ def _row(setting: table.Setting, default: str) -> str:
     return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.description} |"
 
 
-# The other pages have a file each, `reference_<page>.py`. Of these two only what is between their marks is made.
+# Each other page has a module `reference_<page>.py`. In these two, only the text between the marks is generated.
 FIGURES = {"figures": ROOT / "benchmarks" / "README.md", "headlines": ROOT / "README.md"}
 PAGES = {
     "settings": FOLDER / "settings.md",
@@ -94,8 +94,8 @@ PAGES = {
 }
 
 
-def made(name: str) -> str:
-    """The text of a page as the code says it now."""
+def generate(name: str) -> str:
+    """Return the current text of a page."""
     if name == "settings":
         return settings_page()
     page: str = module(name).page()
@@ -103,7 +103,7 @@ def made(name: str) -> str:
 
 
 def module(name: str) -> ModuleType:
-    """The module that makes a page."""
+    """Import the module that generates a page."""
     folder = str(Path(__file__).parent)
     if folder not in sys.path:  # a test imports this file from elsewhere
         sys.path.append(folder)
@@ -111,9 +111,9 @@ def module(name: str) -> ModuleType:
 
 
 def check(names: list[str]) -> None:
-    """End with status 1 if one of the pages is not what the code says. (Figures stay those of their own commit.)"""
+    """Exit with status 1 if a page is out of date. Figures are not checked: they belong to the commit of their run."""
     names = [name for name in names if name not in FIGURES]
-    stale = [name for name in names if PAGES[name].read_text(encoding="utf-8") != made(name)]
+    stale = [name for name in names if PAGES[name].read_text(encoding="utf-8") != generate(name)]
     if stale:
         sys.exit(f"out of date: {', '.join(stale)}. Run: make docs")
 
@@ -121,12 +121,12 @@ def check(names: list[str]) -> None:
 def write(names: list[str]) -> None:
     """Write the pages."""
     for name in names:
-        PAGES[name].write_text(made(name), encoding="utf-8")
+        PAGES[name].write_text(generate(name), encoding="utf-8")
         print(PAGES[name].relative_to(ROOT))
 
 
 def main(arguments: list[str]) -> None:
-    """Write the named pages, or all; or check them."""
+    """Write or check the named pages, by default all."""
     names = [name for name in arguments if name != "--check"] or list(PAGES)
     (check if "--check" in arguments else write)(names)
 

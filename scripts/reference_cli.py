@@ -1,4 +1,4 @@
-"""Write the reference page of the command line, made of the commands themselves: `python scripts/reference_cli.py`."""
+"""Generates the command line reference from the commands: `python scripts/reference_cli.py`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,27 +14,27 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 INTRODUCTION = """\
 # Command line
 
-This page is made from the code by `make docs`; change the sentences there.
+This page is generated from the code by `make docs`; edit the texts there.
 
-Results go to standard output, everything else to standard error. A command ends with status 0 when it is done, 1 when
-it could not be done, and 2 when it was asked for wrongly, a bad setting included; then one line says what is wrong and
-what to do next. Colours appear on a terminal only, and not where `NO_COLOR` is set.
+Commands write results to standard output and everything else to standard error. The exit status is 0 on success, 1 on failure, and
+2 for invalid arguments or settings, with one line that states the problem and how to fix it. Output is coloured only on a
+terminal, and only if `NO_COLOR` is not set.
 
-Options that are settings are environment variables too, with one meaning in every command: see
-[the settings](settings.md). Commands that talk to a running server find it by `--url` (`BELLCAST_URL`), and take the
-secret from `BELLCAST_SECRET`, or from the data folder.
+Options that are settings can also be set as environment variables and mean the same in every command: see
+[the settings](settings.md). Commands for a running server read its URL from `--url` (`BELLCAST_URL`), and the
+secret from `BELLCAST_SECRET` or from the data folder.
 """
 
 
 def page() -> str:
-    """Every command, in the order of `bellcast --help`."""
+    """Return the page: every command, in the order of `bellcast --help`."""
     root = typer.main.get_command(app)
     ctx = typer.Context(root, info_name="bellcast")
     return INTRODUCTION + "".join(section for name in root.list_commands(ctx) for section in _sections(ctx, name))
 
 
 def _sections(parent: Any, name: str) -> Iterator[str]:
-    """A command's section, then those of its own commands."""
+    """Yield the section of a command, then those of its subcommands."""
     command = parent.command.get_command(parent, name)
     ctx = typer.Context(command, info_name=name, parent=parent)
     yield _section(ctx)
@@ -61,9 +61,9 @@ def _row(param: Any) -> str:
 
 
 def _default(param: Any) -> str:
-    """What typer would add to the sentence in --help."""
-    is_given = param.default not in (None, False, "", ())
-    return f" [default: {param.default}]" if is_given and param.show_default else ""
+    """Return the default as typer shows it in --help."""
+    has_default = param.default not in (None, False, "", ())
+    return f" [default: {param.default}]" if has_default and param.show_default else ""
 
 
 def _table(rows: list[str]) -> str:
@@ -79,7 +79,7 @@ def _plain(markup: str) -> str:
 
 
 def _epilog(markup: str) -> Iterator[str]:
-    """Paragraphs; the indented ones are examples to copy."""
+    """Yield the paragraphs; indented ones are examples and become code blocks."""
     for paragraph in _plain(markup).strip("\n").split("\n\n"):
         if paragraph.startswith("  "):
             yield "```sh\n" + "\n".join(line.removeprefix("  ") for line in paragraph.splitlines()) + "\n```"

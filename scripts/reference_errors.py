@@ -1,4 +1,4 @@
-"""The reference page of what can go wrong, made of the tree of errors and the reasons a live connection ends."""
+"""Generates the reference of errors and close codes from their definitions."""
 
 from bellcast import errors
 from bellcast.live.connection import close_reasons
@@ -7,72 +7,71 @@ from bellcast.live.connection.close_reasons import CloseReason
 INTRODUCTION = """\
 # Errors
 
-This page is made from the code by `make docs`; change the sentences there.
+This page is generated from the code by `make docs`; edit the texts there.
 
-Over HTTP a refusal is `application/problem+json` (RFC 9457). `type` is the address of a page on your own server that
-says what is on this one, `code` is the word to test for, `errors` names each bad field by its path in the body:
+Over HTTP an error is `application/problem+json` (RFC 9457). `type` is the path of a page on your server that explains the
+error, `code` is the value to test for, and `errors` names each invalid field by its path in the body:
 
 ```json
 {"type": "/errors/invalid", "code": "invalid", "title": "Invalid request", "status": 422,
  "detail": "title: must not be empty", "errors": [{"field": "title", "message": "must not be empty"}]}
 ```
 
-On a WebSocket the same word stands in the frame that answers yours:
+On a WebSocket the reply to a failed frame has the same code:
 
 ```json
 {"type": "error", "ref": 7, "code": "forbidden", "message": "These credentials do not allow this."}
 ```
 
-Whatever was refused changed nothing. 429 and 503 carry `Retry-After`: seconds to wait.
+A refused request changes nothing. Responses with 429 and 503 have a `Retry-After` header, in seconds.
 
 ## Codes
 
-| Code | Status | | What it means |
+| Code | Status | | Meaning |
 |---|---|---|---|
 """
 
 ENDS = """
 ## How a live connection ends
 
-Before it closes a connection, the server says why in a `close` frame; a WebSocket is then closed with the same code, an
-event stream just ends. `reconnect` says whether coming back can help, `after` how many milliseconds to wait first.
+Before it closes a connection, the server sends a `close` frame with the reason. A WebSocket is then closed with the same code; an
+event stream ends. `reconnect` is whether the client should reconnect, `after` the delay before that in milliseconds.
 
 | Code | `reason` | `reconnect` | `after` | |
 |---|---|---|---|---|
 """
 
 MEANINGS = {
-    "BAD_REQUEST": "What was asked for makes no sense here.",
-    "UNAUTHENTICATED": "No credentials, or wrong ones: get a token.",
+    "BAD_REQUEST": "The request is invalid here.",
+    "UNAUTHENTICATED": "The credentials are missing or wrong: get a token.",
     "REVOKED": "The recipient's sessions were ended: sign in again.",
-    "EXPIRED": "The session token ran out: come back with a fresh one.",
-    "FORBIDDEN": "Right credentials, but not for this.",
-    "NO_PONG": "The client did not answer a ping; its line was dead.",
-    "TOO_MANY": "The recipient has `BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT` connections already.",
+    "EXPIRED": "The session token has expired: reconnect with a fresh one.",
+    "FORBIDDEN": "The credentials are valid but do not allow this.",
+    "NO_PONG": "The client did not respond to a ping; the connection was dead.",
+    "TOO_MANY": "The recipient already has `BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT` connections.",
     "TOO_LARGE": "A frame was larger than `BELLCAST_LIMIT_FRAME`.",
     "TOO_FAST": "More frames a second than `BELLCAST_LIMIT_FRAMES_PER_SECOND`.",
-    "TOO_SLOW": "More than `BELLCAST_LIMIT_UNSENT` bytes waited for this reader. Nothing is lost: it resumes by position.",
-    "UNAVAILABLE": "The store is away, or this process is full.",
-    "RESTARTING": "The server is going down; `after` is another for everybody, so that they do not come back as one.",
+    "TOO_SLOW": "The client had more than `BELLCAST_LIMIT_UNSENT` unread bytes. No event is lost: it resumes by position.",
+    "UNAVAILABLE": "The store is unavailable, or the process has no room for connections.",
+    "RESTARTING": "The server is shutting down; `after` differs for each client, to spread the reconnects.",
 }
 
 
 def page() -> str:
-    """Every error, then every end."""
+    """Return the page: the errors, then the close codes."""
     codes = "".join(map(_error, _distinct()))
     ends = "".join(_end(name, value) for name, value in vars(close_reasons).items() if isinstance(value, CloseReason))
     return INTRODUCTION + codes + ENDS + ends
 
 
 def _distinct() -> list[type[errors.BellcastError]]:
-    """One a code: what a room says more exactly has the code of the error it stands below."""
-    told = errors.every()
-    return sorted(told, key=lambda error: (error.status, error.code))
+    """Return one error per code; a more specific subclass has the code of its parent."""
+    return sorted(errors.every(), key=lambda error: (error.status, error.code))
 
 
 def _error(error: type[errors.BellcastError]) -> str:
-    said = " ".join((error.__doc__ or "").split())
-    return f"| `{error.code}` | {error.status} | {error.title} | {said} |\n"
+    meaning = " ".join((error.__doc__ or "").split())
+    return f"| `{error.code}` | {error.status} | {error.title} | {meaning} |\n"
 
 
 def _end(name: str, end: CloseReason) -> str:

@@ -32,34 +32,34 @@ class Selection(NamedTuple):
 
 
 def page() -> str:
-    """The benchmarks' page with the newest figures in their place."""
+    """Return the benchmark page with the newest figures."""
     return with_figures(PAGE, table(runs()))
 
 
 def with_figures(file: Path, figures: str) -> str:
-    """The text of a file with other figures between its two marks."""
+    """Return the text of a file with the figures between its two marks replaced."""
     return BETWEEN.sub(lambda found: found[1] + figures + found[2], file.read_text(encoding="utf-8"))
 
 
 def runs() -> list[Path]:
-    """The committed runs, the newest last."""
+    """Return the committed runs, newest last."""
     return sorted(RESULTS.glob("*.json"), key=_made)
 
 
 def _made(run: Path) -> str:
-    """When it was made; the first runs have only their day, which is earlier than any hour of it."""
+    """Return the time of a run. The first runs have only a date, which sorts before any time of that day."""
     at: str = json.loads(run.read_bytes()).get("at", run.name[:10])
     return at
 
 
 def shown(file: Path) -> str:
-    """The figures as they stand in a file."""
+    """Return the figures in a file."""
     found = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", file.read_text(encoding="utf-8"), re.DOTALL)
     return found[1] if found else ""
 
 
 def select(runs: list[Path]) -> Selection:
-    """Choose the last whole run; a benchmark that was run again since has its later figures."""
+    """Select the last complete run, with the figures of benchmarks that were repeated since."""
     results = {run: json.loads(run.read_bytes()) for run in runs}
     most = max(len(result["benchmarks"]) for result in results.values())
     *_, last = [run for run in runs if len(results[run]["benchmarks"]) == most]
@@ -68,7 +68,7 @@ def select(runs: list[Path]) -> Selection:
 
 
 def table(runs: list[Path]) -> str:
-    """All figures, with the machine and the runs they are from."""
+    """Return the table of all figures, with the machine and the runs."""
     if not runs:
         return NONE
     selection = select(runs)
@@ -80,7 +80,7 @@ def table(runs: list[Path]) -> str:
 
 
 def peers_of(figure: Figure) -> str:
-    """The peers' values of a figure."""
+    """Return the peers' values of a figure."""
     return ", ".join(f"{name} {number(value)}" for name, value in figure.get("peers", {}).items())
 
 
@@ -98,5 +98,5 @@ def _goal(goal: dict[str, Any] | None) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter."""
+    """Format a number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The five figures of the README, copied as the whole table of `benchmarks/README.md` is."""
+"""Generates the five figures of the README from the benchmark results."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import reference_figures
 from reference_figures import Figure
 
 PAGE = Path(__file__).parent.parent / "README.md"
-# What the README says, with the name of the figure.
+# Texts of the README, with the name of the figure.
 HEADLINES = {
     "A live event, server CPU per connected client": "fan-out to 10,000 over WebSocket: server CPU per delivery",
     "Memory per idle connection": "memory per idle authenticated WebSocket connection",
@@ -17,12 +17,12 @@ HEADLINES = {
 
 
 def page() -> str:
-    """The README with the newest of its figures in their place."""
+    """Return the README with the newest figures."""
     return reference_figures.with_figures(PAGE, headlines(reference_figures.runs()))
 
 
 def headlines(runs: list[Path]) -> str:
-    """The figures with those of the peers, and the machine."""
+    """Return the figures with those of the peers, and the machine."""
     if not runs:
         return reference_figures.NONE
     selection = reference_figures.select(runs)

@@ -1,4 +1,4 @@
-"""Write the reference page of the Python client, made of its signatures and docstrings."""
+"""Generates the reference of the Python client from its signatures and docstrings."""
 
 import inspect
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ RESULTS = (
 
 
 def page() -> str:
-    """Classes, methods, results and errors."""
+    """Return the page: classes, methods, results and errors."""
     return "\n".join([INTRODUCTION, *_sections()])
 
 
@@ -53,7 +53,7 @@ def _sections() -> Iterator[str]:
     yield "## Results\n"
     for kind in RESULTS:
         yield _result(kind)
-    yield "## Errors\n\nAll of them are in `bellcast.client.errors` and in `bellcast.client`.\n"
+    yield "## Errors\n\nImport them from `bellcast.client.errors` or `bellcast.client`.\n"
     yield _errors()
 
 
@@ -66,7 +66,7 @@ def _section(level: str, name: str, called: Any, text: str | None) -> str:
 
 
 def _fields(kind: Any) -> str:
-    """The keyword arguments that a TypedDict lists."""
+    """Return a table of the keyword arguments in a TypedDict."""
     rows = [f"| `{name}` | `{_type(hint).replace('|', BAR)}` |" for name, hint in _hints(kind)]
     return "\n".join([f"`{kind.__name__}` is:", "", "| Argument | Type |", "|---|---|", *rows])
 
@@ -124,7 +124,7 @@ NAMES = {
 
 
 def _paragraphs(text: str) -> str:
-    """A docstring as Markdown: examples become code."""
+    """Convert a docstring to Markdown, with examples as code."""
     blocks = []
     for block in text.split("\n\n"):
         lines = block.splitlines()
@@ -144,7 +144,7 @@ def _result(kind: type) -> str:
 
 
 def _errors() -> str:
-    rows = ["| Error | Raised when | A kind of |", "|---|---|---|"]
+    rows = ["| Error | Raised when | Base class |", "|---|---|---|"]
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, errors.BellcastError):
             parents = ", ".join(f"`{parent.__name__}`" for parent in kind.__bases__)

@@ -1,4 +1,4 @@
-"""A server of their own for the scripts: on a free port, in a folder that goes with it."""
+"""A temporary server for the scripts, on a free port and in a temporary folder."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ PROJECT = ("100001", "public-key-of-the-docs", "the-secret-of-the-docs-forty-cha
 
 
 class Running(NamedTuple):
-    """Where it listens, and its secret."""
+    """URL and secret of a server."""
 
     url: str
     secret: str
@@ -21,10 +21,10 @@ class Running(NamedTuple):
 
 @contextmanager
 def server(handlers: str | None = None, **settings: str) -> Iterator[Running]:
-    """`bellcast serve` until the end of the block. `handlers` is the text of a module with a `handlers`."""
+    """Run `bellcast serve` until the end of the block. `handlers` is the source of a module that defines `handlers`."""
     with tempfile.TemporaryDirectory(prefix="bellcast-docs-") as folder:
-        ours = os.environ.items()  # noqa: TID251 - handed on to the server, without settings of this machine
-        environ = {name: value for name, value in ours if not name.startswith("BELLCAST_")}
+        inherited = os.environ.items()  # noqa: TID251 - passed to the server, without this machine's settings
+        environ = {name: value for name, value in inherited if not name.startswith("BELLCAST_")}
         given = {"project": ":".join(PROJECT), "port": "0", "drain": "0", **settings}
         if handlers is not None:
             (Path(folder) / "answers.py").write_text(handlers, encoding="utf-8")
