@@ -68,7 +68,7 @@ async def booking(request: Request) -> Response:
 
 
 async def photo(request: Request) -> Response:
-    """One picture of a finished gallery: the uploaded one, or a stand-in."""
+    """Return a picture of a finished gallery: the uploaded one, or a placeholder."""
     shown, number = booking_of(request), request.path_params["number"]
     if shown.work is None or not 1 <= number <= shown.work.photos:
         return missing(request)
@@ -84,7 +84,7 @@ async def new_booking(request: Request) -> Response:
 
 
 async def classic(request: Request) -> Response:
-    """The old bell, which asks every 30 seconds, beside the new one."""
+    """Compare the old bell, which polls every 30 seconds, with the new one."""
     return render_for(request, people.asking(request), "classic.html")
 
 
