@@ -34,7 +34,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bellcast_failed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"The notification could not be sent: {error}"}, 503)
+    return JSONResponse({"error": f"The notification server failed: {error}"}, 503)
 
 
 async def _no_such_notification(request: Request, error: Exception) -> Response:

@@ -132,8 +132,9 @@ async def notify_payment(bell: AsyncBellcast, booking: Booking, payment: Payment
         ],
         "refunded": [(client, "payment_refunded", f"{provider.first_name} refunded your payment")],
     }
+    due = messages[payment.status]  # before waiting: a refund may change the status meanwhile
     async with booking.notifying:
-        for person, type, message in messages[payment.status]:
+        for person, type, message in due:
             update: PaymentUpdate = {
                 "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
                 "bookingId": str(booking.id),
