@@ -109,7 +109,7 @@ def recorded() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 @pytest.mark.parametrize("page", ["settings", "cli", "errors", "python"])
 def test_reference_page_is_generated_from_the_code(page: str) -> None:
-    assert reference.PAGES[page].read_text(encoding="utf-8") == reference.made(page), "run: make docs"
+    assert reference.PAGES[page].read_text(encoding="utf-8") == reference.generate(page), "run: make docs"
 
 
 def test_figures_are_copied_from_a_committed_run() -> None:
