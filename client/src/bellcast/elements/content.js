@@ -12,7 +12,7 @@ const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; anything
 export function renderText({ title, body, body_format, priority, action_url, action_text, actor }, texts, follow) {
   const heading = anchor('title', action_url, follow);
   const words = h('span', 'words', { dir: 'auto' });
-  if (priority === 'urgent' || priority === 'high') words.append(h('span', 'chip', {}, texts[priority]), ' ');
+  if (priority === 'urgent' || priority === 'high') words.append(h('span', 'chip', { dir: texts.dir }, texts[priority]), ' '); // its direction is not the title's
   words.append(...withActor(plain(title), plain(actor?.name ?? '')));
   heading.append(words);
   const main = h('div', 'main', {}, heading);

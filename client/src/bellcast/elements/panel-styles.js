@@ -130,7 +130,7 @@ export const PANEL_CSS = `
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }
   .row .title .words { -webkit-line-clamp: 4; }
-  .read-all-text { display: none; }
+  .read-all-text, .keys { display: none; }
   .read-all { padding: 9px; }
 }
 @keyframes pulse { to { opacity: .45; } }
