@@ -462,7 +462,12 @@ export class Panel {
     const item = pointerType === 'touch' ? this.#list.itemAt(target) : undefined;
     const element = item && this.#list.row(item.notification.id)?.element;
     if (!element) return;
+    const lifted = new AbortController();
+    const { signal } = lifted;
+    for (const type of ['pointerup', 'pointercancel']) addEventListener(type, () => lifted.abort(), { signal });
     const { watchGesture } = await import('./touch.js');
+    if (signal.aborted) return; // the finger was faster than the module
+    lifted.abort();
     watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#openMenu(item));
   }
 }
