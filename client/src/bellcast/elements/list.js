@@ -53,6 +53,13 @@ export class List {
     this.#layOut();
   }
 
+  /** Remove what is rendered, without motion: another tab is shown. */
+  clear() {
+    for (const { element } of this.#elements.values()) element.remove();
+    this.#elements.clear();
+    this.#rows.clear();
+  }
+
   /** Index of a row, -1 if there is none. @param {string} id */
   indexOf(id) {
     return this.#indexes.get(id) ?? -1;

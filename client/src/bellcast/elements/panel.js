@@ -289,6 +289,7 @@ export class Panel {
     this.#topId = '';
     this.#stay.clear();
     this.#selection.clear();
+    this.#list.clear();
     this.#context.now();
   }
 
