@@ -14,6 +14,7 @@ COMMANDS = [
     "demo",
     "serve",
     "notify",
+    "explain",
     "tail",
     "token",
     "key",

@@ -131,7 +131,15 @@ class TestDetails:
         details = (await rest.app.get(f"/v1/notifications/{id}")).json()
         assert (details["recipient"], details["tenant"], details["audience"]) == ("alice", None, None)
         assert [one["what"] for one in details["timeline"]] == ["created", "seen", "read", "expires"]
-        assert details["timeline"][2] == {"at": details["read_at"], "what": "read", "detail": None}
+        assert details["timeline"][2] == {
+            "at": details["read_at"],
+            "what": "read",
+            "detail": None,
+            "channel": "inbox",
+            "message": None,
+            "rule": None,
+            "by": None,
+        }
 
     @pytest.mark.parametrize(
         "to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}, {"tenant": "acme"}], ids=lambda to: next(iter(to))

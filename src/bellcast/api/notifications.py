@@ -1,7 +1,7 @@
 """Send notifications, and read, correct and recall them."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp
@@ -9,15 +9,18 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
+from bellcast.channels.timeline import TimelineEntry, timeline
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
 from bellcast.inbox import sending, sent
 from bellcast.model import patterns, times, validation
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
-from bellcast.ports import SentItem
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
 
 EXAMPLE = {
     "to": "alice",
@@ -48,12 +51,22 @@ class Sent(Struct, frozen=True):
     announcement: AnnouncementMade | UnsetType = UNSET
 
 
-class TimelineEntry(Struct, frozen=True):
-    """A past or scheduled event in the life of a notification."""
+class PlannedChannel(Struct, frozen=True):
+    """What a send would do with one channel of one recipient. `at` is set for what would wait."""
 
-    at: datetime
-    what: str
-    detail: str | None = None
+    recipient: str
+    channel: Channel
+    outcome: str
+    rule: str | None
+    at: datetime | None
+
+
+class SendPlan(Struct, frozen=True):
+    """What a send would do, for its first 100 recipients. An audience is resolved when it is sent: `recipients` is
+    null."""
+
+    recipients: int | None
+    plan: list[PlannedChannel]
 
 
 class SentNotification(Notification, frozen=True, kw_only=True):
@@ -77,10 +90,10 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     "/v1/notifications",
     tag="Sending",
     required_scope="send",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=Draft,
     headers=("Idempotency-Key",),
-    response_types={201: Sent},
+    response_types={200: SendPlan, 201: Sent},
     refusals=(IdempotencyMismatch,),
     example=EXAMPLE,
 )
@@ -89,12 +102,22 @@ async def send(request: ApiRequest) -> ASGIApp:
 
     To a recipient, to several, or to an audience. The response is sent after the commit: an acknowledged
     notification is never lost. A repetition with the same `Idempotency-Key` and body within 24 hours returns the
-    first response."""
+    first response. `dry_run` validates the send and returns what would be decided; nothing is written."""
     ctx = context.of(request)
     draft = await request_body.body(request, DRAFT)
-    tenant = request_body.query(request, TenantQuery).tenant
-    draft = with_defaults(draft, tenant, request_body.header(request, b"idempotency-key"))
+    query = request_body.query(request, DryRunQuery)
+    draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
+    if query.dry_run:
+        return responses.json(_plan(*await sending.plan(ctx.engines, ctx.limits, draft)))
     return responses.complete(201, await sending.send(ctx.engines, ctx.limits, draft))
+
+
+def _plan(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:
+    plan = [
+        PlannedChannel(one.recipient, one.channel, one.outcome, one.rule, times.to_rfc3339_or_null(one.due_at))
+        for one in decisions
+    ]
+    return SendPlan(recipients, plan)
 
 
 def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
@@ -123,7 +146,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     A notification or an announcement, with its audience and its timeline."""
     ctx = context.of(request)
     item = await sent.find(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
-    return responses.json(sent_notification(item, ctx.engines.clock.now()))
+    return responses.json(await _sent_notification(ctx.engines, item))
 
 
 @operation(
@@ -146,7 +169,7 @@ async def correct(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
     item = await sent.edit(ctx.engines, ctx.limits, tenant, request_body.path(request, "id"), edit)
-    return responses.json(sent_notification(item, ctx.engines.clock.now()))
+    return responses.json(await _sent_notification(ctx.engines, item))
 
 
 @operation(
@@ -167,14 +190,21 @@ async def recall(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-def sent_notification(item: SentItem, now: int) -> SentNotification:
+async def _sent_notification(engines: Context, item: SentItem) -> SentNotification:
     """Convert a stored notification or announcement for the server side."""
+    decisions: Sequence[NewDecision] = ()
+    messages: Sequence[StoredMessage] = ()
+    if not item.announcement:
+        id = item.notification.id
+        decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, len(CHANNELS))
+        query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=len(CHANNELS))
+        messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
     return SentNotification(
         **msgspec.structs.asdict(item.notification),
         recipient=item.recipient,
         tenant=tenants.outside(item.tenant),
         audience=_audience(item) if item.announcement else None,
-        timeline=_timeline(item, now),
+        timeline=timeline(item, decisions, messages, engines.clock.now()),
     )
 
 
@@ -186,20 +216,6 @@ def _audience(item: SentItem) -> Audience:
     if item.tenant in ("", EVERY_TENANT):
         return Audience(all=True, tenant=item.tenant or None)
     return Audience(tenant=item.tenant)
-
-
-def _timeline(item: SentItem, now: int) -> list[TimelineEntry]:
-    notification = item.notification
-    expired = notification.expires_at is not None and times.milliseconds(notification.expires_at) <= now
-    happened: dict[str, Any] = {
-        "created": notification.created_at,
-        "edited": times.to_rfc3339_or_null(item.edited_at),
-        "seen": notification.seen_at,
-        "read": notification.read_at,
-        "archived": notification.archived_at,
-        "expired" if expired else "expires": notification.expires_at,
-    }
-    return sorted((TimelineEntry(at, what) for what, at in happened.items() if at is not None), key=lambda one: one.at)
 
 
 def _check(draft: Draft, ctx: ApiContext) -> None:

@@ -1,24 +1,23 @@
 """Decide for a send which recipient gets it through which channel, and make the inbox rows and messages of it."""
 
-from collections.abc import Callable
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import addresses, contents, unsubscribe
+from bellcast.channels import addresses, contents, decision_inputs, unsubscribe
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.errors import Invalid
-from bellcast.model import local_times, times
+from bellcast.model import times
 from bellcast.model.identities import Profile, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.model.notifications import ChannelRequest, Content, Draft
-from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
+from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
-from bellcast.preferences import Decision, Layers, Occasion, decide
+from bellcast.preferences import Decision
 
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
@@ -28,12 +27,8 @@ class SendRoute(Struct, frozen=True):
 
     draft: Draft
     channels: tuple[ChannelRequest, ...]
-    type: NotificationType
     template: Template | None
-    tenant: TenantSettings
-    defaults: tuple[Preferences, Preferences]
-    profiles: dict[str, Profile]
-    suppressed: frozenset[tuple[str, str]]
+    inputs: DecisionInputs
 
 
 class Router:
@@ -84,8 +79,13 @@ class Router:
             if draft.channels is None:
                 self._remember(request.tenant, draft.type)
             return request
-        route = await self._read(draft, request, channels, type, template_key)
-        return self._routed(route, request)
+        return self._routed(await self._read(draft, request, channels, template_key), request)
+
+    async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
+        """What `route` would decide. Raises Invalid as it does."""
+        channels, type = await self.channels_of(draft, request.tenant)
+        route = await self._read(draft, request, channels, draft.template or type.template)
+        return self._routed(route, request).decisions
 
     async def _reaches_every_inbox(self, tenant: str) -> bool:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
@@ -103,40 +103,26 @@ class Router:
         draft: Draft,
         request: SendRequest,
         channels: tuple[ChannelRequest, ...],
-        type: NotificationType,
         template_key: str | None,
     ) -> SendRoute:
         tenant = request.tenant
         template = None if template_key is None else await self._catalog.template(tenant, template_key)
         if template is None and template_key is not None:
             raise Invalid.of("template", f"there is no template {template_key!r}")
-        profiles = await self._store.recipients.profiles(tenant, request.recipients)
-        candidates = [
-            (entry.channel, address)
-            for entry in channels
-            for profile in profiles.values()
-            if (address := addresses.of(profile, entry.channel)) is not None
-        ]
-        return SendRoute(
-            draft=draft,
-            channels=channels,
-            type=type,
-            template=template,
-            tenant=await self._catalog.tenant(tenant),
-            defaults=await self._catalog.preferences(tenant),
-            profiles=profiles,
-            suppressed=await self._store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
-        )
+        names = [entry.channel for entry in channels]
+        inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
+        return SendRoute(draft, channels, template, inputs)
 
     def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
+        draft = route.draft
         for id, key in zip(request.ids, request.recipients, strict=True):
-            profile = route.profiles.get(key) or Profile(key=key)
+            profile = route.inputs.profile(key)
             content = self._contents(route, request, profile)
             for entry in route.channels:
-                decision = self._decide(route, request, profile, entry)
+                decision = route.inputs.decide(profile, entry.channel, draft.priority, request.created_at)
                 message = None
                 if decision.outcome != "skip" and entry.channel == "inbox":
                     rows.append((id, key, content.inbox()))
@@ -159,30 +145,17 @@ class Router:
             content=request.content,
             template=route.template,
             profile=profile,
-            tenant=route.tenant,
+            tenant=route.inputs.tenant,
             links=self._links(route, request, profile),
         )
         return contents.Contents(occasion)
 
     def _links(self, route: SendRoute, request: SendRequest, profile: Profile) -> dict[str, str]:
         base = (self._config.public_url or "").rstrip("/")
-        if not base or route.type.rules.requires("email"):
+        if not base or route.inputs.type.rules.requires("email"):
             return {}
         unsubscription = unsubscribe.Unsubscription(request.tenant, profile.key, route.draft.type)
         return {"unsubscribe_url": f"{base}/u/{unsubscribe.token(self._project, unsubscription)}"}
-
-    def _decide(self, route: SendRoute, request: SendRequest, profile: Profile, entry: ChannelRequest) -> Decision:
-        tenant, project = route.defaults
-        occasion = Occasion(
-            channel=entry.channel,
-            type=route.draft.type,
-            priority=route.draft.priority,
-            now=request.created_at,
-            zone=zone_of(profile, route.tenant),
-            address_problem=addresses.problem(profile, entry.channel, route.suppressed),
-        )
-        layers = Layers(recipient=preferences_of(profile), tenant=tenant, project=project, rules=route.type.rules)
-        return decide(occasion, layers)
 
     def _message(
         self,
@@ -231,18 +204,3 @@ def _record(
         due_at=decision.at,
         decided_at=request.created_at,
     )
-
-
-def preferences_of(profile: Profile) -> Preferences:
-    """A recipient's own preferences."""
-    if profile.preferences is None:
-        return NO_PREFERENCES
-    return msgspec.json.decode(profile.preferences, type=Preferences)
-
-
-def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
-    """The recipient's zone, else the tenant's, else the server's, else UTC."""
-    for name in (profile.timezone, tenant.timezone):
-        if name and (zone := local_times.find_zone(name)) is not None:
-            return zone
-    return ZoneInfo("UTC")

@@ -16,6 +16,7 @@ from bellcast.cli import (
     demo,
     doctor,
     env,
+    explain,
     key,
     migrate,
     notify,
@@ -35,7 +36,23 @@ Scripts use[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.CliGroup, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (demo, serve, notify, tail, token, key, env, sql, config, doctor, backup, restore, migrate, bench):
+for command in (
+    demo,
+    serve,
+    notify,
+    explain,
+    tail,
+    token,
+    key,
+    env,
+    sql,
+    config,
+    doctor,
+    backup,
+    restore,
+    migrate,
+    bench,
+):
     app.add_typer(command.app)
 
 

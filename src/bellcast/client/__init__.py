@@ -1,7 +1,7 @@
 """The Python client of a Bellcast server, blocking and async.
 
-It uses only the public HTTP interface. `surface` has the public classes; `notifications`, `recipients`, `topics` and
-`inbox` build requests of `arguments` checked (pure); `exchange` decides on retries (pure); `senders` does the I/O;
+It uses only the public HTTP interface. `surface` has the public classes; `notifications`, `recipients`, `topics`,
+`inbox`, `messages`, `objects` and `explanations` build requests of `arguments` checked (pure); `exchange` decides on retries (pure); `senders` does the I/O;
 `credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
@@ -28,13 +28,18 @@ from bellcast.client.responses import (
     Actor,
     BulkResult,
     Changed,
+    ChannelExplanation,
     Counts,
+    Explanation,
     FieldError,
     InboxPage,
+    Message,
+    MessagePage,
     Notification,
     Problem,
     Recipient,
     RecipientPage,
+    Retried,
     Sent,
     SessionToken,
 )
@@ -49,13 +54,17 @@ __all__ = [
     "BulkInterrupted",
     "BulkResult",
     "Changed",
+    "ChannelExplanation",
     "Counts",
     "Credentials",
+    "Explanation",
     "FieldError",
     "Forbidden",
     "InboxApi",
     "InboxPage",
     "InvalidArgument",
+    "Message",
+    "MessagePage",
     "NotConfigured",
     "NotFound",
     "Notification",
@@ -64,6 +73,7 @@ __all__ = [
     "Recipient",
     "RecipientPage",
     "RequestRefused",
+    "Retried",
     "Retries",
     "Sent",
     "SessionToken",

@@ -5,7 +5,7 @@ from typing import Self
 
 import httpx
 
-from bellcast.client import inbox, notifications, recipients, topics
+from bellcast.client import explanations, inbox, messages, notifications, objects, recipients, topics
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection
@@ -41,6 +41,32 @@ class RecipientsApi(Surface[S]):
     export = Method(recipients.export)
 
 
+class TemplatesApi(Surface[S]):
+    """Content with variables, which sends refer to by key."""
+
+    list = Method(objects.templates.page)
+    get = Method(objects.templates.get)
+    put = Method(objects.templates.put)
+    delete = Method(objects.templates.delete)
+
+
+class TypesApi(Surface[S]):
+    """Notification types: the channels, the template and the switches of all notifications of a type."""
+
+    list = Method(objects.types.page)
+    get = Method(objects.types.get)
+    put = Method(objects.types.put)
+    delete = Method(objects.types.delete)
+
+
+class MessagesApi(Surface[S]):
+    """What leaves through channels other than the inbox."""
+
+    list = Method(messages.page)
+    get = Method(messages.get)
+    retry = Method(messages.retry)
+
+
 class ServerApi(Surface[S]):
     """A Bellcast server, spoken to with the project secret or an API key."""
 
@@ -49,6 +75,8 @@ class ServerApi(Surface[S]):
     notification = Method(notifications.read)
     edit = Method(notifications.edit)
     recall = Method(notifications.recall)
+
+    explain = Method(explanations.explain)
 
     publish = Method(topics.publish)
     subscribe = Method(topics.subscribe)
@@ -64,6 +92,18 @@ class ServerApi(Surface[S]):
     @property
     def recipients(self) -> RecipientsApi[S]:
         return RecipientsApi(self.sender)
+
+    @property
+    def templates(self) -> TemplatesApi[S]:
+        return TemplatesApi(self.sender)
+
+    @property
+    def types(self) -> TypesApi[S]:
+        return TypesApi(self.sender)
+
+    @property
+    def messages(self) -> MessagesApi[S]:
+        return MessagesApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
         """The inbox of the recipient that session token belongs to."""

@@ -46,6 +46,69 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     what: str
     detail: str | None = None
+    channel: str | None = None
+    message: str | None = None
+    rule: str | None = None
+    by: str | None = None
+
+
+class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of one channel: `rule` is the first that applied, `by` the document that set it."""
+
+    channel: str
+    outcome: str
+    rule: str | None = None
+    by: str | None = None
+    at: datetime | None = None
+    text: str
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a recipient gets a notification through a channel, or does not; `text` has it in sentences."""
+
+    channels: list[ChannelExplanation]
+    text: str
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to deliver a message; `outcome` is accepted, temporary or permanent."""
+
+    at: datetime
+    provider: str
+    outcome: str
+    code: str | None = None
+    response: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification for one address outside the inbox."""
+
+    id: str
+    recipient: str
+    notification: str | None = None
+    run: str | None = None
+    channel: str
+    provider: str | None = None
+    to: str
+    state: str
+    reason: str | None = None
+    due_at: datetime
+    created_at: datetime
+    content: dict[str, Any] = {}
+    attempts: list[Attempt] = []
+
+
+class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of messages, newest first; `next` is the cursor of the next page."""
+
+    messages: list[Message]
+    next: str | None = None
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages were queued again."""
+
+    retried: int
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,11 +13,15 @@ from bellcast.model import patterns, times, validation
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
-from bellcast.ports import AnnounceRequest, Context, SendRequest, Sent
+from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
 
 _encode = msgspec.json.Encoder().encode
 
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
+
+
+# Recipients of a dry run's plan: a page to read, not a report.
+PLANNED = 100
 
 
 class Refused(Struct, frozen=True):
@@ -50,6 +54,18 @@ async def send(engines: Context, limits: Limits, draft: Draft) -> bytes:
     if isinstance(answer, BellcastError):
         raise answer
     return answer
+
+
+async def plan(engines: Context, limits: Limits, draft: Draft) -> tuple[int | None, Sequence[NewDecision]]:
+    """What sending the draft would do: the number of named recipients, and the decisions for the first PLANNED of them.
+    Nothing is written or charged. None and no decisions for an audience, which is not resolved before it is sent."""
+    now = engines.clock.now()
+    validation.check_draft(draft, limits, times.to_rfc3339(now))
+    if isinstance(draft.to, Audience):
+        return None, ()
+    request = _send_request(engines, draft, draft.to, now)
+    first = msgspec.structs.replace(request, recipients=request.recipients[:PLANNED], ids=request.ids[:PLANNED])
+    return len(request.recipients), await engines.router.plan(draft, first)
 
 
 async def send_many(

@@ -33,6 +33,7 @@ from bellcast.ports.messages import (
     NewDecision,
     NewMessage,
     StoredMessage,
+    Suppression,
 )
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import Recipients, SubscriptionGrant
@@ -86,6 +87,7 @@ __all__ = [
     "Store",
     "StoredMessage",
     "SubscriptionGrant",
+    "Suppression",
     "Unlimited",
     "UnreadCounts",
 ]

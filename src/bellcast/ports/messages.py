@@ -85,6 +85,16 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class Suppression(Struct, frozen=True, kw_only=True):
+    """An address that must not be used, and why: `bounce`, `complaint`, or a text of the app's. E-mail addresses are in
+    lower case."""
+
+    channel: ExternalChannel
+    address: str
+    reason: str
+    created_at: int
+
+
 class Messages(Protocol):
     """Messages are added with the send that causes them (`Sends.add`), each with a job that delivers it."""
 
@@ -113,6 +123,18 @@ class Messages(Protocol):
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """Those of the (channel, address) pairs that must not be used."""
+        ...
+
+    async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
+        """Suppressions by channel and address, after that pair."""
+        ...
+
+    async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
+        """Suppress an address, or change the reason. Return what is stored, and whether it is new."""
+        ...
+
+    async def allow(self, tenant: str, channel: str, address: str) -> bool:
+        """Delete a suppression; whether there was one."""
         ...
 
 

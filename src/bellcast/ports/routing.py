@@ -1,8 +1,10 @@
 """What a send needs of the channels outside the inbox."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from bellcast.model.notifications import Draft
+from bellcast.ports.messages import NewDecision
 from bellcast.ports.sends import SendRequest
 
 
@@ -15,6 +17,10 @@ class Router(Protocol):
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
         """Return the request with its inbox rows, messages and decisions. Raises Invalid."""
+        ...
+
+    async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
+        """What `route` would decide. Raises Invalid as it does."""
         ...
 
     def messages_added(self) -> None:
@@ -36,6 +42,20 @@ class InboxOnly:
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
         """Return the request."""
         return request
+
+    async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
+        """One decision per recipient."""
+        return [
+            NewDecision(
+                tenant=request.tenant,
+                notification=id,
+                recipient=key,
+                channel="inbox",
+                outcome="send",
+                decided_at=request.created_at,
+            )
+            for id, key in zip(request.ids, request.recipients, strict=True)
+        ]
 
     def messages_added(self) -> None:
         """There are none."""

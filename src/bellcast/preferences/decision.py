@@ -47,7 +47,8 @@ class Layers(Struct, frozen=True, kw_only=True):
 
 
 class Occasion(Struct, frozen=True, kw_only=True):
-    """What is to be delivered, and when. `now` is in UTC milliseconds; `zone` is the recipient's."""
+    """What is to be delivered, and when. `now` is in UTC milliseconds; `zone` is the recipient's. `is_digest_due`: it was
+    held for a digest that is due now."""
 
     channel: Channel
     type: str
@@ -56,6 +57,7 @@ class Occasion(Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     workflow: str | None = None
     address_problem: AddressProblem | None = None
+    is_digest_due: bool = False
 
 
 class Decision(Struct, frozen=True):
@@ -119,7 +121,7 @@ def _value(rule: Switch, occasion: Occasion, document: Preferences) -> bool | No
 
 
 def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
-    if occasion.channel != "email":
+    if occasion.channel != "email" or occasion.is_digest_due:
         return None
     for source, document in layers.documents():
         frequency = document.digest.get(occasion.type)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.model.messages import Attempt
-from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
+from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
 from bellcast.storage import rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -43,6 +43,19 @@ class Messages:
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         return await self._engine.read(_suppressed, tenant, addresses)
+
+    async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
+        params = {"tenant": tenant, "channel": after[0], "address": after[1], "limit": limit}
+        found = await self._engine.read(fetch, Statement("suppressions_page", params))
+        return [Suppression(channel=c, address=a, reason=r, created_at=at) for c, a, r, at in found]
+
+    async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
+        return await self._engine.write(ScriptCommand(lambda: _suppress(tenant, suppression), []))
+
+    async def allow(self, tenant: str, channel: str, address: str) -> bool:
+        params = {"tenant": tenant, "channel": channel, "address": suppression_key(channel, address)}
+        statement = Statement("suppression_delete", params)
+        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
 
 
 def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
@@ -165,10 +178,19 @@ def _decisions(tenant: str, notification: str, recipient: str | None, limit: int
 
 
 def _suppressed(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:
-    keys = {(channel, suppression_key(channel, address)): (channel, address) for channel, address in addresses}
-    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys}))}
-    found = yield Statement("suppressions_find", params)
-    return frozenset(keys[pair] for channel, address in found if (pair := (channel, address)) in keys)
+    keys = {pair: (pair[0], suppression_key(*pair)) for pair in addresses}
+    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys.values()}))}
+    found = {(channel, address) for channel, address in (yield Statement("suppressions_find", params))}
+    return frozenset(pair for pair, key in keys.items() if key in found)
+
+
+def _suppress(tenant: str, suppression: Suppression) -> Script[tuple[Suppression, bool]]:
+    fields = msgspec.structs.asdict(suppression)
+    params = {**fields, "tenant": tenant, "address": suppression_key(suppression.channel, suppression.address)}
+    is_new = not (yield Statement("suppression_find", params))
+    ((created_at,),) = yield Statement("suppression_write", params)
+    stored = msgspec.structs.replace(suppression, address=params["address"], created_at=created_at)
+    return stored, is_new
 
 
 def _message(row: Row) -> StoredMessage:

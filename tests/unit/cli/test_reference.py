@@ -17,6 +17,7 @@ COMMANDS = [
     "token",
     "key",
     "notify",
+    "explain",
     "tail",
     "backup",
     "restore",

@@ -141,6 +141,27 @@ INSERT INTO suppressions (tenant, channel, address, reason, created_at)
 VALUES (:tenant, :channel, :address, :reason, :created_at)
 ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
 
+-- name: suppressions_page
+-- A tenant's suppressions by channel and address, after (:channel, :address).
+SELECT channel, address, reason, created_at FROM suppressions
+WHERE tenant = :tenant AND (channel, address) > (:channel, :address)
+ORDER BY channel, address LIMIT :limit
+
+-- name: suppression_write
+-- Create a suppression or change its reason.
+INSERT INTO suppressions (tenant, channel, address, reason, created_at)
+VALUES (:tenant, :channel, :address, :reason, :created_at)
+ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
+RETURNING created_at
+
+-- name: suppression_find
+-- One suppression.
+SELECT reason, created_at FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address
+
+-- name: suppression_delete
+-- An address may be used again.
+DELETE FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address RETURNING address
+
 -- name: suppressions_find @sqlite
 -- Those of the addresses that must not be used, in any channel.
 SELECT s.channel, s.address FROM json_each(:addresses) a

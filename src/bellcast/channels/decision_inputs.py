@@ -1,0 +1,85 @@
+"""What decisions about a tenant's recipients depend on: the type, the preferences, the addresses."""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import addresses
+from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.model import local_times
+from bellcast.model.identities import Profile
+from bellcast.model.notifications import Priority
+from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
+from bellcast.ports import Store
+from bellcast.preferences import Decision, Layers, Occasion, decide
+
+
+class DecisionInputs(Struct, frozen=True):
+    """Read once for all recipients of a send."""
+
+    type_key: str
+    type: NotificationType
+    tenant: TenantSettings
+    defaults: tuple[Preferences, Preferences]
+    profiles: dict[str, Profile]
+    suppressed: frozenset[tuple[str, str]]
+
+    def profile(self, key: str) -> Profile:
+        """The recipient's profile; an unknown recipient has only a key."""
+        return self.profiles.get(key) or Profile(key=key)
+
+    def decide(
+        self, profile: Profile, channel: Channel, priority: Priority, now: int, *, is_digest_due: bool = False
+    ) -> Decision:
+        """Apply the rules to one channel of one recipient."""
+        tenant, project = self.defaults
+        occasion = Occasion(
+            channel=channel,
+            type=self.type_key,
+            priority=priority,
+            now=now,
+            zone=zone_of(profile, self.tenant),
+            address_problem=addresses.problem(profile, channel, self.suppressed),
+            is_digest_due=is_digest_due,
+        )
+        layers = Layers(recipient=preferences_of(profile), tenant=tenant, project=project, rules=self.type.rules)
+        return decide(occasion, layers)
+
+
+async def read(
+    store: Store, catalog: Catalog, tenant: str, type_key: str, recipients: Sequence[str], channels: Sequence[Channel]
+) -> DecisionInputs:
+    """Read what decisions about these recipients and channels need."""
+    profiles = await store.recipients.profiles(tenant, recipients)
+    candidates = [
+        (channel, address)
+        for channel in channels
+        for profile in profiles.values()
+        if (address := addresses.of(profile, channel)) is not None
+    ]
+    return DecisionInputs(
+        type_key=type_key,
+        type=await catalog.type(tenant, type_key),
+        tenant=await catalog.tenant(tenant),
+        defaults=await catalog.preferences(tenant),
+        profiles=profiles,
+        suppressed=await store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
+    )
+
+
+def preferences_of(profile: Profile) -> Preferences:
+    """A recipient's own preferences."""
+    if profile.preferences is None:
+        return NO_PREFERENCES
+    return msgspec.json.decode(profile.preferences, type=Preferences)
+
+
+def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
+    """The recipient's zone, else the tenant's, else the server's, else UTC."""
+    for name in (profile.timezone, tenant.timezone):
+        if name and (zone := local_times.find_zone(name)) is not None:
+            return zone
+    return ZoneInfo("UTC")

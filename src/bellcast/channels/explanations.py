@@ -1,0 +1,171 @@
+"""Why a recipient got a notification through a channel, or did not, in sentences that can be read out. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from bellcast.model import times
+from bellcast.model.messages import State
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.ports import NewDecision, StoredMessage
+from bellcast.preferences import Decision
+
+NAMES: dict[Channel, str] = {
+    "inbox": "inbox item",
+    "email": "e-mail",
+    "sms": "text message",
+    "push": "push notification",
+    "chat": "chat message",
+}
+OWNERS = {
+    "recipient": "the recipient's preferences switch",
+    "tenant": "the tenant's defaults switch",
+    "project": "the project's defaults switch",
+    "type": "the notification type switches",
+}
+HOLDERS = {
+    "recipient": "the recipient's",
+    "tenant": "the tenant's",
+    "project": "the project's",
+}
+# What a switch turns off.
+SWITCHES = {"channel": "this channel off", "type": "this type off for the channel", "workflow": "this workflow off"}
+ADDRESSES = {
+    "no_address": "the recipient has no address for it",
+    "invalid_address": "the recipient's address cannot be used",
+    "suppressed": "the recipient's address is suppressed, after a bounce, a complaint or by hand",
+}
+ENDINGS: dict[State, str] = {
+    "held": "waits until {at}",
+    "queued": "is due at {at}",
+    "sending": "is being sent",
+    "sent": "was accepted by the provider {provider} at {at}; no delivery receipt has arrived",
+    "delivered": "was delivered to {to}",
+    "simulated": "was stored only, because the channel has no provider or is simulated",
+    "bounced": "was refused for {to}: {reason}",
+    "failed": "could not be delivered: {reason}",
+    "suppressed": "was not sent, because {to} is suppressed",
+    "cancelled": "was cancelled before it was sent: {reason}",
+    "expired": "was not sent, because the notification expired first",
+}
+CANCELLED = {
+    "recalled": "the notification was recalled",
+    "seen": "the recipient had seen the inbox item",
+    "read": "the recipient had read the inbox item",
+}
+
+
+class ChannelExplanation(Struct, frozen=True, kw_only=True):
+    """The outcome of one channel. `rule` is the first that applied, or null; `by` is the document that set it; `at` is the
+    time until which a held message waits."""
+
+    channel: Channel
+    outcome: str
+    rule: str | None
+    by: str | None
+    at: datetime | None
+    text: str
+
+
+class Explanation(Struct, frozen=True):
+    """The outcome of each channel, and all sentences together."""
+
+    channels: list[ChannelExplanation]
+    text: str
+
+
+def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
+    """What would happen to a notification that is sent now."""
+    return _joined(
+        [
+            ChannelExplanation(
+                channel=channel,
+                outcome=decision.outcome,
+                rule=decision.rule,
+                by=decision.by,
+                at=times.to_rfc3339_or_null(decision.at),
+                text=_would(channel, decision, zone),
+            )
+            for channel, decision in decisions
+        ]
+    )
+
+
+def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
+    """What was decided for a notification, and what became of its messages."""
+    by_id = {message.id: message for message in messages}
+    return _joined(
+        [
+            ChannelExplanation(
+                channel=decision.channel,
+                outcome=decision.outcome,
+                rule=decision.rule,
+                by=decision.source,
+                at=times.to_rfc3339_or_null(decision.due_at),
+                text=_did(decision, by_id.get(decision.message or ""), zone),
+            )
+            for decision in sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
+        ]
+    )
+
+
+def _joined(channels: list[ChannelExplanation]) -> Explanation:
+    return Explanation(channels, " ".join(one.text for one in channels))
+
+
+def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:
+    name = NAMES[channel]
+    if decision.outcome == "skip":
+        return f"The {name} would not be sent, because {_reason(decision.rule, decision.by)}."
+    if decision.outcome == "hold":
+        return f"The {name} would wait {_hold(decision.rule, decision.by, decision.at, zone)}."
+    return f"The {name} would be sent at once."
+
+
+def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:
+    name = NAMES[decision.channel]
+    if decision.outcome == "skip" and message is not None:
+        held = _local(message.due_at, zone)
+        return (
+            f"The {name} waited until {held} and was then not sent, because {_reason(decision.rule, decision.source)}."
+        )
+    if decision.outcome == "skip":
+        return f"The {name} was not sent, because {_reason(decision.rule, decision.source)}."
+    if decision.channel == "inbox":
+        return "The notification was put into the inbox."
+    if decision.outcome == "hold":
+        held = f"The {name} was held {_hold(decision.rule, decision.source, decision.due_at, zone)}"
+        is_waiting = message is None or message.state == "held"
+        return f"{held}." if is_waiting else f"{held}. It {_ending(message, zone)}."
+    return f"The {name} was routed." if message is None else f"The {name} {_ending(message, zone)}."
+
+
+def _reason(rule: str | None, by: str | None) -> str:
+    if rule in ADDRESSES:
+        return ADDRESSES[rule]
+    if rule == "muted":
+        return "the recipient has muted this type or everything"
+    return f"{OWNERS.get(by or '', 'a preference switches')} {SWITCHES.get(rule or '', 'it off')}"
+
+
+def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:
+    what = "digest" if rule == "digest" else "quiet hours"
+    verb = "for" if rule == "digest" else "for the end of"
+    until = "" if at is None else f", until {_local(at, zone)}"
+    return f"{verb} {HOLDERS.get(by or '', 'the')} {what}{until}"
+
+
+def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
+    if message is None:
+        return "was routed"
+    at = times.milliseconds(message.attempts[-1].at) if message.attempts and message.state == "sent" else message.due_at
+    reason = CANCELLED.get(message.reason or "", message.reason) if message.state == "cancelled" else message.reason
+    return ENDINGS[message.state].format(
+        at=_local(at, zone), provider=message.provider, to=message.address, reason=reason or "no reason was given"
+    )
+
+
+def _local(at: int, zone: ZoneInfo) -> str:
+    return f"{times.to_rfc3339(at).astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"

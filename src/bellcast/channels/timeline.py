@@ -1,0 +1,143 @@
+"""The life of a notification: what was decided, what was tried, what the recipient did. Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from bellcast.model import times
+from bellcast.model.messages import OPEN_STATES, Attempt
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.ports import NewDecision, SentItem, StoredMessage
+
+# A message that is due at once is attempted within this time, unless many wait.
+SOON_MS = 10_000
+# States of messages that ended before an attempt.
+NEVER_DUE = frozenset({"cancelled", "suppressed", "expired"})
+# What the timeline calls the outcome of a decision.
+OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
+
+
+class TimelineEntry(Struct, frozen=True, kw_only=True):
+    """A past or scheduled event in the life of a notification. `channel` and `message` tell what it happened to; `rule`
+    and `by` tell which rule decided, and whose preferences set it."""
+
+    at: datetime
+    what: str
+    detail: str | None = None
+    channel: Channel | None = None
+    message: str | None = None
+    rule: str | None = None
+    by: str | None = None
+
+
+def timeline(
+    item: SentItem, decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], now: int
+) -> list[TimelineEntry]:
+    """Every entry in order of time; entries of the same time are in order of cause."""
+    by_id = {message.id: message for message in messages}
+    decided = {decision.message: decision for decision in decisions if decision.message is not None}
+    ordered = sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
+    entries = [
+        *(_accepted(item) if decisions else ()),
+        *_inbox_entries(item, now),
+        *(entry for decision in ordered for entry in _decision_entries(decision, by_id.get(decision.message or ""))),
+        *(entry for message in messages for entry in _message_entries(message, decided.get(message.id))),
+    ]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _accepted(item: SentItem) -> Iterator[TimelineEntry]:
+    yield TimelineEntry(at=item.notification.created_at, what="accepted")
+
+
+def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
+    notification = item.notification
+    expires_at = notification.expires_at
+    has_expired = expires_at is not None and times.milliseconds(expires_at) <= now
+    happened = {
+        "created": notification.created_at,
+        "edited": times.to_rfc3339_or_null(item.edited_at),
+        "seen": notification.seen_at,
+        "read": notification.read_at,
+        "archived": notification.archived_at,
+        "expired" if has_expired else "expires": expires_at,
+    }
+    for what, at in happened.items():
+        if at is not None:
+            yield TimelineEntry(at=at, what=what, channel="inbox")
+
+
+def _decision_entries(decision: NewDecision, message: StoredMessage | None) -> Iterator[TimelineEntry]:
+    decided_at = times.to_rfc3339(decision.decided_at)
+    if message is not None and decision.outcome == "skip":
+        # Made when the message was released, in place of the decision that held it.
+        yield _entry(message, message.created_at, "held", detail=_until(message.due_at))
+        return
+    if message is not None and decision.outcome == "send" and _first_due_at(message) > message.created_at:
+        yield _entry(message, message.created_at, "scheduled", detail=_until(message.due_at))
+        return
+    yield TimelineEntry(
+        at=decided_at,
+        what=OUTCOMES[decision.outcome],
+        detail=_until(decision.due_at) if decision.outcome == "hold" and decision.due_at else None,
+        channel=decision.channel,
+        message=decision.message,
+        rule=decision.rule,
+        by=decision.source,
+    )
+
+
+def _message_entries(message: StoredMessage, decision: NewDecision | None) -> Iterator[TimelineEntry]:
+    is_released = decision is not None and decision.outcome == "skip"
+    if message.state in OPEN_STATES:
+        if message.state != "held":
+            yield _entry(message, message.due_at, "queued", detail=message.reason if message.rounds else None)
+    elif message.state not in NEVER_DUE:
+        yield _entry(message, _first_due_at(message), "queued")
+    for attempt in message.attempts:
+        yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_answer(attempt))
+    if message.state in OPEN_STATES:
+        return
+    ended_at = times.milliseconds(message.attempts[-1].at) if message.attempts else message.due_at
+    if decision is not None and is_released:
+        yield _entry(message, decision.decided_at, message.state, rule=decision.rule, by=decision.source)
+    else:
+        yield _entry(message, ended_at, message.state, detail=message.reason)
+
+
+def _first_due_at(message: StoredMessage) -> int:
+    """When the first attempt was due. A failed round or a retry moves `due_at` behind the first attempt; that attempt
+    followed the time of creation at once, unless the message had been held."""
+    if message.attempts and (first := times.milliseconds(message.attempts[0].at)) < message.due_at:
+        return message.created_at if first - message.created_at < SOON_MS else first
+    return message.due_at
+
+
+def _entry(
+    message: StoredMessage,
+    at: int,
+    what: str,
+    *,
+    detail: str | None = None,
+    rule: str | None = None,
+    by: str | None = None,
+) -> TimelineEntry:
+    return TimelineEntry(
+        at=times.to_rfc3339(at),
+        what=what,
+        detail=detail,
+        channel=message.channel,
+        message=message.id,
+        rule=rule,
+        by=by,
+    )
+
+
+def _until(at: int) -> str:
+    return f"until {times.to_rfc3339(at).isoformat(timespec='seconds').replace('+00:00', 'Z')}"
+
+
+def _answer(attempt: Attempt) -> str:
+    parts = (attempt.provider, attempt.outcome, attempt.code, attempt.response)
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,46 @@
+"""`bellcast explain`: why a recipient got a notification through a channel, or did not."""
+
+from typing import Annotated
+
+import typer
+
+from bellcast.cli import console, options
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast explain alice --notification 0197…
+  bellcast explain alice --type booking --channel email
+
+[dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
+"""
+
+app = typer.Typer()
+
+
+@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+def explain(
+    ctx: typer.Context,
+    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
+    notification: Annotated[
+        str | None, typer.Option(metavar="ID", help="A notification that was sent: what was decided then.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(metavar="TYPE", help="A type: what would happen now.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="With --type: inbox, email, sms, push or chat only.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Explain why a recipient got a notification through a channel, or did not."""
+    from bellcast.cli import remote
+
+    if (notification is None) == (type is None):
+        raise typer.BadParameter("expected either --notification or --type", param_hint="--notification")
+    with remote.server(options.settings(ctx)) as client:
+        found = client.explain(recipient, notification=notification, type=type, channel=channel, tenant=tenant)
+    if json:
+        console.json(found)
+        return
+    for one in found.channels:
+        console.out.print(console.plain(one.text), markup=False, soft_wrap=True)

@@ -1,0 +1,26 @@
+"""Requests that explain deliveries."""
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.request import HttpRequest, query, reads
+from bellcast.client.responses import Explanation
+
+
+def explain(
+    recipient: Text,
+    *,
+    notification: Text | None = None,
+    type: Text | None = None,
+    channel: Text | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[Explanation]:
+    """Explain why a recipient got a `notification` through a channel or did not, or what would happen now to one of a
+    `type` (in one `channel`, or in all)."""
+    params = query(
+        recipient=arguments.name("recipient", recipient),
+        notification=notification,
+        type=type,
+        channel=channel,
+        tenant=tenant,
+    )
+    return HttpRequest("GET", "/v1/explain", reads(Explanation), params=params)

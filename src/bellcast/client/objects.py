@@ -1,0 +1,42 @@
+"""Requests for objects that the app defines by key: templates and types."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+
+
+class Objects:
+    """The requests of one kind of object."""
+
+    def __init__(self, plural: str) -> None:
+        self.plural = plural
+
+    def page(
+        self, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+    ) -> HttpRequest[dict[str, Any]]:
+        """Return a page of objects by key, as a dict with a list and `next`, which goes into `after`."""
+        params = query(limit=limit, after=after, tenant=tenant)
+        return HttpRequest("GET", path(self.plural), reads(dict[str, Any]), params=params)
+
+    def get(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+        """Return an object; with `tenant`, the one that applies there."""
+        return HttpRequest("GET", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant))
+
+    def put(self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+        """Create or replace an object; with `tenant`, the tenant's override."""
+        content = json(arguments.mapping("body", body))
+        return HttpRequest("PUT", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant), **content)
+
+    def delete(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+        """Delete an object; with `tenant`, the tenant's override."""
+        return HttpRequest("DELETE", self._path(key), nothing, params=query(tenant=tenant))
+
+    def _path(self, key: Text) -> str:
+        return path(self.plural, arguments.name("key", key))
+
+
+templates = Objects("templates")
+types = Objects("types")

@@ -1,0 +1,23 @@
+"""`bellcast explain` on a running server."""
+
+import pytest
+
+from tests.journey.shell import bellcast
+
+
+@pytest.fixture
+def project(bellcast_server):
+    return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+
+
+def test_explanation_of_a_sent_notification(project):
+    sent = bellcast("notify", "explain-alice", "Hi", "--json", **project).json["notifications"][0]["id"]
+    shown = bellcast("explain", "explain-alice", "--notification", sent, **project)
+    assert shown.out.strip() == "The notification was put into the inbox."
+    now = bellcast("explain", "explain-alice", "--type", "news", "--channel", "email", "--json", **project).json
+    assert [(one["outcome"], one["rule"]) for one in now["channels"]] == [("skip", "no_address")]
+
+
+def test_wrong_question_is_a_usage_error(project):
+    assert bellcast("explain", "alice", **project).status == 2
+    assert bellcast("explain", "explain-nobody", "--type", "news", **project).status == 1

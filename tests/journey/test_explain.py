@@ -1,0 +1,208 @@
+"""A support person finds out why somebody got no mail: timeline, explanation, dry run, suppressions."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.client import RequestRefused
+from tests.journey.test_email import app, ended
+
+EMAIL = {"email": "alice@example.com"}
+
+
+async def send(client: httpx.AsyncClient, **fields: Any) -> str:
+    draft = {"to": "alice", "title": "Hi", "type": "booking", "channels": ["inbox", "email"], **fields}
+    response = await client.post("/v1/notifications", json=draft)
+    assert response.status_code == 201, response.text
+    id: str = response.json()["notifications"][0]["id"]
+    return id
+
+
+async def timeline(client: httpx.AsyncClient, id: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = (await client.get(f"/v1/notifications/{id}")).json()["timeline"]
+    return entries
+
+
+async def explain(client: httpx.AsyncClient, **params: str) -> dict[str, Any]:
+    response = await client.get("/v1/explain", params={"recipient": "alice", **params})
+    assert response.status_code == 200, response.text
+    explanation: dict[str, Any] = response.json()
+    return explanation
+
+
+async def test_timeline_lists_decisions_and_what_became_of_the_message(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client)
+        (message,) = await ended(client)
+        entries = await timeline(client, id)
+        found = [(one["what"], one["channel"]) for one in entries]
+        assert found[:2] == [("accepted", None), ("created", "inbox")]
+        assert found[2:4] == [("routed", "inbox"), ("routed", "email")]
+        assert found[4:] == [("queued", "email"), ("simulated", "email")]
+        assert entries[-1]["message"] == message["id"]
+        assert [one["at"] for one in entries] == sorted(one["at"] for one in entries)
+
+
+async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/alice/preferences", json={"types": {"booking": {"email": False}}})
+        id = await send(client)
+        skipped = [one for one in await timeline(client, id) if one["what"] == "skipped"]
+        assert [(one["channel"], one["rule"], one["by"]) for one in skipped] == [("email", "type", "recipient")]
+        sent = await explain(client, notification=id)
+        channels = {one["channel"]: one for one in sent["channels"]}
+        assert (channels["email"]["outcome"], channels["email"]["rule"]) == ("skip", "type")
+        assert channels["email"]["text"] in sent["text"]
+        assert channels["email"]["text"] == (
+            "The e-mail was not sent, because the recipient's preferences switch this type off for the channel."
+        )
+        now = await explain(client, type="booking", channel="email")
+        assert [(one["outcome"], one["rule"], one["by"]) for one in now["channels"]] == [("skip", "type", "recipient")]
+        # What was decided then does not change with the preferences.
+        await client.put("/v1/recipients/alice/preferences", json={})
+        assert await explain(client, notification=id) == sent
+        assert (await explain(client, type="booking", channel="email"))["channels"][0]["outcome"] == "send"
+
+
+async def test_held_message_is_explained_in_the_recipients_zone(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={**EMAIL, "timezone": "Europe/Vienna"})
+        await client.put("/v1/recipients/alice/preferences", json={"digest": {"booking": "weekly"}})
+        id = await send(client)
+        (held,) = [one for one in await timeline(client, id) if one["what"] == "held"]
+        assert (held["rule"], held["by"]) == ("digest", "recipient")
+        assert held["detail"].startswith("until ")
+        email = (await explain(client, notification=id))["channels"][-1]
+        assert email["text"].startswith("The e-mail was held for the recipient's digest, until ")
+        assert email["text"].endswith(" 08:00 (Europe/Vienna).")
+        assert email["at"] is not None
+
+
+async def test_delayed_message_is_scheduled(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client, channels=["inbox", {"channel": "email", "after": "10m", "unless": "seen"}])
+        found = [one["what"] for one in await timeline(client, id)]
+        assert found == ["accepted", "created", "routed", "scheduled"]
+
+
+async def test_python_client_explains_and_manages_objects(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        bell = server.client
+        await bell.recipients.put("alice", email="alice@example.com")
+        stored = await bell.templates.put("hello", {"inbox": {"title": "Hello {{ data.name }}"}})
+        assert await bell.templates.get("hello") == stored
+        await bell.types.put("greeting", {"channels": ["inbox", "email"], "template": "hello"})
+        assert [one["key"] for one in (await bell.types.list())["types"]] == ["greeting"]
+        sent = await bell.notify("alice", type="greeting", template="hello", data={"name": "Ann"})
+        (message,) = await ended(client)
+        page = await bell.messages.list(notification=sent.id)
+        assert [one.id for one in page.messages] == [message["id"]]
+        assert (await bell.messages.get(message["id"])).state == "simulated"
+        with pytest.raises(RequestRefused):
+            await bell.messages.retry(message["id"])
+        explained = await bell.explain("alice", notification=sent.id)
+        assert [one.outcome for one in explained.channels] == ["send", "send"]
+        await bell.types.delete("greeting")
+        await bell.templates.delete("hello")
+        assert (await bell.templates.list())["templates"] == []
+
+
+async def test_inbox_only_notification_is_explained(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        id = await send(client, channels=["inbox"])
+        found = await explain(client, notification=id)
+        assert found["text"] == "The notification was put into the inbox."
+        other = {"recipient": "bob", "notification": id}
+        assert (await client.get("/v1/explain", params=other)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({}, 422),
+        ({"recipient": "alice"}, 422),
+        ({"recipient": "alice", "type": "x", "notification": "y"}, 422),
+        ({"recipient": "alice", "type": "x", "channel": "fax"}, 422),
+        ({"recipient": "alice", "notification": "y", "channel": "email"}, 422),
+        ({"recipient": "alice", "notification": "y"}, 404),
+        ({"recipient": "nobody", "type": "x"}, 404),
+        ({"recipient": "alice", "type": "x", "colour": "red"}, 422),
+    ],
+)
+async def test_unusable_question_is_refused(tmp_path: Path, params: dict[str, str], status: int) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        assert (await client.get("/v1/explain", params=params)).status_code == status
+
+
+async def test_dry_run_plans_and_writes_nothing(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/carol", json={"email": "carol@example.com"})
+        await client.put("/v1/recipients/carol/preferences", json={"digest": {"booking": "daily"}})
+        draft = {"to": ["alice", "bob", "carol"], "title": "Hi", "type": "booking", "channels": ["inbox", "email"]}
+        planned = await client.post("/v1/notifications?dry_run=true", json=draft)
+        assert planned.status_code == 200
+        body = planned.json()
+        assert body["recipients"] == 3
+        plan = {(one["recipient"], one["channel"]): (one["outcome"], one["rule"]) for one in body["plan"]}
+        assert plan == {
+            ("alice", "inbox"): ("send", None),
+            ("alice", "email"): ("send", None),
+            ("bob", "inbox"): ("send", None),
+            ("bob", "email"): ("skip", "no_address"),
+            ("carol", "inbox"): ("send", None),
+            ("carol", "email"): ("hold", "digest"),
+        }
+        assert body["plan"][-1]["at"] is not None
+        assert (await client.get("/v1/messages")).json()["messages"] == []
+        assert (await client.get("/v1/recipients/bob")).status_code == 404
+        assert (await client.get("/v1/recipients/alice")).json()["unread"] == 0
+        await client.put("/v1/templates/t", json={"inbox": {"title": "{{ data.client }}"}})
+        refused = await client.post("/v1/notifications?dry_run=true", json={"to": "alice", "template": "t"})
+        assert refused.json()["errors"][0]["field"] == "data.client"
+
+
+async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/tenants/acme", json={"settings": {"sends_per_day": 1}})
+        draft = {"to": [f"r{n}" for n in range(150)], "title": "Hi", "tenant": "acme"}
+        body = (await client.post("/v1/notifications?dry_run=true", json=draft)).json()
+        assert (body["recipients"], len(body["plan"])) == (150, 100)
+        sent = await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "acme"})
+        assert sent.status_code == 201
+        audience = await client.post("/v1/notifications?dry_run=true", json={"to": {"all": True}, "title": "Hi"})
+        assert audience.json() == {"recipients": None, "plan": []}
+
+
+async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"email": "Alice@Example.com", "phone": "+436601234567"})
+        path = "/v1/suppressions/email/ALICE@example.com"
+        created = await client.put(path, json={"reason": "by phone"})
+        assert created.status_code == 201
+        assert (created.json()["address"], created.json()["reason"]) == ("alice@example.com", "by phone")
+        again = await client.put(path, json={"reason": "complaint"})
+        assert (again.status_code, again.json()["created_at"]) == (200, created.json()["created_at"])
+        assert (await client.put("/v1/suppressions/sms/%2B436601234567", json={})).status_code == 201
+        first = (await client.get("/v1/suppressions?limit=1")).json()
+        assert [one["channel"] for one in first["suppressions"]] == ["email"]
+        rest = (await client.get("/v1/suppressions", params={"after": first["next"]})).json()
+        assert ([one["address"] for one in rest["suppressions"]], rest["next"]) == (["+436601234567"], None)
+        email = (await explain(client, type="booking", channel="email"))["channels"][0]
+        assert (email["outcome"], email["rule"]) == ("skip", "suppressed")
+        assert (await client.delete(path)).status_code == 204
+        assert (await client.delete(path)).status_code == 404
+        assert (await explain(client, type="booking", channel="email"))["channels"][0]["outcome"] == "send"
+        assert (await client.get("/v1/suppressions?tenant=acme")).json()["suppressions"] == []
+
+
+@pytest.mark.parametrize("path", ["fax/1", "email/nonsense", "sms/0660", "inbox/alice"])
+async def test_unusable_suppression_is_refused(tmp_path: Path, path: str) -> None:
+    async with app(tmp_path) as (_, client):
+        assert (await client.put(f"/v1/suppressions/{path}", json={})).status_code == 422
