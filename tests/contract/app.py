@@ -66,7 +66,7 @@ class App:
             topic=topic,
             content=content(**fields),
             created_at=self.now,
-            asked_tenant="" if tenant == EVERY_TENANT else tenant,
+            key_tenant="" if tenant == EVERY_TENANT else tenant,
             idempotency_key=key,
             fingerprint=fingerprint,
             answer=id.encode(),

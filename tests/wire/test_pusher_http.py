@@ -231,7 +231,7 @@ def test_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off
 
 
 @pytest.mark.parametrize(
-    ("parameters", "why"),
+    ("parameters", "field"),
     [
         ({"auth_timestamp": "soon"}, "auth_timestamp"),
         ({"auth_timestamp": "9" * 400}, "auth_timestamp"),
@@ -242,10 +242,10 @@ def test_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off
     ],
 )
 def test_invalid_signature_is_refused_with_its_field(
-    server: ServerProcess, parameters: dict[str, str], why: str
+    server: ServerProcess, parameters: dict[str, str], field: str
 ) -> None:
     response = post(server, "events", EVENT, **parameters)
-    assert (response.status_code, why in response.text) == (401, True)
+    assert (response.status_code, field in response.text) == (401, True)
 
 
 def test_changed_body_path_or_parameter_breaks_the_signature(server: ServerProcess) -> None:

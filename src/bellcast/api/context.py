@@ -21,15 +21,15 @@ class Connections(Protocol):
     """State of the live connections, of all nodes together unless stated otherwise."""
 
     async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
-        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
+        """Return at most `limit` connections by id, after the id `after`; of all tenants if `tenant` is None."""
         ...
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
-        """How many connections speak which dialect over which way of travel; `tenant` None is every tenant."""
+        """Return the number of connections by dialect and transport; of all tenants if `tenant` is None."""
         ...
 
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
-        """Who is present on a topic."""
+        """Return the members that are present on a topic."""
         ...
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
@@ -71,7 +71,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     workers: Workers | None = None
     has_landing: bool = True  # the page at /
-    has_trial: bool = True  # its form, which sends; never where a proxy is known to stand in front
+    has_trial: bool = True  # its form, which sends; never behind a known proxy
 
 
 def of(request: "Request[Any, Any, Any]") -> ApiContext:

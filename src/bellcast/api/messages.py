@@ -37,7 +37,7 @@ class MessagesQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class MessagePage(Struct, frozen=True):
-    """A page of messages; `next` goes into `after`."""
+    """A page of messages; `next` is the value of `after` for the next page."""
 
     messages: list[Message]
     next: str | None

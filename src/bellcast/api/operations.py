@@ -31,7 +31,7 @@ TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a s
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """Contract of a path. A response type is None without a body, or a media type if it is not JSON."""
+    """Contract of a path. A response type is None without a body, or the media type of a body that is not JSON."""
 
     tag: Tag
     required_scope: guards.RequiredScope | None

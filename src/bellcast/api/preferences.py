@@ -37,7 +37,7 @@ MAX_TYPES = 500
 
 
 class EffectivePreferences(Preferences, frozen=True, kw_only=True):
-    """Preferences, and what they amount to for each type with those of the tenant and the project."""
+    """Preferences, and the resulting switches of each type after those of the tenant and the project."""
 
     effective: tuple[EffectiveType, ...] = ()
 
@@ -52,7 +52,7 @@ class EffectivePreferences(Preferences, frozen=True, kw_only=True):
 async def read_own(request: ApiRequest) -> ASGIApp:
     """Read the recipient's own preferences.
 
-    `effective` is what they amount to."""
+    `effective` is the result of all levels."""
     return await _shown(request, *await guards.recipient(request))
 
 
@@ -159,7 +159,7 @@ async def read_defaults(request: ApiRequest) -> ASGIApp:
 async def replace_defaults(request: ApiRequest) -> ASGIApp:
     """Replace the preference defaults.
 
-    They hold for every recipient without a preference of its own. With `?tenant=`, for the tenant's recipients."""
+    They apply to every recipient that has not set its own. With `?tenant=`, for the tenant's recipients."""
     return await _write_defaults(request, merge=False)
 
 

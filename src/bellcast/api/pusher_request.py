@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class PusherRequest(NamedTuple):
-    """`parts` are the path's, decoded; `parameters` the query's."""
+    """`parts` are the decoded path parameters, `parameters` the query parameters."""
 
     context: ApiContext
     scope: Any
@@ -22,7 +22,7 @@ class PusherRequest(NamedTuple):
     body: bytes
 
     def json(self, type: type[T]) -> T:
-        """The body in that shape."""
+        """Decode the body. Raises BadRequest."""
         try:
             return msgspec.json.decode(self.body, type=type)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
@@ -34,7 +34,7 @@ class PusherRequest(NamedTuple):
 
 
 def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[str]:
-    """The attributes in a list with commas between."""
+    """Return the attributes in a comma-separated list. Raises Invalid for others than `allowed`."""
     requested = frozenset(one for one in (value or "").split(",") if one)
     for unknown in sorted(requested - allowed):
         raise Invalid.of(field, f"{unknown[:50]!r} is none of {', '.join(sorted(allowed))}")
@@ -42,7 +42,7 @@ def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[s
 
 
 def check_channel(request: PusherRequest, field: str, channel: str) -> None:
-    """Invalid unless an event can be addressed to this."""
+    """Raise Invalid unless an event can be sent to this channel."""
     recipient, limits = topics.recipient(channel), request.context.limits
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)

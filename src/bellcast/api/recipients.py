@@ -17,14 +17,14 @@ from bellcast.model.identities import Recipient, RecipientFields
 from bellcast.model.limits import Limits
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
-EMAIL = 320  # RFC 5321: 64 before the @, 255 behind it
+EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 PHONE = 50
 LABEL = 100  # locales and time zones are far shorter
 ROLES = 100
 
 
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of a list, in the order of its keys."""
+    """A page of a list, ordered by key."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: str | None = None
@@ -32,25 +32,25 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
     @property
     def cursor(self) -> str | None:
-        """Where the page begins: the `next` of the one before it."""
+        """Start of the page: the `next` of the previous page."""
         return self.after if self.before is None else self.before
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients; `search` is how their keys begin."""
+    """A page of recipients; `search` is a prefix of their keys."""
 
     search: str | None = None
 
 
 class RecipientPage(Struct, frozen=True):
-    """A page of recipients; `next` goes into `after`."""
+    """A page of recipients; `next` is the value of `after` for the next page."""
 
     recipients: list[Recipient]
     next: str | None
 
 
 def key(request: ApiRequest, name: str = "key") -> str:
-    """A recipient's key in the path."""
+    """Return the recipient's key in the path. Raises Invalid."""
     result = request_body.path(request, name)
     validation.check(validation.key(name, result, context.of(request).limits))
     return result

@@ -1,4 +1,4 @@
-"""Reads request bodies: size limit, media type, JSON, and all invalid fields at once."""
+"""Read request bodies: check size, media type and JSON, and report all invalid fields together."""
 
 import re
 from collections.abc import Callable
@@ -31,18 +31,18 @@ BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
 
 class Incoming(NamedTuple):
-    """A request outside of the framework."""
+    """A request that the framework does not handle."""
 
     scope: Any
     receive: Any
 
 
 class Disconnected(Exception):
-    """The client left before its request was read; there is nobody to answer."""
+    """The client disconnected before its request was read, so no response can be sent."""
 
 
 def header(request: ApiRequest | Incoming, name: bytes) -> str | None:
-    """A header as sent. The framework's own reading makes an object of all of them first: 10 µs."""
+    """Return a header as sent. The framework would first build an object of all headers, which takes 10 µs."""
     for key, value in request.scope["headers"]:
         if key == name:
             return value.decode("latin-1")
@@ -50,10 +50,10 @@ def header(request: ApiRequest | Incoming, name: bytes) -> str | None:
 
 
 async def raw(request: ApiRequest | Incoming, limit: int) -> bytes:
-    """Read the body. It is rejected as soon as it exceeds the limit: by its header, or while it is read. A
+    """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit. A
     compressed body is rejected, since a small one may expand to any size."""
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
-        raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is unpacked here.")
+        raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
     if limit and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
@@ -84,9 +84,9 @@ def _too_large(limit: int) -> TooLarge:
 
 
 def media_type(request: ApiRequest) -> str:
-    """The content type without its parameters, in lower case. JSON if the client sent none."""
-    said = header(request, b"content-type") or ""
-    return said.partition(";")[0].strip().lower() or "application/json"
+    """Return the content type without its parameters, in lower case; JSON if the header is absent."""
+    content_type = header(request, b"content-type") or ""
+    return content_type.partition(";")[0].strip().lower() or "application/json"
 
 
 class Shape(Struct, Generic[T], frozen=True):
@@ -96,11 +96,11 @@ class Shape(Struct, Generic[T], frozen=True):
     type: type[T]
     rules: Callable[[T, ApiContext], None] | None = None
     stand_ins: dict[str, Any] = {}
-    ruled_later: bool = False  # the operation's service validates it, so it is not validated twice
+    ruled_later: bool = False  # the operation validates it later
 
 
 async def body(request: ApiRequest, shape: Shape[T]) -> T:
-    """Read the JSON body in that shape."""
+    """Read and validate the JSON body."""
     return json(await json_text(request), shape, context.of(request))
 
 
@@ -112,7 +112,7 @@ async def json_text(request: ApiRequest) -> bytes:
 
 
 async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
-    """The JSON body in that shape, where there is one."""
+    """Like `body`, but None for an empty body."""
     ctx = context.of(request)
     text = await raw(request, ctx.limits.request)
     if not text:
@@ -123,7 +123,7 @@ async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
 
 
 def json(text: bytes, shape: Shape[T], ctx: ApiContext) -> T:
-    """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
+    """Decode and validate JSON. Raises BadRequest if the text is not JSON, Invalid with all invalid fields."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
     try:
@@ -185,8 +185,8 @@ def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def query(request: ApiRequest, type: type[T]) -> T:
-    """The query string as a `type`, without the parameters that belong to other readers of the same request: which names
-    the operation accepts at all is checked before, by `check_query`."""
+    """Decode the query string as a `type`. Parameters that are not its fields are ignored here: `check_query` has rejected
+    those that the operation does not accept."""
     text = request.scope["query_string"]
     given = _pairs(text) if text else {}
     allowed = {name: given[name] for name in validation_errors.names(type) if name in given}
@@ -197,7 +197,7 @@ def query(request: ApiRequest, type: type[T]) -> T:
 
 
 def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
-    """Invalid if the query string has a parameter that is not in `known`: ignoring a filter would widen the request."""
+    """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request."""
     unknown = [name for name in _pairs(request.scope["query_string"]) if name not in allowed]
     if unknown:
         raise Invalid.fields(
@@ -225,7 +225,7 @@ def _pairs(text: bytes) -> dict[str, str]:
 
 
 def path(request: ApiRequest, name: str) -> str:
-    """One part of the path, decoded. Routing was done on the path as sent, so a key may contain a slash."""
+    """Return a path parameter, decoded. Routing uses the path as sent, so a key may contain a slash."""
     sent: str = request.scope["path_params"][name]
     broken = BROKEN_ESCAPE.search(sent)
     if broken is not None:
@@ -236,5 +236,5 @@ def path(request: ApiRequest, name: str) -> str:
         raise _unreadable_part(name, "is not percent-encoded UTF-8") from None
 
 
-def _unreadable_part(name: str, why: str) -> BadRequest:
-    return BadRequest(f"The {name} in the path {why}.", errors=(FieldError(name, why),))
+def _unreadable_part(name: str, reason: str) -> BadRequest:
+    return BadRequest(f"The {name} in the path {reason}.", errors=(FieldError(name, reason),))

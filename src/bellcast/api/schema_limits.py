@@ -13,8 +13,8 @@ Schema = dict[str, Any]
 
 KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
 TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
-# In a query the default tenant may be named, by nothing.
-TENANT_ASKED = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
+# In a query an empty value is the default tenant.
+TENANT_OR_DEFAULT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
 PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
@@ -126,36 +126,36 @@ def _only(field: str, value: Schema, **others: Schema) -> Schema:
 
 
 def _one_of(first: Schema, *others: Schema) -> Schema:
-    """Apply the first alternative whose field is present. One must be present."""
+    """Apply the first alternative that has its field present. One must be."""
     if others:
         return first | {"else": _one_of(*others)}
-    given: Schema = first["if"]
-    return given | {"properties": given["properties"] | first["then"]["properties"]}
+    schema: Schema = first["if"]
+    return schema | {"properties": schema["properties"] | first["then"]["properties"]}
 
 
 def text(most: int, pattern: str = PLAIN) -> Schema:
-    """A text of at most `most` characters (0: any)."""
+    """Schema of a text with at most `most` characters (0: no limit)."""
     return {"pattern": pattern} | ({"maxLength": most} if most else {})
 
 
 def list_of(most: int, each: Schema, least: int = 0) -> Schema:
-    """A list of at most `most` (0: any)."""
+    """Schema of a list with at most `most` elements (0: no limit)."""
     return {"items": {"type": "string"} | each, "minItems": least} | ({"maxItems": most} if most else {})
 
 
 def parameters(limits: Limits) -> dict[str, Schema]:
-    """By name: what a part of a path or query must keep."""
+    """Constraints of path and query parameters, by name."""
     return {
         "key": text(limits.key, KEY),
         "recipient": text(limits.key, KEY),
         "topic": text(limits.topic, TOPIC),
-        "tenant": text(limits.key, TENANT_ASKED),
+        "tenant": text(limits.key, TENANT_OR_DEFAULT),
         "before": {"pattern": ID},
     }
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:
-    """A field's schema with its bound put on those of its alternatives that it speaks of."""
+    """Add a constraint to a field's schema: to the alternatives that have the same type."""
     if "anyOf" in schema:
         return schema | {"anyOf": [restrict(one, bound) for one in schema["anyOf"]]}
     names = AUDIENCE_FIELDS.get(schema.get("type", ""), ())

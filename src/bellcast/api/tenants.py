@@ -109,8 +109,8 @@ async def write(request: ApiRequest) -> ASGIApp:
 async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a tenant.
 
-    Everything kept under it: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
-    end. Answered when all is gone."""
+    Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
+    end. The response is sent when all data is deleted."""
     await recipients.delete_tenant(context.of(request).engines, key(request))
     return responses.empty()
 

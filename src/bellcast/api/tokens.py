@@ -52,7 +52,7 @@ class Token(Struct, frozen=True):
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
 async def make(request: ApiRequest) -> ASGIApp:
-    """Make a session token.
+    """Create a session token.
 
     It opens one recipient's side, for a while: hand it to that recipient's browser. An API key with the scope
     `manage` can make one for any recipient, with any topics and roles: keep it as safe as the project secret."""

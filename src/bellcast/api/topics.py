@@ -1,4 +1,4 @@
-"""Who is on a topic, and who is there right now."""
+"""Subscriptions of a topic, and the members present on it now."""
 
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -16,7 +16,7 @@ from bellcast.model.identities import Subscription
 
 
 class SubscriptionPage(Struct, frozen=True):
-    """A page of a topic's subscriptions; `next` goes into `after`."""
+    """A page of a topic's subscriptions; `next` is the value of `after` for the next page."""
 
     subscriptions: list[Subscription]
     next: str | None
@@ -29,7 +29,7 @@ class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Presence(Struct, frozen=True):
-    """Who is present on a topic."""
+    """Members that are present on a topic."""
 
     topic: str
     members: list[Member]
@@ -88,7 +88,7 @@ async def subscribe(request: ApiRequest) -> ASGIApp:
 async def unsubscribe(request: ApiRequest) -> ASGIApp:
     """Unsubscribe a recipient from a topic.
 
-    Notifications sent before stay in the recipient's inbox."""
+    Earlier notifications stay in the recipient's inbox."""
     ctx = context.of(request)
     params = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
     await inbox_recipients.unsubscribe(ctx.engines, *params)
@@ -104,7 +104,7 @@ async def unsubscribe(request: ApiRequest) -> ASGIApp:
     response_types={200: SubscriptionPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
-    """List who is on a topic, by recipient."""
+    """List the subscriptions of a topic, by recipient."""
     params = request_body.query(request, PageQuery)
     store = context.of(request).engines.store
     result = await store.recipients.subscriptions(
@@ -123,7 +123,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     response_types={200: Presence},
 )
 async def presence(request: ApiRequest) -> ASGIApp:
-    """List who is present on a topic."""
+    """List the members that are present on a topic."""
     named = topic(request)
     members = context.of(request).connections.presence(tenants.single_tenant(request), named)
     return responses.json(Presence(named, list(members)))

@@ -14,7 +14,7 @@ from bellcast.errors import NotFound
 from bellcast.model.preferences import Preferences, merge_patch
 
 HTML = "text/html; charset=utf-8"
-# Nothing is loaded and nothing runs; the form posts to its own page.
+# The page loads no resources and runs no scripts; its form posts to the page itself.
 HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",

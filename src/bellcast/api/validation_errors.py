@@ -1,4 +1,4 @@
-"""Reports all invalid fields of a value. The decoder stops at the first, so a rejected value is validated field by
+"""Report all invalid fields of a value. The decoder stops at the first, so a rejected value is validated field by
 field."""
 
 import difflib
@@ -12,16 +12,16 @@ import msgspec
 from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
 from bellcast.model.decode_errors import field_error
 
-# Elements of one list that are looked at for the bad one: ten times what a list may have by default.
+# Elements of one list that are searched for invalid ones: ten times the default maximum of a list.
 MAX_CHECKED_ELEMENTS = 10_000
-# Characters of an unknown field's name that are compared with the known ones and repeated in the answer.
+# Characters of an unknown field's name that are compared with known names and repeated in the response.
 MAX_FIELD_NAME = 100
 
 
 def names(type: Any) -> tuple[str, ...]:
-    """The field names a struct type knows."""
-    known: tuple[str, ...] = type.__struct_encode_fields__
-    return known
+    """Return the encoded field names of a struct type."""
+    result: tuple[str, ...] = type.__struct_encode_fields__
+    return result
 
 
 def validation_errors(
@@ -87,7 +87,7 @@ def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[Field
 
 
 def _parts(type: Any) -> Iterator[Any]:
-    """The members of a union, seen through annotations."""
+    """Yield the members of a union, without annotations."""
     if get_origin(type) is Annotated:
         yield from _parts(get_args(type)[0])
     elif get_origin(type) in (Union, UnionType):
@@ -98,12 +98,12 @@ def _parts(type: Any) -> Iterator[Any]:
 
 
 def shortened(name: str) -> str:
-    """The name of an unknown field, truncated for the response."""
+    """Truncate the name of an unknown field for the response."""
     return name if len(name) <= MAX_FIELD_NAME else f"{name[:MAX_FIELD_NAME]}…"
 
 
 def unknown(name: str, known: Collection[str], kind: str = "field") -> str:
-    """The message for a field or query parameter that does not exist, with the closest one that does."""
+    """Return the message for an unknown field or query parameter, with the closest known name."""
     if len(name) > MAX_FIELD_NAME:
         return f"is not a known {kind}"
     close = difflib.get_close_matches(name, known, n=1)

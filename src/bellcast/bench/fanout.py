@@ -48,7 +48,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
                 rounds_.setdefault((kind, name), []).append(_measure_round(run, target, kind))
     return [
         *(_figure(run, kind, rounds_) for kind in KINDS),
-        *(MissingFigure(NAME, name, why) for name, why in reasons.items()),
+        *(MissingFigure(NAME, name, reason) for name, reason in reasons.items()),
     ]
 
 

@@ -32,7 +32,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
             if kind == "websocket" or name != "ws"
         }
         results.append(_figure(run, kind, own, peer_values))
-    return [*results, *(MissingFigure(NAME, name, why) for name, why in reasons.items())]
+    return [*results, *(MissingFigure(NAME, name, reason) for name, reason in reasons.items())]
 
 
 def _growth(run: Run, kind: ClientKind, name: str, running: peers.Running) -> float:

@@ -24,5 +24,5 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
     return [
         runs.cpu(NAME, f"fan-out to {clients:,} over Socket.IO", samples, OURS, PEER, GOAL_RATIO),
         runs.kib(NAME, "Socket.IO", samples, OURS, PEER, figures.at_most(GOAL_KIB)),
-        *(MissingFigure(NAME, name, why) for name, why in reasons.items()),
+        *(MissingFigure(NAME, name, reason) for name, reason in reasons.items()),
     ]

@@ -1,1 +1,1 @@
-"""Brokers: deliver events to every process whose connections follow them."""
+"""Brokers: deliver events to every process with connections that follow them."""

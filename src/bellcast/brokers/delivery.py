@@ -10,8 +10,8 @@ log = structlog.get_logger(__name__)
 
 
 def deliver(listener: Callable[[Event], None], event: Event) -> None:
-    """Call the listener. An exception in it is logged: what the event reports is committed, so its publisher must not
-    fail, and neither must the events behind it."""
+    """Call the listener. Its exceptions are logged, not raised: the event's change is committed, so its publisher must not
+    fail, and later events must still be delivered."""
     try:
         listener(event)
     except Exception:

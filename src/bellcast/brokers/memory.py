@@ -13,10 +13,10 @@ class MemoryBroker:
         self._listener: Callable[[Event], None] | None = None
 
     async def open(self) -> None:
-        """No-op: nothing to connect to."""
+        """Do nothing: this broker has no connection."""
 
     async def publish(self, *events: Event) -> None:
-        """Deliver to the listener. Without a listener there is no connection, and the store has the event."""
+        """Deliver to the listener. Without a listener, no connection is open and the event is in the store only."""
         if self._listener is not None:
             for event in events:
                 deliver(self._listener, event)

@@ -71,7 +71,7 @@ class RedisTransport:
         return ConnectionPool(self._seed.connection_class, **{**self._seed.connection_kwargs, **target})
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Subscribe to these streams. Returns once Redis has confirmed all of them."""
+        """Subscribe to these streams. Returns once Redis has confirmed every subscription."""
         parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
         await asyncio.gather(*(shard.follow([channel for channel, _ in items]) for shard, items in parts))
 

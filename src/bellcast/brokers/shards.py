@@ -73,7 +73,7 @@ class Shard:
                     self._confirmed.set()
 
     async def follow(self, channels: Sequence[bytes]) -> None:
-        """Subscribe to these channels. Returns once Redis has confirmed all of them."""
+        """Subscribe to these channels. Returns once Redis has confirmed every subscription."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
         await self._command(self._names.follow, channels)

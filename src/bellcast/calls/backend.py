@@ -1,4 +1,4 @@
-"""The call backend port, and the backend used when none is configured."""
+"""The call backend port, and the default backend."""
 
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ class CallBackend(Protocol):
         ...
 
     async def dispatch(self, call: Call) -> Any:
-        """Return the reply: None is an empty one, a tuple several values. Raises Refused, NoHandler or
+        """Return the reply: None for an empty one, a tuple for several values. Raises Refused, NoHandler or
         HandlerFailed."""
         ...
 

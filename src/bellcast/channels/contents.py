@@ -23,7 +23,7 @@ UNSUBSCRIBE = "Unsubscribe"
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """What a content is made from. `links` are variables with URLs."""
+    """Input of a content. `links` are variables with URLs."""
 
     draft: Draft
     content: Content

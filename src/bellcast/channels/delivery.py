@@ -14,11 +14,11 @@ from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
 from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Provider
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 
 log = structlog.get_logger(__name__)
 
-# Attempts that are kept of one message: the rounds of the default retries with four providers each.
+# Stored attempts per message: the rounds of the default retries with four providers each.
 MAX_ATTEMPTS = 32
 
 
@@ -46,7 +46,7 @@ class MessageDelivery:
 
     async def run(self, job: Job) -> int | None:
         """Make one round of attempts for the message that the job names. Return when the next round is due, or None. Safe
-        to repeat: a message that ended is left alone, and an attempt that was cut off is repeated with the same id."""
+        to repeat: an ended message does not change, and an interrupted attempt is repeated with the same id."""
         id = job.payload.decode()
         for message in await self._store.messages.begin([id], self._clock.now()):
             update = await self._update(message)
@@ -81,7 +81,7 @@ class MessageDelivery:
                 return self._sent(message, named, accepted)
         return self._postponed(message, last, retry_after)
 
-    def _sent(self, message: StoredMessage, named: NamedProvider, accepted: Accepted) -> MessageUpdate:
+    def _sent(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> MessageUpdate:
         attempt = Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,

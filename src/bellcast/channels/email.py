@@ -49,7 +49,7 @@ def absolute_url(url: str | None, app_url: str | None) -> str | None:
 def complete(
     content: EmailContent, headline: Headline, brand: Brand, *, language: str, links: dict[str, str]
 ) -> EmailContent:
-    """Fill in what the content leaves open: the subject is the title; text and HTML are made from each other, or from
+    """Fill in absent fields: the subject is the title; text and HTML are made from each other, or from
     title, body and link."""
     subject = one_line(content.subject or headline.title)[:MAX_SUBJECT]
     text, inner = content.text, content.html

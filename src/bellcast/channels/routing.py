@@ -1,4 +1,4 @@
-"""Decide for a send which recipient gets it through which channel, and make the inbox rows and messages of it."""
+"""Decide which recipients get a send through which channels, and create its inbox rows and messages."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,7 +23,7 @@ INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
 class SendRoute(Struct, frozen=True):
-    """What a send needs besides its draft, read once for all recipients."""
+    """The draft of a send and the data needed to route it, read once for all recipients."""
 
     draft: Draft
     channels: tuple[ChannelRequest, ...]
@@ -54,13 +54,13 @@ class Router:
         self._inbox_only: dict[tuple[str, str], int] = {}
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
-        """True for a tenant and type whose sends went to every inbox only, CACHE_SECONDS ago at most."""
+        """True if, within the last CACHE_SECONDS, sends of this tenant and type used no channel but the inbox."""
         if draft.channels is not None or draft.template is not None:
             return False
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
 
     def forget(self) -> None:
-        """Read types, templates and preferences again: this process changed one."""
+        """Drop cached types, templates and preferences after a change in this process."""
         self._inbox_only.clear()
         self._catalog.forget()
 

@@ -1,4 +1,4 @@
-"""Links that turn off the e-mail of one type without a login: a signed token, valid for ever (RFC 8058)."""
+"""Links that turn off the e-mail of one type without a login: a signed token that does not expire (RFC 8058)."""
 
 import hmac
 
@@ -15,7 +15,7 @@ PURPOSE = b"bellcast unsubscribe\x00"
 
 
 class Unsubscription(Struct, frozen=True, array_like=True):
-    """Whose e-mail of which type."""
+    """The recipient and type of e-mail that a link turns off."""
 
     tenant: str
     recipient: str

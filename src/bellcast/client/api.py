@@ -31,7 +31,7 @@ class InboxApi(Surface[S]):
 
 
 class RecipientsApi(Surface[S]):
-    """The records of those who can be notified."""
+    """Records of recipients."""
 
     list = Method(recipients.page)
     get = Method(recipients.get)
@@ -106,7 +106,7 @@ class ServerApi(Surface[S]):
         return MessagesApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
-        """The inbox of the recipient that session token belongs to."""
+        """The inbox of the recipient of this session token."""
         return InboxApi(self.sender.speaking_with(token))
 
 

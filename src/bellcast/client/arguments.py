@@ -1,8 +1,8 @@
 """Conversion and validation of arguments before anything is sent. Every error names the argument.
 
-A text or an id may be a `str` or a subclass of it (Django's SafeString, markupsafe's Markup, a StrEnum member), an
-`int`, a `uuid.UUID`, or a lazy string of the classes in `LAZY`. Anything else is refused: its `str()` is rarely what
-the caller meant."""
+A text or an id may be a `str` or an instance of a subclass (Django's SafeString, markupsafe's Markup, a StrEnum
+member), an `int`, a `uuid.UUID`, or a lazy string of the classes in `LAZY`. Other types are refused, because their `str()` is
+rarely intended."""
 
 import difflib
 import re
@@ -16,11 +16,11 @@ import msgspec
 from bellcast.client.errors import InvalidArgument, UnknownArgument
 
 Text: TypeAlias = str | int | UUID
-"""A text or an id as callers hold it. Lazy strings are accepted too; their classes have no common type."""
+"""A text or an id. Lazy strings are accepted too; their classes have no common type."""
 Duration: TypeAlias = int | float | str | timedelta
 """Seconds, a text such as "90", "15m", "2h" or "7d", or a timedelta."""
 
-# Strings translated when they are used, by the full names of their classes: none of these packages is imported here.
+# Strings translated when they are used, by the full names of their classes, so that these packages need not be imported.
 LAZY = frozenset(
     {
         "django.utils.functional.Promise",  # gettext_lazy, format_lazy, reverse_lazy
@@ -54,7 +54,7 @@ def name(argument: str, value: object) -> str:
 
 
 def names(argument: str, value: object) -> list[str]:
-    """Return several ids as plain strings. One string is refused: its characters would be taken for ids."""
+    """Return several ids as plain strings. A single string is refused: each of its characters would become an id."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
         raise InvalidArgument(argument, f"expected a list of texts, got {_kind(value)}")
     return [name(f"{argument}[{number}]", one) for number, one in enumerate(value)]
@@ -120,7 +120,7 @@ def moment(argument: str, value: object) -> datetime | str:
 
 
 def target(argument: str, value: object) -> str | list[str] | dict[str, Any]:
-    """Return who is notified: one recipient, several, or one audience."""
+    """Return the target: one recipient, several, or one audience."""
     if isinstance(value, Mapping):
         return _audience(argument, value)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes) and not _is_lazy(value):

@@ -52,7 +52,7 @@ def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:
 def find_credentials(value: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251  the app's
     """Return the credentials: as given, BELLCAST_SECRET, BELLCAST_PROJECT, or those of the data folder.
 
-    Raises NotConfigured if there are none."""
+    Raises NotConfigured if none are set or stored."""
     if isinstance(value, Credentials):
         return value
     secret = value if value is not None else _variable("SECRET", environ)

@@ -118,7 +118,7 @@ class TooManyRequests(RequestRefused):
 class Unavailable(BellcastError):
     """The server could not be reached or could not work, after every try.
 
-    `retry_after` is the server's estimate in seconds. `status` is None if no response came."""
+    `retry_after` is the server's estimate in seconds. `status` is None without a response."""
 
     def __init__(self, reason: str, retry_after: float | None = None, url: str = "", status: int | None = None) -> None:
         super().__init__(reason, retry_after, url, status)

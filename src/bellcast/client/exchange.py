@@ -37,7 +37,7 @@ _LOST_BEHIND = frozenset({502, 504})
 
 @dataclass(frozen=True, slots=True)
 class LostConnection:
-    """No answer came. `delivered` is whether the server may have done it all the same."""
+    """The request got no response. `delivered` is True if the server may have processed it."""
 
     error: Exception
     delivered: bool
@@ -54,7 +54,7 @@ Outcome = HttpResponse | LostConnection
 Step = HttpRequest[Any] | Wait
 
 
-# Seconds for a response: a server that responds at all does so in milliseconds.
+# Seconds for a response: a working server needs milliseconds.
 TIMEOUT = 5.0
 
 
@@ -97,7 +97,7 @@ class Retries:
 
 
 class Exchange(Generic[T]):
-    """Execution of a plan: run `step` and pass its outcome to `tell`, until no step is left and `result` is set."""
+    """Execution of a plan: run `step` and pass its outcome to `record`, until no step is left and `result` is set."""
 
     def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
         self._steps = _carry_out(plan, retries, peer)

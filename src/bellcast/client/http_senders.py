@@ -55,7 +55,7 @@ class SyncSender:
 
 @dataclass(frozen=True, slots=True)
 class AsyncSender:
-    """Sends and lets others work meanwhile: `send` is awaited for the result."""
+    """Sends without blocking the event loop: await `send` for the result."""
 
     http: httpx.AsyncClient
     retries: Retries

@@ -71,7 +71,7 @@ def delete(id: Text) -> HttpRequest[None]:
 
 
 def clear(view: Literal["read", "archived", "all"], *, type: Text | None = None) -> HttpRequest[Changed]:
-    """Delete everything in a view, or what of it has this type."""
+    """Delete all notifications in a view, or those of one type."""
     params = {"view": _cleared("view", view), **query(type=type)}
     return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
 

@@ -18,14 +18,14 @@ S = TypeVar("S", SyncSender, AsyncSender)
 
 
 class Surface(Generic[S]):
-    """Something methods can be hung on: it knows who sends."""
+    """An object with `Method` attributes, and the sender that they use."""
 
     def __init__(self, sender: S) -> None:
         self.sender: S = sender
 
 
 class Method(Generic[P, T]):
-    """Sends what the builder builds."""
+    """A method that builds a request or plan and sends it."""
 
     def __init__(self, build: Callable[P, Plan[T]]) -> None:
         self.build = build

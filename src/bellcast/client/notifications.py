@@ -47,7 +47,7 @@ class ActorFields(TypedDict, total=False):
 
 
 class ChannelFields(TypedDict, total=False):
-    """A channel that waits `after`, and is skipped if the inbox item was seen or read by then."""
+    """A channel with a delay `after`. `unless` skips it if the inbox item was seen or read during the delay."""
 
     channel: Required[Text]
     after: Duration
@@ -55,7 +55,7 @@ class ChannelFields(TypedDict, total=False):
 
 
 class Content(TypedDict, total=False):
-    """The fields of a notification. The title may come from the template."""
+    """The fields of a notification. A template can supply the title."""
 
     title: Text
     body: Text | None
@@ -128,7 +128,7 @@ _REMOVABLE = frozenset({"body", "action_url", "action_text", "icon", "expires_at
 
 
 def draft(to: Target, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of POST /v1/notifications; fields that are None are left out."""
+    """Return the body of POST /v1/notifications, without fields that are None."""
     return _complete({"to": arguments.target("to", to), **arguments.fields("", drop_none(**content), _CONTENT)})
 
 

@@ -56,7 +56,7 @@ def delete(key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 def page(
     *, search: Text | None = None, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[RecipientPage]:
-    """Return a page of recipients whose keys begin with `search`. Pass its `next` as `after` for the page after it."""
+    """Return a page of recipients with keys that begin with `search`. Pass its `next` as `after` to get the next page."""
     params = query(search=search, limit=limit, after=after, tenant=tenant)
     return HttpRequest("GET", "/v1/recipients", reads(RecipientPage), params=params)
 

@@ -55,7 +55,7 @@ class HttpRequest(Generic[T]):
 
 
 class Plan(Protocol[T_co]):
-    """One request or several in turn, ending in a result."""
+    """A sequence of requests that ends in a result."""
 
     def __iter__(self) -> Generator[HttpRequest[Any], Any, T_co]: ...
 
@@ -71,7 +71,7 @@ def _quoted(segment: str) -> str:
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
-    """Only what the caller gave: absent and None mean the same to the server."""
+    """Drop arguments that are None: the server treats them like absent ones."""
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -211,7 +211,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
-    """Someone who can be notified; `key` is your own user id."""
+    """A recipient of notifications; `key` is your own user id."""
 
     key: str
     email: str | None = None
@@ -250,7 +250,7 @@ class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """Someone present in a topic, on one or more connections."""
+    """A member of a presence topic, on one or more connections."""
 
     recipient: str
     name: str | None = None

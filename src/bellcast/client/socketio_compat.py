@@ -41,7 +41,7 @@ class NotificationManager:
         self._bell.publish(f"role.{self._admin_role}", event, dict(data))
 
     def broadcast(self, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Notify all recipients. The live event goes to the `everyone` topic; the notification is one announcement."""
+        """Notify all recipients. The live event is published to the `everyone` topic; the notification is one announcement."""
         if durable:
             self._bell.notify({"all": True}, **notification(event, data))
         self._bell.publish(self._everyone, event, dict(data))

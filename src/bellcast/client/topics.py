@@ -33,7 +33,7 @@ def subscriptions(
 
 
 def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence]:
-    """Return who is connected to a topic now."""
+    """Return the members that are connected to a topic now."""
     return HttpRequest("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
 
 
@@ -45,7 +45,7 @@ def publish(
     exclude: Text | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[None]:
-    """Publish a live event to a topic, several topics or `{"recipient": id}`. It is not stored.
+    """Publish a live event to a topic, several topics or `{"recipient": id}`, without storing it.
 
     `exclude` is the id of a connection that does not receive it. An event that the server may have received is not
     sent again: it could arrive twice."""

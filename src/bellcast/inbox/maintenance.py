@@ -84,7 +84,7 @@ async def run(engines: Context, retention: Retention) -> None:
                 swept = engines.clock.now()
                 await sweep(engines, retention)
         except BellcastError as failure:
-            log.warning("maintenance_delayed", why=failure.detail)
+            log.warning("maintenance_delayed", reason=failure.detail)
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
 
 

@@ -108,7 +108,7 @@ class Quotas:
             try:
                 await (self.save() if writes % RELOAD_EVERY_SAVES else self.load())
             except BellcastError as failure:
-                log.warning("quota_save_delayed", why=failure.detail)
+                log.warning("quota_save_delayed", reason=failure.detail)
 
 
 def _bucket(tenant: str) -> str:

@@ -20,11 +20,11 @@ _encode = msgspec.json.Encoder().encode
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
-# Recipients of a dry run's plan: a page to read, not a report.
+# Recipients in the plan of a dry run, which is for reading, not for processing.
 PLANNED = 100
 
 
-class Refused(Struct, frozen=True):
+class RefusedSend(Struct, frozen=True):
     """A send beyond its tenant's quota, or whose template cannot be rendered. It may repeat an earlier send, which is
     answered without a charge."""
 
@@ -32,7 +32,7 @@ class Refused(Struct, frozen=True):
     error: BellcastError
 
 
-Prepared: TypeAlias = SendOrAnnounce | Refused | BellcastError
+Prepared: TypeAlias = SendOrAnnounce | RefusedSend | BellcastError
 
 
 class Created(Struct, frozen=True):
@@ -97,16 +97,16 @@ async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepare
         return await engines.router.route(draft, prepared)
     except BellcastError as refusal:
         _give_back(engines, prepared)
-        return Refused(prepared, refusal)
+        return RefusedSend(prepared, refusal)
 
 
-async def _send_one(engines: Context, prepared: AnnounceRequest | Refused | BellcastError) -> bytes | BellcastError:
-    if isinstance(prepared, Refused):
+async def _send_one(engines: Context, prepared: AnnounceRequest | RefusedSend | BellcastError) -> bytes | BellcastError:
+    if isinstance(prepared, RefusedSend):
         return await _stored_answer(engines, prepared)
     return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
 
 
-async def _stored_answer(engines: Context, refused: Refused) -> bytes | BellcastError:
+async def _stored_answer(engines: Context, refused: RefusedSend) -> bytes | BellcastError:
     """Return the answer to the earlier send that this one repeats, or else the error."""
     if refused.request.idempotency_key is None:
         return refused.error
@@ -174,7 +174,7 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
     try:
         engines.quotas.take(*_charge_of(request))
     except TooMany as refusal:
-        return Refused(request, refusal)
+        return RefusedSend(request, refusal)
     return request
 
 
@@ -182,7 +182,7 @@ def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
     """Return the tenant and its number of sends: one per recipient, one for an announcement."""
     if isinstance(request, SendRequest):
         return request.tenant, request.charge
-    return request.asked_tenant, 1
+    return request.key_tenant, 1
 
 
 def _give_back(engines: Context, request: SendOrAnnounce) -> None:
@@ -215,7 +215,7 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         topic=patterns.role_topic(to.role) if to.role is not None else to.topic,
         content=content(draft),
         created_at=now,
-        asked_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
+        key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
         answer=msgspec.json.encode({"announcement": {"id": id}}),

@@ -45,7 +45,7 @@ ID_BYTES = 12
 log = structlog.get_logger(__name__)
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 Started = TypeVar("Started")
-Refused = TypeVar("Refused")
+RefusalResult = TypeVar("RefusalResult")
 
 
 class Admission:
@@ -158,8 +158,8 @@ class Admission:
 
 
 async def guarded_start(
-    connection: Connection, start: Awaitable[Started], refuse: Callable[[BellcastError], Refused]
-) -> Started | Refused:
+    connection: Connection, start: Awaitable[Started], refuse: Callable[[BellcastError], RefusalResult]
+) -> Started | RefusalResult:
     """Await the start of a connection. If it fails, call `refuse` to send the error in the dialect's way, and
     unregister the connection, so that none stays open and counted but silent. An unexpected exception is logged."""
     is_started = False

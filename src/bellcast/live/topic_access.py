@@ -64,16 +64,16 @@ async def regrant_topics(
     """Return the followed topics that a new session of the same recipient still grants, each with its new grant.
 
     Changes nothing but the watched subscriptions."""
-    kept: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
-    by_session = [topic for topic in grants if topic not in kept]
+    granted: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
+    by_session = [topic for topic in grants if topic not in granted]
     subscribed = await _subscribed(store, principal, by_session)
     public = config.access.public_topics
     for topic in by_session:
         grant = permissions.grant_of(principal, topic, subscribed=topic in subscribed, public=public)
         if grant is not None:
-            kept[topic] = grant
-    _watch_grants(principal, kept, config)
-    return kept
+            granted[topic] = grant
+    _watch_grants(principal, granted, config)
+    return granted
 
 
 def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: LiveConfig) -> None:

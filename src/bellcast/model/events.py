@@ -66,7 +66,7 @@ class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notificati
 
 
 class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
-    """Many notifications changed at once. `ids` None means all, as narrowed by `type` and `view`; `at` is UTC milliseconds."""
+    """Many notifications changed together. `ids` None means all, as narrowed by `type` and `view`; `at` is UTC milliseconds."""
 
     inbox: InboxState
     changed: Changed
@@ -84,9 +84,9 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient. It is not stored. `sender` is the connection excluded from delivery.
+    """A live event on a topic or to a recipient, never stored. `sender` is the connection excluded from delivery.
 
-    `text` is the data as serialized by the publisher, for dialects whose data are strings. `member` is the
+    `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the
     sending member of a presence topic."""
 
     tenant: str
@@ -115,7 +115,7 @@ class Member(Struct, frozen=True, omit_defaults=True):
 
 
 class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):
-    """Who came to or left a presence topic."""
+    """Members who joined or left a presence topic."""
 
     tenant: str
     topic: str
@@ -227,7 +227,7 @@ class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
 
 
 class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
-    """What a node took of rates that all share, by their names."""
+    """Tokens that a node took from the rates shared by all nodes, by rate name."""
 
     node: str
     taken: dict[str, int]
@@ -252,7 +252,7 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
 
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     """A node requests at most `limit` of the others' connections by id, after the id `after`, and the counts of all.
-    `tenant` None is every tenant."""
+    `tenant` None means every tenant."""
 
     node: str
     question: str

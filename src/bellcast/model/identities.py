@@ -31,7 +31,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """What is needed to address a recipient outside the inbox. `preferences` is its own document as JSON."""
+    """The fields that address a recipient outside the inbox. `preferences` is its own document as JSON."""
 
     key: str
     name: str | None = None
@@ -102,7 +102,7 @@ class Project(Struct, frozen=True, dict=True):  # dict: stores the cached proper
 
     @cached_property
     def keyed_hmac(self) -> hmac.HMAC:
-        """HMAC-SHA256 with the secret as its key and no message yet, to be copied: half of what a short message costs."""
+        """HMAC-SHA256 with the secret as its key and no message yet, to be copied: half the cost of a short message."""
         return hmac.new(self.secret.encode(), digestmod="sha256")
 
     def __repr__(self) -> str:
@@ -113,9 +113,9 @@ class Project(Struct, frozen=True, dict=True):  # dict: stores the cached proper
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """The recipient side of a request or connection: who it is and what the signed session allows.
+    """The recipient side of a request or connection: its identity and the permissions of its signed session.
 
-    `recipient` None is a nameless connection: public topics only. Times are UTC milliseconds.
+    An anonymous connection has no `recipient` and gets public topics only. Times are UTC milliseconds.
     """
 
     tenant: str = DEFAULT_TENANT
@@ -129,7 +129,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     by_cookie: bool = False
 
     def with_name(self, name: str | None) -> "Principal":
-        """The same principal with a name from elsewhere, if its session gives none."""
+        """The same principal with this name, unless its session has one."""
         return self if self.name is not None or name is None else msgspec.structs.replace(self, name=name)
 
 

@@ -30,5 +30,5 @@ class Ids:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the shape of an id; anything else cannot exist, so need not be looked up."""
+    """Whether `text` has the shape of an id; no other text can be in the store, so the query can be skipped."""
     return SHAPE.fullmatch(text) is not None

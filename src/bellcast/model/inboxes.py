@@ -1,4 +1,4 @@
-"""Where an inbox stands: its counters, its revision, and the position that clients carry."""
+"""State of an inbox: its counters, its revision, and the position that clients resume from."""
 
 import re
 
@@ -40,7 +40,7 @@ class Position(Struct, frozen=True):
 
 
 class Inbox(Struct, frozen=True, kw_only=True):
-    """An opened inbox: its number in the store, where it stands and who owns it."""
+    """An opened inbox: its number in the store, its state and its owner."""
 
     number: int
     state: InboxState
@@ -50,8 +50,8 @@ class Inbox(Struct, frozen=True, kw_only=True):
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
 
     def knows(self, position: Position) -> bool:
-        """True if changes since that position can be replayed: same generation of the inbox, not ahead of it, still
-        stored."""
+        """True if changes since that position can be replayed: the inbox has the same epoch and is not behind the
+        position, and the changes are still stored."""
         state, revision = self.state, position.revision
         began = position.epoch == state.epoch and (position.base is None or position.base <= revision)
         return began and self.oldest_revision <= revision <= state.revision

@@ -25,12 +25,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     frame: int = 65_536
     frames_per_second: int = 200
     topics_per_connection: int = 100
-    unsent: int = 1_048_576  # a reader this far behind is gone or stuck; it resumes by position
+    unsent: int = 1_048_576  # a client this far behind is dead or stuck; it resumes from its position
     connections_per_recipient: int = 100
-    connections_per_address: int = 0  # many people share one address behind a proxy or an office's NAT
+    connections_per_address: int = 0  # many clients share one address behind a proxy or an office's NAT
     connections: int = 0  # the process's open-file limit decides
     replay: int = 1_000  # more changes than this are cheaper to fetch as a fresh inbox
     ids: int = 1_000  # of one action
-    sends_per_second: int = 0  # of one tenant, whose own settings take precedence
+    sends_per_second: int = 0  # of one tenant; the tenant's own settings take precedence
     sends_per_day: int = 0
-    requests_per_second: int = 0  # per address; a reverse proxy's matter unless set
+    requests_per_second: int = 0  # per address; usually limited by the reverse proxy

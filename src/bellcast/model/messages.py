@@ -28,7 +28,7 @@ OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
 # States that `retry` puts back to `queued`.
 RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
 
-Outcome = Literal["accepted", "temporary", "permanent"]
+AttemptOutcome = Literal["accepted", "temporary", "permanent"]
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     at: datetime
     provider: str
-    outcome: Outcome
+    outcome: AttemptOutcome
     code: str | None = None
     response: str | None = None
 
@@ -89,7 +89,7 @@ class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Brand(Struct, frozen=True, kw_only=True):
-    """What the base layout of e-mails shows of the sender (tenant setting `brand`)."""
+    """The sender in the base layout of e-mails (tenant setting `brand`)."""
 
     name: str | None = None
     logo_url: str | None = None

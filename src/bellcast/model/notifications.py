@@ -52,7 +52,7 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class ChannelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel with a delay. `unless` drops the message if the inbox item was seen or read by then."""
+    """A channel with a delay. `unless` drops the message if the inbox item was seen or read during the delay."""
 
     channel: Channel
     after: str | float = 0

@@ -6,8 +6,8 @@ ROLE_PREFIX = "role."
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether the whole topic fits the pattern. Each part is sought from where the last one ended, so the time is
-    bounded by the two lengths, whatever the pattern."""
+    """Whether the whole topic fits the pattern. The search for each part begins where the one before ended, so the
+    two lengths bound the time for any pattern."""
     if "*" not in pattern:
         return pattern == topic
     first, *middle, last = pattern.split("*")

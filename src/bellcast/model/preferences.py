@@ -1,4 +1,4 @@
-"""Preferences: what a recipient, a tenant or the project wants delivered through which channel, and when."""
+"""Preferences of a recipient, a tenant or the project: which types to deliver through which channel, and when."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -20,8 +20,8 @@ class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One document of preferences. An absent switch leaves the decision to the next document: the recipient's comes
-    first, then the tenant's, then the project's. `quiet_hours: false` turns off the quiet hours of the next document."""
+    """One document of preferences. An absent switch leaves the decision to the next document, in the order
+    recipient, tenant, project. `quiet_hours: false` turns off the quiet hours of the next document."""
 
     channels: Switches = {}
     types: dict[str, Switches] = {}
@@ -36,8 +36,8 @@ NO_PREFERENCES = Preferences()
 
 
 class TypeRules(Struct, frozen=True, kw_only=True):
-    """What a notification type prescribes: channels that cannot be switched off, and switches that hold unless a
-    recipient, tenant or project sets its own."""
+    """Rules of a notification type: channels that cannot be switched off, and switches that apply unless a recipient,
+    tenant or project sets its own."""
 
     required: bool | tuple[Channel, ...] = False
     defaults: Switches = {}
@@ -64,5 +64,5 @@ def merge_patch(document: Any, patch: Any) -> Any:
 
 
 def to_json(preferences: Preferences) -> bytes:
-    """Encode for the store; absent fields are left out."""
+    """Encode for the store, without absent fields."""
     return msgspec.json.encode(preferences)

@@ -8,8 +8,8 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
-    """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path. `within` stands
-    before the fields of one item among many: `0.title`."""
+    """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path. `within` is the
+    prefix of the fields of one item among many: `0.title`."""
     told: dict[str, object] = {
         "type": f"/errors/{refusal.code}",
         "code": refusal.code,

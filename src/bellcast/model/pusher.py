@@ -1,4 +1,4 @@
-"""What the operator decides about the Pusher dialect; settings fill it in (`BELLCAST_PUSHER_…`)."""
+"""Configuration of the Pusher dialect, from the settings `BELLCAST_PUSHER_…`."""
 
 from msgspec import Struct
 
@@ -24,12 +24,12 @@ class PusherConfig(Struct, frozen=True, kw_only=True):
 
 
 def alias(pattern: str, recipient: str) -> str:
-    """The channel that carries a recipient's inbox changes by this alias."""
+    """Return the channel that carries a recipient's inbox changes under this alias."""
     return pattern.replace(RECIPIENT, recipient)
 
 
 def aliased(pattern: str, channel: str) -> str | None:
-    """The recipient whose inbox changes are sent on the channel of this alias."""
+    """Return the recipient in a channel name that matches this alias, else None."""
     before, _, after = pattern.partition(RECIPIENT)
     fits = len(channel) > len(before) + len(after) and channel.startswith(before) and channel.endswith(after)
     return channel[len(before) : len(channel) - len(after)] if fits else None

@@ -17,12 +17,12 @@ from bellcast.model.notifications import Actor, Audience, ChannelRequest, Draft,
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# A year: later than this a schedule is what is meant.
+# A year. For a later time the app needs a schedule, not a delay.
 MAX_DELAY_SECONDS = 366 * 86_400
-# What a link in an inbox may lead to; scripts and local files never.
+# Schemes of links in an inbox. Scripts and local files are not allowed.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
 OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
-# What MessagePack holds as an integer.
+# The range of integers in MessagePack.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 # Deeper data is an attack on the next program that reads it; 100 levels hold any honest document.
 MAX_DEPTH = 100
@@ -36,7 +36,7 @@ FieldErrors = Iterator[FieldError]
 
 
 def key(field: str, value: str, limits: Limits) -> FieldErrors:
-    """A recipient, tenant or idempotency key: 1 to KEY characters, none of them a control character."""
+    """A recipient, tenant or idempotency key: 1 to KEY characters without control characters."""
     if not value:
         yield FieldError(field, "must not be empty")
     elif limits.key and len(value) > limits.key:
@@ -195,7 +195,7 @@ def audience(value: Audience, limits: Limits) -> FieldErrors:
 
 
 def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
-    """One key, or 1 to TO of them."""
+    """One key, or a list of 1 to TO keys."""
     if isinstance(to, str):
         yield from key("to", to, limits)
         return

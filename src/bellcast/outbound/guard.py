@@ -1,7 +1,7 @@
-"""Where requests may go whose URL does not come from the operator: public addresses over TLS, and what the operator allows.
+"""Restrict requests to URLs that users supply: public addresses over TLS, and addresses that the operator allows.
 
-A name is resolved once for each request, every address of it is checked, and the request goes to the checked address:
-a second resolution could give another one (DNS rebinding).
+A name is resolved once per request. All its addresses are checked, and the request is sent to a checked address:
+a second resolution could return another one (DNS rebinding).
 """
 
 import asyncio

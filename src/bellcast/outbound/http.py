@@ -1,6 +1,6 @@
 """Outbound HTTP: single requests with bounded responses, without redirects or cookies.
 
-URLs come from the operator's settings only, so private addresses are allowed."""
+The operator's settings supply all URLs, so private addresses are allowed."""
 
 import asyncio
 import ssl

@@ -65,7 +65,7 @@ def script(done: int = 0) -> str:
 
 
 async def version(connection: asyncpg.Connection) -> int:
-    """Return the installed version; 0 if there is none."""
+    """Return the installed version, or 0."""
     if await connection.fetchval("SELECT to_regclass('bellcast.outbox_version')") is None:
         return 0
     return int(await connection.fetchval("SELECT version FROM bellcast.outbox_version"))

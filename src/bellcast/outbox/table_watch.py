@@ -114,7 +114,7 @@ async def watch(connection: asyncpg.Connection, request: WatchRequest) -> Watch:
 
 
 async def unwatch(connection: asyncpg.Connection, table: str) -> str:
-    """Drop the triggers of a table and return its name. Raises NotFound if it is not watched."""
+    """Drop the triggers of a table and return its name. Raises NotFound for a table without them."""
     info = await _find(connection, table)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")

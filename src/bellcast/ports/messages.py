@@ -49,7 +49,7 @@ class StoredMessage(NewMessage, frozen=True, kw_only=True):
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
-    """What was decided for one channel of one notification, and by which rule. `source` is the document that set it."""
+    """The decision for one channel of one notification, and its rule. `source` is the document that set it."""
 
     tenant: str
     notification: str
@@ -105,12 +105,12 @@ class Messages(Protocol):
     async def page(self, query: MessageQuery) -> list[StoredMessage]: ...
 
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
-        """Mark due messages as sending and return them. Messages that ended or were postponed meanwhile are left out."""
+        """Mark due messages as sending and return them, without those that have ended or been postponed."""
         ...
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
-        """Write outcomes, in one transaction. A message that was cancelled meanwhile keeps its state unless the provider
-        took or bounced it."""
+        """Write outcomes, in one transaction. A message cancelled during its attempt keeps its state unless the provider
+        accepted or bounced it."""
         ...
 
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
@@ -118,11 +118,11 @@ class Messages(Protocol):
         ...
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
-        """What was decided for a notification, by recipient."""
+        """Return the decisions for a notification, ordered by recipient."""
         ...
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Those of the (channel, address) pairs that must not be used."""
+        """Return the (channel, address) pairs that must not be used."""
         ...
 
     async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:

@@ -8,8 +8,8 @@ from msgspec import Struct
 from bellcast.model.messages import ExternalChannel, State
 
 
-class Accepted(Struct, frozen=True):
-    """The provider took the message. `reference` is its id there, by which receipts name it."""
+class AcceptedMessage(Struct, frozen=True):
+    """Result of a delivery. `reference` is the provider's id of the message, which its receipts repeat."""
 
     code: str
     response: str | None = None
@@ -17,7 +17,7 @@ class Accepted(Struct, frozen=True):
 
 
 class DeliveryError(Exception):
-    """The provider did not take the message.
+    """The provider did not accept the message.
 
     A temporary error may be tried with the next provider and again later, not before `retry_after` seconds. After a
     permanent one the message has failed; `is_bounce` blames the address, which is then suppressed."""
@@ -40,7 +40,7 @@ class DeliveryError(Exception):
 
 
 class Receipt(Struct, frozen=True):
-    """What a provider reports later about a message that it took: its reference there, the state, and a code."""
+    """A provider's later report on an accepted message: its reference there, the state, and a code."""
 
     reference: str
     state: State
@@ -70,7 +70,7 @@ class Provider(Protocol):
     @property
     def channel(self) -> ExternalChannel: ...
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Hand a message over. Raises DeliveryError. A cancelled call may have delivered it."""
         ...
 

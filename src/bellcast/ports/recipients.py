@@ -32,7 +32,7 @@ class Recipients(Protocol):
         ...
 
     async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
-        """What is needed to address those of the recipients that exist, by key."""
+        """Return the profiles of the recipients that exist, by key."""
         ...
 
     async def preferences(self, tenant: str, key: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What a send needs of the channels outside the inbox."""
+"""The router: decides which channels a send uses."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -24,11 +24,11 @@ class Router(Protocol):
         ...
 
     def messages_added(self) -> None:
-        """Messages were committed: begin to deliver them."""
+        """Begin to deliver committed messages."""
         ...
 
     def forget(self) -> None:
-        """Read types, templates and preferences again: this process changed one."""
+        """Drop cached types, templates and preferences after a change in this process."""
         ...
 
 
@@ -58,7 +58,7 @@ class InboxOnly:
         ]
 
     def messages_added(self) -> None:
-        """There are none."""
+        """Do nothing: no messages are created."""
 
     def forget(self) -> None:
-        """There is nothing to read."""
+        """Do nothing: no data is cached."""

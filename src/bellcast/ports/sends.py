@@ -36,7 +36,7 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     topic: str | None
     content: Content
     created_at: int
-    asked_tenant: str = ""  # the tenant of the idempotency key
+    key_tenant: str = ""  # the tenant of the idempotency key
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""

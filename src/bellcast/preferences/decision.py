@@ -3,7 +3,7 @@
 The rules apply in this order, and the first that applies names the decision:
 
 1. `no_address`, `invalid_address`, `suppressed`: never sent.
-2. A type can require channels: then it is sent, and none of the following rules applies.
+2. A channel that the type requires: sent, and the following rules do not apply.
 3. `muted`: inbox only.
 4. `channel`, 5. `type`, 6. `workflow`: switches. All three must be on.
 7. `digest`: e-mail that is not urgent waits for the next digest.
@@ -19,7 +19,7 @@ from bellcast.model import local_times, times
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Frequency, Preferences, QuietHours, TypeRules
 
-Outcome = Literal["send", "hold", "skip"]
+DecisionOutcome = Literal["send", "hold", "skip"]
 AddressProblem = Literal["no_address", "invalid_address", "suppressed"]
 Rule = Literal[
     "no_address", "invalid_address", "suppressed", "muted", "channel", "type", "workflow", "digest", "quiet_hours"
@@ -47,8 +47,8 @@ class Layers(Struct, frozen=True, kw_only=True):
 
 
 class Occasion(Struct, frozen=True, kw_only=True):
-    """What is to be delivered, and when. `now` is in UTC milliseconds; `zone` is the recipient's. `is_digest_due`: it was
-    held for a digest that is due now."""
+    """A notification and channel to decide on. `now` is in UTC milliseconds; `zone` is the recipient's. `is_digest_due`
+    is True for a message that was held for a digest that is due now."""
 
     channel: Channel
     type: str
@@ -64,7 +64,7 @@ class Decision(Struct, frozen=True):
     """`rule` is the first that applied, or None; `by` is the document that set it. A held message waits until `at` (UTC
     milliseconds)."""
 
-    outcome: Outcome
+    outcome: DecisionOutcome
     rule: Rule | None = None
     by: Source | None = None
     at: int | None = None

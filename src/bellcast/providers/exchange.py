@@ -80,7 +80,7 @@ def retry_after(response: Response) -> float | None:
 
 
 def json_body(response: Response) -> dict[str, Any]:
-    """The object in a response; empty if there is none."""
+    """Return the JSON object in a response, or an empty one."""
     try:
         body = msgspec.json.decode(response.body)
     except msgspec.DecodeError:

@@ -15,7 +15,7 @@ import structlog
 from bellcast.api.middleware import STATE, path_as_sent, request_id
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http.asgi import Message, Receive, Scope, Send
+from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.ports import Clock
@@ -48,7 +48,7 @@ class LoggedRequest:
         self.reason: str | None = None
         self.has_connection = False
 
-    def read(self, message: Message) -> None:
+    def read(self, message: AsgiMessage) -> None:
         """Record the status and the reason from an ASGI message."""
         match message["type"]:
             case "http.response.start":
@@ -97,7 +97,7 @@ class RequestLog:
         """Serve a request and log it, unless it became a live connection, which is logged separately."""
         request = LoggedRequest(scope)
 
-        async def read_and_send(message: Message) -> None:
+        async def read_and_send(message: AsgiMessage) -> None:
             request.read(message)
             await send(message)
 

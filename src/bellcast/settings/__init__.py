@@ -1,7 +1,7 @@
 """Settings: typed, frozen, read once at start; the only reader of the environment.
 
-A setting comes from its flag, else `BELLCAST_<NAME>`, else the file that `BELLCAST_<NAME>_FILE` names, else its
-default. An invalid setting stops the start with an error that names it."""
+The value of a setting is its flag, else `BELLCAST_<NAME>`, else the content of the file named by
+`BELLCAST_<NAME>_FILE`, else its default. An invalid setting stops the start with an error that names it."""
 
 import difflib
 import os

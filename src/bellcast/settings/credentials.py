@@ -34,8 +34,7 @@ def existing_project(settings: Settings) -> Project | None:
 
 
 def stored(settings: Settings) -> Project | None:
-    """Return the credentials in the data folder; None if there are none. Raises SettingsError if they are
-    unreadable."""
+    """Return the credentials in the data folder, or None. Raises SettingsError if they are unreadable."""
     file = _file(settings)
     try:
         content = file.read_bytes()

@@ -22,7 +22,7 @@ REDIS = ("redis://", "rediss://", "unix://")
 
 
 class Secret(str):
-    """A string whose repr is masked, so that logs and tracebacks do not contain it."""
+    """A string with a masked repr, so that logs and tracebacks do not contain it."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
-    """Store, retention in seconds, and broker. `url` None is a file in the data folder; `database_url` is the app's
+    """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `database_url` is the app's
     database."""
 
     data: Path = Path("bellcast-data")
@@ -77,7 +77,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
-    """Connection of commands to a running server. `url` None is the one stored in the data folder."""
+    """Connection of commands to a running server. The default `url` is the one stored in the data folder."""
 
     url: str | None = None
     secret: Secret | None = None

@@ -14,7 +14,7 @@ from bellcast.storage.sqlite_connection import connect, make_private, translated
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called
 
-# Called after each step with the number of pages copied and the total.
+# Called after each step with the number of pages or rows copied and the total.
 Progress = Callable[[int, int], None]
 
 

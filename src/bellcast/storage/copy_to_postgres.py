@@ -3,7 +3,7 @@
 All rows of all tables are copied in one transaction and counted on both sides."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import asyncpg
 
 from bellcast.errors import BellcastError, Conflict, NotFound
 from bellcast.storage import backup, postgres_connection
+from bellcast.storage.backup import Progress
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import postgres as target_migrations
 from bellcast.storage.migrations import sqlite as migrations
@@ -20,9 +21,6 @@ from bellcast.storage.sqlite_connection import connect, translated
 COPY_BATCH_ROWS = 5_000  # a step: about 100 ms; then `progress` is called
 # PostgreSQL texts cannot contain NUL; it is replaced.
 NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
-
-# Called after each step with the number of rows copied and the total.
-Progress = Callable[[int, int], None]
 
 
 async def version(url: str) -> tuple[int, int]:

@@ -123,9 +123,9 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted or announcements are
     pending."""
     position, limit = since.position, since.limit
-    whose = {"tenant": wanted.tenant, "key": wanted.key}
+    recipient = {"tenant": wanted.tenant, "key": wanted.key}
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
-    found = yield Statement("inbox_return", whose | place)
+    found = yield Statement("inbox_return", recipient | place)
     if not found:
         yield from _check_erased(wanted)
         return None
@@ -151,7 +151,7 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
     found = yield from _find(tenant, key)
     if found is None:
         yield from _check_erased(wanted)
-        found = yield from _made(tenant, key, now)
+        found = yield from _create(tenant, key, now)
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
     if not behind and wanted.written(inbox):  # true of nearly all new recipients
@@ -161,7 +161,7 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
         events += yield from recipient_scripts.set_roles(tenant, inbox.number, key, inbox.roles, roles, now)
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
-    inbox, _ = yield from _known(tenant, key)
+    inbox, _ = yield from _find_existing(tenant, key)
     return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
 
 
@@ -178,12 +178,12 @@ def _check_erased(wanted: _OpenRequest) -> Script[None]:
     wanted.check_standing(ended_before)
 
 
-def _made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
+def _create(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
     yield from ensure.ensure_recipients(tenant, [key], now)
-    return (yield from _known(tenant, key))
+    return (yield from _find_existing(tenant, key))
 
 
-def _known(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
+def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     found = yield from _find(tenant, key)
     if found is None:
         raise NotFound("This recipient was erased.")

@@ -15,10 +15,9 @@ from bellcast.model.inboxes import InboxState
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.command import RecipientKey
 from bellcast.storage.commit.limits import STATEMENT_ROWS
 from bellcast.storage.script import Params, Row, Script, Statement
-
-Name = tuple[str, str]  # tenant and key of a recipient
 
 
 class InboxHead(NamedTuple):
@@ -36,19 +35,21 @@ def insert(requests: Sequence[SendRequest]) -> Script[list[Sent]]:
     return sent
 
 
-def _heads(requests: Sequence[SendRequest]) -> Script[dict[Name, InboxHead]]:
+def _heads(requests: Sequence[SendRequest]) -> Script[dict[RecipientKey, InboxHead]]:
     """Read the recipients' inboxes; create those that are missing."""
     wanted: dict[str, dict[str, int]] = {}
     for request in requests:
         wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients, request.created_at))
-    heads: dict[Name, InboxHead] = {}
+    heads: dict[RecipientKey, InboxHead] = {}
     for tenant, created_at in wanted.items():
         for keys in chunks(list(created_at), STATEMENT_ROWS):
             heads |= yield from _heads_of_tenant(tenant, keys, created_at)
     return heads
 
 
-def _heads_of_tenant(tenant: str, keys: Sequence[str], created_at: dict[str, int]) -> Script[dict[Name, InboxHead]]:
+def _heads_of_tenant(
+    tenant: str, keys: Sequence[str], created_at: dict[str, int]
+) -> Script[dict[RecipientKey, InboxHead]]:
     params = {"tenant": tenant, "keys": rows.to_json(keys)}
     heads = _heads_by_name(tenant, (yield Statement("inboxes_receiving", params)))
     missing = [key for key in keys if (tenant, key) not in heads]
@@ -59,16 +60,16 @@ def _heads_of_tenant(tenant: str, keys: Sequence[str], created_at: dict[str, int
     return heads
 
 
-def _heads_by_name(tenant: str, found: list[Row]) -> dict[Name, InboxHead]:
-    return {(tenant, key): InboxHead(inbox, InboxState(tenant, key, *state)) for key, inbox, *state in found}
+def _heads_by_name(tenant: str, matches: list[Row]) -> dict[RecipientKey, InboxHead]:
+    return {(tenant, key): InboxHead(inbox, InboxState(tenant, key, *state)) for key, inbox, *state in matches}
 
 
 class InsertPlan:
     """The changes that requests make to inboxes, collected before they are written."""
 
-    def __init__(self, heads: dict[Name, InboxHead]) -> None:
+    def __init__(self, heads: dict[RecipientKey, InboxHead]) -> None:
         self._heads = heads
-        self._changed: dict[Name, None] = {}
+        self._changed: dict[RecipientKey, None] = {}
         self._rows: list[Params] = []
         self._tags: list[Params] = []
 
@@ -95,7 +96,7 @@ class InsertPlan:
             events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
         return Sent(request.answer, tuple(events))
 
-    def _advance(self, name: Name) -> InboxHead:
+    def _advance(self, name: RecipientKey) -> InboxHead:
         inbox, before = self._heads[name]
         head = InboxHead(inbox, _with_one_more(before))
         self._heads[name] = head

@@ -15,10 +15,10 @@ from bellcast.model.inboxes import InboxState
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.command import RecipientKey
 from bellcast.storage.commit.limits import STATEMENT_ROWS
 from bellcast.storage.script import Row, Script, Statement
 
-Name = tuple[str, str]  # tenant and key of a recipient
 # The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.
 ROW_COLUMNS = ("places", "nths", "ids")
 
@@ -31,7 +31,7 @@ class PreviousHead(NamedTuple):
     unread: int
     unseen: int
 
-    def after(self, name: Name, added: int) -> InboxState:
+    def after(self, name: RecipientKey, added: int) -> InboxState:
         """The state with that many more rows."""
         return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
 
@@ -48,7 +48,7 @@ class StatementPlan:
 
     def __init__(self, requests: Sequence[SendRequest]) -> None:
         self._requests = requests
-        self._ordinals: dict[Name, int] = {}
+        self._ordinals: dict[RecipientKey, int] = {}
         self._counts: list[int] = []
         self._rows: list[tuple[Any, ...]] = []
         self._tags: list[tuple[int, str, str]] = []

@@ -99,16 +99,16 @@ def _retire(now: int, limit: int, old: OldRows, inboxes: frozenset[int]) -> Scri
     return len(found) + len(ended), events
 
 
-def _remove(found: list[Row], now: int) -> Script[list[Event]]:
+def _remove(old_rows: list[Row], now: int) -> Script[list[Event]]:
     events: list[Event] = []
-    for inbox, id in found:
+    for inbox, id in old_rows:
         events += yield from marking.remove(inbox, id, now)
     return events
 
 
-def _end(found: list[Row], now: int) -> Script[list[Event]]:
+def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     events: list[Event] = []
-    for id, tenant, topic in found:
+    for id, tenant, topic in old_rows:
         events.append((yield from sent.recall_announcement(id, tenant, topic, now)))
     return events
 

@@ -92,8 +92,8 @@ def _where(inbox: int, marking: Marking) -> dict[str, Any]:
     return {"inbox": inbox, "first": first, "last": last, "type": marking.type}
 
 
-def _mark_rows(inbox: int, marking: Marking, wanted: Effect, found: list[Row], now: int) -> Script[Marked]:
-    before = [RowState(*row) for row in found]
+def _mark_rows(inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int) -> Script[Marked]:
+    before = [RowState(*row) for row in matches]
     after = [_after(row, wanted, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
     if not changed:
@@ -126,13 +126,13 @@ def _time(before: int | None, change: int, now: int) -> int | None:
     return None if change < 0 else (before if before is not None else now)
 
 
-def _delete_rows(inbox: int, gone: list[RowState], revision: int, now: int) -> Script[None]:
+def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -> Script[None]:
     """Delete rows and insert their tombstones."""
     buried = [
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
-        for row in gone
+        for row in deleted
     ]
-    tags = [{"inbox": inbox, "id": row.id, "tag": tag} for row in gone if row.tags for tag in rows.texts(row.tags)]
+    tags = [{"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in rows.texts(row.tags)]
     yield Statement("bury_row", many=buried)
     if tags:
         yield Statement("untag_row", many=tags)
@@ -186,15 +186,15 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:
     """Add one to the revision of an inbox, and adjust its counters."""
     revised = yield Statement("inbox_revise", {"inbox": inbox, "unread": unread, "unseen": unseen})
-    return _row_states(revised)
+    return _single_state(revised)
 
 
 def _state(inbox: int) -> Script[InboxState]:
     found = yield Statement("inbox_state", {"inbox": inbox})
-    return _row_states([row[:6] for row in found])
+    return _single_state([row[:6] for row in found])
 
 
-def _row_states(found: list[Row]) -> InboxState:
-    if not found:
+def _single_state(matches: list[Row]) -> InboxState:
+    if not matches:
         raise NotFound("This inbox is gone.")
-    return rows.state(found[0])
+    return rows.state(matches[0])

@@ -12,7 +12,8 @@ import asyncpg
 
 from bellcast.errors import BellcastError, Conflict
 from bellcast.storage import backup, copy_to_postgres, statements
-from bellcast.storage.copy_to_postgres import COPY_BATCH_ROWS, Progress
+from bellcast.storage.backup import Progress
+from bellcast.storage.copy_to_postgres import COPY_BATCH_ROWS
 from bellcast.storage.migrations import postgres as source_migrations
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite_connection import connect, translated

@@ -90,7 +90,7 @@ def _text(text: str) -> PostgresText:
     names = tuple(dict.fromkeys(statements.PARAMETER.findall(body)))
     plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
     reads = plain.startswith("SELECT")
-    numbered = f"WITH asked AS ({plain}) SELECT asked.*, ${len(names) + 1}::int4 FROM asked"  # noqa: S608  our texts
+    numbered = f"WITH plain AS ({plain}) SELECT plain.*, ${len(names) + 1}::int4 FROM plain"  # noqa: S608  our texts
     answers = reads or plain.startswith("WITH") or "RETURNING" in plain
     columns = bool(names) and set(names) == set(COLUMN.findall(body))
     return PostgresText(plain, numbered, names, answers, not reads, columns)

@@ -114,8 +114,8 @@ def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
     }
 
 
-def _either(given: Any, before: Any) -> Any:
-    return before if given is msgspec.UNSET else given
+def _either(edited: Any, before: Any) -> Any:
+    return before if edited is msgspec.UNSET else edited
 
 
 def uuid7_floor(milliseconds: int) -> str:

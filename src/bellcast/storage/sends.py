@@ -101,7 +101,7 @@ def _stored_response(tenant: str, request: SendRequest | AnnounceRequest) -> Scr
 
 def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
     """The tenant that the idempotency key belongs to."""
-    return request.tenant if isinstance(request, SendRequest) else request.asked_tenant
+    return request.tenant if isinstance(request, SendRequest) else request.key_tenant
 
 
 def _store_response(tenant: str, request: SendRequest | AnnounceRequest) -> Script[None]:
@@ -123,7 +123,7 @@ def _store_response(tenant: str, request: SendRequest | AnnounceRequest) -> Scri
 
 
 def _announce(request: AnnounceRequest) -> Script[Sent]:
-    stored = yield from _stored_response(request.asked_tenant, request)
+    stored = yield from _stored_response(request.key_tenant, request)
     if stored is not None:
         return Sent(stored)
     if request.tenant != EVERY_TENANT:
@@ -132,5 +132,5 @@ def _announce(request: AnnounceRequest) -> Script[Sent]:
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})
-    yield from _store_response(request.asked_tenant, request)
+    yield from _store_response(request.key_tenant, request)
     return Sent(request.answer, (AnnouncementChanged(request.tenant, request.topic),))

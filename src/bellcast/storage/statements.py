@@ -22,10 +22,10 @@ def load(dialect: str) -> dict[str, str]:
     for file in sorted(resources.files("bellcast.storage").joinpath("sql").iterdir(), key=lambda file: file.name):
         for name, only, text in _parse(file.read_text(encoding="utf-8")):
             if only in ("", dialect):
-                kept = own if only else found
-                if name in kept:
+                target = own if only else found
+                if name in target:
                     raise ValueError(f"{file.name}: the statement {name} is defined twice")
-                kept[name] = text
+                target[name] = text
     return found | own
 
 

@@ -1,7 +1,7 @@
 """A Jinja2 environment for templates from the API: data in, text out, within bounds of time and size.
 
-Templates see JSON values only. `a.items` is the key `items` of `a`; values have no methods and no Python attributes,
-so there is nothing to escape through. Loops, calls, filters and every operation that can grow a text check the bounds
+Templates see JSON values only. `a.items` is the key `items` of `a`; values have no methods and no Python attributes
+that could lead out of the sandbox. Loops, calls, filters and every operation that can grow a text check the bounds
 of the rendering, because a template can also consume time and memory without writing anything.
 """
 
@@ -108,7 +108,7 @@ TESTS = [
 
 
 class BoundExceeded(Exception):
-    """The rendering was stopped; the message says which bound it exceeded."""
+    """The rendering was stopped; the message names the exceeded bound."""
 
 
 class Rendering:

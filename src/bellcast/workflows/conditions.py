@@ -16,7 +16,7 @@ ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "eve
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
 ORDERINGS = frozenset({"lt", "lte", "gt", "gte"})
 WITHOUT_VALUE = frozenset({"exists", "empty"})
-# A person reads a condition; 20 levels of it no longer.
+# No readable condition is nested deeper.
 MAX_DEPTH = 20
 MAX_CONDITIONS = 100
 
@@ -37,7 +37,7 @@ def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
 
 
 def lookup(path: str, values: Any) -> Any:
-    """The value at a dotted path; None if there is none."""
+    """Return the value at a dotted path, or None."""
     for name in path.split("."):
         if isinstance(values, Mapping):
             values = values.get(name)
@@ -160,7 +160,7 @@ def _comparison_errors(path: str, part: Condition, step_keys: frozenset[str]) ->
 
 
 def variable_errors(path: str, variable: Any, step_keys: frozenset[str]) -> Iterator[FieldError]:
-    """A dotted path that begins with a known root; after `steps` comes a known step."""
+    """Check a dotted path: it must begin with a known root, and `steps` must be followed by a known step."""
     if not isinstance(variable, str) or not all(variable.split(".")):
         yield FieldError(path, "must be a path such as data.total")
         return

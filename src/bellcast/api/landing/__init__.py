@@ -26,16 +26,16 @@ from bellcast.inbox import sending
 from bellcast.model import times, validation
 from bellcast.model.notifications import Draft
 
-# A separate tenant: visitors of this page can neither read nor send other notifications.
+# A separate tenant: the page's token can neither read nor send other notifications.
 TENANT, RECIPIENT = "bellcast-landing", "you"
 SESSION_MS = 15 * 60_000  # the page requests a new token while it stays open
-KEPT_MS = 60 * 60_000  # trial notifications expire soon
-# One person sends one at a time, and a reopened page requests a token.
+TRIAL_TTL_MS = 60 * 60_000  # trial notifications expire soon
+# A person clicks once at a time, and a reloaded page requests a token.
 REQUESTS_PER_SECOND = 5
 RATE = "landing"
 # Each of these headers shows that a proxy forwarded the request, so the peer's address is not the client's.
-PASSED_ON = (b"forwarded", b"via", b"x-real-ip")
-PASSED_ON_PREFIX = b"x-forwarded-"
+FORWARDED = (b"forwarded", b"via", b"x-real-ip")
+FORWARDED_PREFIX = b"x-forwarded-"
 
 _FOLDER = Path(__file__).parent
 _PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
@@ -45,7 +45,7 @@ _PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
 
 
 def _digest(inline: str) -> str:
-    """The word of a Content-Security-Policy that allows exactly this inline text."""
+    """Return the Content-Security-Policy source that allows exactly this inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
 
 
@@ -132,7 +132,7 @@ async def _send(ctx: ApiContext, title: str, now: int) -> str:
         title=title,
         body="Stored first, then pushed to every open page.",
         tenant=TENANT,
-        expires_at=times.to_rfc3339(now + KEPT_MS),
+        expires_at=times.to_rfc3339(now + TRIAL_TTL_MS),
     )
     sent = msgspec.json.decode(await sending.send(ctx.engines, ctx.limits, draft))
     id: str = sent["notifications"][0]["id"]
@@ -175,9 +175,9 @@ def _check_page(request: ApiRequest, ctx: ApiContext) -> None:
 
 
 def _is_local(scope: Mapping[str, Any]) -> bool:
-    """True if the client is on this machine, used a local host name, and no proxy is in between."""
+    """True if the client is on this machine, used a local host name, and did not connect through a proxy."""
     client, headers = scope.get("client"), scope["headers"]
-    if any(name in PASSED_ON or name.startswith(PASSED_ON_PREFIX) for name, _ in headers):
+    if any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in headers):
         return False
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     # Browsers use HTTP/1.1 or later. A proxy without further configuration forwards requests as HTTP/1.0.
@@ -205,7 +205,7 @@ def _is_here(address: str) -> bool:
 def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, *, is_trial: bool) -> bytes:
     scope: Any = request.scope
     place: str = scope["state"]["root_path"]
-    # Links are relative, so that they hold below a proxy's path too. Below a mount without a slash they need its name.
+    # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
     has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
     base = "" if has_slash else f"{place.rpartition('/')[2]}/"
     server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"

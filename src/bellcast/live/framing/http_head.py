@@ -4,18 +4,18 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
-Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+HeaderFields: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 CLOSE = (b"connection", b"close")
 _LINE_BREAK = re.compile(rb"[\r\n\0]")
 
 
-def head(status: bytes, headers: Headers) -> bytes:
+def head(status: bytes, headers: HeaderFields) -> bytes:
     """Encode a response head, with its blank line."""
     return b"HTTP/1.1 %b\r\n%b\r\n" % (status, lines(headers))
 
 
-def lines(headers: Headers) -> bytes:
+def lines(headers: HeaderFields) -> bytes:
     """Encode header lines. Raises ValueError for a name or value with a line break."""
     return b"".join([_line(name, value) for name, value in headers])
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bellcast.live.framing.http_head import Headers, head
+from bellcast.live.framing.http_head import HeaderFields, head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -19,13 +19,13 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 _MAX_CACHED_HEADS = 64
 
 
-def response_head(http_version: str, origin_headers: Headers = ()) -> bytes:
+def response_head(http_version: str, origin_headers: HeaderFields = ()) -> bytes:
     """Encode the head of an event stream, chunked for HTTP/1.1."""
     return _response_head(http_version, tuple(origin_headers))
 
 
 @lru_cache(_MAX_CACHED_HEADS)
-def _response_head(http_version: str, origin_headers: Headers) -> bytes:
+def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
     return head(
         b"200 OK",
         (

@@ -12,10 +12,10 @@ from bellcast.live.connection.message_rate import MessageRateLimiter
 
 NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
 Scope = dict[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ToMessage = Callable[[bytes], Message]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
+ToMessage = Callable[[bytes], AsgiMessage]
 
 
 class AsgiOwner(Protocol):
@@ -42,7 +42,7 @@ class AsgiTransport:
         self.reading = asyncio.Event()
         self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, send: Send, first: Message, last: Callable[[], Message]) -> None:
+    async def run(self, send: Send, first: AsgiMessage, last: Callable[[], AsgiMessage]) -> None:
         """Send the buffered output until the transport is closed, between the messages `first` and `last`."""
         await send(first)
         while self._waiting or not self._closing:
@@ -121,19 +121,19 @@ class AsgiConnection(Connection):
         self.write(self.dialect.close(end))
         self.transport.close()
 
-    def closing(self) -> Message:
+    def closing(self) -> AsgiMessage:
         return {"type": "websocket.close", "code": self._end.code, "reason": self._end.reason}
 
 
-def websocket_message(data: bytes) -> Message:
+def websocket_message(data: bytes) -> AsgiMessage:
     return {"type": "websocket.send", "text": data.decode()}
 
 
-def body_message(data: bytes) -> Message:
+def body_message(data: bytes) -> AsgiMessage:
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
-def end_of_body() -> Message:
+def end_of_body() -> AsgiMessage:
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 

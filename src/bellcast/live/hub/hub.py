@@ -152,11 +152,11 @@ class Hub:
         The grants are computed first, so a failure of the store changes nothing. Topics that are followed or unfollowed
         during the query keep their state."""
         before = dict(connection.grants or {})
-        kept = await topic_access.regrant_topics(store, principal, before, config)
+        granted = await topic_access.regrant_topics(store, principal, before, config)
         connection.principal = principal
-        self.unfollow(connection, [topic for topic in before if topic not in kept])
+        self.unfollow(connection, [topic for topic in before if topic not in granted])
         if connection.grants is not None:
-            connection.grants |= {topic: grant for topic, grant in kept.items() if topic in connection.grants}
+            connection.grants |= {topic: grant for topic, grant in granted.items() if topic in connection.grants}
 
     def topics(self, connection: Connection) -> tuple[str, ...]:
         return tuple(connection.grants or ())

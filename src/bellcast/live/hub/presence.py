@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bellcast.live.cluster.peer import PresenceKey
 from bellcast.model import patterns
 from bellcast.model.events import Member, PeerPresence, PresenceChanged
 from bellcast.model.identities import Principal
-
-PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
 class Departure(NamedTuple):

@@ -46,7 +46,9 @@ class Commands:
         self._config = config
         self._backend = backend
         self._queue = InboundQueue(self._execute, spawn, survives_disconnect=True)
-        self._command_table: dict[type[protocol.Command], Callable[[Connection, Any], Awaitable[protocol.Frame]]] = {
+        self._command_table: dict[
+            type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[protocol.Frame]]
+        ] = {
             protocol.SubscribeCommand: self._subscribe,
             protocol.UnsubscribeCommand: self._unsubscribe,
             protocol.PublishCommand: self._publish,

@@ -184,21 +184,21 @@ def _ref(ref: Any) -> dict[str, Any]:
 # --- what clients send ------------------------------------------------------------------------------------------
 
 
-class Command(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+class ClientCommand(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
     """A frame from a client. The response repeats its `ref`."""
 
     ref: str | int | float | None = None
 
 
-class SubscribeCommand(Command, frozen=True, kw_only=True, tag="subscribe"):
+class SubscribeCommand(ClientCommand, frozen=True, kw_only=True, tag="subscribe"):
     topics: list[str]
 
 
-class UnsubscribeCommand(Command, frozen=True, kw_only=True, tag="unsubscribe"):
+class UnsubscribeCommand(ClientCommand, frozen=True, kw_only=True, tag="unsubscribe"):
     topics: list[str]
 
 
-class PublishCommand(Command, frozen=True, kw_only=True, tag="publish"):
+class PublishCommand(ClientCommand, frozen=True, kw_only=True, tag="publish"):
     topic: str
     name: str
     data: Any = None
@@ -210,7 +210,7 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     type: str
 
 
-class MarkCommand(Command, frozen=True, kw_only=True):
+class MarkCommand(ClientCommand, frozen=True, kw_only=True):
     """An action on several notifications, selected by `ids` or `all`."""
 
     ids: list[str] | None = None
@@ -242,21 +242,21 @@ class DeleteCommand(MarkCommand, frozen=True, kw_only=True, tag="delete"):
     pass
 
 
-class TypingCommand(Command, frozen=True, kw_only=True, tag="typing"):
+class TypingCommand(ClientCommand, frozen=True, kw_only=True, tag="typing"):
     topic: str
     on: bool
 
 
-class CallCommand(Command, frozen=True, kw_only=True, tag="call"):
+class CallCommand(ClientCommand, frozen=True, kw_only=True, tag="call"):
     name: str
     data: Any = None
 
 
-class AuthCommand(Command, frozen=True, kw_only=True, tag="auth"):
+class AuthCommand(ClientCommand, frozen=True, kw_only=True, tag="auth"):
     token: str
 
 
-class PingCommand(Command, frozen=True, kw_only=True, tag="ping"):
+class PingCommand(ClientCommand, frozen=True, kw_only=True, tag="ping"):
     pass
 
 

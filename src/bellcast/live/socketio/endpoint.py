@@ -341,7 +341,7 @@ def _requested_headers(request: HandshakeRequest) -> Headers:
     return [] if query is None else [(b"access-control-allow-headers", query.encode("latin-1"))]
 
 
-def _to_message(data: bytes) -> asgi.Message:
+def _to_message(data: bytes) -> asgi.AsgiMessage:
     if data[:1] == engineio.BASE64_PREFIX:
         return {"type": "websocket.send", "bytes": data[1:]}
     return {"type": "websocket.send", "text": data.decode()}

@@ -19,7 +19,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.native.commands import Commands
-from bellcast.live.socketio.joined_topics import JoinedTopics
+from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.model import validation
@@ -53,7 +53,9 @@ CLOSE_DELAY_SECONDS = 1
 class SocketIOCallContext:
     """A calls.CallContext for one connection. Events emitted before it has joined are queued in `pending_frames`."""
 
-    def __init__(self, broker: Broker, hub: Hub, joined_topics: JoinedTopics, connection: NamespaceConnection) -> None:
+    def __init__(
+        self, broker: Broker, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
+    ) -> None:
         self._broker = broker
         self._hub = hub
         self._joined_topics = joined_topics
@@ -125,7 +127,13 @@ class SocketIOCallContext:
 
 class EventDispatcher:
     def __init__(
-        self, app: CallBackend, commands: Commands, broker: Broker, hub: Hub, joined_topics: JoinedTopics, spawn: Spawn
+        self,
+        app: CallBackend,
+        commands: Commands,
+        broker: Broker,
+        hub: Hub,
+        joined_topics: ConnectionTopics,
+        spawn: Spawn,
     ) -> None:
         self.app = app
         self.joined_topics = joined_topics

@@ -30,7 +30,7 @@ class SavedTopics(Struct, frozen=True, array_like=True):
 _decode = msgspec.json.Decoder(SavedTopics).decode
 
 
-class JoinedTopics:
+class ConnectionTopics:
     def __init__(self, engines: Context, hub: Hub, config: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub

@@ -167,10 +167,10 @@ class NamespaceHandshake:
             return {}
         roles = inbox.roles if principal.roles is None else principal.roles
         requested = [topic for topic in principal.topics if "*" not in topic]
-        asked = [*map(patterns.role_topic, roles), *requested]
+        names = [*map(patterns.role_topic, roles), *requested]
         limit = self._config.limits.topics_per_connection
         granted, _ = (
-            await topic_access.authorize_topics(self._store, principal, asked, 0, self._config) if asked else ({}, ())
+            await topic_access.authorize_topics(self._store, principal, names, 0, self._config) if names else ({}, ())
         )
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted

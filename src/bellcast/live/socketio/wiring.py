@@ -4,7 +4,7 @@ from bellcast.live.native.wiring import create_commands
 from bellcast.live.socketio.endpoint import CLIENT_FILES, ClientFile, SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSessions
 from bellcast.live.socketio.events import EventDispatcher
-from bellcast.live.socketio.joined_topics import JoinedTopics
+from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.wiring import LiveContext, WiredDialect
@@ -14,7 +14,7 @@ def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint with Socket.IO above it, and the client files."""
     engines, hub, settings = live.engines, live.hub, live.socketio
     _, commands = create_commands(live)
-    joined_topics = JoinedTopics(engines, hub, live.config, live.spawn)
+    joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)
     dispatcher = EventDispatcher(live.app, commands, engines.broker, hub, joined_topics, live.spawn)
     handshake = NamespaceHandshake(
         live.project, engines.store, hub, live.config, settings, live.authenticator, live.admission, dispatcher

@@ -1,1 +1,1 @@
-"""The steps that make the outbox, oldest first. What they make is in the schema `bellcast`, beside a store's tables or alone."""
+"""Migrations of the outbox, oldest first. Its tables are in the schema `bellcast`, with or without a store's tables."""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -17,7 +17,7 @@ API = "https://api.push.apple.com"
 OPTIONS = frozenset({"key", "topic"})
 # Apple refuses tokens older than an hour, and those renewed more often than every 20 minutes.
 TOKEN_SECONDS = 2400
-# The device token is gone, or is not of this app.
+# The device token is no longer valid, or belongs to another app.
 BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic", "ExpiredToken"})
 
 
@@ -61,7 +61,7 @@ class APNsProvider:
         self._token = ""
         self._signed_at = 0.0
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send an alert; `apns-id` is the message's id, so that a repetition is the same notification."""
         content: dict[str, Any] = message.content
         alert = {"title": content.get("title") or "", "body": content.get("body") or ""}
@@ -80,7 +80,7 @@ class APNsProvider:
         if response.status != 200:
             reason = exchange.json_body(response).get("reason")
             raise exchange.error_of(response, reason, is_bounce=response.status == 410 or reason in BOUNCES)
-        return Accepted("200", None, response.headers.get("apns-id"))
+        return AcceptedMessage("200", None, response.headers.get("apns-id"))
 
     async def check(self) -> None:
         """Send to an impossible device: APNs refuses the token (400), or the credentials (403)."""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http
-from bellcast.ports.providers import Accepted, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, OutgoingMessage
 from bellcast.providers import exchange
 
 # The hosts of each vendor's webhooks; an address with another host is unusable.
@@ -22,7 +22,7 @@ GONE = frozenset({404, 410})
 
 
 def vendor_of(url: str) -> str | None:
-    """The vendor whose webhook an address is, or None."""
+    """Return the vendor of a webhook URL, or None."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
@@ -46,17 +46,17 @@ class ChatWebhookProvider:
         self._http = http
         self._timeout = timeout
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Post to the webhook; the content names its vendor in `kind`."""
         kind = message.content["kind"]
         endpoint = exchange.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
         if not 200 <= response.status < 300:
             raise exchange.error_of(response, is_bounce=response.status in GONE)
-        return Accepted(str(response.status))
+        return AcceptedMessage(str(response.status))
 
     async def check(self) -> None:
-        """There is no account to check."""
+        """Do nothing: a webhook has no account."""
 
     async def close(self) -> None:
         """The HTTP client belongs to the server."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http, Response
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
@@ -65,7 +65,7 @@ class FCMProvider:
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send to one registration token."""
         content: dict[str, Any] = message.content
         body = {
@@ -78,7 +78,7 @@ class FCMProvider:
         response = await self._api.post_json(path, {"message": body}, await self._authorization())
         if response.status != 200:
             raise self._error(response)
-        return Accepted("200", None, exchange.json_body(response).get("name"))
+        return AcceptedMessage("200", None, exchange.json_body(response).get("name"))
 
     async def check(self) -> None:
         """Get an access token."""

@@ -1,4 +1,4 @@
-"""Deliver e-mail through an SMTP server, over connections that are kept open between messages."""
+"""Deliver e-mail through an SMTP server, over connections that stay open between messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.channels import addresses, email
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers.url import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409
@@ -30,7 +30,7 @@ OPTIONS = frozenset({"from"})
 
 
 class SMTPSettings(Struct, frozen=True, kw_only=True):
-    """Where and as whom to deliver. A password is sent over TLS only, unless TLS is off."""
+    """Address and account of the server, and the sender. A password is sent over TLS only, unless TLS is off."""
 
     url: ProviderURL
     sender: str
@@ -77,7 +77,7 @@ class SMTPProvider:
         self._settings = settings
         self._idle: list[_Connection] = []
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Deliver one e-mail; its content is a channels.email.Email."""
         mail: email.Email = message.content
         body = email.compose(mail, self._settings.sender, self._settings.sender_name)
@@ -87,7 +87,7 @@ class SMTPProvider:
                 connection.messages += 1
                 await _recipient(connection.client, mail.to)
                 code, response = await connection.client.data(body)
-        return Accepted(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
+        return AcceptedMessage(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
 
     async def check(self) -> None:
         """Connect and log in."""
@@ -102,7 +102,7 @@ class SMTPProvider:
 
     @asynccontextmanager
     async def _connection(self, options: list[str]) -> AsyncIterator[_Connection]:
-        """A connection after MAIL FROM. A kept one that the server has closed meanwhile is replaced."""
+        """Yield a connection after MAIL FROM. An idle connection that the server has closed is replaced."""
         connection = await self._begin(options)
         try:
             yield connection

@@ -2,7 +2,7 @@
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http, Response
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -29,13 +29,13 @@ class TelegramProvider:
         self._endpoint = endpoint
         self._token = token
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Call sendMessage; `to` is the chat id."""
         text = message.content["text"][:MAX_TEXT]
         response = await self._call("sendMessage", {"chat_id": message.to, "text": text})
         result = exchange.json_body(response).get("result")
         reference = str(result.get("message_id")) if isinstance(result, dict) else None
-        return Accepted(str(response.status), None, reference)
+        return AcceptedMessage(str(response.status), None, reference)
 
     async def check(self) -> None:
         """Call getMe."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import Accepted, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import AcceptedMessage, OutgoingMessage, Receipt, ReceiptRequest
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -48,7 +48,7 @@ class TwilioProvider:
         self._sender = sender
         self._receipts_url = receipts_url
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Create a Message resource."""
         sender = "MessagingServiceSid" if self._sender.startswith("MG") else "From"
         fields = {"To": message.to, sender: self._sender, "Body": message.content["text"]}
@@ -59,7 +59,7 @@ class TwilioProvider:
         if response.status != 201:
             code = body.get("code")
             raise exchange.error_of(response, body.get("message"), is_bounce=code in BOUNCES)
-        return Accepted(str(response.status), body.get("status"), body.get("sid"))
+        return AcceptedMessage(str(response.status), body.get("status"), body.get("sid"))
 
     async def check(self) -> None:
         """An empty message is refused for its fields (400), wrong credentials are refused before (401)."""

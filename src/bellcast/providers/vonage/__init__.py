@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Receipt, ReceiptRequest
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -55,7 +55,7 @@ class VonageProvider:
         self._sender = sender
         self._receipts_url = receipts_url
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send one message. The API answers 200 and gives a status to each part of a long text."""
         text = message.content["text"]
         fields = {
@@ -71,7 +71,7 @@ class VonageProvider:
         for part in parts:
             if part.get("status") != ACCEPTED:
                 raise _error(part)
-        return Accepted(ACCEPTED, None, parts[0].get("message-id"))
+        return AcceptedMessage(ACCEPTED, None, parts[0].get("message-id"))
 
     async def check(self) -> None:
         """A message without a recipient is refused for its fields (2), wrong credentials are refused before (4)."""

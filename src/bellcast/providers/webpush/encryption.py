@@ -21,7 +21,7 @@ LAST_RECORD = b"\x02"
 
 
 class PushTarget(Struct, frozen=True):
-    """Where and for whom to encrypt, as `PushSubscription.toJSON()` gives it: `p256dh` is the browser's public key, `auth`
+    """A push endpoint and its keys, as in `PushSubscription.toJSON()`: `p256dh` is the browser's public key, `auth`
     its secret, both base64url."""
 
     endpoint: str

@@ -6,7 +6,7 @@ import msgspec
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, PushTarget, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
@@ -15,14 +15,14 @@ from bellcast.providers.webpush.vapid import VapidKey
 GONE = frozenset({404, 410})
 # A push that a browser has not fetched after four weeks is dropped by the large push services anyway.
 MAX_TTL = 28 * 86_400
-# What the service worker reads.
+# Fields that the service worker reads.
 FIELDS = ("id", "title", "body", "url", "icon", "tag", "actions", "unread")
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
 class WebPushProvider:
-    """ports.Provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded: endpoints come
-    from clients."""
+    """ports.Provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded, because
+    clients supply the endpoints."""
 
     channel: ExternalChannel = "push"
 
@@ -33,8 +33,8 @@ class WebPushProvider:
         self._subject = subject
         self._timeout = timeout
 
-    async def send(self, message: OutgoingMessage) -> Accepted:
-        """Post the encrypted content. A gone subscription is a bounce."""
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Post the encrypted content. A deleted subscription is a bounce."""
         subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
         try:
@@ -52,17 +52,17 @@ class WebPushProvider:
         response = await exchange.VendorAPI(subscription.endpoint, self._http, self._timeout).post("", headers, body)
         if not 200 <= response.status < 300:
             raise exchange.error_of(response, is_bounce=response.status in GONE)
-        return Accepted(str(response.status), None, response.headers.get("location"))
+        return AcceptedMessage(str(response.status), None, response.headers.get("location"))
 
     async def check(self) -> None:
-        """There is no account to check."""
+        """Do nothing: Web Push has no account."""
 
     async def close(self) -> None:
         """The HTTP client belongs to the server."""
 
 
 def _payload(content: dict[str, Any]) -> bytes:
-    """What the service worker shows; the body is cut when the whole is too long."""
+    """Encode the fields for the service worker; the body is truncated if the whole is too long."""
     shown = {
         name: content[name]
         for name in ("id", "title", "body", "url", "icon", "tag", "actions", "unread")

@@ -13,8 +13,9 @@ from bellcast.storage.script import Script
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# An inbox: its number, or tenant and recipient key where it may not exist yet.
-LockKey: TypeAlias = int | tuple[str, str]
+RecipientKey: TypeAlias = tuple[str, str]  # tenant and key of a recipient
+# The number of an inbox, or its recipient if it may not exist yet.
+LockKey: TypeAlias = int | RecipientKey
 # The tenant of commands without names in their lock keys: actions of recipients, and maintenance.
 NO_TENANT = "\x00"
 

@@ -20,7 +20,7 @@ from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.commit import batch, pipeline
 from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
-from bellcast.storage.commit.command import NO_TENANT, Command, LockKey
+from bellcast.storage.commit.command import NO_TENANT, Command, LockKey, RecipientKey
 from bellcast.storage.commit.fair_queue import may_share_transaction
 from bellcast.storage.commit.limits import POSTGRES
 from bellcast.storage.commit.writer import Writer
@@ -42,8 +42,7 @@ MAX_TASKS_PER_TENANT, MAX_TASKS_WITHOUT_TENANT = 1, 2
 MAX_ATTEMPTS = 10
 RETRY_DELAY = 0.002
 
-Name = tuple[str, str]  # tenant and key of a recipient
-Numbers = dict[Name, int]
+Numbers = dict[RecipientKey, int]
 
 
 class PostgresWriter(Writer):
@@ -225,7 +224,7 @@ async def _begin(connection: PostgresConnection, keys: frozenset[LockKey]) -> Nu
     raise WriteConflict
 
 
-async def _lock(connection: PostgresConnection, numbers: list[int], names: list[Name]) -> Numbers | None:
+async def _lock(connection: PostgresConnection, numbers: list[int], names: list[RecipientKey]) -> Numbers | None:
     """Lock rows, then names. None if another process has just created one of the names: a transaction that holds names
     must not wait for rows, because others hold rows and wait for names."""
     known = await _numbers(connection, names)
@@ -241,12 +240,12 @@ async def _lock(connection: PostgresConnection, numbers: list[int], names: list[
     return locked
 
 
-async def _numbers(connection: PostgresConnection, names: list[Name]) -> Numbers:
+async def _numbers(connection: PostgresConnection, names: list[RecipientKey]) -> Numbers:
     (rows,) = await connection.query("inboxes_of_names", [_columns(names)]) if names else [[]]
     return {(tenant, key): number for number, tenant, key in rows}
 
 
-def _columns(names: list[Name]) -> dict[str, list[str]]:
+def _columns(names: list[RecipientKey]) -> dict[str, list[str]]:
     return {"tenants": [tenant for tenant, _ in names], "keys": [key for _, key in names]}
 
 

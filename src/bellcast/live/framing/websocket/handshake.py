@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from bellcast.live.framing.http_head import Headers, lines
+from bellcast.live.framing.http_head import HeaderFields, lines
 
 
 class Upgrade(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
     return Upgrade(key, tuple(name.decode("ascii") for name in offered))
 
 
-def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = ()) -> bytes:
+def response(upgrade: Upgrade, subprotocol: str | None = None, extra: HeaderFields = ()) -> bytes:
     """Encode the 101 response. Raises ValueError for a subprotocol that was not offered: browsers would disconnect."""
     if subprotocol is not None and subprotocol not in upgrade.subprotocols:
         raise ValueError(f"subprotocol {subprotocol!r} was not offered")
