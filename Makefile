@@ -1,13 +1,13 @@
-# `make demo` and `make test` are all a newcomer needs: each installs whatever it lacks.
+# `make demo` and `make test` install their dependencies when these are missing.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
-# The stock libraries of the tests; each is there when npm has written its list.
+# Client libraries under test. npm writes this file when the installation is complete.
 TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node openapi_node)
-# Python keeps what it compiled, whatever the environment says: a server starts in a third of the time.
+# Write .pyc files even if the environment disables them: a server then starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test ready check lint types layers audit compiled client format bench package docs lock system engines clean
@@ -15,11 +15,11 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
 
-test: ## Everything that must hold, as CI runs it
+test: ## Run all checks and tests, as CI does
 	scripts/install_system.sh python node
-	@# Side by side: one waits for the network while another has the processor.
+	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
-	@# Four at a time, a file each: most tests wait for a server or a browser.
+	@# Four processes, one file each at a time: most tests wait for a server or a browser.
 	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 ready: engines check client compiled $(TESTED)
@@ -41,7 +41,7 @@ audit: $(INSTALLED)
 	command -v npm >/dev/null || scripts/install_system.sh node
 	$(RUN)python scripts/audit.py
 
-# Tests are compiled once, not by each who runs them; what is wrong with them is told by the run.
+# Compile the tests once before the parallel processes need them. The test run reports collection errors.
 compiled: $(INSTALLED) $(CLIENT)
 	-$(RUN)pytest --collect-only --quiet >/dev/null
 
@@ -52,17 +52,17 @@ format: $(INSTALLED) ## Write the formatting
 	$(RUN)ruff format .
 	$(RUN)ruff check --fix .
 
-bench: system $(INSTALLED) ## Measure against the peers; results go to benchmarks/results
+bench: system $(INSTALLED) ## Run the benchmarks; writes benchmarks/results
 	$(RUN)bellcast bench
 
-package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/; install and try each
+package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/; install and test each
 	$(RUN)python scripts/package.py dist
 	$(RUN)pytest tests/package --packages dist
 
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
 
-lock: ## Pin the development environment again
+lock: ## Update requirements.lock
 	$(RUN)uv pip compile --quiet --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -82,11 +82,11 @@ $(CLIENT): client/package-lock.json $(shell find client/src client/build.js clie
 $(TESTED): %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --silent --no-audit --no-fund
 
-system: ## Debian packages the tests drive: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
+system: ## Install the Debian packages that the tests use: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
 	scripts/install_system.sh python node engines
 
 engines:
 	scripts/install_system.sh engines
 
-clean: ## Remove what was installed here
+clean: ## Remove installed and built files
 	rm -rf $(VENV) client/node_modules client/dist dist examples/service_marketplace/static/today.js examples/*/libraries

@@ -6,8 +6,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# What stands behind the links in `src/bellcast`, which serve checkouts and editable installs only.
-# `client/dist` exists once npm has built it; without it the server serves `client/src`, which browsers run as it is.
+# Targets of the symbolic links in `src/bellcast`, which work in checkouts and editable installs only.
+# `client/dist` exists once npm has built it. Without it the server serves `client/src`, which needs no build.
 SOURCES = {
     "client/src": ("bellcast/browser/src", ("*.js",)),
     "client/dist": ("bellcast/browser/dist", ("*.js", "*.js.gz", "*.js.br")),
@@ -17,7 +17,7 @@ IGNORED = {"node_modules", "__pycache__", ".gitignore"}
 
 
 class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]  # hatchling ships no types
-    """Maps each file of SOURCES to its place in the wheel."""
+    """Maps each file of SOURCES to its path in the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the files to a standard wheel; an editable install finds them through the links."""

@@ -1,4 +1,4 @@
-"""A real SMTP server for tests, which can misbehave on request."""
+"""A real SMTP server for tests, with failures on request."""
 
 import asyncio
 import ssl
@@ -54,7 +54,7 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         reply = await self._reply("DATA", server)
-        if reply.startswith("2") or reply == "cut":  # cut: the mail arrived, its answer did not
+        if reply.startswith("2") or reply == "cut":  # cut: the mail is received, the reply is not sent
             assert isinstance(envelope.content, bytes)
             parsed = message_from_bytes(envelope.content, policy=default)
             assert isinstance(parsed, EmailMessage)
@@ -65,7 +65,7 @@ class Mailbox:
         return reply
 
     async def wait_for(self, count: int) -> list[EmailMessage]:
-        """The mails, once there are this many."""
+        """Wait until this many mails are received and return them."""
         async with asyncio.timeout(60), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
@@ -91,7 +91,7 @@ async def smtp_server(
 
     def connect() -> SMTP:
         mailbox.connections += 1
-        with warnings.catch_warnings(action="ignore"):  # it advises against logins without TLS, on loopback too
+        with warnings.catch_warnings(action="ignore"):  # aiosmtpd warns of logins without TLS, even on loopback
             return new_server()
 
     def new_server() -> Server:

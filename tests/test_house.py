@@ -135,7 +135,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def leads(page: Path, link: str) -> bool:
-    """Whether a link of ours has a file, and the file that heading; other people's are not asked."""
+    """Whether the file of a relative link exists and has that heading. External links are not checked."""
     if re.match(r"[a-z]+:", link):
         return True
     path, _, anchor = unquote(link).partition("#")
@@ -144,7 +144,7 @@ def leads(page: Path, link: str) -> bool:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as links know them."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -235,7 +235,7 @@ def type_names(tree: ast.Module) -> Iterator[str]:
 
 
 def test_type_names_are_unique() -> None:
-    """A port and its adapters share a name. `client` is a program of its own, whose types mirror the REST API."""
+    """A port and its adapters share a name. `client` is a separate program; its types mirror the REST API."""
     modules: dict[str, set[str]] = defaultdict(set)
     for path, tree in TREES.items():
         if not path.startswith("client/"):

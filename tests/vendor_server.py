@@ -1,4 +1,4 @@
-"""A real HTTP server in place of a vendor's: it records requests, answers from a script and misbehaves on request."""
+"""A real HTTP server that replaces a vendor's: it records requests and sends scripted responses or failures."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-# Answers that are no answer.
+# Failures in place of a response.
 HANG, CUT, HALF = b"hang", b"cut", b"half"
 
 
 class Request(Struct, frozen=True):
-    """A request as it arrived."""
+    """A received request."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request(Struct, frozen=True):
 
 
 class VendorServer:
-    """`answers` are used in order, then `default` for ever."""
+    """Sends `answers` in order, then always `default`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []

@@ -32,7 +32,7 @@ def message(number: int = 1, **fields: Any) -> NewMessage:
 
 
 async def add(app: App, *messages: NewMessage, **fields: Any) -> Any:
-    """Send to alice with these messages; returns the outcome."""
+    """Send to alice with these messages and return the result."""
     decision = NewDecision(
         tenant="", notification="n1", recipient="alice", channel="email", outcome="send", decided_at=NOW
     )
@@ -71,7 +71,7 @@ async def test_repeated_idempotency_key_adds_no_second_message(app: App) -> None
     assert await app.store.messages.find([message(2).id]) == []
 
 
-async def test_begin_takes_due_open_messages_only(app: App) -> None:
+async def test_begin_returns_due_open_messages_only(app: App) -> None:
     await add(app, message(1), message(2, due_at=NOW + 1000, state="held"))
     (begun,) = await app.store.messages.begin([message(1).id, message(2).id], NOW)
     assert (begun.id, begun.state) == (message(1).id, "sending")
@@ -80,7 +80,7 @@ async def test_begin_takes_due_open_messages_only(app: App) -> None:
     assert await begin(app) == []
 
 
-async def test_finish_keeps_the_attempt_and_suppresses_the_address(app: App) -> None:
+async def test_finish_stores_the_attempt_and_suppresses_the_address(app: App) -> None:
     await add(app, message())
     (begun,) = await begin(app)
     attempt = Attempt(at=to_rfc3339(NOW), provider="env-email-1", outcome="permanent", code="550", response="No.")
@@ -93,7 +93,7 @@ async def test_finish_keeps_the_attempt_and_suppresses_the_address(app: App) -> 
     assert await app.store.messages.suppressed("acme", pairs) == frozenset()
 
 
-async def test_recall_cancels_what_was_not_attempted(app: App) -> None:
+async def test_recall_cancels_messages_without_attempts(app: App) -> None:
     request = app.send_request("alice")
     id = request.ids[0]
     messages = tuple(message(n, notification=id) for n in (1, 2))
@@ -144,7 +144,7 @@ async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numb
     assert [int(m.id[-3:]) for m in found] == numbers
 
 
-async def test_erased_recipient_leaves_no_message_and_no_decision(app: App) -> None:
+async def test_erasing_a_recipient_deletes_its_messages_and_decisions(app: App) -> None:
     await add(app, message())
     assert len(await app.store.messages.decisions("", "n1", None, 10)) == 1
     await app.store.recipients.delete("", "alice", NOW)
@@ -152,7 +152,7 @@ async def test_erased_recipient_leaves_no_message_and_no_decision(app: App) -> N
     assert await app.store.messages.decisions("", "n1", None, 10) == []
 
 
-async def test_seen_and_read_of_the_inbox_item_are_found(app: App) -> None:
+async def test_messages_have_the_seen_and_read_times_of_the_inbox_item(app: App) -> None:
     request = app.send_request("alice")
     id = request.ids[0]
     decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
@@ -179,7 +179,7 @@ async def test_profiles_and_preferences_of_recipients(app: App) -> None:
     assert not await recipients.any_inbox_switch("acme")
 
 
-async def test_documents_are_kept_per_kind_and_tenant(app: App) -> None:
+async def test_documents_are_separate_per_kind_and_tenant(app: App) -> None:
     documents = app.store.documents
     _, is_new = await documents.put("types", "", "b", b'{"name":"B"}', NOW)
     assert is_new

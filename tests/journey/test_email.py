@@ -1,4 +1,4 @@
-"""A booking is announced by e-mail: simulated without a setting, delivered with one."""
+"""A booking notification by e-mail: simulated without an SMTP setting, delivered with one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ async def app(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.A
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any], bool]) -> Any:
-    """What `read` returns once it is right; the server works in the background."""
+    """Call `read` until its result is right; the server works in the background."""
     async with asyncio.timeout(60):
         while not is_right(found := await read()):  # noqa: ASYNC110  another component changes it
             await asyncio.sleep(0.01)
@@ -85,7 +85,7 @@ async def test_email_reaches_the_smtp_server(tmp_path: Path) -> None:
             assert mail["From"] == "Shop <bells@example.com>"
             assert "https://shop.example/b/7" in str(mail.get_body(("plain",)))
             inbox = await client.get("/v1/recipients/alice")
-            assert inbox.json()["unread"] == 0  # the inbox was not among the channels
+            assert inbox.json()["unread"] == 0  # the send did not name the inbox as a channel
 
 
 @pytest.mark.parametrize(

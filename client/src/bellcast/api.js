@@ -55,7 +55,7 @@ export class Credential {
     return Promise.race([Promise.resolve(this.getToken()).then(tokenOf), /** @type {Promise<never>} */ (expired)]);
   }
 
-  /** Replace a refused or expiring token; false if there is no other. @param {string | null} old */
+  /** Replace a refused or expiring token. False without another token. @param {string | null} old */
   async renew(old) {
     if (!this.getToken) return false;
     const current = this.token();

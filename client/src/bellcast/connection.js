@@ -14,7 +14,7 @@ const RETRY_DELAY = 5_000; // ms
 export class Connection {
   /** @type {Status} */
   status = 'closed';
-  /** Why the connection was given up. @type {Refused | null} */
+  /** The error that ended the connection for good. @type {Refused | null} */
   error = null;
   /** The `ready` frame, while connected. @type {Ready | null} */
   greeting = null;
@@ -51,7 +51,7 @@ export class Connection {
     if (this.status !== 'live' && this.status !== 'connecting') this.reopen();
   }
 
-  /** Connect again at once: the topics have changed or the network is back. */
+  /** Reconnect immediately: the topics have changed or the network is back. */
   reopen() {
     this.#disconnect();
     void this.#connect();
@@ -77,7 +77,7 @@ export class Connection {
     return this.status === 'live' && Boolean(this.link?.send);
   }
 
-  /** Open a transport whose callbacks end with this generation. @param {Open} transport @param {ConnectionOptions['onEvent']} onEvent @param {(end?: End) => void} onClose */
+  /** Open a transport. Its callbacks are ignored after this generation. @param {Open} transport @param {ConnectionOptions['onEvent']} onEvent @param {(end?: End) => void} onClose */
   dial(transport, onEvent, onClose) {
     const { base, environment } = this.#options;
     const { generation } = this;

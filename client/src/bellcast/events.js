@@ -74,7 +74,7 @@ const REQUIRED_FIELD = {
 /**
  * Parse one frame; null if it is invalid or of an unknown type, as a newer server may send.
  * @param {string} text
- * @param {string} [type]  SSE sends the type beside the data
+ * @param {string} [type]  SSE sends the type outside the data
  * @returns {BellcastEvent | null}
  */
 export function parse(text, type) {

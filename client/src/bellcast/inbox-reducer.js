@@ -90,7 +90,7 @@ export function apply(inbox, event) {
 }
 
 /**
- * Apply an action before the server confirms it; the counters follow as far as the loaded rows tell.
+ * Apply an action before the server confirms it; the counters change by the loaded rows only.
  * @param {Inbox} inbox @param {Action} action @returns {Inbox}
  */
 export function applyOptimistic(inbox, { verb, target, at }) {

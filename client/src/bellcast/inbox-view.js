@@ -36,7 +36,7 @@ export class InboxView {
     if (this.loaded) this.confirmed = inbox.apply(this.confirmed, event);
   }
 
-  /** Events were missed. */
+  /** Reload after missed events. */
   markStale() {
     if (this.loaded) this.confirmed = { ...this.confirmed, stale: true };
   }

@@ -8,7 +8,7 @@ export { Refused } from './api.js';
 export { Session } from './session.js';
 export { Bell, Inbox, Toasts };
 
-/** A second copy of the script must not fail; without a DOM (server rendering) there is nothing to register. @param {string} name @param {CustomElementConstructor} Kind */
+/** A second copy of the script must not fail; without a DOM (server rendering) elements cannot be registered. @param {string} name @param {CustomElementConstructor} Kind */
 function define(name, Kind) {
   const { customElements } = globalThis;
   if (customElements && !customElements.get(name)) customElements.define(name, Kind);

@@ -11,7 +11,7 @@
  * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean}} Pending  `isQueued`: waiting for
  *   the server; `isStored`: in `localStorage` too
  *
- * @typedef {object} QueueContext  what the queue needs of its session
+ * @typedef {object} QueueContext  the session, as the queue uses it
  * @property {Api} api
  * @property {Environment} environment
  * @property {() => boolean} isLive  whether the connection is live
@@ -78,7 +78,7 @@ export class OfflineStore {
     return next || ids.length > MAX_IDS ? null : ids;
   }
 
-  /** Load stored actions. A stored action whose entry is gone was sent by another tab. */
+  /** Load stored actions. If the entry of a stored action is missing, another tab has sent it. */
   restore() {
     const { actions } = this.#queue;
     const stored = this.#withStorage((storage) => new Map(this.#keys(storage).map((key) => [key, JSON.parse(storage.getItem(key) ?? '')])));

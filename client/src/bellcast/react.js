@@ -1,4 +1,4 @@
-/** React bindings: one session for a tree, hooks, and the bell as a component. No JSX, nothing to compile. */
+/** React bindings: one session for a tree, hooks, and the bell as a component. No JSX, no compile step. */
 
 import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
@@ -48,7 +48,7 @@ function useSessionValue(read) {
   return useSyncExternalStore(subscribe, get, get);
 }
 
-/** State and actions of the inbox, or of a view of it. `unread` is the count, so the action is named `markUnread`. @param {Query} [query] */
+/** State and actions of the inbox, or of one of its views. `unread` is the count, so the action is named `markUnread`. @param {Query} [query] */
 export function useInbox(query) {
   const session = useBellcast();
   const key = query && JSON.stringify(query);

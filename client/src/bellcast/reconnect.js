@@ -59,7 +59,7 @@ export class ReconnectPolicy {
   /** Best first; the fallbacks are added once loaded. @type {[Open, ...Open[]]} */
   #transports;
   #current = 0;
-  #best = Infinity; // index of the best transport that has ever gone live
+  #best = Infinity; // index of the best transport that was ever live
   #failures = 0;
   #liveSince = 0;
   #hasRenewedToken = false;
@@ -207,7 +207,7 @@ export class ReconnectPolicy {
     else this.#giveUp(end);
   }
 
-  /** Retry the better transports beside the one in use. */
+  /** Retry the better transports next to the one in use. */
   async #tryUpgrade() {
     const { generation } = this.#connection;
     const { scheduleUpgrade } = await fallbacks();
@@ -217,7 +217,7 @@ export class ReconnectPolicy {
 }
 
 /**
- * Milliseconds until a token should be renewed: when a quarter of its lifetime is left, but not before a quarter of it has passed from now, so
+ * Milliseconds until a token should be renewed: when a quarter of its lifetime is left, but at least a quarter of the lifetime from now, so
  * that a wrong clock does not cause a renewal loop.
  * @param {number} now @param {Claims} claims
  */

@@ -1,4 +1,4 @@
-/** One person's live inbox: its state, its connection, and actions that show at once and are reverted if refused. */
+/** One person's live inbox: its state, its connection, and actions that show immediately and are reverted if refused. */
 
 import { Api, Credential, Refused } from './api.js';
 import { loadTopics } from './lazy.js';
@@ -104,7 +104,7 @@ export class Session extends EventTarget {
     };
   }
 
-  /** Load the inbox and stay connected until `close()`. Called again, it retries at once. */
+  /** Load the inbox and stay connected until `close()`. Called again, it retries immediately. */
   open() {
     const { coordinator, connection } = this.#election ?? {};
     if (connection && !connection.error) {

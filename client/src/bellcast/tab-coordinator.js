@@ -1,4 +1,4 @@
-/** Coordination of tabs that share a connection: the leader forwards events and relays requests; a follower takes over when the leader is gone. */
+/** Coordination of tabs that share a connection: the leader forwards events and relays requests; a follower takes over when the leader closes. */
 
 import { leaderTab } from './transports/leader-tab.js';
 
@@ -24,7 +24,7 @@ import { leaderTab } from './transports/leader-tab.js';
 /** Loads the code for requests and topics. */
 const loadTopics = () => import('./live-topics.js');
 
-const CLAIM_LOCK_TIME = 100; // ms the lock is held, so that the claim reaches the next tab before it gets the lock
+const CLAIM_LOCK_TIME = 100; // ms until the lock is released, so that the claim reaches the next tab before it gets the lock
 const LEADER_ONLY = new Set(['ack', 'pong', 'error', 'close']); // frames that are not forwarded
 /** A follower never shows its token to another tab. */
 const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claims: () => ({}), getToken: undefined };
@@ -117,7 +117,7 @@ export class TabCoordinator {
     else if (!LEADER_ONLY.has(event.type)) this.post({ event, ...('position' in event && { since }) });
   }
 
-  /** Leader: tell the followers about a lost connection. */
+  /** Leader: report a lost connection to the followers. */
   #onStatusChange() {
     const { connection } = this.#tab;
     if (this.#hasSentReady && !connection?.greeting) {
@@ -147,7 +147,7 @@ export class TabCoordinator {
     else if (event?.type === 'ready' && connection?.status === 'waiting') connection.open();
   }
 
-  /** Each tab holds a lock of its own; the browser releases it when the tab closes, crashes or is discarded. @param {string} suffix @param {() => unknown} run */
+  /** Each tab holds its own lock; the browser releases it when the tab closes, crashes or is discarded. @param {string} suffix @param {() => unknown} run */
   #withLock(suffix, run) {
     const { name, locks, signal } = this.#tab;
     return locks.request(`${name} ${suffix}`, { signal }, run).catch(() => {});
@@ -172,7 +172,7 @@ export class TabCoordinator {
     this.#sendReady({ to: tabId });
   }
 
-  /** Wait until the follower is gone, then unsubscribe its topics. @param {string} tabId */
+  /** Wait until the follower closes, then unsubscribe its topics. @param {string} tabId */
   async #watchFollower(tabId) {
     await this.#withLock(tabId, () => {});
     if (this.#tab.signal.aborted) return;

@@ -30,7 +30,7 @@ export class LeaderElection {
 
   start() {
     if (!this.locks) return this.connect(this.options);
-    // If the coordinator cannot be loaded, this tab connects by itself.
+    // If the coordinator cannot be loaded, this tab opens its own connection.
     const follow = () => void this.#loadCoordinator().then((coordinator) => coordinator.becomeFollower(), () => this.connect(this.options));
     void this.locks.request(this.name, { ifAvailable: true }, (lock) => (lock ? this.becomeLeader() : follow()));
   }

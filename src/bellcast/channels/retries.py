@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 # Messages that failed together are not tried again together.
 JITTER = 0.1
-# A provider's Retry-After of a week would outlive most messages.
+# A longer Retry-After of a provider is reduced to one day.
 MAX_RETRY_AFTER = 86_400.0
 
 

@@ -38,7 +38,7 @@ def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A name for the list, such as the app that uses the key.")
     ],
-    scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="What the key may do. Repeatable.")],
+    scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="A permission of the key. Repeatable.")],
     json: console.JsonFlag = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""

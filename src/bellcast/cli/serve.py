@@ -30,7 +30,7 @@ EPILOG = """\
 [dim]The first start generates the project's credentials, prints them once and stores them in the data folder;[/] \
 BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]sets your own.
 Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
-clients are asked to reconnect, then the server exits with status 0.[/]
+connections close with a reconnect delay, then the server exits with status 0.[/]
 """
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]

@@ -57,7 +57,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.positive_int,
         "Server processes. More than one needs PostgreSQL, and Redis or PostgreSQL as broker.",
     ),
-    "DRAIN": (parsers.duration, "Drain time after SIGTERM. Clients are asked to reconnect at times spread over it."),
+    "DRAIN": (parsers.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
     "TRUSTED_PROXIES": (
         parsers.networks,
         "Proxies that are trusted to set X-Forwarded-For and X-Forwarded-Proto. Other clients could forge these headers.",
@@ -233,7 +233,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_EVENT_NAME": (parsers.non_negative_int, "Characters of a live event's name."),
     "LIMIT_EVENT_DATA": (
         parsers.non_negative_int,
-        "Bytes of a live event's data as compact JSON. Live events are meant as signals, not as file transfers.",
+        "Bytes of a live event's data as compact JSON. Live events are signals, not file transfers.",
     ),
     "LIMIT_TO": (
         parsers.non_negative_int,
@@ -281,7 +281,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
 }
 
 CHANNELS: dict[str, tuple[Parser, str]] = {
-    "CHANNELS": (parsers.channels, "Channels of a send that names none and whose type names none."),
+    "CHANNELS": (parsers.channels, "Channels of a send if neither the send nor its type names any."),
     "EMAIL": (
         parsers.secrets,
         "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS "
@@ -303,7 +303,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "This server's URL as recipients and providers reach it, in unsubscribe links and receipts. Default: the "
         "address it listens on.",
     ),
-    "RUN_RETENTION": (parsers.duration, "How long ended messages are kept. 0 keeps them for ever."),
+    "RUN_RETENTION": (parsers.duration, "How long ended messages are stored. 0 never deletes them."),
     "LOCALE": (parsers.text, "Language of messages to recipients and tenants without one."),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }

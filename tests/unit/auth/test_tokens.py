@@ -188,7 +188,7 @@ def test_signed_claims_of_any_type_are_accepted_or_refused(claims: dict[str, obj
 def test_verifying_a_token_is_fast_enough_for_a_reconnect_storm() -> None:
     text = tokens.sign(PROJECT, "alice", now=NOW, expires_at=NOW + HOUR, topics=["a.*", "b"], roles=["admin"])
     options = {"verify_exp": False, "verify_iat": False}
-    # 11 µs and 60 µs of processor time. Other load slows both, so the bound is a part of what a general library takes.
+    # 11 µs and 60 µs of processor time. Other load slows both, so the bound is a fraction of the time of a general library.
     ours = processor_time(lambda: verify(text))
     assert ours < processor_time(lambda: jwt.decode(text, PROJECT.secret, ["HS256"], options=options)) / 2
 

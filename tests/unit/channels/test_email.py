@@ -1,4 +1,4 @@
-"""E-mails read back by a mail parser."""
+"""Composed e-mails, parsed again by the standard library, and addresses."""
 
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -151,7 +151,7 @@ def test_text_and_html_are_made_from_each_other() -> None:
     assert from_html.text == "Hi\n\nSee this (https://x.example)\n\n- 1"
 
 
-def test_html_without_layout_stays_as_it_is() -> None:
+def test_html_without_layout_is_unchanged() -> None:
     made = email.complete(
         EmailContent(html="<b>x</b>", layout=None), Headline(title="T"), Brand(), language="en", links={}
     )
@@ -169,7 +169,9 @@ def test_html_without_layout_stays_as_it_is() -> None:
         (None, "https://app.example", None),
     ],
 )
-def test_relative_link_gets_the_apps_url_or_goes(url: str | None, app_url: str | None, absolute: str | None) -> None:
+def test_relative_link_gets_the_apps_url_or_is_removed(
+    url: str | None, app_url: str | None, absolute: str | None
+) -> None:
     assert email.absolute_url(url, app_url) == absolute
 
 

@@ -24,7 +24,7 @@ ALICE = Principal(recipient="alice")
 
 
 class FakeTransport:
-    """Records what is written; `buffer` keeps it unsent, and crossing the high-water mark pauses the owner."""
+    """Records written frames; `buffer` keeps it unsent, and crossing the high-water mark pauses the owner."""
 
     def __init__(self) -> None:
         self.clear = False
@@ -80,7 +80,7 @@ class FakeTransport:
 
 
 class FakeConnection(Connection):
-    """A connection on a FakeTransport. `can_ping` says whether its transport has pings."""
+    """A connection on a FakeTransport. `can_ping` is True if its transport has pings."""
 
     fake: FakeTransport
     can_ping = True

@@ -1,4 +1,4 @@
-"""Moves of a crowd: told together, net, and to those who moved only what came after."""
+"""Presence changes in large topics: sent in batches of net changes; a new member receives only later ones."""
 
 from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_MOVES, PresenceBatcher, merge_changes
 from bellcast.model.events import Member, PresenceChanged

@@ -1,4 +1,4 @@
-"""guarded_start: a failed start closes and unregisters the connection, whatever failed."""
+"""guarded_start: a failed start closes and unregisters the connection after any kind of failure."""
 
 import asyncio
 from functools import partial

@@ -34,7 +34,7 @@ ROOM = topic_stream("", "room")
 
 
 class Recorder:
-    """Hub callbacks and observer that record what they are called with."""
+    """Hub callbacks and observer that record their calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -56,7 +56,7 @@ class Recorder:
 
 
 class Granting:
-    """A store whose recipients are subscribed to these topics, or that fails."""
+    """A store with recipients subscribed to these topics, or one that fails."""
 
     def __init__(self, *topics: str, failure: Exception | None = None) -> None:
         self.recipients = self

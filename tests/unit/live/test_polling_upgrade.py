@@ -23,7 +23,7 @@ PROBED = websocket.text_frame(engineio.PROBED)
 
 
 class Listener:
-    """Records what the session reports."""
+    """Records the calls of the session."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -83,7 +83,7 @@ async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
     world.webhooks.vacated("a")
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)
-    world.tasks.pop().cancel()  # as if the server went away
+    world.tasks.pop().cancel()  # as if the server had stopped
     await world.after(0)
     world.store.is_away = False
     world.webhooks.occupied("a")

@@ -18,7 +18,7 @@ from bellcast.ports import Changes, Store
 
 
 class FakeStore:
-    """A store whose inboxes answer with these changes, one after the other, or raise."""
+    """A store with inboxes that return these changes in order, or raise."""
 
     def __init__(self, *answers: Changes | BaseException) -> None:
         self.inboxes = self

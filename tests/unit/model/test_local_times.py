@@ -1,4 +1,4 @@
-"""Wall-clock times in zones whose clocks change."""
+"""Wall-clock times in zones with daylight saving time."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo

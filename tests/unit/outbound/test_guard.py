@@ -1,4 +1,4 @@
-"""Which URLs of others are refused."""
+"""The outbound guard refuses private addresses and unsafe URLs."""
 
 import httpx
 import pytest
@@ -58,7 +58,7 @@ async def test_name_of_a_private_address_is_refused_when_it_is_resolved() -> Non
         await AddressGuard().pin(request)
 
 
-async def test_request_goes_to_the_checked_address_under_its_name() -> None:
+async def test_request_is_sent_to_the_checked_address_with_its_host_name() -> None:
     request = httpx.Request("POST", "https://localhost:9000/x")
     await AddressGuard(["127.0.0.0/8", "::1"]).pin(request)
     assert request.url.host in ("127.0.0.1", "::1")

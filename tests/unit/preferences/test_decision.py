@@ -1,4 +1,4 @@
-"""The rules of preferences, in their order."""
+"""Decisions by preferences: each rule, and the order of the rules."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -91,7 +91,7 @@ def test_switches_must_all_be_on() -> None:
     assert decide(occasion(), Layers(recipient=recipient)).rule == "type"
 
 
-def test_default_of_the_type_holds_until_somebody_sets_the_switch() -> None:
+def test_default_of_the_type_applies_until_the_switch_is_set() -> None:
     rules = TypeRules(defaults={"email": False})
     assert decide(occasion(), Layers(rules=rules)) == Decision("skip", "type", "type")
     on = Preferences(types={"booking": {"email": True}})
@@ -133,7 +133,7 @@ def test_digest_time_is_the_first_that_is_set() -> None:
         ("2026-06-10T22:00", "2026-06-11T07:00"),
         ("2026-06-11T06:59", "2026-06-11T07:00"),
         ("2026-06-11T07:00", None),
-        # The night in which the clocks go forward.
+        # The night when daylight saving time begins.
         ("2026-03-28T23:00", "2026-03-29T07:00"),
     ],
 )
@@ -155,7 +155,7 @@ def test_recipient_can_turn_off_quiet_hours_of_the_tenant() -> None:
     assert decide(occasion(now=NIGHT), layers) == Decision("send")
 
 
-def test_digest_comes_before_quiet_hours() -> None:
+def test_digest_precedes_quiet_hours() -> None:
     layers = Layers(recipient=Preferences(quiet_hours=NIGHT_HOURS, digest={"booking": "hourly"}))
     assert decide(occasion(now=NIGHT), layers).rule == "digest"
 

@@ -1,4 +1,4 @@
-"""Templates: their values, their bounds, and what they must not reach."""
+"""Templates: their values, their bounds, and the limits of the sandbox."""
 
 import time
 from typing import Any
@@ -139,7 +139,7 @@ def test_syntax_error_names_the_line(source: str, line: int) -> None:
         "{{ namespace() }}",
     ],
 )
-def test_template_reaches_nothing_of_python(source: str) -> None:
+def test_template_cannot_access_python_objects(source: str) -> None:
     with pytest.raises(TemplateError):
         render(source)
 

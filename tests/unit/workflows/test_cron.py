@@ -1,4 +1,4 @@
-"""Cron expressions across changes of the clocks."""
+"""Cron expressions across daylight saving time."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

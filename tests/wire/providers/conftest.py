@@ -1,4 +1,4 @@
-"""A vendor's server and the client that talks to it."""
+"""Fixtures: a vendor's server and an HTTP client."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Web Push and FCM against servers that speak their documented protocols; pushes are decrypted as a browser does."""
+"""Web Push and FCM with servers of their documented protocols. Pushes are decrypted as in a browser."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
     return OutgoingMessage(id="m1", to=to, content={"id": "n1", "title": "New booking", **content})
 
 
-async def test_browser_decrypts_the_push_and_the_service_knows_the_sender(
+async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
     vendor: VendorServer, http: HttpxClient
 ) -> None:
     browser, key, clock = Browser(), VapidKey.generate(), FakeClock()
@@ -93,7 +93,7 @@ async def test_browser_decrypts_the_push_and_the_service_knows_the_sender(
     ("status", "is_temporary", "is_bounce"),
     [(404, False, True), (410, False, True), (413, False, False), (429, True, False), (500, True, False)],
 )
-async def test_push_service_refuses(
+async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
     vendor: VendorServer, http: HttpxClient, status: int, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = answer(status, b"no", retry_after="60")
@@ -103,7 +103,7 @@ async def test_push_service_refuses(
     assert (caught.value.is_temporary, caught.value.is_bounce) == (is_temporary, is_bounce)
 
 
-async def test_long_body_is_cut_to_what_push_services_take(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorServer, http: HttpxClient) -> None:
     browser = Browser()
     vendor.default = answer(201, b"")
     provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
@@ -126,7 +126,7 @@ def test_payload_of_every_length_is_encrypted() -> None:
 @pytest.mark.parametrize(
     ("p256dh", "auth"), [("", ""), ("AAAA", "AAAA"), ("ü", "x"), (None, "AAAA"), ("x" * 100_000, "y")]
 )
-def test_wrong_subscription_keys_are_recognized(p256dh: str | None, auth: str) -> None:
+def test_invalid_subscription_keys_are_refused(p256dh: str | None, auth: str) -> None:
     good = Browser().subscription()
     assert problem(good) is None
     assert problem(PushTarget("https://x", p256dh if p256dh is not None else good.p256dh, auth)) is not None
@@ -148,7 +148,7 @@ def service_account(tmp_path: Path) -> tuple[Path, rsa.RSAPublicKey]:
     return file, private.public_key()
 
 
-async def test_fcm_gets_a_token_once_and_sends(
+async def test_fcm_requests_a_token_once_and_sends(
     vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     file, public = service_account

@@ -1,4 +1,4 @@
-"""Twilio and Vonage against servers that speak their documented protocols and misbehave."""
+"""Twilio and Vonage with servers of their documented protocols, and their failures."""
 
 import base64
 import hashlib
@@ -51,14 +51,14 @@ async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServe
     [
         (400, 21211, False, True),  # invalid number
         (400, 21610, False, True),  # STOP
-        (400, 21606, False, False),  # the sender is not ours
+        (400, 21606, False, False),  # the sender is not the account's
         (401, 20003, True, False),
         (429, 20429, True, False),
         (500, 20500, True, False),
         (503, None, True, False),
     ],
 )
-async def test_twilio_refusal_blames_the_message_or_the_moment(
+async def test_twilio_refusal_is_permanent_or_temporary(
     vendor: VendorServer, http: HttpxClient, status: int, code: int | None, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = answer(status, {"code": code, "message": "No.", "status": status}, retry_after="17")
@@ -68,7 +68,7 @@ async def test_twilio_refusal_blames_the_message_or_the_moment(
 
 
 @pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(200, b"<html>"), answer(201, b"")])
-async def test_twilio_answer_that_is_no_answer(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
     provider = twilio_at(vendor, http, timeout=0.3)
     if fault == answer(201, b""):
@@ -79,7 +79,7 @@ async def test_twilio_answer_that_is_no_answer(vendor: VendorServer, http: Httpx
         assert "tok/en" not in error.response
 
 
-async def test_twilio_check_tells_wrong_credentials_apart(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_twilio_check_recognizes_wrong_credentials(vendor: VendorServer, http: HttpxClient) -> None:
     vendor.answers += [answer(400, {"code": 21604, "message": "A 'To' phone number is required."})]
     vendor.answers += [answer(401, {"code": 20003, "message": "Authenticate"})]
     provider = twilio_at(vendor, http)
@@ -94,7 +94,7 @@ def signed_by_twilio(url: str, form: dict[str, str], token: str = "tok/en") -> R
     return ReceiptRequest(url=url, headers={"x-twilio-signature": signature}, form=form, body=b"")
 
 
-async def test_twilio_receipt_is_checked_and_read(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_twilio_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpxClient) -> None:
     provider = twilio_at(vendor, http)
     url = "https://b.example/v1/providers/env-sms-1/receipts"
     form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+43"}
@@ -123,7 +123,7 @@ async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxCl
     }
 
 
-async def test_vonage_text_beyond_gsm_is_unicode(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorServer, http: HttpxClient) -> None:
     vendor.default = answer(200, VONAGE_SENT)
     await vonage_at(vendor, http).send(OutgoingMessage(id="m1", to="+43660", content={"text": "Grüße 🎉"}))
     assert vendor.requests[0].form["type"] == "unicode"
@@ -133,7 +133,7 @@ async def test_vonage_text_beyond_gsm_is_unicode(vendor: VendorServer, http: Htt
     ("status", "is_temporary", "is_bounce"),
     [("1", True, False), ("4", True, False), ("5", True, False), ("7", False, True), ("6", False, False)],
 )
-async def test_vonage_refusal_blames_the_message_or_the_moment(
+async def test_vonage_refusal_is_permanent_or_temporary(
     vendor: VendorServer, http: HttpxClient, status: str, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = answer(200, {"messages": [{"status": status, "error-text": "No."}]})
@@ -142,12 +142,12 @@ async def test_vonage_refusal_blames_the_message_or_the_moment(
 
 
 @pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(502, b"")])
-async def test_vonage_away_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+async def test_unavailable_vonage_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
     assert (await failure(vonage_at(vendor, http, timeout=0.3))).is_temporary
 
 
-async def test_vonage_receipt_is_checked_and_read(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpxClient) -> None:
     provider = vonage_at(vendor, http)
     form = {"messageId": "V1", "status": "delivered", "err-code": "0", "msisdn": "43&660=1"}
     text = "".join(f"&{name}={form[name].replace('&', '_').replace('=', '_')}" for name in sorted(form))
@@ -159,12 +159,12 @@ async def test_vonage_receipt_is_checked_and_read(vendor: VendorServer, http: Ht
 
 
 @pytest.mark.parametrize("url", ["twilio://default", "twilio://a:b@default", "twilio://a@default?from=x"])
-def test_twilio_url_without_its_parts_is_refused(url: str) -> None:
+def test_twilio_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
         twilio.from_url(url, http=HttpxClient())
 
 
 @pytest.mark.parametrize("url", ["vonage://default", "vonage://a:b@default", "vonage://a@default?from=x"])
-def test_vonage_url_without_its_parts_is_refused(url: str) -> None:
+def test_vonage_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
         vonage.from_url(url, http=HttpxClient())

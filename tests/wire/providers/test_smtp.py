@@ -1,4 +1,4 @@
-"""The SMTP provider against a real SMTP server that misbehaves."""
+"""The SMTP provider with a real SMTP server, and the server's failures."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ async def test_mail_reaches_the_server() -> None:
         assert mailbox.envelopes[0].rcpt_tos == ["alice@example.com"]
 
 
-async def test_connection_is_used_for_the_next_mail() -> None:
+async def test_connection_is_reused_for_the_next_mail() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)
         for number in range(5):
@@ -58,7 +58,7 @@ async def test_connection_is_used_for_the_next_mail() -> None:
         await smtp.close()
 
 
-async def test_concurrent_mails_use_connections_of_their_own() -> None:
+async def test_concurrent_mails_use_separate_connections() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)
         await asyncio.gather(*(smtp.send(mail(number)) for number in range(5)))
@@ -66,7 +66,7 @@ async def test_concurrent_mails_use_connections_of_their_own() -> None:
         await smtp.close()
 
 
-async def test_kept_connection_that_the_server_closed_is_replaced() -> None:
+async def test_idle_connection_closed_by_the_server_is_replaced() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)
         await smtp.send(mail(1))
@@ -102,20 +102,20 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
         await smtp.close()
 
 
-async def test_server_that_hangs_is_a_temporary_error() -> None:
+async def test_hanging_server_is_a_temporary_error() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox, timeout=0.2)
         mailbox.replies["DATA"] = ["hang"]
         assert (await failure(smtp)).is_temporary
 
 
-async def test_server_that_is_away_is_a_temporary_error() -> None:
+async def test_unavailable_server_is_a_temporary_error() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)
     assert (await failure(smtp)).is_temporary
 
 
-async def test_login_is_sent_and_a_refused_one_is_temporary() -> None:
+async def test_login_is_sent_and_a_refused_login_is_temporary() -> None:
     async with smtp_server(credentials=("shop", "pass/word")) as mailbox:
         right, wrong = provider(mailbox, "shop:pass%2Fword@"), provider(mailbox, "shop:wrong@")
         await right.send(mail())
@@ -161,7 +161,7 @@ async def test_cancelled_send_closes_its_connection() -> None:
         "smtp://host?tls=maybe",
     ],
 )
-def test_wrong_url_is_refused_without_repeating_it(url: str) -> None:
+def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"must|has|needs") as caught:
         from_url(url)
     assert "pass@" not in str(caught.value)

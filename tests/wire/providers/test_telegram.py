@@ -1,4 +1,4 @@
-"""Telegram against a server that speaks its Bot API and misbehaves."""
+"""Telegram with a server of its Bot API, and the server's failures."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def telegram_at(vendor: VendorServer, http: HttpxClient) -> telegram.TelegramPro
     return telegram.from_url(f"telegram://{TOKEN}@{vendor.host}?tls=off", http=http)
 
 
-async def test_message_goes_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:
     vendor.default = answer(200, {"ok": True, "result": {"message_id": 7}})
     accepted = await telegram_at(vendor, http).send(MESSAGE)
     assert accepted.reference == "7"
@@ -33,7 +33,7 @@ async def test_message_goes_to_the_chat(vendor: VendorServer, http: HttpxClient)
         (502, {}, True, False, None),
     ],
 )
-async def test_refusal_blames_the_chat_or_the_moment(
+async def test_refusal_is_temporary_permanent_or_a_bounce(
     vendor: VendorServer,
     http: HttpxClient,
     status: int,

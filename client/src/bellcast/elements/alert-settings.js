@@ -23,7 +23,7 @@ export async function toggle(choice) {
   return on;
 }
 
-/** Whether the browser's settings forbid it; a page cannot ask for the permission again. @param {AlertKind} choice */
+/** Whether the browser's settings forbid it; a page cannot request the permission again. @param {AlertKind} choice */
 export const isBlocked = (choice) => choice === 'desktop' && globalThis.Notification?.permission === 'denied';
 
 /** Android shows notifications of service workers only. @param {AlertKind} choice */

@@ -87,7 +87,7 @@ export class Bell extends Element {
     if (!open && focus) this.#button.focus();
   }
 
-  /** Show or hide the panel as the attribute says. @override */
+  /** Show or hide the panel according to the attribute. @override */
   onMoved() {
     const { session } = this;
     if (!this.abortSignal || !session) return;

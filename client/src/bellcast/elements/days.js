@@ -1,4 +1,4 @@
-/** Division of a list by day, and into what is new since the panel was opened and what is not. Pure. */
+/** Divides a list by day, and into rows from before and after the panel was opened. Pure. */
 
 import { startOfDay } from './time.js';
 

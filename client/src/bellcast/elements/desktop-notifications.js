@@ -1,4 +1,4 @@
-/** A sound and desktop notifications. Loaded when one of them is enabled. */
+/** A sound and desktop notifications. Loaded when either is enabled. */
 
 import { link, plain } from './dom.js';
 
@@ -58,7 +58,7 @@ function closeSeen(notifications) {
 /** @type {AudioContext | undefined} */
 let audio;
 
-/** Two soft notes, synthesized: there is no file to load or for a Content-Security-Policy to block. */
+/** Two soft notes, synthesized: a sound file would have to load, and a Content-Security-Policy could block it. */
 export async function chime() {
   audio ??= new AudioContext();
   await audio.resume();

@@ -1,7 +1,7 @@
 /** Creation of elements. Data becomes text and checked links only, never markup. */
 
 /**
- * Create an element whose class is also its `part`, so that pages can style it.
+ * Create an element with a class that is also its `part`, so that pages can style it.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag @param {string} name @param {Partial<HTMLElementTagNameMap[Tag]>} [props] @param {...(Node | string)} content
  * @returns {HTMLElementTagNameMap[Tag]}
@@ -14,7 +14,7 @@ export function h(tag, name, props = {}, ...content) {
   return element;
 }
 
-/** Name the states of an element beside its part, so that pages can style `::part(row unread)`. @param {HTMLElement} element @param {string} name @param {Record<string, unknown>} states */
+/** Add the states of an element to its part, so that pages can style `::part(row unread)`. @param {HTMLElement} element @param {string} name @param {Record<string, unknown>} states */
 export const setParts = (element, name, states) => element.setAttribute('part', [name, ...Object.keys(states).filter((state) => states[state])].join(' '));
 
 /** The address if it is safe to follow (http, https, mailto, tel or relative), else null. @param {string | null | undefined} address */

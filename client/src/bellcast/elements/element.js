@@ -218,7 +218,7 @@ export class Element extends BaseElement {
     return import('./panel.js');
   }
 
-  /** Resolves when the panel's code is loaded; null if the element restarted meanwhile. @param {HTMLElement} element @param {Session} session @param {() => void} close @returns {Promise<Panel | null>} */
+  /** Resolves when the panel's code is loaded; null if the element has restarted. @param {HTMLElement} element @param {Session} session @param {() => void} close @returns {Promise<Panel | null>} */
   async createPanel(element, session, close) {
     const { abortSignal: signal } = this;
     const { Panel, PANEL_CSS } = await loadWithRetry(() => this.loadPanel(), browserEnvironment(), signal);

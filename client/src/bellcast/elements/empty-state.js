@@ -42,7 +42,7 @@ export class EmptyState {
     return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which))];
   }
 
-  /** What the person can do about it. @param {EmptyStateKind} which */
+  /** The action that is offered in this state. @param {EmptyStateKind} which */
   #way(which) {
     if (which === 'failed') return [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)];
     const href = which === 'ended' && link(this.#signInUrl());

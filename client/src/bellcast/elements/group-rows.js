@@ -11,7 +11,7 @@
  * @property {boolean} inner  true for one of these
  */
 
-const MAX_NAMES = 3; // actors named of a group; of more, one less, so that "and 1 other" never stands for a name
+const MAX_NAMES = 3; // actors named in a group; one less if there are more, so that "and 1 other" never replaces a single name
 
 /** @param {readonly Notification[]} notifications  newest first @param {ReadonlySet<string>} open  unfolded groups @returns {Item[]} */
 export function fold(notifications, open) {

@@ -1,4 +1,4 @@
-/** The keys of the list, shown over it. Loaded when asked for. */
+/** The keys of the list, shown over it. Loaded on demand. */
 
 import { h, icon } from './dom.js';
 

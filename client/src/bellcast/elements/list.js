@@ -53,14 +53,14 @@ export class List {
     this.#layOut();
   }
 
-  /** Remove what is rendered, without motion: another tab is shown. */
+  /** Remove all rows, without motion: another tab is shown. */
   clear() {
     for (const { element } of this.#elements.values()) element.remove();
     this.#elements.clear();
     this.#rows.clear();
   }
 
-  /** Index of a row, -1 if there is none. @param {string} id */
+  /** Index of a row, or -1. @param {string} id */
   indexOf(id) {
     return this.#indexes.get(id) ?? -1;
   }
@@ -179,7 +179,7 @@ export class List {
     for (const item of indexes.flatMap((index) => this.items[index] ?? [])) rows.set(item.notification.id, this.#row(item, selected));
     for (const [id, { element }] of this.#rows) {
       if (rows.get(id)?.element === element) continue;
-      // Motion is for what left the list, not for what was scrolled away or redrawn.
+      // Rows that left the list move; rows that were scrolled away or redrawn do not.
       if (this.indexOf(id) < 0) leave(element);
       else element.remove();
     }
@@ -236,7 +236,7 @@ export class List {
     return made;
   }
 
-  /** Tell screen readers the position in the section, of which only a part is rendered. @param {string} id @param {Section} section */
+  /** Report the position in the section to screen readers, since only a part of it is rendered. @param {string} id @param {Section} section */
   #place(id, { items }) {
     const first = this.indexOf(items[0]?.notification.id ?? '');
     const element = this.#rows.get(id)?.element;
@@ -266,7 +266,7 @@ export class List {
   }
 }
 
-/** Give an element these children in this order, beside those that are inert. Only misplaced ones move: a moved element loses the focus. @param {HTMLElement} parent @param {HTMLElement[]} children */
+/** Give an element these children in this order, and leave inert ones. Only misplaced ones move: a moved element loses the focus. @param {HTMLElement} parent @param {HTMLElement[]} children */
 function put(parent, children) {
   let at = parent.firstElementChild;
   for (const child of children) {

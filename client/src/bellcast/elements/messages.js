@@ -98,7 +98,7 @@ const RTL = /^(ar|dv|fa|he|ku|ps|sd|ug|ur|yi)\b/;
 /** @param {string} lang */
 const short = (lang) => lang.split('-')[0] ?? '';
 
-/** Resolves when the language is loaded; null if there is nothing to load. @param {string} lang @returns {Promise<void> | null} */
+/** Resolves when the language is loaded; null if it is loaded already. @param {string} lang @returns {Promise<void> | null} */
 export function loadLanguage(lang) {
   const name = short(lang);
   const get = loaded[name] ? undefined : LANGUAGES[name];

@@ -4,7 +4,7 @@ const DURATION = 150; // ms: long enough to see what left, too short to wait for
 
 export const isStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
-/** Remove an element; the room that it took collapses. What stands for it meanwhile is inert, and lists skip what is inert. @param {HTMLElement} element */
+/** Remove an element; its space collapses. The placeholder is inert, and lists skip inert elements. @param {HTMLElement} element */
 export function leave(element) {
   const { offsetHeight } = element;
   if (isStill() || !offsetHeight) return element.remove();

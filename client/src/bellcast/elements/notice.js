@@ -9,7 +9,7 @@ export class Notice {
   #undoText;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** What it offers to undo. @type {unknown} */
+  /** The action that it offers to undo. @type {unknown} */
   #subject = null;
 
   /** @param {string} undoText */

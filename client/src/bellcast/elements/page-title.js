@@ -1,4 +1,4 @@
-/** The counter in the page's title. Only what was added here is removed: a page may begin its own title with a number. */
+/** The counter in the page's title. Only a counter added here is removed: a page may begin its own title with a number. */
 
 let prefix = '';
 

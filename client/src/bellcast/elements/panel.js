@@ -34,14 +34,14 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page takes care of the action itself
  * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
  * @property {() => void} draw  render in the next frame
- * @property {() => void} now  render at once
+ * @property {() => void} now  render immediately
  * @property {() => void} retry
  * @property {() => string | null} signInUrl
  */
 
 const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
 const TOP = 8; // px from the top within which new rows push the others down instead of being announced by the pill
-const MAX_ANCHORS = 30; // rows that may leave at once without moving those below them
+const MAX_ANCHORS = 30; // rows that may leave together without moving those below them
 
 export class Panel {
   element;
@@ -116,13 +116,13 @@ export class Panel {
     return this.#context.session.view(this.tabBar.query);
   }
 
-  /** The panel is shown: what came since the person last looked is new. */
+  /** The panel is shown: rows since the last look are new. */
   open() {
     this.#boundary = null;
     this.#scroll.scrollTop = 0;
   }
 
-  /** The person looks away: what comes from now on is new. */
+  /** The person looks away: rows from now on are new. */
   forgetNew() {
     this.#boundary = null;
   }
@@ -188,7 +188,7 @@ export class Panel {
     this.#status.dataset.status = word;
   }
 
-  /** Render the list so that what the person looks at stays where it is. @param {readonly Notification[]} rows @param {State | null} inbox  null while it is not loaded @param {number} now */
+  /** Render the list without moving the rows that the person looks at. @param {readonly Notification[]} rows @param {State | null} inbox  null until it is loaded @param {number} now */
   #renderList(rows, inbox, now) {
     const scroll = this.#scroll;
     const anchors = this.#anchors();
@@ -244,7 +244,7 @@ export class Panel {
     return before?.length === merged.length && merged.every((row, at) => row === before[at]) ? before : merged;
   }
 
-  /** "2 new": how many rows came above while the person reads further down. @param {readonly Item[]} items */
+  /** "2 new": the number of rows added above while the person reads further down. @param {readonly Item[]} items */
   #renderPill(items) {
     const newest = items[0]?.notification.id ?? '';
     if (this.#scroll.scrollTop <= TOP || !this.#topId) this.#topId = newest;
@@ -282,7 +282,7 @@ export class Panel {
     this.#context.draw();
   }
 
-  /** Show another tab; at once, since the next key may go into its list. */
+  /** Show another tab, synchronously: the next key may move in its list. */
   #onTabChange() {
     this.#scroll.scrollTop = 0;
     this.#loadFailed = false;
@@ -300,7 +300,7 @@ export class Panel {
     if (near && !this.#more.hidden && !this.#loadFailed) void this.loadMore();
   }
 
-  /** Why there is no list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
+  /** The reason for an empty list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
     if (error) return 'ended';
     if (!loaded) return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
@@ -341,7 +341,7 @@ export class Panel {
     this.#selection.clear();
   }
 
-  /** The row is gone or was redrawn: focus what is in its place. @param {number} index */
+  /** The row was removed or redrawn: focus the row in its place. @param {number} index */
   #restoreFocus(index) {
     if (!this.#list.items.length) return this.element.focus();
     const same = this.#list.indexOf(this.#focus.current);
@@ -413,7 +413,7 @@ export class Panel {
     return true;
   }
 
-  /** Close the innermost thing that is open, or drop the selection; false if there is nothing of the kind. */
+  /** Close the innermost thing that is open, or drop the selection; false if neither exists. */
   escape() {
     const overlay = this.#overlay;
     if (overlay) overlay.close();

@@ -1,4 +1,4 @@
-/** Placement of the panel: a popover beside its button, or a sheet on a phone. */
+/** Placement of the panel: a popover next to its button, or a sheet on a phone. */
 
 const GAP = 8;
 const MIN_ROOM_BELOW = 320; // px below the button; with less, the side with more room is used

@@ -6,8 +6,8 @@
  * @typedef {object} RovingFocusContext
  * @property {List} list
  * @property {HTMLElement} scroll
- * @property {() => void} now  render at once
- * @property {() => boolean} loadMore  false if there is nothing to load
+ * @property {() => void} now  render immediately
+ * @property {() => boolean} loadMore  false if all rows are loaded
  */
 
 const HEADING_HEIGHT = 34; // px that the heading of the day covers

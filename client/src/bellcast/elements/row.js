@@ -1,4 +1,4 @@
-/** One notification, or a folded group of them, as a list item. Actions and progress update it in place. */
+/** One notification, or a folded group, as a list item. Actions and progress update it in place. */
 
 import { avatar, renderText } from './content.js';
 import { h, icon, link, plain, setParts } from './dom.js';

@@ -1,4 +1,4 @@
-/** Selected rows, and the bar with what can be done to all of them. */
+/** Selected rows, and the bar with their common actions. */
 
 import { h, icon } from './dom.js';
 

@@ -99,7 +99,7 @@ export class Toasts extends Element {
     again();
   }
 
-  /** @param {string} id @param {boolean} [last]  the count of the others goes with the last toast */
+  /** @param {string} id @param {boolean} [last]  the last toast also removes the count of the others */
   #close(id, last = true) {
     const toast = this.#shown.get(id);
     if (!toast) return;

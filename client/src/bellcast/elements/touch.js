@@ -79,7 +79,7 @@ function renderHint(hint, row, verb, isFar, isRight) {
   hint.style.height = `${row.offsetHeight}px`;
 }
 
-/** A click follows a swipe, a link's own menu a long press; neither was meant. @param {HTMLElement} row */
+/** Suppress the click after a swipe, and the link's own menu after a long press. @param {HTMLElement} row */
 function suppressClick(row) {
   const end = new AbortController();
   for (const type of ['click', 'contextmenu']) {

@@ -14,7 +14,7 @@ import { NOTICE_DURATION } from './notice.js';
  * @property {Session} session
  * @property {Messages} texts
  * @property {Notice} notice
- * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page takes care of it itself
+ * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page handles it itself
  * @property {() => void} onUndone
  *
  * @typedef {{undo: () => void, commit?: () => void}} Step
@@ -64,7 +64,7 @@ export class Triage {
     this.#record(step, texts.wasRead(unread));
   }
 
-  /** Undo the last action; false if there is none. */
+  /** Undo the last action; false without one. */
   undo() {
     const step = this.#steps.at(-1);
     if (step) this.#undo(step);

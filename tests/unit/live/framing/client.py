@@ -1,4 +1,4 @@
-"""What a WebSocket client writes, byte for byte, including what none should."""
+"""Build a WebSocket client's frames byte for byte, including invalid ones."""
 
 import struct
 

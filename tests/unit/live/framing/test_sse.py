@@ -1,4 +1,4 @@
-"""A stream is what EventSource understands: each event whole, no field able to begin another one."""
+"""An SSE stream is parsed by EventSource: each event is complete, and no field can start another."""
 
 import pytest
 from hypothesis import given
@@ -68,7 +68,7 @@ def test_whatever_the_data_is_it_is_one_event_with_the_same_lines(data):
 
 
 def dispatched(stream: bytes) -> list[tuple[dict[str, str], str]]:
-    """What an EventSource makes of a stream, by the steps of WHATWG HTML 9.2.6."""
+    """Parse a stream as an EventSource does, by the steps of WHATWG HTML 9.2.6."""
     events, fields, data = [], {}, ""
     for line in stream.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
         name, _, value = line.partition(":")

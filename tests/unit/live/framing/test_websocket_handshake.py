@@ -1,4 +1,4 @@
-"""A handshake is accepted as RFC 6455 4.2 wants it, and refused with a status that tells why."""
+"""A handshake is accepted according to RFC 6455 4.2, or refused with a status for the reason."""
 
 import pytest
 

@@ -1,5 +1,7 @@
-"""What a client's frames come to. The tables go through groups 1 to 7 of the Autobahn test suite, which clients and
-servers are commonly judged by: each of its cases has a row, or a row with the same content in fewer bytes."""
+"""Events that the reader returns for a client's frames.
+
+The tables cover groups 1 to 7 of the Autobahn test suite: each of its cases has a row, or a row with the same content
+in fewer bytes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever clients send and however it is cut: the same is heard, it costs little, and another implementation agrees."""
+"""For any input and chunks, the reader returns the same events at low cost, and agrees with another implementation."""
 
 import codecs
 import sys

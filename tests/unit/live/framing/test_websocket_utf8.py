@@ -1,4 +1,4 @@
-"""Text is UTF-8 or the end, and the end comes with the first byte that makes it certain: group 6 of Autobahn."""
+"""Text that is not UTF-8 closes the connection, at the first byte that makes it invalid: group 6 of Autobahn."""
 
 from itertools import product
 

@@ -19,7 +19,7 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 
 def told(event: Any) -> dict[str, Any] | None:
-    """What a client is told of an event."""
+    """The frames that a client receives for an event."""
     encoded = protocol.MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 

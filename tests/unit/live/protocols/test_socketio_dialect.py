@@ -1,4 +1,4 @@
-"""What Socket.IO clients hear of events, and that it is made once for all of them."""
+"""Events as Socket.IO packets, encoded once for all clients."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> No
         ({"a": 1}, True, '42["news",{"a":1}]'),
         (None, True, '42["news",null]'),
         ("text", False, '42["news","text"]'),
-        ("text", True, '42["news","text",null]'),  # a text that stands last would pass for an offset
+        ("text", True, '42["news","text",null]'),  # a text in the last place could be taken for an offset
         (["text"], True, '42["news",["text"]]'),
     ],
 )

@@ -1,4 +1,4 @@
-"""Socket.IO packets as tables: what is read, what is refused, what is written."""
+"""Socket.IO packets as tables: parsed, refused and encoded."""
 
 import contextlib
 import json
