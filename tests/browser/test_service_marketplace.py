@@ -201,7 +201,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     ben.get_by_role("button", name="Mark as done").click()
     expect(nora.get_by_text("Done", exact=True).first).to_be_visible()
     ben.get_by_role("button", name="Refund €150.00").click()
-    expect(nora.get_by_text("Refunded")).to_be_visible()
+    expect(nora.get_by_text("Refunded", exact=True)).to_be_visible()
     # Accepted, failed, confirmed, done, refunded.
     expect(bell(nora, 5)).to_be_visible()
 
@@ -390,7 +390,7 @@ def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, si
 
 def test_expired_session_leaves_the_page(sign_in, tmp_path):
     with marketplace(tmp_path / "data", session=3, BELLCAST_HEARTBEAT="1") as short:
-        page = sign_in("nora", place=short, quiet=False)
+        page = sign_in("nora", site=short, quiet=False)
         expect(page.get_by_text("Your session has ended.")).to_be_visible()
         assert "/login" in page.url
 

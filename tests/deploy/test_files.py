@@ -158,7 +158,7 @@ def test_unit_has_the_documented_exposure_level() -> None:
     command = ["systemd-analyze", "security", "--offline=true", DEPLOY / "bellcast.service"]
     completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", completed.stdout)
-    assert f'says {level[0]}, "{level[1]}"' in (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
+    assert f'rates it {level[0]}, "{level[1]}"' in (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.brokers.memory import MemoryBroker
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
@@ -103,6 +105,7 @@ async def opened(
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
+        catalog=Catalog(store, clock, ChannelConfig()),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

@@ -14,7 +14,7 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
     created = bellcast("key", "create", "booking service", "--scope", "send", **project)
     assert created.status == 0
     key = created.out.strip()
-    assert "may send" in created.err
+    assert "has the scopes send" in created.err
     as_key = project | {"BELLCAST_SECRET": key}
 
     assert bellcast("notify", "key-alice", "Hello", **as_key).status == 0
@@ -43,7 +43,7 @@ def test_key_commands_print_json_for_scripts(project):
 def test_unknown_key_and_scope_are_reported(project):
     unknown = bellcast("key", "revoke", "nosuchkey", **project)
     assert unknown.status == 1
-    assert "no API key with this id" in unknown.err
+    assert "No API key has this id" in unknown.err
     wrong = bellcast("key", "create", "ci", "--scope", "destroy", **project)
     assert wrong.status == 2
     assert "expected one or more of send, read, manage" in wrong.err

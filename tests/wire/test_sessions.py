@@ -282,10 +282,9 @@ class Issuer:
         return 200, json.dumps({"keys": [{"kty": "strange"}, *self.published]}).encode()
 
     def token(self, algorithm: str = "RS256", *, key: Any = None, kid: str | None = None, **claims: Any) -> str:
-        claims = {"sub": "alice", "iat": time.time(), "exp": int(time.time()) + 60, "iss": "https://id.example"}
+        defaults = {"sub": "alice", "iat": time.time(), "exp": int(time.time()) + 60, "iss": "https://id.example"}
         signing_key = {"RS256": (self.rsa, "r1"), "ES256": (self.ec, "e1")}[algorithm]
-        claims |= claims
-        present = {name: value for name, value in claims.items() if value is not None}
+        present = {name: value for name, value in (defaults | claims).items() if value is not None}
         return jwt.encode(present, key or signing_key[0], algorithm, headers={"kid": kid or signing_key[1]})
 
     @property

@@ -39,7 +39,6 @@ async def show(request: ApiRequest) -> ASGIApp:
     "/u/{token:str}",
     tag="Preferences",
     required_scope=None,
-    any_query=True,
     response_types={200: HTML},
     refusals=(NotFound,),
 )

@@ -52,9 +52,9 @@ class Contents:
         part: InboxContent | None = self._part("inbox")
         if part is None:
             return occasion.content
-        rendered = self._rendered(part)
-        given = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
-        fields = {name: given.get(name, getattr(rendered, name)) for name in InboxContent.__struct_fields__}
+        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
+        rendered = self._rendered(part, "inbox", own)
+        fields = {name: own.get(name, getattr(rendered, name)) for name in InboxContent.__struct_fields__}
         if not fields["title"]:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
         return msgspec.structs.replace(occasion.content, **fields)
@@ -90,13 +90,12 @@ class Contents:
 
     def _merged(self, channel: Channel) -> Any:
         """The send's fields, else the template's rendered ones."""
-        own = getattr(self._occasion.draft, channel)
+        content = getattr(self._occasion.draft, channel)
         part = self._part(channel)
-        rendered = None if part is None else self._rendered(part, channel)
-        if own is None or rendered is None:
-            return own if rendered is None else rendered
-        given = {name: value for name, value in _fields(own).items() if value is not None}
-        return msgspec.structs.replace(rendered, **given)
+        if part is None:
+            return content
+        own = {name: value for name, value in _fields(content).items() if value is not None}
+        return msgspec.structs.replace(self._rendered(part, channel, own), **own)
 
     def _part(self, channel: Channel) -> Any:
         template, profile = self._occasion.template, self._occasion.profile
@@ -132,8 +131,9 @@ class Contents:
         zone = profile.timezone or occasion.tenant.timezone
         return Renderer(Variables(values=values, locale=profile.locale or occasion.tenant.locale, zone=zone))
 
-    def _rendered(self, part: Any, channel: Channel = "inbox") -> Any:
-        texts = {name: value for name, value in _fields(part).items() if isinstance(value, str) and name != "layout"}
+    def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
+        """Render the texts of a template's part, except those that the send has itself."""
+        texts = {n: v for n, v in _fields(part).items() if isinstance(v, str) and n != "layout" and n not in own}
         rendered: dict[str, str] = {}
         for name, source in texts.items():
             try:

@@ -249,7 +249,7 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     if draft.title is UNSET and draft.template is None:
-        yield FieldError("title", "is required without a template")
+        yield FieldError("title", "is required")
     if not draft.type:
         yield FieldError("type", "must not be empty")
     yield from text("type", draft.type, limits.type)

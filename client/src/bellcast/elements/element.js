@@ -221,6 +221,7 @@ export class Element extends BaseElement {
   /** Resolves when the panel's code is loaded; null if the element has restarted. @param {HTMLElement} element @param {Session} session @param {() => void} close @returns {Promise<Panel | null>} */
   async createPanel(element, session, close) {
     const { abortSignal: signal } = this;
+    const replayKeys = recordKeys(element);
     const { Panel, PANEL_CSS } = await loadWithRetry(() => this.loadPanel(), browserEnvironment(), signal);
     if (!signal || signal.aborted) return null;
     const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.shadowRoot);
@@ -242,6 +243,7 @@ export class Element extends BaseElement {
     });
     signal.addEventListener('abort', () => panel.stop());
     document.addEventListener('visibilitychange', () => document.hidden && panel.forgetNew(), { signal });
+    setTimeout(() => (this.renderNow(), replayKeys())); // when the caller has the panel
     return panel;
   }
 
@@ -317,3 +319,15 @@ export function reflect(Kind, names, flags = []) {
 }
 
 reflect(Element, ['server', 'token', 'recipient', 'topics']);
+
+/** Keep the keys pressed on a panel whose code is loading. @param {HTMLElement} element @returns {() => void} dispatches them again */
+function recordKeys(element) {
+  /** @type {KeyboardEvent[]} */
+  const keys = [];
+  const record = (/** @type {KeyboardEvent} */ event) => void keys.push(event);
+  element.addEventListener('keydown', record);
+  return () => {
+    element.removeEventListener('keydown', record);
+    for (const { key, shiftKey } of keys) element.dispatchEvent(new KeyboardEvent('keydown', { key, shiftKey, cancelable: true }));
+  };
+}

@@ -158,7 +158,7 @@ export class Panel {
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
     this.#renderList(rows, view.loaded ? state : null, now);
     if (focused >= 0 && this.#focus.focused < 0) this.#restoreFocus(focused);
-    this.#focus.resume(view.next !== null && !this.#loadFailed);
+    this.#focus.resume(!state.error && (!view.loaded || (view.next !== null && !this.#loadFailed)));
     this.#keepHeight();
     this.#loadMoreIfNear();
     return this.#visible();
@@ -174,8 +174,9 @@ export class Panel {
   }
 
   #loadMoreIfAny() {
-    if (this.#view.state.next === null) return false;
-    void this.loadMore();
+    const { loaded, next } = this.#view.state;
+    if (loaded && next === null) return false;
+    if (loaded) void this.loadMore();
     return true;
   }
 

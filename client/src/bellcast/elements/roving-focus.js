@@ -6,8 +6,8 @@
  * @typedef {object} RovingFocusContext
  * @property {List} list
  * @property {HTMLElement} scroll
- * @property {() => void} now  render immediately
- * @property {() => boolean} loadMore  false if all rows are loaded
+ * @property {() => void} now  render at once
+ * @property {() => boolean} loadMore  true if rows are loading or are loaded now
  */
 
 const HEADING_HEIGHT = 34; // px that the heading of the day covers
@@ -18,6 +18,8 @@ export class RovingFocus {
   #context;
   /** Rows that the arrow keys are ahead of the loaded ones. */
   #pendingSteps = 0;
+  /** The row they were pressed on, '' for none: focus that moved elsewhere stays there. */
+  #pendingFrom = '';
 
   /** @param {RovingFocusContext} context */
   constructor(context) {
@@ -40,6 +42,7 @@ export class RovingFocus {
     const to = this.focused + step;
     if (to >= list.items.length && loadMore()) {
       this.#pendingSteps = 1;
+      this.#pendingFrom = list.focused ?? '';
       return false;
     }
     this.focus(to);
@@ -50,10 +53,13 @@ export class RovingFocus {
   resume(isWaiting) {
     const { list } = this.#context;
     if (!this.#pendingSteps) return;
+    if ((list.focused ?? '') !== this.#pendingFrom) return this.cancel();
     const { focused } = this;
-    const room = focused < 0 ? 0 : Math.min(this.#pendingSteps, list.items.length - 1 - focused);
-    this.#pendingSteps = isWaiting && focused >= 0 ? this.#pendingSteps - room : 0;
-    if (room > 0) this.focus(focused + room);
+    const room = Math.min(this.#pendingSteps, list.items.length - 1 - focused);
+    this.#pendingSteps = isWaiting ? this.#pendingSteps - room : 0;
+    if (room <= 0) return;
+    this.focus(focused + room);
+    this.#pendingFrom = this.current;
   }
 
   cancel() {
