@@ -8,7 +8,19 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.ids import Ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Content, Notification
-from bellcast.ports import Action, AnnounceRequest, Marked, Marking, OpenInbox, Query, SendRequest, Sent, Store
+from bellcast.ports import (
+    Action,
+    AnnounceRequest,
+    Job,
+    JobShare,
+    Marked,
+    Marking,
+    OpenInbox,
+    Query,
+    SendRequest,
+    Sent,
+    Store,
+)
 from tests.clock import FakeClock
 
 
@@ -71,6 +83,11 @@ class App:
             fingerprint=fingerprint,
             answer=id.encode(),
         )
+
+    async def lease(self, now: int, until: int, limit: int) -> list[Job]:
+        """Lease due jobs of every group, `limit` of each."""
+        groups = await self.store.jobs.due(now)
+        return await self.store.jobs.lease([JobShare(group, limit) for group in groups], now, until)
 
     async def add(self, request: SendRequest) -> Sent:
         """Send, or raise the store's refusal."""

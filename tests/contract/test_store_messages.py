@@ -50,7 +50,7 @@ async def test_message_is_added_with_its_inbox_row_and_its_job(app: App) -> None
     await add(app, message())
     (found,) = await app.store.messages.find([message().id])
     assert (found.state, found.content, found.attempts) == ("queued", b'{"subject":"Hi"}', ())
-    (job,) = await app.store.jobs.lease(NOW, NOW + 1000, 10)
+    (job,) = await app.lease(NOW, NOW + 1000, 10)
     assert (job.kind, job.payload.decode()) == ("message", found.id)
     assert (await app.inbox("alice")).state.unread == 1
 
@@ -112,11 +112,11 @@ async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:
     await add(app, message())
     (begun,) = await begin(app)
     await app.store.messages.finish([MessageUpdate(message=replace(begun, state="failed"))], NOW)
-    await app.store.jobs.done([begun.id])
+    await app.store.jobs.done(await app.lease(NOW + 4, NOW + 1000, 10))
     assert await app.store.messages.retry("acme", [begun.id], NOW + 5) == []
     assert await app.store.messages.retry("", [begun.id], NOW + 5) == [begun.id]
     assert await app.store.messages.retry("", [begun.id], NOW + 5) == []
-    jobs: list[Job] = await app.store.jobs.lease(NOW + 5, NOW + 1000, 10)
+    jobs: list[Job] = await app.lease(NOW + 5, NOW + 1000, 10)
     assert begun.id in [job.id for job in jobs]
 
 

@@ -56,6 +56,10 @@ class Quotas:
         if per_day:
             self._unsaved[tenant] -= sends
 
+    def weight_of(self, tenant: str) -> float:
+        """Return the share of a tenant when tenants compete, 1 by default."""
+        return self._rules.get(tenant, NO_RULES).weight or 1.0
+
     def _limits_of(self, tenant: str) -> tuple[int, int]:
         """Return the limits per second and per day; 0 means no limit."""
         rules, limits = self._rules.get(tenant, NO_RULES), self._limits

@@ -21,7 +21,7 @@ from bellcast.ports.inboxes import (
     SessionRevoked,
     UnreadCounts,
 )
-from bellcast.ports.jobs import Job, Jobs
+from bellcast.ports.jobs import Job, JobGroup, Jobs, JobShare
 from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvent, LastEvents
@@ -58,6 +58,8 @@ __all__ = [
     "InboxStatus",
     "Inboxes",
     "Job",
+    "JobGroup",
+    "JobShare",
     "Jobs",
     "JoinedBy",
     "JoinedTopics",

@@ -5,9 +5,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+URGENT, NORMAL, FANOUT = 0, 1, 2
+
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A durable job. `attempts` counts its leases."""
+    """A durable job. `attempts` counts its leases, `crashes` the last ones in a row that ended in an unforeseen error or
+    without an outcome. `lease` identifies the current lease; `error` is the last unforeseen error."""
 
     id: str
     kind: str
@@ -15,27 +18,79 @@ class Job(Struct, frozen=True, kw_only=True):
     run_at: int
     created_at: int
     attempts: int = 0
+    tenant: str = ""
+    priority: int = NORMAL
+    lease: str | None = None
+    crashes: int = 0
+    error: str | None = None
+
+
+class JobGroup(Struct, frozen=True):
+    """The due jobs of one priority, tenant and kind; the oldest has been due since `run_at`."""
+
+    priority: int
+    tenant: str
+    kind: str
+    run_at: int
+
+
+class JobShare(Struct, frozen=True):
+    """How many jobs of a group to lease."""
+
+    group: JobGroup
+    limit: int
 
 
 class Jobs(Protocol):
-    """Jobs that survive a restart. Each runs at least once."""
+    """Jobs that survive a restart. Each runs at least once.
+
+    An outcome (`done`, `retry`, `bury`) of a lease that was lost, or of a job that was added again meanwhile, is ignored."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
         ...
 
-    async def lease(self, now: int, until: int, limit: int) -> list[Job]:
-        """Lease at most `limit` due jobs, oldest due time first; a job that is not done at `until` is due again."""
+    async def due(self, now: int) -> list[JobGroup]:
+        """Return the groups with due jobs: urgent first, then the longest due. The number of jobs does not matter."""
         ...
 
-    async def done(self, ids: Sequence[str]) -> None:
+    async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
+        """Lease at most the given number of due jobs of each group, oldest due time first; a job without an outcome at
+        `until` is due again."""
+        ...
+
+    async def renew(self, jobs: Sequence[Job], until: int) -> None:
+        """Extend leases."""
+        ...
+
+    async def done(self, jobs: Sequence[Job]) -> None:
         """Delete finished jobs."""
+        ...
+
+    async def retry(self, jobs: Sequence[Job]) -> None:
+        """End leases; each job is due again at its `run_at`, and keeps its `crashes` and `error`."""
+        ...
+
+    async def bury(self, jobs: Sequence[Job]) -> None:
+        """Set jobs aside with their `error`: dead jobs are not leased."""
         ...
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         """Delete the jobs that were never leased; return their ids. The others are running or done."""
         ...
 
-    async def retry(self, id: str, run_at: int) -> None:
-        """Set the time of the next attempt."""
+    async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
+        """Return the dead jobs of a tenant by id, after the id `after`."""
+        ...
+
+    async def revive(self, tenant: str, id: str, now: int) -> bool:
+        """Make a dead job due. Return whether there is one of this id."""
+        ...
+
+    async def delete_dead(self, tenant: str, id: str) -> bool:
+        """Delete a dead job. Return whether there was one of this id."""
+        ...
+
+    async def counts(self) -> dict[tuple[str, str], int]:
+        """Count the jobs by kind and state (ready, running, dead). Takes time in proportion to their number."""
         ...

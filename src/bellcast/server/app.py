@@ -89,7 +89,7 @@ class App:
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
         self._http = HttpxClient()
         ids = Ids()
-        self._jobs = JobRunner(self.store.jobs, clock, ids.new)
+        self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
             self.store, clock, self._http, _with_public_url(settings), project, ids.new, self._jobs
         )

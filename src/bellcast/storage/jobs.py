@@ -1,15 +1,19 @@
-"""Durable jobs, leased in batches: jobs of a killed process run again."""
+"""Durable jobs, leased by group: jobs of a killed process run again."""
 
+import secrets
 from collections.abc import Sequence
-from operator import attrgetter
 
 import msgspec
 
-from bellcast.ports import Job
+from bellcast.ports.jobs import Job, JobGroup, JobShare
 from bellcast.storage import rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Statement, fetch
+from bellcast.storage.script import Params, Row, Script, Statement, fetch
+
+# The `run_at` of dead jobs: the largest integer that JSON keeps.
+NEVER = 2**53 - 1
+LEASE_BYTES = 8
 
 
 class Jobs:
@@ -19,26 +23,87 @@ class Jobs:
         self._engine = engine
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        await self._write(Statement("job_add", many=[msgspec.structs.asdict(job) for job in jobs]))
+        await self._write(Statement("job_add", many=[new_params(job) for job in jobs]))
 
-    async def lease(self, now: int, until: int, limit: int) -> list[Job]:
-        leased = await self._write(Statement("job_lease", {"now": now, "until": until, "limit": limit}))
-        return sorted(map(_job, leased), key=attrgetter("id"))
+    async def due(self, now: int) -> list[JobGroup]:
+        found = await self._engine.read(fetch, Statement("jobs_due", {"now": now}))
+        return [JobGroup(*row) for row in found]
 
-    async def done(self, ids: Sequence[str]) -> None:
-        await self._write(Statement("job_done", many=[{"id": id} for id in ids]))
+    async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
+        lease = secrets.token_hex(LEASE_BYTES)
+        return await self._engine.write(ScriptCommand(lambda: _lease(shares, now, until, lease), []))
+
+    async def renew(self, jobs: Sequence[Job], until: int) -> None:
+        await self._write(Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs]))
+
+    async def done(self, jobs: Sequence[Job]) -> None:
+        await self._write(Statement("job_done", many=[_lease_params(job) for job in jobs]))
+
+    async def retry(self, jobs: Sequence[Job]) -> None:
+        params = [
+            _lease_params(job) | {"run_at": job.run_at, "crashes": job.crashes, "error": job.error} for job in jobs
+        ]
+        await self._write(Statement("job_again", many=params))
+
+    async def bury(self, jobs: Sequence[Job]) -> None:
+        params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
+        await self._write(Statement("job_bury", many=params))
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         cancelled = await self._write(Statement("jobs_cancel", {"ids": rows.to_json(ids)}))
         return frozenset(id for (id,) in cancelled)
 
-    async def retry(self, id: str, run_at: int) -> None:
-        await self._write(Statement("job_again", {"id": id, "run_at": run_at}))
+    async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
+        params = {"tenant": tenant, "after": after, "limit": limit}
+        return list(map(_job, await self._engine.read(fetch, Statement("jobs_dead", params))))
+
+    async def revive(self, tenant: str, id: str, now: int) -> bool:
+        return bool(await self._write(Statement("job_revive", {"tenant": tenant, "id": id, "now": now})))
+
+    async def delete_dead(self, tenant: str, id: str) -> bool:
+        return bool(await self._write(Statement("job_delete_dead", {"tenant": tenant, "id": id})))
+
+    async def counts(self) -> dict[tuple[str, str], int]:
+        found = await self._engine.read_in_background(fetch, Statement("jobs_count", heavy=True))
+        return {(kind, state): count for kind, state, count in found}
 
     async def _write(self, statement: Statement) -> list[Row]:
         return await self._engine.write(ScriptCommand(lambda: fetch(statement), []))
 
 
+def new_params(job: Job) -> Params:
+    """The parameters of `job_add`."""
+    params = msgspec.structs.asdict(job)
+    return {name: params[name] for name in ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")}
+
+
+def _lease_params(job: Job) -> dict[str, object]:
+    return {"id": job.id, "lease": job.lease}
+
+
+def _lease(shares: Sequence[JobShare], now: int, until: int, lease: str) -> Script[list[Job]]:
+    leased: list[Job] = []
+    for share in shares:
+        group = {"priority": share.group.priority, "tenant": share.group.tenant, "kind": share.group.kind}
+        found = yield Statement(
+            "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
+        )
+        leased += sorted(map(_job, found), key=lambda job: job.id)
+    return leased
+
+
 def _job(row: Row) -> Job:
-    id, kind, payload, run_at, created_at, attempts = row
-    return Job(id=id, kind=kind, payload=payload, run_at=run_at, created_at=created_at, attempts=attempts)
+    id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error = row
+    return Job(
+        id=id,
+        kind=kind,
+        payload=payload,
+        run_at=run_at,
+        created_at=created_at,
+        attempts=attempts,
+        tenant=tenant,
+        priority=priority,
+        lease=lease,
+        crashes=crashes,
+        error=error,
+    )

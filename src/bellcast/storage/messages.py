@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.model.messages import Attempt
+from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
-from bellcast.storage import rows
+from bellcast.storage import jobs, rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Script, Statement, fetch
+from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The kind of the job that delivers a message; its id and payload are the message's id.
 JOB_KIND = "message"
@@ -76,14 +77,23 @@ def _new_params(message: NewMessage) -> dict[str, object]:
     return {**msgspec.structs.asdict(message), "content": message.content.decode()}
 
 
-def _job_params(message: NewMessage) -> dict[str, object]:
-    return {
-        "id": message.id,
-        "kind": JOB_KIND,
-        "payload": message.id.encode(),
-        "run_at": message.due_at,
-        "created_at": message.created_at,
-    }
+def _job_params(message: NewMessage) -> Params:
+    return _delivery(message.id, message.tenant, message.priority, message.due_at, message.created_at)
+
+
+def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
+    """The parameters of the job that delivers a message."""
+    return jobs.new_params(
+        Job(
+            id=id,
+            kind=JOB_KIND,
+            payload=id.encode(),
+            run_at=run_at,
+            created_at=now,
+            tenant=tenant,
+            priority=URGENT if priority == "urgent" else NORMAL,
+        )
+    )
 
 
 def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
@@ -147,14 +157,14 @@ def suppression_key(channel: str, address: str) -> str:
 
 
 def _retry(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
-    retried: list[str] = []
+    retried: dict[str, str] = {}
     for id in ids:
-        if (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):
-            retried.append(id)
-    jobs = [{"id": id, "kind": JOB_KIND, "payload": id.encode(), "run_at": now, "created_at": now} for id in retried]
-    if jobs:
-        yield Statement("job_add", many=jobs)
-    return retried
+        for (priority,) in (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):
+            retried[id] = priority
+    deliveries = [_delivery(id, tenant, priority, now, now) for id, priority in retried.items()]
+    if deliveries:
+        yield Statement("job_add", many=deliveries)
+    return list(retried)
 
 
 def _decisions(tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:

@@ -50,6 +50,7 @@ ERASED = (
     "erase_last_events",
     "erase_suppressions",
     "erase_documents",
+    "erase_dead_jobs",
     "erase_tenant",
 )
 

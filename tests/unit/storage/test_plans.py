@@ -10,14 +10,14 @@ from tests.contract.app import App
 from bellcast.live.sync.resume import NO_REVISION
 from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Edit
-from bellcast.ports import Marking, Query, ResumeFrom
+from bellcast.ports import Job, JobShare, Marking, Query, ResumeFrom
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine
 
 # Statements that read a whole table: a small one, or outside of requests.
-WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings"}
+WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
-OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a)$")
+OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w)$")
 
 
 def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:
@@ -86,6 +86,23 @@ async def test_rows_of_other_inboxes_cost_no_steps(app: App, engine: SqliteEngin
     ]
     for name, before, after in zip(DEEDS, alone, among_many, strict=True):
         assert after <= before * 1.2 + 20, f"{name}: {before} steps alone, {after} among 10,000 rows of others"
+
+
+async def test_waiting_jobs_of_one_tenant_cost_no_steps(app: App, engine: SqliteEngine) -> None:
+    jobs = app.store.jobs
+
+    async def lease() -> None:
+        (group,) = [group for group in await jobs.due(1) if group.tenant == "zoo"]
+        assert len(await jobs.lease([JobShare(group, 2)], 1, 10)) == 2
+
+    def some(tenant: str, number: int) -> list[Job]:
+        ids = [f"{tenant}{n}" for n in range(number)]
+        return [Job(id=id, kind="k", payload=b"", run_at=1, created_at=1, tenant=tenant) for id in ids]
+
+    await jobs.add(some("acme", 10) + some("zoo", 10))
+    among_few = await steps(engine, lease())
+    await jobs.add(some("acme", 10_000))
+    assert await steps(engine, lease()) <= among_few * 1.2 + 20
 
 
 async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:

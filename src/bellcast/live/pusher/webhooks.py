@@ -15,7 +15,7 @@ import structlog
 from bellcast import ports
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BellcastError, Unavailable
-from bellcast.jobs import JobRunner
+from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher.protocol import frames
@@ -85,8 +85,8 @@ class PusherWebhooks:
         self._is_batching = False
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
-        jobs.register(SEND, self._send)
-        jobs.register(ENDED, self._queue_end)
+        jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
+        jobs.register(ENDED, self._queue_end, retry_deadline=RETRY_DEADLINE_MS)
 
     # --- events
 

@@ -1,35 +1,108 @@
 -- name: job_add
--- Work for later; of what waits already, it is done later. Of what is being done, it is done once more.
-INSERT INTO jobs (id, kind, payload, run_at, created_at) VALUES (:id, :kind, :payload, :run_at, :created_at)
-ON CONFLICT (id) DO UPDATE SET run_at = excluded.run_at, created_at = excluded.created_at, attempts = 0
+-- A job; one that exists starts over at the new time, and runs once more if it is running.
+INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
+VALUES (:id, :kind, :payload, :run_at, :created_at, :tenant, :priority)
+ON CONFLICT (id) DO UPDATE SET
+  run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
+  crashes = 0, state = 'ready', error = NULL
+
+-- name: jobs_due
+-- Priorities, tenants and kinds with due jobs, and since when. Each step of the walk is at most three searches of the
+-- index, however many jobs wait there; SQLite would scan the jobs of a priority for one comparison of all three columns.
+WITH RECURSIVE walk (priority, tenant, kind, run_at) AS (
+  SELECT priority, tenant, kind, run_at FROM (
+    SELECT priority, tenant, kind, run_at FROM jobs WHERE state = 'ready' AND priority >= 0
+    ORDER BY priority, tenant, kind, run_at LIMIT 1
+  ) a
+  UNION ALL
+  SELECT j.priority, j.tenant, j.kind, j.run_at FROM walk w JOIN jobs j ON j.id = coalesce(
+    (
+      SELECT id FROM jobs
+      WHERE state = 'ready' AND priority = w.priority AND tenant = w.tenant AND kind > w.kind
+      ORDER BY kind, run_at LIMIT 1
+    ), (
+      SELECT id FROM jobs WHERE state = 'ready' AND priority = w.priority AND tenant > w.tenant
+      ORDER BY tenant, kind, run_at LIMIT 1
+    ), (
+      SELECT id FROM jobs WHERE state = 'ready' AND priority > w.priority
+      ORDER BY priority, tenant, kind, run_at LIMIT 1
+    )
+  )
+)
+SELECT priority, tenant, kind, run_at FROM walk w WHERE run_at <= :now ORDER BY priority, run_at
 
 -- name: job_lease @sqlite
--- The longest due jobs; they are due again when the lease ends.
-UPDATE jobs SET run_at = :until, attempts = attempts + 1 WHERE id IN (
-  SELECT id FROM jobs WHERE run_at <= :now ORDER BY run_at LIMIT :limit
+-- Lease the longest due jobs of one group. A lease that ended without an outcome counts as a crash.
+UPDATE jobs SET
+  run_at = :until, attempts = attempts + 1, lease = :lease,
+  crashes = crashes + CASE WHEN lease IS NOT NULL AND attempts > 0 THEN 1 ELSE 0 END
+WHERE id IN (
+  SELECT id FROM jobs
+  WHERE state = 'ready' AND priority = :priority AND tenant = :tenant AND kind = :kind AND run_at <= :now
+  ORDER BY run_at LIMIT :limit
 )
-RETURNING id, kind, payload, run_at, created_at, attempts
+RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error
 
 -- name: job_lease @postgres
--- The longest due jobs that nobody else is taking; they are due again when the lease ends.
-UPDATE jobs SET run_at = :until, attempts = attempts + 1 WHERE id IN (
-  SELECT id FROM jobs WHERE run_at <= :now ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
-)
-RETURNING id, kind, payload, run_at, created_at, attempts
+-- Lease the longest due jobs of one group that no other process is leasing. A lease that ended without an outcome counts
+-- as a crash.
+UPDATE jobs SET
+  run_at = :until, attempts = attempts + 1, lease = :lease,
+  crashes = crashes + CASE WHEN lease IS NOT NULL AND attempts > 0 THEN 1 ELSE 0 END
+WHERE id = ANY(ARRAY(
+  SELECT id FROM jobs
+  WHERE state = 'ready' AND priority = :priority AND tenant = :tenant AND kind = :kind AND run_at <= :now
+  ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
+))
+RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error
+
+-- name: job_renew
+-- Extend a lease, unless it was lost.
+UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_done
--- Done: nothing is kept of it, unless it was added again meanwhile.
-DELETE FROM jobs WHERE id = :id AND attempts > 0
+-- Delete a finished job, unless its lease was lost or it was added again meanwhile.
+DELETE FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
+
+-- name: job_again
+-- End a lease; the job is due again at :run_at.
+UPDATE jobs SET run_at = :run_at, crashes = :crashes, error = :error, lease = NULL
+WHERE id = :id AND lease = :lease AND attempts > 0
+
+-- name: job_bury
+-- Set a job aside that cannot be run; :never is a time that does not come.
+UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
+WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: jobs_cancel @sqlite
--- Not to be done, if nobody has begun to.
+-- Delete the jobs that were never leased.
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND attempts = 0 RETURNING id
 
 -- name: jobs_cancel @postgres
--- Not to be done, if nobody has begun to.
+-- Delete the jobs that were never leased.
 DELETE FROM jobs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND attempts = 0
 RETURNING id
 
--- name: job_again
--- To be tried again.
-UPDATE jobs SET run_at = :run_at WHERE id = :id
+-- name: jobs_dead
+-- The dead jobs of a tenant, by id.
+SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
+WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
+
+-- name: job_revive
+-- Make a dead job due.
+UPDATE jobs SET state = 'ready', run_at = :now, attempts = 0, crashes = 0, error = NULL
+WHERE id = :id AND tenant = :tenant AND state = 'dead'
+RETURNING id
+
+-- name: job_delete_dead
+-- Delete a dead job.
+DELETE FROM jobs WHERE id = :id AND tenant = :tenant AND state = 'dead' RETURNING id
+
+-- name: jobs_count
+-- Jobs by kind and state, for the metrics.
+SELECT kind, CASE WHEN state = 'dead' THEN 'dead' WHEN lease IS NULL THEN 'ready' ELSE 'running' END, count(*)
+FROM jobs GROUP BY 1, 2 ORDER BY 1, 2
+
+-- name: erase_dead_jobs
+-- A tenant's dead jobs.
+DELETE FROM jobs WHERE state = 'dead' AND tenant = :tenant

@@ -133,7 +133,7 @@ WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'q
 -- A message that failed is due again, with a fresh series of attempts.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
 WHERE id = :id AND tenant = :tenant AND state IN ('failed', 'bounced')
-RETURNING id
+RETURNING priority
 
 -- name: suppression_insert
 -- An address that must not be used.

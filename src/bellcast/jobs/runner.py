@@ -1,0 +1,305 @@
+"""Durable jobs: added in a transaction, leased when slots are free, retried with growing delays."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast import ports
+from bellcast.errors import BellcastError, DiskFull, Unavailable
+from bellcast.jobs.shares import TenantShares
+from bellcast.ports import Job, JobGroup, JobShare
+from bellcast.ports.jobs import FANOUT, NORMAL, URGENT
+
+log = structlog.get_logger(__name__)
+
+# Jobs that run at a time. Most wait for another server.
+SLOTS = 32
+# Slots that only urgent jobs use: they start at once while all others wait for slow servers.
+URGENT_SLOTS = 4
+# Jobs of a process that dies run again after this long.
+LEASE_MS = 30_000
+# Two renewals may fail before a lease ends.
+RENEW_MS = LEASE_MS // 3
+# Delay between polls without a wake-up; a due retry waits at most this long.
+POLL_INTERVAL_SECONDS = 0.5
+FIRST_RETRY_MS = 1_000
+MAX_RETRY_MS = 60_000
+# How long jobs are retried whose result is of no use later.
+RETRY_DEADLINE_MS = 300_000
+# Crashes and unforeseen errors in a row after which a job is set aside.
+MAX_CRASHES = 5
+# At a shutdown, running jobs have this long before they are cancelled: half of what Docker waits before it kills.
+CLOSE_TIMEOUT_SECONDS = 5.0
+MAX_ERROR_LENGTH = 1_000
+
+# Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
+JobHandler = Callable[[Job], Awaitable[int | None]]
+
+
+class JobKind(Struct, frozen=True):
+    """How jobs of a kind run. Without `retry_deadline`, they are retried while the store or another server is
+    unavailable."""
+
+    handler: JobHandler
+    concurrency: int
+    retry_deadline: int | None
+
+
+class RunningJob(Struct, frozen=True):
+    """A job in a slot."""
+
+    job: Job
+    task: asyncio.Task[None]
+
+
+class Outcomes(Struct):
+    """Ended jobs that the store does not know of yet, as the store takes them."""
+
+    done: list[Job]
+    retry: list[Job]
+    bury: list[Job]
+
+
+class JobRunner:
+    """Adds jobs and runs those of all processes."""
+
+    def __init__(
+        self,
+        store: ports.Jobs,
+        clock: ports.Clock,
+        new_id: Callable[[int], str],
+        weight_of: Callable[[str], float] = lambda tenant: 1.0,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._kinds: dict[str, JobKind] = {}
+        self._shares = {priority: TenantShares(weight_of) for priority in (URGENT, NORMAL, FANOUT)}
+        self._running: dict[tuple[str, str | None], RunningJob] = {}
+        self._outcomes = Outcomes([], [], [])
+        self._renewed_at = 0
+        self._changed = asyncio.Event()  # a job was added, or a slot is free
+
+    def register(
+        self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
+    ) -> None:
+        """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises: without
+        limit, or for `retry_deadline` milliseconds, while something is unavailable, and MAX_CRASHES times otherwise."""
+        self._kinds[kind] = JobKind(handler, concurrency, retry_deadline)
+
+    async def add(self, kind: str, payload: bytes) -> None:
+        """Run a job soon, in any process."""
+        await self.put_off(kind, {self._new_id(self._clock.now()): payload}, 0)
+
+    async def put_off(self, kind: str, payloads: Mapping[str, bytes], after: int) -> None:
+        """Schedule jobs by name in `after` milliseconds; a job that already waits under a name is rescheduled."""
+        now = self._clock.now()
+        jobs = [
+            Job(id=name, kind=kind, payload=payload, run_at=now + after, created_at=now)
+            for name, payload in payloads.items()
+        ]
+        await self._store.add(jobs)
+        self._changed.set()
+
+    def wake(self) -> None:
+        """Look for due jobs now: some were added to the store."""
+        self._changed.set()
+
+    async def cancel(self, names: Sequence[str]) -> frozenset[str]:
+        """Cancel the jobs of these names that have not started; return their names."""
+        return await self._store.cancel(names)
+
+    async def run(self) -> None:
+        """Run due jobs until cancelled; then wait for the running ones, and release those that do not end in time."""
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    await self._save_outcomes()
+                    await self._renew()
+                    await self._start_due()
+                except BellcastError as failure:
+                    log.warning("jobs_delayed", reason=failure.detail)
+                    await asyncio.sleep(POLL_INTERVAL_SECONDS)
+                else:
+                    await self._poll()
+        except asyncio.CancelledError:
+            await self._close()
+            raise
+
+    async def run_due(self) -> int:
+        """Run the jobs that are due, up to the number of slots, to their end; return their number."""
+        started = await self._start_due()
+        if self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
+        await self._save_outcomes()
+        return started
+
+    # --- leases
+
+    async def _start_due(self) -> int:
+        """Lease jobs for the free slots, urgent ones first, and start them; return their number."""
+        if not self._free_slots(URGENT):
+            return 0
+        due = [group for group in await self._store.due(self._clock.now()) if group.kind in self._kinds]
+        started = 0
+        for priority, groups in itertools.groupby(due, lambda group: group.priority):
+            started += await self._start_groups(priority, list(groups))
+        return started
+
+    async def _start_groups(self, priority: int, groups: list[JobGroup]) -> int:
+        """Start jobs of one priority, until its slots are full or its groups are empty."""
+        started = 0
+        while groups:
+            free = self._free_slots(priority)
+            shares = self._shares[priority].allocate(groups, free, self._slots_of_tenants(priority), self._kind_room())
+            if not shares:
+                break
+            leased = await self._lease(shares)
+            self._shares[priority].charge(leased)
+            for job in leased:
+                self._start(job)
+            started += len(leased)
+            found = Counter((job.tenant, job.kind) for job in leased)
+            empty = {share.group for share in shares if found[share.group.tenant, share.group.kind] < share.limit}
+            if not empty:
+                break  # what is due may have changed: urgent jobs are first again
+            groups = [group for group in groups if group not in empty]
+        return started
+
+    async def _lease(self, shares: Sequence[JobShare]) -> list[Job]:
+        """Lease jobs. A call that is cancelled releases what it leased with the outcomes."""
+        now = self._clock.now()
+        leasing = asyncio.ensure_future(self._store.lease(shares, now, now + LEASE_MS))
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            self._outcomes.retry += [replace(job, run_at=now) for job in await leasing]
+            raise
+
+    def _slots_of_tenants(self, priority: int) -> Counter[str]:
+        """Count the slots that tenants use. Their other jobs do not delay urgent ones."""
+        jobs = [running.job for running in self._running.values()]
+        return Counter(job.tenant for job in jobs if priority != URGENT or job.priority == URGENT)
+
+    def _free_slots(self, priority: int) -> int:
+        slots = SLOTS if priority == URGENT else SLOTS - URGENT_SLOTS
+        return max(slots - len(self._running), 0)
+
+    def _kind_room(self) -> dict[str, int]:
+        running = Counter(running.job.kind for running in self._running.values())
+        return {name: kind.concurrency - running[name] for name, kind in self._kinds.items()}
+
+    async def _renew(self) -> None:
+        now = self._clock.now()
+        if self._running and now - self._renewed_at >= RENEW_MS:
+            await self._store.renew([running.job for running in self._running.values()], now + LEASE_MS)
+            self._renewed_at = now
+
+    # --- one job
+
+    def _start(self, job: Job) -> None:
+        if job.crashes >= MAX_CRASHES:
+            self._bury(job, job.error or "The process ended while it ran this job.")
+            return
+        if not self._running:
+            self._renewed_at = self._clock.now()
+        key = (job.id, job.lease)
+        task = asyncio.ensure_future(self._execute(job, self._kinds[job.kind]))
+        self._running[key] = RunningJob(job, task)
+        task.add_done_callback(lambda _: self._free(key))
+
+    def _free(self, key: tuple[str, str | None]) -> None:
+        del self._running[key]
+        self._changed.set()
+
+    async def _execute(self, job: Job, kind: JobKind) -> None:
+        """Run one job and record its outcome."""
+        try:
+            run_at = await kind.handler(job)
+        except (Unavailable, DiskFull) as failure:
+            self._postpone(job, kind, failure.detail)
+        except Exception as error:
+            log.exception("job_failed", kind=job.kind, job=job.id)
+            self._record_crash(job, error)
+        else:
+            if run_at is None:
+                self._outcomes.done.append(job)
+            else:
+                self._outcomes.retry.append(replace(job, run_at=run_at, crashes=0, error=None))
+
+    def _postpone(self, job: Job, kind: JobKind, reason: str) -> None:
+        """Retry a job that found something unavailable, until its deadline."""
+        run_at = self._clock.now() + _retry_delay(job.attempts)
+        if kind.retry_deadline is not None and run_at > job.created_at + kind.retry_deadline:
+            log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
+            self._outcomes.done.append(job)
+            return
+        log.warning("job_retried", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
+        self._outcomes.retry.append(replace(job, run_at=run_at, crashes=0, error=None))
+
+    def _record_crash(self, job: Job, error: Exception) -> None:
+        crashes, text = job.crashes + 1, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
+        if crashes >= MAX_CRASHES:
+            self._bury(job, text)
+            return
+        run_at = self._clock.now() + _retry_delay(crashes)
+        self._outcomes.retry.append(replace(job, run_at=run_at, crashes=crashes, error=text))
+
+    def _bury(self, job: Job, error: str) -> None:
+        log.error("job_buried", kind=job.kind, job=job.id, attempts=job.attempts, error=error)
+        self._outcomes.bury.append(replace(job, error=error))
+        self._changed.set()
+
+    # --- outcomes
+
+    async def _save_outcomes(self) -> None:
+        """Save what ended since the last time. If the store is unavailable, the next call saves it."""
+        ended, self._outcomes = self._outcomes, Outcomes([], [], [])
+        try:
+            for jobs, save in (
+                (ended.done, self._store.done),
+                (ended.retry, self._store.retry),
+                (ended.bury, self._store.bury),
+            ):
+                if jobs:
+                    await save(jobs)
+        except BaseException:
+            self._outcomes.done += ended.done
+            self._outcomes.retry += ended.retry
+            self._outcomes.bury += ended.bury
+            raise
+
+    async def _close(self) -> None:
+        """Wait for running jobs, cancel those that take too long, and release their leases."""
+        running = list(self._running.values())
+        tasks = [one.task for one in running]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_SECONDS)
+        unfinished = [one for one in running if not one.task.done()]
+        for one in unfinished:
+            one.task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        now = self._clock.now()
+        self._outcomes.retry += [replace(one.job, run_at=now) for one in unfinished]
+        try:
+            await self._save_outcomes()
+        except BellcastError as failure:
+            log.warning("jobs_not_released", reason=failure.detail, due_again_in_ms=LEASE_MS)
+
+    async def _poll(self) -> None:
+        waiting = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
+        finally:
+            waiting.cancel()
+
+
+def _retry_delay(attempts: int) -> int:
+    """The delay in milliseconds before the next attempt."""
+    return min(FIRST_RETRY_MS << min(attempts - 1, 16), MAX_RETRY_MS)

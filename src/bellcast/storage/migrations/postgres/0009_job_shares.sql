@@ -1,0 +1,11 @@
+-- Jobs by priority (0 urgent, 1 others, 2 fan-out), tenant and kind. `lease` identifies the current lease, null: none.
+-- `crashes` counts unforeseen errors and leases that ended without an outcome, in a row. A dead job has a `run_at` that
+-- never comes, so that older releases leave it alone; they lease the others by `jobs_due`.
+ALTER TABLE jobs ADD COLUMN tenant TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN priority BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE jobs ADD COLUMN state TEXT COLLATE "C" NOT NULL DEFAULT 'ready';
+ALTER TABLE jobs ADD COLUMN lease TEXT COLLATE "C";
+ALTER TABLE jobs ADD COLUMN crashes BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN error TEXT;
+CREATE INDEX jobs_ready ON jobs (priority, tenant, kind, run_at) WHERE state = 'ready';
+CREATE INDEX jobs_dead ON jobs (tenant, id) WHERE state = 'dead';

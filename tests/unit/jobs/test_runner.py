@@ -1,0 +1,215 @@
+"""Slots, leases and shutdown of the job runner, on a store in memory."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+from tests.clock import FakeClock
+
+from bellcast.errors import Unavailable
+from bellcast.jobs import JobRunner, runner
+from bellcast.jobs.runner import LEASE_MS, RENEW_MS, SLOTS, URGENT_SLOTS
+from bellcast.jobs.shares import TENANT_SLOTS
+from bellcast.ports import Job, JobGroup, JobShare
+from bellcast.ports.jobs import NORMAL, URGENT
+
+
+class FakeStore:
+    """ports.Jobs in memory, as far as the runner uses it."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.is_away = False
+        self.leases = 0
+
+    def put(self, *jobs: Job) -> None:
+        self.jobs |= {job.id: job for job in jobs}
+
+    async def due(self, now: int) -> list[JobGroup]:
+        if self.is_away:
+            raise Unavailable
+        groups = {(job.priority, job.tenant, job.kind) for job in self.jobs.values() if job.run_at <= now}
+        return [JobGroup(*group, 0) for group in sorted(groups)]
+
+    async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
+        self.leases += 1
+        leased = []
+        for share in shares:
+            group = share.group
+            due = [
+                job
+                for job in self.jobs.values()
+                if (job.priority, job.tenant, job.kind) == (group.priority, group.tenant, group.kind)
+                and job.run_at <= now
+            ]
+            leased += [replace(job, run_at=until, attempts=job.attempts + 1) for job in due[: share.limit]]
+        self.put(*leased)
+        return leased
+
+    async def renew(self, jobs: Sequence[Job], until: int) -> None:
+        self.put(*(replace(self.jobs[job.id], run_at=until) for job in jobs))
+
+    async def done(self, jobs: Sequence[Job]) -> None:
+        if self.is_away:
+            raise Unavailable
+        for job in jobs:
+            self.jobs.pop(job.id)
+
+    async def bury(self, jobs: Sequence[Job]) -> None:
+        raise AssertionError(jobs)
+
+    async def retry(self, jobs: Sequence[Job]) -> None:
+        self.put(*jobs)
+
+
+class World:
+    """A runner whose jobs run until the test ends them."""
+
+    def __init__(self) -> None:
+        self.clock, self.store = FakeClock(), FakeStore()
+        self.runner = JobRunner(cast(Any, self.store), self.clock, str)
+        self.runner.register("k", self.handle)
+        self.runner.register("rare", self.handle, concurrency=2)
+        self.running: dict[str, asyncio.Event] = {}
+
+    async def handle(self, job: Job) -> None:
+        end = self.running[job.id] = asyncio.Event()
+        try:
+            await end.wait()
+        finally:
+            del self.running[job.id]
+
+    def add(self, number: int, prefix: str = "j", **fields: Any) -> None:
+        jobs = [
+            Job(**{"id": f"{prefix}{n}", "kind": "k", "payload": b"", "run_at": 0, "created_at": 0, **fields})
+            for n in range(number)
+        ]
+        self.store.put(*jobs)
+        self.runner.wake()
+
+    async def settle(self) -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    def tenants(self) -> Counter[str]:
+        return Counter(self.store.jobs[id].tenant for id in self.running)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    async with running(world):
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def running(world: World) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.ensure_future(world.runner.run())
+    try:
+        yield task
+    finally:
+        for end in list(world.running.values()):
+            end.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_free_slot_is_used_while_slow_jobs_run(world: World) -> None:
+    world.add(TENANT_SLOTS + 1)
+    await world.settle()
+    assert len(world.running) == TENANT_SLOTS
+    first = next(iter(world.running))
+    world.running[first].set()
+    await world.settle()
+    assert len(world.running) == TENANT_SLOTS
+    assert first not in world.store.jobs
+
+
+async def test_urgent_job_starts_while_all_others_wait(world: World) -> None:
+    world.add(40, "a", tenant="acme")
+    world.add(40, "z", tenant="zoo")
+    await world.settle()
+    assert len(world.running) == SLOTS - URGENT_SLOTS
+    world.add(1, "urgent", tenant="acme", priority=URGENT)
+    await world.settle()
+    assert "urgent0" in world.running
+
+
+async def test_job_of_another_tenant_starts_before_a_backlog(world: World) -> None:
+    world.add(10_000, "a", tenant="acme")
+    await world.settle()
+    world.add(1, "z", tenant="zoo")
+    await world.settle()
+    assert world.tenants() == {"acme": TENANT_SLOTS, "zoo": 1}
+
+
+async def test_kind_runs_up_to_its_concurrency(world: World) -> None:
+    world.add(5, "rare", kind="rare")
+    world.add(3, "j")
+    await world.settle()
+    assert Counter(world.store.jobs[id].kind for id in world.running) == {"rare": 2, "k": 3}
+
+
+async def test_full_slots_read_no_jobs(world: World) -> None:
+    world.add(10, "u", priority=URGENT, tenant="a")
+    world.add(30, "v", priority=URGENT, tenant="b")
+    await world.settle()
+    assert len(world.running) == SLOTS
+    before = world.store.leases
+    world.runner.wake()
+    await world.settle()
+    assert world.store.leases == before
+
+
+async def test_lease_of_a_running_job_is_renewed(world: World) -> None:
+    world.add(1)
+    await world.settle()
+    for _ in range(10):
+        world.clock.advance(RENEW_MS / 1000)
+        world.runner.wake()
+        await world.settle()
+        assert world.store.jobs["j0"].run_at == world.clock.now() + LEASE_MS
+    assert len(world.running) == 1
+    assert world.store.jobs["j0"].attempts == 1
+
+
+async def test_outcome_is_saved_once_the_store_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "POLL_INTERVAL_SECONDS", 0)
+    world.add(1)
+    await world.settle()
+    world.store.is_away = True
+    world.running["j0"].set()
+    await world.settle()
+    assert "j0" in world.store.jobs
+    world.store.is_away = False
+    await world.settle()
+    assert world.store.jobs == {}
+
+
+async def test_shutdown_waits_for_running_jobs() -> None:
+    world = World()
+    async with running(world) as task:
+        world.add(1, priority=NORMAL)
+        await world.settle()
+        task.cancel()
+        await world.settle()
+        assert not task.done()
+        world.running["j0"].set()
+        await asyncio.gather(task, return_exceptions=True)
+    assert world.store.jobs == {}
+
+
+async def test_shutdown_releases_jobs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "CLOSE_TIMEOUT_SECONDS", 0)
+    world = World()
+    async with running(world) as task:
+        world.add(1)
+        await world.settle()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert world.running == {}
+    assert world.store.jobs["j0"].run_at == world.clock.now()

@@ -1,0 +1,60 @@
+"""Fair shares of slots."""
+
+from collections import Counter
+
+from bellcast.jobs.shares import TENANT_SLOTS, TenantShares
+from bellcast.ports import Job, JobGroup
+from bellcast.ports.jobs import NORMAL
+
+ROOM = {"k": 100, "k2": 100}
+
+
+def group(tenant: str, kind: str = "k") -> JobGroup:
+    return JobGroup(NORMAL, tenant, kind, 0)
+
+
+def serve(shares: TenantShares, groups: list[JobGroup], free: int, **room: int) -> Counter[tuple[str, str]]:
+    """Allocate slots and use all of them."""
+    allocated = shares.allocate(groups, free, Counter(), {**ROOM, **room})
+    jobs = [
+        Job(id="", kind=share.group.kind, payload=b"", run_at=0, created_at=0, tenant=share.group.tenant)
+        for share in allocated
+        for _ in range(share.limit)
+    ]
+    shares.charge(jobs)
+    return Counter((job.tenant, job.kind) for job in jobs)
+
+
+def test_tenants_share_slots_equally() -> None:
+    shares = TenantShares(lambda tenant: 1.0)
+    assert serve(shares, [group("a"), group("b")], 10) == {("a", "k"): 5, ("b", "k"): 5}
+
+
+def test_shares_follow_weights_over_single_slots() -> None:
+    shares = TenantShares({"a": 3.0, "b": 1.0}.__getitem__)
+    served = Counter[tuple[str, str]]()
+    for _ in range(400):
+        served += serve(shares, [group("a"), group("b")], 1)
+    assert abs(served["a", "k"] - 300) <= 3
+
+
+def test_newcomer_is_next_and_does_not_catch_up() -> None:
+    shares = TenantShares(lambda tenant: 1.0)
+    for _ in range(100):
+        serve(shares, [group("a")], 10)
+    assert serve(shares, [group("a"), group("b")], 20)["b", "k"] in range(9, 21)
+    assert serve(shares, [group("a"), group("b")], 20)["a", "k"] in range(9, 12)
+
+
+def test_one_tenant_leaves_slots_for_others() -> None:
+    shares = TenantShares(lambda tenant: 1.0)
+    assert serve(shares, [group("a")], 32) == {("a", "k"): TENANT_SLOTS}
+    (share,) = shares.allocate([group("a")], 32, {"a": TENANT_SLOTS - 1}, ROOM)
+    assert share.limit == 1
+
+
+def test_kinds_of_a_tenant_take_turns_within_their_limits() -> None:
+    shares = TenantShares(lambda tenant: 1.0)
+    assert serve(shares, [group("a"), group("a", "k2")], 10) == {("a", "k"): 5, ("a", "k2"): 5}
+    assert serve(shares, [group("a"), group("a", "k2")], 10, k=2) == {("a", "k"): 2, ("a", "k2"): 8}
+    assert serve(shares, [group("a")], 10, k=0) == {}
