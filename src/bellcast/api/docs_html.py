@@ -35,7 +35,7 @@ article { padding: 1.25rem 0; border-top: 1px solid var(--line) } article h3 { m
 code, pre { font: .86em/1.5 ui-monospace, monospace } pre { margin: .6rem 0; padding: .9rem 1rem; overflow: auto; background: var(--tint); border-radius: 8px }
 .path { overflow-wrap: anywhere } .method { display: inline-block; min-width: 4.2em; font-weight: 700; color: var(--accent) }
 .soft { color: var(--soft); font-size: .9rem } table { width: 100%; border-collapse: collapse; font-size: .9rem }
-th { text-align: left; font-weight: 600; color: var(--soft) } td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th { text-align: left; font-weight: 600; color: var(--soft) } td code { overflow-wrap: anywhere } td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 summary { cursor: pointer; padding: .4rem 0; color: var(--accent); font-size: .9rem }
 .sheet { max-width: 46rem; margin: auto; padding: 0 1.25rem 4rem } .sheet main { padding: 1rem 0 0 }
 .sheet h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem } .sheet ul { margin: 0; padding-left: 1.2rem } .sheet li { margin: .35rem 0 }

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bellcast.errors import NotFound, Unavailable
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import QueuedCommand
 from bellcast.storage.commit.command import NO_TENANT, Command, ListCommand, LockKey, ScriptCommand
@@ -121,6 +122,30 @@ async def test_one_statement_takes_a_limited_number_of_rows() -> None:
     before = batch.prerequisite([entry.command for entry in waiting])
     assert before is not None
     assert before.lock_keys() == {("acme", key) for key in "abcd"}
+
+
+async def test_rows_behind_a_failed_command_of_their_caller_do_not_overtake_it() -> None:
+    first, second = await entries(shout("a"), shout("b"))
+    second = second._replace(previous=first)
+    assert second.is_pending
+    failure = Unavailable("The database cannot be reached.")
+    first.settle(failure)
+    assert not second.is_pending
+    assert second.result.result() is failure
+
+
+@pytest.mark.parametrize("result", [["A"], NotFound("no such notification")])
+async def test_other_results_of_a_command_do_not_affect_the_next(result: object) -> None:
+    first, second = await entries(shout("a"), shout("b"))
+    first.settle(result)
+    assert second._replace(previous=first).is_pending
+
+
+async def test_a_command_of_a_cancelled_caller_does_not_affect_the_next() -> None:
+    first, second = await entries(shout("a"), shout("b"))
+    first.result.cancel()
+    assert not first.is_pending
+    assert second._replace(previous=first).is_pending
 
 
 async def test_an_entry_larger_than_a_statement_is_not_divided() -> None:

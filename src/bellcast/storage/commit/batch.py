@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.commit.command import Command, ListCommand
 from bellcast.storage.commit.limits import ENTRY_ROWS
 
@@ -19,13 +20,29 @@ class BatchFailed(Exception):
 
 class QueuedCommand(NamedTuple):
     """A command in the queue. `tenant` and `is_small` describe everything that its caller wants written, so that the
-    pieces of a large command stay in order."""
+    pieces of a large command stay in order. `previous` is the caller's command before this one."""
 
     command: Command[Any]
     result: asyncio.Future[Result]
     tenant: str
     rows: int
     is_small: bool
+    previous: "QueuedCommand | None" = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the command has to run. After the database was unavailable for the caller's previous command it fails
+        the same way, because its rows must not overtake that one's."""
+        if self.previous is not None and (failure := self.previous.unavailable()) is not None:
+            self.settle(failure)
+        return not self.result.done()
+
+    def unavailable(self) -> Exception | None:
+        """The result, if the database could not be used."""
+        if not self.result.done() or self.result.cancelled():
+            return None
+        result = self.result.result()
+        return result if isinstance(result, DiskFull | Unavailable) else None
 
     def settle(self, result: Result) -> None:
         """Give the caller its result, unless it was cancelled."""

@@ -96,7 +96,7 @@ class PostgresWriter(Writer):
             if entries and (entry.command.is_exclusive or not may_share_transaction(entries[0], entry)):
                 break
             self._queue.dequeue(entry)
-            if entry.result.done():
+            if not entry.is_pending:
                 continue
             entries.append(entry)
             rows += entry.rows
@@ -104,16 +104,15 @@ class PostgresWriter(Writer):
                 break
         return entries
 
-    async def _run_batch(self, waiting: Sequence[QueuedCommand]) -> None:
+    async def _run_batch(self, waiting: list[QueuedCommand]) -> None:
         """Run entries a statement or a transaction at a time."""
-        while waiting:
+        while waiting := [entry for entry in waiting if entry.is_pending]:
             began = perf_counter()
             part = batch.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
             commands = [entry.command for entry in part]
             results = await self._single_statement(commands, waiting) or await self._in_transactions(commands)
             for entry, result in zip(part, results, strict=True):
                 entry.settle(result)
-            waiting = waiting[len(part) :]
             if self._contention and not part[0].is_small:
                 await asyncio.sleep(min(BACKOFF_FACTOR * (perf_counter() - began), MAX_BACKOFF_SECONDS))
 
@@ -146,8 +145,13 @@ class PostgresWriter(Writer):
 
     async def _in_transactions(self, commands: Sequence[Command[Any]]) -> list[Result]:
         """Run commands in one transaction, or each in its own."""
-        results = await self._merged(commands) if len(commands) > 1 else None
-        return results or [await self._retried(command) for command in commands]
+        if len(commands) > 1 and (merged := await self._merged(commands)) is not None:
+            return merged
+        results: list[Result] = []
+        for command in commands:
+            is_unavailable = bool(results) and _is_unavailable(results[-1])
+            results.append(results[-1] if is_unavailable else await self._retried(command))
+        return results
 
     async def _merged(self, commands: Sequence[Command[Any]]) -> list[Result] | None:
         """Run commands in one transaction; None if each needs its own."""

@@ -158,7 +158,7 @@ class SqliteWriter(Writer):
             if run and not current.merges(run, rows, entry):
                 break
             self._queue.dequeue(entry)
-            if not entry.result.done():
+            if entry.is_pending:
                 current.add(entry)
                 run.append(entry)
                 rows += entry.rows

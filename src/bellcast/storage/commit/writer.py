@@ -63,12 +63,11 @@ class Writer(ABC):
         loop = asyncio.get_running_loop()
         sizes = [command.rows for command in commands]
         is_small = sum(sizes) <= SMALL_ROWS
-        entries = [
-            QueuedCommand(command, loop.create_future(), tenant, rows, is_small)
-            for command, rows in zip(commands, sizes, strict=True)
-        ]
-        for entry in entries:
-            self._queue.add(entry)
+        entries: list[QueuedCommand] = []
+        for command, rows in zip(commands, sizes, strict=True):
+            previous = entries[-1] if entries else None
+            entries.append(QueuedCommand(command, loop.create_future(), tenant, rows, is_small, previous))
+            self._queue.add(entries[-1])
         if is_small:
             self._contention.record()
         self._start(small=is_small)
