@@ -19,6 +19,7 @@ const state = { topic: '', devices: [], read: {}, messages: new Map() };
 let own = null;
 let session = null;
 let typingSentAt = 0;
+let loading = Promise.resolve();
 
 const outbox = new Outbox(`gable outbox ${person} ${booking}`, async (message) => {
   const sent = await send('POST', `${path}/messages`, message).catch(showRefusal);
@@ -57,10 +58,16 @@ function draw() {
   void markRead();
 }
 
-/** Fetch the whole chat, because live events are not stored. */
-async function load() {
+/** Fetch the whole chat, because live events are not stored. One request at a time: an older response must not replace a newer one. */
+function load() {
+  loading = loading.catch(() => {}).then(fetchChat);
+  return loading;
+}
+
+async function fetchChat() {
   const chat = await send('GET', `${path}/chat`);
-  Object.assign(state, { topic: chat.topic, devices: chat.devices, read: chat.read });
+  Object.assign(state, { topic: chat.topic, devices: chat.devices });
+  for (const [reader, number] of Object.entries(chat.read)) state.read[reader] = Math.max(number, state.read[reader] ?? 0);
   talk.code(await codeOf(chat.devices.filter((each) => each.here)));
   await place(chat.messages);
 }
@@ -107,10 +114,11 @@ const EVENT_HANDLERS = {
 
 /** Follow the topic while the chat is visible. The other person sees the presence, and the site sends no notification. */
 async function follow() {
+  own = await device; // decrypting needs it
   if (document.hidden || session.state.status !== 'live') return;
-  await load();
+  if (!state.topic) await load();
   await session.subscribe(state.topic);
-  draw();
+  await load(); // after subscribing, so that no event is missed in between
   await outbox.flush();
 }
 

@@ -17,8 +17,9 @@ export class Inbox extends Element {
     const element = h('section', 'panel page');
     this.#panel = null;
     void this.createPanel(element, session, () => {}).then((panel) => {
+      if (!panel) return; // this element has restarted: the panel of the restart may be here already
       this.#panel = panel;
-      panel?.open();
+      panel.open();
       this.draw();
     });
     const sizes = new ResizeObserver(() => this.draw());
