@@ -78,10 +78,11 @@ SELECT recipient, :revision, id, first_revision, :now FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 
 -- name: untag_buried
--- Forget the tags of the rows buried at one revision.
+-- Forget the tags of the rows buried at one revision. IS TRUE keeps the subquery a hash table: without statistics
+-- PostgreSQL joins with a nested loop, 10,000 x 10,000 rows in 5 s.
 DELETE FROM notification_tags
 WHERE recipient = :inbox
-  AND id IN (SELECT id FROM tombstones WHERE recipient = :inbox AND revision = :revision)
+  AND (id IN (SELECT id FROM tombstones WHERE recipient = :inbox AND revision = :revision)) IS TRUE
 
 -- name: delete_parts
 -- Erase the rows of whole parts.
