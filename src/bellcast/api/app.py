@@ -16,6 +16,7 @@ from bellcast.api import (
     export,
     health,
     inbox,
+    jobs,
     keys,
     landing,
     messages,
@@ -54,7 +55,7 @@ HANDLERS = [
     ),
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
-    *(*explanations.HANDLERS, *suppressions.HANDLERS),
+    *(*explanations.HANDLERS, *suppressions.HANDLERS, *jobs.HANDLERS),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *unsubscribe.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
@@ -66,7 +67,9 @@ def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path, for `http` and `lifespan` scopes."""
     app = _router()
     requests = metrics.RequestMetrics()
-    exporter = app.state.exporter = metrics.MetricsExporter(requests, context.connections, context.outbox)
+    exporter = app.state.exporter = metrics.MetricsExporter(
+        requests, context.connections, context.outbox, context.messages
+    )
     app.state.files = browser_files.Files()
     app.state.document = openapi.document(openapi.routes(app), context.limits)
     return ApiMiddleware(_dispatcher(app), context, requests, exporter.own)

@@ -69,6 +69,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     channels: ChannelConfig = ChannelConfig()
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
+    messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
     has_landing: bool = True  # the page at /
     has_trial: bool = True  # its form, which sends; never behind a known proxy

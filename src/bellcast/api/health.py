@@ -1,15 +1,18 @@
 """Liveness, readiness and metrics."""
 
+from collections.abc import Mapping
+
 from litestar.types import ASGIApp
 from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import __version__
 from bellcast.api import context, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Unavailable
+from bellcast.errors import BellcastError, Unavailable
 
 
 class Health(Struct, frozen=True):
@@ -47,6 +50,15 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     Their names begin with `bellcast_`. With several workers, each reports the metrics of all workers on this machine,
     labelled with the process id as `worker`."""
     exporter: MetricsExporter = request.app.state.exporter
-    workers = context.of(request).workers
+    ctx = context.of(request)
+    workers = ctx.workers
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
-    return responses.complete(200, exporter.text(reports), CONTENT_TYPE_PLAIN_0_0_4)
+    return responses.complete(200, exporter.text(reports, await _job_counts(ctx)), CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _job_counts(ctx: ApiContext) -> Mapping[tuple[str, str], int]:
+    """Jobs by kind and state; none while the store is unavailable, so that the other metrics stay readable."""
+    try:
+        return await ctx.engines.store.jobs.counts()
+    except BellcastError:
+        return {}

@@ -72,6 +72,35 @@ class ConnectionMetrics(Collector):
         yield encoded
 
 
+class MessageMetrics(Collector):
+    """Ended messages of this process."""
+
+    def __init__(self, ended: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._ended = ended
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Collect the metrics."""
+        about = "Messages outside the inbox that reached a final state."
+        messages = CounterMetricFamily("bellcast_messages", about, labels=("channel", "state"))
+        for labels, count in self._ended().items():
+            messages.add_metric(labels, count)
+        yield messages
+
+
+class JobMetrics(Collector):
+    """Durable jobs in the store, the same on every worker."""
+
+    def __init__(self, counts: Mapping[tuple[str, str], int]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Collect the metrics."""
+        jobs = GaugeMetricFamily("bellcast_jobs", "Durable jobs in the store.", labels=("kind", "state"))
+        for labels, count in self._counts.items():
+            jobs.add_metric(labels, count)
+        yield jobs
+
+
 class GaugeMetrics(Collector):
     """Metrics that are the same on every worker."""
 
@@ -117,9 +146,13 @@ class MetricsExporter:
     """All metrics of one app. Each app of a process has its own registry."""
 
     def __init__(
-        self, requests: RequestMetrics, connections: Connections, outbox: Callable[[], Mapping[str, float]]
+        self,
+        requests: RequestMetrics,
+        connections: Connections,
+        outbox: Callable[[], Mapping[str, float]],
+        messages: Callable[[], Mapping[tuple[str, str], int]] = dict,
     ) -> None:
-        self._own = (requests, ConnectionMetrics(connections))
+        self._own = (requests, ConnectionMetrics(connections), MessageMetrics(messages))
         self._numbers = GaugeMetrics(connections.stats, outbox)
 
     def own(self) -> bytes:
@@ -129,10 +162,12 @@ class MetricsExporter:
             [(item.name, item.documentation, item.type, [sample[:3] for sample in item.samples]) for item in metrics]
         )
 
-    def text(self, workers: Mapping[str, bytes] | None) -> bytes:
-        """Return the response to a scrape. `workers` has the metrics of each worker where there are several."""
+    def text(self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int]) -> bytes:
+        """Return the response to a scrape. `workers` has the metrics of each worker where there are several, `jobs` the
+        numbers of jobs by kind and state."""
         registry = CollectorRegistry(auto_describe=False)
         for item in self._own if workers is None else (WorkerCollector(workers),):
             registry.register(item)
         registry.register(self._numbers)
+        registry.register(JobMetrics(jobs))
         return generate_latest(registry)

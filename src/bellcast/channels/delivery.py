@@ -1,5 +1,6 @@
 """Deliver one message: check that it is still wanted, hand it to a provider, record the outcome."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ class MessageDelivery:
         self._clock = clock
         self._find_providers = find_providers
         self._retries = retry_delays
+        self.ended: Counter[tuple[str, str]] = Counter()  # messages of this process by channel and final state
 
     async def run(self, job: Job) -> int | None:
         """Make one round of attempts for the message that the job names. Return when the next round is due, or None. Safe
@@ -51,6 +53,8 @@ class MessageDelivery:
         for message in await self._store.messages.begin([id], self._clock.now()):
             update = await self._update(message)
             await self._store.messages.finish([update], self._clock.now())
+            if update.message.state not in OPEN_STATES:
+                self.ended[update.message.channel, update.message.state] += 1
         found = await self._store.messages.find([id])
         return found[0].due_at if found and found[0].state in OPEN_STATES else None
 

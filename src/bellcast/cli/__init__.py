@@ -26,6 +26,7 @@ from bellcast.cli import (
     sql,
     tail,
     token,
+    worker,
 )
 from bellcast.cli.console import CommandError
 
@@ -39,6 +40,7 @@ app = typer.Typer(name="bellcast", cls=options.CliGroup, rich_markup_mode="rich"
 for command in (
     demo,
     serve,
+    worker,
     notify,
     explain,
     tail,

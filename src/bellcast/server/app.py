@@ -167,6 +167,7 @@ class App:
             catalog=self._channels.catalog,
             channels=settings.channels,
             pusher=settings.pusher,
+            messages=lambda: self._channels.ended,
             workers=self._worker_metrics,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+import uvloop
 
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
@@ -95,6 +96,23 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     )
     with _bind(settings.host, settings.port, shared=shared) as listener:
         UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])
+
+
+def work(app: App, ready: Callable[[], None]) -> None:
+    """Run the app's jobs without listening, until SIGTERM or SIGINT. Calls `ready` once they run. Raises the errors of
+    opening the store."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(app, ready))
+
+
+async def _work(app: App, ready: Callable[[], None]) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopping.set)
+    await app.start(is_mounted=False)
+    ready()
+    await stopping.wait()
+    await app.stop()
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

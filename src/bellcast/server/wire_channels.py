@@ -46,6 +46,7 @@ class Channels:
         self.catalog = Catalog(store, clock, config)
         self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake)
         delivery = MessageDelivery(store, clock, self._find, config.retries)
+        self.ended = delivery.ended
         jobs.register(JOB_KIND, delivery.run)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:

@@ -27,12 +27,16 @@ def requests():
     return metrics.RequestMetrics()
 
 
+ENDED = {("email", "sent"): 4}
+JOBS = {("message", "ready"): 3, ("run", "dead"): 1}
+
+
 def exporter(requests, outbox=dict):
-    return metrics.MetricsExporter(requests, FakeLive(), outbox)
+    return metrics.MetricsExporter(requests, FakeLive(), outbox, lambda: ENDED)
 
 
 def samples(requests, workers=None, **outbox):
-    text = exporter(requests, lambda: outbox).text(workers).decode()
+    text = exporter(requests, lambda: outbox).text(workers, JOBS).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -96,3 +100,10 @@ def test_metrics_of_a_worker_killed_during_export_are_omitted(requests):
     assert [name for name in values if name[0] == "bellcast_requests_total"] == [
         ("bellcast_requests_total", "/", "200", "7", "GET")
     ]
+
+
+def test_jobs_and_ended_messages_are_counted_by_kind_channel_and_state(requests):
+    values = samples(requests)
+    assert values["bellcast_messages_total", "email", "sent"] == 4
+    assert values["bellcast_jobs", "message", "ready"] == 3
+    assert values["bellcast_jobs", "dead", "run"] == 1

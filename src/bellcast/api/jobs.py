@@ -1,0 +1,109 @@
+"""Jobs that were set aside: after several crashes or unforeseen errors in a row a job is dead, and waits for you."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import NotFound
+from bellcast.model import times
+from bellcast.ports import Job
+
+UNKNOWN = "There is no dead job with this id."
+
+
+class JobsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of dead jobs, by id."""
+
+    state: Literal["dead"] = "dead"
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+class DeadJob(Struct, frozen=True):
+    """A job that was set aside. The id of a `message` is that of the message; that of a `run`, the id of the run."""
+
+    id: str
+    kind: str
+    state: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+
+
+class JobPage(Struct, frozen=True):
+    """A page of jobs; `next` goes into `after`."""
+
+    jobs: list[DeadJob]
+    next: str | None
+
+
+class Revived(Struct, frozen=True):
+    """A job that is due again."""
+
+    id: str
+
+
+@operation("GET", "/v1/jobs", tag="Server", required_scope="read", query=JobsQuery, response_types={200: JobPage})
+async def page(request: ApiRequest) -> ASGIApp:
+    """List dead jobs.
+
+    Jobs that failed several times in a row, by id, with their last error."""
+    query = request_body.query(request, JobsQuery)
+    tenant = tenants.single_tenant(request)
+    found = await context.of(request).engines.store.jobs.dead(tenant, query.after or "", query.limit + 1)
+    shown = found[: query.limit]
+    following = shown[-1].id if len(found) > query.limit else None
+    return responses.json(JobPage([_outside(job) for job in shown], following))
+
+
+@operation(
+    "POST",
+    "/v1/jobs/{id:str}/retry",
+    tag="Server",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={202: Revived},
+    refusals=(NotFound,),
+)
+async def retry(request: ApiRequest) -> ASGIApp:
+    """Retry a dead job.
+
+    It runs again soon, with a fresh count of failures."""
+    engines = context.of(request).engines
+    id = request_body.path(request, "id")
+    if not await engines.store.jobs.revive(tenants.single_tenant(request), id, engines.clock.now()):
+        raise NotFound(UNKNOWN)
+    engines.router.messages_added()
+    return responses.json(Revived(id), 202)
+
+
+@operation(
+    "DELETE",
+    "/v1/jobs/{id:str}",
+    tag="Server",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a dead job.
+
+    It never runs again."""
+    jobs = context.of(request).engines.store.jobs
+    if not await jobs.delete_dead(tenants.single_tenant(request), request_body.path(request, "id")):
+        raise NotFound(UNKNOWN)
+    return responses.empty()
+
+
+def _outside(job: Job) -> DeadJob:
+    return DeadJob(job.id, job.kind, "dead", job.attempts, job.error, times.to_rfc3339(job.created_at))
+
+
+HANDLERS = [page, retry, delete]
