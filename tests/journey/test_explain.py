@@ -1,4 +1,4 @@
-"""A support person finds out why somebody got no mail: timeline, explanation, dry run, suppressions."""
+"""A support person finds out why a recipient got no mail: timeline, explanation, dry run, suppressions."""
 
 from pathlib import Path
 from typing import Any

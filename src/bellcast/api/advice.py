@@ -65,7 +65,7 @@ BY_CODE = {
         (
             "The path is misspelled, or lacks the prefix Bellcast is mounted at.",
             "The object was deleted, or belongs to another tenant.",
-            "A recipient asked for a notification of somebody else.",
+            "A recipient requested a notification of another recipient.",
         ),
         (
             "Compare the path with the API reference.",

@@ -39,8 +39,8 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
 async def explain(request: ApiRequest) -> ASGIApp:
     """Explain a delivery.
 
-    With `notification`, what was decided for the recipient when it was sent and what became of it. With `type`, and
-    `channel` for one channel only, what would happen now. `text` has the same in sentences."""
+    With `notification`: the decisions for the recipient at the time of the send, and their results. With `type`, and
+    `channel` for a single channel: the result of a send now. `text` explains it in sentences."""
     query = request_body.query(request, ExplainQuery)
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))

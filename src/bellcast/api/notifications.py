@@ -52,7 +52,7 @@ class Sent(Struct, frozen=True):
 
 
 class PlannedChannel(Struct, frozen=True):
-    """What a send would do with one channel of one recipient. `at` is set for what would wait."""
+    """The planned use of one channel for one recipient. `at` is set for a message that would wait."""
 
     recipient: str
     channel: Channel
@@ -62,7 +62,7 @@ class PlannedChannel(Struct, frozen=True):
 
 
 class SendPlan(Struct, frozen=True):
-    """What a send would do, for its first 100 recipients. An audience is resolved when it is sent: `recipients` is
+    """The plan of a send for its first 100 recipients. An audience is resolved when it is sent: `recipients` is
     null."""
 
     recipients: int | None

@@ -289,8 +289,12 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
 
 def _without_null(schema: Json) -> Json:
     """A query parameter cannot be null. It is omitted instead."""
-    kept = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    return kept[0] if len(kept) == 1 else {name: value for name, value in schema.items() if value is not None}
+    alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return (
+        alternatives[0]
+        if len(alternatives) == 1
+        else {name: value for name, value in schema.items() if value is not None}
+    )
 
 
 def _responses(route: Route, schemas: _Schemas) -> Json:

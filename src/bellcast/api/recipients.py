@@ -87,7 +87,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a recipient.
 
-    With the counters of its inbox."""
+    The response includes the counters of its inbox."""
     ctx = context.of(request)
     return responses.json(await recipients.get(ctx.engines, tenants.single_tenant(request), key(request)))
 
@@ -124,7 +124,7 @@ async def write(request: ApiRequest) -> ASGIApp:
 async def change(request: ApiRequest) -> ASGIApp:
     """Change a recipient.
 
-    Absent fields stay."""
+    Absent fields do not change."""
     recipient, _ = await _put(request, replace=False)
     return responses.json(recipient)
 
@@ -151,8 +151,8 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
 async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a recipient.
 
-    All stored data of the recipient is deleted, and its live connections close. Only responses under idempotency
-    keys are stored until their 24 hours end, so that a late repetition does not send again."""
+    All stored data of the recipient is deleted, and its live connections close. Responses under idempotency
+    keys stay until their 24 hours end, so that a late repetition does not send again."""
     ctx = context.of(request)
     await recipients.delete(ctx.engines, tenants.single_tenant(request), key(request))
     return responses.empty()
@@ -169,7 +169,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
 async def revoke(request: ApiRequest) -> ASGIApp:
     """End every session of a recipient.
 
-    Its live connections close now, and tokens issued before are refused."""
+    Its live connections close, and tokens issued earlier are refused."""
     ctx = context.of(request)
     await recipients.revoke(ctx.engines, tenants.single_tenant(request), key(request))
     return responses.empty()

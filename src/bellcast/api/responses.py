@@ -14,35 +14,35 @@ _encode = msgspec.json.Encoder().encode
 
 
 def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
-    """A response with a complete body."""
-    told = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    told += _encoded(headers)
+    """Return a response with a complete body."""
+    encoded = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    encoded += _encoded(headers)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": told})
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     return answer
 
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
-    """A value as JSON."""
+    """Return a JSON response."""
     return complete(status, _encode(value), headers=headers)
 
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
-    """A response without a body, such as 204 or 304."""
-    told = _encoded(headers)
+    """Return a response without a body, such as 204 or 304."""
+    encoded = _encoded(headers)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": told})
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return answer
 
 
 def problem(refused: BellcastError) -> ASGIApp:
-    """An error as problem+json."""
+    """Return a problem+json response."""
     headers = problems.headers(refused) | {"cache-control": "no-store"}
     return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
 

@@ -39,7 +39,7 @@ class SuppressedAddress(Struct, frozen=True):
 
 
 class SuppressionPage(Struct, frozen=True):
-    """A page of suppressions; `next` goes into `after`."""
+    """A page of suppressions; `next` is the value of `after` for the next page."""
 
     suppressions: list[SuppressedAddress]
     next: str | None

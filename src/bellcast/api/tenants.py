@@ -1,4 +1,4 @@
-"""The tenant of a request, and the tenants' own fields."""
+"""Tenants: the tenant of a request, and the fields of tenants."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bellcast.model.identities import DEFAULT_TENANT, Tenant
 
 
 class TenantQuery(Struct, frozen=True, kw_only=True):
-    """The tenant a server path is about; absent is the default one."""
+    """The tenant of a request with server permissions. Absent means the default tenant."""
 
     tenant: str | None = None
 
@@ -29,14 +29,14 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def tenant_of(query: str | None, body: str | None = None) -> str | None:
-    """The tenant named by the query or the body; Invalid if they name two. None if neither names one."""
+    """Return the tenant in the query or the body, or None. Raises Invalid if they differ."""
     if query and body is not None and query != body:
         raise Invalid.of("tenant", "must be the same in the query and in the body")
     return query or body
 
 
 def single_tenant(request: ApiRequest, body: str | None = None) -> str:
-    """The one tenant a request is about."""
+    """Return the tenant of a request for a single tenant."""
     tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)
     if tenant is None:
         return DEFAULT_TENANT
@@ -45,12 +45,12 @@ def single_tenant(request: ApiRequest, body: str | None = None) -> str:
 
 
 def outside(tenant: str) -> str | None:
-    """A tenant's key as clients see it: the default one has no name."""
+    """Return a tenant's key as shown in responses: None for the default tenant."""
     return tenant or None
 
 
 def key(request: ApiRequest) -> str:
-    """The tenant's key in the path."""
+    """Return the tenant's key in the path. Raises Invalid."""
     result = request_body.path(request, "key")
     validation.check(validation.tenant("key", result, context.of(request).limits))
     return result
@@ -84,7 +84,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Set a tenant's name and settings.
 
-    The request replaces the old ones. 201 when the tenant is new. Settings are free for the app except four:
+    The request replaces the old ones. 201 when the tenant is new. The app can use any names for settings except four:
     `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
     unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0:
     forever). Every server applies them within seconds."""

@@ -35,7 +35,7 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Token(Struct, frozen=True):
-    """A signed session token and when it ends."""
+    """A signed session token and its expiry."""
 
     token: str
     expires_at: datetime
@@ -54,8 +54,8 @@ class Token(Struct, frozen=True):
 async def make(request: ApiRequest) -> ASGIApp:
     """Create a session token.
 
-    It opens one recipient's side, for a while: hand it to that recipient's browser. An API key with the scope
-    `manage` can make one for any recipient, with any topics and roles: keep it as safe as the project secret."""
+    It gives access to one recipient's inbox until it expires: send it to that recipient's browser. An API key with the
+    scope `manage` can create one for any recipient, topics and roles: protect it like the project secret."""
     ctx = context.of(request)
     params = await request_body.body(request, TOKEN)
     tenant = tenants.single_tenant(request, params.tenant)

@@ -36,7 +36,7 @@ class Presence(Struct, frozen=True):
 
 
 def topic(request: ApiRequest) -> str:
-    """The topic in the path."""
+    """Return the topic in the path. Raises Invalid."""
     result = request_body.path(request, "topic")
     validation.check(validation.topic("topic", result, context.of(request).limits))
     return result
@@ -63,12 +63,12 @@ def _changeable(request: ApiRequest) -> str:
 async def subscribe(request: ApiRequest) -> ASGIApp:
     """Subscribe a recipient to a topic.
 
-    The recipient receives everything sent to the topic from now on. 201 when the subscription is new. The body is
+    The recipient receives all later sends to the topic. 201 when the subscription is new. The body is
     optional."""
     ctx = context.of(request)
-    said = await request_body.optional_body(request, JOINING)
+    body = await request_body.optional_body(request, JOINING)
     params = (
-        tenants.single_tenant(request, None if said is None else said.tenant),
+        tenants.single_tenant(request, None if body is None else body.tenant),
         _changeable(request),
         recipients.key(request, "recipient"),
     )

@@ -30,7 +30,7 @@ HOLDERS = {
     "tenant": "the tenant's",
     "project": "the project's",
 }
-# What a switch turns off.
+# The effect of each switch.
 SWITCHES = {"channel": "this channel off", "type": "this type off for the channel", "workflow": "this workflow off"}
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
@@ -94,7 +94,7 @@ def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -
 
 
 def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
-    """What was decided for a notification, and what became of its messages."""
+    """Explain the decisions for a notification and the results of its messages."""
     by_id = {message.id: message for message in messages}
     return _joined(
         [

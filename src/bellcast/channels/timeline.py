@@ -1,4 +1,4 @@
-"""The life of a notification: what was decided, what was tried, what the recipient did. Pure."""
+"""Timeline of a notification: decisions, delivery attempts, and the recipient's actions. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,17 +10,17 @@ from bellcast.model.messages import OPEN_STATES, Attempt
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import NewDecision, SentItem, StoredMessage
 
-# A message that is due at once is attempted within this time, unless many wait.
+# A message that is due immediately is attempted within this time, unless many are queued.
 SOON_MS = 10_000
 # States of messages that ended before an attempt.
 NEVER_DUE = frozenset({"cancelled", "suppressed", "expired"})
-# What the timeline calls the outcome of a decision.
+# Names of decision outcomes in the timeline.
 OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
-    """A past or scheduled event in the life of a notification. `channel` and `message` tell what it happened to; `rule`
-    and `by` tell which rule decided, and whose preferences set it."""
+    """A past or scheduled event in the life of a notification. `channel` and `message` are its subject; `rule` is
+    the rule that decided, `by` the level of the preferences that set it."""
 
     at: datetime
     what: str
@@ -107,8 +107,8 @@ def _message_entries(message: StoredMessage, decision: NewDecision | None) -> It
 
 
 def _first_due_at(message: StoredMessage) -> int:
-    """When the first attempt was due. A failed round or a retry moves `due_at` behind the first attempt; that attempt
-    followed the time of creation at once, unless the message had been held."""
+    """Return the time when the first attempt was due. A failed round or a retry moves `due_at` past the first attempt. That
+    attempt followed the creation immediately, unless the message had been held."""
     if message.attempts and (first := times.milliseconds(message.attempts[0].at)) < message.due_at:
         return message.created_at if first - message.created_at < SOON_MS else first
     return message.due_at

@@ -118,7 +118,7 @@ class Bellcast(ServerApi[SyncSender]):
 
     Without arguments it reads BELLCAST_URL, and BELLCAST_SECRET or BELLCAST_PROJECT (or the _FILE variable of each);
     otherwise it uses the server that `bellcast serve` last started with the data folder `./bellcast-data`
-    (BELLCAST_DATA). It raises NotConfigured if there is no secret. `secret` is the project's secret or an API key, or
+    (BELLCAST_DATA). It raises NotConfigured without a secret. `secret` is the project's secret or an API key, or
     Credentials of a secret and the project's public key.
 
     A request connects within 1 s, waits `timeout` seconds for a response (more for bulk sends), and is tried up to 3

@@ -82,15 +82,15 @@ class Retries:
     clock: Callable[[], float] = time.monotonic
 
     def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
-        """Return the seconds until the next try; None if there must be none. `left` is what remains of `within`."""
+        """Return the seconds until the next try, or None for no other try. `left` is the remaining part of `within`."""
         if tried >= self.tries or not _worth_repeating(request, outcome):
             return None
-        told = _retry_after(outcome)
-        if told is None:
+        retry_after = _retry_after(outcome)
+        if retry_after is None:
             # Full jitter: clients that failed together do not retry together.
             wait = self.chance() * min(self.longest, self.first * 2.0**tried)
-        elif told <= self.longest:
-            wait = told + self.chance() * self.first
+        elif retry_after <= self.longest:
+            wait = retry_after + self.chance() * self.first
         else:
             return None
         return wait if wait < left else None
@@ -201,8 +201,8 @@ def _retry_after(outcome: Outcome) -> float | None:
     """Return the seconds in Retry-After. A date, which only proxies send, is ignored."""
     if isinstance(outcome, LostConnection):
         return None
-    told = outcome.headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else None
+    seconds = outcome.headers.get("retry-after", "")
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:

@@ -25,7 +25,7 @@ PLANNED = 100
 
 
 class RefusedSend(Struct, frozen=True):
-    """A send beyond its tenant's quota, or whose template cannot be rendered. It may repeat an earlier send, which is
+    """A send that exceeds its tenant's quota, or has a template that cannot be rendered. It may repeat an earlier send, which is
     answered without a charge."""
 
     request: SendOrAnnounce

@@ -27,18 +27,18 @@ _LONGEST = 100
 
 def field_error(refusal: Exception) -> FieldError:
     """Return the field (`""` for the whole value) and its error."""
-    told, path = _split(str(refusal))
-    if (named := _NAMED.fullmatch(told)) is not None:
+    message, path = _split(str(refusal))
+    if (named := _NAMED.fullmatch(message)) is not None:
         field = ".".join(filter(None, (path, named[2][:_LONGEST])))
         return FieldError(field, "is required" if named[1] == "missing required" else "is not a known field")
-    if (expected := _EXPECTED.fullmatch(told)) is not None:
+    if (expected := _EXPECTED.fullmatch(message)) is not None:
         types, bound, got = expected.groups()
         return FieldError(path, f"must be {_in_words(types)}{bound}" + (f", got {_in_words(got)}" if got else ""))
-    if (value := _VALUE.fullmatch(told)) is not None:
+    if (value := _VALUE.fullmatch(message)) is not None:
         return FieldError(path, f"is an unknown value: {value[1][:_LONGEST]}")
-    if "RFC3339" in told:
+    if "RFC3339" in message:
         return FieldError(path, "must be a time such as 2030-01-31T12:00:00Z")
-    if told.endswith("out of range"):
+    if message.endswith("out of range"):
         return FieldError(path, "is out of range")
     return FieldError(path, "cannot be read")
 
@@ -53,9 +53,9 @@ def sentence(refusal: Exception, whole: str) -> str:
 
 def _split(refusal: str) -> tuple[str, str]:
     """Split a decoder error into its message and the field's path."""
-    found = _PLACE.fullmatch(refusal)
-    told, path = found.groups() if found is not None else (refusal, None)
-    return told, _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", path or "").strip(".")
+    parts = _PLACE.fullmatch(refusal)
+    message, path = parts.groups() if parts is not None else (refusal, None)
+    return message, _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", path or "").strip(".")
 
 
 def _in_words(types: str) -> str:

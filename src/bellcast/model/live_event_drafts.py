@@ -36,8 +36,8 @@ def check(draft: EventDraft, limits: Limits) -> None:
 def _address_errors(draft: EventDraft, limits: Limits) -> validation.FieldErrors:
     named = [name for name in ("topic", "topics", "recipient") if getattr(draft, name) is not None]
     if len(named) != 1:
-        told = f"not {' and '.join(named)}" if named else "none was given"
-        yield FieldError(named[-1] if named else "topic", f"name exactly one of topic, topics and recipient; {told}")
+        got = f"not {' and '.join(named)}" if named else "none was given"
+        yield FieldError(named[-1] if named else "topic", f"name exactly one of topic, topics and recipient; {got}")
     if draft.topic is not None:
         yield from validation.topic("topic", draft.topic, limits)
     if draft.topics is not None:

@@ -1,4 +1,4 @@
-"""Topics that live connections joined, kept so that a recovered connection has them again."""
+"""Topics joined by live connections, stored so that a recovered connection follows them again."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

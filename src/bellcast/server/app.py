@@ -291,9 +291,9 @@ class App:
         return loops
 
     def _retention(self) -> maintenance.Retention:
-        kept = self.settings.store
+        store = self.settings.store
         messages = int(self.settings.channels.run_retention * 1000)
-        return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000), messages)
+        return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""

@@ -292,7 +292,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "SMS providers in failover order: `twilio://SID:TOKEN@default?from=%2B12025550123` or "
         "`vonage://KEY:SECRET@default?from=Shop`. Without one, text messages are only stored.",
     ),
-    "SIMULATE": (parsers.channels, "Channels whose messages are only stored, even with a provider."),
+    "SIMULATE": (parsers.channels, "Channels that only store their messages, even with a provider."),
     "RETRIES": (
         parsers.durations,
         "Delays before further attempts after temporary failures of every provider; a longer Retry-After is respected.",

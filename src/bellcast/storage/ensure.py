@@ -11,7 +11,7 @@ EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the ear
 
 
 def digest(tenant: str, key: str) -> str:
-    """The digest kept for an erased recipient, so that its earlier sessions stay refused."""
+    """Return the digest stored for an erased recipient: its earlier sessions stay refused."""
     return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
 
 
@@ -21,7 +21,7 @@ def digests(tenant: str, key: str) -> Params:
 
 
 def tenant_digest(tenant: str) -> str:
-    """The digest kept for an erased tenant. No recipient has an empty key."""
+    """Return the digest stored for an erased tenant. No recipient has an empty key."""
     return digest(tenant, "")
 
 

@@ -87,7 +87,7 @@ class InsertPlan:
         return Sent(request.answer, tuple(events))
 
     def _add_each(self, request: SendRequest) -> Sent:
-        """Plan the rows of a request whose content differs by recipient."""
+        """Plan the rows of a request with a content per recipient."""
         events: list[Event] = []
         for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
             inbox, state = self._advance((request.tenant, key))

@@ -29,7 +29,7 @@ pieces = pytest.mark.parametrize("size", [WHOLE, BY_997, BY_1], ids=["whole", "b
 
 
 def heard(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
-    """Everything a reader says about a stream that arrives in pieces of a size."""
+    """Return all events of a reader for a stream received in chunks of a size."""
     reader = FrameReader(limit)
     return [item for at in range(0, len(stream), size) for item in reader.receive(stream[at : at + size])]
 

@@ -103,7 +103,7 @@ def test_frames_of_the_server_are_those_of_a_client_but_for_the_mask(name, paylo
 @given(mutated_streams())
 @example(client.frame(client.TEXT, b"half", final=False) + client.close(1000))
 def test_the_websockets_library_hears_the_same(stream):
-    # With this behind it every frame gets its end, and then comes a fault, so both must pronounce on everything.
+    # Appended to the input: it completes every frame and then violates the protocol, so both must judge the whole input.
     stream += bytes(LIMIT + 200)
     ours, theirs = heard(stream), heard_by_websockets(stream)
     assert len(ours) <= len(theirs)
