@@ -11,6 +11,7 @@ from msgspec import Struct
 from bellcast.channels import retries
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
+from bellcast.channels.release import Release, is_held
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
@@ -38,11 +39,17 @@ class MessageDelivery:
     """Delivers messages of every channel."""
 
     def __init__(
-        self, store: Store, clock: Clock, find_providers: FindProviders, retry_delays: Sequence[float] = retries.RETRIES
+        self,
+        store: Store,
+        clock: Clock,
+        find_providers: FindProviders,
+        release: Release,
+        retry_delays: Sequence[float] = retries.RETRIES,
     ) -> None:
         self._store = store
         self._clock = clock
         self._find_providers = find_providers
+        self._release = release
         self._retries = retry_delays
         self.ended: Counter[tuple[str, str]] = Counter()  # messages of this process by channel and final state
 
@@ -63,6 +70,11 @@ class MessageDelivery:
             return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
         if is_unneeded(message):
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.unless))
+        if is_held(message):
+            released = await self._release.decide(message)
+            if isinstance(released, MessageUpdate):
+                return released
+            message = released
         providers = await self._find_providers(message.tenant, message.channel)
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated"))

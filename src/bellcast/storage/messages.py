@@ -130,6 +130,7 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
 def _update_params(message: StoredMessage) -> dict[str, object]:
     return {
         "id": message.id,
+        "address": message.address,
         "state": message.state,
         "reason": message.reason,
         "due_at": message.due_at,

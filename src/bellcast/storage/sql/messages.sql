@@ -57,7 +57,7 @@ RETURNING id
 -- name: message_update
 -- The outcome of an attempt or a decision.
 UPDATE messages SET
-  state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference, attempts = :attempts,
+  address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference, attempts = :attempts,
   rounds = :rounds
 WHERE id = :id AND (state = 'sending' OR :state IN ('sent', 'bounced'))
 

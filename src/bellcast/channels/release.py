@@ -1,0 +1,60 @@
+"""Decide again about a held message when it is due: preferences, addresses and suppressions may have changed."""
+
+from msgspec.structs import replace
+
+from bellcast.channels import addresses, decision_inputs
+from bellcast.channels.catalog import Catalog
+from bellcast.ports import Clock, MessageUpdate, NewDecision, Store, StoredMessage
+from bellcast.ports.messages import with_outcome
+from bellcast.preferences import Decision
+
+
+class Release:
+    """Releases held messages."""
+
+    def __init__(self, store: Store, clock: Clock, catalog: Catalog) -> None:
+        self._store = store
+        self._clock = clock
+        self._catalog = catalog
+
+    async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
+        """The message with the recipient's current address if it may be sent now, else the update that ends it or holds
+        it again."""
+        inputs = await decision_inputs.read(
+            self._store, self._catalog, message.tenant, message.type, [message.recipient], (message.channel,)
+        )
+        profile, now = inputs.profile(message.recipient), self._clock.now()
+        is_digest_due = message.reason == "digest"
+        decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_digest_due)
+        if decision.outcome == "send":
+            return replace(message, address=addresses.of(profile, message.channel) or message.address)
+        if decision.outcome == "hold":
+            # Quiet hours can follow a digest's time; the digest is not due a second time.
+            reason = "digest" if is_digest_due else decision.rule
+            changed = with_outcome(message, state="held", reason=reason, due_at=decision.at or now)
+        else:
+            state = "suppressed" if decision.rule == "suppressed" else "cancelled"
+            changed = with_outcome(message, state=state, reason=decision.rule)
+        return MessageUpdate(message=changed, decision=_record(message, decision, now))
+
+
+def is_held(message: StoredMessage) -> bool:
+    """True for a message that waited and was not attempted yet."""
+    return message.due_at > message.created_at and not message.rounds and not message.attempts
+
+
+def _record(message: StoredMessage, decision: Decision, now: int) -> NewDecision | None:
+    if message.notification is None:
+        return None
+    return NewDecision(
+        tenant=message.tenant,
+        notification=message.notification,
+        recipient=message.recipient,
+        channel=message.channel,
+        outcome=decision.outcome,
+        rule=decision.rule,
+        source=decision.by,
+        message=message.id,
+        due_at=decision.at,
+        decided_at=now,
+    )

@@ -1,0 +1,83 @@
+"""A message that waited is sent only if it is still wanted when it is due."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.release import Release
+from bellcast.model.times import milliseconds, to_rfc3339
+from bellcast.ports import MessageUpdate, StoredMessage
+from tests.clock import FakeClock
+from tests.journey.test_email import app, eventually
+
+
+async def released(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The message that waited for a second while the request at `path` was made, and its notification."""
+    await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+    draft = {"to": "alice", "title": "Hi", "channels": ["inbox", {"channel": "email", "after": "1s"}]}
+    sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]["id"]
+    (waiting,) = (await client.get("/v1/messages")).json()["messages"]
+    assert waiting["state"] == "held"
+    assert (await client.put(path, json=body)).status_code in (200, 201)
+
+    async def read() -> dict[str, Any]:
+        found: dict[str, Any] = (await client.get(f"/v1/messages/{waiting['id']}")).json()
+        return found
+
+    return await eventually(read, lambda m: m["state"] not in ("held", "queued", "sending")), sent
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "state", "rule"),
+    [
+        ("/v1/recipients/alice/preferences", {"channels": {"email": False}}, "cancelled", "channel"),
+        ("/v1/suppressions/email/alice@example.com", {}, "suppressed", "suppressed"),
+        ("/v1/recipients/alice", {"name": "Alice"}, "cancelled", "no_address"),
+    ],
+)
+async def test_message_that_is_unwanted_when_it_is_due_is_not_sent(
+    tmp_path: Path, path: str, body: dict[str, Any], state: str, rule: str
+) -> None:
+    async with app(tmp_path) as (_, client):
+        message, sent = await released(client, path, body)
+        assert (message["state"], message["reason"]) == (state, rule)
+        params = {"recipient": "alice", "notification": sent}
+        email = (await client.get("/v1/explain", params=params)).json()["channels"][-1]
+        assert (email["channel"], email["outcome"], email["rule"]) == ("email", "skip", rule)
+        entries = (await client.get(f"/v1/notifications/{sent}")).json()["timeline"]
+        about_email = [(one["what"], one["rule"]) for one in entries if one["channel"] == "email"]
+        assert about_email == [("held", None), (state, rule)]
+
+
+async def test_released_message_goes_to_the_current_address(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        message, _ = await released(client, "/v1/recipients/alice", {"email": "new@example.com"})
+        assert (message["state"], message["to"]) == ("simulated", "new@example.com")
+
+
+async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        preferences = {"digest": {"booking": "hourly"}, "quiet_hours": {"start": "00:00", "end": "12:00"}}
+        await client.put("/v1/recipients/alice/preferences", json=preferences)
+        clock = FakeClock(1_750_032_000_000)  # 2025-06-16 00:00 UTC
+        release = Release(server.store, clock, Catalog(server.store, clock, ChannelConfig()))
+        message = StoredMessage(
+            id="m", tenant="", recipient="alice", notification="n", channel="email", type="booking",
+            priority="normal", address="alice@example.com", state="sending", reason="digest",
+            due_at=clock.now(), created_at=clock.now() - 60_000, content=b"{}",
+        )  # fmt: skip
+        update = await release.decide(message)
+        assert isinstance(update, MessageUpdate)
+        assert (update.message.state, update.message.reason) == ("held", "digest")
+        assert update.decision is not None
+        assert update.decision.rule == "quiet_hours"
+        noon = to_rfc3339(clock.now()).replace(hour=12)
+        assert update.message.due_at == milliseconds(noon)
+        later = FakeClock(milliseconds(noon))
+        again = Release(server.store, later, Catalog(server.store, later, ChannelConfig()))
+        assert isinstance(await again.decide(update.message), StoredMessage)
