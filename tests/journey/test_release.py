@@ -1,10 +1,12 @@
 """A message that waited is sent only if it is still wanted when it is due."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -50,7 +52,7 @@ async def test_message_that_is_unwanted_when_it_is_due_is_not_sent(
         assert (email["channel"], email["outcome"], email["rule"]) == ("email", "skip", rule)
         entries = (await client.get(f"/v1/notifications/{sent}")).json()["timeline"]
         about_email = [(one["what"], one["rule"]) for one in entries if one["channel"] == "email"]
-        assert about_email == [("held", None), (state, rule)]
+        assert about_email == [("scheduled", None), (state, rule)]
 
 
 async def test_released_message_goes_to_the_current_address(tmp_path: Path) -> None:
@@ -81,3 +83,23 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         later = FakeClock(milliseconds(noon))
         again = Release(server.store, later, Catalog(server.store, later, ChannelConfig()))
         assert isinstance(await again.decide(update.message), StoredMessage)
+
+
+async def test_timeline_keeps_the_rule_that_held_a_message_that_is_skipped_later(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        await client.put("/v1/recipients/alice/preferences", json={"digest": {"booking": "weekly"}})
+        draft = {"to": "alice", "title": "Hi", "type": "booking", "channels": ["inbox", "email"]}
+        sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]["id"]
+        (message,) = (await client.get("/v1/messages")).json()["messages"]
+        held, _ = await server.store.messages.decisions("", sent, "alice", 10)
+        due_at = milliseconds(datetime.fromisoformat(message["due_at"]))
+        skipped = replace(held, outcome="skip", rule="type", source="recipient", due_at=None, decided_at=due_at)
+        (begun,) = await server.store.messages.begin([message["id"]], due_at)
+        update = MessageUpdate(message=replace(begun, state="cancelled", reason="type"), decision=skipped)
+        await server.store.messages.finish([update], due_at)
+        entries = (await client.get(f"/v1/notifications/{sent}")).json()["timeline"]
+        about_email = [(one["what"], one["rule"]) for one in entries if one["channel"] == "email"]
+        assert about_email == [("held", "digest"), ("cancelled", "type")]
+        explained = (await client.get("/v1/explain", params={"recipient": "alice", "notification": sent})).json()
+        assert [(one["outcome"], one["rule"]) for one in explained["channels"]][-1] == ("skip", "type")

@@ -13,9 +13,10 @@ from bellcast.errors import Invalid, NotFound
 from bellcast.model import ids, times, validation
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import MessageQuery, NewDecision
+from bellcast.ports.messages import MAX_DECISIONS
 
-# One per channel; a notification has one message per channel.
-MAX_DECISIONS = len(CHANNELS)
+# A notification has one message per channel.
+MAX_MESSAGES = len(CHANNELS)
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
     decisions = await store.messages.decisions(tenant, notification, recipient, MAX_DECISIONS)
     if not decisions:
         decisions = [await _inbox_decision(ctx, tenant, recipient, notification)]
-    query = MessageQuery(tenant=tenant, notification=notification, recipient=recipient, limit=MAX_DECISIONS)
+    query = MessageQuery(tenant=tenant, notification=notification, recipient=recipient, limit=MAX_MESSAGES)
     messages = await store.messages.page(query)
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)

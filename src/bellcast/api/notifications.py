@@ -21,6 +21,7 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
+from bellcast.ports.messages import MAX_DECISIONS
 
 EXAMPLE = {
     "to": "alice",
@@ -199,7 +200,7 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
     messages: Sequence[StoredMessage] = ()
     if not item.announcement:
         id = item.notification.id
-        decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, len(CHANNELS))
+        decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
         query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=len(CHANNELS))
         messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
     return SentNotification(

@@ -96,6 +96,8 @@ def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -
 def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
     """Explain the decisions for a notification and the results of its messages."""
     by_id = {message.id: message for message in messages}
+    # The release of a held message decides again: the last decision counts.
+    last = {decision.channel: decision for decision in decisions}
     return _joined(
         [
             ChannelExplanation(
@@ -106,7 +108,7 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
                 at=times.to_rfc3339_or_null(decision.due_at),
                 text=_did(decision, by_id.get(decision.message or ""), zone),
             )
-            for decision in sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
+            for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel))
         ]
     )
 

@@ -201,6 +201,6 @@ def _record(
         rule=decision.rule,
         source=decision.by,
         message=None if message is None else message.id,
-        due_at=decision.at,
+        due_at=decision.at if message is None or message.state == "queued" else message.due_at,
         decided_at=request.created_at,
     )

@@ -36,13 +36,15 @@ def timeline(
 ) -> list[TimelineEntry]:
     """Every entry in order of time; entries of the same time are in order of cause."""
     by_id = {message.id: message for message in messages}
-    decided = {decision.message: decision for decision in decisions if decision.message is not None}
+    released = {
+        decision.message: decision for decision in decisions if decision.message in by_id and decision.outcome == "skip"
+    }
     ordered = sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
     entries = [
         *(_accepted(item) if decisions else ()),
         *_inbox_entries(item, now),
-        *(entry for decision in ordered for entry in _decision_entries(decision, by_id.get(decision.message or ""))),
-        *(entry for message in messages for entry in _message_entries(message, decided.get(message.id))),
+        *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
+        *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -68,19 +70,12 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
             yield TimelineEntry(at=at, what=what, channel="inbox")
 
 
-def _decision_entries(decision: NewDecision, message: StoredMessage | None) -> Iterator[TimelineEntry]:
-    decided_at = times.to_rfc3339(decision.decided_at)
-    if message is not None and decision.outcome == "skip":
-        # Made when the message was released, in place of the decision that held it.
-        yield _entry(message, message.created_at, "held", detail=_until(message.due_at))
-        return
-    if message is not None and decision.outcome == "send" and _first_due_at(message) > message.created_at:
-        yield _entry(message, message.created_at, "scheduled", detail=_until(message.due_at))
-        return
-    yield TimelineEntry(
-        at=decided_at,
-        what=OUTCOMES[decision.outcome],
-        detail=_until(decision.due_at) if decision.outcome == "hold" and decision.due_at else None,
+def _decision_entry(decision: NewDecision) -> TimelineEntry:
+    is_scheduled = decision.outcome == "send" and decision.due_at is not None
+    return TimelineEntry(
+        at=times.to_rfc3339(decision.decided_at),
+        what="scheduled" if is_scheduled else OUTCOMES[decision.outcome],
+        detail=None if decision.due_at is None else _until(decision.due_at),
         channel=decision.channel,
         message=decision.message,
         rule=decision.rule,
@@ -88,8 +83,8 @@ def _decision_entries(decision: NewDecision, message: StoredMessage | None) -> I
     )
 
 
-def _message_entries(message: StoredMessage, decision: NewDecision | None) -> Iterator[TimelineEntry]:
-    is_released = decision is not None and decision.outcome == "skip"
+def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:
+    """`skipped` is the decision that ended the message at its release."""
     if message.state in OPEN_STATES:
         if message.state != "held":
             yield _entry(message, message.due_at, "queued", detail=message.reason if message.rounds else None)
@@ -99,11 +94,11 @@ def _message_entries(message: StoredMessage, decision: NewDecision | None) -> It
         yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_answer(attempt))
     if message.state in OPEN_STATES:
         return
+    if skipped is not None:
+        yield _entry(message, skipped.decided_at, message.state, rule=skipped.rule, by=skipped.source)
+        return
     ended_at = times.milliseconds(message.attempts[-1].at) if message.attempts else message.due_at
-    if decision is not None and is_released:
-        yield _entry(message, decision.decided_at, message.state, rule=decision.rule, by=decision.source)
-    else:
-        yield _entry(message, ended_at, message.state, detail=message.reason)
+    yield _entry(message, ended_at, message.state, detail=message.reason)
 
 
 def _first_due_at(message: StoredMessage) -> int:

@@ -48,8 +48,13 @@ class StoredMessage(NewMessage, frozen=True, kw_only=True):
     read_at: int | None = None
 
 
+# Decisions for one recipient of a notification: one per channel, and those of some releases of held messages.
+MAX_DECISIONS = 100
+
+
 class NewDecision(Struct, frozen=True, kw_only=True):
-    """The decision for one channel of one notification, and its rule. `source` is the document that set it."""
+    """The decision for one channel of one notification, and its rule. `source` is the document that set it; `due_at` is
+    set for a message that waits."""
 
     tenant: str
     notification: str
@@ -118,7 +123,7 @@ class Messages(Protocol):
         ...
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
-        """Return the decisions for a notification, ordered by recipient."""
+        """Return the decisions for a notification, ordered by recipient and time."""
         ...
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:

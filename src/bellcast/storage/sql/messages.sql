@@ -9,15 +9,13 @@ INSERT INTO messages (
 )
 
 -- name: decision_insert
--- The first decision for a channel; a later one, at the release of a held message, replaces it.
+-- A decision for a channel; the release of a held message adds another. A repeated job adds none.
 INSERT INTO decisions (
   tenant, notification, recipient, channel, outcome, rule, source, message, due_at, decided_at
 ) VALUES (
   :tenant, :notification, :recipient, :channel, :outcome, :rule, :source, :message, :due_at, :decided_at
 )
-ON CONFLICT (tenant, notification, recipient, channel) DO UPDATE SET
-  outcome = excluded.outcome, rule = excluded.rule, source = excluded.source, message = excluded.message,
-  due_at = excluded.due_at, decided_at = excluded.decided_at
+ON CONFLICT DO NOTHING
 
 -- name: messages_find @sqlite
 -- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read.
@@ -57,8 +55,8 @@ RETURNING id
 -- name: message_update
 -- The outcome of an attempt or a decision.
 UPDATE messages SET
-  address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference, attempts = :attempts,
-  rounds = :rounds
+  address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference,
+  attempts = :attempts, rounds = :rounds
 WHERE id = :id AND (state = 'sending' OR :state IN ('sent', 'bounced'))
 
 -- name: messages_page
@@ -198,8 +196,8 @@ RETURNING id
 
 -- name: decisions_forget
 -- Decisions about notifications created before :before, at most :limit.
-DELETE FROM decisions WHERE (tenant, notification, recipient, channel) IN (
-  SELECT tenant, notification, recipient, channel FROM decisions WHERE decided_at < :older_than
+DELETE FROM decisions WHERE (tenant, notification, recipient, channel, decided_at) IN (
+  SELECT tenant, notification, recipient, channel, decided_at FROM decisions WHERE decided_at < :older_than
   ORDER BY decided_at LIMIT :limit
 )
 RETURNING notification

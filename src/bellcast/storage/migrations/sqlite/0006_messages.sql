@@ -30,7 +30,8 @@ CREATE INDEX messages_run ON messages (tenant, run) WHERE run IS NOT NULL;
 CREATE INDEX messages_state ON messages (tenant, state, id);
 CREATE INDEX messages_reference ON messages (reference) WHERE reference IS NOT NULL;
 
--- What was decided for one channel of one notification, and by which rule. `due_at` is set for what is held.
+-- What was decided for one channel of one notification, and by which rule; the release of a held message decides again. `due_at` is
+-- set for what waits.
 CREATE TABLE decisions (
   tenant TEXT NOT NULL,
   notification TEXT NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE decisions (
   message TEXT,
   due_at INTEGER,
   decided_at INTEGER NOT NULL,
-  PRIMARY KEY (tenant, notification, recipient, channel)
+  PRIMARY KEY (tenant, notification, recipient, channel, decided_at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decisions_recipient ON decisions (tenant, recipient);
 CREATE INDEX decisions_age ON decisions (decided_at);
