@@ -15,6 +15,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.previews import Previews
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
@@ -98,6 +99,7 @@ async def opened(
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     broker.listen(published.append)
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
+    catalog = Catalog(store, clock, ChannelConfig())
     context = ApiContext(
         engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
@@ -105,7 +107,8 @@ async def opened(
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
-        catalog=Catalog(store, clock, ChannelConfig()),
+        catalog=catalog,
+        previews=Previews(store, catalog, ChannelConfig(), PROJECT),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

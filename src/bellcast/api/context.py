@@ -10,6 +10,7 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.previews import Previews
 from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
@@ -66,6 +67,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     access: AccessConfig
     connections: Connections
     catalog: Catalog
+    previews: Previews
     channels: ChannelConfig = ChannelConfig()
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics

@@ -1,6 +1,6 @@
 """Notification types: the channels, the template and the switches of every notification of a type."""
 
-from bellcast.api import objects
+from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
 from bellcast.channels.catalog import NotificationType
 from bellcast.errors import FieldError, Invalid
@@ -26,6 +26,12 @@ def _required_errors(value: NotificationType) -> validation.FieldErrors:
             yield FieldError(f"defaults.{channel}", "must not switch off a required channel")
 
 
+async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+    if value.template is None or await templates.exists(ctx, tenant, value.template):
+        return []
+    return [FieldError("template", f"there is no template {value.template[: objects.MAX_KEY]!r}")]
+
+
 KIND = objects.Kind(
     plural="types",
     name="notification type",
@@ -34,5 +40,6 @@ KIND = objects.Kind(
     rules=_check,
     example={"name": "Bookings", "channels": ["inbox", "email"], "required": ["inbox"]},
     any_key=True,
+    check_references=_reference_errors,
 )
 HANDLERS = objects.operations(KIND)

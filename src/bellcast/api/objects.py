@@ -4,7 +4,7 @@ The project has one object of a key; with `?tenant=` a request is about a tenant
 applies to the tenant.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ from bellcast.api.context import ApiContext
 from bellcast.api.operations import Handler, Tag, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.identities import KeyScope
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
@@ -26,6 +26,8 @@ T = TypeVar("T", bound=Struct)
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 MAX_KEY = 100
+# Uses that the error of a refused DELETE names.
+SHOWN_USES = 5
 # Fields that a read adds; a write that sends them back is not refused for them.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
@@ -43,8 +45,16 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
+# Returns the errors of the references of an object: of a tenant, with this key.
+CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
+# Returns the users of the objects with these keys, as `types/booking`.
+FindUses = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, list[str]]]]
+
+
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
-    """A kind of object: the plural in its path, the type of its body, and rules beyond the type."""
+    """A kind of object: the plural in its path, the type of its body, and rules beyond the type. An object with uses
+    cannot be deleted. `merge` combines the project's object with a tenant's override; without it, the override
+    replaces the whole object."""
 
     plural: str
     name: str
@@ -53,6 +63,9 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     rules: Callable[[T, ApiContext], None]
     example: dict[str, Any]
     any_key: bool = False
+    check_references: CheckReferences[T] | None = None
+    find_uses: FindUses | None = None
+    merge: Callable[[T, T], T] | None = None
 
 
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
@@ -72,7 +85,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
     shape = request_body.Shape(kind.type, kind.rules)
     shown = msgspec.defstruct(
         f"{kind.type.__name__}Object",
-        [("key", str), ("tenant", str | None)],
+        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else [])],
         bases=(kind.type,),
         namespace={"__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."},
         frozen=True,
@@ -85,44 +98,48 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
     )
 
     async def page(request: ApiRequest) -> ASGIApp:
-        query = request_body.query(request, ObjectsQuery)
+        query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
         tenant = tenants.single_tenant(request)
-        documents = context.of(request).engines.store.documents
-        found = await documents.page(kind.plural, tenant, query.after or "", query.limit + 1)
-        items = [_outside(one, tenant) for one in found[: query.limit]]
+        found = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
+        shown = found[: query.limit]
+        uses = await _uses(kind, ctx, tenant, [document.key for document, _ in shown])
+        items = [_outside(document, owner) | uses[document.key] for document, owner in shown]
         following = items[-1]["key"] if len(found) > query.limit else None
         return responses.json({kind.plural: items, "next": following})
 
     async def read(request: ApiRequest) -> ASGIApp:
-        key, tenant = key_of(request, kind), tenants.single_tenant(request)
-        documents = context.of(request).engines.store.documents
-        for owner in dict.fromkeys((tenant, PROJECT)):
-            found = await documents.get(kind.plural, owner, key)
-            if found is not None:
-                return responses.json(_outside(found, owner))
-        raise NotFound(f"There is no {kind.name} with this key.")
+        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        found = await find(kind, ctx, tenant, key)
+        if found is None:
+            raise NotFound(f"There is no {kind.name} with this key.")
+        uses = await _uses(kind, ctx, tenant, [key])
+        return responses.json(_outside(*found) | uses[key])
 
     async def write(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
         value = request_body.json(_without_added(await request_body.json_text(request)), shape, ctx)
+        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
+            raise Invalid.fields(errors)
         body = msgspec.json.encode(value)
+        uses = (await _uses(kind, ctx, tenant, [key]))[key]
         if request_body.query(request, DryRunQuery).dry_run:
-            return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None})
+            return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None} | uses)
         engines = ctx.engines
         document, is_new = await engines.store.documents.put(kind.plural, tenant, key, body, engines.clock.now())
         ctx.engines.router.forget()
-        return responses.json(_outside(document, tenant), 201 if is_new else 200)
+        return responses.json(_outside(document, tenant) | uses, 201 if is_new else 200)
 
     async def delete(request: ApiRequest) -> ASGIApp:
-        ctx, key = context.of(request), key_of(request, kind)
-        if not await ctx.engines.store.documents.delete(kind.plural, tenants.single_tenant(request), key):
+        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        await _check_unused(kind, ctx, tenant, key)
+        if not await ctx.engines.store.documents.delete(kind.plural, tenant, key):
             raise NotFound(f"There is no {kind.name} with this key.")
         ctx.engines.router.forget()
         return responses.empty()
 
     override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
     return [
-        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. {override}", "read",
+        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there.", "read",
                    query=ObjectsQuery, response_types={200: listed}),
         _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
                    query=TenantQuery, response_types={200: shown}, refusals=(NotFound,)),
@@ -130,8 +147,38 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
                    f"Write a {kind.name}.\n\nThe request replaces it; 201 when it is new. {override}", "manage",
                    query=DryRunQuery, body=kind.type, response_types={200: shown, 201: shown}, example=kind.example),
         _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n{override}", "manage",
-                   query=TenantQuery, response_types={204: None}, refusals=(NotFound,)),
+                   query=TenantQuery, response_types={204: None},
+                   refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
     ]  # fmt: skip
+
+
+async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:
+    """The object that applies to a tenant, and its owner: the tenant, or the project."""
+    documents = ctx.engines.store.documents
+    base = await documents.get(kind.plural, PROJECT, key)
+    own = None if tenant == PROJECT else await documents.get(kind.plural, tenant, key)
+    return _applied(kind, base, own, tenant)
+
+
+async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int) -> list[tuple[Document, str]]:
+    """The objects that apply to a tenant, by key, with their owners."""
+    documents = ctx.engines.store.documents
+    base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
+    if tenant == PROJECT:
+        return [(one, PROJECT) for one in base.values()]
+    own = {one.key: one for one in await documents.page(kind.plural, tenant, after, limit)}
+    keys = sorted(base | own)[:limit]
+    return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
+
+
+def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:
+    if own is None:
+        return None if base is None else (base, PROJECT)
+    if base is None or kind.merge is None:
+        return own, tenant
+    decode = request_body.decoder(kind.type).decode
+    merged = kind.merge(decode(base.body), decode(own.body))
+    return msgspec.structs.replace(own, body=msgspec.json.encode(merged)), tenant
 
 
 def _operation(
@@ -141,6 +188,24 @@ def _operation(
     function.__doc__ = doc
     function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
+
+
+async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> None:
+    """Raise Conflict if deleting the object would leave a reference to it without an object."""
+    documents = ctx.engines.store.documents
+    if tenant != PROJECT and await documents.get(kind.plural, PROJECT, key) is not None:
+        return
+    users = (await _uses(kind, ctx, tenant, [key]))[key].get("uses")
+    if users and await documents.get(kind.plural, tenant, key) is not None:
+        shown = ", ".join(users[:SHOWN_USES])
+        raise Conflict(f"This {kind.name} is used by {shown}: change what uses it first.")
+
+
+async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """What a read adds to the objects with these keys."""
+    if kind.find_uses is None:
+        return {key: {} for key in keys}
+    return {key: {"uses": users} for key, users in (await kind.find_uses(ctx, tenant, keys)).items()}
 
 
 def _without_added(text: bytes) -> bytes:

@@ -14,6 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, validation
+from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (
     NO_PREFERENCES,
     Preferences,
@@ -195,7 +196,7 @@ async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dic
 
 async def _types(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """The rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
-    rules = {"general": TypeRules()}
+    rules = {GENERAL: TypeRules()}
     for owner in dict.fromkeys((PROJECT, tenant)):
         for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
             rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules

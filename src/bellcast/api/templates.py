@@ -1,17 +1,32 @@
 """Templates: content with variables, per channel and language."""
 
-import msgspec
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from bellcast.api import objects
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.errors import FieldError, Invalid
+from bellcast.api.objects import DryRunQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
+from bellcast.channels.previews import Subject
+from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import validation
+from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Parts, Template
-from bellcast.templates import TemplateError, check_syntax
+from bellcast.ports import Document
+from bellcast.ports.documents import PROJECT
+from bellcast.templates import TemplateError, check_syntax, is_layout
 
 # A template is read as a whole on each send that uses it.
 MAX_BYTES = 256 * 1024
+# Objects that name templates; a template has at most MAX_BYTES.
+OBJECTS_PER_READ = 100
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 
 
@@ -44,6 +59,69 @@ def _parts_errors(prefix: str, parts: Parts) -> validation.FieldErrors:
                 yield from _syntax_errors(f"{prefix}{channel}.{name}", source, is_html=name == "html")
 
 
+async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
+    """True if a template of this key applies to the tenant."""
+    return await objects.find(KIND, ctx, tenant, key) is not None
+
+
+async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+    """Check the layouts."""
+    errors: list[FieldError] = []
+    for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
+        name = None if parts.email is None else parts.email.layout
+        if isinstance(name, str) and (problem := await _layout_problem(ctx, tenant, name, key)) is not None:
+            errors.append(FieldError(f"{prefix}email.layout", problem))
+    return errors
+
+
+async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> str | None:
+    if name == BASE_LAYOUT:
+        return None
+    if name == key:
+        return "must not be the template itself"
+    found = await objects.find(KIND, ctx, tenant, name)
+    if found is None:
+        return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
+    email = request_body.decoder(Template).decode(found[0].body).email
+    if email is None or email.html is None or not is_layout(email.html):
+        return f"the HTML of template {name!r} has no {{{{ content }}}}"
+    return None
+
+
+async def _find_uses(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, list[str]]:
+    """The types and templates of the project and of the tenant that name these templates; for the project's own
+    templates, those of every tenant."""
+    uses: dict[str, dict[str, None]] = {key: {} for key in keys}
+    for plural, names_of in USERS.items():
+        async for owner, document in _documents(ctx, plural):
+            if owner in (PROJECT, tenant) or tenant == PROJECT:
+                for name in names_of(document.body):
+                    if name in uses:
+                        suffix = "" if owner in (PROJECT, tenant) else f"?tenant={owner}"
+                        uses[name][f"{plural}/{document.key}{suffix}"] = None
+    return {key: list(users) for key, users in uses.items()}
+
+
+async def _documents(ctx: ApiContext, plural: str) -> AsyncIterator[tuple[str, Document]]:
+    after = ("", "")
+    while found := await ctx.engines.store.documents.of_all_tenants(plural, after, OBJECTS_PER_READ):
+        for owner, document in found:
+            yield owner, document
+        after = (found[-1][0], found[-1][1].key)
+
+
+def _named_by_type(body: bytes) -> set[str]:
+    template = request_body.decoder(NotificationType).decode(body).template
+    return set() if template is None else {template}
+
+
+def _named_by_template(body: bytes) -> set[str]:
+    return request_body.decoder(Template).decode(body).layouts()
+
+
+USERS = {TYPES: _named_by_type, TEMPLATES: _named_by_template}
+
+
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
     yield from validation.encodable(field, source)
     try:
@@ -58,9 +136,114 @@ KIND = objects.Kind(
     tag="Objects",
     type=Template,
     rules=_check,
+    check_references=_reference_errors,
+    find_uses=_find_uses,
+    merge=Template.overridden_by,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
         "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},
     },
 )
-HANDLERS = objects.operations(KIND)
+
+
+class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Variables for a preview, with the recipient and the language to render for."""
+
+    data: dict[str, Any] = {}
+    recipient: str | None = None
+    locale: str | None = None
+
+
+class TemplatePreview(Parts, frozen=True, kw_only=True):
+    """The rendered parts, and the variables that have no value: a send would be refused for them."""
+
+    missing: list[str]
+
+
+class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel, a recipient and variables for a test message."""
+
+    channel: ExternalChannel
+    to: str
+    data: dict[str, Any] = {}
+
+
+class TestMessage(Struct, frozen=True):
+    """The id of the test message; null in a dry run."""
+
+    message: str | None
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/preview",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=PreviewRequest,
+    response_types={200: TemplatePreview},
+    refusals=(NotFound,),
+    example={"data": {"client": "Ann"}, "locale": "de"},
+)
+async def preview(request: ApiRequest) -> ASGIApp:
+    """Preview a template.
+
+    Renders every part, for a recipient or a language. Nothing is sent. With `?tenant=`, the tenant's overrides and its
+    `brand` apply."""
+    body = await request_body.body(request, PREVIEW)
+    subject = await _subject(request, body.recipient or "", body.data, body.locale)
+    parts, missing = await context.of(request).previews.preview(subject)
+    return responses.json({"missing": missing} | parts)
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/test",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=TestRequest,
+    response_types={200: TestMessage, 202: TestMessage},
+    refusals=(NotFound,),
+    example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
+)
+async def test(request: ApiRequest) -> ASGIApp:
+    """Send a test message.
+
+    To the recipient's address, whatever the preferences. A dry run renders it only."""
+    ctx, body = context.of(request), await request_body.body(request, TEST)
+    engines = ctx.engines
+    subject = await _subject(request, body.to, body.data)
+    message = await ctx.previews.message(subject, body.channel, engines.new_id(subject.now))
+    if request_body.query(request, DryRunQuery).dry_run:
+        return responses.json(TestMessage(None))
+    await engines.store.messages.add([message])
+    engines.router.messages_added()
+    return responses.json(TestMessage(message.id), 202)
+
+
+async def _subject(request: ApiRequest, recipient: str, data: dict[str, Any], locale: str | None = None) -> Subject:
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    found = await objects.find(KIND, ctx, tenant, key)
+    if found is None:
+        raise NotFound("There is no template with this key.")
+    template = request_body.decoder(Template).decode(found[0].body)
+    return Subject(
+        tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
+    )
+
+
+def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
+    if body.recipient is not None:
+        validation.check(validation.key("recipient", body.recipient, ctx.limits))
+    if body.locale is not None:
+        validation.check(validation.text("locale", body.locale, MAX_LOCALE))
+
+
+def _check_test(body: TestRequest, ctx: ApiContext) -> None:
+    validation.check(validation.key("to", body.to, ctx.limits))
+
+
+PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
+TEST = request_body.Shape(TestRequest, _check_test, {"channel": "email", "to": "x"})
+HANDLERS = [*objects.operations(KIND), preview, test]

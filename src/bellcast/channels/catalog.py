@@ -14,6 +14,7 @@ from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.messages import BASE_LAYOUT, EmailContent
 from bellcast.model.notifications import ChannelRequest
 from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.model.templates import Template
@@ -78,6 +79,16 @@ class Catalog:
         if own is None or base is None:
             return own or base
         return base.overridden_by(own)
+
+    async def layouts(
+        self, tenant: str, template: Template | None, content: EmailContent | None
+    ) -> dict[str, Template]:
+        """The templates that a template and the content of a send name as layouts."""
+        names = set() if template is None else template.layouts()
+        if content is not None and isinstance(content.layout, str):
+            names |= {content.layout} - {BASE_LAYOUT}
+        found = {name: await self.template(tenant, name) for name in names}
+        return {name: layout for name, layout in found.items() if layout is not None}
 
     async def preferences(self, tenant: str) -> tuple[Preferences, Preferences]:
         """The tenant's and the project's preference defaults."""

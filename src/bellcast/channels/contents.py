@@ -6,38 +6,46 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import email
+from bellcast.channels import email, links
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
 from bellcast.model.identities import Profile
-from bellcast.model.messages import EmailContent, ExternalChannel
+from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
 from bellcast.model.notifications import Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.model.templates import InboxContent, Template, locales_of
 from bellcast.templates import Renderer, TemplateError, Variables
 
-UNSUBSCRIBE = "Unsubscribe"
-
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input of a content. `links` are variables with URLs."""
+    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs. A
+    preview (`is_strict` False) renders missing variables as empty."""
 
     draft: Draft
     content: Content
     template: Template | None
+    layouts: Mapping[str, Template] = {}
     profile: Profile
     tenant: TenantSettings
     links: Mapping[str, str]
+    is_strict: bool = True
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
-    """The stored content of an e-mail: complete, with what its headers need."""
+    """The stored content of an e-mail: complete, with what its headers and a digest need."""
 
     to_name: str | None = None
     unsubscribe_url: str | None = None
+
+    def own_text(self) -> str:
+        """The text without its footer."""
+        return (self.text or "").partition(FOOTER)[0].rstrip()
+
+
+FOOTER = "\n-- \n"
 
 
 class Contents:
@@ -46,47 +54,66 @@ class Contents:
     def __init__(self, occasion: ContentContext) -> None:
         self._occasion = occasion
 
+    @property
+    def missing(self) -> list[str]:
+        """Variables without a value that a preview has used."""
+        return self._renderer.missing
+
     def inbox(self) -> Content:
         """The content of the inbox item."""
-        occasion = self._occasion
-        part: InboxContent | None = self._part("inbox")
-        if part is None:
-            return occasion.content
-        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
-        rendered = self._rendered(part, "inbox", own)
-        fields = {name: own.get(name, getattr(rendered, name)) for name in InboxContent.__struct_fields__}
-        if not fields["title"]:
+        content = self._inbox_content
+        if not content.title:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
-        return msgspec.structs.replace(occasion.content, **fields)
+        return content
+
+    def inbox_fields(self) -> Content:
+        """The content of the inbox item; the title can be empty."""
+        return self._inbox_content
 
     def external(self, channel: ExternalChannel) -> bytes:
         """The content of a message, as JSON."""
         if channel == "email":
             return msgspec.json.encode(self._email())
-        part = self._merged(channel)
-        headline = self._headline
+        part, headline = self._merged(channel), self._headline
         content: dict[str, Any] = {name: value for name, value in _fields(part).items() if value is not None}
         if channel == "push":
             content.setdefault("title", headline.title)
             if headline.body:
                 content.setdefault("body", headline.body)
+            required = content["title"]
             content |= {"url": headline.url, "priority": self._occasion.content.priority}
         else:
             content.setdefault("text", "\n".join(t for t in (headline.title, headline.body, headline.url) if t))
+            required = content["text"]
+        if not required:
+            raise _empty(channel)
         return msgspec.json.encode(content)
 
     def _email(self) -> StoredEmail:
         occasion = self._occasion
         part: EmailContent = self._merged("email") or EmailContent()
-        url = occasion.links.get("unsubscribe_url")
-        complete = email.complete(
-            part,
-            self._headline,
-            occasion.tenant.brand,
-            language=occasion.profile.locale or occasion.tenant.locale,
-            links={} if url is None else {UNSUBSCRIBE: url},
+        if not (part.subject or self._headline.title):
+            raise _empty("email")
+        shown = links.footer(occasion.links)
+        layout = self._layout(part.layout, shown)
+        complete = email.complete(part, self._headline, occasion.tenant.brand, layout=layout, links=shown)
+        return StoredEmail(
+            **_fields(complete),
+            to_name=occasion.profile.name,
+            unsubscribe_url=occasion.links.get("unsubscribe_url") or None,
         )
-        return StoredEmail(**_fields(complete), to_name=occasion.profile.name, unsubscribe_url=url)
+
+    def _layout(self, name: str | UnsetType | None, shown: dict[str, str]) -> email.Layout | None:
+        occasion = self._occasion
+        if name is None:
+            return None
+        if name is UNSET or name == BASE_LAYOUT:
+            return email.base_layout(occasion.tenant.brand, language=self._locale, links=shown)
+        template = occasion.layouts.get(name)
+        part = None if template is None else template.part("email", self._locales)
+        if part is None or part.html is None:
+            raise Invalid.of("email.layout", f"there is no template {name!r} with HTML")
+        return lambda inner, subject: self._text(part.html, "email", "layout", content=inner)
 
     def _merged(self, channel: Channel) -> Any:
         """The send's fields, else the template's rendered ones."""
@@ -94,20 +121,35 @@ class Contents:
         part = self._part(channel)
         if part is None:
             return content
-        own = {name: value for name, value in _fields(content).items() if value is not None}
+        own = {name: value for name, value in _fields(content).items() if value is not None or name == "layout"}
         return msgspec.structs.replace(self._rendered(part, channel, own), **own)
 
     def _part(self, channel: Channel) -> Any:
-        template, profile = self._occasion.template, self._occasion.profile
-        return (
-            None
-            if template is None
-            else template.part(channel, locales_of(profile.locale, self._occasion.tenant.locale))
-        )
+        template = self._occasion.template
+        return None if template is None else template.part(channel, self._locales)
+
+    @property
+    def _locales(self) -> list[str]:
+        return locales_of(self._occasion.profile.locale, self._occasion.tenant.locale)
+
+    @property
+    def _locale(self) -> str:
+        return self._occasion.profile.locale or self._occasion.tenant.locale
+
+    @cached_property
+    def _inbox_content(self) -> Content:
+        occasion = self._occasion
+        part: InboxContent | None = self._part("inbox")
+        if part is None:
+            return occasion.content
+        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
+        rendered = self._rendered(part, "inbox", own)
+        fields = {name: own.get(name, getattr(rendered, name)) for name in InboxContent.__struct_fields__}
+        return msgspec.structs.replace(occasion.content, **{**fields, "title": fields["title"] or ""})
 
     @cached_property
     def _headline(self) -> Headline:
-        content = self.inbox()
+        content = self._inbox_content
         return Headline(
             title=content.title,
             body=content.body,
@@ -118,36 +160,42 @@ class Contents:
     @cached_property
     def _renderer(self) -> Renderer:
         occasion = self._occasion
-        profile = occasion.profile
+        profile, content = occasion.profile, occasion.content
         values = {
             "data": occasion.draft.data,
             "recipient": {name: getattr(profile, name) for name in RECIPIENT_FIELDS},
-            "actor": msgspec.to_builtins(occasion.content.actor),
+            "actor": msgspec.to_builtins(content.actor),
             "tenant": occasion.tenant.values,
             "brand": msgspec.to_builtins(occasion.tenant.brand),
-            "notification": {"type": occasion.content.type, "priority": occasion.content.priority},
+            "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **occasion.links,
         }
         zone = profile.timezone or occasion.tenant.timezone
-        return Renderer(Variables(values=values, locale=profile.locale or occasion.tenant.locale, zone=zone))
+        return Renderer(Variables(values=values, locale=self._locale, zone=zone), is_strict=occasion.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send has itself."""
         texts = {n: v for n, v in _fields(part).items() if isinstance(v, str) and n != "layout" and n not in own}
-        rendered: dict[str, str] = {}
-        for name, source in texts.items():
-            try:
-                rendered[name] = self._renderer.render(source, is_html=name == "html")
-            except TemplateError as error:
-                raise _invalid(error, channel, name) from None
-        return msgspec.structs.replace(part, **rendered)
+        return msgspec.structs.replace(part, **{name: self._text(text, channel, name) for name, text in texts.items()})
+
+    def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
+        try:
+            return self._renderer.render(source, is_html=name in HTML_FIELDS, content=content)
+        except TemplateError as error:
+            raise _invalid(error, channel, name) from None
 
 
+HTML_FIELDS = frozenset({"html", "layout"})
 RECIPIENT_FIELDS = ("key", "name", "email", "phone", "locale", "timezone", "roles", "data")
+NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags", "group")
 
 
 def _fields(part: Any) -> dict[str, Any]:
     return {} if part is None else {n: v for n in part.__struct_fields__ if (v := getattr(part, n)) is not UNSET}
+
+
+def _empty(channel: Channel) -> Invalid:
+    return Invalid.of("title", f"is required: neither the send nor its template has content for {channel}")
 
 
 def _invalid(error: TemplateError, channel: Channel, name: str) -> Invalid:

@@ -1,5 +1,6 @@
 """E-mail: from a notification's content to a message in the format of RFC 5322."""
 
+from collections.abc import Callable
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -46,8 +47,12 @@ def absolute_url(url: str | None, app_url: str | None) -> str | None:
     return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None
 
 
+# Wraps the HTML of an e-mail with this subject.
+Layout = Callable[[str, str], str]
+
+
 def complete(
-    content: EmailContent, headline: Headline, brand: Brand, *, language: str, links: dict[str, str]
+    content: EmailContent, headline: Headline, brand: Brand, *, layout: Layout | None, links: dict[str, str]
 ) -> EmailContent:
     """Fill in absent fields: the subject is the title; text and HTML are made from each other, or from
     title, body and link."""
@@ -60,9 +65,14 @@ def complete(
         inner = html.from_text(text or "")
     elif text is None:
         text = html.to_text(inner)
-    if content.layout is not None:
-        inner = html.page(inner, subject=subject, language=language, brand=brand, links=links)
-    return EmailContent(subject=subject, text=_with_links(text or "", links), html=inner, layout=None)
+    if layout is not None:
+        inner = layout(inner, subject)
+    return EmailContent(subject=subject, text=(text or "") + text_footer(links), html=inner)
+
+
+def base_layout(brand: Brand, *, language: str, links: dict[str, str]) -> Layout:
+    """Bellcast's own layout."""
+    return lambda inner, subject: html.page(inner, subject=subject, language=language, brand=brand, links=links)
 
 
 def _plain(headline: Headline) -> str:
@@ -79,9 +89,10 @@ def _rich(headline: Headline, brand: Brand) -> str:
     return "\n".join(parts)
 
 
-def _with_links(text: str, links: dict[str, str]) -> str:
+def text_footer(links: dict[str, str]) -> str:
+    """The links as a signature, which mail programs show apart from the text."""
     footer = "\n".join(f"{label}: {url}" for label, url in links.items())
-    return f"{text}\n\n-- \n{footer}" if footer else text
+    return f"\n\n-- \n{footer}" if footer else ""
 
 
 def one_line(text: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from bellcast.channels import addresses, contents, decision_inputs, unsubscribe
+from bellcast.channels import addresses, contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs
@@ -28,6 +28,7 @@ class SendRoute(Struct, frozen=True):
     draft: Draft
     channels: tuple[ChannelRequest, ...]
     template: Template | None
+    layouts: dict[str, Template]
     inputs: DecisionInputs
 
 
@@ -55,7 +56,7 @@ class Router:
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
         """True if, within the last CACHE_SECONDS, sends of this tenant and type used no channel but the inbox."""
-        if draft.channels is not None or draft.template is not None:
+        if draft.channels is not None or draft.template is not None or draft.title is UNSET:
             return False
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
 
@@ -75,6 +76,8 @@ class Router:
         rendered for one of the named recipients."""
         channels, type = await self.channels_of(draft, request.tenant)
         template_key = draft.template or type.template
+        if draft.title is UNSET and template_key is None:
+            raise Invalid.of("title", "is required, because neither the send nor its type has a template")
         if channels == INBOX_ONLY and template_key is None and await self._reaches_every_inbox(request.tenant):
             if draft.channels is None:
                 self._remember(request.tenant, draft.type)
@@ -109,9 +112,10 @@ class Router:
         template = None if template_key is None else await self._catalog.template(tenant, template_key)
         if template is None and template_key is not None:
             raise Invalid.of("template", f"there is no template {template_key!r}")
+        layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
-        return SendRoute(draft, channels, template, inputs)
+        return SendRoute(draft, channels, template, layouts, inputs)
 
     def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
@@ -140,22 +144,18 @@ class Router:
         )
 
     def _contents(self, route: SendRoute, request: SendRequest, profile: Profile) -> contents.Contents:
-        occasion = contents.ContentContext(
-            draft=route.draft,
+        rules, draft = route.inputs.type.rules, route.draft
+        types = () if rules.requires("email") else (draft.type,)
+        context = contents.ContentContext(
+            draft=draft,
             content=request.content,
             template=route.template,
+            layouts=route.layouts,
             profile=profile,
             tenant=route.inputs.tenant,
-            links=self._links(route, request, profile),
+            links=links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at),
         )
-        return contents.Contents(occasion)
-
-    def _links(self, route: SendRoute, request: SendRequest, profile: Profile) -> dict[str, str]:
-        base = (self._config.public_url or "").rstrip("/")
-        if not base or route.inputs.type.rules.requires("email"):
-            return {}
-        unsubscription = unsubscribe.Unsubscription(request.tenant, profile.key, route.draft.type)
-        return {"unsubscribe_url": f"{base}/u/{unsubscribe.token(self._project, unsubscription)}"}
+        return contents.Contents(context)
 
     def _message(
         self,

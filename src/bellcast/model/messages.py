@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.model.preferences import Channel
 
@@ -59,30 +59,33 @@ class Message(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
 
 
-class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+BASE_LAYOUT = "base"
+
+
+class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of an e-mail. `text` and `html` are made from each other where one is missing. `layout` wraps the
-    HTML: `base` is Bellcast's, null none."""
+    HTML: `base` is Bellcast's and the default, null none; other names are templates with `{{ content }}`."""
 
     subject: str | None = None
     text: str | None = None
     html: str | None = None
-    layout: str | None = "base"
+    layout: str | UnsetType | None = UNSET
 
 
-class SmsContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SmsContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of a text message."""
 
     text: str | None = None
 
 
-class PushContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PushContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of a push notification."""
 
     title: str | None = None
     body: str | None = None
 
 
-class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of a chat message."""
 
     text: str | None = None

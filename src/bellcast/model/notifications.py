@@ -59,13 +59,17 @@ class ChannelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unless: Literal["seen", "read"] | None = None
 
 
+# The type of sends that name none.
+GENERAL = "general"
+
+
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A notification to send (`POST /v1/notifications`). Without a template it needs a title."""
 
     to: str | list[str] | Audience
     title: str | UnsetType = UNSET
     body: str | None = None
-    type: str = "general"
+    type: str = GENERAL
     priority: Priority = "normal"
     action_url: str | None = None
     action_text: str | None = None

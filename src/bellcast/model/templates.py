@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.model.messages import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.preferences import Channel
 
 
-class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of an inbox item."""
 
     title: str | None = None
@@ -42,6 +42,15 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             if parts is not None and (part := getattr(parts, channel)) is not None:
                 return part
         return getattr(self, channel)
+
+    def has(self, channel: Channel) -> bool:
+        """True if the template has a part of this channel in some language."""
+        return any(getattr(parts, channel) is not None for parts in (self, *self.translations.values()))
+
+    def layouts(self) -> set[str]:
+        """The templates that this one names as layouts."""
+        emails = [parts.email for parts in (self, *self.translations.values()) if parts.email is not None]
+        return {email.layout for email in emails if isinstance(email.layout, str)} - {BASE_LAYOUT}
 
     def overridden_by(self, other: "Template") -> "Template":
         """This template with the parts that the other one has. A part that the other has in its base replaces all

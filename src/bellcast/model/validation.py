@@ -13,7 +13,7 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Actor, Audience, ChannelRequest, Draft, Edit
+from bellcast.model.notifications import GENERAL, Actor, Audience, ChannelRequest, Draft, Edit
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
@@ -248,7 +248,9 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
-    if draft.title is UNSET and draft.template is None:
+    # A named type may have a template with a title; routing checks that.
+    has_own_type = draft.type != GENERAL and not isinstance(draft.to, Audience)
+    if draft.title is UNSET and draft.template is None and not has_own_type:
         yield FieldError("title", "is required")
     if not draft.type:
         yield FieldError("type", "must not be empty")

@@ -28,6 +28,10 @@ class Documents(Protocol):
         """Objects by key, after the key `after`."""
         ...
 
+    async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:
+        """Objects of the project and of every tenant, each with its tenant, after that tenant and key."""
+        ...
+
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
         """Create or replace an object; whether it is new."""
         ...

@@ -101,13 +101,17 @@ class Suppression(Struct, frozen=True, kw_only=True):
 
 
 class Messages(Protocol):
-    """Messages are added with the send that causes them (`Sends.add`), each with a job that delivers it."""
+    """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
 
     async def find(self, ids: Sequence[str]) -> list[StoredMessage]:
         """Return those that exist, by id."""
         ...
 
     async def page(self, query: MessageQuery) -> list[StoredMessage]: ...
+
+    async def add(self, messages: Sequence[NewMessage]) -> None:
+        """Add messages that belong to no send, with their jobs."""
+        ...
 
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
         """Mark due messages as sending and return them, without those that have ended or been postponed."""

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgspec import UNSET
+
+from bellcast.errors import Invalid
 from bellcast.model.notifications import Draft
 from bellcast.ports.messages import NewDecision
 from bellcast.ports.sends import SendRequest
@@ -36,12 +39,12 @@ class InboxOnly:
     """Routes every send to the inbox."""
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
-        """Always."""
-        return True
+        """True if the send has a title."""
+        return draft.title is not UNSET
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
-        """Return the request."""
-        return request
+        """Return the request. Raises Invalid without a title, as there are no templates."""
+        raise Invalid.of("title", "is required")
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """One decision per recipient."""

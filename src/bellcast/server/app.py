@@ -165,6 +165,7 @@ class App:
             access=settings.access,
             connections=self._survey,
             catalog=self._channels.catalog,
+            previews=self._channels.previews,
             channels=settings.channels,
             pusher=settings.pusher,
             messages=lambda: self._channels.ended,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.previews import Previews
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.errors import SettingsError
@@ -45,6 +46,7 @@ class Channels:
         self._config = config
         self._providers = {channel: _configured(channel, config, http) for channel in PROVIDERS}
         self.catalog = Catalog(store, clock, config)
+        self.previews = Previews(store, self.catalog, config, project)
         self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake)
         delivery = MessageDelivery(store, clock, self._find, Release(store, clock, self.catalog), config.retries)
         self.ended = delivery.ended

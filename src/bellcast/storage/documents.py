@@ -21,6 +21,11 @@ class Documents:
         params = {"kind": kind, "tenant": tenant, "after": after, "limit": limit}
         return [_document(*row) for row in await self._engine.read(fetch, Statement("documents_page", params))]
 
+    async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:
+        params = {"kind": kind, "after_tenant": after[0], "after": after[1], "limit": limit}
+        found = await self._engine.read(fetch, Statement("documents_of_all_tenants", params))
+        return [(tenant, _document(*row)) for tenant, *row in found]
+
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
         return await self._engine.write(ScriptCommand(lambda: _put(kind, tenant, key, body, now), []))
 

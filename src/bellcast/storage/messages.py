@@ -30,6 +30,9 @@ class Messages:
     async def page(self, query: MessageQuery) -> list[StoredMessage]:
         return await self._engine.read(_page, query)
 
+    async def add(self, messages: Sequence[NewMessage]) -> None:
+        await self._engine.write(ScriptCommand(lambda: add(messages, ()), []))
+
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
         return await self._engine.write(ScriptCommand(lambda: _begin(ids, now), []))
 

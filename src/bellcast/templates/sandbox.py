@@ -204,7 +204,9 @@ class Environment(SandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%", "//", "/"})
 
     def __init__(self, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
-        super().__init__(autoescape=autoescape, undefined=Missing, auto_reload=False, cache_size=0)
+        super().__init__(
+            autoescape=autoescape, undefined=Missing, finalize=_empty_if_null, auto_reload=False, cache_size=0
+        )
         own: dict[str, Callable[..., Any]] = {"join": _join, "replace": _replace, **filters}
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
         self.filters = {name: _bounded(filter) for name, filter in (known | own).items()}
@@ -265,6 +267,10 @@ class Environment(SandboxedEnvironment):
                 if node.name not in known:
                     label = "filter" if kind is nodes.Filter else "test"
                     raise jinja2.TemplateSyntaxError(f"there is no {label} named {node.name!r}", node.lineno)
+
+
+def _empty_if_null(value: Any) -> Any:
+    return "" if value is None else value
 
 
 def _guard(tree: nodes.Template) -> None:

@@ -122,9 +122,9 @@ def test_content_is_made_from_title_body_and_link() -> None:
     headline = Headline(
         title="New <booking>", body="Saturday\n14:00", url="https://app.example/b/7", url_label="Open it"
     )
-    made = email.complete(
-        EmailContent(), headline, Brand(name="Shop"), language="en", links={"Unsubscribe": "https://u"}
-    )
+    links = {"Unsubscribe": "https://u"}
+    layout = email.base_layout(Brand(name="Shop"), language="en", links=links)
+    made = email.complete(EmailContent(), headline, Brand(name="Shop"), layout=layout, links=links)
     assert made.subject == "New <booking>"
     assert made.text is not None
     assert made.html is not None
@@ -139,22 +139,20 @@ def test_content_is_made_from_title_body_and_link() -> None:
 
 def test_text_and_html_are_made_from_each_other() -> None:
     title = Headline(title="T")
-    from_text = email.complete(EmailContent(text="a < b\n\nc"), title, Brand(), language="en", links={})
+    from_text = email.complete(EmailContent(text="a < b\n\nc"), title, Brand(), layout=None, links={})
     assert "a &lt; b</p>" in (from_text.html or "")
     from_html = email.complete(
         EmailContent(html="<style>p{}</style><h1>Hi</h1><p>See <a href='https://x.example'>this</a></p><ul><li>1</ul>"),
         title,
         Brand(),
-        language="en",
+        layout=None,
         links={},
     )
     assert from_html.text == "Hi\n\nSee this (https://x.example)\n\n- 1"
 
 
 def test_html_without_layout_is_unchanged() -> None:
-    made = email.complete(
-        EmailContent(html="<b>x</b>", layout=None), Headline(title="T"), Brand(), language="en", links={}
-    )
+    made = email.complete(EmailContent(html="<b>x</b>"), Headline(title="T"), Brand(), layout=None, links={})
     assert made.html == "<b>x</b>"
 
 

@@ -211,6 +211,11 @@ SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant
 SELECT key, body, created_at, updated_at FROM documents
 WHERE kind = :kind AND tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
 
+-- name: documents_of_all_tenants
+-- Objects of one kind by tenant and key, after (:after_tenant, :after).
+SELECT tenant, key, body, created_at, updated_at FROM documents
+WHERE kind = :kind AND (tenant, key) > (:after_tenant, :after) ORDER BY tenant, key LIMIT :limit
+
 -- name: document_write
 -- Create or replace an object.
 INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)

@@ -1,0 +1,28 @@
+"""Links in messages: to unsubscribe, and to the recipient's preferences."""
+
+from collections.abc import Mapping, Sequence
+
+from bellcast.channels import preferences_link, unsubscribe
+from bellcast.channels.config import ChannelConfig
+from bellcast.model.identities import Project
+
+# The labels in the footer of an e-mail.
+LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
+
+
+def links(
+    config: ChannelConfig, project: Project, tenant: str, recipient: str, types: Sequence[str], now: int
+) -> dict[str, str]:
+    """The URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
+    base = (config.public_url or "").rstrip("/")
+    grant = preferences_link.Grant(tenant, recipient, now + preferences_link.DEFAULT_TTL_MS)
+    unsubscribe_url = ""
+    if types:
+        unsubscription = unsubscribe.Unsubscription(tenant, recipient, types[0], tuple(types[1:]))
+        unsubscribe_url = f"{base}/u/{unsubscribe.token(project, unsubscription)}"
+    return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_link.url(base, project, grant)}
+
+
+def footer(links: Mapping[str, str]) -> dict[str, str]:
+    """The links that the base layout shows, by label."""
+    return {label: url for name, label in LABELS.items() if (url := links.get(name))}

@@ -1,0 +1,29 @@
+"""Links to the page where a recipient changes preferences without a login: a signed token with an expiry."""
+
+from msgspec import Struct
+
+from bellcast.channels import signatures
+from bellcast.model.identities import Project
+
+PURPOSE = b"bellcast preferences\x00"
+PATH = "/preferences"
+DEFAULT_TTL_MS = 30 * 86_400_000
+
+
+class Grant(Struct, frozen=True, array_like=True):
+    """The recipient whose preferences a link shows, until `expires_at` (UTC milliseconds)."""
+
+    tenant: str
+    recipient: str
+    expires_at: int
+
+
+def url(base: str, project: Project, grant: Grant) -> str:
+    """A link to the page of the server at `base`."""
+    return f"{base}{PATH}/{signatures.sign(project, PURPOSE, grant)}"
+
+
+def read(project: Project, text: str, now: int) -> Grant | None:
+    """Read a token; None if it was not signed here or has expired."""
+    grant = signatures.read(project, PURPOSE, text, Grant)
+    return grant if grant is not None and grant.expires_at > now else None

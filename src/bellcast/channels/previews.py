@@ -1,0 +1,110 @@
+"""Templates rendered outside a send: a preview with the given data, and a test message to one recipient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import addresses, contents, decision_inputs, links
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.contents import Contents
+from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.errors import Invalid
+from bellcast.model.identities import Profile, Project
+from bellcast.model.messages import ExternalChannel
+from bellcast.model.notifications import GENERAL, Draft, content
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.model.templates import InboxContent, Template
+from bellcast.ports import NewMessage, Store
+
+# Fields of a stored content that are not the template's.
+ADDED = ("to_name", "unsubscribe_url", "priority", "url")
+PROBLEMS = {
+    "no_address": "has no address for {channel}",
+    "invalid_address": "has an address for {channel} that cannot be used",
+    "suppressed": "has an address for {channel} that is suppressed",
+}
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """What to render: a template for a recipient (a key without a profile will do), with the variables of `data`."""
+
+    tenant: str
+    template: Template
+    recipient: str
+    locale: str | None = None
+    data: Mapping[str, Any] = {}
+    now: int
+
+
+class Previews:
+    """Renders templates for their authors."""
+
+    def __init__(self, store: Store, catalog: Catalog, config: ChannelConfig, project: Project) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._config = config
+        self._project = project
+
+    async def preview(self, subject: Subject) -> tuple[dict[Channel, dict[str, Any]], list[str]]:
+        """The rendered parts by channel, and the variables without a value. Raises Invalid."""
+        inputs = await self._inputs(subject, ())
+        rendered = await self._contents(subject, inputs, is_strict=False)
+        parts: dict[Channel, dict[str, Any]] = {}
+        for channel in CHANNELS:
+            if channel == "inbox" and subject.template.has("inbox"):
+                item = rendered.inbox_fields()
+                parts[channel] = {
+                    name: value for name in InboxContent.__struct_fields__ if (value := getattr(item, name))
+                }
+            elif channel != "inbox" and subject.template.has(channel):
+                part = msgspec.json.decode(rendered.external(channel))
+                parts[channel] = {name: value for name, value in part.items() if name not in ADDED}
+        return parts, rendered.missing
+
+    async def message(self, subject: Subject, channel: ExternalChannel, id: str) -> NewMessage:
+        """A message to the recipient, whatever the preferences. Raises Invalid if there is no usable address."""
+        inputs = await self._inputs(subject, (channel,))
+        profile = inputs.profile(subject.recipient)
+        problem = addresses.problem(profile, channel, inputs.suppressed)
+        if problem is not None:
+            raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))
+        rendered = await self._contents(subject, inputs, is_strict=True)
+        return NewMessage(
+            id=id,
+            tenant=subject.tenant,
+            recipient=profile.key,
+            notification=None,
+            channel=channel,
+            type=GENERAL,
+            priority="normal",
+            address=addresses.of(profile, channel) or "",
+            due_at=subject.now,
+            created_at=subject.now,
+            content=rendered.external(channel),
+        )
+
+    async def _inputs(self, subject: Subject, channels: tuple[ExternalChannel, ...]) -> DecisionInputs:
+        recipients = [subject.recipient] if subject.recipient else []
+        return await decision_inputs.read(self._store, self._catalog, subject.tenant, GENERAL, recipients, channels)
+
+    async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
+        profile = self._profile(subject, inputs)
+        draft = Draft(to=subject.recipient, data=dict(subject.data))
+        context = contents.ContentContext(
+            draft=draft,
+            content=content(draft),
+            template=subject.template,
+            layouts=await self._catalog.layouts(subject.tenant, subject.template, None),
+            profile=profile,
+            tenant=inputs.tenant,
+            links=links.links(self._config, self._project, subject.tenant, profile.key, (GENERAL,), subject.now),
+            is_strict=is_strict,
+        )
+        return Contents(context)
+
+    def _profile(self, subject: Subject, inputs: DecisionInputs) -> Profile:
+        profile = inputs.profile(subject.recipient)
+        return profile if subject.locale is None else msgspec.structs.replace(profile, locale=subject.locale)

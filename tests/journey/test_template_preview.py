@@ -1,0 +1,160 @@
+"""An author writes a template: preview, layout, languages, a tenant's own parts, a test message."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.journey.test_email import app, ended
+
+TEMPLATE = {
+    "inbox": {"title": "New booking by {{ data.client }}", "action_url": "/b/{{ data.id }}"},
+    "email": {"subject": "Booking: {{ data.client }}", "html": "<p>{{ data.client }} at {{ data.at | time }}</p>"},
+    "sms": {"text": "{{ data.client }} booked"},
+    "translations": {
+        "de": {"email": {"subject": "Buchung: {{ data.client }}", "text": "{{ data.price | money('EUR') }}"}},
+        "de-AT": {"sms": {"text": "Servus {{ data.client }}"}},
+    },
+}
+DATA = {"client": "Ann & Co", "id": 7, "at": "2026-06-10T12:00:00Z", "price": 1234.5}
+
+
+async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any], status: int = 200) -> dict[str, Any]:
+    response = await client.post(path, json=body)
+    assert response.status_code == status, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def put(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = await client.put(path, json=body)
+    assert response.status_code in (200, 201), response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", TEMPLATE)
+        shown = await post(client, "/v1/templates/booking/preview", {"data": DATA})
+        assert shown["inbox"] == {"title": "New booking by Ann & Co", "action_url": "/b/7"}
+        assert shown["email"]["subject"] == "Booking: Ann & Co"
+        assert "<p>Ann &amp; Co at 12:00" in shown["email"]["html"]
+        assert shown["email"]["text"].startswith("Ann & Co at 12:00")
+        assert shown["sms"] == {"text": "Ann & Co booked"}
+        assert shown["missing"] == []
+        assert set(shown) == {"inbox", "email", "sms", "missing"}
+        german = await post(client, "/v1/templates/booking/preview", {"data": DATA, "locale": "de-AT"})
+        assert german["email"]["subject"] == "Buchung: Ann & Co"
+        assert "1.234,50" in german["email"]["text"]
+        assert german["sms"] == {"text": "Servus Ann & Co"}
+        await put(client, "/v1/recipients/alice", {"locale": "de", "timezone": "Europe/Vienna"})
+        alice = await post(client, "/v1/templates/booking/preview", {"data": DATA, "recipient": "alice"})
+        assert alice["email"]["subject"] == "Buchung: Ann & Co"
+        assert alice["sms"] == {"text": "Ann & Co booked"}
+
+
+async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", TEMPLATE)
+        shown = await post(client, "/v1/templates/booking/preview", {"data": {"id": 7}})
+        assert shown["missing"] == ["data.client", "data.at"]
+        assert shown["email"]["subject"] == "Booking:"
+        draft = {"to": "alice", "template": "booking", "data": {"id": 7}}
+        refused = await post(client, "/v1/notifications", draft, 422)
+        assert [one["field"] for one in refused["errors"]] == ["data.client"]
+
+
+async def test_layout_of_a_template_wraps_the_html(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        frame = {"email": {"html": "<html><b>{{ brand.name }}</b>{{ content }}</html>"}}
+        await put(client, "/v1/tenants/acme", {"name": "Acme"})
+        assert (await put(client, "/v1/templates/frame", frame))["uses"] == []
+        await put(
+            client,
+            "/v1/templates/booking",
+            {"email": {"subject": "S", "html": "<i>{{ data.x }}</i>", "layout": "frame"}},
+        )
+        shown = await post(client, "/v1/templates/booking/preview?tenant=acme", {"data": {"x": "<"}})
+        assert shown["email"]["html"] == "<html><b>Acme</b><i>&lt;</i></html>"
+        assert (await client.get("/v1/templates/frame")).json()["uses"] == ["templates/booking"]
+        assert (await client.delete("/v1/templates/frame")).status_code == 409
+        for layout in ("missing", "booking", "plain"):
+            await put(client, "/v1/templates/plain", {"email": {"subject": "S", "text": "x"}})
+            refused = await client.put(
+                "/v1/templates/booking", json={"email": {"subject": "S", "text": "x", "layout": layout}}
+            )
+            assert [one["field"] for one in refused.json()["errors"]] == ["email.layout"]
+        await put(client, "/v1/recipients/alice", {"email": "alice@example.com"})
+        draft = {
+            "to": "alice",
+            "template": "booking",
+            "channels": ["email"],
+            "data": {"x": 1},
+            "email": {"subject": "Own"},
+        }
+        await post(client, "/v1/notifications", draft, 201)
+        (message,) = await ended(client)
+        assert message["content"]["subject"] == "Own"
+        assert "<html><b></b><i>1</i></html>" in message["content"]["html"]
+
+
+async def test_tenant_replaces_the_parts_it_has(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", TEMPLATE)
+        own = await put(client, "/v1/templates/booking?tenant=acme", {"sms": {"text": "Acme: {{ data.client }}"}})
+        assert (own["tenant"], own["sms"]) == ("acme", {"text": "Acme: {{ data.client }}"})
+        read = (await client.get("/v1/templates/booking?tenant=acme")).json()
+        assert (read["tenant"], read["sms"], read["inbox"]) == ("acme", own["sms"], TEMPLATE["inbox"])
+        assert (await client.get("/v1/templates/booking")).json()["tenant"] is None
+        listed = (await client.get("/v1/templates?tenant=acme")).json()["templates"]
+        assert [(one["key"], one["tenant"]) for one in listed] == [("booking", "acme")]
+        other = (await client.get("/v1/templates?tenant=globex")).json()["templates"]
+        assert [(one["key"], one["tenant"]) for one in other] == [("booking", None)]
+        shown = await post(client, "/v1/templates/booking/preview?tenant=acme", {"data": DATA, "locale": "de-AT"})
+        assert shown["sms"] == {"text": "Acme: Ann & Co"}
+        assert shown["email"]["subject"] == "Buchung: Ann & Co"
+        assert (await client.delete("/v1/templates/booking?tenant=acme")).status_code == 204
+        shown = await post(client, "/v1/templates/booking/preview?tenant=acme", {"data": DATA})
+        assert shown["sms"] == {"text": "Ann & Co booked"}
+
+
+async def test_test_message_goes_to_the_address_whatever_the_preferences(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", TEMPLATE)
+        path, body = "/v1/templates/booking/test", {"channel": "email", "to": "alice", "data": DATA}
+        assert (await post(client, path, body, 422))["errors"][0]["field"] == "to"
+        await put(client, "/v1/recipients/alice", {"email": "alice@example.com"})
+        await put(client, "/v1/recipients/alice/preferences", {"muted": {"*": True}})
+        assert await post(client, path + "?dry_run=true", body) == {"message": None}
+        sent = await post(client, path, body, 202)
+        (message,) = await ended(client)
+        assert (message["id"], message["state"], message["to"]) == (sent["message"], "simulated", "alice@example.com")
+        assert message["content"]["subject"] == "Booking: Ann & Co"
+        assert (await post(client, path, {**body, "data": {}}, 422))["errors"][0]["field"] == "data.client"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/templates/none/preview", {}, 404),
+        ("/v1/templates/t/preview", {"colour": 1}, 422),
+        ("/v1/templates/t/preview?colour=1", {}, 422),
+        ("/v1/templates/t/test", {"channel": "inbox", "to": "alice"}, 422),
+        ("/v1/templates/t/test", {"to": "alice"}, 422),
+    ],
+)
+async def test_unusable_preview_is_refused(tmp_path: Path, path: str, body: dict[str, Any], status: int) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/t", {"sms": {"text": "x"}})
+        await post(client, path, body, status)
+
+
+async def test_type_with_a_template_needs_no_title(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/hello", {"inbox": {"title": "Hello {{ recipient.key }}"}})
+        await put(client, "/v1/types/greeting", {"template": "hello"})
+        await post(client, "/v1/notifications", {"to": "alice", "type": "greeting"}, 201)
+        refused = await post(client, "/v1/notifications", {"to": "alice", "type": "other"}, 422)
+        assert [one["field"] for one in refused["errors"]] == ["title"]
