@@ -15,7 +15,7 @@ def links(
 ) -> dict[str, str]:
     """The URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
     base = (config.public_url or "").rstrip("/")
-    grant = preferences_link.Grant(tenant, recipient, now + preferences_link.DEFAULT_TTL_MS)
+    grant = preferences_link.PreferencesGrant(tenant, recipient, now + preferences_link.DEFAULT_TTL_MS)
     unsubscribe_url = ""
     if types:
         unsubscription = unsubscribe.Unsubscription(tenant, recipient, types[0], tuple(types[1:]))

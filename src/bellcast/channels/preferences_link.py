@@ -10,7 +10,7 @@ PATH = "/preferences"
 DEFAULT_TTL_MS = 30 * 86_400_000
 
 
-class Grant(Struct, frozen=True, array_like=True):
+class PreferencesGrant(Struct, frozen=True, array_like=True):
     """The recipient whose preferences a link shows, until `expires_at` (UTC milliseconds)."""
 
     tenant: str
@@ -18,12 +18,12 @@ class Grant(Struct, frozen=True, array_like=True):
     expires_at: int
 
 
-def url(base: str, project: Project, grant: Grant) -> str:
+def url(base: str, project: Project, grant: PreferencesGrant) -> str:
     """A link to the page of the server at `base`."""
     return f"{base}{PATH}/{signatures.sign(project, PURPOSE, grant)}"
 
 
-def read(project: Project, text: str, now: int) -> Grant | None:
+def read(project: Project, text: str, now: int) -> PreferencesGrant | None:
     """Read a token; None if it was not signed here or has expired."""
-    grant = signatures.read(project, PURPOSE, text, Grant)
+    grant = signatures.read(project, PURPOSE, text, PreferencesGrant)
     return grant if grant is not None and grant.expires_at > now else None
