@@ -23,7 +23,9 @@ def test_token_opens_the_inbox_of_its_recipient(bellcast_server):
 
 def test_token_has_the_requested_claims():
     options = ["--tenant", "acme", "--ttl", "2h", "--topic", "a.*", "--topic", "b", "--publish", "chat-*"]
-    shown = bellcast("token", "alice", *options, "--role", "admin", "--name", "Alice A.", **OURS)
+    shown = bellcast(
+        "token", "alice", *options, "--role", "admin", "--name", "Alice A.", "--since", "1750000000.5", **OURS
+    )
     payload = claims(shown.out.strip())
     assert payload["exp"] - payload["iat"] == 7200
     assert {name: payload[name] for name in payload.keys() - {"iat", "exp"}} == {
@@ -33,6 +35,7 @@ def test_token_has_the_requested_claims():
         "publish": ["chat-*"],
         "roles": ["admin"],
         "name": "Alice A.",
+        "since": 1750000000.5,
     }
 
 
@@ -53,6 +56,8 @@ def test_token_without_credentials_creates_no_folder(tmp_path):
 def test_invalid_claims_are_refused_before_signing():
     assert "must not be empty" in bellcast("token", "", **OURS).err
     assert "at most 200 characters" in bellcast("token", "x" * 201, **OURS).err
+    for since in ("soon", "2026-01-31T12:00:00"):
+        assert "--since" in bellcast("token", "alice", "--since", since, **OURS).err
     for ttl in ("soon", "0", "-1"):
         refused = bellcast("token", "alice", "--ttl", ttl, **OURS)
         assert (refused.status, refused.out) == (2, "")

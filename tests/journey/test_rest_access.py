@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from datetime import datetime
 
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.model import times
 from bellcast.model.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import Caller, fields, refused
@@ -154,10 +156,21 @@ class TestTokens:
         record = (await rest.app.get("/v1/recipients/alice")).json()
         assert (record["roles"], record["name"]) == (["admin"], "Alice")
 
+    async def test_token_time_of_membership_selects_announcements_and_is_saved(self, rest):
+        await rest.app.post("/v1/notifications", json={"to": {"all": True}, "title": "Before"})
+        rest.clock.advance(0.5)
+        client, _ = await self.token(rest, since=rest.clock.now() / 1000)
+        await rest.app.post("/v1/notifications", json={"to": {"all": True}, "title": "After"})
+        assert [row["title"] for row in (await client.get("/v1/inbox")).json()["notifications"]] == ["After"]
+        record = (await rest.app.get("/v1/recipients/alice")).json()
+        assert times.milliseconds(datetime.fromisoformat(record["member_since"])) == rest.clock.now()
+
     @pytest.mark.parametrize(
         ("body", "field"),
         [
             ({}, "recipient"),
+            ({"recipient": "a", "since": -1}, "since"),
+            ({"recipient": "a", "since": "2026-01-01T00:00:00Z"}, "since"),
             ({"recipient": ""}, "recipient"),
             ({"recipient": "a", "ttl": 0}, "ttl"),
             ({"recipient": "a", "ttl": -5}, "ttl"),

@@ -12,6 +12,7 @@ ALICE = {
     "locale": "en-GB",
     "timezone": "Europe/London",
     "roles": ["admin", "photographer"],
+    "member_since": "2026-01-31T12:00:00.500000Z",
     "data": {"plan": "pro"},
 }
 

@@ -109,6 +109,7 @@ def test_unrelated_variables_are_ignored() -> None:
         ("BROKER", "postgresql://db/bell", "store.broker", "postgresql://db/bell"),
         ("RETENTION", "0", "store.retention", 0),
         ("TOMBSTONES", "2h", "store.tombstones", 7_200),
+        ("NEWCOMERS", "0", "store.newcomers", 0),
         ("PROJECT", CREDENTIALS, "project", Project("7", "public-key", "the secret: with a colon")),
         ("URL", "http://bell.example", "client.url", "http://bell.example"),
         ("SECRET", "s", "client.secret", "s"),

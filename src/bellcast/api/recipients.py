@@ -1,5 +1,6 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
@@ -12,7 +13,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
-from bellcast.model import validation
+from bellcast.model import times, validation
 from bellcast.model.identities import Recipient, RecipientFields
 from bellcast.model.limits import Limits
 
@@ -183,10 +184,16 @@ def _check(fields: RecipientFields, ctx: ApiContext) -> None:
         validation.text("phone", fields.phone, PHONE),
         validation.text("locale", fields.locale, LABEL),
         validation.text("timezone", fields.timezone, LABEL),
+        _member_since(fields.member_since),
         _roles(fields.roles, limits),
         validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),
         validation.tenant("tenant", fields.tenant, limits) if isinstance(fields.tenant, str) else iter(()),
     )
+
+
+def _member_since(since: Any) -> validation.FieldErrors:
+    if isinstance(since, datetime) and not times.is_storable(since):
+        yield FieldError("member_since", validation.OUT_OF_CALENDAR)
 
 
 def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:

@@ -11,6 +11,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import tokens
+from bellcast.auth.claims import Seconds
 from bellcast.errors import FieldError
 from bellcast.model import times, validation
 from bellcast.model.limits import Limits
@@ -23,7 +24,8 @@ PATTERNS = 100
 
 class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Recipient and lifetime (seconds, or as `1h`) of a session token, and its permissions beyond the recipient's
-    own inbox."""
+    own inbox. `since` (epoch seconds) is the time since when the recipient is a member of the app: earlier announcements
+    are not for it."""
 
     recipient: str
     tenant: str | None = None
@@ -32,6 +34,7 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     publish: list[str] = []
     roles: list[str] | None = None
     name: str | None = None
+    since: Seconds | None = None
 
 
 class Token(Struct, frozen=True):
@@ -71,6 +74,7 @@ async def make(request: ApiRequest) -> ASGIApp:
         publish=params.publish,
         roles=params.roles,
         name=params.name,
+        since=params.since,
     )
     return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
 

@@ -13,7 +13,7 @@ from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
 # Meanings a claim can be mapped to. Only `recipient` is required.
-MEANINGS = frozenset(("recipient", "tenant", "roles", "name", "topics", "publish"))
+MEANINGS = frozenset(("recipient", "tenant", "roles", "name", "topics", "publish", "since"))
 LISTED = frozenset(("roles", "topics", "publish"))
 # App tokens may lack `exp`. This is the last second that a datetime can hold.
 NEVER = 253_402_300_799

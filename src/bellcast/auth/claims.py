@@ -25,6 +25,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
     publish: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
     name: str | None = None
+    since: Seconds | None = None  # the recipient is a member of the app since then
 
     def principal(self, recipient: str, *, issued_at: int, expires_at: int | None, by_cookie: bool) -> Principal:
         """Return the principal that the claims describe."""
@@ -35,6 +36,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
             publish=self.publish or (),
             roles=self.roles,
             name=self.name,
+            member_since=None if self.since is None else _milliseconds(self.since),
             issued_at=issued_at,
             expires_at=expires_at,
             by_cookie=by_cookie,

@@ -58,11 +58,14 @@ def sign(
     publish: Sequence[str] = (),
     roles: Sequence[str] | None = None,
     name: str | None = None,
+    since: float | None = None,
 ) -> str:
-    """Sign a session token for one recipient. Times are UTC milliseconds. Names are not validated."""
+    """Sign a session token for one recipient. Times are UTC milliseconds, `since` epoch seconds. Names are not validated."""
     session_claims: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
     optional_claims = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
     session_claims |= {claim: value for claim, value in optional_claims.items() if value}
+    if since is not None:
+        session_claims["since"] = since
     if roles is not None:
         session_claims["roles"] = list(roles)
     signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(session_claims)}"

@@ -42,6 +42,10 @@ def token(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The name, stored in the recipient's record.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Member of the app since: epoch seconds or RFC 3339, stored in the record."),
+    ] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Print a session token for a browser or another client."""
@@ -70,6 +74,7 @@ def token(
         publish=publish or (),
         roles=role,
         name=name,
+        since=None if since is None else _epoch_seconds(since),
     )
     # Reports values that a server would reject now, instead of when the page connects.
     tokens.verify(project, signed, now, settings.limits)
@@ -80,6 +85,22 @@ def token(
         "expires_at": times.to_rfc3339(expires_at),
     }
     console.json(result) if json else print(signed)
+
+
+def _epoch_seconds(time: str) -> float:
+    from datetime import datetime
+
+    try:
+        return float(time)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter("expected epoch seconds or a time such as 2026-01-31T12:00:00Z", param_hint="--since")
+    return moment.timestamp()
 
 
 def _milliseconds(ttl: str) -> int:

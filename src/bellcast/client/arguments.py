@@ -108,9 +108,7 @@ def seconds(argument: str, value: object) -> float:
 def moment(argument: str, value: object) -> datetime | str:
     """Return a point in time: an aware datetime, an RFC 3339 text, or a duration from now."""
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidArgument(argument, "must have a time zone, as datetime.now(UTC) has")
-        return value
+        return _aware(argument, value)
     if isinstance(value, str) and not DURATION.fullmatch(value.strip()):
         return _timestamp(argument, text(argument, value))
     if not isinstance(value, str | timedelta):
@@ -218,6 +216,12 @@ def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:
     return found
 
 
+def _aware(argument: str, value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise InvalidArgument(argument, "must have a time zone, as datetime.now(UTC) has")
+    return value
+
+
 def _timestamp(argument: str, value: str) -> str:
     try:
         datetime.fromisoformat(value)
@@ -226,6 +230,15 @@ def _timestamp(argument: str, value: str) -> str:
             argument, f'expected an RFC 3339 time or a duration such as "2h", got {value!r}'
         ) from None
     return value
+
+
+def epoch_seconds(argument: str, value: object) -> float:
+    """Return a point in time as seconds since 1970, from a number of them or an aware datetime."""
+    if isinstance(value, datetime):
+        return _aware(argument, value).timestamp()
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InvalidArgument(argument, f"expected seconds since 1970 or an aware datetime, got {_kind(value)}")
 
 
 def _now() -> datetime:

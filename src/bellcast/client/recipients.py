@@ -1,6 +1,7 @@
 """Requests for recipient records and sessions."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments, signing
@@ -23,12 +24,14 @@ class Record(TypedDict, total=False):
     timezone: Text | None
     name: Text | None
     roles: Sequence[Text]
+    member_since: datetime | None
     data: Mapping[str, Any]
 
 
 _RECORD: dict[str, arguments.Convert] = {
     **dict.fromkeys(("email", "phone", "locale", "timezone", "name"), arguments.text),
     "roles": arguments.names,
+    "member_since": arguments.moment,
     "data": arguments.data,
 }
 
@@ -75,11 +78,14 @@ def token(
     publish: Sequence[Text] | None = None,
     roles: Sequence[Text] | None = None,
     tenant: Text | None = None,
+    since: float | datetime | None = None,
 ) -> HttpRequest[SessionToken]:
     """Return a session token for a recipient's page.
 
     It is valid for `ttl`: seconds, "2h" or a timedelta; from 1 second to 30 days. `topics` and `publish` are patterns
-    of the topics that it may subscribe and publish to. `name` and `roles` are stored in the recipient's record.
+    of the topics that it may subscribe and publish to. `name` and `roles` are stored in the recipient's record, and
+    `since` too: epoch seconds or a datetime since when the recipient is a member of the app. Announcements sent before
+    it are not for the recipient.
 
     With the project secret the token is signed in this process: no request is made, and the server need not be
     running. With an API key (`bc_…`, scope manage) the server signs it."""
@@ -92,6 +98,9 @@ def token(
         claim: arguments.names(claim, value) for claim, value in lists.items() if value is not None
     }
     claims |= {claim: arguments.text(claim, value) for claim, value in drop_none(name=name, tenant=tenant).items()}
+
+    if since is not None:
+        claims["since"] = arguments.epoch_seconds("since", since)
 
     def signed(credentials: Credentials) -> SessionToken | None:
         return signing.sign(credentials, sub, seconds, claims) if credentials.can_sign else None

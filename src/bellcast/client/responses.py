@@ -222,6 +222,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     roles: list[str] = []
     data: dict[str, Any] = {}
     tenant: str | None = None
+    member_since: datetime | None = None
     created_at: datetime | None = None
     unread: int = 0
     unseen: int = 0

@@ -64,6 +64,7 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
         issued_at=principal.issued_at,
         roles=principal.roles,
         name=principal.name,
+        member_since=principal.member_since,
         since=since,
     )
     if opened.events:

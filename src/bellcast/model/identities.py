@@ -3,10 +3,10 @@
 import hmac
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 KeyScope = Literal["send", "read", "manage"]
 EVERY_TENANT = "*"
@@ -25,6 +25,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     timezone: str | None = None
     roles: tuple[str, ...] = ()
     data: dict[str, Any] = {}
+    member_since: datetime | None = None
     created_at: datetime
     unread: int = 0
     unseen: int = 0
@@ -54,6 +55,7 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timezone: str | UnsetType | None = UNSET
     roles: list[str] | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
+    member_since: Annotated[datetime, Meta(tz=True)] | UnsetType | None = UNSET
     tenant: str | UnsetType | None = UNSET
 
 
@@ -124,6 +126,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     publish: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None  # None: the session does not set roles, the recipient's record applies
     name: str | None = None
+    member_since: int | None = None  # None: the session does not set it, the recipient's record applies
     issued_at: int = 0
     expires_at: int | None = None
     by_cookie: bool = False

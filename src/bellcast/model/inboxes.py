@@ -48,6 +48,8 @@ class Inbox(Struct, frozen=True, kw_only=True):
     name: str | None = None
     roles: tuple[str, ...] = ()
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
+    member_since: int | None = None  # UTC milliseconds: earlier announcements are not for this recipient
+    opened: bool = True  # False until the recipient first opens it
 
     def knows(self, position: Position) -> bool:
         """True if changes since that position can be replayed: the inbox has the same epoch and is not behind the

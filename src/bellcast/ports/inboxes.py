@@ -119,10 +119,12 @@ class Inboxes(Protocol):
         issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
+        member_since: int | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
         """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
-        a position, all in one snapshot. `roles` and `name` are stored if they differ.
+        a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
+        adds announcements from before the recipient was first seen.
 
         Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
         sessions were revoked, or the recipient or its tenant was erased."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
 
 def store(config: StoreSettings, clock: Clock) -> Store:
-    return SQLStore(engine(config, clock))
+    return SQLStore(engine(config, clock), round(config.newcomers * 1000))
 
 
 def engine(config: StoreSettings, clock: Clock) -> Engine:

@@ -57,6 +57,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     retention: float = 180 * 86_400.0
     tombstones: float = 30 * 86_400.0
+    newcomers: float = 7 * 86_400.0
 
     @property
     def is_file(self) -> bool:

@@ -93,6 +93,10 @@ STORE: dict[str, tuple[Parser, str]] = {
         parsers.positive_duration,
         "Retention of deletion markers. A client that was offline for longer refetches its inbox.",
     ),
+    "NEWCOMERS": (
+        parsers.duration,
+        "Age of the oldest announcement that a new recipient receives when it first opens its inbox. 0 means none.",
+    ),
 }
 
 PROJECT: dict[str, tuple[Parser, str]] = {

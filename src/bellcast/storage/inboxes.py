@@ -28,14 +28,15 @@ from bellcast.storage.script import Row, Script, Statement
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 # Columns of the statement `inbox_return`: those of the inbox, and those before the changed notification.
-INBOX_COLUMNS, RETURN_COLUMNS = 9, 11
+INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
 
 
 class Inboxes:
     """ports.Inboxes on any engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, newcomers_ms: int) -> None:
         self._engine = engine
+        self._newcomers_ms = newcomers_ms
 
     async def open(
         self,
@@ -46,9 +47,10 @@ class Inboxes:
         issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
+        member_since: int | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
-        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, since)
+        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms)
         if since is None:
             opened = await self._engine.read(_open_existing, wanted)
         else:
@@ -77,7 +79,7 @@ class Inboxes:
 
 
 class _OpenRequest(Struct, frozen=True):
-    """The recipient, and the roles and name from its session."""
+    """The recipient, and the roles, name and `member_since` from its session."""
 
     tenant: str
     key: str
@@ -85,7 +87,9 @@ class _OpenRequest(Struct, frozen=True):
     issued_at: int
     roles: tuple[str, ...] | None
     name: str | None
+    member_since: int | None
     since: ResumeFrom | None
+    newcomers_ms: int
 
     def check_standing(self, ended_before: int) -> None:
         """SessionRevoked if the session began before the recipient's sessions were ended."""
@@ -93,9 +97,10 @@ class _OpenRequest(Struct, frozen=True):
             raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
-        """Whether the record has the roles and name of the session."""
+        """Whether the inbox was opened before, and the record has the roles, name and time of the session."""
         same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
-        return same_roles and (self.name is None or self.name == inbox.name)
+        same_since = self.member_since is None or self.member_since == inbox.member_since
+        return inbox.opened and same_roles and same_since and (self.name is None or self.name == inbox.name)
 
 
 def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
@@ -147,22 +152,34 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
 
 def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
     """Open the inbox with writes. The session is checked before the first write."""
-    tenant, key, now, roles, name = wanted.tenant, wanted.key, wanted.now, wanted.roles, wanted.name
+    tenant, key, now = wanted.tenant, wanted.key, wanted.now
     found = yield from _find(tenant, key)
     if found is None:
         yield from _check_erased(wanted)
         found = yield from _create(tenant, key, now)
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
-    if not behind and wanted.written(inbox):  # true of nearly all new recipients
-        return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
-    events: list[Event] = (yield from announcements.materialize(tenant, [key], now)) if behind else []
-    if roles is not None:
-        events += yield from recipient_scripts.set_roles(tenant, inbox.number, key, inbox.roles, roles, now)
-    if name is not None and name != inbox.name:
-        yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
+    events = yield from _write_record(wanted, inbox)
+    if behind:
+        events += yield from announcements.materialize(tenant, [key], now)
+    if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
+        yield from announcements.receive_earlier(tenant, inbox.number, wanted.newcomers_ms, now)
     inbox, _ = yield from _find_existing(tenant, key)
     return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
+
+
+def _write_record(wanted: _OpenRequest, inbox: Inbox) -> Script[list[Event]]:
+    """Write what the session contains of the recipient's record, where it differs."""
+    member_since, name, events = wanted.member_since, wanted.name, list[Event]()
+    if member_since is not None and member_since != inbox.member_since:
+        yield Statement("recipient_member_since", {"inbox": inbox.number, "member_since": member_since})
+    if name is not None and name != inbox.name:
+        yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
+    if wanted.roles is not None:
+        events += yield from recipient_scripts.set_roles(
+            wanted.tenant, inbox.number, wanted.key, inbox.roles, wanted.roles, wanted.now
+        )
+    return events
 
 
 def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:

@@ -22,7 +22,7 @@ ENTRY_COLUMNS = 17
 RECIPIENT = 19
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
-RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data")
+RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data", "member_since")
 
 
 def to_json(value: Any) -> str:
@@ -130,8 +130,8 @@ def state(row: Row) -> InboxState:
 
 
 def inbox(tenant: str, key: str, row: Row) -> Inbox:
-    """From id, epoch, revision, unread, unseen, floor, revoked_before, name, roles."""
-    number, epoch, revision, unread, unseen, floor, revoked_before, name, roles = row
+    """From id, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since, opened."""
+    number, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since, opened = row
     return Inbox(
         number=number,
         state=InboxState(tenant, key, epoch, revision, unread, unseen),
@@ -139,6 +139,8 @@ def inbox(tenant: str, key: str, row: Row) -> Inbox:
         name=name,
         roles=texts(roles),
         revoked_before=revoked_before,
+        member_since=member_since,
+        opened=bool(opened),
     )
 
 
@@ -148,8 +150,8 @@ def texts(json: str) -> tuple[str, ...]:
 
 
 def recipient(row: Row) -> Recipient:
-    """From tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen."""
-    tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen = row
+    """From tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since."""
+    tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
     return Recipient(
         key=key,
         tenant=tenant or None,
@@ -160,6 +162,7 @@ def recipient(row: Row) -> Recipient:
         timezone=timezone,
         roles=texts(roles),
         data=_object.decode(data),
+        member_since=times.to_rfc3339_or_null(member_since),
         created_at=times.to_rfc3339(created_at),
         unread=unread,
         unseen=unseen,
@@ -171,6 +174,8 @@ def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) 
     if replace:
         before = Recipient(key=before.key, created_at=before.created_at)
     columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
+    since = columns["member_since"]
+    columns["member_since"] = None if since is None else times.milliseconds(since)
     return {**columns, "data": to_json(columns["data"])}
 
 

@@ -20,9 +20,10 @@ from bellcast.storage.sends import Sends
 class SQLStore:
     """ports.Store on any engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, newcomers_ms: int = 0) -> None:
+        """`newcomers_ms`: age of the oldest announcement that a new recipient receives."""
         self._engine = engine
-        self.inboxes: ports.Inboxes = Inboxes(engine)
+        self.inboxes: ports.Inboxes = Inboxes(engine, newcomers_ms)
         self.sends: ports.Sends = Sends(engine)
         self.recipients: ports.Recipients = Recipients(engine)
         self.keys: ports.Keys = Keys(engine)

@@ -84,6 +84,8 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: recipients.put(None), "key"),
         (lambda: recipients.token("alice", ttl="soon"), "ttl"),
         (lambda: recipients.token("alice", ttl=0), "ttl"),
+        (lambda: recipients.token("alice", since="2026"), "since"),
+        (lambda: recipients.token("alice", since=datetime(2026, 1, 1)), "since"),  # noqa: DTZ001  the refused value
         (lambda: recipients.token("alice", topics="room"), "topics"),
         (lambda: topics.publish("", "doorbell"), "to"),
         (lambda: topics.publish({"role": "x"}, "doorbell"), "to.role"),

@@ -64,6 +64,14 @@ def test_unset_arguments_are_omitted():
     assert body(recipients.token("alice")) == {"recipient": "alice", "ttl": 3600}
 
 
+def test_time_of_membership_may_be_seconds_or_a_datetime():
+    since = datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC)
+    assert body(recipients.token("alice", since=since))["since"] == since.timestamp()
+    assert body(recipients.token("alice", since=1750000000.5))["since"] == 1750000000.5
+    assert body(recipients.put("alice", member_since=since)) == {"member_since": "2026-01-31T12:00:00.500000Z"}
+    assert body(recipients.patch("alice", member_since=None)) == {"member_since": None}
+
+
 def test_tenant_is_sent_in_the_query_or_in_the_body():
     assert recipients.patch("alice", tenant="acme", name="Alice").params == {"tenant": "acme"}
     assert body(notifications.notify("alice", title="Hello", tenant="acme"))["tenant"] == "acme"

@@ -8,7 +8,8 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 
 -- name: inbox_open
 -- The inbox of a recipient, and the last change of an announcement that may concern it.
-SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
+SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
+  r.opened,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
@@ -16,7 +17,8 @@ FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 -- name: inbox_return
 -- As inbox_open for somebody who was there: whether anything is gone since, and what else has changed. A whole return is
 -- this one statement, and of one moment; with nothing changed it is one row, half of it empty.
-SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
+SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
+  r.opened,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark)),
   EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.revision > :after),

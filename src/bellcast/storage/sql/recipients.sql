@@ -1,15 +1,15 @@
 -- name: recipient_first_seen @sqlite
 -- A recipient comes to be on first use; what was announced before is not for it, nor are sessions of an earlier life.
-INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
-SELECT :tenant, :key, :epoch, value, :now,
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revoked_before)
+SELECT :tenant, :key, :epoch, value, :now, 0,
   coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (:digest, :tenant_digest)), 0)
 FROM counters WHERE name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
 -- name: recipient_first_seen @postgres
 -- As on SQLite, but for many by one statement: each parameter is a column.
-INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
-SELECT w.tenant, w.key, w.epoch, c.value, w.now,
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revoked_before)
+SELECT w.tenant, w.key, w.epoch, c.value, w.now, 0,
   coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (w.digest, w.tenant_digest)), 0)
 FROM counters c CROSS JOIN unnest(
   :tenant::text[], :key::text[], :epoch::bigint[], :now::bigint[], :digest::text[], :tenant_digest::text[]
@@ -23,23 +23,28 @@ SELECT id FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_find
 -- A recipient's record.
-SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen
+SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since
 FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_page
 -- Records by key, those from :first up to :last.
-SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen
+SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since
 FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
 ORDER BY key LIMIT :limit
 
 -- name: recipient_write
 -- A recipient's record as the app wrote it.
-UPDATE recipients SET name = :name, email = :email, phone = :phone, locale = :locale, timezone = :timezone, data = :data
+UPDATE recipients SET name = :name, email = :email, phone = :phone, locale = :locale, timezone = :timezone, data = :data,
+  member_since = :member_since
 WHERE id = :inbox
 
 -- name: recipient_named
 -- What a session says the recipient is called.
 UPDATE recipients SET name = :name WHERE id = :inbox
+
+-- name: recipient_member_since
+-- The time since when a session counts the recipient as a member.
+UPDATE recipients SET member_since = :member_since WHERE id = :inbox
 
 -- name: recipient_roles
 -- The roles a recipient has from now on.
