@@ -4,14 +4,15 @@ import msgspec
 import pytest
 
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import BellcastError, IdempotencyMismatch, TooMany
+from bellcast.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft
 from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Context, Store
+from bellcast.ports import Context, SendRequest, Store
+from bellcast.ports.routing import InboxOnly
 from tests.contract.app import App
 
 PER_DAY = 3
@@ -87,3 +88,27 @@ async def test_refused_repetition_does_not_count(sender: Sender) -> None:
         with pytest.raises(IdempotencyMismatch):
             await sender.send("k", title="Another")
     assert await sender.send_until_refused() == PER_DAY - 1
+
+
+class RouterAfterOutage(InboxOnly):
+    """Cannot reach the store for the draft "down"; the others are routed."""
+
+    def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
+        """Never: each draft is routed."""
+        return False
+
+    async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
+        """Raise Unavailable for the draft "down"."""
+        if draft.idempotency_key == "down":
+            raise Unavailable("The store cannot be reached.")
+        return request
+
+
+async def test_drafts_behind_one_that_met_an_outage_do_not_overtake_it(sender: Sender) -> None:
+    sender.engines = msgspec.structs.replace(sender.engines, router=RouterAfterOutage())
+    drafts: list[Draft | BellcastError] = [draft("a"), draft("down"), draft("b"), Invalid("no title")]
+    outcome = await sending.send_many(sender.engines, sender.limits, drafts)
+    assert isinstance(outcome[0], bytes)
+    assert [type(one) for one in outcome[1:]] == [Unavailable, Unavailable, Invalid]
+    sender.engines = msgspec.structs.replace(sender.engines, router=InboxOnly())
+    assert await sender.send_until_refused() == PER_DAY - 1  # only the first was charged

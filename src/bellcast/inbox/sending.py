@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, TooMany
+from bellcast.errors import BellcastError, DiskFull, TooMany, Unavailable
 from bellcast.model import patterns, times, validation
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
@@ -71,7 +71,9 @@ async def plan(engines: Context, limits: Limits, draft: Draft) -> tuple[int | No
 async def send_many(
     engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError]
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order."""
+    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order.
+
+    Once the store is unavailable, the drafts behind are refused too: none overtakes an earlier one that is sent again."""
     now = engines.clock.now()
     moment = times.to_rfc3339(now)
     prepared: list[Prepared] = []
@@ -79,15 +81,33 @@ async def send_many(
         prepared += [_prepare(engines, limits, draft, now, moment) for draft in some]
     answers: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
-    for draft, unrouted in zip(drafts, prepared, strict=True):
-        one = await _routed(engines, draft, unrouted) if isinstance(draft, Draft) else unrouted
+    for index, draft in enumerate(drafts):
+        if isinstance(draft, Draft):
+            prepared[index] = await _routed(engines, draft, prepared[index])
+        one = prepared[index]
         if isinstance(one, SendRequest):
             waiting.append(one)
             continue
         answers += await _commit(engines, waiting)
         waiting = []
-        answers.append(await _send_one(engines, one))
+        if (failure := _unavailable(answers)) is None:
+            answers.append(await _send_one(engines, one))
+            failure = _unavailable(answers)
+        if failure is not None:
+            return answers + _refuse(engines, prepared[len(answers) :], failure)
     return answers + await _commit(engines, waiting)
+
+
+def _unavailable(answers: Sequence[bytes | BellcastError]) -> BellcastError | None:
+    last = answers[-1] if answers else None
+    return last if isinstance(last, DiskFull | Unavailable) else None
+
+
+def _refuse(engines: Context, prepared: Sequence[Prepared], failure: BellcastError) -> list[bytes | BellcastError]:
+    for one in prepared:
+        if isinstance(one, SendRequest | AnnounceRequest):
+            _give_back(engines, one)
+    return [one if isinstance(one, BellcastError) else failure for one in prepared]
 
 
 async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
