@@ -1,4 +1,4 @@
-/** One connection to the server, resumed by position. State and reconnecting are decided elsewhere. */
+/** One connection to the server, resumed by position. `reconnect.js` decides when to reconnect, `inbox-reducer.js` holds the state. */
 
 import { Refused } from './api.js';
 import { loadResilience } from './lazy.js';

@@ -1,9 +1,9 @@
-"""When a message that no provider took is tried again."""
+"""Retry delays of messages that no provider accepted."""
 
 import random
 from collections.abc import Callable, Sequence
 
-# 10 s catches a restart, 2 h an outage; together about 4 hours.
+# 10 s covers a restart, 2 h an outage; together about 4 hours.
 RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 # Messages that failed together are not tried again together.
 JITTER = 0.1

@@ -73,7 +73,8 @@ async def send_many(
 ) -> list[bytes | BellcastError]:
     """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order.
 
-    Once the store is unavailable, the drafts behind are refused too: none overtakes an earlier one that is sent again."""
+    Once the store is unavailable, the following drafts are refused too, so that none is stored before an earlier one
+    that is sent again."""
     now = engines.clock.now()
     moment = times.to_rfc3339(now)
     prepared: list[Prepared] = []

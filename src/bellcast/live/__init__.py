@@ -1,1 +1,1 @@
-"""The live edge: connections, their transports and the dialects spoken on them."""
+"""Live connections, their transports and wire protocols."""

@@ -34,7 +34,7 @@ class Position(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """Opaque outside: epoch, revision and, within a replay, its base."""
+        """The text form, opaque to clients: epoch, revision and, within a replay, its base."""
         start = f"{self.epoch:x}-{self.revision:x}"
         return start if self.base is None else f"{start}-{self.base:x}"
 

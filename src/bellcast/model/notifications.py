@@ -21,7 +21,7 @@ class Actor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Notification(Struct, frozen=True, kw_only=True):
-    """One thing one recipient should know, exactly as clients see it."""
+    """A notification of one recipient, with the fields that clients receive."""
 
     id: str
     type: str
@@ -43,7 +43,7 @@ class Notification(Struct, frozen=True, kw_only=True):
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Many recipients by one name: exactly one of topic, role, tenant alone, or all."""
+    """A group of recipients: one of topic, role or all, optionally within a tenant; or a whole tenant."""
 
     topic: str | None = None
     role: str | None = None

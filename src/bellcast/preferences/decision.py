@@ -34,7 +34,7 @@ DIGEST_AT = "08:00"
 
 
 class Layers(Struct, frozen=True, kw_only=True):
-    """The documents that apply to a recipient, the first one first, and the rules of the notification's type."""
+    """The documents that apply to a recipient, in order of precedence, and the rules of the notification's type."""
 
     recipient: Preferences = NO_PREFERENCES
     tenant: Preferences = NO_PREFERENCES

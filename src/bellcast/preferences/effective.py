@@ -1,4 +1,4 @@
-"""The table that a recipient sees: each type and channel with its present state."""
+"""The table that a recipient sees: each type and channel with its current state."""
 
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo

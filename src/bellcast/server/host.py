@@ -1,6 +1,7 @@
 """The uvicorn server that runs an app Bellcast is mounted in.
 
-On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and notifies no app.
+On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and does not notify
+the apps.
 Event streams and long polls would keep it waiting until their clients leave."""
 
 import asyncio

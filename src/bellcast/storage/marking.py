@@ -86,7 +86,7 @@ def mark(inbox: int, marking: Marking, now: int) -> Script[Marked]:
 
 
 def _where(inbox: int, marking: Marking) -> dict[str, Any]:
-    """The rows that "all" means: rows of the view, archived rows for "unarchive", else rows that are not archived."""
+    """Conditions for an action without ids: the rows of the view, archived rows for "unarchive", else rows that are not archived."""
     view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
     first, last = MARK_PARTS[view]
     return {"inbox": inbox, "first": first, "last": last, "type": marking.type}

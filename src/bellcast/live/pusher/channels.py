@@ -117,7 +117,7 @@ class PusherChannels:
         project = self._context.project
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
         if not signatures.is_valid(project, command.auth or "", signed):
-            message = f"{command.channel}: the signature does not hold. It must be {project.key}:<hex HMAC-SHA256> of "
+            message = f"{command.channel}: the signature is invalid. It must be {project.key}:<hex HMAC-SHA256> of "
             raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
 
     def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:

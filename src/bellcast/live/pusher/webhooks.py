@@ -1,7 +1,8 @@
 """Webhooks: channel events, sent to the app's URL in signed batches by durable jobs.
 
-An end (a vacated channel, a removed member) is a job delayed by VACATED_DELAY_MS. A return on any node before then
-cancels it, and neither event is sent. The row of the job is the only state, so any node can do each step."""
+An end (a vacated channel, a removed member) is a job delayed by VACATED_DELAY_MS. If the channel or member returns on
+any node before then, the job is cancelled, and neither event is sent. The row of the job is the only state, so any node
+can do each step."""
 
 import contextlib
 import hashlib

@@ -32,7 +32,8 @@ class QueuedCommand(NamedTuple):
     @property
     def is_pending(self) -> bool:
         """Whether the command has to run. After the database was unavailable for the caller's previous command it fails
-        the same way, because its rows must not overtake that one's."""
+        the same way, because its rows must not be
+        written before that one's."""
         if self.previous is not None and (failure := self.previous.unavailable()) is not None:
             self.settle(failure)
         return not self.result.done()

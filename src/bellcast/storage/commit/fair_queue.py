@@ -58,7 +58,7 @@ class TenantQueue(Generic[W]):
 
 
 class Turn(Generic[W]):
-    """The place of a tenant in a heap: its virtual time when the turn was made."""
+    """A heap entry: a tenant's queue and its virtual time when the entry was created."""
 
     __slots__ = ("queue", "time")
 

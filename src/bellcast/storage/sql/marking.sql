@@ -1,10 +1,10 @@
 -- name: marks_of_ids @sqlite
--- What was done so far to those of the ids that are there.
+-- State of the existing rows among these ids.
 SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
 WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: marks_of_ids @postgres
--- What was done so far to those of the ids that are there.
+-- State of the existing rows among these ids.
 SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
 WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
@@ -78,7 +78,7 @@ SELECT recipient, :revision, id, first_revision, :now FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 
 -- name: untag_buried
--- Forget the tags of the rows buried at one revision. IS TRUE keeps the subquery a hash table: without statistics
+-- Delete the tags of the rows buried at one revision. IS TRUE keeps the subquery a hash table: without statistics
 -- PostgreSQL joins with a nested loop, 10,000 x 10,000 rows in 5 s.
 DELETE FROM notification_tags
 WHERE recipient = :inbox
@@ -95,7 +95,7 @@ INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 VALUES (:inbox, :revision, :id, :first_revision, :now)
 
 -- name: untag_row
--- Forget one tag of one row.
+-- Delete one tag of one row.
 DELETE FROM notification_tags WHERE recipient = :inbox AND tag = :tag AND id = :id
 
 -- name: delete_row

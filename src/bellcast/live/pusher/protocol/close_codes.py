@@ -9,9 +9,9 @@ OLDEST, NEWEST = 4, 7
 
 NO_SUCH_APP = CloseReason(4001, "There is no app with this key here.", reconnect=False)
 BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)
-UNKNOWN_VERSION = CloseReason(4007, f"Protocol {OLDEST} to {NEWEST} is spoken here.", reconnect=False)
+UNKNOWN_VERSION = CloseReason(4007, f"This server supports protocol {OLDEST} to {NEWEST}.", reconnect=False)
 NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect=False)
-BAD_SIGNIN = CloseReason(4009, "The sign-in does not hold.", reconnect=False)
+BAD_SIGNIN = CloseReason(4009, "The sign-in is invalid.", reconnect=False)
 UNAUTHORIZED = CloseReason(4009, "unauthorized", reconnect=False)
 
 # The WebSocket code for an oversized frame; Pusher has no code for it.
