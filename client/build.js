@@ -1,4 +1,4 @@
-/** Builds `dist/`, which is served and published: one file per entry point, and chunks that are loaded on first use. */
+/** Builds `dist/`, which is served and published: one file per entry, and the files that are loaded on use. */
 
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -14,15 +14,15 @@ const SRC = new URL('src/', import.meta.url);
 const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
-/** Chunks: loaded on first use, or shared by several entry points. */
-const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/live-topics.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', ...LANGUAGES]);
-/** Paths of the built files under `dist/`. */
-const ENTRIES = [...APART, 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
+/** Fetched late, or shared by who imports them. */
+const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', ...LANGUAGES]);
+/** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
+const ENTRIES = [...APART, 'bellcast-push.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
 
-/** The same short names in all files; the trailing `_` distinguishes them from properties of the browser. */
+/** Fixed, so that all files agree; a trailing `_` or `$` keeps them apart from the properties of browsers. */
 const SHORT_NAMES = Object.fromEntries(INTERNAL_NAMES.map((name, index) => [name, String.fromCharCode(97 + (index % 26)) + '_'.repeat(Math.ceil((index + 1) / 26))]));
 
-/** Keep imports of chunks as imports, relative to the bundle. @param {string} entry */
+/** Imports of files that stay apart are left as imports, with the way from where the bundle lies. @param {string} entry */
 const apart = (entry) => ({
   name: 'apart',
   /** @param {import('esbuild').PluginBuild} building */
@@ -37,7 +37,7 @@ const apart = (entry) => ({
   },
 });
 
-/** Minify the style sheets, which the bundler sees as strings. */
+/** Styles are text to a bundler: their spaces and line ends go here. */
 const tight = {
   name: 'tight',
   /** @param {import('esbuild').PluginBuild} building */
@@ -46,13 +46,13 @@ const tight = {
       const text = await readFile(path, 'utf8');
       const [, css = ''] = /CSS = `([^`]*)`/.exec(text) ?? [];
       const { code } = await transform(css, { loader: 'css', minify: true });
-      // esbuild keeps the values of custom properties unchanged, including redundant spaces.
+      // What a custom property is given is kept to the letter, though a space behind a colon or a comma says nothing.
       return { contents: text.replace(css, () => code.trim().replace(/(--\w+:|,) /g, '$1')), loader: 'js' };
     });
   },
 };
 
-/** Bundle with esbuild, then minify with terser, whose output is smaller. @param {string} entry */
+/** One file, joined, then made small by who is best at it. @param {string} entry */
 async function bundle(entry) {
   const { outputFiles: [joined] } = await build({
     entryPoints: [new URL(entry, SRC).pathname],
@@ -74,9 +74,9 @@ async function bundle(entry) {
   return code;
 }
 
-/** Compress in advance, at levels too slow for the server. Browsers accept Brotli over HTTPS only. @param {string} entry @param {string} code */
+/** As the server sends it: better packed than it has the time for. Browsers take Brotli over HTTPS only. @param {string} entry @param {string} code */
 async function pack(entry, code) {
-  const { default: zopfli } = await import('@gfx/zopfli'); // imported late: its error handler prints its whole source when anything fails
+  const { default: zopfli } = await import('@gfx/zopfli'); // not sooner: it answers every failure, anybody's, with all of its own text
   await writeFile(new URL(`${entry}.gz`, DIST), await promisify(zopfli.gzip)(code, { numiterations: 30 }));
   const params = { [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT, [constants.BROTLI_PARAM_SIZE_HINT]: code.length };
   await writeFile(new URL(`${entry}.br`, DIST), brotliCompressSync(code, { params }));

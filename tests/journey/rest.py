@@ -24,6 +24,7 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
+from bellcast.outbound.guard import AddressGuard
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
 from bellcast.server.tasks import Tasks
@@ -109,6 +110,8 @@ async def opened(
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
+        url_problem=AddressGuard().problem,
+        push_key="",
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

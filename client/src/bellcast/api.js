@@ -96,16 +96,16 @@ export class Api {
 
   /** @param {Query & {limit?: number, before?: string}} query @returns {Promise<Page>} */
   inbox(query) {
-    return this.#request('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
+    return this.call('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
   }
 
   /** Return how many notifications changed, if the server reports it. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */
   async act(verb, target) {
-    return (await this.#request('POST', `v1/inbox/${verb}`, target)).changed;
+    return (await this.call('POST', `v1/inbox/${verb}`, target)).changed;
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  do not retry with another token @returns {Promise<any>} */
-  async #request(method, path, body, last) {
+  async call(method, path, body, last) {
     const token = await this.#credential.token();
     const response = await this.#environment.fetch(this.#base + path, {
       method,
@@ -116,7 +116,7 @@ export class Api {
       signal: this.#environment.timeout(REQUEST_TIMEOUT),
     });
     const { ok, status, headers } = response;
-    if (!last && status === 401 && (await this.#credential.renew(token))) return this.#request(method, path, body, true);
+    if (!last && status === 401 && (await this.#credential.renew(token))) return this.call(method, path, body, true);
     const answer = await response.json().catch((error) => {
       if (error.name !== 'SyntaxError') throw error; // the body broke off; a proxy's error page is not JSON
     });

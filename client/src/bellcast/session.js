@@ -205,6 +205,13 @@ export class Session extends EventTarget {
     return (await this.#request({ type: 'call', name, data })).data;
   }
 
+  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] */
+  async enablePush(options) {
+    const permission = globalThis.Notification?.requestPermission();
+    const { enablePush } = await import('./push.js');
+    return enablePush(this.#api, permission, this.#options.base, options);
+  }
+
   /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
   async *[Symbol.asyncIterator]() {
     /** @type {CustomEvent[]} */

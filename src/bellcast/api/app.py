@@ -26,6 +26,7 @@ from bellcast.api import (
     openapi,
     options_routes,
     preferences,
+    push_endpoints,
     pusher,
     recipients,
     suppressions,
@@ -57,9 +58,9 @@ HANDLERS = [
     *inbox.HANDLERS,
     *(*explanations.HANDLERS, *suppressions.HANDLERS, *jobs.HANDLERS),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
-    *unsubscribe.HANDLERS,
+    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
-    *(browser_files.entry, browser_files.module, landing.show, landing.send),
+    *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
 ]
 
 

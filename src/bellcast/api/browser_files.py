@@ -111,6 +111,22 @@ async def module(request: ApiRequest) -> ASGIApp:
     return _file(request, f"bellcast{request_body.path(request, 'name')}")
 
 
+@operation(
+    "GET",
+    "/bellcast-push.js",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def push_worker(request: ApiRequest) -> ASGIApp:
+    """The push part of a service worker.
+
+    A service worker imports it with `importScripts`; `session.enablePush()` registers it as one by itself."""
+    return _file(request, "bellcast-push.js")
+
+
 def _file(request: ApiRequest, name: str) -> ASGIApp:
     files: Files = request.app.state.files
     match = NAME.fullmatch(name)

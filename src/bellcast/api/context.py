@@ -69,6 +69,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     catalog: Catalog
     previews: Previews
     channels: ChannelConfig = ChannelConfig()
+    url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
+    push_key: str  # the public key that browsers bind their push subscriptions to
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state

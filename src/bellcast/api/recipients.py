@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -14,7 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import times, validation
-from bellcast.model.identities import Recipient, RecipientFields
+from bellcast.model.identities import ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
@@ -182,6 +182,7 @@ def _check(fields: RecipientFields, ctx: ApiContext) -> None:
         validation.text("name", fields.name, limits.title),
         validation.text("email", fields.email, EMAIL),
         validation.text("phone", fields.phone, PHONE),
+        _chat(fields.chat, limits),
         validation.text("locale", fields.locale, LABEL),
         validation.text("timezone", fields.timezone, LABEL),
         _member_since(fields.member_since),
@@ -194,6 +195,14 @@ def _check(fields: RecipientFields, ctx: ApiContext) -> None:
 def _member_since(since: Any) -> validation.FieldErrors:
     if isinstance(since, datetime) and not times.is_storable(since):
         yield FieldError("member_since", validation.OUT_OF_CALENDAR)
+
+
+def _chat(chat: ChatAddresses | UnsetType | None, limits: Limits) -> validation.FieldErrors:
+    """Unusable addresses are stored, too long ones are not."""
+    for name in ChatAddresses.__struct_fields__ if isinstance(chat, ChatAddresses) else ():
+        address = getattr(chat, name)
+        if isinstance(address, str):
+            yield from validation.text(f"chat.{name}", address, limits.url)
 
 
 def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:

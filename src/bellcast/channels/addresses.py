@@ -1,8 +1,10 @@
 """Which addresses can be used. Bellcast does not verify that they belong to the recipient; the app does."""
 
 import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
-from bellcast.model.identities import Profile
+from bellcast.model.identities import ChatAddresses, Profile
 from bellcast.model.preferences import Channel
 from bellcast.preferences.decision import AddressProblem
 
@@ -14,6 +16,14 @@ LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
 # ITU-T E.164: a plus sign, a country code and at most 15 digits.
 PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+# Telegram's Bot API takes the number of a chat, or the name of a public channel.
+TELEGRAM_CHAT = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+# The hosts of each vendor's webhooks. A webhook's URL comes from the app's users; it must not lead elsewhere.
+CHAT_HOSTS: Mapping[str, tuple[str, ...]] = {
+    "slack": ("hooks.slack.com", "hooks.slack-gov.com"),
+    "discord": ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"),
+    "teams": (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com"),
+}
 
 
 def is_email(address: str) -> bool:
@@ -32,20 +42,64 @@ def is_phone(number: str) -> bool:
     return PHONE.fullmatch(number) is not None
 
 
-def of(profile: Profile, channel: Channel) -> str | None:
-    """The recipient's address in a channel."""
+def chat_vendor(url: str) -> str | None:
+    """Return the vendor of a chat webhook's URL, or None."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        is_plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
+    except ValueError:
+        return None
+    if not is_plain or not url.isascii() or not url.isprintable() or " " in url:
+        return None
+    for vendor, hosts in CHAT_HOSTS.items():
+        if any(host.endswith(known) if known.startswith(".") else host == known for known in hosts):
+            return vendor
+    return None
+
+
+def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
+    """The recipient's addresses in a channel; each gets a message."""
     if channel == "email":
-        return profile.email or None
-    return profile.phone or None if channel == "sms" else None
+        return [profile.email] if profile.email else []
+    if channel == "sms":
+        return [profile.phone] if profile.phone else []
+    if channel == "push":
+        return profile.push
+    return [str(address) for _, address in _chat(profile.chat)] if channel == "chat" else []
+
+
+def usable(profile: Profile, channel: Channel) -> Sequence[str]:
+    """The addresses that can be used."""
+    if channel == "email":
+        return [address for address in all_of(profile, channel) if is_email(address)]
+    if channel == "sms":
+        return [address for address in all_of(profile, channel) if is_phone(address)]
+    if channel == "chat":
+        return [str(address) for kind, address in _chat(profile.chat) if _is_chat(kind, str(address))]
+    return all_of(profile, channel)  # push endpoints are checked when they are registered
+
+
+def deliverable(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> Sequence[str]:
+    """The addresses that can be used and are not suppressed."""
+    return [address for address in usable(profile, channel) if (channel, address) not in suppressed]
 
 
 def problem(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> AddressProblem | None:
     """Why a recipient cannot be reached in a channel, or None."""
-    if channel == "inbox":
+    if channel == "inbox" or deliverable(profile, channel, suppressed):
         return None
-    address = of(profile, channel)
-    if address is None:
+    if not all_of(profile, channel):
         return "no_address"
-    if not (is_email(address) if channel == "email" else is_phone(address)):
-        return "invalid_address"
-    return "suppressed" if (channel, address) in suppressed else None
+    return "suppressed" if usable(profile, channel) else "invalid_address"
+
+
+def _chat(chat: ChatAddresses) -> list[tuple[str, str | int]]:
+    kinds = (("slack", chat.slack), ("discord", chat.discord), ("teams", chat.teams), ("telegram", chat.telegram))
+    return [(kind, address) for kind, address in kinds if address not in (None, "")]
+
+
+def _is_chat(kind: str, address: str) -> bool:
+    if kind == "telegram":
+        return TELEGRAM_CHAT.fullmatch(address) is not None
+    return chat_vendor(address) == kind

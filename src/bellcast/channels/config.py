@@ -12,6 +12,10 @@ class ChannelConfig(Struct, frozen=True, kw_only=True):
     default: tuple[str, ...] = ("inbox",)
     email: tuple[str, ...] = ()
     sms: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    http_allow: tuple[str, ...] = ()
+    encryption_key: str | None = None
     simulate: tuple[str, ...] = ()
     retries: tuple[float, ...] = RETRIES
     app_url: str | None = None

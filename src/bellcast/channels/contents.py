@@ -163,7 +163,7 @@ class Contents:
         profile, content = occasion.profile, occasion.content
         values = {
             "data": occasion.draft.data,
-            "recipient": {name: getattr(profile, name) for name in RECIPIENT_FIELDS},
+            "recipient": {name: msgspec.to_builtins(getattr(profile, name)) for name in RECIPIENT_FIELDS},
             "actor": msgspec.to_builtins(content.actor),
             "tenant": occasion.tenant.values,
             "brand": msgspec.to_builtins(occasion.tenant.brand),
@@ -186,7 +186,7 @@ class Contents:
 
 
 HTML_FIELDS = frozenset({"html", "layout"})
-RECIPIENT_FIELDS = ("key", "name", "email", "phone", "locale", "timezone", "roles", "data")
+RECIPIENT_FIELDS = ("key", "name", "email", "phone", "chat", "locale", "timezone", "roles", "data")
 NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags", "group")
 
 

@@ -31,6 +31,10 @@ class DecisionInputs(Struct, frozen=True):
         """The recipient's profile; an unknown recipient has only a key."""
         return self.profiles.get(key) or Profile(key=key)
 
+    def addresses(self, profile: Profile, channel: Channel) -> Sequence[str]:
+        """The addresses that messages of a channel go to."""
+        return addresses.deliverable(profile, channel, self.suppressed)
+
     def decide(
         self, profile: Profile, channel: Channel, priority: Priority, now: int, *, is_digest_due: bool = False
     ) -> Decision:
@@ -54,11 +58,15 @@ async def read(
 ) -> DecisionInputs:
     """Read what decisions about these recipients and channels need."""
     profiles = await store.recipients.profiles(tenant, recipients)
+    if "push" in channels:
+        endpoints = await store.push_endpoints.addresses(tenant, recipients)
+        for key in endpoints.keys() & profiles.keys():
+            profiles[key] = msgspec.structs.replace(profiles[key], push=endpoints[key])
     candidates = [
         (channel, address)
         for channel in channels
         for profile in profiles.values()
-        if (address := addresses.of(profile, channel)) is not None
+        for address in addresses.usable(profile, channel)
     ]
     return DecisionInputs(
         type_key=type_key,

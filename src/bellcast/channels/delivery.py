@@ -8,10 +8,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import retries
+from bellcast.channels import retries, targets
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.release import Release, is_held
+from bellcast.channels.targets import Target
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
@@ -31,7 +32,7 @@ class NamedProvider(Struct, frozen=True):
     provider: Provider
 
 
-# The providers of a tenant's channel in failover order; none means that messages are simulated.
+# The providers of a tenant's channel in failover order; without one for an address, the message is simulated.
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
 
@@ -75,14 +76,23 @@ class MessageDelivery:
             if isinstance(released, MessageUpdate):
                 return released
             message = released
-        providers = await self._find_providers(message.tenant, message.channel)
+        target = await targets.find(self._store, message)
+        if target is None:
+            return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
+        found = await self._find_providers(message.tenant, message.channel)
+        providers = [named for named in found if named.provider.kind == target.kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated"))
-        return await self._attempt(message, providers)
+        update = await self._attempt(message, target, providers)
+        if message.channel == "push" and update.message.state == "bounced":
+            await self._store.push_endpoints.forget(message.tenant, message.address)
+        return update
 
-    async def _attempt(self, message: StoredMessage, providers: Sequence[NamedProvider]) -> MessageUpdate:
+    async def _attempt(
+        self, message: StoredMessage, target: Target, providers: Sequence[NamedProvider]
+    ) -> MessageUpdate:
         """Try each provider once, in order."""
-        outgoing = OutgoingMessage(id=message.id, to=message.address, content=content_of(message))
+        outgoing = OutgoingMessage(id=message.id, to=target.to, content=content_of(message))
         last: DeliveryError | None = None
         retry_after: float | None = None
         for named in providers:
@@ -120,7 +130,8 @@ class MessageDelivery:
 
     def _ended(self, message: StoredMessage, error: DeliveryError) -> MessageUpdate:
         state = "bounced" if error.is_bounce else "failed"
-        suppress = "bounce" if error.is_bounce else None
+        # A push endpoint is deleted instead.
+        suppress = "bounce" if error.is_bounce and message.channel != "push" else None
         return MessageUpdate(message=with_outcome(message, state=state, reason=error.response), suppress=suppress)
 
     def _postponed(
@@ -146,7 +157,9 @@ def content_of(message: StoredMessage) -> Any:
     """The content in the form that providers of the channel take."""
     if message.channel == "email":
         return _email(message)
-    return msgspec.json.decode(message.content)
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    # A click on a push notification opens the inbox item of this id.
+    return {**content, "id": message.notification or message.id} if message.channel == "push" else content
 
 
 def _email(message: StoredMessage) -> Email:

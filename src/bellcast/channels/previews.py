@@ -80,7 +80,7 @@ class Previews:
             channel=channel,
             type=GENERAL,
             priority="normal",
-            address=addresses.of(profile, channel) or "",
+            address=next(iter(inputs.addresses(profile, channel)), ""),
             due_at=subject.now,
             created_at=subject.now,
             content=rendered.external(channel),

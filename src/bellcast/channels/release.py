@@ -1,12 +1,17 @@
 """Decide again about a held message when it is due: preferences, addresses and suppressions may have changed."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
-from bellcast.channels import addresses, decision_inputs
+from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
 from bellcast.ports import Clock, MessageUpdate, NewDecision, Store, StoredMessage
 from bellcast.ports.messages import with_outcome
 from bellcast.preferences import Decision
+
+# Channels in which a recipient has one address.
+SINGLE_ADDRESS = ("email", "sms")
 
 
 class Release:
@@ -27,7 +32,7 @@ class Release:
         is_digest_due = message.reason == "digest"
         decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_digest_due)
         if decision.outcome == "send":
-            return replace(message, address=addresses.of(profile, message.channel) or message.address)
+            return _to_current_address(message, inputs.addresses(profile, message.channel))
         if decision.outcome == "hold":
             # Quiet hours can follow a digest's time; the digest is not due a second time.
             reason = "digest" if is_digest_due else decision.rule
@@ -36,6 +41,15 @@ class Release:
             state = "suppressed" if decision.rule == "suppressed" else "cancelled"
             changed = with_outcome(message, state=state, reason=decision.rule)
         return MessageUpdate(message=changed, decision=_record(message, decision, now))
+
+
+def _to_current_address(message: StoredMessage, current: Sequence[str]) -> StoredMessage | MessageUpdate:
+    """A changed e-mail address or number gets the message; a device or a chat that is gone does not."""
+    if message.address in current:
+        return message
+    if message.channel in SINGLE_ADDRESS and current:
+        return replace(message, address=current[0])
+    return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
 
 
 def is_held(message: StoredMessage) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import UNSET, Struct
 
-from bellcast.channels import addresses, contents, decision_inputs, links
+from bellcast.channels import contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs
@@ -127,13 +127,14 @@ class Router:
             content = self._contents(route, request, profile)
             for entry in route.channels:
                 decision = route.inputs.decide(profile, entry.channel, draft.priority, request.created_at)
-                message = None
+                added: list[NewMessage] = []
                 if decision.outcome != "skip" and entry.channel == "inbox":
                     rows.append((id, key, content.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
                     message = self._message(route, request, profile, id, entry, decision, content)
-                    messages.append(message)
-                decisions.append(_record(request, id, key, entry.channel, decision, message))
+                    added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
+                    messages += added
+                decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
         return msgspec.structs.replace(
             request,
             ids=tuple(id for id, _, _ in rows),
@@ -157,6 +158,13 @@ class Router:
         )
         return contents.Contents(context)
 
+    def _for_each_address(self, message: NewMessage, addresses: Sequence[str]) -> list[NewMessage]:
+        """A recipient has one e-mail address and number, but several devices and chats."""
+        return [
+            msgspec.structs.replace(message, id=self._new_id(message.created_at), address=address)
+            for address in addresses
+        ]
+
     def _message(
         self,
         route: SendRoute,
@@ -171,14 +179,14 @@ class Router:
         due_at = max(request.created_at + int(times.seconds(entry.after) * 1000), decision.at or 0)
         expires_at = request.content.expires_at
         return NewMessage(
-            id=self._new_id(request.created_at),
+            id="",
             tenant=request.tenant,
             recipient=profile.key,
             notification=notification,
             channel=channel,
             type=route.draft.type,
             priority=route.draft.priority,
-            address=addresses.of(profile, channel) or "",
+            address="",
             state="queued" if due_at <= request.created_at else "held",
             reason=decision.rule,
             unless=entry.unless,

@@ -20,6 +20,7 @@ class Record(TypedDict, total=False):
 
     email: Text | None
     phone: Text | None
+    chat: Mapping[str, Any] | None
     locale: Text | None
     timezone: Text | None
     name: Text | None
@@ -30,6 +31,7 @@ class Record(TypedDict, total=False):
 
 _RECORD: dict[str, arguments.Convert] = {
     **dict.fromkeys(("email", "phone", "locale", "timezone", "name"), arguments.text),
+    "chat": arguments.data,
     "roles": arguments.names,
     "member_since": arguments.moment,
     "data": arguments.data,

@@ -216,6 +216,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     email: str | None = None
     phone: str | None = None
+    chat: dict[str, str | int] = {}
     locale: str | None = None
     timezone: str | None = None
     name: str | None = None

@@ -13,6 +13,15 @@ EVERY_TENANT = "*"
 DEFAULT_TENANT = ""
 
 
+class ChatAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where a recipient gets chat messages: webhook URLs of Slack, Discord and Microsoft Teams, a Telegram chat id."""
+
+    slack: str | None = None
+    discord: str | None = None
+    teams: str | None = None
+    telegram: str | int | None = None
+
+
 class Recipient(Struct, frozen=True, kw_only=True):
     """A recipient of notifications. `key` is the app's own user id."""
 
@@ -21,6 +30,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     name: str | None = None
     email: str | None = None
     phone: str | None = None
+    chat: ChatAddresses = ChatAddresses()
     locale: str | None = None
     timezone: str | None = None
     roles: tuple[str, ...] = ()
@@ -32,12 +42,15 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """The fields that address a recipient outside the inbox. `preferences` is its own document as JSON."""
+    """The fields that address a recipient outside the inbox. `push` are its devices' endpoints, read only for sends that
+    use them. `preferences` is its own document as JSON."""
 
     key: str
     name: str | None = None
     email: str | None = None
     phone: str | None = None
+    chat: ChatAddresses = ChatAddresses()
+    push: tuple[str, ...] = ()
     locale: str | None = None
     timezone: str | None = None
     roles: tuple[str, ...] = ()
@@ -51,6 +64,7 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str | UnsetType | None = UNSET
     email: str | UnsetType | None = UNSET
     phone: str | UnsetType | None = UNSET
+    chat: ChatAddresses | UnsetType | None = UNSET
     locale: str | UnsetType | None = UNSET
     timezone: str | UnsetType | None = UNSET
     roles: list[str] | UnsetType = UNSET

@@ -1,14 +1,16 @@
 """Restrict requests to URLs that users supply: public addresses over TLS, and addresses that the operator allows.
 
-A name is resolved once per request. All its addresses are checked, and the request is sent to a checked address:
-a second resolution could return another one (DNS rebinding).
+The guard opens the connection itself: a name is resolved, all its addresses are checked, and one of these is connected
+to. A second resolution could return another one (DNS rebinding).
 """
 
 import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import httpcore
 import httpx
 
 from bellcast.errors import Unavailable
@@ -46,33 +48,76 @@ class AddressGuard:
         literal = _address(parts.host)
         if literal is not None and not self._is_allowed(literal):
             return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
-        if parts.scheme == "http" and (literal is None or _is_public(literal)):
+        if parts.scheme == "http" and not self._may_be_plain(literal):
             return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"
         return None
 
-    async def pin(self, request: httpx.Request) -> None:
-        """IPAddress the request to the checked address of its host; Host header and TLS keep the name. Raises Unavailable."""
-        host = request.url.host
-        problem = self.problem(str(request.url))
+    def host_problem(self, host: str) -> str | None:
+        """Why a host must be refused before any connection, or None. Names are checked when they are resolved."""
+        literal = None if self._is_allowed_host(host) else _address(host)
+        if literal is not None and not self._is_allowed(literal):
+            return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
+        return None
+
+    async def check(self, url: httpx.URL) -> None:
+        """Check a URL before its request. Raises Unavailable. Only plain HTTP to a name is resolved here: unlike TLS, it is
+        limited to addresses that the operator allows."""
+        problem = self.problem(str(url))
         if problem is not None:
             raise Unavailable(f"The URL {problem}.")
-        if self._is_allowed_host(host):
-            return
-        found = await asyncio.get_running_loop().getaddrinfo(host, request.url.port, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
-        self._check(host, addresses)
-        request.extensions["sni_hostname"] = host
-        request.url = request.url.copy_with(host=addresses[0])
+        if url.scheme == "http" and not self._is_allowed_host(url.host):
+            addresses = await _resolve(url.host, url.port or 80)
+            if not all(self._in_networks(address) for text in addresses if (address := _address(text)) is not None):
+                raise Unavailable(f"{url.host} leads to an address that allows TLS only.")
 
-    def _check(self, host: str, addresses: Sequence[str]) -> None:
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Resolve a host to addresses that may be connected to. Raises Unavailable if any of them may not, OSError if there
+        are none."""
+        addresses = await _resolve(host, port)
+        if self._is_allowed_host(host):
+            return addresses
         if not all(self._is_allowed(address) for text in addresses if (address := _address(text)) is not None):
             raise Unavailable(f"{host} leads to an address that is not public.")
+        return addresses
+
+    def _may_be_plain(self, literal: IPAddress | None) -> bool:
+        """True for plain HTTP to an allowed address; a name may have one."""
+        return bool(self._networks) if literal is None else self._in_networks(literal)
+
+    def _in_networks(self, address: IPAddress) -> bool:
+        return any(address in network for network in self._networks)
 
     def _is_allowed_host(self, host: str) -> bool:
         return host.lower().rstrip(".") in self._hosts
 
     def _is_allowed(self, address: IPAddress) -> bool:
-        return _is_public(address) or any(address in network for network in self._networks)
+        return _is_public(address) or self._in_networks(address)
+
+
+class GuardedNetwork(httpcore.AsyncNetworkBackend):
+    """Opens the connections of an HTTP client to addresses that the guard has checked. TLS still verifies the name."""
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in await self._guard.addresses(host, port):
+            try:
+                return await self._network.connect_tcp(address, port, *args, **options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host in the resolver's order. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _address(host: str) -> IPAddress | None:

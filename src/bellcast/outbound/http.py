@@ -1,6 +1,6 @@
 """Outbound HTTP: single requests with bounded responses, without redirects or cookies.
 
-The operator's settings supply all URLs, so private addresses are allowed."""
+URLs of the operator's settings may lead to private addresses; for all others a client has a guard."""
 
 import asyncio
 import ssl
@@ -9,24 +9,27 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from bellcast.errors import Unavailable
+from bellcast.outbound.guard import AddressGuard, GuardedNetwork
 from bellcast.ports import Response
 
 # Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
 MAX_RESPONSE_BYTES = 1_048_576
 MAX_PORT = 65_535
+MAX_CONNECTIONS = 100
+MAX_IDLE_CONNECTIONS = 20
 
 
 class HttpxClient:
-    """HTTP client on httpx (the Http port)."""
+    """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
+        self._guard = guard
         self._client = httpx.AsyncClient(
-            verify=_trusted(),
+            transport=_transport(guard, http2=http2),
             follow_redirects=False,
             trust_env=False,  # the operator sets URLs here, not a proxy in the environment
             # One response's Set-Cookie must not be sent with another recipient's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
         )
 
     async def request(
@@ -44,6 +47,8 @@ class HttpxClient:
                 request = self._client.build_request(
                     method, _checked(url), headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
                 )
+                if self._guard is not None:
+                    await self._guard.check(request.url)
                 return await self._exchange(request)
         except (TimeoutError, httpx.TimeoutException):
             raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
@@ -68,6 +73,22 @@ class HttpxClient:
             # The stream refers back to the response, and the response to the request: without this, up to 60 KB of
             # cookies for each request stay in memory until the garbage collector runs, which the server makes rare.
             del response.stream
+
+
+def _transport(guard: AddressGuard | None, *, http2: bool) -> httpx.AsyncHTTPTransport:
+    context = _trusted()
+    transport = httpx.AsyncHTTPTransport(
+        verify=context,
+        trust_env=False,
+        # Over plain HTTP nothing negotiates the version; a server of HTTP/2 then expects it from the first byte.
+        http1=not http2,
+        http2=http2,
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
+    )
+    if guard is not None:
+        # httpx has no parameter for the network backend of its pool.
+        transport._pool._network_backend = GuardedNetwork(guard)  # noqa: SLF001
+    return transport
 
 
 def _checked(url: str) -> httpx.URL:

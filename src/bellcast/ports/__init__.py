@@ -35,6 +35,7 @@ from bellcast.ports.messages import (
     StoredMessage,
     Suppression,
 )
+from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import Recipients, SubscriptionGrant
 from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, SentItem
@@ -75,6 +76,8 @@ __all__ = [
     "NewDecision",
     "NewMessage",
     "OpenInbox",
+    "PushEndpoint",
+    "PushEndpoints",
     "Query",
     "Quotas",
     "Rates",

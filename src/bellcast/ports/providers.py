@@ -1,11 +1,15 @@
 """Delivery of messages by outside services."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel, State
+
+# What an address can be: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
+# incoming webhook, a Telegram chat.
+AddressKind = Literal["email", "sms", "web", "fcm", "apns", "webhook", "telegram"]
 
 
 class AcceptedMessage(Struct, frozen=True):
@@ -65,10 +69,13 @@ class OutgoingMessage(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """An adapter of one vendor. One object delivers many messages at the same time."""
+    """An adapter of one vendor. One object delivers many messages at the same time, to addresses of one kind."""
 
     @property
     def channel(self) -> ExternalChannel: ...
+
+    @property
+    def kind(self) -> AddressKind: ...
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Hand a message over. Raises DeliveryError. A cancelled call may have delivered it."""

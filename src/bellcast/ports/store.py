@@ -12,6 +12,7 @@ from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvents
 from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.messages import Messages
+from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.sends import Sends
 
@@ -39,6 +40,8 @@ class Store(Protocol):
     def messages(self) -> Messages: ...
     @property
     def documents(self) -> Documents: ...
+    @property
+    def push_endpoints(self) -> PushEndpoints: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

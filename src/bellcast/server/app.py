@@ -36,7 +36,7 @@ from bellcast.live.wiring import Endpoint, LiveContext, WiredDialect
 from bellcast.model.events import Event, RateUsage, Stream, SurveyReply, SurveyRequest
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
-from bellcast.outbound.http import HttpxClient
+from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Context
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
@@ -87,11 +87,12 @@ class App:
         self.broker = adapters.broker(settings.store, project, clock)
         self._rates = SharedRates(self.broker, clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
-        self._http = HttpxClient()
+        self._clients = HttpClients(settings.channels.http_allow)
+        self._http = self._clients.trusted()
         ids = Ids()
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
-            self.store, clock, self._http, _with_public_url(settings), project, ids.new, self._jobs
+            self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs
         )
         self.context = Context(
             store=self.store,
@@ -167,6 +168,8 @@ class App:
             catalog=self._channels.catalog,
             previews=self._channels.previews,
             channels=settings.channels,
+            url_problem=self._clients.guard.problem,
+            push_key=self._channels.vapid_key.public,
             pusher=settings.pusher,
             messages=lambda: self._channels.ended,
             workers=self._worker_metrics,
@@ -321,7 +324,7 @@ class App:
                 await self._quotas.save()
             await self.hub.cluster.announce_shutdown()
             await self._channels.close()
-            await self._http.close()
+            await self._clients.close()
             await self._close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

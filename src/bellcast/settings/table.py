@@ -296,6 +296,25 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "SMS providers in failover order: `twilio://SID:TOKEN@default?from=%2B12025550123` or "
         "`vonage://KEY:SECRET@default?from=Shop`. Without one, text messages are only stored.",
     ),
+    "PUSH": (
+        parsers.secrets,
+        "Push services of apps: `fcm://default?credentials=FILE`, `apns://TEAM:KEY@default?key=FILE&topic=com.example.app`. "
+        "Browsers need none.",
+    ),
+    "CHAT": (
+        parsers.secrets,
+        "Chat providers: `telegram://TOKEN@default`. Webhooks of Slack, Discord and Teams need none.",
+    ),
+    "HTTP_ALLOW": (
+        parsers.names,
+        "Hosts, addresses and networks that URLs from the REST API and of recipients may lead to although they are not "
+        "public, also over plain HTTP.",
+    ),
+    "ENCRYPTION_KEY": (
+        parsers.secret,
+        "The secret that encrypts providers' URLs in the store and identifies this server to browsers' push services. "
+        "Equal on all nodes. Default: derived from the project secret.",
+    ),
     "SIMULATE": (parsers.channels, "Channels that only store their messages, even with a provider."),
     "RETRIES": (
         parsers.durations,

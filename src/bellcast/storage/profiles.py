@@ -31,12 +31,13 @@ def any_inbox_switch(tenant: str) -> Script[bool]:
 
 
 def _profile(row: Row) -> Profile:
-    key, name, email, phone, locale, timezone, roles, data, document = row
+    key, name, email, phone, chat, locale, timezone, roles, data, document = row
     return Profile(
         key=key,
         name=name,
         email=email,
         phone=phone,
+        chat=rows.chat_addresses(chat),
         locale=locale,
         timezone=timezone,
         roles=rows.texts(roles),

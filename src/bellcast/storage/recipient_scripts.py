@@ -68,6 +68,7 @@ ERASED = (
     "erase_subscriptions",
     "erase_devices",
     "erase_joined_topics",
+    "erase_push_endpoints",
     "erase_messages",
     "erase_decisions",
     "erase_recipient",

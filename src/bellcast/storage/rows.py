@@ -6,13 +6,23 @@ from typing import Any
 import msgspec
 
 from bellcast.model import times
-from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.model.identities import (
+    ApiKey,
+    ChatAddresses,
+    Recipient,
+    RecipientFields,
+    Subscription,
+    Tenant,
+    TenantRules,
+)
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Actor, Content, Edit, Notification
 from bellcast.storage.script import Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
+_chat = msgspec.json.Decoder(ChatAddresses)
+NO_CHAT = ChatAddresses()
 _object = msgspec.json.Decoder(dict[str, Any])
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 _encode = msgspec.json.Encoder().encode
@@ -22,7 +32,7 @@ ENTRY_COLUMNS = 17
 RECIPIENT = 19
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
-RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data", "member_since")
+RECORD_COLUMNS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
 
 
 def to_json(value: Any) -> str:
@@ -150,14 +160,15 @@ def texts(json: str) -> tuple[str, ...]:
 
 
 def recipient(row: Row) -> Recipient:
-    """From tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since."""
-    tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
+    """From tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since."""
+    tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
     return Recipient(
         key=key,
         tenant=tenant or None,
         name=name,
         email=email,
         phone=phone,
+        chat=chat_addresses(chat),
         locale=locale,
         timezone=timezone,
         roles=texts(roles),
@@ -176,7 +187,12 @@ def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) 
     columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
     since = columns["member_since"]
     columns["member_since"] = None if since is None else times.milliseconds(since)
-    return {**columns, "data": to_json(columns["data"])}
+    return {**columns, "chat": to_json_or_null(columns["chat"]), "data": to_json(columns["data"])}
+
+
+def chat_addresses(column: str | None) -> ChatAddresses:
+    """From the column `chat`."""
+    return NO_CHAT if column is None else _chat.decode(column)
 
 
 def subscription(row: Row) -> Subscription:

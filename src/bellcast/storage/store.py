@@ -13,6 +13,7 @@ from bellcast.storage.keys import Keys
 from bellcast.storage.last_events import LastEvents
 from bellcast.storage.maintenance import Maintenance
 from bellcast.storage.messages import Messages
+from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
 
@@ -33,6 +34,7 @@ class SQLStore:
         self.jobs: ports.Jobs = Jobs(engine)
         self.messages: ports.Messages = Messages(engine)
         self.documents: ports.Documents = Documents(engine)
+        self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

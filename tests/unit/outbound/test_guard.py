@@ -1,10 +1,12 @@
 """The outbound guard refuses private addresses and unsafe URLs."""
 
+import httpcore
 import httpx
 import pytest
 
 from bellcast.errors import Unavailable
 from bellcast.outbound.guard import AddressGuard
+from bellcast.outbound.http import HttpxClient
 
 PRIVATE = [
     "https://127.0.0.1/",
@@ -53,14 +55,34 @@ def test_operator_can_allow_hosts_and_networks(url: str) -> None:
 
 
 async def test_name_of_a_private_address_is_refused_when_it_is_resolved() -> None:
-    request = httpx.Request("POST", "https://localhost:9000/x")
+    with pytest.raises(Unavailable, match="not public"):
+        await AddressGuard().addresses("localhost", 9000)
+    assert set(await AddressGuard(["127.0.0.0/8", "::1"]).addresses("localhost", 9000)) <= {"127.0.0.1", "::1"}
+
+
+async def test_plain_http_is_limited_to_allowed_addresses() -> None:
+    await AddressGuard(["127.0.0.0/8", "::1"]).check(httpx.URL("http://localhost:9000/"))
     with pytest.raises(Unavailable):
-        await AddressGuard().pin(request)
+        await AddressGuard(["10.0.0.0/8"]).check(httpx.URL("http://localhost:9000/"))
 
 
-async def test_request_is_sent_to_the_checked_address_with_its_host_name() -> None:
-    request = httpx.Request("POST", "https://localhost:9000/x")
-    await AddressGuard(["127.0.0.0/8", "::1"]).pin(request)
-    assert request.url.host in ("127.0.0.1", "::1")
-    assert request.headers["host"] == "localhost:9000"
-    assert request.extensions["sni_hostname"] == "localhost"
+async def test_connection_goes_to_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second resolution would return the private address."""
+    answers, connected = [["93.184.216.34"], ["127.0.0.1"]], list[str]()
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return answers.pop(0)
+
+    async def connect(self: object, host: str, port: int, *args: object, **options: object) -> None:
+        connected.append(host)
+        raise httpcore.ConnectError
+
+    monkeypatch.setattr("bellcast.outbound.guard._resolve", resolve)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    client = HttpxClient(AddressGuard())
+    with pytest.raises(Unavailable):
+        await client.request("POST", "https://rebinding.example/", headers={})
+    with pytest.raises(Unavailable, match="not public"):
+        await client.request("POST", "https://rebinding.example/", headers={})
+    await client.close()
+    assert connected == ["93.184.216.34"]

@@ -1,55 +1,26 @@
 """Web Push and FCM with servers of their documented protocols. Pushes are decrypted as in a browser."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jwt
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from bellcast.model.base64url import decode, encode
+from bellcast.channels.push import PushTarget, keys_problem
+from bellcast.model.base64url import decode
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import fcm
-from bellcast.providers.webpush import PushTarget, VapidKey, WebPushProvider
-from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt, problem
+from bellcast.providers.webpush import VapidKey, WebPushProvider
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from tests.clock import FakeClock
+from tests.push_browser import Browser
 from tests.vendor_server import VendorServer, answer
-
-
-class Browser:
-    """The receiving side of RFC 8291."""
-
-    def __init__(self) -> None:
-        self.private = ec.generate_private_key(ec.SECP256R1())
-        self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        self.secret = os.urandom(16)
-
-    def subscription(self, endpoint: str = "https://push.example/1") -> PushTarget:
-        return PushTarget(endpoint, encode(self.public), encode(self.secret))
-
-    def decrypt(self, body: bytes) -> bytes:
-        salt, size, key_length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
-        assert (size, key_length) == (4096, 65)
-        sender = body[21:86]
-        shared = self.private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
-        secret = hkdf(shared, self.secret, b"WebPush: info\x00" + self.public + sender, 32)
-        key = hkdf(secret, salt, b"Content-Encoding: aes128gcm\x00", 16)
-        nonce = hkdf(secret, salt, b"Content-Encoding: nonce\x00", 12)
-        padded = AESGCM(key).decrypt(nonce, body[86:], None)
-        assert padded[-1:] == b"\x02"
-        return padded[:-1]
-
-
-def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
-    return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(secret)
 
 
 def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
@@ -128,8 +99,8 @@ def test_payload_of_every_length_is_encrypted() -> None:
 )
 def test_invalid_subscription_keys_are_refused(p256dh: str | None, auth: str) -> None:
     good = Browser().subscription()
-    assert problem(good) is None
-    assert problem(PushTarget("https://x", p256dh if p256dh is not None else good.p256dh, auth)) is not None
+    assert keys_problem(good.p256dh, good.auth) is None
+    assert keys_problem(p256dh if p256dh is not None else good.p256dh, auth) is not None
 
 
 def test_vapid_key_survives_a_restart() -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -42,6 +42,7 @@ class APNsProvider:
     """ports.Provider for Apple device tokens."""
 
     channel: ExternalChannel = "push"
+    kind: AddressKind = "apns"
 
     def __init__(
         self,

@@ -2,53 +2,34 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from bellcast.channels.addresses import chat_vendor
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http
-from bellcast.ports.providers import AcceptedMessage, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 
-# The hosts of each vendor's webhooks; an address with another host is unusable.
-HOSTS: Mapping[str, tuple[str, ...]] = {
-    "slack": ("hooks.slack.com", "hooks.slack-gov.com"),
-    "discord": ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"),
-    "teams": (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com"),
-}
 # Characters of one message.
 MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
 # The webhook was deleted, or its channel archived.
 GONE = frozenset({404, 410})
 
 
-def vendor_of(url: str) -> str | None:
-    """Return the vendor of a webhook URL, or None."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        is_plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
-    except ValueError:
-        return None
-    if not is_plain:
-        return None
-    for vendor, hosts in HOSTS.items():
-        if any(host.endswith(known) if known.startswith(".") else host == known for known in hosts):
-            return vendor
-    return None
-
-
 class ChatWebhookProvider:
     """ports.Provider for incoming webhooks. `http` must be guarded."""
 
     channel: ExternalChannel = "chat"
+    kind: AddressKind = "webhook"
 
     def __init__(self, http: Http, *, timeout: float = 30.0) -> None:
         self._http = http
         self._timeout = timeout
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Post to the webhook; the content names its vendor in `kind`."""
-        kind = message.content["kind"]
+        """Post to the webhook in its vendor's format."""
+        kind = chat_vendor(message.to)
+        if kind is None:
+            raise DeliveryError("the URL is of no known chat vendor", is_temporary=False, is_bounce=True)
         endpoint = exchange.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
         if not 200 <= response.status < 300:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http, Response
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
@@ -54,6 +54,7 @@ class FCMProvider:
     """ports.Provider for FCM registration tokens."""
 
     channel: ExternalChannel = "push"
+    kind: AddressKind = "fcm"
 
     def __init__(self, url: ProviderURL, account: ServiceAccount, http: Http, clock: Clock, timeout: float) -> None:
         self._account = account

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.channels import addresses, email
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers.url import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409
@@ -72,6 +72,7 @@ class SMTPProvider:
     """ports.Provider for e-mail."""
 
     channel: ExternalChannel = "email"
+    kind: AddressKind = "email"
 
     def __init__(self, settings: SMTPSettings) -> None:
         self._settings = settings

@@ -2,7 +2,7 @@
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http, Response
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -24,6 +24,7 @@ class TelegramProvider:
     """ports.Provider for chat messages to Telegram chats."""
 
     channel: ExternalChannel = "chat"
+    kind: AddressKind = "telegram"
 
     def __init__(self, endpoint: exchange.VendorAPI, token: str) -> None:
         self._endpoint = endpoint

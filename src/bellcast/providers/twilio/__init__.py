@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import AcceptedMessage, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import AcceptedMessage, AddressKind, OutgoingMessage, Receipt, ReceiptRequest
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -38,6 +38,7 @@ class TwilioProvider:
     """ports.Provider for text messages."""
 
     channel: ExternalChannel = "sms"
+    kind: AddressKind = "sms"
 
     def __init__(
         self, endpoint: exchange.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import (
+    AcceptedMessage,
+    AddressKind,
+    DeliveryError,
+    OutgoingMessage,
+    Receipt,
+    ReceiptRequest,
+)
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -45,6 +52,7 @@ class VonageProvider:
     """ports.Provider for text messages."""
 
     channel: ExternalChannel = "sms"
+    kind: AddressKind = "sms"
 
     def __init__(
         self, endpoint: exchange.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None

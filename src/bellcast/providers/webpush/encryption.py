@@ -2,42 +2,20 @@
 
 import os
 
-from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from msgspec import Struct
 
+from bellcast.channels.push import PushTarget
 from bellcast.model.base64url import decode
 
 # A push service must take 4096 bytes (RFC 8030 §7.2): header 86, tag 16 and delimiter 1 leave this for the message.
 MAX_PAYLOAD = 3993
 RECORD_SIZE = 4096
 SALT_BYTES = 16
-SECRET_BYTES = 16
 LAST_RECORD = b"\x02"
-
-
-class PushTarget(Struct, frozen=True):
-    """A push endpoint and its keys, as in `PushSubscription.toJSON()`: `p256dh` is the browser's public key, `auth`
-    its secret, both base64url."""
-
-    endpoint: str
-    p256dh: str
-    auth: str
-
-
-def problem(subscription: PushTarget) -> str | None:
-    """Why a subscription's keys cannot be used, or None."""
-    try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(subscription.p256dh))
-        if len(decode(subscription.auth)) != SECRET_BYTES:
-            return "keys.auth must be 16 bytes in base64url"
-    except (ValueError, InvalidKey):
-        return "keys.p256dh must be a P-256 public key in base64url"
-    return None
 
 
 def encrypt(payload: bytes, subscription: PushTarget) -> bytes:

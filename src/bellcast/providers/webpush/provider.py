@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from bellcast.channels.push import PushTarget
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
-from bellcast.providers.webpush.encryption import MAX_PAYLOAD, PushTarget, encrypt
+from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
 
 # The subscription does not exist any more (RFC 8030 §7.3).
@@ -16,7 +17,7 @@ GONE = frozenset({404, 410})
 # A push that a browser has not fetched after four weeks is dropped by the large push services anyway.
 MAX_TTL = 28 * 86_400
 # Fields that the service worker reads.
-FIELDS = ("id", "title", "body", "url", "icon", "tag", "actions", "unread")
+FIELDS = ("id", "title", "body", "url")
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
@@ -25,6 +26,7 @@ class WebPushProvider:
     clients supply the endpoints."""
 
     channel: ExternalChannel = "push"
+    kind: AddressKind = "web"
 
     def __init__(self, http: Http, clock: Clock, key: VapidKey, subject: str, *, timeout: float = 30.0) -> None:
         self._http = http
@@ -63,11 +65,7 @@ class WebPushProvider:
 
 def _payload(content: dict[str, Any]) -> bytes:
     """Encode the fields for the service worker; the body is truncated if the whole is too long."""
-    shown = {
-        name: content[name]
-        for name in ("id", "title", "body", "url", "icon", "tag", "actions", "unread")
-        if content.get(name)
-    }
+    shown = {name: content[name] for name in FIELDS if content.get(name)}
     encoded = msgspec.json.encode(shown)
     if len(encoded) > MAX_PAYLOAD and isinstance(body := shown.get("body"), str):
         excess = len(encoded) - MAX_PAYLOAD

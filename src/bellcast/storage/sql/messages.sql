@@ -185,7 +185,7 @@ DELETE FROM suppressions WHERE tenant = :tenant
 
 -- name: erase_documents
 -- A tenant's objects and overrides.
-DELETE FROM documents WHERE kind IN ('types', 'templates', 'preference-defaults') AND tenant = :tenant
+DELETE FROM documents WHERE kind IN ('types', 'templates', 'preference-defaults', 'providers', 'webhooks') AND tenant = :tenant
 
 -- name: messages_forget
 -- Messages that ended before :older_than, at most :limit.
@@ -229,12 +229,12 @@ DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RET
 
 -- name: profiles_find @sqlite
 -- What is needed to address recipients outside the inbox.
-SELECT r.key, r.name, r.email, r.phone, r.locale, r.timezone, r.roles, r.data, r.preferences
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences
 FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 
 -- name: profiles_find @postgres
 -- What is needed to address recipients outside the inbox.
-SELECT r.key, r.name, r.email, r.phone, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
 WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
 
 -- name: preferences_find

@@ -23,19 +23,19 @@ SELECT id FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_find
 -- A recipient's record.
-SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since
+SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
 FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_page
 -- Records by key, those from :first up to :last.
-SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen, member_since
+SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
 FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
 ORDER BY key LIMIT :limit
 
 -- name: recipient_write
 -- A recipient's record as the app wrote it.
-UPDATE recipients SET name = :name, email = :email, phone = :phone, locale = :locale, timezone = :timezone, data = :data,
-  member_since = :member_since
+UPDATE recipients SET name = :name, email = :email, phone = :phone, chat = :chat, locale = :locale,
+  timezone = :timezone, data = :data, member_since = :member_since
 WHERE id = :inbox
 
 -- name: recipient_named

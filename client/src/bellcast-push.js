@@ -1,0 +1,34 @@
+/**
+ * The push part of a service worker: shows push messages of Bellcast, and opens their links. A worker of your own adds it with
+ * `importScripts('/bellcast-push.js')`; nothing here becomes global.
+ */
+((worker) => {
+  worker.addEventListener('push', (/** @type {any} */ event) => {
+    const message = read(event.data);
+    if (message) event.waitUntil(worker.registration.showNotification(message.title, { body: message.body, tag: message.id, data: message }));
+  });
+
+  worker.addEventListener('notificationclick', (/** @type {any} */ event) => {
+    const { data, tag } = event.notification;
+    if (!data || data.id !== tag) return; // another part of the worker has shown it
+    event.notification.close();
+    event.waitUntil(focusOrOpen(new URL(data.url || './', worker.registration.scope).href));
+  });
+
+  /** Return the message, or null for a push of another sender. @param {any} data */
+  function read(data) {
+    try {
+      const message = data.json();
+      return typeof message.title === 'string' && typeof message.id === 'string' ? message : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Focus the window that shows the link, or open one. @param {string} url */
+  async function focusOrOpen(url) {
+    const windows = await worker.clients.matchAll({ type: 'window', includeUncontrolled: true });
+    const current = windows.find((/** @type {any} */ window) => window.url === url);
+    return current ? current.focus() : worker.clients.openWindow(url);
+  }
+})(/** @type {any} */ (self));

@@ -1,0 +1,48 @@
+"""Push endpoints: the keys of browsers, and the project's own key, which browsers bind their subscriptions to."""
+
+import hashlib
+import hmac
+
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
+
+from bellcast.model.base64url import decode
+
+# Endpoints of one recipient: several browsers and devices; the oldest is usually a browser that was deleted.
+MAX_ENDPOINTS = 20
+SECRET_BYTES = 16
+# FIPS 186-5 A.2.1: 64 bits more than the order make the remainder of a random number uniform.
+SCALAR_BYTES = 48
+# The order of P-256 (SP 800-186 §3.2.1.3).
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class PushTarget(Struct, frozen=True):
+    """A push endpoint and its keys, as in `PushSubscription.toJSON()`: `p256dh` is the browser's public key, `auth`
+    its secret, both base64url."""
+
+    endpoint: str
+    p256dh: str
+    auth: str
+
+
+def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
+    """The field of a browser's keys that cannot be used, and why; or None."""
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(p256dh))
+    except (ValueError, InvalidKey):
+        return "p256dh", "must be a P-256 public key in base64url"
+    try:
+        if len(decode(auth)) == SECRET_BYTES:
+            return None
+    except ValueError:
+        pass
+    return "auth", f"must be {SECRET_BYTES} bytes in base64url"
+
+
+def project_key(secret: bytes) -> ec.EllipticCurvePrivateKey:
+    """Derive the project's key pair: equal on all nodes, without a place to store it."""
+    blocks = [hmac.digest(secret, b"bellcast push %d" % number, hashlib.sha256) for number in range(2)]
+    scalar = int.from_bytes(b"".join(blocks)[:SCALAR_BYTES], "big")
+    return ec.derive_private_key(scalar % (ORDER - 1) + 1, ec.SECP256R1())

@@ -1,0 +1,57 @@
+"""The vendors that messages can be delivered by; a new one is a line here and its folder in `providers`."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports import Clock, Http
+from bellcast.ports.providers import Provider
+from bellcast.providers import apns, fcm, smtp, telegram, twilio, vonage
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What a provider is made of: its URL, HTTP clients, how long an answer may take (seconds), and where its receipts
+    go."""
+
+    url: str
+    http: Http
+    http2: Callable[[], Http]
+    clock: Clock
+    timeout: float
+    receipts_url: str | None = None
+
+
+Create = Callable[[Setup], Provider]
+
+# By channel and scheme of the URL.
+VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
+    "email": {
+        "smtp": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout),
+        "smtps": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout),
+    },
+    "sms": {
+        "twilio": lambda setup: twilio.from_url(
+            setup.url, http=setup.http, timeout=setup.timeout, receipts_url=setup.receipts_url
+        ),
+        "vonage": lambda setup: vonage.from_url(
+            setup.url, http=setup.http, timeout=setup.timeout, receipts_url=setup.receipts_url
+        ),
+    },
+    "push": {
+        "fcm": lambda setup: fcm.from_url(setup.url, http=setup.http, clock=setup.clock, timeout=setup.timeout),
+        "apns": lambda setup: apns.from_url(setup.url, http=setup.http2(), clock=setup.clock, timeout=setup.timeout),
+    },
+    "chat": {
+        "telegram": lambda setup: telegram.from_url(setup.url, http=setup.http, timeout=setup.timeout),
+    },
+}
+
+
+def create(channel: ExternalChannel, setup: Setup) -> Provider:
+    """Create a provider. Raises ValueError with a message that continues "the URL" and does not repeat it."""
+    schemes = VENDORS[channel]
+    found = schemes.get(setup.url.strip().partition("://")[0].lower())
+    if found is None:
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return found(setup)

@@ -1,0 +1,17 @@
+-- Where browsers and apps get push messages. `kind` is web, fcm or apns; `address` the endpoint's URL or the device's token.
+-- `p256dh` and `auth` are a browser's keys. `registered_at` is of the last registration: the oldest endpoint makes room.
+CREATE TABLE push_endpoints (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  tenant TEXT COLLATE "C" NOT NULL,
+  recipient BIGINT NOT NULL,
+  kind TEXT COLLATE "C" NOT NULL,
+  address TEXT COLLATE "C" NOT NULL,
+  p256dh TEXT,
+  auth TEXT,
+  registered_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX push_endpoints_address ON push_endpoints (tenant, address);
+CREATE INDEX push_endpoints_recipient ON push_endpoints (recipient, registered_at);
+
+-- Chat addresses of recipients as JSON; null: none.
+ALTER TABLE recipients ADD COLUMN chat TEXT;

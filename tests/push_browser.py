@@ -1,0 +1,45 @@
+"""A browser that receives push messages: the receiving side of RFC 8291."""
+
+import os
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bellcast.channels.push import PushTarget
+from bellcast.model.base64url import encode
+
+
+class Browser:
+    """A subscription and its keys."""
+
+    def __init__(self) -> None:
+        self.private = ec.generate_private_key(ec.SECP256R1())
+        self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self.secret = os.urandom(16)
+
+    def subscription(self, endpoint: str = "https://push.example/1") -> PushTarget:
+        return PushTarget(endpoint, encode(self.public), encode(self.secret))
+
+    def to_json(self, endpoint: str) -> dict[str, object]:
+        """The result of `PushSubscription.toJSON()`."""
+        keys = {"p256dh": encode(self.public), "auth": encode(self.secret)}
+        return {"endpoint": endpoint, "expirationTime": None, "keys": keys}
+
+    def decrypt(self, body: bytes) -> bytes:
+        salt, size, key_length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
+        assert (size, key_length) == (4096, 65)
+        sender = body[21:86]
+        shared = self.private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        secret = hkdf(shared, self.secret, b"WebPush: info\x00" + self.public + sender, 32)
+        key = hkdf(secret, salt, b"Content-Encoding: aes128gcm\x00", 16)
+        nonce = hkdf(secret, salt, b"Content-Encoding: nonce\x00", 12)
+        padded = AESGCM(key).decrypt(nonce, body[86:], None)
+        assert padded[-1:] == b"\x02"
+        return padded[:-1]
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(secret)
