@@ -36,8 +36,8 @@ RESUMING = """\
 
 Every change of an inbox has a **position**, an opaque string: `position` in a frame, `id:` on an event stream. To resume, reconnect
 with the last position, as `Last-Event-ID` (browsers send it automatically) or `?position=`. After `ready` the server replays the
-changes since then, oldest first, one frame per notification, followed by new events: `notification` for a new one,
-`notification-update` for a changed one, `notification-delete` for a deleted one. For an unknown or expired position, or more than
+changes since then, one frame per notification, followed by new events: first `notification` for each new one, oldest first, then
+`notification-update` for a changed and `notification-delete` for a deleted one, in order of change. For an unknown or expired position, or more than
 `BELLCAST_LIMIT_REPLAY` changes, the server sends one `reset` instead: fetch `GET /v1/inbox` again.
 
 If you apply every frame to your state and copy `unread` and `unseen` from it, your state always equals a fresh

@@ -6,7 +6,7 @@ import pytest
 
 from bellcast.errors import NotFound
 from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.inboxes import Position
+from bellcast.model.inboxes import Position, SentRows
 from bellcast.model.notifications import Notification
 from bellcast.ports import Action, Change, Marking, Query, ResumeFrom
 from tests.contract.app import App
@@ -278,6 +278,7 @@ async def test_opening_with_a_position_returns_the_missed_changes(app: App) -> N
         pytest.param(1, None, 10, 1, id="another epoch"),
         pytest.param(99, None, 10, 0, id="ahead of the inbox"),
         pytest.param(2, 3, 10, 0, id="a replay base after the revision"),
+        pytest.param(1, 1, 10, 0, id="rows of a replay ahead of the inbox"),
         pytest.param(1, None, 1, 0, id="more changes than the limit"),
     ],
 )
@@ -287,9 +288,8 @@ async def test_unusable_position_returns_no_changes(
     for title in "abc":
         await app.send("alice", title)
     epoch = (await app.inbox("alice")).state.epoch
-    assert (
-        await app.open("alice", since=ResumeFrom(Position(epoch + epoch_offset, revision, base), limit))
-    ).missed is None
+    position = Position(epoch + epoch_offset, revision, base, () if base is None else (SentRows(99, 99),))
+    assert (await app.open("alice", since=ResumeFrom(position, limit))).missed is None
 
 
 async def test_erased_inbox_cannot_be_acted_on(app: App) -> None:

@@ -12,7 +12,7 @@ from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
-from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.inboxes import Inbox, Position, parse_position
 from bellcast.model.limits import Limits
 from bellcast.ports import Changes, Store
 
@@ -55,43 +55,75 @@ MANY = tuple(map(change, range(1, INLINE_CHANGES + 2)))
     ("row", "base", "frame"),
     [
         (change(5), 4, "notification"),
-        (change(5, first=5), 5, "notification-update"),
         (change(5, first=3), 4, "notification-update"),
         (change(5, first=5, is_deleted=True), 4, "notification-delete"),
     ],
-    ids=["new", "known", "changed", "deleted"],
+    ids=["new", "changed", "deleted"],
 )
 async def test_row_is_replayed_as_what_it_is_to_the_client(row: Any, base: int, frame: str) -> None:
     connection = opening(revision=4)
-    await resume.replay(store(), connection, changes(row), base, LIMITS)
+    await resume.replay(store(), connection, changes(row), Position(1, base), LIMITS)
     assert (connection.fake.types, connection.phase, connection.revision) == ([frame], Phase.LIVE, 5)
 
 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ((change(3), change(4)), ["1-3-2", "1-4"]),
-        ((change(4, first=3), change(4)), ["1-3-2", "1-4"]),
-        ((change(4, first=3), change(4), change(6)), ["1-3-2", "1-4-2", "1-6"]),
+        ((change(3), change(4)), ["1-2-2.3.4", "1-4"]),
+        ((change(4, first=1), change(4, first=2)), ["1-2-2.4.4", "1-4"]),
+        ((change(4, first=1), change(4, first=2), change(6, first=1)), ["1-2-2.6.6", "1-4-2.6.6", "1-6"]),
     ],
     ids=["one row a revision", "one action on two rows", "action, then a row"],
 )
 async def test_position_is_complete_only_with_the_last_row_of_an_action(rows: Any, expected: list[str]) -> None:
     connection = opening(revision=2)
-    await resume.replay(store(), connection, changes(*rows), 2, LIMITS)
+    await resume.replay(store(), connection, changes(*rows), Position(1, 2), LIMITS)
     assert positions(connection) == expected
+
+
+async def test_rows_created_since_precede_changes_of_known_rows() -> None:
+    rows = (change(5, first=1), change(6, first=4), change(7, first=3), change(8, first=8))
+    connection = opening(revision=2)
+    await resume.replay(store(), connection, changes(*rows), Position(1, 2), LIMITS)
+    frames = [(frame["type"], frame["notification"]["id"]) for frame in connection.fake.frames]
+    assert frames == [
+        ("notification", "n7"),
+        ("notification", "n6"),
+        ("notification", "n8"),
+        ("notification-update", "n5"),
+    ]
+    assert positions(connection) == ["1-2-2.3.8", "1-2-2.4.8", "1-2-2.8.8", "1-8"]
+
+
+@pytest.mark.parametrize(
+    ("row", "frame"),
+    [
+        (change(10, first=4), ["notification"]),
+        (change(10, first=3), ["notification-update"]),
+        (change(8, first=3), []),
+        (change(10, first=1), ["notification-update"]),
+        (change(10, first=3, is_deleted=True), ["notification-delete"]),
+    ],
+    ids=["not sent yet", "sent and changed", "sent as it is", "known before", "sent and deleted"],
+)
+async def test_interrupted_replay_continues_without_repeating_a_row(row: Any, frame: list[str]) -> None:
+    connection = opening(revision=2)
+    start = parse_position("1-2-2.3.9")
+    assert start is not None
+    await resume.replay(store(), connection, changes(row, revision=10), start, LIMITS)
+    assert (connection.fake.types, connection.revision) == (frame, 10)
 
 
 async def test_last_position_is_that_of_the_state() -> None:
     connection = opening(revision=2)
-    await resume.replay(store(), connection, changes(change(3), revision=9), 2, LIMITS)
+    await resume.replay(store(), connection, changes(change(3), revision=9), Position(1, 2), LIMITS)
     assert (positions(connection), connection.revision) == (["1-9"], 9)
 
 
 @pytest.mark.parametrize("rows", [MANY[:INLINE_CHANGES], MANY], ids=["inline", "paced"])
 async def test_replay_sends_every_row_once_in_order(rows: Any) -> None:
     connection = opening()
-    await resume.replay(store(), connection, changes(*rows), 0, LIMITS)
+    await resume.replay(store(), connection, changes(*rows), Position(1, 0), LIMITS)
     assert [frame["notification"]["id"] for frame in connection.fake.frames] == [row.id for row in rows]
     assert (connection.phase, connection.write) == (Phase.LIVE, connection.fake.write)
 
@@ -101,7 +133,7 @@ async def test_change_between_the_snapshot_and_its_replay_is_read_from_the_store
     connection = opening()
     connection.owner.dispatch(added(len(rows) + 1))  # type: ignore[attr-defined]
     later = FakeStore(changes(change(len(rows) + 1)))
-    await resume.replay(cast(Store, later), connection, changes(*rows), 0, LIMITS)
+    await resume.replay(cast(Store, later), connection, changes(*rows), Position(1, 0), LIMITS)
     assert connection.fake.types == ["notification"] * (len(rows) + 1)
     assert (connection.phase, connection.revision) == (Phase.LIVE, len(rows) + 1)
 
@@ -126,7 +158,7 @@ async def test_replay_waits_for_a_slow_reader_and_stays_bounded() -> None:
     connection = opening(max_unsent=10**6)
     connection.fake.is_buffering = True
     rows = [change(number) for number in range(1, 1_000)]
-    replay = asyncio.ensure_future(resume.replay(store(), connection, changes(*rows), 0, LIMITS))
+    replay = asyncio.ensure_future(resume.replay(store(), connection, changes(*rows), Position(1, 0), LIMITS))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not replay.done()
@@ -140,7 +172,7 @@ async def test_connection_that_its_own_replay_closes_stays_closed() -> None:
     connection = opening(max_unsent=500)
     connection.fake.is_buffering = True
     connection.fake.buffered = 450
-    await resume.replay(store(), connection, changes(change(1)), 0, LIMITS)
+    await resume.replay(store(), connection, changes(change(1)), Position(1, 0), LIMITS)
     assert (connection.phase, connection.close_reason) == (Phase.CLOSED, TOO_SLOW)
 
 

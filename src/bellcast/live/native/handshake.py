@@ -108,16 +108,16 @@ class NativeHandshake:
         at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
-        missed, base = await self._send_ready(connection, opened_inbox, request)
+        missed, start = await self._send_ready(connection, opened_inbox, request)
         opened_inbox.on_ready()
         at_ready()
         if connection.phase is Phase.OPENING:
-            await resume.replay(self._store, connection, missed, base, self._config.limits)
+            await resume.replay(self._store, connection, missed, start, self._config.limits)
 
     async def _send_ready(
         self, connection: Connection, opened_inbox: OpenedInbox, request: HandshakeRequest
-    ) -> tuple[Changes | None, int]:
-        """Send `ready`. Return the changes to replay and their base revision; nothing if already live."""
+    ) -> tuple[Changes | None, Position]:
+        """Send `ready`. Return the changes to replay and where the replay begins; nothing if already live."""
         requested = request.topics
         granted, refused = NOTHING
         if requested:
@@ -125,7 +125,7 @@ class NativeHandshake:
                 self._store, connection.principal, requested, 0, self._config
             )
         if connection.phase is Phase.CLOSED:
-            return None, 0
+            return None, Position(0, 0)
         self._hub.follow(connection, granted)
         inbox, missed, resumed = opened_inbox.inbox, opened_inbox.missed, opened_inbox.resumed
         connection.write_tracked(
@@ -133,9 +133,9 @@ class NativeHandshake:
         )
         if resumed is not None:
             connection.revision = resumed.revision
-            return missed, resumed.revision if resumed.base is None else resumed.base
+            return missed, resumed
         _go_live(connection, inbox, lost=opened_inbox.came_back)
-        return None, connection.revision
+        return None, Position(connection.epoch, connection.revision)
 
     def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
         if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:

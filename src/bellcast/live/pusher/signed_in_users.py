@@ -23,7 +23,7 @@ from bellcast.live.sync import resume
 from bellcast.model import validation
 from bellcast.model.events import inbox_stream
 from bellcast.model.identities import DEFAULT_TENANT, Principal
-from bellcast.model.inboxes import Inbox
+from bellcast.model.inboxes import Inbox, Position
 from bellcast.ports import UNKNOWN, DevicePosition
 
 log = structlog.get_logger(__name__)
@@ -121,11 +121,12 @@ class PusherUsers:
         connection.revision = state.revision
         if position is not None and missed is not None:
             connection.revision = position.revision
-            await resume.replay(engines.store, connection, missed, position.revision, limits)
+            await resume.replay(engines.store, connection, missed, position, limits)
             return
         connection.write_tracked(connection.dialect.reset(state))
         if connection.is_stale:
-            await resume.replay(engines.store, connection, None, connection.revision, limits)
+            start = Position(state.epoch, state.revision)
+            await resume.replay(engines.store, connection, None, start, limits)
         else:
             connection.go_live()
 

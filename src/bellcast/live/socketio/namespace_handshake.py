@@ -179,8 +179,7 @@ class NamespaceHandshake:
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         connection.revision = missed.position.revision
-        base = missed.position.revision if missed.position.base is None else missed.position.base
-        await resume.replay(self._store, connection, missed.missed, base, self._config.limits)
+        await resume.replay(self._store, connection, missed.missed, missed.position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
         self._hub.follow(connection, granted)

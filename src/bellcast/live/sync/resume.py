@@ -5,7 +5,8 @@ the store, and the replay repeats its query until it returns none.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import zip_longest
+from operator import attrgetter
 
 import structlog
 
@@ -13,7 +14,7 @@ from bellcast.errors import BellcastError
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.limits import Limits
 from bellcast.ports import Change, Changes, ResumeFrom, Store
 
@@ -44,21 +45,22 @@ async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Cha
 async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
     """Replay the changes since the connection's revision, and go live. No effect during a replay."""
     if connection.phase is not Phase.REPLAYING:
-        await replay(store, connection, None, connection.revision, limits)
+        await replay(store, connection, None, Position(connection.epoch, connection.revision), limits)
 
 
-async def replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
-    """Send `first`, then the changes since then, and go live. A failure closes the connection.
+async def replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
+    """Send `first`, the changes since `start`, then the changes since then, and go live. A failure closes the connection.
 
-    Positions during the replay contain `base`, the revision where it began: after another disconnect, rows that are new
-    to the client are still sent as new, not as updates."""
+    Rows created since `start` are sent first, in order of creation; then changes of rows that the client knows, in order
+    of change. Positions during the replay contain how far it has come: after another disconnect no row is sent as new
+    again, and none as an update before it was sent as new."""
     if connection.phase is Phase.CLOSED:
         return
     try:
-        if first is not None and _replay_inline(connection, first, base):
+        if first is not None and _replay_inline(connection, first, start):
             return
         connection.transition(Phase.REPLAYING)
-        await _replay(store, connection, first, base, limits)
+        await _replay(store, connection, first, start, limits)
     except BellcastError as failure:
         log.warning("replay_interrupted", connection=connection.id, reason=failure.detail)
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
@@ -69,12 +71,12 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
         connection.go_live()
 
 
-def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
+def _replay_inline(connection: Connection, changes: Changes, start: Position) -> bool:
     """Send a few changes without pacing and go live; False, with nothing sent, if there are more or the connection is
     stale."""
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
-    pieces = list(_encoded_changes(connection, changes, base))
+    pieces = list(_encoded_changes(connection, changes, start))
     if sum(map(len, pieces)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         return False
     for piece in pieces:  # separately: long polling and ASGI `send` need one message each
@@ -84,12 +86,17 @@ def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
     return True
 
 
-def _encoded_changes(connection: Connection, changes: Changes, base: int) -> Iterator[bytes]:
-    for row, position in _positioned(changes, base, connection.revision):
-        yield connection.dialect.replay(_event(row, changes, base), position.text)
+def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[bytes]:
+    """Encode the changes in order. The last one completes the replay, so its position is that of the state."""
+    steps = _positioned(changes, start)
+    step = next(steps, None)
+    while step is not None:
+        (event, position), step = step, next(steps, None)
+        end = changes.state.position if step is None else position.text
+        yield connection.dialect.replay(event, end)
 
 
-async def _replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
+async def _replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
     changes = first
     while connection.phase is Phase.REPLAYING:
         if changes is None:  # `first` may be older than the change that made the connection stale
@@ -98,11 +105,11 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, b
         if changes is None or changes.state.epoch != connection.epoch:
             await _reset(store, connection)
         else:
-            await _encode_changes(connection, changes, base)
+            await _encode_changes(connection, changes, start)
         await connection.wait_writable()  # once live, buffered output counts as unsent
         if not connection.is_stale:
             break
-        changes, base = None, connection.revision
+        changes, start = None, Position(connection.epoch, connection.revision)
 
 
 async def _reset(store: Store, connection: Connection) -> None:
@@ -115,9 +122,9 @@ async def _reset(store: Store, connection: Connection) -> None:
 NO_REVISION = 2**62
 
 
-async def _encode_changes(connection: Connection, changes: Changes, base: int) -> None:
-    """Write the changes, oldest first, at the reader's pace."""
-    pieces = _encoded_changes(connection, changes, base)
+async def _encode_changes(connection: Connection, changes: Changes, start: Position) -> None:
+    """Write the changes at the reader's pace."""
+    pieces = _encoded_changes(connection, changes, start)
     while True:
         await connection.wait_writable()
         if connection.phase is not Phase.REPLAYING:
@@ -130,19 +137,27 @@ async def _encode_changes(connection: Connection, changes: Changes, base: int) -
     connection.revision = max(connection.revision, changes.state.revision)
 
 
-def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Change, Position]]:
-    """Yield each row with the client's position after it. The rows of one action share its revision, which only the last
-    row of the action completes; the last row ends the replay and needs no base."""
+def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent, Position]]:
+    """Yield each event with the client's position after it. Rows of one action share its revision, which only the last of
+    them completes."""
     state = changes.state
-    for row, following in pairwise(changes.rows):
-        complete = following.revision != row.revision
-        yield row, Position(state.epoch, row.revision if complete else max(row.revision - 1, begun), base)
-    for row in changes.rows[-1:]:
-        yield row, Position(state.epoch, state.revision)
+    created = [row for row in changes.rows if row.notification is not None and row.first_revision > start.newest]
+    created.sort(key=attrgetter("first_revision", "id"))
+    position = start
+    for row, following in zip_longest(created, created[1:]):
+        if following is None or following.first_revision != row.first_revision:
+            position = start.after_created(row.first_revision, state.revision)
+        yield _event(row, state, is_new=True), position
+    changed = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
+    changed = [row for row in changed if row.notification is None or row.first_revision <= start.newest]
+    position = begun = start.after_created(state.revision, state.revision)
+    for row, following in zip_longest(changed, changed[1:]):
+        if following is None or following.revision != row.revision:
+            position = begun.after_changed(row.revision)
+        yield _event(row, state, is_new=False), position
 
 
-def _event(row: Change, changes: Changes, base: int) -> InboxEvent:
+def _event(row: Change, state: InboxState, *, is_new: bool) -> InboxEvent:
     if row.notification is None:
-        return NotificationDeleted(inbox=changes.state, id=row.id)
-    kind = NotificationAdded if row.first_revision > base else NotificationUpdated
-    return kind(inbox=changes.state, notification=row.notification)
+        return NotificationDeleted(inbox=state, id=row.id)
+    return (NotificationAdded if is_new else NotificationUpdated)(inbox=state, notification=row.notification)
