@@ -40,6 +40,29 @@ test('rows below the loaded ones are not inserted', () => {
   assert.deepEqual(numbers(inbox.extend(after, page([notification(2), notification(1)]))), [9, 5, 2, 1]);
 });
 
+test('a snoozed row leaves every view but its own, and wakes first', () => {
+  const asleep = notification(3, { snoozed_until: '2026-02-03T00:00:00.000Z' });
+  const snoozed = inbox.apply(loaded(), { type: 'notification-update', notification: asleep, ...counts });
+  assert.deepEqual(numbers(snoozed), [9, 5]);
+  assert.deepEqual(numbers(inbox.snapshot(page([asleep]), { view: 'snoozed' })), [3]);
+  const awake = { ...asleep, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' };
+  const woken = inbox.apply(snoozed, { type: 'notification', notification: awake, ...counts });
+  assert.deepEqual(numbers(woken), [3, 9, 5]);
+  assert.equal(inbox.apply(woken, { type: 'notification', notification: awake, ...counts }).rows.length, 3);
+});
+
+test('a woken row that was not loaded comes in above the loaded ones', () => {
+  const state = inbox.snapshot(page([notification(9), notification(5)], { next: notification(5).id }));
+  const awake = notification(2, { woken_at: '2026-02-03T00:00:00.000Z' });
+  assert.deepEqual(numbers(inbox.apply(state, { type: 'notification', notification: awake, ...counts })), [2, 9, 5]);
+});
+
+test('unarchiving a row whose id is below the loaded ones makes the inbox stale: it may have woken above them', () => {
+  const state = inbox.snapshot(page([notification(9), notification(5)], { next: notification(5).id }));
+  const event = { type: 'counts', changed: 'unarchived', ids: [notification(2).id], at: AT, ...counts };
+  assert.equal(inbox.apply(state, event).stale, true);
+});
+
 test('an archived row leaves the view and returns without a fetch', () => {
   const archived = inbox.apply(loaded(), { type: 'counts', changed: 'archived', ids: [notification(5).id], at: AT, ...counts });
   assert.deepEqual(numbers(archived), [9, 3]);

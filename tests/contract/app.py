@@ -28,7 +28,17 @@ def content(**fields: Any) -> Content:
     """Content with the fewest fields set."""
     plain: dict[str, Any] = dict.fromkeys(Content.__struct_fields__)
     return Content(
-        **{**plain, "type": "general", "title": "Hello", "priority": "normal", "data": {}, "tags": (), **fields}
+        **{
+            **plain,
+            "type": "general",
+            "title": "Hello",
+            "priority": "normal",
+            "data": {},
+            "tags": (),
+            "body_format": "plain",
+            "actions": (),
+            **fields,
+        }
     )
 
 
@@ -122,6 +132,10 @@ class App:
 
     async def page(self, key: str, *, tenant: str = "", **query: Any) -> list[Notification]:
         number = (await self.inbox(key, tenant)).number
+        for one, several in (("type", "types"), ("tag", "tags"), ("priority", "priorities")):
+            if query.get(one) is not None:
+                query[several] = (query[one],)
+            query.pop(one, None)
         return (await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))).notifications
 
     async def titles(self, key: str, *, tenant: str = "", **query: Any) -> list[str]:

@@ -15,7 +15,7 @@ from bellcast.model.events import (
 from bellcast.model.notifications import Notification
 from bellcast.ports import Change
 
-CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at",)}
+CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at", "snoozed_until"), "archived": ("snoozed_until",)}
 SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("archived_at",)}
 
 
@@ -35,7 +35,8 @@ class Replica:
         self.counts = (event.inbox.unread, event.inbox.unseen)
         match event:
             case NotificationAdded(notification=notification):
-                assert notification.id not in self.rows
+                before = self.rows.get(notification.id)
+                assert before is None or before.snoozed_until is not None
                 self.rows[notification.id] = notification
             case NotificationUpdated(notification=notification):
                 assert notification.id in self.rows
@@ -59,7 +60,7 @@ class Replica:
         if event.ids is not None:
             return event.ids
         view = event.view or ("archived" if event.changed == "unarchived" else "all")
-        return [row.id for row in self.rows.values() if event.type in (None, row.type) and _in_view(row, view)]
+        return [row.id for row in self.rows.values() if _is_selected(row, event, view)]
 
     def resume(self, changes: Iterable[Change], revision: int, counts: tuple[int, int]) -> None:
         """Apply the changes missed while disconnected."""
@@ -73,11 +74,17 @@ class Replica:
     @property
     def counted(self) -> tuple[int, int]:
         """Unread and unseen, counted from the rows."""
-        active = [row for row in self.rows.values() if row.archived_at is None]
+        active = [row for row in self.rows.values() if row.archived_at is None and row.snoozed_until is None]
         return sum(row.read_at is None for row in active), sum(row.seen_at is None for row in active)
 
 
+def _is_selected(row: Notification, event: InboxBulkChanged, view: str) -> bool:
+    return event.type in (None, row.type) and (event.tag is None or event.tag in row.tags) and _in_view(row, view)
+
+
 def _in_view(row: Notification, view: str) -> bool:
+    if row.snoozed_until is not None:
+        return view == "snoozed"
     if row.archived_at is not None:
         return view == "archived"
     return view == "all" or view == ("unread" if row.read_at is None else "read")

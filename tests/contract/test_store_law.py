@@ -23,8 +23,8 @@ from tests.contract.replica import Replica
 KEYS = st.sampled_from(["alice", "bob"])
 TYPES = st.sampled_from(["booking", "general"])
 ACTIONS = st.sampled_from(["seen", "read", "unread", "archive", "unarchive", "delete"])
-VIEWS = st.sampled_from([None, None, None, "all", "unread", "read", "archived"])
-ALL_VIEWS: tuple[View, ...] = ("all", "archived")  # together: every row
+VIEWS = st.sampled_from([None, None, None, "all", "unread", "read", "archived", "snoozed"])
+ALL_VIEWS: tuple[View, ...] = ("all", "archived", "snoozed")  # together: every row
 LIFETIMES = st.sampled_from([None, None, 5, 20])
 PICKS = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 
@@ -98,6 +98,12 @@ class RandomOperations(RuleBasedStateMachine):
         self.open_all()
         self.apply(self.do(self.app.mark(key, action, ids=self.pick_ids(key, picks))).events)
 
+    @rule(key=KEYS, picks=PICKS, seconds=st.integers(1, 60))
+    def snooze(self, key: str, picks: list[int], seconds: int) -> None:
+        self.open_all()
+        marking = self.app.mark(key, "snooze", ids=self.pick_ids(key, picks), until=self.app.now + seconds * 1000)
+        self.apply(self.do(marking).events)
+
     @rule(key=KEYS, actions=st.lists(ACTIONS, min_size=2, max_size=3), pick=st.integers(0, 30))
     def mark_with_several_actions(self, key: str, actions: list[Action], pick: int) -> None:
         self.open_all()
@@ -136,6 +142,7 @@ class RandomOperations(RuleBasedStateMachine):
     def advance_time(self, seconds: int) -> None:
         self.app.clock.advance(seconds)
         self.apply(self.do(self.app.store.upkeep.expire(self.app.now, 3))[1])
+        self.apply(self.do(self.app.store.upkeep.wake(self.app.now, 2))[1])
 
     @rule(limit=st.integers(1, 3))
     def retire_old(self, limit: int) -> None:
@@ -173,7 +180,7 @@ class RandomOperations(RuleBasedStateMachine):
             assert (inbox.state.unread, inbox.state.unseen) == replica.counts == replica.counted
             assert inbox.state.revision == replica.revision
             for tag in "xy":
-                tagged = {row.id for view in ALL_VIEWS for row in self._view(inbox.number, view, tag=tag)}
+                tagged = {row.id for view in ALL_VIEWS for row in self._view(inbox.number, view, tags=(tag,))}
                 assert tagged == {row.id for row in rows.values() if tag in row.tags}
 
     def _view(self, number: int, view: View, **filters: Any) -> Any:

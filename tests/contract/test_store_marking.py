@@ -17,9 +17,12 @@ STATES: tuple[tuple[Action, ...], ...] = (
     ("archive",),
     ("seen", "archive"),
     ("read", "archive"),
+    ("snooze",),
+    ("read", "snooze"),
+    ("archive", "snooze"),
 )
 ACTIONS: tuple[Action, ...] = ("seen", "read", "unread", "archive", "unarchive", "delete")
-VIEWS: tuple[View | None, ...] = (None, "all", "unread", "read", "archived")
+VIEWS: tuple[View | None, ...] = (None, "all", "unread", "read", "archived", "snoozed")
 
 
 async def rows_in_every_state(app: App) -> Replica:
@@ -30,7 +33,7 @@ async def rows_in_every_state(app: App) -> Replica:
         for event in (await app.add(request)).events:
             device.apply(event)
         for action in state:
-            apply_all(device, await app.mark("alice", action, ids=request.ids))
+            apply_all(device, await app.mark("alice", action, ids=request.ids, until=app.now + 3_600_000))
             app.clock.advance(1)
     return device
 
@@ -41,7 +44,11 @@ def apply_all(device: Replica, marked: Marked) -> None:
 
 
 async def assert_replica_matches(app: App, device: Replica) -> None:
-    rows = [*await app.page("alice"), *await app.page("alice", view="archived")]
+    rows = [
+        *await app.page("alice"),
+        *await app.page("alice", view="archived"),
+        *await app.page("alice", view="snoozed"),
+    ]
     assert {row.id: row for row in rows} == device.rows
     assert await app.counts("alice") == device.counts == device.counted
 

@@ -13,6 +13,7 @@ from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.brokers.memory import MemoryBroker
+from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
@@ -92,7 +93,11 @@ class Rest:
 
 @contextlib.asynccontextmanager
 async def opened(
-    folder: Path, *, limits: Limits | None = None, access: AccessConfig | None = None
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    access: AccessConfig | None = None,
+    handlers: CallBackend | None = None,
 ) -> AsyncIterator[Rest]:
     """Build the API on a new store in the folder."""
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
@@ -112,6 +117,7 @@ async def opened(
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=AddressGuard().problem,
         push_key="",
+        app=handlers or NoBackend(),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

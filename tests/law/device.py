@@ -3,7 +3,10 @@
 
 It serves the law (*snapshot + events == fresh snapshot*) only: plain dicts, everything in memory."""
 
+from datetime import datetime
 from typing import Any
+
+from bellcast.model import ids, times
 
 Notification = dict[str, Any]
 Frame = dict[str, Any]
@@ -37,7 +40,7 @@ class Device:
         self.unread, self.unseen, self.position = frame["unread"], frame["unseen"], frame["position"]
 
     def _put(self, notification: Notification) -> None:
-        if notification["archived_at"] is None:
+        if notification["archived_at"] is None and notification["snoozed_until"] is None:
             self.notifications[notification["id"]] = notification
         else:
             self.notifications.pop(notification["id"], None)
@@ -66,7 +69,7 @@ class Device:
     @property
     def snapshot(self) -> dict[str, Any]:
         """The expected response of a fresh `GET /v1/inbox`, newest notification first."""
-        newest_first = sorted(self.notifications.values(), key=lambda notification: notification["id"], reverse=True)
+        newest_first = sorted(self.notifications.values(), key=_place, reverse=True)
         return {
             "notifications": newest_first,
             "unread": self.unread,
@@ -75,11 +78,20 @@ class Device:
         }
 
 
+def _place(notification: Notification) -> str:
+    woken_at, id = notification["woken_at"], notification["id"]
+    return id if woken_at is None else ids.place(id, times.milliseconds(datetime.fromisoformat(woken_at)))
+
+
 def _within(notification: Notification, of: dict[str, str]) -> bool:
     if "type" in of and notification["type"] != of["type"]:
         return False
+    if "tag" in of and of["tag"] not in notification["tags"]:
+        return False
     is_read = notification["read_at"] is not None
-    return {"all": True, "read": is_read, "unread": not is_read, "archived": False}[of.get("view", "all")]
+    return {"all": True, "read": is_read, "unread": not is_read, "archived": False, "snoozed": False}[
+        of.get("view", "all")
+    ]
 
 
 def _stamps(notification: Notification, changed: str, at: str) -> dict[str, str | None]:

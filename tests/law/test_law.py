@@ -7,6 +7,8 @@ import json
 import random
 import sys
 import tempfile
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ TYPES = ["booking", "payment"]
 MAX_SLOW_CLOSES = 10  # small buffers close a test that writes megabytes before it reads once or twice
 BULK_COUNT = 210  # above 200 rows an event names the filter instead of the ids
 ACTIONS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
+SHORT, LONG = 0.05, 3600  # seconds of a snooze: over within the history, or not
 
 
 class Scenario:
@@ -79,6 +82,9 @@ class Scenario:
                 self.alice.delete(f"/v1/inbox/{id}")
         else:
             self.alice.post(f"/v1/inbox/{action}", json=body)
+
+    def snooze(self, ids: list[str], seconds: float) -> None:
+        self.alice.post("/v1/inbox/snooze", json={"ids": ids, "for": seconds})
 
     def clear(self, view: str, type: str | None) -> None:
         self.alice.delete("/v1/inbox", params={"view": view} if type is None else {"view": view, "type": type})
@@ -168,6 +174,12 @@ class RandomHistories(RuleBasedStateMachine):
         ids = data.draw(st.lists(st.sampled_from(self.scenario.ids), min_size=1, max_size=count, unique=True))
         self.scenario.act(action, {"ids": ids})
 
+    @precondition(lambda self: self.scenario.ids)
+    @rule(data=st.data(), seconds=st.sampled_from([SHORT, LONG]))
+    def snooze(self, data: st.DataObject, seconds: float) -> None:
+        ids = data.draw(st.lists(st.sampled_from(self.scenario.ids), min_size=1, max_size=2, unique=True))
+        self.scenario.snooze(ids, seconds)
+
     @rule(action=st.sampled_from(ACTIONS[:-1]), type=st.sampled_from([None, *TYPES]))
     def act_on_all(self, action: str, type: str | None) -> None:
         self.scenario.act(action, {"all": True} if type is None else {"all": True, "of": {"type": type}})
@@ -245,6 +257,7 @@ def _history(server: ServerProcess, rng: random.Random, steps: int, number: int)
     context, connection = scenario.connect("websocket", snapshot["position"])
     for _ in range(steps):
         _step(scenario, rng)
+    _wait_until_awake(scenario)
     expect, events, position = scenario.fetch_snapshot(), [], snapshot["position"]
     while position != expect["position"]:
         event = connection.next()
@@ -257,7 +270,7 @@ def _history(server: ServerProcess, rng: random.Random, steps: int, number: int)
 
 def _step(scenario: Scenario, rng: random.Random) -> None:
     some = rng.sample(scenario.ids, min(len(scenario.ids), rng.randint(1, 3)))
-    match rng.randint(0, 7):
+    match rng.randint(0, 9):
         case 0 | 1 | 2:
             scenario.notify(rng.choice(TYPES))
         case 3:
@@ -270,6 +283,18 @@ def _step(scenario: Scenario, rng: random.Random) -> None:
             scenario.edit(some[0], f"edited {rng.randint(1, 9)}")
         case 7 if some:
             scenario.recall(some[0])
+        case 8 | 9 if some:
+            scenario.snooze(some[:2], rng.choice([SHORT, SHORT, LONG]))
+
+
+def _wait_until_awake(scenario: Scenario) -> None:
+    """Wait until every notification that was snoozed for a short time is back."""
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    while True:
+        rows = scenario.alice.get("/v1/inbox", params={"view": "snoozed", "limit": 100}).json()["notifications"]
+        if all(row["snoozed_until"] > soon for row in rows):
+            return
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 /**
  * @typedef {{id?: string, name?: string, avatar?: string}} Actor
+ * @typedef {{key: string, label: string, url: string | null, call: string | null, style: 'primary' | 'default' | 'danger'}} ActionButton
  *
  * @typedef {object} Notification
  * @property {string} id  UUIDv7: sorts by time
@@ -22,15 +23,19 @@
  * @property {string | null} seen_at
  * @property {string | null} read_at
  * @property {string | null} archived_at
+ * @property {ActionButton[]} [actions]
+ * @property {{key: string, at: string} | null} [acted]
+ * @property {string | null} [snoozed_until]
+ * @property {string | null} [woken_at]  the row was snoozed until then, and sorts there
  *
- * @typedef {'all' | 'unread' | 'read' | 'archived'} View
+ * @typedef {'all' | 'unread' | 'read' | 'archived' | 'snoozed'} View
  * @typedef {'seen' | 'read' | 'unread' | 'archived' | 'unarchived' | 'deleted'} Change
  * @typedef {{unread: number, unseen: number, position: string}} Counts
  * @typedef {{topic: string, code: string, message: string}} RefusedTopic
  * @typedef {{recipient: string, name?: string}} Member
  *
  * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
- * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View} | undefined}} Target
+ * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View, tag?: string} | undefined}} Target
  * @typedef {{view?: View, type?: string, tag?: string}} Query
  * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
  *
@@ -38,7 +43,7 @@
  *   topics: string[], refused: RefusedTopic[]}} Ready
  * @typedef {Counts & {type: 'notification' | 'notification-update', notification: Notification}} NotificationEvent
  * @typedef {Counts & {type: 'notification-delete', id: string}} DeletedEvent
- * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View},
+ * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View, tag?: string},
  *   at?: string}} CountsEvent  `at` is the time of the change
  * @typedef {Counts & {type: 'reset'}} Reset
  * @typedef {{type: 'event', topic?: string, name: string, data: unknown}} LiveEvent

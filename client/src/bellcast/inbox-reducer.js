@@ -8,7 +8,7 @@ import { assertNever } from './events.js';
  * @typedef {object} Inbox
  * @property {readonly Notification[]} rows  newest first; includes rows that left the view, so that undo needs no fetch
  * @property {Query} query
- * @property {string} floor  id of the oldest loaded row, '' if all are loaded; rows below are not shown
+ * @property {string} floor  place of the oldest loaded row, '' if all are loaded; rows below are not shown
  * @property {string | null} next
  * @property {number} unread
  * @property {number} unseen
@@ -23,8 +23,8 @@ const EFFECTS = {
   seen: ({ seen_at }, at) => ({ seen_at: seen_at ?? at }),
   read: ({ seen_at, read_at }, at) => ({ seen_at: seen_at ?? at, read_at: read_at ?? at }),
   unread: () => ({ read_at: null }),
-  archived: ({ archived_at }, at) => ({ archived_at: archived_at ?? at }),
-  unarchived: () => ({ archived_at: null }),
+  archived: ({ archived_at }, at) => ({ archived_at: archived_at ?? at, snoozed_until: null }),
+  unarchived: () => ({ archived_at: null, snoozed_until: null }),
 };
 
 /** @type {Inbox} */
@@ -42,10 +42,17 @@ export function extend(inbox, page) {
 }
 
 /** @param {Page} page */
-const floorOf = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
+const floorOf = ({ notifications, next }) => (next && notifications.length && placeOf(/** @type {Notification} */ (notifications.at(-1)))) || '';
+
+/** What rows sort by: the id, with the time of waking if the row was snoozed. @param {Notification} row */
+function placeOf({ id, woken_at }) {
+  if (!woken_at) return id;
+  const time = Date.parse(woken_at).toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}${id.slice(13)}`;
+}
 
 /** Changes that may bring rows into a view that are not loaded. @type {Record<View, Change[]>} */
-const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'] };
+const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'], snoozed: [] };
 
 /** Rows that belong to the view. @param {Inbox} inbox */
 export const visible = ({ rows, query }) => rows.filter((row) => matches(row, query));
@@ -54,6 +61,7 @@ export const visible = ({ rows, query }) => rows.filter((row) => matches(row, qu
 function matches(row, { view = 'all', type, tag }) {
   if (type && row.type !== type) return false;
   if (tag && !row.tags.includes(tag)) return false;
+  if (row.snoozed_until) return view === 'snoozed';
   if (row.archived_at) return view === 'archived';
   return view === 'all' || (view === 'read' ? row.read_at !== null : view === 'unread' && !row.read_at);
 }
@@ -110,17 +118,18 @@ export function applyOptimistic(inbox, { verb, target, at }) {
 const changeOf = (verb) => /** @type {Change} */ (verb.replace(/e$/, 'ed'));
 
 /** @param {readonly Notification[]} rows @param {'read_at' | 'seen_at'} mark */
-const countOpen = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at).length;
+const countOpen = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at && !row.snoozed_until).length;
 
 /** @param {Inbox} inbox @param {Counts} counts @returns {Inbox} */
 const withCounts = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
 
 /** Insert or replace a row at its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
 function upsert(inbox, row) {
-  if (row.id < inbox.floor) return inbox;
-  const at = inbox.rows.findIndex(({ id }) => id <= row.id);
-  if (at < 0) return { ...inbox, rows: [...inbox.rows, row] };
-  return { ...inbox, rows: inbox.rows.toSpliced(at, inbox.rows[at]?.id === row.id ? 1 : 0, row) };
+  const place = placeOf(row);
+  if (place < inbox.floor) return inbox;
+  const rows = inbox.rows.filter(({ id }) => id !== row.id); // a row that woke has another place
+  const at = rows.findIndex((other) => placeOf(other) < place);
+  return { ...inbox, rows: rows.toSpliced(at < 0 ? rows.length : at, 0, row) };
 }
 
 /** @param {Inbox} inbox @param {Change} changed @param {Target} target @param {string} at @returns {Inbox} */
@@ -140,7 +149,7 @@ function matcher(target, changed) {
   return (row) => matches(row, of);
 }
 
-/** True if the target contains rows that are not loaded. @param {Inbox} inbox @param {Target} target */
-function hasMissingRows({ rows, floor }, target) {
-  return !('ids' in target) || target.ids.some((id) => id >= floor && !rows.some((row) => row.id === id));
+/** True if the target contains rows that are not loaded. Their ids do not tell whether they are below the floor: a row that woke sorts higher. @param {Inbox} inbox @param {Target} target */
+function hasMissingRows({ rows }, target) {
+  return !('ids' in target) || target.ids.some((id) => !rows.some((row) => row.id === id));
 }

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
@@ -68,6 +69,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     connections: Connections
     catalog: Catalog
     previews: Previews
+    app: CallBackend = NoBackend()
     channels: ChannelConfig = ChannelConfig()
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
     push_key: str  # the public key that browsers bind their push subscriptions to

@@ -44,6 +44,12 @@ def caller(request: ApiRequest) -> Caller:
     return result
 
 
+def session(request: ApiRequest) -> Principal:
+    """Return the authenticated session of the recipient."""
+    result: Principal = request.scope["state"]["principal"]
+    return result
+
+
 async def recipient(request: ApiRequest) -> tuple[str, str]:
     """Return tenant and key of the authenticated recipient, unless its session was revoked."""
     state = (await inbox(request)).state

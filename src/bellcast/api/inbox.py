@@ -1,35 +1,47 @@
 """The recipient's own inbox: read it, count it, and change its notifications."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from bellcast.api import context, guards, request_body, responses
+from bellcast.api import action_calls, context, guards, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import BadRequest, Invalid, NotFound
+from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.inbox import actions, views
-from bellcast.model import ids, validation
-from bellcast.model.notifications import Notification, View
+from bellcast.model import ids, times, validation
+from bellcast.model.notifications import Notification, Priority, View
 from bellcast.ports import Action, Marked, Marking, Query
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page."""
+    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
+
+    `type`, `tag` and `priority` may be repeated: a notification needs one of the values of each."""
 
     view: View = "all"
-    type: str | None = None
-    tag: str | None = None
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     before: str | None = None
+
+
+class CountsQuery(Struct, frozen=True, kw_only=True):
+    """Filters of the counts. Each may be repeated: a notification needs one of the values of each."""
+
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
 
 
 class ViewQuery(Struct, frozen=True, kw_only=True):
     """The view to delete, optionally limited to one type."""
 
-    view: Literal["read", "archived", "all"]
+    view: Literal["read", "archived", "snoozed", "all"]
     type: str | None = None
 
 
@@ -42,17 +54,27 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits `all` to notifications of this type."""
+    """Limits `all` to notifications of a view, of a type, with a tag."""
 
-    type: str
+    type: str | None = None
+    view: View | None = None
+    tag: str | None = None
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The notifications to act on: either ids, or all, optionally of one type."""
+    """The notifications to act on: either ids, or all, optionally of a view, type or tag."""
 
     ids: list[str] | None = None
     all: bool = False
     of: SelectionFilter | None = None
+
+
+class SnoozeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The notifications to snooze, and until when: a time, or a duration from now."""
+
+    ids: list[str]
+    until: datetime | None = None
+    duration: str | float | None = field(default=None, name="for")
 
 
 class Outcome(Struct, frozen=True):
@@ -65,6 +87,7 @@ class Outcome(Struct, frozen=True):
 
 PATCH = request_body.Shape(Patch)
 SELECTION = request_body.Shape(Selection)
+SNOOZE = request_body.Shape(SnoozeRequest)
 
 
 def tag_of(position: str) -> str:
@@ -109,7 +132,14 @@ async def listing(request: ApiRequest) -> ASGIApp:
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
-    query = Query(view=params.view, type=params.type, tag=params.tag, limit=params.limit, before=params.before)
+    query = Query(
+        view=params.view,
+        types=tuple(params.type),
+        tags=tuple(params.tag),
+        priorities=tuple(params.priority),
+        limit=params.limit,
+        before=params.before,
+    )
     result = await views.listing(ctx.engines, inbox, query)
     return responses.json(result, headers=_etagged(tag_of(result.position)))
 
@@ -119,6 +149,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
     "/v1/inbox/counts",
     tag="Inbox",
     required_scope="recipient",
+    query=CountsQuery,
     headers=("If-None-Match",),
     response_types={200: views.Counts, 304: None},
     response_headers=("ETag",),
@@ -126,12 +157,15 @@ async def listing(request: ApiRequest) -> ASGIApp:
 async def counts(request: ApiRequest) -> ASGIApp:
     """Count unread notifications.
 
-    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body."""
+    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body.
+    With a filter, all three count only what it selects."""
+    params = request_body.query(request, CountsQuery)
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
-    result = await views.counts(context.of(request).engines, inbox)
+    query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
+    result = await views.counts(context.of(request).engines, inbox, query)
     return responses.json(result, headers=_etagged(tag_of(result.position)))
 
 
@@ -215,9 +249,56 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
     chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
     if params.of is not None and chosen is not None:
         raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
-    type = params.of.type if params.of is not None else None
-    validation.check(validation.text("of.type", type, ctx.limits.type))
-    return await _mark(request, Marking(actions=(action,), ids=chosen, type=type))
+    of = params.of or SelectionFilter()
+    if params.of == SelectionFilter():
+        raise Invalid.of("of", "must have type, view or tag")
+    validation.check(
+        validation.text("of.type", of.type, ctx.limits.type), validation.text("of.tag", of.tag, ctx.limits.tag)
+    )
+    return await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+
+
+@operation(
+    "POST",
+    "/v1/inbox/snooze",
+    tag="Inbox",
+    required_scope="recipient",
+    body=SnoozeRequest,
+    response_types={200: Outcome},
+    example={"ids": ["01890a5d-ac96-774b-bcce-b302099a8057"], "for": "3h"},
+)
+async def snooze(request: ApiRequest) -> ASGIApp:
+    """Snooze notifications.
+
+    Until the time given, at most 366 days ahead, they are in the view `snoozed` only, and in no count. Then they
+    return unread, unseen and first. `unarchive` returns them at once."""
+    ctx = context.of(request)
+    params = await request_body.body(request, SNOOZE)
+    chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
+    now = times.to_rfc3339(ctx.engines.clock.now())
+    until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
+    return await _mark(request, Marking(actions=("snooze",), ids=chosen, until=until))
+
+
+@operation(
+    "POST",
+    "/v1/inbox/{id:str}/actions/{key:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={200: Notification},
+    refusals=(NotFound, Conflict, Forbidden, HandlerFailed),
+)
+async def take_action(request: ApiRequest) -> ASGIApp:
+    """Take an action of a notification.
+
+    Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
+    once, with `{"notification", "action"}`. The same action again changes nothing; another one is a 409."""
+    ctx = context.of(request)
+    principal = guards.session(request)
+    inbox = await guards.inbox(request)
+    id, key = request_body.path(request, "id"), request_body.path(request, "key")
+    taken = await action_calls.take(ctx, principal, inbox, id, key)
+    return responses.json(taken)
 
 
 def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
@@ -246,4 +327,4 @@ ACTIONS = [
     _action("unarchive", "unarchive", "Restore from the archive."),
     _action("delete", "delete", "Delete many notifications."),
 ]
-HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS]
+HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS, snooze, take_action]

@@ -68,6 +68,7 @@ PARAMETERS = {
     "dry_run": "Validate only; change nothing.",
     "token": "The token of the link.",
     "tag": "Only with this tag.",
+    "priority": "Only of this priority.",
 }
 
 

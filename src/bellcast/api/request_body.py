@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from litestar import Request
 from msgspec import Struct
+from msgspec.structs import fields
 
 from bellcast.api import context, validation_errors
 from bellcast.api.context import ApiContext
@@ -189,7 +191,12 @@ def query(request: ApiRequest, type: type[T]) -> T:
     those that the operation does not accept."""
     text = request.scope["query_string"]
     given = _pairs(text) if text else {}
-    allowed = {name: given[name] for name in validation_errors.names(type) if name in given}
+    lists = _repeatable(cast("Any", type))
+    allowed = {
+        name: given[name] if name in lists else _single(name, given[name])
+        for name in validation_errors.names(type)
+        if name in given
+    }
     try:
         return msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
@@ -210,15 +217,26 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
         )
 
 
-def _pairs(text: bytes) -> dict[str, str]:
+@lru_cache(maxsize=100)
+def _repeatable(type: Any) -> frozenset[str]:
+    """The parameters that may be given several times: the fields that are lists."""
+    return frozenset(field.encode_name for field in fields(type) if get_origin(field.type) is list)
+
+
+def _single(name: str, values: list[str]) -> str:
+    if any(value != values[0] for value in values):
+        raise Invalid.of(name, "must not be given twice")
+    return values[0]
+
+
+def _pairs(text: bytes) -> dict[str, list[str]]:
     try:
         pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
-    given: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
     for name, value in pairs:
-        if given.setdefault(name, value) != value:
-            raise Invalid.of(name, "must not be given twice")
+        given.setdefault(name, []).append(value)
         if "\x00" in value:
             raise Invalid.of(name, "must not contain the NUL character")
     return given

@@ -8,6 +8,7 @@ from bellcast.api.tokens import MAX_TTL_SECONDS, PATTERNS
 from bellcast.model.limits import Limits
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
+from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS
 
 Schema = dict[str, Any]
 
@@ -44,6 +45,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "action_text": text(limits.title),
         "icon": link,
         "expires_at": TIME,
+        "actions": {"maxItems": MAX_ACTIONS},
     }
     draft = {
         "to": key | list_of(limits.to, key, least=1),
@@ -87,7 +89,14 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
         "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
-        "SelectionFilter": {"type": text(limits.type)},
+        "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
+        "SnoozeRequest": {"ids": list_of(limits.ids, {"type": "string"}), "until": TIME},
+        "ActionButton": {
+            "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
+            "label": text(limits.title, NOT_BLANK),
+            "url": link,
+            "call": text(limits.event_name) | {"minLength": 1},
+        },
     }
 
 
@@ -106,6 +115,7 @@ def alternatives() -> dict[str, Schema]:
             }
         },
         "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "ActionButton": _one_of(_only("url", TEXT, call=NULL), _only("call", TEXT)),
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
             _only("topics", {"type": "array"}, recipient=NULL),

@@ -16,7 +16,9 @@ from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import validation
+from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
+from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Parts, Template
 from bellcast.ports import Document
@@ -31,32 +33,43 @@ MAX_LOCALE = 35  # RFC 5646 §4.4.1
 
 
 def _check(value: Template, ctx: ApiContext) -> None:
-    errors = list(_errors(value))
+    errors = list(_errors(value, ctx.limits))
     if errors:
         raise Invalid.fields(errors)
 
 
-def _errors(value: Template) -> validation.FieldErrors:
+def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
     size = len(msgspec.json.encode(value))
     if size > MAX_BYTES:
         yield FieldError("", f"must be at most {MAX_BYTES} bytes of JSON, got {size}")
         return
     if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
         yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
-    yield from _parts_errors("", value)
+    yield from _parts_errors("", value, limits)
     for locale, parts in value.translations.items():
         if not locale or len(locale) > MAX_LOCALE:
             yield FieldError("translations", f"must name locales such as de or de-AT, got {locale[:MAX_LOCALE]!r}")
-        yield from _parts_errors(f"translations.{locale}.", parts)
+        yield from _parts_errors(f"translations.{locale}.", parts, limits)
 
 
-def _parts_errors(prefix: str, parts: Parts) -> validation.FieldErrors:
+def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.FieldErrors:
     for channel in CHANNELS:
         part = getattr(parts, channel)
         for name in () if part is None else part.__struct_fields__:
             source = getattr(part, name)
             if isinstance(source, str) and name != "layout":
                 yield from _syntax_errors(f"{prefix}{channel}.{name}", source, is_html=name == "html")
+    if parts.inbox is not None and parts.inbox.actions:
+        yield from _actions_errors(f"{prefix}inbox.actions", parts.inbox.actions, limits)
+
+
+def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
+    # The URL is checked when it is rendered.
+    shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
+    yield from validation.actions(field, shapes, limits)
+    for number, action in enumerate(actions):
+        for name, source in (("label", action.label), ("url", action.url)):
+            yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:

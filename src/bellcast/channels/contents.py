@@ -12,12 +12,16 @@ from bellcast.channels import email, links
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
+from bellcast.model import validation
 from bellcast.model.identities import Profile
+from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
-from bellcast.model.notifications import Content, Draft
+from bellcast.model.notifications import ActionButton, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.model.templates import InboxContent, Template, locales_of
 from bellcast.templates import Renderer, TemplateError, Variables
+
+ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
@@ -64,6 +68,11 @@ class Contents:
         content = self._inbox_content
         if not content.title:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
+        # Values can make any URL of a template's text.
+        validation.check(
+            validation.url("template", content.action_url, ANY_LENGTH),
+            validation.actions("template", content.actions, ANY_LENGTH),
+        )
         return content
 
     def inbox_fields(self) -> Content:
@@ -143,9 +152,14 @@ class Contents:
         if part is None:
             return occasion.content
         own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
+        if "body" not in own:
+            own.pop("body_format", None)  # the format belongs to the body
         rendered = self._rendered(part, "inbox", own)
         fields = {name: own.get(name, getattr(rendered, name)) for name in InboxContent.__struct_fields__}
-        return msgspec.structs.replace(occasion.content, **{**fields, "title": fields["title"] or ""})
+        fields["title"] = fields["title"] or ""
+        fields["body_format"] = fields["body_format"] or "plain"
+        fields["actions"] = tuple(fields["actions"] or ())
+        return msgspec.structs.replace(occasion.content, **fields)
 
     @cached_property
     def _headline(self) -> Headline:
@@ -176,13 +190,22 @@ class Contents:
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send has itself."""
         texts = {n: v for n, v in _fields(part).items() if isinstance(v, str) and n != "layout" and n not in own}
-        return msgspec.structs.replace(part, **{name: self._text(text, channel, name) for name, text in texts.items()})
+        rendered: dict[str, Any] = {name: self._text(text, channel, name) for name, text in texts.items()}
+        if isinstance(part, InboxContent) and part.actions and "actions" not in own:
+            rendered["actions"] = tuple(self._rendered_action(action) for action in part.actions)
+        return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
         try:
             return self._renderer.render(source, is_html=name in HTML_FIELDS, content=content)
         except TemplateError as error:
             raise _invalid(error, channel, name) from None
+
+    def _rendered_action(self, action: ActionButton) -> ActionButton:
+        texts = {name: text for name in ("label", "url") if (text := getattr(action, name)) is not None}
+        return msgspec.structs.replace(
+            action, **{name: self._text(text, "inbox", f"actions.{name}") for name, text in texts.items()}
+        )
 
 
 HTML_FIELDS = frozenset({"html", "layout"})

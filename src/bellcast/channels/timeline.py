@@ -68,6 +68,11 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
     for what, at in happened.items():
         if at is not None:
             yield TimelineEntry(at=at, what=what, channel="inbox")
+    if notification.acted is not None:
+        yield TimelineEntry(at=notification.acted.at, what="acted", detail=notification.acted.key, channel="inbox")
+    if item.snoozed_at is not None and notification.snoozed_until is not None:
+        until = _until(times.milliseconds(notification.snoozed_until))
+        yield TimelineEntry(at=times.to_rfc3339(item.snoozed_at), what="snoozed", detail=until, channel="inbox")
 
 
 def _decision_entry(decision: NewDecision) -> TimelineEntry:

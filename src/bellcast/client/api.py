@@ -24,6 +24,8 @@ class InboxApi(Surface[S]):
     unread = Method(inbox.unread)
     archive = Method(inbox.archive)
     unarchive = Method(inbox.unarchive)
+    snooze = Method(inbox.snooze)
+    act = Method(inbox.act)
     mark = Method(inbox.mark)
     delete = Method(inbox.delete)
     delete_many = Method(inbox.delete_many)

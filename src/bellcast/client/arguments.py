@@ -148,6 +148,16 @@ def channels(argument: str, value: object) -> list[str | dict[str, Any]]:
     ]
 
 
+def actions(argument: str, value: object) -> list[dict[str, Any]]:
+    """Return action buttons: mappings of key, label, url or call, and style."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
+        raise InvalidArgument(argument, f"expected a list of actions, got {_kind(value)}")
+    return [
+        fields(f"{argument}[{number}].", mapping(f"{argument}[{number}]", one), ACTION)
+        for number, one in enumerate(value)
+    ]
+
+
 def texts(*known: str) -> "Convert":
     """Return a converter for a mapping of texts under these names."""
 
@@ -160,6 +170,7 @@ def texts(*known: str) -> "Convert":
 Convert: TypeAlias = Callable[[str, object], Any]
 
 CHANNEL: dict[str, Convert] = {"channel": name, "after": seconds, "unless": text}
+ACTION: dict[str, Convert] = dict.fromkeys(("key", "label", "url", "call", "style"), text)
 ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 

@@ -1,10 +1,11 @@
 """Requests for a recipient's inbox, authenticated with that recipient's session token."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Text
+from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
@@ -65,47 +66,83 @@ def mark(
     return HttpRequest("PATCH", _path(id), reads(Notification), **json(body))
 
 
+def act(id: Text, key: Text) -> HttpRequest[Notification]:
+    """Take an action of one notification, once, and return the notification."""
+    where = path("inbox", arguments.name("id", id), "actions", arguments.name("key", key))
+    return HttpRequest("POST", where, reads(Notification), harmless=True)
+
+
+def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration | None = None) -> HttpRequest[Changed]:
+    """Snooze the notifications with these ids, until a time or for a duration such as "3h"."""
+    if (until is None) == (duration is None):
+        raise InvalidArgument("until", "expected until or duration")
+    end: dict[str, Any] = (
+        {"for": arguments.seconds("duration", duration)}
+        if until is None
+        else {"until": arguments.moment("until", until)}
+    )
+    body = {"ids": arguments.names("ids", ids), **end}
+    return HttpRequest("POST", path("inbox", "snooze"), reads(Changed), harmless=True, **json(body))
+
+
 def delete(id: Text) -> HttpRequest[None]:
     """Delete one notification from the inbox."""
     return HttpRequest("DELETE", _path(id), nothing)
 
 
-def clear(view: Literal["read", "archived", "all"], *, type: Text | None = None) -> HttpRequest[Changed]:
+def clear(view: Literal["read", "archived", "snoozed", "all"], *, type: Text | None = None) -> HttpRequest[Changed]:
     """Delete all notifications in a view, or those of one type."""
     params = {"view": _cleared("view", view), **query(type=type)}
     return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
 
 
 class Action(Protocol):
-    """Takes ids, or all=True (of one type); ids the inbox does not have are passed over."""
+    """Takes ids, or all=True (of a type, view or tag); ids that the inbox does not have are ignored."""
 
-    def __call__(self, *ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]: ...
+    def __call__(
+        self,
+        *ids: Text,
+        all: bool = False,
+        type: Text | None = None,
+        view: View | None = None,
+        tag: Text | None = None,
+    ) -> HttpRequest[Changed]: ...
 
 
 def _action(verb: str, does: str, *, name: str = "") -> Action:
-    def act(*ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]:
-        body = _selected(ids, type, all=arguments.flag("all", all))
+    def act(
+        *ids: Text,
+        all: bool = False,
+        type: Text | None = None,
+        view: View | None = None,
+        tag: Text | None = None,
+    ) -> HttpRequest[Changed]:
+        of = query(type=type, view=view, tag=tag)
+        body = _selected(ids, of, all=arguments.flag("all", all))
         return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
-    act.__name__, act.__doc__ = name or verb, f"{does} the notifications with these ids, or all=True (of one type)."
+    act.__name__, act.__doc__ = (
+        name or verb,
+        f"{does} the notifications with these ids, or all=True (of a type, view or tag).",
+    )
     return act
 
 
-def _selected(ids: tuple[Text, ...], type: Text | None, *, all: bool) -> Mapping[str, Any]:
+def _selected(ids: tuple[Text, ...], of: Mapping[str, Any], *, all: bool) -> Mapping[str, Any]:
     if not all:
-        if type is not None:
-            raise InvalidArgument("type", "is for all=True only")
+        for name in of:
+            raise InvalidArgument(name, "is for all=True only")
         return {"ids": arguments.names("ids", ids)}
     if ids:
         raise InvalidArgument("ids", "expected ids or all=True, got both")
-    return {"all": True, **({} if type is None else {"of": {"type": arguments.name("type", type)}})}
+    return {"all": True, **({"of": of} if of else {})}
 
 
 def _path(id: Text) -> str:
     return path("inbox", arguments.name("id", id))
 
 
-_cleared = arguments.one_of("read", "archived", "all")
+_cleared = arguments.one_of("read", "archived", "snoozed", "all")
 seen = _action("seen", "Mark as shown")
 read = _action("read", "Mark as read")
 unread = _action("unread", "Mark as unread")

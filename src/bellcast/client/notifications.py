@@ -2,14 +2,23 @@
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any, Literal, Required, TypedDict, Unpack
 from uuid import uuid4
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
-from bellcast.client.responses import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
+from bellcast.client.responses import (
+    BodyFormat,
+    BulkResult,
+    BulkResults,
+    FieldError,
+    Notification,
+    Priority,
+    Problem,
+    Sent,
+)
 
 # The server accepts 10,000 items and 16 MiB in one bulk request. The byte limit leaves headroom for proxies.
 SLICE_ITEMS = 10_000
@@ -46,6 +55,16 @@ class ActorFields(TypedDict, total=False):
     avatar: Text
 
 
+class ActionFields(TypedDict, total=False):
+    """A button: a link (`url`), or a call of the app's handler (`call`)."""
+
+    key: Required[Text]
+    label: Required[Text]
+    url: Text
+    call: Text
+    style: Literal["primary", "default", "danger"]
+
+
 class ChannelFields(TypedDict, total=False):
     """A channel with a delay `after`. `unless` skips it if the inbox item was seen or read during the delay."""
 
@@ -69,6 +88,8 @@ class Content(TypedDict, total=False):
     tags: Sequence[Text]
     group: Text | None
     expires_at: Expiry
+    body_format: BodyFormat
+    actions: Sequence[ActionFields]
     channels: Sequence[Text | ChannelFields]
     template: Text
     email: Mapping[str, Text | None]
@@ -96,6 +117,8 @@ class Edit(TypedDict, total=False):
     icon: Text | None
     data: Mapping[str, Any]
     expires_at: Expiry
+    body_format: BodyFormat
+    actions: Sequence[ActionFields]
 
 
 _EDIT: dict[str, arguments.Convert] = {
@@ -107,6 +130,8 @@ _EDIT: dict[str, arguments.Convert] = {
     "icon": arguments.text,
     "data": arguments.data,
     "expires_at": arguments.moment,
+    "body_format": arguments.one_of("plain", "markdown"),
+    "actions": arguments.actions,
 }
 _CONTENT: dict[str, arguments.Convert] = {
     **_EDIT,

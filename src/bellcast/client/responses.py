@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 Priority = Literal["low", "normal", "high", "urgent"]
-View = Literal["all", "unread", "read", "archived"]
+View = Literal["all", "unread", "read", "archived", "snoozed"]
+BodyFormat = Literal["plain", "markdown"]
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +112,23 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
 
 
+class ActionButton(msgspec.Struct, frozen=True, kw_only=True):
+    """A button of a notification: a link, or a call of the app's handler."""
+
+    key: str
+    label: str
+    url: str | None = None
+    call: str | None = None
+    style: str = "default"
+
+
+class Acted(msgspec.Struct, frozen=True, kw_only=True):
+    """The action that the recipient took."""
+
+    key: str
+    at: datetime
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """A notification in an inbox. The last four fields are only returned to server-side callers.
 
@@ -134,6 +152,11 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None
+    body_format: BodyFormat = "plain"
+    actions: list[ActionButton] = []
+    acted: Acted | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
     recipient: str | None = None
     tenant: str | None = None
     audience: dict[str, Any] | None = None

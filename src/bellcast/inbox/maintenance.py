@@ -33,11 +33,12 @@ class Retention(Struct, frozen=True):
 
 
 async def expire(engines: Context) -> None:
-    """Remove all due rows."""
+    """Remove all expired rows, then wake the snoozed ones that are due."""
     now = engines.clock.now()
     due = await engines.store.upkeep.next_expiry()
     if due is not None and due <= now:
         await _repeat(engines, lambda: engines.store.upkeep.expire(now, MAINTENANCE_BATCH_ROWS))
+        await _repeat(engines, lambda: engines.store.upkeep.wake(now, MAINTENANCE_BATCH_ROWS))
 
 
 async def sweep(engines: Context, retention: Retention) -> None:

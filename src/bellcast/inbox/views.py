@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.errors import NotFound
-from bellcast.model import ids
+from bellcast.model import ids, times
 from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
@@ -74,23 +75,28 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
 
 async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
     """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
-    one_more = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
+    one_more = replace(query, limit=query.limit + 1)
     found = await engines.store.inboxes.page(inbox.number, one_more)
     page, state = found.notifications[: query.limit], found.state
     return InboxListing(
         notifications=page,
-        next=page[-1].id if len(found.notifications) > query.limit else None,
+        next=place(page[-1]) if len(found.notifications) > query.limit else None,
         unread=state.unread,
         unseen=state.unseen,
         position=state.position,
     )
 
 
-async def counts(engines: Context, inbox: Inbox) -> Counts:
-    """Return the unread counts."""
-    found = await engines.store.inboxes.unread_by_type(inbox.number)
-    state = found.state
-    return Counts(unread=state.unread, unseen=state.unseen, by_type=found.by_type, position=state.position)
+def place(notification: Notification) -> str:
+    """The cursor of a notification: its id, or its place since it woke."""
+    woken_at = notification.woken_at
+    return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
+
+
+async def counts(engines: Context, inbox: Inbox, query: Query) -> Counts:
+    """Return the unread counts of what the filters of the query select."""
+    found = await engines.store.inboxes.unread_by_type(inbox.number, query)
+    return Counts(unread=found.unread, unseen=found.unseen, by_type=found.by_type, position=found.state.position)
 
 
 async def get(engines: Context, inbox: Inbox, id: str) -> Notification:

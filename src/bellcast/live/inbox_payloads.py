@@ -44,7 +44,8 @@ def reset_payload(state: InboxState) -> Payload:
 def _bulk_payload(event: InboxBulkChanged) -> dict[str, Any]:
     fields: dict[str, Any] = {"changed": event.changed, "at": times.to_rfc3339(event.at)}
     fields["ids"] = "all" if event.ids is None else event.ids
-    filter = {name: value for name, value in (("type", event.type), ("view", event.view)) if value is not None}
+    kept = (("type", event.type), ("view", event.view), ("tag", event.tag))
+    filter = {name: value for name, value in kept if value is not None}
     if event.ids is None and filter:
         fields["of"] = filter
     return fields

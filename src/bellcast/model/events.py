@@ -33,7 +33,7 @@ def node_stream(node: str) -> Stream:
 
 
 class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
-    """A new notification; `inbox` is the state after it."""
+    """A notification is new, or woke from snoozing; `inbox` is the state after it."""
 
     inbox: InboxState
     notification: Notification
@@ -44,7 +44,7 @@ class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification
 
 
 class NotificationUpdated(Struct, frozen=True, tag_field="kind", tag="notification-update"):
-    """A notification was seen, read, archived (or the reverse) or edited."""
+    """A notification was seen, read, archived (or the reverse), snoozed, acted on or edited."""
 
     inbox: InboxState
     notification: Notification
@@ -66,7 +66,8 @@ class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notificati
 
 
 class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
-    """Many notifications changed together. `ids` None means all, as narrowed by `type` and `view`; `at` is UTC milliseconds."""
+    """Many notifications changed together. `ids` None means all, as narrowed by `type`, `view` and `tag`; `at` is UTC
+    milliseconds."""
 
     inbox: InboxState
     changed: Changed
@@ -74,6 +75,7 @@ class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
     ids: tuple[str, ...] | None = None
     type: str | None = None
     view: View | None = None
+    tag: str | None = None
 
     @property
     def stream(self) -> Stream:

@@ -9,7 +9,8 @@ from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsC
 from bellcast.model.preferences import Channel
 
 Priority = Literal["low", "normal", "high", "urgent"]
-View = Literal["all", "unread", "read", "archived"]
+View = Literal["all", "unread", "read", "archived", "snoozed"]
+BodyFormat = Literal["plain", "markdown"]
 
 
 class Actor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,6 +19,23 @@ class Actor(Struct, frozen=True, forbid_unknown_fields=True):
     id: str | None = None
     name: str | None = None
     avatar: str | None = None
+
+
+class ActionButton(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A button of a notification: a link (`url`), or a call of the app's handler (`call`)."""
+
+    key: str
+    label: str
+    url: str | None = None
+    call: str | None = None
+    style: Literal["primary", "default", "danger"] = "default"
+
+
+class Acted(Struct, frozen=True):
+    """The action that the recipient took."""
+
+    key: str
+    at: datetime
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -40,6 +58,11 @@ class Notification(Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None
+    body_format: BodyFormat = "plain"
+    actions: tuple[ActionButton, ...] = ()
+    acted: Acted | None = None
+    snoozed_until: datetime | None = None
+    woken_at: datetime | None = None
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -80,6 +103,8 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     group: str | None = None
     tenant: str | None = None
     expires_at: datetime | None = None
+    body_format: BodyFormat = "plain"
+    actions: list[ActionButton] = []
     channels: list[str | ChannelRequest] | None = None
     template: str | None = None
     email: EmailContent | None = None
@@ -100,6 +125,8 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: Priority | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
     expires_at: datetime | UnsetType | None = UNSET
+    body_format: BodyFormat | UnsetType = UNSET
+    actions: list[ActionButton] | UnsetType = UNSET
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -117,6 +144,8 @@ class Content(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     group: str | None
     expires_at: datetime | None
+    body_format: BodyFormat = "plain"
+    actions: tuple[ActionButton, ...] = ()
 
 
 def content(draft: Draft) -> Content:
@@ -135,4 +164,6 @@ def content(draft: Draft) -> Content:
         tags=tuple(dict.fromkeys(draft.tags)),
         group=draft.group,
         expires_at=draft.expires_at,
+        body_format=draft.body_format,
+        actions=tuple(draft.actions),
     )

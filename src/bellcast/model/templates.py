@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.model.messages import BASE_LAYOUT, ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.model.notifications import ActionButton, BodyFormat
 from bellcast.model.preferences import Channel
 
 
@@ -18,6 +19,8 @@ class InboxContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     action_url: str | None = None
     action_text: str | None = None
     icon: str | None = None
+    body_format: BodyFormat | None = None
+    actions: tuple[ActionButton, ...] | None = None
 
 
 class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -1,7 +1,8 @@
 """Validation of drafts, edits and names. Pure: each rule yields the invalid fields."""
 
-from collections.abc import Iterator
-from datetime import datetime
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import GENERAL, Actor, Audience, ChannelRequest, Draft, Edit
+from bellcast.model.notifications import GENERAL, ActionButton, Actor, Audience, ChannelRequest, Draft, Edit
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
@@ -26,6 +27,12 @@ OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 # Deeper data is an attack on the next program that reads it; 100 levels hold any honest document.
 MAX_DEPTH = 100
+# Buttons of one notification: more do not fit in a row of the bell.
+MAX_ACTIONS = 5
+# The key of an action is a part of a path.
+ACTION_KEY = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+# Calls that only connections make.
+RESERVED_CALLS = frozenset({"connect", "disconnect"})
 # Characters of a path in an error.
 MAX_PATH = 200
 
@@ -158,6 +165,30 @@ def expiry(field: str, value: object, now: datetime) -> FieldErrors:
         yield FieldError(field, "must be in the future")
 
 
+def snooze_end(until: datetime | None, duration: str | float | None, now: datetime) -> datetime:
+    """The end of a snooze, given as a time or as a duration from now. Raises Invalid."""
+    if (until is None) == (duration is None):
+        raise Invalid.of("until", "must be given, or for, not both")
+    if until is not None:
+        check(expiry("until", until, now))
+        field, end = "until", until
+    else:
+        field, end = "for", now + timedelta(seconds=_snooze_seconds(duration or 0))
+    if end - now > timedelta(seconds=MAX_DELAY_SECONDS):
+        raise Invalid.of(field, "must be at most 366 days from now")
+    return end
+
+
+def _snooze_seconds(duration: str | float) -> float:
+    try:
+        seconds = times.seconds(duration)
+    except ValueError as error:
+        raise Invalid.of("for", str(error)) from None
+    if not 0 < seconds <= MAX_DELAY_SECONDS:
+        raise Invalid.of("for", "must be more than 0 and at most 366d")
+    return seconds
+
+
 def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
     """A name, or id, name and avatar."""
     if isinstance(value, str):
@@ -177,6 +208,29 @@ def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
         if not tag:
             yield FieldError(f"{field}.{number}", "must not be empty")
         yield from text(f"{field}.{number}", tag, limits.tag)
+
+
+def actions(field: str, value: Sequence[ActionButton], limits: Limits) -> FieldErrors:
+    """At most MAX_ACTIONS buttons with different keys, each with either a link or a call."""
+    if len(value) > MAX_ACTIONS:
+        yield FieldError(field, f"must have at most {MAX_ACTIONS} actions, got {len(value)}")
+        return
+    for number, action in enumerate(value):
+        place = f"{field}.{number}"
+        if not ACTION_KEY.fullmatch(action.key):
+            yield FieldError(f"{place}.key", "must be 1 to 100 characters of A-Z a-z 0-9 and _ . -")
+        elif any(action.key == other.key for other in value[:number]):
+            yield FieldError(f"{place}.key", f"must not be {action.key} twice")
+        if not action.label.strip():
+            yield FieldError(f"{place}.label", "must not be empty")
+        yield from text(f"{place}.label", action.label, limits.title)
+        if (action.url is None) == (action.call is None):
+            yield FieldError(place, "must have either url or call")
+        yield from url(f"{place}.url", action.url, limits)
+        if action.call is not None:
+            if not action.call or action.call in RESERVED_CALLS:
+                yield FieldError(f"{place}.call", "must not be empty, connect or disconnect")
+            yield from text(f"{place}.call", action.call, limits.event_name)
 
 
 def audience(value: Audience, limits: Limits) -> FieldErrors:
@@ -221,6 +275,8 @@ def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> Fiel
         yield from data("data", subject.data, limits.data)
     if subject.expires_at is not UNSET and subject.expires_at is not None:
         yield from expiry("expires_at", subject.expires_at, now)
+    if subject.actions is not UNSET and subject.actions:
+        yield from actions("actions", subject.actions, limits)
 
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:

@@ -8,6 +8,7 @@ from bellcast.ports.documents import Document, Documents
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
+    ActionTaken,
     Change,
     Changes,
     Inboxes,
@@ -44,6 +45,7 @@ from bellcast.ports.store import Store
 __all__ = [
     "UNKNOWN",
     "Action",
+    "ActionTaken",
     "AnnounceRequest",
     "Broker",
     "Change",

@@ -8,9 +8,9 @@ from msgspec import Struct
 from bellcast.errors import Unauthenticated
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.inboxes import Inbox, InboxState, Position
-from bellcast.model.notifications import Notification, View
+from bellcast.model.notifications import ActionButton, Notification, Priority, View
 
-Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "delete"]
+Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "snooze", "delete"]
 
 
 class SessionRevoked(Unauthenticated):
@@ -22,13 +22,18 @@ class SessionRevoked(Unauthenticated):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """A page of an inbox: newest first, at most `limit` rows, created before the id `before`."""
+    """A page of an inbox: newest first, at most `limit` rows, after the place `before`. Each filter selects rows with one of its
+    values; an empty one selects all."""
 
     view: View = "all"
-    type: str | None = None
-    tag: str | None = None
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    priorities: tuple[Priority, ...] = ()
     limit: int = 20
     before: str | None = None
+
+
+ALL = Query()
 
 
 class InboxPage(Struct, frozen=True):
@@ -39,20 +44,24 @@ class InboxPage(Struct, frozen=True):
 
 
 class UnreadCounts(Struct, frozen=True):
-    """Unread counts by type, and the state of the inbox in the same snapshot."""
+    """Counts of what was selected, the unread by type, and the state of the inbox in the same snapshot."""
 
     state: InboxState
     by_type: dict[str, int]
+    unread: int
+    unseen: int
 
 
 class Marking(Struct, frozen=True, kw_only=True):
     """Actions on notifications. Without `ids` they apply to all that are not archived (unarchive: all archived), filtered
-    by `type` and `view`."""
+    by `type`, `view` and `tag`. `until` (UTC milliseconds) is the end of "snooze", which takes ids only."""
 
     actions: tuple[Action, ...]
     ids: tuple[str, ...] | None = None
     type: str | None = None
     view: View | None = None
+    tag: str | None = None
+    until: int | None = None
 
 
 class Marked(Struct, frozen=True):
@@ -60,6 +69,15 @@ class Marked(Struct, frozen=True):
 
     changed: int
     state: InboxState
+    events: tuple[InboxEvent, ...] = ()
+
+
+class ActionTaken(Struct, frozen=True):
+    """The result of an action button: the notification after it, and the events to publish, none if the action had been
+    taken before."""
+
+    notification: Notification
+    action: ActionButton
     events: tuple[InboxEvent, ...] = ()
 
 
@@ -134,8 +152,8 @@ class Inboxes(Protocol):
         """Return one page, newest first, and the state in the same snapshot."""
         ...
 
-    async def unread_by_type(self, inbox: int) -> UnreadCounts:
-        """Return non-zero unread counts by type, and the state in the same snapshot."""
+    async def unread_by_type(self, inbox: int, query: Query = ALL) -> UnreadCounts:
+        """Return the counts of what the filters of the query select, and the state in the same snapshot."""
         ...
 
     async def get(self, inbox: int, id: str) -> Notification | None:
@@ -143,7 +161,14 @@ class Inboxes(Protocol):
         ...
 
     async def mark(self, inbox: int, marking: Marking, now: int) -> Marked:
-        """Apply the actions; one revision for all changed rows. Unknown ids are ignored."""
+        """Apply the actions; one revision for all changed rows, or one for each row where no single event describes the actions.
+        Unknown ids are ignored."""
+        ...
+
+    async def act(self, inbox: int, id: str, key: str, now: int) -> ActionTaken:
+        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing.
+
+        Raises NotFound for an unknown id or key, Conflict after another action."""
         ...
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:

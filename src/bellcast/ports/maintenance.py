@@ -10,11 +10,16 @@ class Maintenance(Protocol):
     """Maintenance of the store, in bounded steps so that other writers do not wait."""
 
     async def next_expiry(self) -> int | None:
-        """Return the time (UTC milliseconds) when the next notification or announcement expires."""
+        """Return the time (UTC milliseconds) when the next notification or announcement expires, or the
+        next snoozed one wakes."""
         ...
 
     async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Remove at most `limit` due rows; return their number and the events."""
+        ...
+
+    async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Return at most `limit` snoozed rows that are due to their inboxes; return their number and the events."""
         ...
 
     async def retire(

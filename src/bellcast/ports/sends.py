@@ -58,6 +58,7 @@ class SentItem(Struct, frozen=True, kw_only=True):
     announcement: bool = False
     topic: str | None = None
     edited_at: int | None = None
+    snoozed_at: int | None = None
 
 
 class Sends(Protocol):

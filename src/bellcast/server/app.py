@@ -138,6 +138,7 @@ class App:
         self.hub = Hub(presence, self.broker, engines.clock, callbacks, self._log)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
+        app = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
         live = LiveContext(
             engines=engines,
             hub=self.hub,
@@ -147,7 +148,7 @@ class App:
             project=self.project,
             authenticator=authenticator,
             admission=Admission(engines, self.hub, config, authenticator),
-            app=calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock),
+            app=app,
             http=self._http,
             jobs=self._jobs,
             spawn=spawn,
@@ -167,6 +168,7 @@ class App:
             connections=self._survey,
             catalog=self._channels.catalog,
             previews=self._channels.previews,
+            app=app,
             channels=settings.channels,
             url_problem=self._clients.guard.problem,
             push_key=self._channels.vapid_key.public,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bellcast.model import times
 from bellcast.model.events import Event, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
-from bellcast.model.notifications import Notification
+from bellcast.model.notifications import Acted, Notification
 from bellcast.storage import rows
 from bellcast.storage.script import Params, Script, Statement
 
@@ -33,6 +33,10 @@ class PendingRow(NamedTuple):
     seen_at: int | None
     read_at: int | None
     archived_at: int | None
+    acted_key: str | None
+    acted_at: int | None
+    snoozed_until: int | None
+    place: str | None
 
 
 def has_pending(inbox: int) -> Script[bool]:
@@ -156,9 +160,13 @@ def _after(before: InboxState, unread: int, unseen: int) -> InboxState:
 
 
 def _with_row_state(notification: Notification, row: PendingRow) -> Notification:
+    active = row.archived_at is None
     return replace(
         notification,
         seen_at=times.to_rfc3339_or_null(row.seen_at),
         read_at=times.to_rfc3339_or_null(row.read_at),
-        archived_at=times.to_rfc3339_or_null(row.archived_at),
+        archived_at=times.to_rfc3339_or_null(None if row.snoozed_until is not None else row.archived_at),
+        acted=None if row.acted_key is None else Acted(row.acted_key, times.to_rfc3339(row.acted_at or 0)),
+        snoozed_until=times.to_rfc3339_or_null(None if active else row.snoozed_until),
+        woken_at=None if row.place is None else rows.woken_at(row.place),
     )

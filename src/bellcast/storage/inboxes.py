@@ -9,6 +9,7 @@ from bellcast.model.events import Event
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
 from bellcast.ports import (
+    ActionTaken,
     Change,
     Changes,
     InboxPage,
@@ -21,10 +22,11 @@ from bellcast.ports import (
     SessionRevoked,
     UnreadCounts,
 )
+from bellcast.ports.inboxes import ALL
 from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Script, Statement
+from bellcast.storage.script import Params, Row, Script, Statement
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 # Columns of the statement `inbox_return`: those of the inbox, and those before the changed notification.
@@ -62,14 +64,17 @@ class Inboxes:
     async def page(self, inbox: int, query: Query) -> InboxPage:
         return await self._engine.read(_page, inbox, query)
 
-    async def unread_by_type(self, inbox: int) -> UnreadCounts:
-        return await self._engine.read(_unread_by_type, inbox)
+    async def unread_by_type(self, inbox: int, query: Query = ALL) -> UnreadCounts:
+        return await self._engine.read(_unread_by_type, inbox, query)
 
     async def get(self, inbox: int, id: str) -> Notification | None:
         return await self._engine.read(_get, inbox, id)
 
     async def mark(self, inbox: int, request: Marking, now: int) -> Marked:
         return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now), [inbox]))
+
+    async def act(self, inbox: int, id: str, key: str, now: int) -> ActionTaken:
+        return await self._engine.write(ScriptCommand(lambda: marking.act(inbox, id, key, now), [inbox]))
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
         return await self._engine.read(_changes, inbox, after, limit)
@@ -210,24 +215,43 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
 def _page(inbox: int, query: Query) -> Script[InboxPage]:
     state, _ = yield from _status(inbox)
     found = yield _page_statement(inbox, query)
-    found.sort(reverse=True)  # by id, the first column: no two are equal
+    found.sort(key=_place, reverse=True)  # no two are equal
     return InboxPage(state, [rows.notification(row) for row in found])
 
 
+def _place(row: Row) -> str:
+    """What a page sorts by: the place of a row that woke, else the id."""
+    place: str = row[rows.PLACE] or row[0]
+    return place
+
+
 def _page_statement(inbox: int, query: Query) -> Statement:
-    params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "type": query.type, "limit": query.limit}
+    params: Params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "limit": query.limit}
     first, last = marking.MARK_PARTS[query.view]
-    if query.tag is not None:
-        return Statement("page_tag", {**params, "tag": query.tag, "first": first, "last": last})
+    parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
+    if query.priorities or len(query.types) > 1 or len(query.tags) > 1 or (query.view == "snoozed" and not query.tags):
+        return Statement("page_filtered", {**params, **parts, **_filter_params(query)})
+    params = {**params, "type": query.types[0] if query.types else None}
+    if query.tags:
+        return Statement("page_tag", {**params, **parts, "tag": query.tags[0]})
     if first == last:
         return Statement("page_part", {**params, "part": first})
     return Statement("page_all", params)
 
 
-def _unread_by_type(inbox: int) -> Script[UnreadCounts]:
+def _filter_params(query: Query) -> Params:
+    named = {"types": query.types, "tags": query.tags, "priorities": query.priorities}
+    return {name: rows.to_json_or_null(values) for name, values in named.items()}
+
+
+def _unread_by_type(inbox: int, query: Query) -> Script[UnreadCounts]:
     state, _ = yield from _status(inbox)
-    found = yield Statement("unread_by_type", {"inbox": inbox})
-    return UnreadCounts(state, dict(found))
+    if not (query.types or query.tags or query.priorities):
+        found = yield Statement("unread_by_type", {"inbox": inbox})
+        return UnreadCounts(state, dict(found), state.unread, state.unseen)
+    counted = yield Statement("counts_filtered", {"inbox": inbox, **_filter_params(query)})
+    by_type = {type: unread for type, unread, _ in counted if unread}
+    return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
 
 
 def _status(inbox: int) -> Script[tuple[InboxState, int]]:

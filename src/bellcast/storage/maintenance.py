@@ -26,6 +26,10 @@ class Maintenance:
         inboxes = await self._inboxes(_due(now, limit))
         return await self._engine.write(ScriptCommand(lambda: _expire(now, limit, inboxes), inboxes))
 
+    async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        inboxes = await self._inboxes(_due_snoozed(now, limit))
+        return await self._engine.write(ScriptCommand(lambda: _wake(now, limit, inboxes), inboxes))
+
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
     ) -> tuple[int, list[Event]]:
@@ -67,6 +71,22 @@ def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, 
     ended = yield Statement("due_announcements", {"now": now, "limit": limit - len(due)})
     events += yield from _end(ended, now)
     return len(due) + len(ended), events
+
+
+def _due_snoozed(now: int, limit: int) -> Statement:
+    return Statement("due_snoozed", {"now": now, "limit": limit})
+
+
+def _wake(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+    """Wake due rows of these locked inboxes."""
+    due = [row for row in (yield _due_snoozed(now, limit)) if row[0] in inboxes]
+    events: list[Event] = []
+    for inbox, id, is_snoozed in due:
+        if is_snoozed:
+            events += yield from marking.wake(inbox, id, now)
+        else:
+            yield Statement("snooze_forget", {"inbox": inbox, "id": id})
+    return len(due), events
 
 
 class OldRows(NamedTuple):

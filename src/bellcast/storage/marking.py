@@ -3,16 +3,30 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from bellcast.errors import NotFound
-from bellcast.model.events import Changed, InboxBulkChanged, InboxEvent, NotificationDeleted, NotificationUpdated
+from bellcast.errors import Conflict, NotFound
+from bellcast.model import ids
+from bellcast.model.events import (
+    Changed,
+    InboxBulkChanged,
+    InboxEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import View
-from bellcast.ports import Action, Marked, Marking
+from bellcast.ports import Action, ActionTaken, Marked, Marking
 from bellcast.storage import rows
 from bellcast.storage.script import Row, Script, Statement
 
 # The first and last part of each view (`notifications.part`).
-MARK_PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}
+MARK_PARTS: dict[View, tuple[int, int]] = {
+    "all": (0, 1),
+    "unread": (0, 0),
+    "read": (1, 1),
+    "archived": (2, 2),
+    "snoozed": (2, 2),
+}
 # More rows than this are written by one statement and published as one event for all.
 MAX_ROW_EVENTS = 200
 EVENT_NAMES: dict[Action, Changed] = {
@@ -31,6 +45,7 @@ class Effect(NamedTuple):
     seen: int = 0
     read: int = 0
     archived: int = 0
+    snooze: bool = False
     deleted: bool = False
 
 
@@ -41,6 +56,7 @@ EFFECTS: dict[Action, dict[str, Any]] = {
     "unread": {"read": -1},
     "archive": {"archived": 1},
     "unarchive": {"archived": -1},
+    "snooze": {"snooze": True},
     "delete": {"deleted": True},
 }
 
@@ -53,6 +69,7 @@ class RowState(NamedTuple):
     seen_at: int | None
     read_at: int | None
     archived_at: int | None
+    snoozed_until: int | None
     tags: str | None
 
     @property
@@ -73,10 +90,12 @@ def effect(actions: Iterable[Action]) -> Effect:
 
 
 def mark(inbox: int, marking: Marking, now: int) -> Script[Marked]:
-    """Apply the actions; one revision for all changed rows."""
+    """Apply the actions; one revision for all changed rows, or one for each if no single event describes the actions."""
     wanted = effect(marking.actions)
     if marking.ids is not None:
         found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
+        if _event_name(marking.actions) is None:
+            return (yield from _mark_each(inbox, marking, wanted, found, now))
     else:
         where = _where(inbox, marking)
         found = yield Statement("marks_of_parts", {**where, "limit": MAX_ROW_EVENTS + 1})
@@ -89,12 +108,23 @@ def _where(inbox: int, marking: Marking) -> dict[str, Any]:
     """Conditions for an action without ids: the rows of the view, archived rows for "unarchive", else rows that are not archived."""
     view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
     first, last = MARK_PARTS[view]
-    return {"inbox": inbox, "first": first, "last": last, "type": marking.type}
+    kept = {"type": marking.type, "tag": marking.tag, "snoozed": int(view == "snoozed")}
+    return {"inbox": inbox, "first": first, "last": last, **kept}
+
+
+def _mark_each(inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int) -> Script[Marked]:
+    # Events with one position each: a client that resumes between two of them receives the second.
+    changed, events = 0, list[InboxEvent]()
+    for row in matches:
+        marked = yield from _mark_rows(inbox, marking, wanted, [row], now)
+        changed += marked.changed
+        events += marked.events
+    return Marked(changed, (yield from _state(inbox)), tuple(events))
 
 
 def _mark_rows(inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int) -> Script[Marked]:
     before = [RowState(*row) for row in matches]
-    after = [_after(row, wanted, now) for row in before]
+    after = [_after(row, wanted, marking.until, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
     if not changed:
         return Marked(0, (yield from _state(inbox)))
@@ -110,14 +140,18 @@ def _mark_rows(inbox: int, marking: Marking, wanted: Effect, matches: list[Row],
     return Marked(len(changed), state, events)
 
 
-def _after(row: RowState, wanted: Effect, now: int) -> RowState | None:
+def _after(row: RowState, wanted: Effect, until: int | None, now: int) -> RowState | None:
     if wanted.deleted:
         return None
-    return row._replace(
-        seen_at=_time(row.seen_at, wanted.seen, now),
-        read_at=_time(row.read_at, wanted.read, now),
-        archived_at=_time(row.archived_at, wanted.archived, now),
-    )
+    seen_at, read_at = _time(row.seen_at, wanted.seen, now), _time(row.read_at, wanted.read, now)
+    archived_at, snoozed_until = row.archived_at, row.snoozed_until
+    if wanted.snooze:
+        # The columns of a snoozed row: `archived_at` too, so that every count leaves it out.
+        archived_at, snoozed_until = now if snoozed_until is None else archived_at, until
+    elif wanted.archived:
+        archived_at = _time(archived_at if snoozed_until is None else None, wanted.archived, now)
+        snoozed_until = None
+    return row._replace(seen_at=seen_at, read_at=read_at, archived_at=archived_at, snoozed_until=snoozed_until)
 
 
 def _time(before: int | None, change: int, now: int) -> int | None:
@@ -151,26 +185,23 @@ def _mark_bulk(where: dict[str, Any], marking: Marking, wanted: Effect, now: int
         return Marked(0, (yield from _state(where["inbox"])))
     state = yield from advance_revision(where["inbox"], unread, unseen)
     where["revision"] = state.revision
-    for name in ("bury_parts", "untag_buried", "delete_parts") if wanted.deleted else ("mark_parts",):
+    for name in ("bury_parts", "delete_parts", "untag_buried") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view),))
+    return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view, marking.tag),))
 
 
 def _events(
     inbox: int, state: InboxState, marking: Marking, ids: list[str], now: int
 ) -> Script[tuple[InboxEvent, ...]]:
-    """The events for changed rows: one row in full; several as one event with their ids, or row by row if no single event
-    describes the actions."""
+    """The event for changed rows: one row in full, several as one event with their ids."""
     word = _event_name(marking.actions)
     if len(ids) > 1 and word is not None:
         return (InboxBulkChanged(state, word, now, tuple(ids)),)
+    (id,) = ids
     if "delete" in marking.actions:
-        return tuple(NotificationDeleted(state, id) for id in ids)
-    events: list[InboxEvent] = []
-    for id in ids:
-        ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-        events.append(NotificationUpdated(state, rows.notification(tuple(row))))
-    return tuple(events)
+        return (NotificationDeleted(state, id),)
+    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
+    return (NotificationUpdated(state, rows.notification(tuple(row))),)
 
 
 def _event_name(actions: tuple[Action, ...]) -> Changed | None:
@@ -181,6 +212,38 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     """Delete one row."""
     marked = yield from mark(inbox, Marking(actions=("delete",), ids=(id,)), now)
     return marked.events
+
+
+def act(inbox: int, id: str, key: str, now: int) -> Script[ActionTaken]:
+    """Record the action that was taken, once; it also reads the row."""
+    found = yield Statement("entry", {"inbox": inbox, "id": id})
+    if not found:
+        raise NotFound("This inbox has no notification with this id.")
+    before = rows.notification(found[0])
+    action = next((one for one in before.actions if one.key == key), None)
+    if action is None:
+        raise NotFound("This notification has no action with this key.")
+    if before.acted is not None:
+        if before.acted.key != key:
+            raise Conflict(f"The action {before.acted.key} was taken already.")
+        return ActionTaken(before, action)
+    active = before.archived_at is None and before.snoozed_until is None
+    state = yield from advance_revision(
+        inbox, -(active and before.read_at is None), -(active and before.seen_at is None)
+    )
+    yield Statement("act_row", {"inbox": inbox, "id": id, "key": key, "now": now, "revision": state.revision})
+    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
+    after = rows.notification(tuple(row))
+    return ActionTaken(after, action, (NotificationUpdated(state, after),))
+
+
+def wake(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
+    """Return a snoozed row to the inbox: unread, unseen and first."""
+    state = yield from advance_revision(inbox, 1, 1)
+    place = ids.place(id, now)
+    yield Statement("wake_row", {"inbox": inbox, "id": id, "place": place, "revision": state.revision})
+    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
+    return (NotificationAdded(state, rows.notification(tuple(row))),)
 
 
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:

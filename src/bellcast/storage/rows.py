@@ -1,11 +1,12 @@
 """Convert rows to values and back: JSON columns, times as integers, the order of selected columns."""
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from bellcast.model import times
+from bellcast.model import ids, times
 from bellcast.model.identities import (
     ApiKey,
     ChatAddresses,
@@ -16,20 +17,21 @@ from bellcast.model.identities import (
     TenantRules,
 )
 from bellcast.model.inboxes import Inbox, InboxState
-from bellcast.model.notifications import Actor, Content, Edit, Notification
+from bellcast.model.notifications import Acted, ActionButton, Actor, Content, Edit, Notification
 from bellcast.storage.script import Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
+_actions = msgspec.json.Decoder(tuple[ActionButton, ...])
 _object = msgspec.json.Decoder(dict[str, Any])
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 _encode = msgspec.json.Encoder().encode
 
-# The view `entries`: the number of columns of a notification, and the index of the recipient after them.
-ENTRY_COLUMNS = 17
-RECIPIENT = 19
+# The view `inbox_entries`: the number of columns of a notification, and the index of the recipient after them.
+ENTRY_COLUMNS = 23
+PLACE, RECIPIENT = 22, 25
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
 RECORD_COLUMNS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
@@ -46,9 +48,10 @@ def to_json_or_null(value: Any) -> str | None:
 
 
 def notification(row: Row) -> Notification:
-    """From the first columns of the view `entries`."""
+    """From the first columns of the view `inbox_entries`."""
     id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, group = row[:12]
-    created_at, expires_at, seen_at, read_at, archived_at = row[12:ENTRY_COLUMNS]
+    created_at, expires_at, seen_at, read_at, archived_at = row[12:17]
+    body_format, actions, acted_key, acted_at, snoozed_until, place = row[17:ENTRY_COLUMNS]
     return Notification(
         id=id,
         type=type,
@@ -67,7 +70,25 @@ def notification(row: Row) -> Notification:
         seen_at=times.to_rfc3339_or_null(seen_at),
         read_at=times.to_rfc3339_or_null(read_at),
         archived_at=times.to_rfc3339_or_null(archived_at),
+        body_format="markdown" if body_format == "markdown" else "plain",
+        actions=() if actions is None else action_buttons(actions),
+        acted=None if acted_key is None else Acted(acted_key, times.to_rfc3339(acted_at)),
+        snoozed_until=times.to_rfc3339_or_null(snoozed_until),
+        woken_at=None if place is None else woken_at(place),
     )
+
+
+def action_buttons(text: str) -> tuple[ActionButton, ...]:
+    """From JSON; invalid ones, which only another program can have written, are ignored."""
+    try:
+        return _actions.decode(text)
+    except msgspec.DecodeError:
+        return ()
+
+
+def woken_at(place: str) -> datetime:
+    """The time of waking in a place."""
+    return times.to_rfc3339(ids.made_at(place))
 
 
 def new_notification(id: str, content: Content, created_at: int) -> Notification:
@@ -87,6 +108,8 @@ def new_notification(id: str, content: Content, created_at: int) -> Notification
         group=content.group,
         created_at=_moment(created_at),
         expires_at=content.expires_at,
+        body_format=content.body_format,
+        actions=content.actions,
     )
 
 
@@ -106,6 +129,8 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
         "group": content.group,
         "created_at": created_at,
         "expires_at": None if content.expires_at is None else times.milliseconds(content.expires_at),
+        "body_format": None if content.body_format == "plain" else content.body_format,
+        "actions": to_json_or_null(content.actions),
     }
 
 
@@ -121,6 +146,8 @@ def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
         "icon": _either(edit.icon, before.icon),
         "data": to_json_or_null(_either(edit.data, before.data)),
         "expires_at": None if expires_at is None else times.milliseconds(expires_at),
+        "body_format": _either(edit.body_format, before.body_format),
+        "actions": to_json_or_null(_either(edit.actions, before.actions)),
     }
 
 

@@ -101,8 +101,10 @@ def _existing(row: Row | None) -> Row:
 
 
 def _direct_item(tenant: str, row: Row) -> SentItem:
-    *_, edited_at, key = row
-    return SentItem(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
+    *_, edited_at, snoozed_at, key = row
+    return SentItem(
+        notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at, snoozed_at=snoozed_at
+    )
 
 
 def _announced_item(row: Row) -> SentItem:

@@ -96,6 +96,10 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: inbox.mark("n1"), "mark"),
         (lambda: inbox.mark("n1", read="yes"), "read"),
         (lambda: inbox.clear("unread"), "view"),
+        (lambda: inbox.snooze("n1"), "until"),
+        (lambda: inbox.snooze("n1", until="2030-01-02T00:00:00Z", duration="3h"), "until"),
+        (lambda: inbox.snooze(duration="3h"), "ids"),
+        (lambda: inbox.archive("n1", view="read"), "view"),
         (lambda: payloads.notification(42, {"titel": "x"}, None), "titel"),
         (lambda: payloads.notification(42, {}, None), "title"),
         (lambda: payloads.event(None, "hello", 1, None, None), "topic"),
@@ -144,6 +148,14 @@ def test_none_is_omitted_when_sending_and_clears_a_field_when_editing():
 
 def test_dots_as_an_id_are_escaped_in_the_path():
     assert recipients.get("..").path == "/v1/recipients/%2E%2E"
+
+
+def test_snooze_has_one_end_and_act_is_a_path():
+    request = inbox.snooze("n1", "n2", duration="3h")
+    assert (request.path, body(request)) == ("/v1/inbox/snooze", {"ids": ["n1", "n2"], "for": 10_800})
+    assert body(inbox.snooze("n1", until="2030-01-02T00:00:00Z")) == {"ids": ["n1"], "until": "2030-01-02T00:00:00Z"}
+    assert inbox.act("n1", "a/b").path == "/v1/inbox/n1/actions/a%2Fb"
+    assert body(inbox.archive(all=True, view="read", tag="x")) == {"all": True, "of": {"view": "read", "tag": "x"}}
 
 
 def test_clear_can_be_restricted_to_one_type():

@@ -141,10 +141,15 @@ class Commands:
             raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
         if command.of is not None and not command.all:
             raise Invalid.of("of", 'may only be given with "all": true')
+        of = command.of or protocol.Filter()
+        if command.of == protocol.Filter():
+            raise Invalid.of("of", "must have type, view or tag")
         marking = Marking(
             actions=(ACTIONS[type(command)],),
             ids=actions.parse_selection(command.ids, everything=command.all, limits=self.limits),
-            type=command.of.type if command.of else None,
+            type=of.type,
+            view=of.view,
+            tag=of.tag,
         )
         marked = await actions.mark(self._engines, connection.inbox, marking)
         state = marked.state

@@ -30,6 +30,7 @@ from bellcast.model.events import (
     Typing,
 )
 from bellcast.model.inboxes import InboxState
+from bellcast.model.notifications import View
 
 _encode = msgspec.json.Encoder().encode
 
@@ -207,7 +208,9 @@ class PublishCommand(ClientCommand, frozen=True, kw_only=True, tag="publish"):
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Restricts `all`. Never empty: a filter lost in transit must not select the whole inbox."""
 
-    type: str
+    type: str | None = None
+    view: View | None = None
+    tag: str | None = None
 
 
 class MarkCommand(ClientCommand, frozen=True, kw_only=True):

@@ -6,16 +6,16 @@ UPDATE counters SET value = value + 1 WHERE name = 'announcements' RETURNING val
 -- An announcement as it is sent.
 INSERT INTO announcements (
   seq, changed, id, tenant, topic, type, title, body, priority, action_url, action_text, icon, actor, data, tags,
-  "group", created_at, expires_at
+  "group", created_at, expires_at, body_format, actions
 ) VALUES (
   :seq, :seq, :id, :tenant, :topic, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
-  :tags, :group, :created_at, :expires_at
+  :tags, :group, :created_at, :expires_at, :body_format, :actions
 )
 
 -- name: announcement_find
 -- An announcement of one tenant, or to every tenant, as a notification nobody has looked at.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, tenant, topic, edited_at
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
 FROM announcements
 WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND recalled_at IS NULL
 
@@ -23,7 +23,8 @@ WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND rec
 -- Correct an announcement.
 UPDATE announcements SET
   title = :title, body = :body, priority = :priority, action_url = :action_url, action_text = :action_text,
-  icon = :icon, data = :data, expires_at = :expires_at, edited_at = :now, changed = :changed
+  icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,
+  edited_at = :now, changed = :changed
 WHERE id = :id
 
 -- name: announcement_recall
@@ -64,28 +65,30 @@ WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND
 -- name: intake_pending @sqlite
 -- What these inboxes have to do to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
-  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
-FROM json_each(:inboxes) k CROSS JOIN pending p ON p.inbox = k.value AND p.changed <= :until
+  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
+  p.acted_key, p.acted_at, p.snoozed_until, p.place
+FROM json_each(:inboxes) k CROSS JOIN pending_entries p ON p.inbox = k.value AND p.changed <= :until
 ORDER BY p.inbox, p.changed
 
 -- name: intake_pending @postgres
 -- What these inboxes have to do to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
-  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
+  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
+  p.acted_key, p.acted_at, p.snoozed_until, p.place
 FROM json_array_elements_text(:inboxes::json) k
-CROSS JOIN LATERAL (SELECT * FROM pending WHERE inbox = k.value::bigint AND changed <= :until OFFSET 0) p
+CROSS JOIN LATERAL (SELECT * FROM pending_entries WHERE inbox = k.value::bigint AND changed <= :until OFFSET 0) p
 ORDER BY p.inbox, p.changed
 
 -- name: announcements_of_seqs @sqlite
 -- Announcements by number, as notifications nobody has looked at.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, seq
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
 FROM announcements WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: announcements_of_seqs @postgres
 -- Announcements by number, as notifications nobody has looked at.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, seq
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
 FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
 -- name: intake_insert @sqlite
@@ -117,7 +120,8 @@ WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes
 
 -- name: intake_earlier @sqlite
 -- Announcements since a time to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order.
-SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL
+SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
+  NULL, NULL, NULL, NULL
 FROM recipients r
 CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.created_at >= :since
 WHERE r.id = :inbox AND a.seq <= r.watermark AND a.recalled_at IS NULL
@@ -131,7 +135,8 @@ ORDER BY a.seq
 
 -- name: intake_earlier @postgres
 -- Announcements since a time to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order.
-SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL
+SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
+  NULL, NULL, NULL, NULL
 FROM recipients r
 JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.created_at >= :since
 WHERE r.id = :inbox AND a.seq <= r.watermark AND a.recalled_at IS NULL

@@ -25,7 +25,10 @@ SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before,
   n.id, n.type, coalesce(n.title, a.title), coalesce(n.body, a.body), coalesce(n.priority, a.priority),
   coalesce(n.action_url, a.action_url), coalesce(n.action_text, a.action_text), coalesce(n.icon, a.icon),
   coalesce(n.actor, a.actor), coalesce(n.data, a.data), n.tags, n."group", n.created_at,
-  coalesce(n.expires_at, a.expires_at), n.seen_at, n.read_at, n.archived_at, n.first_revision, n.revision
+  coalesce(n.expires_at, a.expires_at), n.seen_at, n.read_at,
+  CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, coalesce(n.body_format, a.body_format),
+  coalesce(n.actions, a.actions), n.acted_key, n.acted_at,
+  CASE WHEN n.archived_at IS NOT NULL THEN n.snoozed_until END, n.place, n.first_revision, n.revision
 FROM recipients r
 LEFT JOIN notifications n ON n.recipient = r.id AND n.revision > :after AND r.epoch = :epoch
 LEFT JOIN announcements a ON a.seq = n.announcement
@@ -84,35 +87,92 @@ WHERE id = ANY(ARRAY(SELECT inbox FROM stands))
 
 -- name: entry
 -- One notification of one inbox.
-SELECT * FROM entries WHERE recipient = :inbox AND id = :id
+SELECT * FROM inbox_entries WHERE recipient = :inbox AND id = :id
 
 -- name: page_all
--- The newest that are not archived, in no order.
+-- The newest that are not archived, in no order. Rows that woke sort by their place, the others by their id.
 SELECT e.* FROM (
-  SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = 0 AND id < :before AND (type = :type OR :type IS NULL)
+  SELECT id, id AS sort FROM notifications
+  WHERE recipient = :inbox AND part = 0 AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
   UNION ALL
-  SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = 1 AND id < :before AND (type = :type OR :type IS NULL)
-  ORDER BY id DESC LIMIT :limit
-) p CROSS JOIN entries e
+  SELECT id, id AS sort FROM notifications
+  WHERE recipient = :inbox AND part = 1 AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
+  UNION ALL
+  SELECT id, place AS sort FROM notifications
+  WHERE recipient = :inbox AND place < :before AND part < 2 AND (type = :type OR :type IS NULL)
+  ORDER BY sort DESC LIMIT :limit
+) p CROSS JOIN inbox_entries e
 WHERE e.recipient = :inbox AND e.id = p.id
 
 -- name: page_part
--- The newest of one part, in no order.
+-- The newest of one part, in no order; of the archive, those that are not snoozed.
 SELECT e.* FROM (
-  SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = :part AND id < :before AND (type = :type OR :type IS NULL)
-  ORDER BY id DESC LIMIT :limit
-) p CROSS JOIN entries e
+  SELECT id, id AS sort FROM notifications
+  WHERE recipient = :inbox AND part = :part AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
+    AND (part < 2 OR snoozed_until IS NULL)
+  UNION ALL
+  SELECT id, place AS sort FROM notifications
+  WHERE recipient = :inbox AND place < :before AND part = :part AND (type = :type OR :type IS NULL)
+    AND (part < 2 OR snoozed_until IS NULL)
+  ORDER BY sort DESC LIMIT :limit
+) p CROSS JOIN inbox_entries e
 WHERE e.recipient = :inbox AND e.id = p.id
 
 -- name: page_tag
--- The newest with a tag, of the parts from :first to :last.
-SELECT e.* FROM notification_tags t CROSS JOIN entries e
-WHERE t.recipient = :inbox AND t.tag = :tag AND t.id < :before
+-- The newest with a tag, of the parts from :first to :last; of the last part, the archived or the snoozed.
+SELECT e.* FROM notification_tags t CROSS JOIN inbox_entries e
+WHERE t.recipient = :inbox AND t.tag = :tag AND coalesce(e.place, t.id) < :before
   AND e.recipient = :inbox AND e.id = t.id AND e.part BETWEEN :first AND :last AND (e.type = :type OR :type IS NULL)
-ORDER BY t.id DESC LIMIT :limit
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
+ORDER BY coalesce(e.place, t.id) DESC LIMIT :limit
+
+-- name: page_filtered @sqlite
+-- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
+SELECT e.* FROM inbox_entries e
+WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
+  AND (:priorities IS NULL OR e.priority IN (SELECT value FROM json_each(:priorities)))
+  AND (:tags IS NULL OR e.id IN (
+    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_each(:tags))
+  ))
+ORDER BY coalesce(e.place, e.id) DESC LIMIT :limit
+
+-- name: page_filtered @postgres
+-- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
+SELECT e.* FROM inbox_entries e
+WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
+  AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
+  AND (:tags::text IS NULL OR e.id IN (
+    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_array_elements_text(:tags::json))
+  ))
+ORDER BY coalesce(e.place, e.id) DESC LIMIT :limit
+
+-- name: counts_filtered @sqlite
+-- Unread and unseen by type, of what a filter selects.
+SELECT e.type, count(*) FILTER (WHERE e.read_at IS NULL), count(*) FILTER (WHERE e.seen_at IS NULL)
+FROM inbox_entries e
+WHERE e.recipient = :inbox AND e.part < 2
+  AND (:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
+  AND (:priorities IS NULL OR e.priority IN (SELECT value FROM json_each(:priorities)))
+  AND (:tags IS NULL OR e.id IN (
+    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_each(:tags))
+  ))
+GROUP BY e.type
+
+-- name: counts_filtered @postgres
+-- Unread and unseen by type, of what a filter selects.
+SELECT e.type, count(*) FILTER (WHERE e.read_at IS NULL), count(*) FILTER (WHERE e.seen_at IS NULL)
+FROM inbox_entries e
+WHERE e.recipient = :inbox AND e.part < 2
+  AND (:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
+  AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
+  AND (:tags::text IS NULL OR e.id IN (
+    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_array_elements_text(:tags::json))
+  ))
+GROUP BY e.type
 
 -- name: unread_by_type
 -- How many are unread of each type.
@@ -120,7 +180,7 @@ SELECT type, count(*) FROM notifications WHERE recipient = :inbox AND part = 0 G
 
 -- name: changed_entries
 -- Rows changed after a revision, oldest change first.
-SELECT * FROM entries WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
+SELECT * FROM inbox_entries WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
 
 -- name: changed_tombstones
 -- Rows gone after a revision, oldest first.

@@ -1,30 +1,35 @@
 -- name: marks_of_ids @sqlite
 -- State of the existing rows among these ids.
-SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
 WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: marks_of_ids @postgres
 -- State of the existing rows among these ids.
-SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
 WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: marks_of_parts
 -- What was done so far to the rows of the parts from :first to :last.
-SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 ORDER BY part, id LIMIT :limit
 
 -- name: mark_row @sqlite
 -- Write what was done to one row.
 UPDATE notifications SET
-  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision,
+  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
+  snoozed_until = :snoozed_until, revision = :revision,
   part = CASE WHEN :archived_at IS NOT NULL THEN 2 WHEN :read_at IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
 -- name: mark_row @postgres
 -- Write what was done to one row.
 UPDATE notifications SET
-  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision,
+  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
+  snoozed_until = :snoozed_until, revision = :revision,
   part = CASE WHEN :archived_at::bigint IS NOT NULL THEN 2 WHEN :read_at::bigint IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
@@ -42,16 +47,24 @@ SELECT count(*),
   ) - count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
   AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0)
+    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0
+    OR (:archived <> 0 AND snoozed_until IS NOT NULL))
 
 -- name: mark_parts
 -- Mark whole parts: the rows that `marking_tally` counted.
 UPDATE notifications SET
   seen_at = CASE WHEN :seen = 0 THEN seen_at WHEN :seen = 1 THEN coalesce(seen_at, :now) END,
   read_at = CASE WHEN :read = 0 THEN read_at WHEN :read = 1 THEN coalesce(read_at, :now) END,
-  archived_at = CASE WHEN :archived = 0 THEN archived_at WHEN :archived = 1 THEN coalesce(archived_at, :now) END,
+  archived_at = CASE
+    WHEN :archived = 0 THEN archived_at
+    WHEN :archived = 1 THEN CASE WHEN snoozed_until IS NULL THEN coalesce(archived_at, :now) ELSE :now END
+  END,
+  snoozed_until = CASE WHEN :archived = 0 THEN snoozed_until END,
   part = CASE
     WHEN :archived = 1 OR (:archived = 0 AND archived_at IS NOT NULL) THEN 2
     WHEN :read = 1 OR (:read = 0 AND read_at IS NOT NULL) THEN 1
@@ -59,9 +72,13 @@ UPDATE notifications SET
   END,
   revision = :revision
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
   AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0)
+    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0
+    OR (:archived <> 0 AND snoozed_until IS NOT NULL))
 
 -- name: deletion_tally
 -- How many rows a deletion of whole parts will take, and what that does to the counters.
@@ -70,12 +87,18 @@ SELECT count(*),
   -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: bury_parts
 -- Leave a tombstone for each row of whole parts.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 SELECT recipient, :revision, id, first_revision, :now FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: untag_buried
 -- Delete the tags of the rows buried at one revision. IS TRUE keeps the subquery a hash table: without statistics
@@ -88,6 +111,9 @@ WHERE recipient = :inbox
 -- Erase the rows of whole parts.
 DELETE FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: bury_row
 -- Leave a tombstone for one row.
@@ -101,3 +127,26 @@ DELETE FROM notification_tags WHERE recipient = :inbox AND tag = :tag AND id = :
 -- name: delete_row
 -- Erase one row.
 DELETE FROM notifications WHERE recipient = :inbox AND id = :id
+
+-- name: act_row
+-- An action of a row was taken, which also reads it.
+UPDATE notifications SET
+  acted_key = :key, acted_at = :now, seen_at = coalesce(seen_at, :now), read_at = coalesce(read_at, :now),
+  part = CASE WHEN archived_at IS NULL THEN 1 ELSE 2 END, revision = :revision
+WHERE recipient = :inbox AND id = :id
+
+-- name: due_snoozed
+-- Rows to wake, the longest due first, and whether they are still snoozed: an older release may have taken one back.
+SELECT recipient, id, archived_at IS NOT NULL FROM notifications
+WHERE snoozed_until IS NOT NULL AND snoozed_until <= :now ORDER BY snoozed_until LIMIT :limit
+
+-- name: wake_row
+-- A snoozed row returns to the inbox as a new one.
+UPDATE notifications SET
+  seen_at = NULL, read_at = NULL, archived_at = NULL, snoozed_until = NULL, place = :place, part = 0,
+  revision = :revision
+WHERE recipient = :inbox AND id = :id
+
+-- name: snooze_forget
+-- A row is no longer snoozed.
+UPDATE notifications SET snoozed_until = NULL WHERE recipient = :inbox AND id = :id

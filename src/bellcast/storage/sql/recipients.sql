@@ -84,7 +84,7 @@ ORDER BY s.topic
 -- name: export_notifications
 -- The notifications of one recipient, oldest first.
 SELECT e.*
-FROM recipients r JOIN entries e ON e.recipient = r.id
+FROM recipients r JOIN inbox_entries e ON e.recipient = r.id
 WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
 ORDER BY e.id LIMIT :limit
 

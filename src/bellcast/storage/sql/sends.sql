@@ -15,10 +15,10 @@ RETURNING key
 -- A notification sent to one recipient.
 INSERT INTO notifications (
   recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-  tags, "group", created_at, expires_at
+  tags, "group", created_at, expires_at, body_format, actions
 ) VALUES (
   :inbox, :id, :revision, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
-  :tags, :group, :created_at, :expires_at
+  :tags, :group, :created_at, :expires_at, :body_format, :actions
 )
 
 -- name: notifications_add @postgres
@@ -56,19 +56,20 @@ WITH named AS MATERIALIZED (
 ), made AS (
   INSERT INTO notifications (
     recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-    tags, "group", created_at, expires_at
+    tags, "group", created_at, expires_at, body_format, actions
   )
   SELECT
     (ARRAY(SELECT inbox FROM stands))[n.place], n.id, (ARRAY(SELECT revision FROM stands))[n.place] + n.nth,
     (ARRAY(SELECT revision FROM stands))[n.place] + n.nth, n.type, n.title, n.body, n.priority, n.action_url,
-    n.action_text, n.icon, n.actor, n.data, n.tags, n."group", n.created_at, n.expires_at
+    n.action_text, n.icon, n.actor, n.data, n.tags, n."group", n.created_at, n.expires_at,
+    n.body_format, n.actions
   FROM unnest(
     :places::bigint[], :nths::bigint[], :ids::text[], :type::text[], :title::text[], :body::text[], :priority::text[],
     :action_url::text[], :action_text::text[], :icon::text[], :actor::text[], :data::text[], :tags::text[],
-    :group::text[], :created_at::bigint[], :expires_at::bigint[]
+    :group::text[], :created_at::bigint[], :expires_at::bigint[], :body_format::text[], :actions::text[]
   ) n (
     place, nth, id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-    expires_at
+    expires_at, body_format, actions
   )
   WHERE EXISTS (SELECT FROM stands)
 )
@@ -79,15 +80,16 @@ SELECT epoch, revision, unread, unseen FROM stands
 INSERT INTO notification_tags (recipient, tag, id) VALUES (:inbox, :tag, :id)
 
 -- name: direct_find
--- A notification sent to a recipient of one tenant.
-SELECT e.*, r.key FROM notifications n
+-- A notification sent to a recipient of one tenant, and since when it is snoozed.
+SELECT e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, r.key FROM notifications n
 JOIN recipients r ON r.id = n.recipient AND r.tenant = :tenant
-JOIN entries e ON e.recipient = n.recipient AND e.id = n.id
+JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 WHERE n.id = :id AND n.announcement IS NULL
 
 -- name: direct_edit
 -- Correct a notification sent to one recipient.
 UPDATE notifications SET
   title = :title, body = :body, priority = :priority, action_url = :action_url, action_text = :action_text,
-  icon = :icon, data = :data, expires_at = :expires_at, edited_at = :now, revision = :revision
+  icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,
+  edited_at = :now, revision = :revision
 WHERE recipient = :inbox AND id = :id

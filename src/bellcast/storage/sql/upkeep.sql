@@ -1,9 +1,13 @@
 -- name: next_expiry
--- When the next notification or announcement expires.
+-- When the next notification or announcement expires, or the next snoozed one wakes.
 SELECT min(expires_at) FROM (
   SELECT expires_at FROM (
     SELECT expires_at FROM notifications WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1
   ) n
+  UNION ALL
+  SELECT snoozed_until FROM (
+    SELECT snoozed_until FROM notifications WHERE snoozed_until IS NOT NULL ORDER BY snoozed_until LIMIT 1
+  ) w
   UNION ALL
   SELECT expires_at FROM (
     SELECT expires_at FROM announcements

@@ -1,0 +1,92 @@
+"""Action buttons: record the action that a recipient takes, then call the app's handler."""
+
+from typing import Any
+
+import msgspec
+
+from bellcast import calls
+from bellcast.api.context import ApiContext
+from bellcast.errors import Forbidden, HandlerFailed, NoHandler, NotFound
+from bellcast.inbox import events
+from bellcast.model import ids, validation
+from bellcast.model.events import LiveEvent
+from bellcast.model.identities import Principal
+from bellcast.model.inboxes import Inbox
+from bellcast.model.notifications import ActionButton, Notification
+from bellcast.ports import Context
+
+DIALECT = "rest"
+NO_CONNECTION = "An action of the inbox has no connection: use call.emit and call.publish."
+
+
+class ActionCallContext:
+    """A calls.CallContext without a connection: events go to all connections of the recipient."""
+
+    def __init__(self, engines: Context, tenant: str, recipient: str) -> None:
+        self._engines = engines
+        self._tenant = tenant
+        self._recipient = recipient
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        data = args[0] if len(args) == 1 else list(args) or None
+        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, recipient=self._recipient))
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, topic=topic))
+
+    async def _publish(self, event: LiveEvent) -> None:
+        validation.check(validation.data("data", event.data, 0))  # raise in the handler if the broker cannot carry it
+        await events.publish(self._engines, event)
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def join(self, topic: str) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def leave(self, topic: str) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def disconnect(self) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def close(self, *, reconnect: bool) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+
+async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key: str) -> Notification:
+    """Record an action once, publish it, and call its handler.
+
+    The record is committed before the call, so that no repetition calls twice. Raises NoHandler, with nothing recorded,
+    if the app has no handler of that name; HandlerFailed if the handler fails, with the action recorded."""
+    before = await ctx.engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    if before is None:
+        raise NotFound("This inbox has no notification with this id.")
+    for action in before.actions:
+        if action.key == key and before.acted is None and action.call is not None and not ctx.app.has(action.call):
+            raise NoHandler(f"The app has no handler of the name {action.call!r}.")
+    taken = await ctx.engines.store.inboxes.act(inbox.number, id, key, ctx.engines.clock.now())
+    if taken.events:
+        await ctx.engines.broker.publish(*taken.events)
+        await _call(ctx, principal, taken.notification, taken.action)
+    return taken.notification
+
+
+async def _call(ctx: ApiContext, principal: Principal, notification: Notification, action: ActionButton) -> None:
+    if action.call is None:
+        return
+    recipient = principal.recipient or ""
+    call = calls.Call(
+        ActionCallContext(ctx.engines, principal.tenant, recipient),
+        action.call,
+        ({"notification": msgspec.json.decode(msgspec.json.encode(notification)), "action": action.key},),
+        recipient=recipient,
+        connection="",
+        dialect=DIALECT,
+        tenant=principal.tenant,
+        roles=principal.roles or (),
+    )
+    try:
+        await ctx.app.dispatch(call)
+    except calls.Refused as refused:
+        raise Forbidden(refused.message, data=refused.data) from None

@@ -1,0 +1,179 @@
+"""Snoozed rows are in no count and in one view only; they wake unread, unseen and first. Actions are taken once."""
+
+import pytest
+
+from bellcast.errors import Conflict, NotFound
+from bellcast.model.events import NotificationAdded, NotificationUpdated
+from bellcast.model.notifications import ActionButton, Edit
+from bellcast.ports import Query
+from tests.contract.app import App
+from tests.contract.replica import Replica
+
+BUTTONS = (ActionButton(key="yes", label="Accept", call="answer"), ActionButton(key="no", label="Decline", url="/no"))
+VIEWS = ("all", "unread", "read", "archived", "snoozed")
+
+
+async def views_of(app: App, id: str) -> list[str]:
+    return [view for view in VIEWS if id in [row.id for row in await app.page("alice", view=view)]]
+
+
+async def snoozed(app: App, *ids: str, seconds: int = 60) -> None:
+    await app.mark("alice", "snooze", ids=ids, until=app.now + seconds * 1000)
+
+
+async def test_snoozed_row_is_in_its_own_view_and_in_no_count(app: App) -> None:
+    id = await app.send("alice")
+    marked = await app.mark("alice", "snooze", ids=(id,), until=app.now + 60_000)
+    (event,) = marked.events
+    assert isinstance(event, NotificationUpdated)
+    assert event.notification.snoozed_until is not None
+    assert event.notification.archived_at is None
+    assert await views_of(app, id) == ["snoozed"]
+    assert await app.counts("alice") == (0, 0)
+    again = await app.mark("alice", "snooze", ids=(id,), until=app.now + 60_000)
+    assert again.changed == 0
+
+
+async def test_rows_snoozed_together_have_an_event_and_a_revision_each(app: App) -> None:
+    ids = [await app.send("alice") for _ in range(3)]
+    before = (await app.inbox("alice")).state.revision
+    marked = await app.mark("alice", "snooze", ids=tuple(ids), until=app.now + 60_000)
+    assert marked.changed == 3
+    assert [event.inbox.revision for event in marked.events] == [before + 1, before + 2, before + 3]
+    assert marked.state == marked.events[-1].inbox
+    assert await app.counts("alice") == (0, 0)
+
+
+@pytest.mark.parametrize(("action", "view"), [("archive", "archived"), ("unarchive", "read"), ("delete", None)])
+@pytest.mark.parametrize("max_row_events", [200, 0])
+async def test_snooze_ends_by_another_action(
+    app: App, monkeypatch: pytest.MonkeyPatch, action: str, view: str | None, max_row_events: int
+) -> None:
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    id, other = await app.send("alice"), await app.send("alice")
+    await app.mark("alice", "read", ids=(id,))
+    await app.mark("alice", "archive", ids=(other,))
+    await snoozed(app, id)
+    marked = await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]
+    assert marked.changed == 1
+    assert await views_of(app, id) == ([] if view is None else ["all", "read"] if view == "read" else [view])
+    assert await views_of(app, other) == ["archived"]
+    app.clock.advance(100)
+    assert await app.store.upkeep.wake(app.now, 10) == (0, [])
+
+
+async def test_row_wakes_unread_unseen_and_first(app: App) -> None:
+    old, middle, new = [await app.send("alice", title) for title in ("old", "middle", "new")]
+    await app.mark("alice", "read", ids=(old,))
+    await snoozed(app, old)
+    assert await app.store.upkeep.next_expiry() == app.now + 60_000
+    assert await app.store.upkeep.wake(app.now, 10) == (0, [])
+    app.clock.advance(3600)
+    changed, (event,) = await app.store.upkeep.wake(app.now, 10)
+    assert changed == 1
+    assert isinstance(event, NotificationAdded)
+    woken = event.notification
+    assert (woken.id, woken.seen_at, woken.read_at, woken.snoozed_until) == (old, None, None, None)
+    assert woken.woken_at is not None
+    assert await app.counts("alice") == (event.inbox.unread, event.inbox.unseen) == (3, 3)
+    for query in ({}, {"view": "unread"}, {"priority": "normal"}):
+        assert [row.id for row in await app.page("alice", **query)] == [old, new, middle]
+    app.clock.advance(1)
+    later = await app.send("alice")
+    assert [row.id for row in await app.page("alice", limit=2)] == [later, old]
+    assert await app.store.upkeep.next_expiry() is None
+
+
+async def test_waking_is_bounded_and_includes_announcements(app: App) -> None:
+    await app.open("alice")
+    announced = await app.announce("to all")
+    sent = [await app.send("alice") for _ in range(3)]
+    await app.open("alice")
+    await snoozed(app, announced, *sent)
+    app.clock.advance(61)
+    assert [(await app.store.upkeep.wake(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
+    assert await app.counts("alice") == (4, 4)
+
+
+async def test_announcement_edited_or_recalled_while_snoozed(app: App) -> None:
+    await app.open("alice")
+    edited, recalled = await app.announce("a"), await app.announce("b")
+    await app.open("alice")
+    await snoozed(app, edited, recalled)
+    await app.store.sends.edit("", edited, Edit(title="edited"), app.now)
+    await app.store.sends.recall("", recalled, app.now)
+    device = Replica()
+    opened = await app.open("alice")
+    assert len(opened.events) == 2
+    assert [row.title for row in await app.page("alice", view="snoozed")] == ["edited"]
+    event = opened.events[0]
+    assert isinstance(event, NotificationUpdated)
+    assert event.notification == (await app.page("alice", view="snoozed"))[0]
+    assert await app.counts("alice") == (0, 0) == device.counted
+
+
+async def test_action_is_taken_once(app: App) -> None:
+    id = await app.send("alice", actions=BUTTONS, body_format="markdown")
+    number = (await app.inbox("alice")).number
+    (row,) = await app.page("alice")
+    assert (row.actions, row.body_format, row.acted) == (BUTTONS, "markdown", None)
+    taken = await app.store.inboxes.act(number, id, "yes", app.now)
+    (event,) = taken.events
+    assert isinstance(event, NotificationUpdated)
+    assert event.notification == taken.notification == (await app.page("alice"))[0]
+    assert taken.notification.acted is not None
+    assert taken.notification.read_at is not None
+    assert await app.counts("alice") == (0, 0)
+    assert (await app.store.inboxes.act(number, id, "yes", app.now)).events == ()
+    with pytest.raises(Conflict):
+        await app.store.inboxes.act(number, id, "no", app.now)
+    with pytest.raises(NotFound):
+        await app.store.inboxes.act(number, id, "maybe", app.now)
+    with pytest.raises(NotFound):
+        await app.store.inboxes.act(number, app.new_id(), "yes", app.now)
+
+
+async def test_announcement_has_its_actions(app: App) -> None:
+    await app.open("alice")
+    id = await app.announce(actions=BUTTONS, body_format="markdown")
+    number = (await app.inbox("alice")).number
+    (row,) = await app.page("alice")
+    assert (row.actions, row.body_format) == (BUTTONS, "markdown")
+    await app.store.inboxes.act(number, id, "yes", app.now)
+    await app.store.sends.edit("", id, Edit(actions=[], body_format="plain"), app.now)
+    await app.open("alice")
+    (row,) = await app.page("alice")
+    assert (row.actions, row.body_format) == ((), "plain")
+    assert row.acted is not None
+
+
+async def test_filters_select_one_of_several_values(app: App) -> None:
+    await app.send("alice", "a", type="x", tags=("red",), priority="high")
+    await app.send("alice", "b", type="y", tags=("blue",), priority="low")
+    await app.send("alice", "c", type="z", tags=("red", "blue"))
+    number = (await app.inbox("alice")).number
+    for query, titles in (
+        (Query(types=("x", "z")), ["c", "a"]),
+        (Query(tags=("red", "blue")), ["c", "b", "a"]),
+        (Query(tags=("red",), priorities=("high", "low")), ["a"]),
+        (Query(priorities=("normal",), view="unread"), ["c"]),
+        (Query(types=("x", "y"), limit=1), ["b"]),
+    ):
+        page = await app.store.inboxes.page(number, query)
+        assert [row.title for row in page.notifications] == titles
+    await app.mark("alice", "seen", ids=((await app.page("alice", type="x"))[0].id,))
+    counted = await app.store.inboxes.unread_by_type(number, Query(tags=("red",)))
+    assert (counted.by_type, counted.unread, counted.unseen) == ({"x": 1, "z": 1}, 2, 1)
+
+
+@pytest.mark.parametrize("max_row_events", [200, 0])
+async def test_all_with_a_tag_in_a_view(app: App, monkeypatch: pytest.MonkeyPatch, max_row_events: int) -> None:
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    for tags in (("red",), ("red",), ("blue",), ()):
+        await app.send("alice", tags=tags)
+    assert (await app.mark("alice", "read", tag="red")).changed == 2
+    assert (await app.mark("alice", "archive", view="read", tag="blue")).changed == 0
+    assert (await app.mark("alice", "archive", view="read")).changed == 2
+    assert (await app.mark("alice", "delete", tag="red", view="archived")).changed == 2
+    assert len(await app.page("alice")) == 2
+    assert await app.page("alice", tag="red", view="archived") == []
