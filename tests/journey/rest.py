@@ -16,7 +16,9 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.encryption import Encryption
 from bellcast.channels.previews import Previews
+from bellcast.channels.receipts import Receipts
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
@@ -25,9 +27,11 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
-from bellcast.outbound.guard import AddressGuard
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
+from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
@@ -103,6 +107,7 @@ async def opened(
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
+    clients = HttpClients()
     broker.listen(published.append)
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
     catalog = Catalog(store, clock, ChannelConfig())
@@ -115,7 +120,9 @@ async def opened(
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
-        url_problem=AddressGuard().problem,
+        url_problem=clients.guard.problem,
+        providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
+        receipts=Receipts(store, clock),
         push_key="",
         app=handlers or NoBackend(),
     )
@@ -126,6 +133,7 @@ async def opened(
             yield Rest(client, clock, store, published)
     finally:
         await http.close()
+        await clients.close()
         await store.close()
 
 

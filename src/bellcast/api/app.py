@@ -26,6 +26,7 @@ from bellcast.api import (
     openapi,
     options_routes,
     preferences,
+    providers,
     push_endpoints,
     pusher,
     recipients,
@@ -58,7 +59,7 @@ HANDLERS = [
     *inbox.HANDLERS,
     *(*explanations.HANDLERS, *suppressions.HANDLERS, *jobs.HANDLERS),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
-    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS),
+    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
 ]

@@ -12,11 +12,13 @@ from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
+from bellcast.channels.receipts import Receipts
 from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context
+from bellcast.ports.provider_directory import ProviderDirectory
 
 
 class Connections(Protocol):
@@ -72,6 +74,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     app: CallBackend = NoBackend()
     channels: ChannelConfig = ChannelConfig()
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
+    providers: ProviderDirectory
+    receipts: Receipts
     push_key: str  # the public key that browsers bind their push subscriptions to
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics

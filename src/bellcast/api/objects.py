@@ -79,6 +79,15 @@ def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
     return key
 
 
+def checked_key(key: str) -> str:
+    """A key of the restricted form. Raises Invalid."""
+    if not 1 <= len(key) <= MAX_KEY:
+        raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
+    if not KEY_CHARACTERS.issuperset(key):
+        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
+    return key
+
+
 def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
     """List, read, write and delete."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
@@ -117,7 +126,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
 
     async def write(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        value = request_body.json(_without_added(await request_body.json_text(request)), shape, ctx)
+        value = request_body.json(without_added(await request_body.json_text(request)), shape, ctx)
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Invalid.fields(errors)
         body = msgspec.json.encode(value)
@@ -208,7 +217,7 @@ async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[st
     return {key: {"uses": users} for key, users in (await kind.find_uses(ctx, tenant, keys)).items()}
 
 
-def _without_added(text: bytes) -> bytes:
+def without_added(text: bytes) -> bytes:
     """The body without the fields that a read adds."""
     value = request_body.anything(text)
     if isinstance(value, dict):

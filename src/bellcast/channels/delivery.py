@@ -11,6 +11,7 @@ from msgspec import Struct
 from bellcast.channels import retries, targets
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
+from bellcast.channels.provider_limits import ProviderLimits
 from bellcast.channels.release import Release, is_held
 from bellcast.channels.targets import Target
 from bellcast.model import times
@@ -30,6 +31,14 @@ class NamedProvider(Struct, frozen=True):
 
     key: str
     provider: Provider
+    limits: ProviderLimits | None = None
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Send within the limit of simultaneous messages."""
+        if self.limits is None:
+            return await self.provider.send(message)
+        async with self.limits.slots:
+            return await self.provider.send(message)
 
 
 # The providers of a tenant's channel in failover order; without one for an address, the message is simulated.
@@ -96,8 +105,12 @@ class MessageDelivery:
         last: DeliveryError | None = None
         retry_after: float | None = None
         for named in providers:
+            due_at = named.limits.due_at(self._clock.now()) if named.limits is not None else 0
+            if due_at > self._clock.now() and last is None:
+                # No failover: another provider is for failures, and may cost more.
+                return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=due_at))
             try:
-                accepted = await named.provider.send(outgoing)
+                accepted = await named.send(outgoing)
             except DeliveryError as error:
                 message = with_outcome(message, self._failed(named, error), provider=named.key)
                 if not error.is_temporary:

@@ -80,6 +80,24 @@ class AddressGuard:
             raise Unavailable(f"{host} leads to an address that is not public.")
         return addresses
 
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Open a TCP connection to a host. Raises Unavailable or OSError."""
+        failure = OSError(f"{host} has no address")
+        for address in await self.addresses(host, port):
+            connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+            connection.settimeout(0)  # the event loop waits instead
+            try:
+                await asyncio.get_running_loop().sock_connect(connection, (address, port))
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise failure
+
     def _may_be_plain(self, literal: IPAddress | None) -> bool:
         """True for plain HTTP to an allowed address; a name may have one."""
         return bool(self._networks) if literal is None else self._in_networks(literal)

@@ -122,6 +122,18 @@ class Messages(Protocol):
         accepted or bounced it."""
         ...
 
+    async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
+        """Return the message that a provider knows by this reference."""
+        ...
+
+    async def settle(self, id: str, state: State, reason: str | None) -> bool:
+        """Write the state of a receipt; whether the message was `sent` until now."""
+        ...
+
+    async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
+        """Return the tenants that a provider has sent to an address for."""
+        ...
+
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
         """Queue failed and bounced messages again; return the ids of those that were."""
         ...

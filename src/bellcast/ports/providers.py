@@ -1,6 +1,7 @@
 """Delivery of messages by outside services."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from socket import socket
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -43,12 +44,23 @@ class DeliveryError(Exception):
         self.retry_after = retry_after
 
 
+# Opens a TCP connection to a host and port. Raises Unavailable or OSError.
+Connect = Callable[[str, int], Awaitable[socket]]
+
+
 class Receipt(Struct, frozen=True):
     """A provider's later report on an accepted message: its reference there, the state, and a code."""
 
     reference: str
     state: State
     code: str | None = None
+
+
+class OptOut(Struct, frozen=True):
+    """A reply from a number: STOP, or START (`is_allowed`)."""
+
+    address: str
+    is_allowed: bool
 
 
 class ReceiptRequest(Struct, frozen=True, kw_only=True):

@@ -38,6 +38,24 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
         return self.options.get("tls") != "off"
 
 
+def mask(text: str) -> str:
+    """Return a URL as it may be shown: without credentials, options and paths, each of which can hold a secret."""
+    parts = urlsplit(text.strip())
+    credentials = "…@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{credentials}{parts.netloc.rpartition('@')[2]}"
+
+
+def parse_host(text: str) -> str:
+    """Return the host of a provider's URL. Raises ValueError."""
+    try:
+        host = urlsplit(text.strip()).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError("must be a URL such as smtp://user:password@host:587")
+    return host
+
+
 def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> ProviderURL:
     """Parse a provider's URL. Raises ValueError with a message that never repeats the URL, which holds a secret."""
     try:

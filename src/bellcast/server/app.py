@@ -92,7 +92,7 @@ class App:
         ids = Ids()
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
-            self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs
+            self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs, self._rates
         )
         self.context = Context(
             store=self.store,
@@ -171,6 +171,8 @@ class App:
             app=app,
             channels=settings.channels,
             url_problem=self._clients.guard.problem,
+            providers=self._channels.providers,
+            receipts=self._channels.receipts,
             push_key=self._channels.vapid_key.public,
             pusher=settings.pusher,
             messages=lambda: self._channels.ended,

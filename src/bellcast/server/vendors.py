@@ -6,17 +6,18 @@ from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import Provider
+from bellcast.ports.providers import Connect, Provider
 from bellcast.providers import apns, fcm, smtp, telegram, twilio, vonage
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """What a provider is made of: its URL, HTTP clients, how long an answer may take (seconds), and where its receipts
-    go."""
+    """What a provider is made of: its URL, HTTP clients, a guarded `connect` for other protocols, how long an answer may
+    take (seconds), and where its receipts go."""
 
     url: str
     http: Http
     http2: Callable[[], Http]
+    connect: Connect | None = None
     clock: Clock
     timeout: float
     receipts_url: str | None = None
@@ -27,8 +28,8 @@ Create = Callable[[Setup], Provider]
 # By channel and scheme of the URL.
 VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
     "email": {
-        "smtp": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout),
-        "smtps": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout),
+        "smtp": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect),
+        "smtps": lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect),
     },
     "sms": {
         "twilio": lambda setup: twilio.from_url(

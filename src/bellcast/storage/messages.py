@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.model.messages import Attempt
+from bellcast.model.messages import Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
 from bellcast.storage import jobs, rows
@@ -38,6 +38,18 @@ class Messages:
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
         await self._engine.write(ScriptCommand(lambda: _finish(updates, now), []))
+
+    async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
+        return await self._engine.read(_find_reference, provider, reference)
+
+    async def settle(self, id: str, state: State, reason: str | None) -> bool:
+        statement = Statement("message_settle", {"id": id, "state": state, "reason": reason})
+        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
+
+    async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
+        params = {"channel": channel, "provider": provider, "address": address}
+        found = await self._engine.read_in_background(fetch, Statement("tenants_of_address", params, heavy=True))
+        return [tenant for (tenant,) in found]
 
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
         return await self._engine.write(ScriptCommand(lambda: _retry(tenant, ids, now), []))
@@ -102,6 +114,11 @@ def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Par
 def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
     found = yield Statement("messages_find", {"ids": rows.to_json(ids)})
     return [_message(row) for row in found]
+
+
+def _find_reference(provider: str, reference: str) -> Script[StoredMessage | None]:
+    found = yield Statement("message_of_reference", {"provider": provider, "reference": reference})
+    return (yield from _find([found[0][0]]))[0] if found else None
 
 
 PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_notification", "run": "messages_of_run"}

@@ -10,8 +10,9 @@ from aiosmtplib import SMTP
 from msgspec import Struct
 
 from bellcast.channels import addresses, email
+from bellcast.errors import Unavailable
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, Connect, DeliveryError, OutgoingMessage
 from bellcast.providers.url import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409
@@ -36,6 +37,7 @@ class SMTPSettings(Struct, frozen=True, kw_only=True):
     sender: str
     sender_name: str | None
     timeout: float
+    connect: Connect | None = None
 
     @property
     def has_implicit_tls(self) -> bool:
@@ -48,7 +50,9 @@ class SMTPSettings(Struct, frozen=True, kw_only=True):
         return self.url.password is not None and self.url.uses_tls
 
 
-def from_url(text: str, *, timeout: float = 30.0, default_sender: str | None = None) -> "SMTPProvider":
+def from_url(
+    text: str, *, timeout: float = 30.0, default_sender: str | None = None, connect: Connect | None = None
+) -> "SMTPProvider":
     """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if url.scheme not in ("smtp", "smtps"):
@@ -56,7 +60,9 @@ def from_url(text: str, *, timeout: float = 30.0, default_sender: str | None = N
     name, sender = parseaddr(url.options.get("from") or default_sender or f"bellcast@{url.host}")
     if not addresses.is_email(sender):
         raise ValueError("needs a sender: add ?from=bells@example.com")
-    return SMTPProvider(SMTPSettings(url=url, sender=sender, sender_name=name or None, timeout=timeout))
+    return SMTPProvider(
+        SMTPSettings(url=url, sender=sender, sender_name=name or None, timeout=timeout, connect=connect)
+    )
 
 
 class _Connection:
@@ -139,9 +145,15 @@ class SMTPProvider:
 
     async def _open(self) -> _Connection:
         settings, url = self._settings, self._settings.url
+        port = url.port or (SUBMISSIONS_PORT if settings.has_implicit_tls else SUBMISSION_PORT)
+        sock = None
+        if settings.connect is not None:
+            async with asyncio.timeout(settings.timeout):
+                sock = await settings.connect(url.host, port)
         client = SMTP(
             hostname=url.host,
-            port=url.port or (SUBMISSIONS_PORT if settings.has_implicit_tls else SUBMISSION_PORT),
+            port=port if sock is None else None,
+            sock=sock,
             username=url.user,
             password=url.password,
             use_tls=settings.has_implicit_tls,
@@ -177,6 +189,8 @@ def _translated() -> Iterator[None]:
         yield
     except aiosmtplib.SMTPResponseException as error:
         raise _error(error.code, error.message) from None
+    except Unavailable as error:
+        raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
     except (aiosmtplib.SMTPException, OSError) as error:
         raise DeliveryError(_reason(error), is_temporary=True) from None
 

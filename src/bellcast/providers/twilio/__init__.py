@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import AcceptedMessage, AddressKind, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import AcceptedMessage, AddressKind, OptOut, OutgoingMessage, Receipt, ReceiptRequest
 from bellcast.providers import exchange
+from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
 
 API = "https://api.twilio.com"
@@ -68,14 +69,17 @@ class TwilioProvider:
         if response.status != 400:
             raise exchange.error_of(response, exchange.json_body(response).get("message"))
 
-    def receipt(self, request: ReceiptRequest) -> Receipt | None:
-        """A status callback. Raises PermissionError if its signature is wrong: base64 of the HMAC-SHA1 of the URL and the
+    def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
+        """A status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong: base64 of the HMAC-SHA1 of the URL and the
         sorted fields, with the auth token as the key."""
         signed = request.url + "".join(name + request.form[name] for name in sorted(request.form))
         digest = hmac.new(self._token.encode(), signed.encode(), hashlib.sha1).digest()
         given = request.headers.get("x-twilio-signature", "")
         if not hmac.compare_digest(base64.b64encode(digest), given.encode()):
             raise PermissionError("the signature is wrong")
+        if request.form.get("SmsStatus") == "received" or "OptOutType" in request.form:
+            word = request.form.get("OptOutType") or request.form.get("Body", "")
+            return opt_out(request.form.get("From", ""), word)
         state = STATES.get(request.form.get("MessageStatus", ""))
         if state is None:
             return None

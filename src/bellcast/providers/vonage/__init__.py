@@ -10,11 +10,13 @@ from bellcast.ports.providers import (
     AcceptedMessage,
     AddressKind,
     DeliveryError,
+    OptOut,
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
 )
 from bellcast.providers import exchange
+from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
 
 API = "https://rest.nexmo.com"
@@ -94,14 +96,16 @@ class VonageProvider:
             raise exchange.error_of(response)
         return parts
 
-    def receipt(self, request: ReceiptRequest) -> Receipt | None:
-        """A delivery receipt. Raises PermissionError if `sig` is wrong: the HMAC-SHA256 of `&name=value` of the sorted
+    def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
+        """A delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the HMAC-SHA256 of `&name=value` of the sorted
         fields, with & and = in values replaced by _."""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={_signable(fields[name])}" for name in sorted(fields))
         digest = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(digest, request.form.get("sig", "").lower()):
             raise PermissionError("the signature is wrong")
+        if "text" in fields and "status" not in fields:
+            return opt_out("+" + fields.get("msisdn", "").lstrip("+"), fields["text"])
         state = STATES.get(fields.get("status", ""))
         return None if state is None else Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
 

@@ -248,3 +248,15 @@ UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inb
 -- name: inbox_switches
 -- Whether any recipient of a tenant switches off the inbox for something.
 SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1
+
+-- name: message_of_reference
+-- The message that a provider knows by this reference.
+SELECT id FROM messages WHERE reference = :reference AND provider = :provider LIMIT 1
+
+-- name: message_settle
+-- The state that a receipt reports; only a sent message changes, so that no state moves back.
+UPDATE messages SET state = :state, reason = coalesce(:reason, reason) WHERE id = :id AND state = 'sent' RETURNING id
+
+-- name: tenants_of_address
+-- Tenants that a provider has sent to an address for. Reads all messages: a reply with STOP is rare.
+SELECT DISTINCT tenant FROM messages WHERE channel = :channel AND address = :address AND provider = :provider

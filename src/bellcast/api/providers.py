@@ -1,0 +1,290 @@
+"""Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
+
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, guards, objects, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.channels import delivery_status
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.model import times
+from bellcast.model.messages import ExternalChannel
+from bellcast.model.providers import SETTING_PREFIX, ProviderFields
+from bellcast.ports.provider_directory import ConfiguredProvider
+from bellcast.ports.providers import OptOut, ReceiptRequest
+
+MAX_URL = 4096
+# A browser's connections to one server are six; vendors limit theirs to hundreds.
+MAX_CONCURRENCY = 1000
+MAX_RATE = 100_000.0
+# Half an hour: longer waits would outlive a shutdown many times over.
+MAX_TIMEOUT = 1800.0
+MAIL = "message/rfc822"
+FORM = "application/x-www-form-urlencoded"
+
+
+class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of providers, by key."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+class ProviderObject(Struct, frozen=True, kw_only=True):
+    """A provider with its key and a masked URL. `tenant` is null for the project's."""
+
+    key: str
+    tenant: str | None
+    channel: ExternalChannel
+    url: str
+    priority: int
+    rate: float | None
+    concurrency: int
+    timeout: float
+    active: bool
+
+
+class ProviderPage(Struct, frozen=True):
+    """A page of providers; `next` goes into `after`."""
+
+    providers: list[ProviderObject]
+    next: str | None
+
+
+class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
+    """With an address in `to`, a test message is sent to it; without, only the credentials are checked."""
+
+    to: str | None = None
+
+
+class ProviderTestResult(Struct, frozen=True):
+    """Whether the provider works, else its error."""
+
+    ok: bool
+    error: str | None
+
+
+@operation(
+    "GET",
+    "/v1/providers",
+    tag="Objects",
+    required_scope="read",
+    query=ProvidersQuery,
+    response_types={200: ProviderPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the providers.
+
+    By key, with those of the settings. With `?tenant=`, the tenant's own."""
+    query = request_body.query(request, ProvidersQuery)
+    tenant = tenants.single_tenant(request)
+    found = await context.of(request).providers.page(tenant, query.after or "", query.limit + 1)
+    items = [_outside(one) for one in found[: query.limit]]
+    return responses.json(ProviderPage(items, items[-1].key if len(found) > query.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: ProviderObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a provider.
+
+    With `?tenant=`, the one that applies there."""
+    found = await context.of(request).providers.find(tenants.single_tenant(request), _key(request))
+    if found is None:
+        raise NotFound("There is no provider with this key.")
+    return responses.json(_outside(found))
+
+
+@operation(
+    "PUT",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=ProviderFields,
+    response_types={200: ProviderObject, 201: ProviderObject},
+    refusals=(Conflict,),
+    example={"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B12025550123", "rate": 10},
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write a provider.
+
+    Its URL is stored encrypted; the masked URL of a read leaves it as it is. A tenant's own providers of a channel
+    replace the project's."""
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
+    text = objects.without_added(await request_body.json_text(request))
+    fields = request_body.json(text, FIELDS, ctx)
+    if request_body.query(request, DryRunQuery).dry_run:
+        if (problem := ctx.providers.problem(fields)) is not None:
+            raise Invalid.of("url", problem)
+        return responses.json(_outside(ConfiguredProvider(key=key, tenant=tenant, fields=fields)))
+    written, is_new = await ctx.providers.put(tenant, key, fields)
+    return responses.json(_outside(written), 201 if is_new else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a provider."""
+    tenant, key = tenants.single_tenant(request), _writable_key(request)
+    if not await context.of(request).providers.delete(tenant, key):
+        raise NotFound("There is no provider with this key.")
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/providers/{key:str}/test",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    body=ProviderTest,
+    response_types={200: ProviderTestResult},
+    refusals=(NotFound,),
+    example={"to": "+436601234567"},
+)
+async def test(request: ApiRequest) -> ASGIApp:
+    """Test a provider.
+
+    Checks the credentials, or sends a message to an address."""
+    body = await request_body.optional_body(request, TEST)
+    tenant, key = tenants.single_tenant(request), _key(request)
+    error = await context.of(request).providers.test(tenant, key, None if body is None else body.to)
+    return responses.json(ProviderTestResult(error is None, error))
+
+
+@operation(
+    "POST",
+    "/v1/providers/{key:str}/receipts",
+    tag="Messages",
+    required_scope=None,
+    any_query=True,
+    body_types=(FORM, "application/json", MAIL),
+    response_types={204: None},
+    refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
+)
+async def receive(request: ApiRequest) -> ASGIApp:
+    """Receive a receipt.
+
+    Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
+    ctx, key = context.of(request), _key(request)
+    tenant = tenants.single_tenant(request)
+    is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
+    if not is_known:
+        raise NotFound("There is no message with this reference.")
+    return responses.empty()
+
+
+async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    await guards.authorize(request, "manage")
+    found = await ctx.providers.find(tenant, key)
+    if found is None or found.fields.channel != "email":
+        raise NotFound("There is no e-mail provider with this key.")
+    try:
+        report = delivery_status.parse(await request_body.raw(request, ctx.limits.request))
+    except ValueError as error:
+        raise Invalid.of("body", str(error)) from None
+    return report is None or await ctx.receipts.apply_report(tenant, report)
+
+
+async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    body = await request_body.raw(request, ctx.limits.request)
+    signed = ReceiptRequest(
+        url=ctx.providers.receipts_url(tenant, key),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]},
+        form=_fields(body, request_body.media_type(request)),
+        body=body,
+    )
+    try:
+        receipt = await ctx.providers.receipt(tenant, key, signed)
+    except PermissionError as error:
+        raise Unauthenticated(f"Not accepted: {error}.") from None
+    except ValueError as error:
+        raise UnsupportedMediaType(f"This provider {error} of this kind.") from None
+    if receipt is None:
+        return True
+    if isinstance(receipt, OptOut):
+        await ctx.receipts.apply_opt_out(key, tenant, receipt)
+        return True
+    return await ctx.receipts.apply_receipt(key, tenant, receipt)
+
+
+def _fields(body: bytes, media_type: str) -> dict[str, str]:
+    if media_type == FORM:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    value = request_body.anything(body)
+    return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
+
+
+def _key(request: ApiRequest) -> str:
+    return objects.checked_key(request_body.path(request, "key"))
+
+
+def _writable_key(request: ApiRequest) -> str:
+    key = _key(request)
+    if key.startswith(SETTING_PREFIX):
+        raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
+    return key
+
+
+def _outside(provider: ConfiguredProvider) -> ProviderObject:
+    fields = provider.fields
+    return ProviderObject(
+        key=provider.key,
+        tenant=provider.tenant or None,
+        channel=fields.channel,
+        url=fields.url,
+        priority=fields.priority,
+        rate=fields.rate,
+        concurrency=fields.concurrency,
+        timeout=times.seconds(fields.timeout),
+        active=fields.active,
+    )
+
+
+def _seconds(duration: float | str) -> float:
+    """0 for a text that is no duration."""
+    try:
+        return times.seconds(duration)
+    except ValueError:
+        return 0.0
+
+
+def _check(fields: ProviderFields, ctx: ApiContext) -> None:
+    errors: list[FieldError] = []
+    if len(fields.url) > MAX_URL or not fields.url.isprintable():
+        errors.append(FieldError("url", f"must have at most {MAX_URL} printable characters"))
+    if fields.rate is not None and not 0 < fields.rate <= MAX_RATE:
+        errors.append(FieldError("rate", f"must be above 0 and at most {MAX_RATE:g} messages per second"))
+    if not 1 <= fields.concurrency <= MAX_CONCURRENCY:
+        errors.append(FieldError("concurrency", f"must be 1 to {MAX_CONCURRENCY}"))
+    if not 0 < _seconds(fields.timeout) <= MAX_TIMEOUT:
+        errors.append(FieldError("timeout", f"must be a duration above 0 and at most {MAX_TIMEOUT:g} s"))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+FIELDS = request_body.Shape(ProviderFields, _check, {"channel": "email", "url": "smtp://mail.example.com"})
+TEST = request_body.Shape(ProviderTest)
+HANDLERS = [page, read, write, delete, test, receive]

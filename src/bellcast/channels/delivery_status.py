@@ -1,0 +1,69 @@
+"""Reports of mail servers on e-mails: delivery status notifications (RFC 3464) and complaints (RFC 5965). Pure."""
+
+import re
+from email import message_from_bytes
+from email.message import EmailMessage, Message
+from email.policy import default
+from typing import cast
+
+from msgspec import Struct
+
+from bellcast.model import ids
+from bellcast.model.messages import State
+
+# SMTP codes that blame the address, as at RCPT.
+HARD_CODES = frozenset({"550", "551", "553"})
+# Bad destination address (5.1.x); mailbox disabled (5.2.1): RFC 3463 §3.2, §3.3.
+HARD_STATUS = re.compile(r"5\.1\.\d{1,3}|5\.2\.1")
+DIAGNOSTIC_CODE = re.compile(r"smtp;\s*(\d{3})", re.IGNORECASE)
+
+
+class MailReport(Struct, frozen=True):
+    """What became of the message with this id. `state` is None for a complaint, which changes no state."""
+
+    message: str
+    state: State | None
+    code: str | None = None
+
+
+def parse(body: bytes) -> MailReport | None:
+    """Parse a report; None for one about a delay, a relay, or another server's e-mail. Raises ValueError if the mail is no
+    report."""
+    mail = message_from_bytes(body, policy=default)
+    parts = list(mail.walk())
+    kinds = {part.get_content_type() for part in parts}
+    if "message/feedback-report" in kinds:
+        id = _message_id(parts)
+        return None if id is None else MailReport(id, None)
+    status = next((part for part in parts if part.get_content_type() == "message/delivery-status"), None)
+    if status is None:
+        raise ValueError("is neither a delivery status notification nor a complaint")
+    id = _message_id(parts)
+    result = _state(cast("list[Message]", status.get_payload()))
+    return None if id is None or result is None else MailReport(id, *result)
+
+
+def _state(blocks: "list[Message]") -> tuple[State, str | None] | None:
+    """The state that the first recipient's fields mean; Bellcast sends to one recipient at a time."""
+    fields = next((block for block in blocks if block.get("Action")), None)
+    action = "" if fields is None else str(fields["Action"]).strip().lower()
+    status = "" if fields is None else str(fields.get("Status", "")).split("(")[0].strip()
+    if action == "delivered":
+        return "delivered", status or None
+    if fields is None or action != "failed":
+        return None
+    diagnostic = DIAGNOSTIC_CODE.search(str(fields.get("Diagnostic-Code", "")))
+    is_hard = HARD_STATUS.fullmatch(status) or (diagnostic is not None and diagnostic[1] in HARD_CODES)
+    return ("bounced" if is_hard else "failed"), status or None
+
+
+def _message_id(parts: "list[EmailMessage]") -> str | None:
+    """The id in the Message-ID of the returned e-mail or its headers."""
+    for part in parts[1:]:
+        header = part.get("Message-ID")
+        if part.get_content_type() == "text/rfc822-headers":
+            header = message_from_bytes(part.get_payload(decode=True) or b"", policy=default).get("Message-ID")  # type: ignore[arg-type]  # bytes
+        local = str(header or "").strip().strip("<>").partition("@")[0]
+        if ids.is_id(local):
+            return local
+    return None

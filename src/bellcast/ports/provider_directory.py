@@ -1,0 +1,58 @@
+"""The configured providers, as the API uses them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from bellcast.model.providers import ProviderFields
+from bellcast.ports.providers import OptOut, Receipt, ReceiptRequest
+
+
+class ConfiguredProvider(Struct, frozen=True, kw_only=True):
+    """A provider with its key; the URL is masked."""
+
+    key: str
+    tenant: str
+    fields: ProviderFields
+
+
+class ProviderDirectory(Protocol):
+    """Providers of the settings and of the store."""
+
+    def problem(self, fields: ProviderFields) -> str | None:
+        """Why a provider's URL cannot be used, or None."""
+        ...
+
+    def of_settings(self) -> Sequence[ConfiguredProvider]:
+        """Return the providers of the settings."""
+        ...
+
+    async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
+        """Return the tenant's provider, else the project's."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
+        """Return the tenant's own providers by key; those of the settings belong to the project."""
+        ...
+
+    async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
+        """Create or replace a provider; whether it is new. The masked URL stands for the stored one."""
+        ...
+
+    async def delete(self, tenant: str, key: str) -> bool:
+        """Delete a provider; whether there was one."""
+        ...
+
+    async def test(self, tenant: str, key: str, to: str | None) -> str | None:
+        """Check the credentials, or send a test message; return the error. Raises NotFound."""
+        ...
+
+    async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
+        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature, and
+        ValueError if the vendor has none."""
+        ...
+
+    def receipts_url(self, tenant: str, key: str) -> str:
+        """Return the URL that the vendor sends receipts to, and signs."""
+        ...

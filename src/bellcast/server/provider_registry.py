@@ -1,0 +1,277 @@
+"""The providers of the settings and of the store: created on first use, and again when they change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery import NamedProvider
+from bellcast.channels.email import Email
+from bellcast.channels.encryption import Encryption
+from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.errors import Invalid, NotFound, SettingsError
+from bellcast.model import times
+from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.model.providers import SETTING_PREFIX, ProviderFields
+from bellcast.outbound.clients import HttpClients
+from bellcast.ports import Clock, Document, Rates, Store
+from bellcast.ports.provider_directory import ConfiguredProvider
+from bellcast.ports.providers import DeliveryError, OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
+from bellcast.providers import url
+from bellcast.server import vendors
+
+log = structlog.get_logger(__name__)
+
+KIND = "providers"
+# Providers of one tenant; more than a page is a mistake.
+MAX_PROVIDERS = 1000
+TEST_TITLE = "Test message from Bellcast"
+
+
+class Entry(Struct, frozen=True):
+    """A provider with its object, as it was last read; `provider` is None if it cannot be created."""
+
+    configured: ConfiguredProvider
+    named: NamedProvider | None
+    body: bytes = b""
+
+
+class ProviderRegistry:
+    """ports.ProviderDirectory, and the providers of deliveries."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        clients: HttpClients,
+        config: ChannelConfig,
+        encryption: Encryption,
+        rates: Rates,
+    ) -> None:
+        self._documents = store.documents
+        self._clock = clock
+        self._clients = clients
+        self._public_url = (config.public_url or "").rstrip("/")
+        self._encryption = encryption
+        self._rates = rates
+        self._settings = [
+            self._of_setting(channel, number, text)
+            for channel in EXTERNAL_CHANNELS
+            for number, text in enumerate(getattr(config, channel), 1)
+        ]
+        self._stored: dict[str, tuple[int, dict[str, Entry]]] = {}
+        self._closing: list[Provider] = []
+
+    # --- delivery
+
+    async def providers(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
+        """Return the active providers of a channel in failover order: the tenant's own, else the project's."""
+        own = [] if tenant == DEFAULT_TENANT else _active(await self._entries(tenant), channel)
+        if own:
+            return own
+        return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
+
+    async def close(self) -> None:
+        """Close the providers' connections."""
+        stored = [entry for _, entries in self._stored.values() for entry in entries.values()]
+        for entry in [*self._settings, *stored]:
+            if entry.named is not None:
+                await entry.named.provider.close()
+        for provider in self._closing:
+            await provider.close()
+
+    # --- ports.ProviderDirectory
+
+    def problem(self, fields: ProviderFields) -> str | None:
+        """Why a provider's URL cannot be used, or None."""
+        try:
+            self._create("", DEFAULT_TENANT, fields, is_trusted=False)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def of_settings(self) -> Sequence[ConfiguredProvider]:
+        """Return the providers of the settings."""
+        return [entry.configured for entry in self._settings]
+
+    async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
+        """Return the tenant's provider, else the project's."""
+        entry = await self._find(tenant, key)
+        return None if entry is None else entry.configured
+
+    async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
+        """Return the tenant's own providers by key; those of the settings belong to the project."""
+        documents = await self._documents.page(KIND, tenant, after, limit)
+        found = [self._configured(tenant, document) for document in documents]
+        if tenant == DEFAULT_TENANT:
+            found += [one for one in self.of_settings() if one.key > after]
+        return sorted(found, key=lambda one: one.key)[:limit]
+
+    async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
+        """Create or replace a provider; whether it is new. The masked URL stands for the stored one."""
+        before = await self._documents.get(KIND, tenant, key)
+        if before is not None and fields.url == _masked(secret := self._secret_fields(tenant, before)).url:
+            fields = msgspec.structs.replace(fields, url=secret.url)
+        problem = self.problem(fields)
+        if problem is not None:
+            raise Invalid.of("url", problem)
+        encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
+        body = msgspec.json.encode(msgspec.structs.replace(fields, url=encrypted))
+        document, is_new = await self._documents.put(KIND, tenant, key, body, self._clock.now())
+        self._forget(tenant)
+        return self._configured(tenant, document), is_new
+
+    async def delete(self, tenant: str, key: str) -> bool:
+        """Delete a provider; whether there was one."""
+        deleted = await self._documents.delete(KIND, tenant, key)
+        self._forget(tenant)
+        return deleted
+
+    async def test(self, tenant: str, key: str, to: str | None) -> str | None:
+        """Check the credentials, or send a test message; return the error. Raises NotFound."""
+        entry = await self._find(tenant, key)
+        if entry is None:
+            raise NotFound("There is no provider with this key.")
+        if entry.named is None:
+            return "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or a file is gone."
+        provider = entry.named.provider
+        try:
+            if to is None:
+                await provider.check()
+            else:
+                await provider.send(self._test_message(entry.configured.fields.channel, to))
+        except DeliveryError as error:
+            return f"{error.code}: {error.response}" if error.code else error.response
+        return None
+
+    async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
+        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature, and
+        ValueError if the vendor has none."""
+        entry = await self._find(tenant, key)
+        if entry is None or entry.named is None:
+            raise NotFound("There is no provider with this key.")
+        parse = getattr(entry.named.provider, "receipt", None)
+        if parse is None:
+            raise ValueError("has no receipts")
+        result: Receipt | OptOut | None = parse(request)
+        return result
+
+    def receipts_url(self, tenant: str, key: str) -> str:
+        """Return the URL that the vendor sends receipts to, and signs."""
+        query = f"?tenant={tenant}" if tenant else ""
+        return f"{self._public_url}/v1/providers/{key}/receipts{query}"
+
+    # --- entries
+
+    async def _find(self, tenant: str, key: str) -> Entry | None:
+        for owner in dict.fromkeys((tenant, DEFAULT_TENANT)):
+            known = {entry.configured.key: entry for entry in await self._entries(owner)}
+            if key in known:
+                return known[key]
+        return next((entry for entry in self._settings if entry.configured.key == key), None)
+
+    async def _entries(self, tenant: str) -> Sequence[Entry]:
+        """The stored providers of a tenant; an unchanged one keeps its connections."""
+        until, known = self._stored.get(tenant, (0, {}))
+        now = self._clock.now()
+        if until <= now:
+            documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
+            entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
+            kept = {id(entry) for entry in entries.values()}
+            self._closing += [
+                entry.named.provider for entry in known.values() if id(entry) not in kept and entry.named is not None
+            ]
+            known = entries
+            self._stored[tenant] = now + int(CACHE_SECONDS * 1000), known
+        return list(known.values())
+
+    def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:
+        if known is not None and known.body == document.body:
+            return known
+        configured = self._configured(tenant, document)
+        try:
+            fields = self._secret_fields(tenant, document)
+            return Entry(configured, self._create(document.key, tenant, fields, is_trusted=False), document.body)
+        except ValueError as error:
+            log.warning("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))
+            return Entry(configured, None, document.body)
+
+    def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
+        key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
+        try:
+            named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
+        except ValueError as error:
+            raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
+        return Entry(ConfiguredProvider(key=key, tenant=DEFAULT_TENANT, fields=_masked(fields)), named)
+
+    def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
+        """Raises ValueError."""
+        clients = self._clients
+        if not is_trusted:
+            self._check_host(fields.url)
+        setup = vendors.Setup(
+            url=fields.url,
+            http=clients.trusted() if is_trusted else clients.guarded(),
+            http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
+            connect=None if is_trusted else clients.guard.connect,
+            clock=self._clock,
+            timeout=times.seconds(fields.timeout),
+            receipts_url=self.receipts_url(tenant, key),
+        )
+        name = f"provider\x1f{tenant}\x1f{key}"
+        limits = ProviderLimits(name, fields.concurrency, fields.rate, self._rates)
+        return NamedProvider(key, vendors.create(fields.channel, setup), limits)
+
+    def _check_host(self, text: str) -> None:
+        """Refuse private addresses. Raises ValueError."""
+        host = url.parse_host(text)
+        if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
+            raise ValueError(problem)
+
+    def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
+        try:
+            fields = _masked(self._secret_fields(tenant, document))
+        except ValueError:
+            fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
+        return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields)
+
+    def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
+        """Raises ValueError if the URL cannot be decrypted."""
+        fields = msgspec.json.decode(document.body, type=ProviderFields)
+        decrypted = self._encryption.decrypt(fields.url, _place(tenant, document.key))
+        return msgspec.structs.replace(fields, url=decrypted)
+
+    def _forget(self, tenant: str) -> None:
+        _, known = self._stored.get(tenant, (0, {}))
+        self._stored[tenant] = (0, known)
+
+    def _test_message(self, channel: ExternalChannel, to: str) -> OutgoingMessage:
+        id = f"test-{self._clock.now()}"
+        content: Any = {"title": TEST_TITLE, "text": TEST_TITLE}
+        if channel == "email":
+            at = times.to_rfc3339(self._clock.now())
+            content = Email(message_id=id, to=to, to_name=None, subject=TEST_TITLE, text=TEST_TITLE, html="", at=at)
+        return OutgoingMessage(id=id, to=to, content=content)
+
+
+def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedProvider]:
+    """In failover order; those of the settings are first among equals, in their order there."""
+    usable = [
+        (entry.configured.fields.priority, entry.named)
+        for entry in entries
+        if entry.named is not None and entry.configured.fields.active and entry.configured.fields.channel == channel
+    ]
+    return [named for _, named in sorted(usable, key=lambda pair: pair[0])]
+
+
+def _masked(fields: ProviderFields) -> ProviderFields:
+    return msgspec.structs.replace(fields, url=url.mask(fields.url))
+
+
+def _place(tenant: str, key: str) -> str:
+    return f"{KIND}/{tenant}/{key}"

@@ -1,0 +1,309 @@
+"""Providers as objects: written, tested, failed over and limited; and the receipts of their vendors."""
+
+import base64
+import hashlib
+import hmac
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from tests.journey.channels_app import app, ended, eventually
+from tests.smtp_server import smtp_server
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, vendor_server
+
+PUBLIC = "https://bells.example.com"
+DRAFT = {"to": "alice", "title": "Hi", "channels": ["sms"]}
+NUMBER = "+436601234567"
+
+
+def twilio_url(vendor: VendorServer) -> str:
+    return f"twilio://AC1:token@{vendor.host}?from=%2B12025550123&tls=off"
+
+
+def vonage_url(vendor: VendorServer) -> str:
+    return f"vonage://key:secret@{vendor.host}?from=Shop&tls=off"
+
+
+async def put(client: httpx.AsyncClient, key: str, url: str, **fields: Any) -> httpx.Response:
+    tenant = fields.pop("tenant", None)
+    body = {"channel": "sms", "url": url, **fields}
+    return await client.put(f"/v1/providers/{key}", json=body, params={} if tenant is None else {"tenant": tenant})
+
+
+async def send(client: httpx.AsyncClient, **draft: Any) -> httpx.Response:
+    query = {"tenant": draft["tenant"]} if "tenant" in draft else {}
+    await client.put("/v1/recipients/alice", json={"phone": NUMBER, "email": "alice@example.com"}, params=query)
+    return await client.post("/v1/notifications", json={**DRAFT, **draft})
+
+
+def stored_bytes(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
+
+
+async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        created = await put(client, "texts", twilio_url(vendor), rate=5)
+        assert created.status_code == 201
+        shown = created.json()
+        assert shown == {
+            "key": "texts",
+            "tenant": None,
+            "channel": "sms",
+            "url": f"twilio://…@{vendor.host}",
+            "priority": 0,
+            "rate": 5.0,
+            "concurrency": 10,
+            "timeout": 30.0,
+            "active": True,
+        }
+        assert (await client.get("/v1/providers/texts")).json() == shown
+        assert (await client.get("/v1/providers")).json() == {"providers": [shown], "next": None}
+        # A read that is written back keeps the stored URL.
+        assert (await client.put("/v1/providers/texts", json={**shown, "rate": None})).status_code == 200
+        vendor.default = answer(201, {"sid": "SM1"})
+        await send(client)
+        (message,) = await ended(client)
+        assert (message["state"], message["provider"]) == ("sent", "texts")
+        assert vendor.requests[0].headers["authorization"].endswith(base64.b64encode(b"AC1:token").decode())
+        stored = stored_bytes(tmp_path)
+        assert b"concurrency" in stored
+        assert b"AC1" not in stored
+        assert (await client.delete("/v1/providers/texts")).status_code == 204
+        assert (await client.get("/v1/providers/texts")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"url": "twilio://a:b@10.0.0.1?from=x"}, "url"),
+        ({"url": "twilio://a:b@[::1]?from=x"}, "url"),
+        ({"url": "smtp://mail.example.com"}, "url"),
+        ({"channel": "email", "url": "smtp://127.0.0.1:25?from=a@b.example"}, "url"),
+        ({"channel": "fax"}, "channel"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"timeout": "soon"}, "timeout"),
+        ({"rate": 0}, "rate"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+async def test_unusable_provider_is_refused(tmp_path: Path, fields: dict[str, Any], field: str) -> None:
+    async with app(tmp_path) as (_, client):
+        refused = await put(client, "x", **{"url": "twilio://a:b@default?from=x", **fields})
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == [field]
+
+
+async def test_provider_of_a_setting_is_read_only(tmp_path: Path) -> None:
+    async with app(tmp_path, SMS="vonage://key:secret@default?from=Shop") as (_, client):
+        (shown,) = (await client.get("/v1/providers")).json()["providers"]
+        assert (shown["key"], shown["url"]) == ("env-sms-1", "vonage://…@default")
+        assert (await client.get("/v1/providers/env-sms-1")).json() == shown
+        assert (await put(client, "env-sms-1", "vonage://a:b@default?from=x")).status_code == 409
+        assert (await client.delete("/v1/providers/env-sms-1")).status_code == 409
+
+
+FAULTS = [
+    (answer(429, {}, retry_after="7200"), "429"),
+    (answer(500, {}), "500"),
+    (HANG, None),
+    (HALF, None),
+    (CUT, None),  # the connection is reset after the request was read
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS)
+async def test_failing_provider_is_replaced_by_the_next(tmp_path: Path, fault: bytes, code: str | None) -> None:
+    async with (
+        vendor_server() as first,
+        vendor_server() as second,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        first.default = fault
+        second.default = answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})
+        await put(client, "backup", vonage_url(second), priority=2)
+        await put(client, "main", twilio_url(first), priority=1, timeout=0.3)
+        await send(client)
+        (message,) = await ended(client)
+        attempts = [(one["provider"], one["outcome"]) for one in message["attempts"]]
+        assert attempts == [("main", "temporary"), ("backup", "accepted")]
+        assert message["attempts"][0]["code"] == code
+        assert message["state"] == "sent"
+
+
+async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        # A server of plain HTTP: the TLS handshake fails.
+        await put(client, "tls", f"vonage://key:secret@{vendor.host}?from=Shop", priority=1)
+        await put(client, "busy", twilio_url(vendor), priority=2)
+        vendor.default = answer(429, {}, retry_after="7200")
+        sent_at = server.context.clock.now()
+        await send(client)
+
+        async def read() -> Any:
+            return (await client.get("/v1/messages")).json()["messages"]
+
+        ((message),) = await eventually(read, lambda found: found and len(found[0]["attempts"]) == 2)
+        assert [one["outcome"] for one in message["attempts"]] == ["temporary", "temporary"]
+        assert message["state"] == "queued"
+        stored = (await server.store.messages.find([message["id"]]))[0]
+        assert stored.due_at >= sent_at + 7_200_000
+
+
+async def test_messages_over_the_rate_wait_for_times_of_their_own(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        vendor.default = answer(201, {"sid": "SM1"})
+        await put(client, "slow", twilio_url(vendor), rate=0.001)
+        for _ in range(3):
+            await send(client)
+
+        async def read() -> Any:
+            return (await client.get("/v1/messages")).json()["messages"]
+
+        def has_settled(found: list[dict[str, Any]]) -> bool:
+            return sorted((one["state"], one["reason"] or "") for one in found) == [
+                ("queued", "rate"),
+                ("queued", "rate"),
+                ("sent", ""),
+            ]
+
+        found = await eventually(read, has_settled)
+        waiting = sorted(one["due_at"] for one in found if one["state"] == "queued")
+        assert len(set(waiting)) == 2
+        assert len(vendor.requests) == 1
+        assert server.store is not None
+
+
+async def test_tenants_own_provider_replaces_the_projects(tmp_path: Path) -> None:
+    async with (
+        vendor_server() as project,
+        vendor_server() as acme,
+        app(tmp_path, SMS=twilio_url(project), HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        project.default = acme.default = answer(201, {"sid": "SM1"})
+        await put(client, "own", twilio_url(acme), tenant="acme")
+        await send(client, tenant="acme")
+        (message,) = await ended(client, tenant="acme")
+        assert (message["provider"], len(project.requests), len(acme.requests)) == ("own", 0, 1)
+        assert (await client.get("/v1/providers?tenant=globex")).json()["providers"] == []
+        assert (await client.get("/v1/providers/own")).status_code == 404
+        assert (await client.get("/v1/providers/env-sms-1?tenant=acme")).json()["tenant"] is None
+
+
+async def test_provider_can_be_tested(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, SMS=twilio_url(vendor)) as (_, client):
+        vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+        assert (await client.post("/v1/providers/env-sms-1/test")).json() == {"ok": True, "error": None}
+        vendor.answers += [answer(401, {"message": "Authenticate"})]
+        assert (await client.post("/v1/providers/env-sms-1/test", json={})).json() == {
+            "ok": False,
+            "error": "401: Authenticate",
+        }
+        vendor.default = answer(201, {"sid": "SM1"})
+        tested = await client.post("/v1/providers/env-sms-1/test", json={"to": NUMBER})
+        assert tested.json()["ok"] is True
+        assert vendor.requests[-1].form["To"] == NUMBER
+        assert (await client.post("/v1/providers/none/test")).status_code == 404
+
+
+def by_twilio(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipts") -> dict[str, Any]:
+    signed = f"{PUBLIC}{path}" + "".join(name + form[name] for name in sorted(form))
+    signature = base64.b64encode(hmac.new(b"token", signed.encode(), hashlib.sha1).digest()).decode()
+    headers = {"x-twilio-signature": signature, "content-type": "application/x-www-form-urlencoded"}
+    return {"url": path, "content": urlencode(form), "headers": headers}
+
+
+async def test_receipts_move_the_state_forward_and_stop_suppresses(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, SMS=twilio_url(vendor), PUBLIC_URL=PUBLIC) as (_, client):
+        vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+        await send(client)
+        (message,) = await ended(client)
+        assert vendor.requests[0].form["StatusCallback"] == f"{PUBLIC}/v1/providers/env-sms-1/receipts"
+        forged = by_twilio({"MessageSid": "SM1", "MessageStatus": "delivered"})
+        forged["headers"] = {**forged["headers"], "x-twilio-signature": "AAAA"}
+        assert (await client.post(**forged)).status_code == 401
+        for status, state in (("sent", "sent"), ("delivered", "delivered"), ("undelivered", "delivered")):
+            assert (await client.post(**by_twilio({"MessageSid": "SM1", "MessageStatus": status}))).status_code == 204
+            assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == state
+        unknown = by_twilio({"MessageSid": "SM2", "MessageStatus": "delivered"})
+        assert (await client.post(**unknown)).status_code == 404
+        await client.post(**by_twilio({"From": NUMBER, "Body": " stop ", "SmsStatus": "received"}))
+        (suppressed,) = (await client.get("/v1/suppressions")).json()["suppressions"]
+        assert (suppressed["address"], suppressed["reason"]) == (NUMBER, "stop")
+        await client.post(**by_twilio({"From": NUMBER, "Body": "START", "SmsStatus": "received"}))
+        assert (await client.get("/v1/suppressions")).json()["suppressions"] == []
+
+
+def dsn(message_id: str, action: str, status: str) -> bytes:
+    lines = [
+        "MIME-Version: 1.0",
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"',
+        "",
+        "--b",
+        "Content-Type: text/plain",
+        "",
+        "It did not arrive.",
+        "--b",
+        "Content-Type: message/delivery-status",
+        "",
+        "Reporting-MTA: dns; mail.example.com",
+        "",
+        "Final-Recipient: rfc822; alice@example.com",
+        f"Action: {action}",
+        f"Status: {status}",
+        "",
+        "--b",
+        "Content-Type: text/rfc822-headers",
+        "",
+        f"Message-ID: <{message_id}@example.com>",
+        "Subject: Hi",
+        "",
+        "--b--",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "state", "reasons"),
+    [
+        ("delivered", "2.0.0", "delivered", []),
+        ("failed", "5.1.1", "bounced", ["bounce"]),
+        ("failed", "5.2.2", "failed", []),
+        ("delayed", "4.4.1", "sent", []),
+    ],
+)
+async def test_mail_servers_report_is_applied(
+    tmp_path: Path, action: str, status: str, state: str, reasons: list[str]
+) -> None:
+    async with smtp_server() as mailbox:
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with app(tmp_path, EMAIL=url) as (_, client):
+            await send(client, channels=["email"])
+            (message,) = await ended(client)
+            path, headers = "/v1/providers/env-email-1/receipts", {"content-type": "message/rfc822"}
+            report = dsn(message["id"], action, status)
+            stranger = {**headers, "authorization": "Bearer wrong"}
+            assert (await client.post(path, content=report, headers=stranger)).status_code == 401
+            assert (await client.post(path, content=report, headers=headers)).status_code == 204
+            assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == state
+            suppressed = (await client.get("/v1/suppressions")).json()["suppressions"]
+            assert [one["reason"] for one in suppressed] == reasons
+            plain = EmailMessage()
+            plain["Subject"] = "Hello"
+            assert (await client.post(path, content=plain.as_bytes(), headers=headers)).status_code == 422
+
+
+async def test_complaint_suppresses_the_address(tmp_path: Path) -> None:
+    async with app(tmp_path, EMAIL="smtp://127.0.0.1:9?from=bells@example.com", SIMULATE="email") as (_, client):
+        await send(client, channels=["email"])
+        (message,) = await ended(client)
+        report = dsn(message["id"], "failed", "5.1.1").replace(b"message/delivery-status", b"message/feedback-report")
+        headers = {"content-type": "message/rfc822"}
+        await client.post("/v1/providers/env-email-1/receipts", content=report, headers=headers)
+        (suppressed,) = (await client.get("/v1/suppressions")).json()["suppressions"]
+        assert (suppressed["address"], suppressed["reason"]) == ("alice@example.com", "complaint")
+        assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == "simulated"
