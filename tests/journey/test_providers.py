@@ -1,8 +1,11 @@
 """Providers as objects: written, tested, failed over and limited; and the receipts of their vendors."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -134,10 +137,28 @@ async def test_failing_provider_is_replaced_by_the_next(tmp_path: Path, fault: b
         assert message["state"] == "sent"
 
 
+@asynccontextmanager
+async def plain_server() -> AsyncIterator[str]:
+    """A server without TLS, at once clear to a client that begins a handshake."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
 async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected(tmp_path: Path) -> None:
-    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
-        # A server of plain HTTP: the TLS handshake fails.
-        await put(client, "tls", f"vonage://key:secret@{vendor.host}?from=Shop", priority=1)
+    async with (
+        plain_server() as plain,
+        vendor_server() as vendor,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client),
+    ):
+        await put(client, "tls", f"vonage://key:secret@{plain}?from=Shop", priority=1)
         await put(client, "busy", twilio_url(vendor), priority=2)
         vendor.default = answer(429, {}, retry_after="7200")
         sent_at = server.context.clock.now()
