@@ -120,6 +120,7 @@ export class Panel {
   open() {
     this.#boundary = null;
     this.#scroll.scrollTop = 0;
+    if (navigator.maxTouchPoints) void loadTouch().catch(() => {}); // before the first swipe; a failure is retried with it
   }
 
   /** The person looks away: rows from now on are new. */
@@ -467,12 +468,14 @@ export class Panel {
     const lifted = new AbortController();
     const { signal } = lifted;
     for (const type of ['pointerup', 'pointercancel']) addEventListener(type, () => lifted.abort(), { signal });
-    const { watchGesture } = await import('./touch.js');
+    const { watchGesture } = await loadTouch();
     if (signal.aborted) return; // the finger was faster than the module
     lifted.abort();
     watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#openMenu(item));
   }
 }
+
+const loadTouch = () => import('./touch.js');
 
 /** A key by its letter; on a keyboard without Latin letters by its place. @param {KeyboardEvent} event */
 function nameOf({ key, code }) {

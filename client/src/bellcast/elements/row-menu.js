@@ -8,7 +8,6 @@ import { isUnread } from './row.js';
 /** @import { TriageVerb } from './triage.js' */
 
 const EDGE = 8; // px that the menu stays away from the panel's edges
-const LIFT_TIME = 400; // ms within which a finger that opened the menu lifts
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 /**
@@ -27,8 +26,8 @@ export function createMenu(item, panel, row, texts, choose, close) {
   ];
   const buttons = entries.map(([choice, sign, text]) => h('button', `menu-item ${choice}`, { role: 'menuitem', tabIndex: -1, onclick: () => choose(choice) }, icon(sign), text));
   const menu = h('div', 'menu-list', { role: 'menu', ariaLabel: texts.options }, ...buttons);
-  const openedAt = performance.now();
-  const element = h('div', 'veil', { onclick: ({ target, timeStamp }) => target === element && timeStamp - openedAt > LIFT_TIME && close() }, menu);
+  let isPressed = false; // the finger of the long press that opened the menu lifts over the veil too: that click must not close it
+  const element = h('div', 'veil', { onpointerdown: () => (isPressed = true), onclick: ({ target }) => isPressed && target === element && close() }, menu);
   menu.addEventListener('keydown', (event) => {
     const step = STEPS[/** @type {'ArrowUp'} */ (event.key)];
     if (event.key === 'Tab') return close();
