@@ -27,10 +27,12 @@ MAX_FIELD_ERRORS = 100
 
 
 class FieldError(NamedTuple):
-    """One bad field: `field` is its path in the body (`to.topic`, `0.title`), `message` says what is expected."""
+    """One bad field: `field` is its path in the body (`to.topic`, `0.title`), `message` says what is expected,
+    `line` where it is in a text with lines."""
 
     field: str
     message: str
+    line: int | None = None
 
 
 class BellcastError(Exception):

@@ -35,6 +35,7 @@ from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
+from bellcast.workflows.library import Library
 from tests.clock import FakeClock
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -124,6 +125,7 @@ async def opened(
         providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
         receipts=Receipts(store, clock),
         push_key="",
+        library=Library(store, clock),
         app=handlers or NoBackend(),
     )
     await store.open()

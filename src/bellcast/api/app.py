@@ -30,12 +30,14 @@ from bellcast.api import (
     push_endpoints,
     pusher,
     recipients,
+    runs,
     suppressions,
     templates,
     tenants,
     tokens,
     topics,
     unsubscribe,
+    workflows,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
@@ -57,7 +59,7 @@ HANDLERS = [
     ),
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
-    *(*explanations.HANDLERS, *suppressions.HANDLERS, *jobs.HANDLERS),
+    *(*explanations.HANDLERS, *suppressions.HANDLERS, *jobs.HANDLERS, *workflows.HANDLERS, *runs.HANDLERS),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),

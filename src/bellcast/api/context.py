@@ -19,6 +19,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context
 from bellcast.ports.provider_directory import ProviderDirectory
+from bellcast.workflows.library import Library
 
 
 class Connections(Protocol):
@@ -71,6 +72,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     connections: Connections
     catalog: Catalog
     previews: Previews
+    library: Library
     app: CallBackend = NoBackend()
     channels: ChannelConfig = ChannelConfig()
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used

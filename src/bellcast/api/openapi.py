@@ -9,7 +9,7 @@ import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
 from bellcast.api import schema_limits
@@ -45,6 +45,7 @@ REQUEST_HEADERS = {
     "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
     "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304.",
 }
+OTHER_TYPES = {"application/yaml": "The same as YAML."}
 RESPONSE_HEADERS = {"ETag": "The position of the inbox, quoted."}
 PARAMETERS = {
     "key": "A key: the app's own id.",
@@ -65,6 +66,9 @@ PARAMETERS = {
     "state": "Only in this state.",
     "notification": "A notification's id: only of this one.",
     "run": "Only of this workflow run.",
+    "workflow": "Only of this workflow.",
+    "trigger": "Only of this trigger; adds `fanout` and `counts`.",
+    "version": "A version of the workflow. Default: the current one.",
     "dry_run": "Validate only; change nothing.",
     "token": "The token of the link.",
     "tag": "Only with this tag.",
@@ -77,6 +81,7 @@ class FieldProblem(Struct, frozen=True):
 
     field: str
     message: str
+    line: int | UnsetType = UNSET
 
 
 class Problem(Struct, frozen=True):
@@ -265,8 +270,12 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _lines(declared: Operation) -> Json:
-    """OpenAPI has no schema for JSON lines. Errors of a line are reported in its result."""
-    return {kind: {"schema": {"description": "One object per line."}} for kind in declared.body_types if kind != JSON}
+    """OpenAPI has no schema for JSON lines and YAML. Errors of a line are reported in its result."""
+    return {
+        kind: {"schema": {"description": OTHER_TYPES.get(kind, "One object per line.")}}
+        for kind in declared.body_types
+        if kind != JSON
+    }
 
 
 def _security(declared: Operation) -> list[Json]:

@@ -24,6 +24,7 @@ Tag = Literal[
     "Messages",
     "Objects",
     "Preferences",
+    "Workflows",
     "Server",
 ]
 Handler = Callable[..., Awaitable[ASGIApp]]

@@ -94,7 +94,7 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
 
 def error_text(wrong: list[FieldError]) -> str:
     """Format the invalid fields as one sentence."""
-    return "; ".join(f"{field} {message}" for field, message in wrong)
+    return "; ".join(f"{field} {message}" for field, message, *_ in wrong)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -25,8 +25,8 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs. A
-    preview (`is_strict` False) renders missing variables as empty."""
+    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `extra`
+    those of a workflow's step. A preview (`is_strict` False) renders missing variables as empty."""
 
     draft: Draft
     content: Content
@@ -36,6 +36,7 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     tenant: TenantSettings
     links: Mapping[str, str]
     is_strict: bool = True
+    extra: Mapping[str, Any] = {}
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
@@ -177,12 +178,13 @@ class Contents:
         profile, content = occasion.profile, occasion.content
         values = {
             "data": occasion.draft.data,
-            "recipient": {name: msgspec.to_builtins(getattr(profile, name)) for name in RECIPIENT_FIELDS},
+            "recipient": recipient_values(profile),
             "actor": msgspec.to_builtins(content.actor),
             "tenant": occasion.tenant.values,
             "brand": msgspec.to_builtins(occasion.tenant.brand),
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **occasion.links,
+            **occasion.extra,
         }
         zone = profile.timezone or occasion.tenant.timezone
         return Renderer(Variables(values=values, locale=self._locale, zone=zone), is_strict=occasion.is_strict)
@@ -211,6 +213,11 @@ class Contents:
 HTML_FIELDS = frozenset({"html", "layout"})
 RECIPIENT_FIELDS = ("key", "name", "email", "phone", "chat", "locale", "timezone", "roles", "data")
 NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags", "group")
+
+
+def recipient_values(profile: Profile) -> dict[str, Any]:
+    """What templates and conditions see as `recipient`."""
+    return {name: msgspec.to_builtins(getattr(profile, name)) for name in RECIPIENT_FIELDS}
 
 
 def _fields(part: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class DecisionInputs(Struct, frozen=True):
     defaults: tuple[Preferences, Preferences]
     profiles: dict[str, Profile]
     suppressed: frozenset[tuple[str, str]]
+    workflow: str | None = None
 
     def profile(self, key: str) -> Profile:
         """The recipient's profile; an unknown recipient has only a key."""
@@ -46,6 +47,7 @@ class DecisionInputs(Struct, frozen=True):
             priority=priority,
             now=now,
             zone=zone_of(profile, self.tenant),
+            workflow=self.workflow,
             address_problem=addresses.problem(profile, channel, self.suppressed),
             is_digest_due=is_digest_due,
         )
@@ -54,7 +56,13 @@ class DecisionInputs(Struct, frozen=True):
 
 
 async def read(
-    store: Store, catalog: Catalog, tenant: str, type_key: str, recipients: Sequence[str], channels: Sequence[Channel]
+    store: Store,
+    catalog: Catalog,
+    tenant: str,
+    type_key: str,
+    recipients: Sequence[str],
+    channels: Sequence[Channel],
+    workflow: str | None = None,
 ) -> DecisionInputs:
     """Read what decisions about these recipients and channels need."""
     profiles = await store.recipients.profiles(tenant, recipients)
@@ -75,6 +83,7 @@ async def read(
         defaults=await catalog.preferences(tenant),
         profiles=profiles,
         suppressed=await store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
+        workflow=workflow,
     )
 
 

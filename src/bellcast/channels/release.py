@@ -25,8 +25,15 @@ class Release:
     async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """The message with the recipient's current address if it may be sent now, else the update that ends it or holds
         it again."""
+        run = None if message.run is None else await self._store.runs.get(message.run)
         inputs = await decision_inputs.read(
-            self._store, self._catalog, message.tenant, message.type, [message.recipient], (message.channel,)
+            self._store,
+            self._catalog,
+            message.tenant,
+            message.type,
+            [message.recipient],
+            (message.channel,),
+            None if run is None else run.workflow,
         )
         profile, now = inputs.profile(message.recipient), self._clock.now()
         is_digest_due = message.reason == "digest"

@@ -1,6 +1,7 @@
 """Decide which recipients get a send through which channels, and create its inbox rows and messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -9,11 +10,12 @@ from bellcast.channels import contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import Profile, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
-from bellcast.model.notifications import ChannelRequest, Content, Draft
+from bellcast.model.notifications import ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
@@ -30,6 +32,24 @@ class SendRoute(Struct, frozen=True):
     template: Template | None
     layouts: dict[str, Template]
     inputs: DecisionInputs
+    run: str | None = None
+    variables: Mapping[str, Any] = {}
+
+
+class StepSend(Struct, frozen=True, kw_only=True):
+    """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the one that its message
+    belongs to; `variables` are the roots of its templates."""
+
+    tenant: str
+    recipient: str
+    channel: Channel
+    draft: Draft
+    template: Template
+    notification: str
+    run: str
+    workflow: str
+    variables: Mapping[str, Any]
+    now: int
 
 
 class Router:
@@ -90,6 +110,32 @@ class Router:
         route = await self._read(draft, request, channels, draft.template or type.template)
         return self._routed(route, request).decisions
 
+    async def route_step(self, step: StepSend) -> SendRequest:
+        """Return the request of a step with its inbox row or message, and the decision. Raises Invalid if its template
+        cannot be rendered."""
+        request = SendRequest(
+            tenant=step.tenant,
+            recipients=(step.recipient,),
+            ids=(step.notification,),
+            content=content(step.draft),
+            created_at=step.now,
+        )
+        inputs = await decision_inputs.read(
+            self._store, self._catalog, step.tenant, step.draft.type, [step.recipient], [step.channel], step.workflow
+        )
+        layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
+        channels = (ChannelRequest(channel=step.channel),)
+        route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables)
+        return self._routed(route, request)
+
+    async def tenant(self, key: str) -> TenantSettings:
+        """The tenant's settings."""
+        return await self._catalog.tenant(key)
+
+    async def template(self, tenant: str, key: str) -> Template | None:
+        """The template that applies to a tenant."""
+        return await self._catalog.template(tenant, key)
+
     async def _reaches_every_inbox(self, tenant: str) -> bool:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
         if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
@@ -124,14 +170,14 @@ class Router:
         draft = route.draft
         for id, key in zip(request.ids, request.recipients, strict=True):
             profile = route.inputs.profile(key)
-            content = self._contents(route, request, profile)
+            rendered = self._contents(route, request, profile)
             for entry in route.channels:
                 decision = route.inputs.decide(profile, entry.channel, draft.priority, request.created_at)
                 added: list[NewMessage] = []
                 if decision.outcome != "skip" and entry.channel == "inbox":
-                    rows.append((id, key, content.inbox()))
+                    rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
-                    message = self._message(route, request, profile, id, entry, decision, content)
+                    message = self._message(route, request, profile, id, entry, decision, rendered)
                     added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
                     messages += added
                 decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
@@ -139,7 +185,7 @@ class Router:
             request,
             ids=tuple(id for id, _, _ in rows),
             recipients=tuple(key for _, key, _ in rows),
-            contents=tuple(content for _, _, content in rows),
+            contents=tuple(item for _, _, item in rows),
             messages=tuple(messages),
             decisions=tuple(decisions),
         )
@@ -155,6 +201,7 @@ class Router:
             profile=profile,
             tenant=route.inputs.tenant,
             links=links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at),
+            extra=route.variables,
         )
         return contents.Contents(context)
 
@@ -173,7 +220,7 @@ class Router:
         notification: str,
         entry: ChannelRequest,
         decision: Decision,
-        content: contents.Contents,
+        rendered: contents.Contents,
     ) -> NewMessage:
         channel: ExternalChannel = entry.channel  # type: ignore[assignment]  # the caller has checked it
         due_at = max(request.created_at + int(times.seconds(entry.after) * 1000), decision.at or 0)
@@ -183,6 +230,7 @@ class Router:
             tenant=request.tenant,
             recipient=profile.key,
             notification=notification,
+            run=route.run,
             channel=channel,
             type=route.draft.type,
             priority=route.draft.priority,
@@ -193,7 +241,7 @@ class Router:
             due_at=due_at,
             created_at=request.created_at,
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
-            content=content.external(channel),
+            content=rendered.external(channel),
         )
 
 

@@ -15,6 +15,7 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
     field: str
     message: str
+    line: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ ONE_DAY = timedelta(days=1)
 ONE_SECOND = timedelta(seconds=1)
 # A process meets few zones; a recipient's text is checked before it gets here.
 CACHED_ZONES = 1000
+UTC_ZONE = ZoneInfo("UTC")
 
 
 @lru_cache(CACHED_ZONES)

@@ -20,7 +20,8 @@ def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
     if refusal.errors:
         paths = [".".join(filter(None, (within, error.field))) for error in refusal.errors]
         fields["errors"] = [
-            {"field": path, "message": error.message} for path, error in zip(paths, refusal.errors, strict=True)
+            {"field": path, "message": error.message} | ({} if error.line is None else {"line": error.line})
+            for path, error in zip(paths, refusal.errors, strict=True)
         ]
     return fields
 

@@ -14,6 +14,7 @@ from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.messages import Messages
 from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
+from bellcast.ports.runs import Runs
 from bellcast.ports.sends import Sends
 
 
@@ -42,6 +43,8 @@ class Store(Protocol):
     def documents(self) -> Documents: ...
     @property
     def push_endpoints(self) -> PushEndpoints: ...
+    @property
+    def runs(self) -> Runs: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

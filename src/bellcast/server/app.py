@@ -44,6 +44,7 @@ from bellcast.server.clock import SystemClock
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_channels import Channels
+from bellcast.server.wire_workflows import Workflows
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
@@ -93,6 +94,19 @@ class App:
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
             self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs, self._rates
+        )
+        self._workflows = Workflows(
+            self.store,
+            self.broker,
+            clock,
+            self._clients.guarded(),
+            settings.channels,
+            settings.limits,
+            project,
+            self._channels.router,
+            ids.new,
+            self._jobs,
+            {},
         )
         self.context = Context(
             store=self.store,
@@ -168,6 +182,7 @@ class App:
             connections=self._survey,
             catalog=self._channels.catalog,
             previews=self._channels.previews,
+            library=self._workflows.library,
             app=app,
             channels=settings.channels,
             url_problem=self._clients.guard.problem,

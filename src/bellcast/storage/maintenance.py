@@ -136,7 +136,11 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
 def _delete_messages(older_than: int, limit: int) -> Script[int]:
     messages = yield Statement("messages_forget", {"before": rows.uuid7_floor(older_than), "limit": limit})
     decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
-    return max(len(messages), len(decisions))
+    before = {"before": rows.uuid7_floor(older_than), "limit": limit}
+    runs = yield Statement("runs_forget", before)
+    fanouts = yield Statement("fanouts_forget", before)
+    counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
+    return max(len(messages), len(decisions), len(runs), len(fanouts), len(counters))
 
 
 def _delete_forgotten(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.model.messages import Attempt, State
+from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
-from bellcast.storage import jobs, rows
+from bellcast.storage import jobs, rows, waking
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
@@ -142,6 +142,9 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
     if suppressed:
         yield Statement("suppression_insert", many=suppressed)
+    for update in updates:
+        if update.message.run is not None and update.message.state not in OPEN_STATES:
+            yield from waking.wake(update.message.run)
     decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
     if decisions:
         yield Statement("decision_insert", many=decisions)

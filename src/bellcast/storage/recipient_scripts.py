@@ -71,6 +71,8 @@ ERASED = (
     "erase_push_endpoints",
     "erase_messages",
     "erase_decisions",
+    "erase_runs",
+    "erase_step_counters",
     "erase_recipient",
 )
 

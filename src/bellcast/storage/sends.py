@@ -7,6 +7,7 @@ from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
+from bellcast.ports.runs import TriggerRequest
 from bellcast.storage import announcements, insert, insert_postgres, messages, rows, sent, tenants
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
@@ -30,7 +31,7 @@ class Sends:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
     async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
-        return await self._engine.read(_stored_response, _key_tenant(request), request)
+        return await self._engine.read(find_answer, _key_tenant(request), request)
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         return await self._engine.read(sent.find, tenant, id)
@@ -67,12 +68,12 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
-        stored = yield from _stored_response(first.tenant, first)
+        stored = yield from find_answer(first.tenant, first)
         if stored is not None:
             return [Sent(stored)]
         sent = yield from insert.insert(self.items)
         yield from messages.add(first.messages, first.decisions)
-        yield from _store_response(first.tenant, first)
+        yield from keep_answer(first.tenant, first)
         return sent
 
     def single_statement(self) -> Command[list[Sent] | None]:
@@ -86,7 +87,8 @@ def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[list[Eve
     return ScriptCommand(lambda: announcements.materialize(tenant, keys, now), [(tenant, key) for key in keys])
 
 
-def _stored_response(tenant: str, request: SendRequest | AnnounceRequest) -> Script[bytes | None]:
+def find_answer(tenant: str, request: SendRequest | AnnounceRequest | TriggerRequest) -> Script[bytes | None]:
+    """The answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
     if request.idempotency_key is None:
         return None
     params = {"tenant": tenant, "key": request.idempotency_key, "since": request.created_at - IDEMPOTENCY_MS}
@@ -104,7 +106,8 @@ def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
     return request.tenant if isinstance(request, SendRequest) else request.key_tenant
 
 
-def _store_response(tenant: str, request: SendRequest | AnnounceRequest) -> Script[None]:
+def keep_answer(tenant: str, request: SendRequest | AnnounceRequest | TriggerRequest) -> Script[None]:
+    """Store the answer under the request's idempotency key, if it has one."""
     if request.idempotency_key is None:
         return
     stored = yield Statement(
@@ -123,7 +126,7 @@ def _store_response(tenant: str, request: SendRequest | AnnounceRequest) -> Scri
 
 
 def _announce(request: AnnounceRequest) -> Script[Sent]:
-    stored = yield from _stored_response(request.key_tenant, request)
+    stored = yield from find_answer(request.key_tenant, request)
     if stored is not None:
         return Sent(stored)
     if request.tenant != EVERY_TENANT:
@@ -132,5 +135,5 @@ def _announce(request: AnnounceRequest) -> Script[Sent]:
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})
-    yield from _store_response(request.key_tenant, request)
+    yield from keep_answer(request.key_tenant, request)
     return Sent(request.answer, (AnnouncementChanged(request.tenant, request.topic),))

@@ -15,6 +15,7 @@ from bellcast.storage.maintenance import Maintenance
 from bellcast.storage.messages import Messages
 from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
+from bellcast.storage.runs import Runs
 from bellcast.storage.sends import Sends
 
 
@@ -35,6 +36,7 @@ class SQLStore:
         self.messages: ports.Messages = Messages(engine)
         self.documents: ports.Documents = Documents(engine)
         self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
+        self.runs: ports.Runs = Runs(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

@@ -51,6 +51,10 @@ ERASED = (
     "erase_suppressions",
     "erase_documents",
     "erase_dead_jobs",
+    "erase_runs_of_tenant",
+    "erase_step_counters_of_tenant",
+    "erase_fanouts",
+    "erase_workflow_versions",
     "erase_tenant",
 )
 

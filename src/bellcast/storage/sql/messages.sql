@@ -185,7 +185,8 @@ DELETE FROM suppressions WHERE tenant = :tenant
 
 -- name: erase_documents
 -- A tenant's objects and overrides.
-DELETE FROM documents WHERE kind IN ('types', 'templates', 'preference-defaults', 'providers', 'webhooks') AND tenant = :tenant
+DELETE FROM documents
+WHERE kind IN ('types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows') AND tenant = :tenant
 
 -- name: messages_forget
 -- Messages that ended before :older_than, at most :limit.

@@ -1,0 +1,217 @@
+"""Runs of workflows: what each did, cancelling, retrying."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct, UnsetType
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import Conflict, NotFound
+from bellcast.model import times
+from bellcast.ports.messages import NEWEST
+from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.workflows import run as runs
+from bellcast.workflows.run import RunStatus, StepStatus
+
+UNKNOWN = "There is no run with this id."
+
+
+class RunsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of runs, newest first, with filters."""
+
+    workflow: str | None = None
+    recipient: str | None = None
+    state: RunStatus | None = None
+    trigger: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+class RunStep(Struct, frozen=True, kw_only=True):
+    """What a step did. `reason` tells why it was skipped or failed; `result` is what an http or python step returned."""
+
+    key: str
+    type: str
+    state: StepStatus
+    reason: str | None
+    result: Any
+    notification: str | None
+    messages: list[str]
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A workflow's execution for one recipient."""
+
+    id: str
+    trigger: str
+    workflow: str
+    version: int
+    recipient: str
+    state: RunStatus
+    reason: str | None
+    data: dict[str, Any]
+    created_at: datetime
+    ended_at: datetime | None
+    wakes_at: datetime | None
+    steps: list[RunStep]
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """A page of runs; `next` goes into `after`. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
+    the number of runs by state."""
+
+    runs: list[Run]
+    next: str | None
+    fanout: str | UnsetType = msgspec.UNSET
+    counts: dict[str, int] | UnsetType = msgspec.UNSET
+
+
+class Restarted(Struct, frozen=True):
+    """A run that goes on."""
+
+    id: str
+
+
+@operation("GET", "/v1/runs", tag="Workflows", required_scope="read", query=RunsQuery, response_types={200: RunPage})
+async def page(request: ApiRequest) -> ASGIApp:
+    """List runs.
+
+    Newest first; the filters can be combined."""
+    query = request_body.query(request, RunsQuery)
+    tenant = tenants.single_tenant(request)
+    store = context.of(request).engines.store
+    found = await store.runs.page(
+        RunQuery(
+            tenant=tenant,
+            workflow=query.workflow,
+            recipient=query.recipient,
+            state=query.state,
+            trigger=query.trigger,
+            before=query.after or NEWEST,
+            limit=query.limit + 1,
+        )
+    )
+    shown = [await _outside(request, run) for run in found[: query.limit]]
+    result = RunPage(runs=shown, next=shown[-1].id if len(found) > query.limit else None)
+    if query.trigger is not None:
+        fanout = await store.runs.fanout(query.trigger)
+        is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
+        counts = await store.runs.counts(tenant, query.trigger)
+        result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
+    return responses.json(result)
+
+
+@operation(
+    "GET",
+    "/v1/runs/{id:str}",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: Run},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a run.
+
+    With the state of each step."""
+    return responses.json(await _outside(request, await _find(request)))
+
+
+@operation(
+    "DELETE",
+    "/v1/runs/{id:str}",
+    tag="Workflows",
+    required_scope="send",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel a run, or all runs of a trigger.
+
+    After the response no step starts, and messages that were not yet attempted are cancelled."""
+    engines = context.of(request).engines
+    id = request_body.path(request, "id")
+    cancelled = await engines.store.runs.cancel(tenants.single_tenant(request), id, engines.clock.now())
+    if cancelled is None:
+        raise NotFound("There is no run or trigger with this id.")
+    if not cancelled:
+        raise Conflict("This run has ended.")
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/runs/{id:str}/retry",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={202: Restarted},
+    refusals=(NotFound, Conflict),
+)
+async def retry(request: ApiRequest) -> ASGIApp:
+    """Retry a failed run.
+
+    From the step that failed; the steps before it are not repeated."""
+    engines = context.of(request).engines
+    run = await _find(request)
+    if run.state != "failed":
+        raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
+    state = runs.decode(run.body).retried()
+    restarted = msgspec.structs.replace(
+        run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=runs.encode(state)
+    )
+    if not await engines.store.runs.retry(restarted, engines.clock.now()):
+        raise Conflict("This run has changed meanwhile.")
+    engines.router.messages_added()
+    return responses.json(Restarted(run.id), 202)
+
+
+async def _find(request: ApiRequest) -> StoredRun:
+    found = await context.of(request).engines.store.runs.get(request_body.path(request, "id"))
+    if found is None or found.tenant != tenants.single_tenant(request):
+        raise NotFound(UNKNOWN)
+    return found
+
+
+async def _outside(request: ApiRequest, run: StoredRun) -> Run:
+    """A run as clients see it, with all steps of its definition."""
+    definition = await context.of(request).library.definition(run.owner, run.workflow, run.version)
+    state = runs.decode(run.body)
+    steps = []
+    for one in definition.ordered:
+        step = state.step(one.key)
+        is_open = run.state == "cancelled" and step.state in ("running", "waiting")
+        steps.append(
+            RunStep(
+                key=one.key,
+                type=one.type,
+                state="pending" if is_open else step.state,
+                reason=step.reason,
+                result=step.result,
+                notification=step.notification,
+                messages=list(step.messages),
+            )
+        )
+    return Run(
+        id=run.id,
+        trigger=run.trigger,
+        workflow=run.workflow,
+        version=run.version,
+        recipient=run.recipient,
+        state=run.state,  # type: ignore[arg-type]  # written by runs only
+        reason=run.reason,
+        data=state.data,
+        created_at=times.to_rfc3339(run.created_at),
+        ended_at=times.to_rfc3339_or_null(run.ended_at),
+        wakes_at=times.to_rfc3339_or_null(run.wakes_at),
+        steps=steps,
+    )
+
+
+HANDLERS = [page, read, cancel, retry]

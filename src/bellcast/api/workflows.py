@@ -1,0 +1,380 @@
+"""Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.objects import ADDED, KEY_CHARACTERS, MAX_KEY, DryRunQuery, ObjectsQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
+from bellcast.model import times, validation
+from bellcast.workflows import library, triggers
+from bellcast.workflows.library import UNKNOWN, Library, Workflow
+from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.yaml_text import YamlText
+
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+# A definition is read as a whole by each process that runs it.
+MAX_BYTES = 256 * 1024
+# Versions in a list, newest first.
+MAX_VERSIONS = 1000
+# Runs that one transaction makes due again: about 10 ms.
+RESUME_BATCH_ROWS = 250
+READ_ADDS = {*ADDED, "version", "active"}
+
+EXAMPLE = {
+    "type": "booking",
+    "steps": [
+        {"key": "bell", "type": "inbox", "title": "New booking by {{ data.client }}"},
+        {"key": "later", "type": "delay", "for": "30m"},
+        {"key": "mail", "type": "email", "subject": "New booking", "text": "{{ data.client }} booked."},
+    ],
+}
+
+
+class WorkflowDefinition(Struct, frozen=True, kw_only=True):
+    """A workflow: `steps` in order, each with `key`, `type` and the fields of its type; `type` of its notifications; `data`, a
+    JSON Schema of the data of its triggers."""
+
+    steps: list[dict[str, Any]]
+    type: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
+    """A workflow with its key. `tenant` is null for the project's own."""
+
+    key: str
+    tenant: str | None
+    version: int
+    active: bool
+
+
+class WorkflowPage(Struct, frozen=True):
+    """A page of workflows; `next` goes into `after`."""
+
+    workflows: list[WorkflowObject]
+    next: str | None
+
+
+class VersionQuery(TenantQuery, frozen=True, kw_only=True):
+    """`version` reads an earlier version."""
+
+    version: int | None = None
+
+
+class WorkflowVersionInfo(Struct, frozen=True):
+    """A version and when it was written."""
+
+    version: int
+    created_at: datetime
+
+
+class WorkflowVersions(Struct, frozen=True):
+    """The versions of a workflow, newest first."""
+
+    versions: list[WorkflowVersionInfo]
+
+
+class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`active: false` pauses runs before their next step; `version` makes another version current."""
+
+    active: bool | None = None
+    version: int | None = None
+    tenant: str | None = None
+
+
+class StartedRun(Struct, frozen=True):
+    """A run and its recipient."""
+
+    id: str
+    recipient: str
+
+
+class Triggered(Struct, frozen=True, kw_only=True):
+    """The id of the trigger, which is also the id of its only run. `runs` is absent for an audience."""
+
+    trigger: str
+    run: str
+    runs: list[StartedRun] | msgspec.UnsetType = msgspec.UNSET
+
+
+class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which runs of the workflow to cancel: those with this key, of all recipients or some."""
+
+    cancel_key: str
+    to: str | list[str] | None = None
+    tenant: str | None = None
+
+
+class Cancelled(Struct, frozen=True):
+    """How many runs were cancelled."""
+
+    cancelled: int
+
+
+@operation(
+    "GET",
+    "/v1/workflows",
+    tag="Workflows",
+    required_scope="read",
+    query=ObjectsQuery,
+    response_types={200: WorkflowPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the workflows.
+
+    By key. With `?tenant=`, the tenant's own."""
+    query = request_body.query(request, ObjectsQuery)
+    tenant = tenants.single_tenant(request)
+    documents = context.of(request).engines.store.documents
+    found = await documents.page(library.WORKFLOWS, tenant, query.after or "", query.limit + 1)
+    shown = [
+        Workflow(key=one.key, owner=tenant, current=msgspec.json.decode(one.body, type=library.CurrentVersion)).outside
+        for one in found[: query.limit]
+    ]
+    following = shown[-1]["key"] if len(found) > query.limit else None
+    return responses.json({"workflows": shown, "next": following})
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="read",
+    query=VersionQuery,
+    response_types={200: WorkflowObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a workflow.
+
+    The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
+    ctx = context.of(request)
+    found = await _library(ctx).get(tenants.single_tenant(request), _key(request))
+    version = request_body.query(request, VersionQuery).version
+    if version is None:
+        return responses.json(found.outside)
+    stored = await ctx.engines.store.runs.version(found.owner, found.key, version)
+    if stored is None:
+        raise NotFound(f"This workflow has no version {version}.")
+    return responses.json(found.outside | msgspec.json.decode(stored.body) | {"version": version})
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}/versions",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: WorkflowVersions},
+    refusals=(NotFound,),
+)
+async def versions(request: ApiRequest) -> ASGIApp:
+    """List the versions of a workflow.
+
+    Newest first."""
+    ctx = context.of(request)
+    found = await _library(ctx).get(tenants.single_tenant(request), _key(request))
+    stored = await ctx.engines.store.runs.versions(found.owner, found.key, MAX_VERSIONS)
+    infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
+    return responses.json(WorkflowVersions(infos))
+
+
+@operation(
+    "PUT",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=WorkflowDefinition,
+    body_types=("application/json", "application/yaml"),
+    response_types={200: WorkflowObject, 201: WorkflowObject},
+    refusals=(Conflict,),
+    example=EXAMPLE,
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write a workflow.
+
+    As JSON or YAML. Other content than before is a new version, for triggers from now on; runs keep theirs. 201 when the
+    workflow is new. A workflow that is defined in code is refused (409). With `?tenant=`, the request is about a
+    tenant's override of the workflow."""
+    ctx, key, tenant = context.of(request), _key(request), tenants.single_tenant(request)
+    value, text = await _definition(request)
+    try:
+        await _library(ctx).check(tenant, key, value)
+    except Invalid as refusal:
+        if text is None:
+            raise
+        raise Invalid.fields(text.with_lines(refusal.errors)) from None
+    if request_body.query(request, DryRunQuery).dry_run:
+        return responses.json({**value, "key": key, "tenant": tenant or None})
+    workflow, is_new = await _library(ctx).put(tenant, key, value)
+    return responses.json(workflow.outside, 201 if is_new else 200)
+
+
+async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
+    """The definition in a body without what a read adds, and the YAML text it was read from."""
+    text: YamlText | None = None
+    if request_body.media_type(request) in YAML_TYPES:
+        text = YamlText(await request_body.raw(request, context.of(request).limits.request))
+        value = text.value
+    else:
+        value = request_body.plain_json(await request_body.json_text(request))
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
+    validation.check(validation.data("", value, MAX_BYTES))
+    return value, text
+
+
+@operation(
+    "PATCH",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    body=WorkflowChange,
+    response_types={200: WorkflowObject},
+    refusals=(NotFound, Conflict),
+    example={"active": False},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Switch a workflow on or off, or make another version current.
+
+    Without `active`, runs pause before their next step and triggers are refused; they go on when it is active again."""
+    ctx, key = context.of(request), _key(request)
+    body = await request_body.body(request, CHANGE)
+    owner = tenants.single_tenant(request, body.tenant)
+    workflow = await _library(ctx).change(owner, key, active=body.active, version=body.version)
+    if workflow.current.active:
+        await _resume(ctx, workflow)
+    return responses.json(workflow.outside)
+
+
+async def _resume(ctx: ApiContext, workflow: Workflow) -> None:
+    """Make the paused runs of a workflow due."""
+    engines = ctx.engines
+    resumed = RESUME_BATCH_ROWS
+    while resumed >= RESUME_BATCH_ROWS:
+        now = engines.clock.now()
+        resumed = await engines.store.runs.resume(workflow.key, workflow.owner, now, RESUME_BATCH_ROWS)
+    engines.router.messages_added()
+
+
+@operation(
+    "DELETE",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a workflow.
+
+    Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
+    ctx = context.of(request)
+    if not await _library(ctx).delete(tenants.single_tenant(request), _key(request)):
+        raise NotFound(UNKNOWN)
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/workflows/{key:str}/trigger",
+    tag="Workflows",
+    required_scope="send",
+    query=TenantQuery,
+    body=TriggerDraft,
+    headers=("Idempotency-Key",),
+    response_types={202: Triggered},
+    refusals=(NotFound, Conflict, IdempotencyMismatch),
+    example={"to": "alice", "data": {"client": "Bob"}},
+)
+async def trigger(request: ApiRequest) -> ASGIApp:
+    """Trigger a workflow.
+
+    A run per recipient begins. The response is sent after the commit: an acknowledged trigger is never lost. A repetition
+    with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs of an audience are added
+    in the background."""
+    ctx, key = context.of(request), _key(request)
+    draft = await request_body.body(request, TRIGGER)
+    draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
+    answer = await triggers.Triggers(ctx.engines.store, ctx.engines.clock, _library(ctx), ctx.engines.new_id).trigger(
+        key, draft
+    )
+    ctx.engines.router.messages_added()
+    return responses.complete(202, answer)
+
+
+def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:
+    header = request_body.header(request, b"idempotency-key")
+    if header is not None and draft.idempotency_key not in (None, header):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    key = draft.idempotency_key if header is None else header
+    if key is not None:
+        validation.check(validation.key("idempotency_key", key, context.of(request).limits))
+    return msgspec.structs.replace(draft, tenant=tenant, idempotency_key=key)
+
+
+@operation(
+    "POST",
+    "/v1/workflows/{key:str}/cancel",
+    tag="Workflows",
+    required_scope="send",
+    query=TenantQuery,
+    body=CancelRequest,
+    response_types={200: Cancelled},
+    example={"cancel_key": "booking-7"},
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel runs of a workflow.
+
+    Those that were triggered with this `cancel_key`. After the response no step of theirs starts, and their messages that
+    were not yet attempted are cancelled."""
+    ctx, key = context.of(request), _key(request)
+    body = await request_body.body(request, CANCEL)
+    tenant = tenants.single_tenant(request, body.tenant)
+    to = [body.to] if isinstance(body.to, str) else body.to
+    now = ctx.engines.clock.now()
+    cancelled = await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now)
+    return responses.json(Cancelled(cancelled))
+
+
+def _library(ctx: ApiContext) -> Library:
+    return ctx.library
+
+
+def _key(request: ApiRequest) -> str:
+    key = request_body.path(request, "key")
+    if not 1 <= len(key) <= MAX_KEY:
+        raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
+    if not KEY_CHARACTERS.issuperset(key):
+        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
+    return key
+
+
+def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
+    triggers.check(draft, ctx.limits)
+
+
+def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
+    errors: list[FieldError] = list(validation.key("cancel_key", body.cancel_key, ctx.limits))
+    if body.to is not None:
+        errors += validation.recipients(body.to, ctx.limits)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+CHANGE = request_body.Shape(WorkflowChange)
+TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"})
+CANCEL = request_body.Shape(CancelRequest, _check_cancel, {"cancel_key": "x"})
+HANDLERS = [page, read, versions, write, change, delete, trigger, cancel]

@@ -1,0 +1,191 @@
+"""Runs of workflows."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from bellcast.model.events import Event
+from bellcast.ports.messages import NEWEST
+from bellcast.ports.sends import SendRequest
+
+
+class StoredRun(Struct, frozen=True, kw_only=True):
+    """A run. `body` is its state as JSON, `owner` the tenant that has its workflow (the project or its own). `revision` grows
+    with each commit, `woken` with each event that it may wait for. Times are UTC milliseconds."""
+
+    id: str
+    trigger: str
+    tenant: str
+    workflow: str
+    owner: str
+    version: int
+    recipient: str
+    state: str = "running"
+    reason: str | None = None
+    cancel_key: str | None = None
+    wakes_at: int | None = None
+    created_at: int
+    ended_at: int | None = None
+    revision: int = 0
+    woken: int = 0
+    body: bytes
+
+
+class NewFanout(Struct, frozen=True, kw_only=True):
+    """A trigger for an audience: its runs are added in pages, after the key `position`."""
+
+    id: str
+    tenant: str
+    workflow: str
+    owner: str
+    version: int
+    audience: bytes
+    body: bytes
+    cancel_key: str | None = None
+    created_at: int
+    position: str = ""
+    state: str = "running"
+
+
+class TriggerRequest(Struct, frozen=True, kw_only=True):
+    """An accepted trigger: runs for named recipients, or a fan-out. `answer` and the `fingerprint` of the body are stored
+    under `idempotency_key`."""
+
+    tenant: str
+    created_at: int
+    runs: tuple[StoredRun, ...] = ()
+    fanout: NewFanout | None = None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    answer: bytes = b""
+
+
+class CounterKey(Struct, frozen=True):
+    """The name of a counter of a throttle or a digest."""
+
+    tenant: str
+    workflow: str
+    step: str
+    recipient: str
+    by: str
+
+
+class StoredCounter(Struct, frozen=True):
+    """A counter as JSON, with the number of its changes."""
+
+    body: bytes
+    revision: int
+
+
+class CounterUpdate(Struct, frozen=True, kw_only=True):
+    """The change of a counter since `revision` (0: it did not exist). No `body` deletes it. `run` is the run that collects
+    in it; it can be deleted at `expires_at`."""
+
+    key: CounterKey
+    revision: int
+    body: bytes | None
+    run: str | None = None
+    expires_at: int
+
+
+class RunCommit(Struct, frozen=True, kw_only=True):
+    """The new state of a run with all effects of the steps that led to it. `run.revision` is the one that was read;
+    `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it."""
+
+    run: StoredRun
+    ignores_events: bool = False
+    sends: tuple[SendRequest, ...] = ()
+    counters: tuple[CounterUpdate, ...] = ()
+    triggers: tuple[TriggerRequest, ...] = ()
+    watched: tuple[str, ...] = ()
+
+
+class ItemTimes(Struct, frozen=True):
+    """When an inbox item was seen, read and archived, in UTC milliseconds."""
+
+    seen_at: int | None
+    read_at: int | None
+    archived_at: int | None
+
+
+class RunQuery(Struct, frozen=True, kw_only=True):
+    """A page of a tenant's runs, newest first."""
+
+    tenant: str
+    workflow: str | None = None
+    recipient: str | None = None
+    state: str | None = None
+    trigger: str | None = None
+    before: str = NEWEST
+    limit: int = 100
+
+
+class WorkflowVersion(Struct, frozen=True):
+    """A version of a workflow: its definition as JSON."""
+
+    version: int
+    body: bytes
+    created_at: int
+
+
+class Runs(Protocol):
+    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job of its id."""
+
+    async def start(self, request: TriggerRequest) -> bytes:
+        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch."""
+        ...
+
+    async def get(self, id: str) -> StoredRun | None: ...
+
+    async def page(self, query: RunQuery) -> list[StoredRun]: ...
+
+    async def commit(self, commit: RunCommit) -> tuple[Event, ...] | None:
+        """Write a run and its effects in one transaction; return the events of its inbox rows. None, and nothing written,
+        if the run or a counter changed since they were read."""
+        ...
+
+    async def cancel(self, tenant: str, id: str, now: int) -> int | None:
+        """Cancel a run, or all of a trigger; return how many. None if there is neither."""
+        ...
+
+    async def cancel_by_key(
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, now: int
+    ) -> int:
+        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many."""
+        ...
+
+    async def retry(self, run: StoredRun, now: int) -> bool:
+        """Put back a failed run with this body, and make it due. False if it changed meanwhile."""
+        ...
+
+    async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
+        """Make paused runs of a workflow due, at most `limit`; return how many."""
+        ...
+
+    async def counter(self, key: CounterKey) -> StoredCounter | None: ...
+
+    async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
+        """What happened to inbox items; those that do not exist are absent."""
+        ...
+
+    async def fanout(self, id: str) -> NewFanout | None: ...
+
+    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun]) -> bool:
+        """Add runs of a fan-out, and move it to the given position and state. False if it is not running any more, or has
+        moved already."""
+        ...
+
+    async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
+        """Count the runs of a trigger by state."""
+        ...
+
+    async def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> WorkflowVersion:
+        """Add a version, unless the last one has the same body; return it."""
+        ...
+
+    async def version(self, owner: str, workflow: str, version: int) -> WorkflowVersion | None: ...
+
+    async def versions(self, owner: str, workflow: str, limit: int) -> list[WorkflowVersion]:
+        """Return versions, newest first."""
+        ...

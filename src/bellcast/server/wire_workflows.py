@@ -1,0 +1,40 @@
+"""Wires workflows: their library, the jobs of runs and fan-outs, and the functions of the app."""
+
+from collections.abc import Callable, Mapping
+
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.routing import Router
+from bellcast.jobs import JobRunner
+from bellcast.model.identities import Project
+from bellcast.model.limits import Limits
+from bellcast.ports import Broker, Clock, Http, Store
+from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
+from bellcast.workflows.calls import Function, StepCalls
+from bellcast.workflows.execution import RunExecutor
+from bellcast.workflows.library import Library
+from bellcast.workflows.triggers import Triggers
+
+
+class Workflows:
+    """The parts of workflows."""
+
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        http: Http,
+        config: ChannelConfig,
+        limits: Limits,
+        project: Project,
+        router: Router,
+        new_id: Callable[[int], str],
+        jobs: JobRunner,
+        functions: Mapping[str, Function],
+    ) -> None:
+        self.library = Library(store, clock)
+        self.triggers = Triggers(store, clock, self.library, new_id)
+        calls = StepCalls(http, clock, project, functions, config.retries)
+        executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
+        jobs.register(JOB_KIND, executor.run)
+        jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

@@ -1,0 +1,361 @@
+"""Runs of workflows: each commit writes a run together with the effects of its steps."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.model.events import Event
+from bellcast.ports import SendRequest
+from bellcast.ports.jobs import FANOUT, NORMAL, Job
+from bellcast.ports.runs import (
+    CounterKey,
+    CounterUpdate,
+    ItemTimes,
+    NewFanout,
+    RunCommit,
+    RunQuery,
+    StoredCounter,
+    StoredRun,
+    TriggerRequest,
+    WorkflowVersion,
+)
+from bellcast.storage import insert, jobs, messages, rows, sends
+from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.command import LockKey, ScriptCommand
+from bellcast.storage.commit.limits import STATEMENT_ROWS
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
+
+# The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
+JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
+# Runs that one transaction cancels: about 10 ms.
+CANCEL_BATCH_ROWS = 250
+
+
+class Runs:
+    """ports.Runs on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def start(self, request: TriggerRequest) -> bytes:
+        return await self._engine.write(ScriptCommand(lambda: _start(request), []))
+
+    async def get(self, id: str) -> StoredRun | None:
+        found = await self._engine.read(fetch, Statement("run_find", {"id": id}))
+        return _run(found[0]) if found else None
+
+    async def page(self, query: RunQuery) -> list[StoredRun]:
+        return await self._engine.read(_page, query)
+
+    async def commit(self, commit: RunCommit) -> tuple[Event, ...] | None:
+        return await self._engine.write(ScriptCommand(lambda: _commit(commit), _locks(commit)))
+
+    async def cancel(self, tenant: str, id: str, now: int) -> int | None:
+        fanout = await self.fanout(id)
+        run = await self.get(id)
+        owners = [one.tenant for one in (fanout, run) if one is not None]
+        if not owners and not await self.page(RunQuery(tenant=tenant, trigger=id, limit=1)):
+            return None
+        if any(owner != tenant for owner in owners):
+            return None
+        end = Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
+        ended = len(await self._engine.write(ScriptCommand(lambda: fetch(end), [])))
+        if run is not None and run.trigger != id:
+            return await self._cancel([run], now)
+        return ended + await self._cancel_all(Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id}), now)
+
+    async def cancel_by_key(
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, now: int
+    ) -> int:
+        params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
+        if recipients is None:
+            await self._engine.write(ScriptCommand(lambda: _end_fanouts(params), []))
+        return await self._cancel_all(Statement("runs_of_cancel_key", params), now, recipients)
+
+    async def _cancel_all(self, statement: Statement, now: int, recipients: Sequence[str] | None = None) -> int:
+        """Cancel the open runs that a statement selects, page by page."""
+        cancelled = 0
+        known: frozenset[str] = frozenset()
+        while True:
+            limit = CANCEL_BATCH_ROWS + len(known)
+            params = {**statement.params, "limit": limit}
+            found = await self._engine.read(fetch, Statement(statement.name, params))
+            runs = [
+                run
+                for id, _, recipient in found
+                if id not in known
+                and (recipients is None or recipient in recipients)
+                and (run := await self.get(id)) is not None
+            ]
+            cancelled += await self._cancel(runs, now)
+            known |= {id for id, _, _ in found}
+            if len(found) < limit:
+                return cancelled
+
+    async def _cancel(self, runs: Sequence[StoredRun], now: int) -> int:
+        keys = {(run.tenant, run.recipient) for run in runs}
+        return await self._engine.write(ScriptCommand(lambda: _cancel(runs, now), keys)) if runs else 0
+
+    async def retry(self, run: StoredRun, now: int) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _retry(run, now), [(run.tenant, run.recipient)]))
+
+    async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
+        return await self._engine.write(ScriptCommand(lambda: _resume(workflow, owner, now, limit), []))
+
+    async def counter(self, key: CounterKey) -> StoredCounter | None:
+        return await self._engine.read(_counter, key)
+
+    async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
+        params = {"tenant": tenant, "recipient": recipient, "ids": rows.to_json(ids)}
+        found = await self._engine.read(fetch, Statement("items_find", params))
+        return {id: ItemTimes(*item) for id, *item in found}
+
+    async def fanout(self, id: str) -> NewFanout | None:
+        found = await self._engine.read(fetch, Statement("fanout_find", {"id": id}))
+        return _fanout(found[0]) if found else None
+
+    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun]) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs), []))
+
+    async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
+        statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})
+        found = await self._engine.read_in_background(fetch, statement)
+        return dict(found)
+
+    async def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> WorkflowVersion:
+        return await self._engine.write(ScriptCommand(lambda: _put_version(owner, workflow, body, now), []))
+
+    async def version(self, owner: str, workflow: str, version: int) -> WorkflowVersion | None:
+        params = {"owner": owner, "workflow": workflow, "version": version}
+        found = await self._engine.read(fetch, Statement("workflow_version_find", params))
+        return _version(found[0]) if found else None
+
+    async def versions(self, owner: str, workflow: str, limit: int) -> list[WorkflowVersion]:
+        params = {"owner": owner, "workflow": workflow, "limit": limit}
+        return [_version(row) for row in await self._engine.read(fetch, Statement("workflow_version_last", params))]
+
+
+# --- triggers
+
+
+def _start(request: TriggerRequest) -> Script[bytes]:
+    stored = yield from sends.find_answer(request.tenant, request)
+    if stored is not None:
+        return stored
+    yield from _add(request)
+    yield from sends.keep_answer(request.tenant, request)
+    return request.answer
+
+
+def _add(request: TriggerRequest) -> Script[None]:
+    """Add the runs or the fan-out of a trigger, with their jobs."""
+    yield from _insert(request.runs, NORMAL)
+    if request.fanout is not None:
+        params = msgspec.structs.asdict(request.fanout)
+        texts = {name: params[name].decode() for name in ("audience", "body")}
+        yield Statement("fanout_insert", {**params, **texts})
+        yield Statement("job_add", _fanout_job(request.fanout))
+
+
+def _insert(runs: Sequence[StoredRun], priority: int) -> Script[None]:
+    for some in chunks(runs, STATEMENT_ROWS):
+        yield Statement("run_insert", many=[_new_params(run) for run in some])
+        yield Statement("job_add", many=[_job_params(run, run.created_at, priority) for run in some])
+
+
+def _new_params(run: StoredRun) -> Params:
+    return {**msgspec.structs.asdict(run), "body": run.body.decode()}
+
+
+def _job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
+    return jobs.new_params(
+        Job(
+            id=run.id,
+            kind=JOB_KIND,
+            payload=run.id.encode(),
+            run_at=run_at,
+            created_at=run_at,
+            tenant=run.tenant,
+            priority=priority,
+        )
+    )
+
+
+def _fanout_job(fanout: NewFanout) -> Params:
+    now = fanout.created_at
+    return jobs.new_params(
+        Job(
+            id=fanout.id,
+            kind=FANOUT_JOB_KIND,
+            payload=fanout.id.encode(),
+            run_at=now,
+            created_at=now,
+            tenant=fanout.tenant,
+            priority=FANOUT,
+        )
+    )
+
+
+def _add_page(fanout: NewFanout, runs: Sequence[StoredRun]) -> Script[bool]:
+    name = "fanout_move" if runs else "fanout_end"
+    params = {"id": fanout.id, "tenant": fanout.tenant, "position": fanout.position, "state": fanout.state}
+    if not (yield Statement(name, params)):
+        return False
+    yield from _insert(runs, FANOUT)
+    return True
+
+
+def _end_fanouts(params: Params) -> Script[None]:
+    for (id,) in (yield Statement("fanouts_of_cancel_key", params)):
+        yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+
+
+# --- commits
+
+
+def _locks(commit: RunCommit) -> list[LockKey]:
+    run = commit.run
+    return [(run.tenant, run.recipient)]
+
+
+def _commit(commit: RunCommit) -> Script[tuple[Event, ...] | None]:
+    run = commit.run
+    for update in commit.counters:
+        found = yield from _counter(update.key)
+        if (0 if found is None else found.revision) != update.revision:
+            return None
+    written = {"id": run.id, "revision": run.revision, "woken": None if commit.ignores_events else run.woken}
+    if not (yield Statement("run_write", _state_params(run) | written)):
+        return None
+    for update in commit.counters:
+        yield _counter_statement(update)
+    events = yield from _send(commit.sends)
+    if commit.watched:
+        watched = {"run": run.id, "tenant": run.tenant, "recipient": run.recipient}
+        yield Statement("notification_watch", many=[{**watched, "id": id} for id in commit.watched])
+    for request in commit.triggers:
+        yield from _add(request)
+    return events
+
+
+def _state_params(run: StoredRun) -> dict[str, object]:
+    return {
+        "state": run.state,
+        "reason": run.reason,
+        "wakes_at": run.wakes_at,
+        "ended_at": run.ended_at,
+        "body": run.body.decode(),
+    }
+
+
+def _counter_statement(update: CounterUpdate) -> Statement:
+    key = msgspec.structs.asdict(update.key)
+    if update.body is None:
+        return Statement("counter_delete", key)
+    values = {"run": update.run, "body": update.body.decode(), "revision": update.revision + 1}
+    return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
+
+
+def _send(requests: Sequence[SendRequest]) -> Script[tuple[Event, ...]]:
+    events: list[Event] = []
+    for request in requests:
+        if request.recipients:
+            (sent,) = yield from insert.insert([request])
+            events += sent.events
+        yield from messages.add(request.messages, request.decisions)
+    return tuple(events)
+
+
+# --- cancel, retry, resume
+
+
+def _cancel(runs: Sequence[StoredRun], now: int) -> Script[int]:
+    cancelled = 0
+    for run in runs:
+        if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
+            continue
+        cancelled += 1
+        yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
+        yield Statement("run_counters_delete", {"run": run.id})
+        yield Statement("run_job_delete", {"run": run.id})
+    return cancelled
+
+
+def _retry(run: StoredRun, now: int) -> Script[bool]:
+    written = {"id": run.id, "revision": run.revision, "woken": None}
+    if not (yield Statement("run_write", _state_params(run) | written)):
+        return False
+    yield Statement("job_add", _job_params(run, now))
+    return True
+
+
+def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
+    paused = yield Statement("runs_paused", {"workflow": workflow, "owner": owner, "limit": limit})
+    for id, tenant in paused:
+        yield Statement("run_resume", {"id": id})
+        job = Job(id=id, kind=JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
+        yield Statement("job_add", jobs.new_params(job))
+    return len(paused)
+
+
+# --- reads
+
+PAGES = {"trigger": "runs_of_trigger", "recipient": "runs_of_recipient", "workflow": "runs_of_workflow"}
+
+
+def _page(query: RunQuery) -> Script[list[StoredRun]]:
+    params = msgspec.structs.asdict(query)
+    name = next((page for field, page in PAGES.items() if params[field] is not None), None)
+    if name is None:
+        name = "runs_page" if query.state is None else "runs_in_state"
+    return [_run(row) for row in (yield Statement(name, params))]
+
+
+def _counter(key: CounterKey) -> Script[StoredCounter | None]:
+    found = yield Statement("counter_find", msgspec.structs.asdict(key))
+    return StoredCounter(found[0][0].encode(), found[0][1]) if found else None
+
+
+def _put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+    name = {"owner": owner, "workflow": workflow}
+    last = [_version(row) for row in (yield Statement("workflow_version_last", {**name, "limit": 1}))]
+    if last and last[0].body == body:
+        return last[0]
+    version = last[0].version + 1 if last else 1
+    if not (yield Statement("workflow_version_add", {**name, "version": version, "body": body.decode(), "now": now})):
+        raise WriteConflict
+    return WorkflowVersion(version, body, now)
+
+
+def _version(row: Row) -> WorkflowVersion:
+    version, body, created_at = row
+    return WorkflowVersion(version, body.encode(), created_at)
+
+
+def _run(row: Row) -> StoredRun:
+    *columns, body = row
+    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())
+
+
+RUN_COLUMNS = (
+    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
+    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
+)
+
+
+def _fanout(row: Row) -> NewFanout:
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state = row
+    return NewFanout(
+        id=id,
+        tenant=tenant,
+        workflow=workflow,
+        owner=owner,
+        version=version,
+        audience=audience.encode(),
+        body=body.encode(),
+        cancel_key=cancel_key,
+        created_at=created_at,
+        position=position,
+        state=state,
+    )

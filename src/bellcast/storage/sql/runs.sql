@@ -1,0 +1,246 @@
+-- name: run_insert
+-- A new run.
+INSERT INTO runs (
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, body
+) VALUES (
+  :id, :trigger, :tenant, :workflow, :owner, :version, :recipient, :state, :reason, :cancel_key, :wakes_at, :created_at,
+  :body
+)
+
+-- name: run_find
+-- One run.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs WHERE id = :id
+
+-- name: runs_page
+-- Runs of a tenant, newest first. A null filter matches everything.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE tenant = :tenant AND id < :before
+ORDER BY id DESC LIMIT :limit
+
+-- name: runs_in_state
+-- Runs of a tenant in one state, newest first.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE tenant = :tenant AND state = :state AND id < :before
+ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_workflow
+-- Runs of a workflow, newest first. A null filter matches everything.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND id < :before
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_recipient
+-- Runs for a recipient, newest first. Null filters match everything.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE tenant = :tenant AND recipient = :recipient AND id < :before
+  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_trigger
+-- Runs of a trigger, newest first. Null filters match everything.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before
+  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit
+
+-- name: run_write
+-- The new state of a run, if neither another commit nor, with :woken, an event came between.
+UPDATE runs SET
+  state = :state, reason = :reason, wakes_at = :wakes_at, ended_at = :ended_at, body = :body, revision = revision + 1
+WHERE id = :id AND revision = :revision AND (CAST(:woken AS BIGINT) IS NULL OR woken = :woken)
+RETURNING id
+
+-- name: run_wake
+-- An event that a run may wait for.
+UPDATE runs SET woken = woken + 1 WHERE id = :run AND ended_at IS NULL RETURNING state
+
+-- name: run_job_wake
+-- The job of a waiting run is due.
+UPDATE jobs SET run_at = 0, attempts = 0, lease = NULL, crashes = 0 WHERE id = :run AND state = 'ready'
+
+-- name: runs_of_trigger_open
+-- The runs of a trigger, or the run of this id, that have not ended.
+SELECT id, tenant, recipient FROM runs
+WHERE tenant = :tenant AND "trigger" = :trigger AND ended_at IS NULL LIMIT :limit
+
+-- name: runs_of_cancel_key
+-- The runs of a workflow with a key that have not ended.
+SELECT id, tenant, recipient FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL LIMIT :limit
+
+-- name: run_cancel
+-- End a run.
+UPDATE runs SET state = 'cancelled', ended_at = :now, wakes_at = NULL, revision = revision + 1
+WHERE id = :id AND ended_at IS NULL
+RETURNING id
+
+-- name: run_messages_cancel
+-- The messages of a run that no attempt was made for.
+UPDATE messages SET state = 'cancelled', reason = 'cancelled'
+WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued')
+
+-- name: run_job_delete
+-- The job of a run that has ended.
+DELETE FROM jobs WHERE id = :run
+
+-- name: run_counters_delete
+-- What the digest of a run has collected.
+DELETE FROM step_counters WHERE run = :run
+
+-- name: runs_paused
+-- Paused runs of a workflow.
+SELECT id, tenant FROM runs WHERE owner = :owner AND workflow = :workflow AND state = 'paused' ORDER BY id LIMIT :limit
+
+-- name: run_resume
+-- A paused run goes on.
+UPDATE runs SET state = 'running', revision = revision + 1 WHERE id = :id AND state = 'paused'
+
+-- name: runs_count
+-- The runs of a trigger by state.
+SELECT state, count(*) FROM runs WHERE tenant = :tenant AND "trigger" = :trigger GROUP BY state
+
+-- name: notification_watch
+-- Changes of an inbox item wake a run.
+UPDATE notifications SET run = :run
+WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient) AND id = :id
+
+-- name: items_find @sqlite
+-- What happened to inbox items.
+SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM json_each(:ids) i
+JOIN notifications n ON n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
+  AND n.id = i.value
+
+-- name: items_find @postgres
+-- What happened to inbox items.
+SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM notifications n
+WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
+  AND n.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
+-- name: counter_find
+-- One counter of a throttle or digest.
+SELECT body, revision FROM step_counters
+WHERE tenant = :tenant AND workflow = :workflow AND step = :step AND recipient = :recipient AND "by" = :by
+
+-- name: counter_write
+-- Create or change a counter.
+INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
+VALUES (:tenant, :workflow, :step, :recipient, :by, :run, :body, :revision, :expires_at)
+ON CONFLICT (tenant, workflow, step, recipient, "by") DO UPDATE SET
+  run = excluded.run, body = excluded.body, revision = excluded.revision, expires_at = excluded.expires_at
+
+-- name: counter_delete
+-- Delete a counter.
+DELETE FROM step_counters
+WHERE tenant = :tenant AND workflow = :workflow AND step = :step AND recipient = :recipient AND "by" = :by
+
+-- name: fanout_insert
+-- A trigger for an audience.
+INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state)
+VALUES (
+  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state
+)
+
+-- name: fanout_find
+-- One trigger for an audience.
+SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state
+FROM fanouts WHERE id = :id
+
+-- name: fanout_move
+-- Move a fan-out behind a page.
+UPDATE fanouts SET position = :position, state = :state
+WHERE id = :id AND state = 'running' AND position < :position
+RETURNING id
+
+-- name: fanout_end
+-- A fan-out without further recipients.
+UPDATE fanouts SET state = :state WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
+
+-- name: fanouts_of_cancel_key
+-- The fan-outs of a workflow with a key that have not ended.
+SELECT id FROM fanouts
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND state = 'running'
+
+-- name: workflow_version_last
+-- The last version of a workflow.
+SELECT version, body, created_at FROM workflow_versions
+WHERE owner = :owner AND workflow = :workflow ORDER BY version DESC LIMIT :limit
+
+-- name: workflow_version_find
+-- One version of a workflow.
+SELECT version, body, created_at FROM workflow_versions
+WHERE owner = :owner AND workflow = :workflow AND version = :version
+
+-- name: workflow_version_add
+-- A new version of a workflow.
+INSERT INTO workflow_versions (owner, workflow, version, body, created_at)
+VALUES (:owner, :workflow, :version, :body, :now)
+ON CONFLICT DO NOTHING
+RETURNING version
+
+-- name: erase_runs
+-- The runs for one recipient.
+DELETE FROM runs WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_step_counters
+-- The counters of one recipient.
+DELETE FROM step_counters WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_runs_of_tenant
+-- The runs of a tenant, also for recipients that never had an inbox.
+DELETE FROM runs WHERE tenant = :tenant
+
+-- name: erase_step_counters_of_tenant
+-- The counters of a tenant.
+DELETE FROM step_counters WHERE tenant = :tenant
+
+-- name: erase_fanouts
+-- A tenant's triggers for audiences.
+DELETE FROM fanouts WHERE tenant = :tenant
+
+-- name: erase_workflow_versions
+-- The versions of a tenant's own workflows.
+DELETE FROM workflow_versions WHERE owner = :tenant
+
+-- name: runs_forget
+-- Runs that began before :before and have ended, at most :limit.
+DELETE FROM runs WHERE id IN (
+  SELECT id FROM runs WHERE id < :before AND ended_at IS NOT NULL ORDER BY id LIMIT :limit
+)
+RETURNING id
+
+-- name: fanouts_forget
+-- Fan-outs that began before :before and have ended, at most :limit.
+DELETE FROM fanouts WHERE id IN (
+  SELECT id FROM fanouts WHERE id < :before AND state <> 'running' ORDER BY id LIMIT :limit
+)
+RETURNING id
+
+-- name: counters_forget
+-- Counters that count nothing any more, at most :limit.
+DELETE FROM step_counters WHERE (tenant, workflow, step, recipient, "by") IN (
+  SELECT tenant, workflow, step, recipient, "by" FROM step_counters WHERE expires_at < :now
+  ORDER BY expires_at LIMIT :limit
+)
+RETURNING step

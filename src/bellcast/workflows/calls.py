@@ -1,0 +1,193 @@
+"""Steps that call the app: an HTTP request, or a Python function."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.calls.http_callback import signed, signing_key
+from bellcast.channels import retries
+from bellcast.errors import BellcastError
+from bellcast.model.identities import Project
+from bellcast.ports import Clock, Http, Response
+from bellcast.ports.runs import StoredRun
+from bellcast.templates import Renderer, Variables
+from bellcast.workflows import engine
+from bellcast.workflows.definitions import Step
+from bellcast.workflows.engine import InvalidValue, StepOutcome, Surroundings
+from bellcast.workflows.run import RunState
+
+log = structlog.get_logger(__name__)
+
+TYPES = frozenset({"http", "python"})
+HTTP_TIMEOUT_MS = 10_000
+FUNCTION_TIMEOUT_MS = 60_000
+# A step waits for a process that has its function; each process looks this often.
+FUNCTION_POLL_MS = 5_000
+# Statuses after which the same request may succeed later.
+RETRYABLE = frozenset({401, 403, 408, 425, 429})
+MAX_REASON = 500
+
+
+class FunctionRun(Struct, frozen=True, kw_only=True):
+    """What a function of a `python` step gets. `idempotency_key` is the same in every attempt."""
+
+    id: str
+    workflow: str
+    step: str
+    data: Mapping[str, Any]
+    recipient: Mapping[str, Any]
+    tenant: Mapping[str, Any]
+    steps: Mapping[str, Any]
+    attempt: int
+    idempotency_key: str
+
+
+Function = Callable[[FunctionRun], Any]
+
+
+class CallFailed(Exception):
+    """A call that failed; a temporary failure is retried, not before `retry_after` seconds."""
+
+    def __init__(self, reason: str, *, is_temporary: bool, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_temporary = is_temporary
+        self.retry_after = retry_after
+
+
+class StepCalls:
+    """Calls the app for steps."""
+
+    def __init__(
+        self, http: Http, clock: Clock, project: Project, functions: Mapping[str, Function], delays: Sequence[float]
+    ) -> None:
+        self._http = http
+        self._clock = clock
+        self._project = project
+        self._functions = functions
+        self._retries = delays
+
+    def can_run(self, step: Step) -> bool:
+        """False for a function that this process does not have."""
+        return step.type != "python" or step.fields["function"] in self._functions
+
+    async def call(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun) -> StepOutcome:
+        """Make one attempt. Raises InvalidValue and TemplateError."""
+        attempts = run.step(step.key).attempts + 1
+        try:
+            call = self._request if step.type == "http" else self._function
+            result = await call(step, run, around, stored, attempts)
+        except CallFailed as error:
+            return self._failed(step, error, attempts)
+        return StepOutcome(result=result, attempts=attempts)
+
+    def _failed(self, step: Step, error: CallFailed, attempts: int) -> StepOutcome:
+        delay = retries.next_delay(attempts, self._retries, error.retry_after) if error.is_temporary else None
+        reason = error.reason[:MAX_REASON]
+        if delay is not None:
+            due_at = self._clock.now() + int(delay * 1000)
+            return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)
+        if step.fields.get("on_error") == "continue":
+            return StepOutcome(state="done", reason=reason, attempts=attempts)
+        return StepOutcome(state="failed", reason=reason, attempts=attempts)
+
+    # --- HTTP
+
+    async def _request(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun, attempts: int) -> Any:
+        renderer = Renderer(Variables(values=engine.values_of(run, around), locale=around.locale, zone=around.zone))
+        body = self._body(step, run, around, renderer)
+        headers = {name.lower(): renderer.render(value) for name, value in step.fields.get("headers", {}).items()}
+        headers.setdefault("content-type", "application/json")
+        key = signing_key(self._project.secret)
+        headers |= signed(key, f"{stored.id}.{step.key}", self._clock.now() // 1000, body)
+        timeout = _seconds(step, run, around, HTTP_TIMEOUT_MS)
+        url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
+        try:
+            response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
+        except BellcastError as error:
+            raise CallFailed(error.detail, is_temporary=True) from None
+        except ValueError as error:
+            raise InvalidValue(f"headers: {error}") from None
+        return self._result(response)
+
+    def _body(self, step: Step, run: RunState, around: Surroundings, renderer: Renderer) -> bytes:
+        body = step.fields.get("body")
+        if step.fields.get("method") == "GET":
+            return b""
+        if isinstance(body, str):
+            return renderer.render(body).encode()
+        if body is not None:
+            return msgspec.json.encode(engine.resolved(body, run, around))
+        values = engine.values_of(run, around)
+        described = {name: values[name] for name in ("recipient", "tenant", "data")}
+        return msgspec.json.encode({"run": around.id, "workflow": around.workflow, "step": step.key, **described})
+
+    def _result(self, response: Response) -> Any:
+        status = response.status
+        if not 200 <= status < 300:
+            is_temporary = status in RETRYABLE or status >= 500
+            after = self._retry_after(response.headers.get("retry-after"))
+            raise CallFailed(f"HTTP status {status}", is_temporary=is_temporary, retry_after=after)
+        if not response.body:
+            return None
+        try:
+            return msgspec.json.decode(response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Seconds, from a number or a date."""
+        if value is None:
+            return None
+        if value.strip().isdigit():
+            return float(value)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        now = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
+        return max((moment.astimezone(UTC) - now).total_seconds(), 0.0)
+
+    # --- Python
+
+    async def _function(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun, attempts: int) -> Any:
+        values = engine.values_of(run, around)
+        argument = FunctionRun(
+            id=stored.id,
+            workflow=stored.workflow,
+            step=step.key,
+            data=run.data,
+            recipient=around.recipient,
+            tenant=around.tenant,
+            steps=values["steps"],
+            attempt=attempts,
+            idempotency_key=f"{stored.id}.{step.key}",
+        )
+        function, timeout = self._functions[step.fields["function"]], _seconds(step, run, around, FUNCTION_TIMEOUT_MS)
+        try:
+            async with asyncio.timeout(timeout):
+                result = await _called(function, argument)
+            return msgspec.json.decode(msgspec.json.encode(result))
+        except TimeoutError:
+            raise CallFailed(f"no result within {timeout:g} s", is_temporary=True) from None
+        except Exception as error:
+            log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
+            raise CallFailed(f"{type(error).__name__}: {error}", is_temporary=True) from None
+
+
+async def _called(function: Function, argument: FunctionRun) -> Any:
+    """Call an `async def` function here, any other in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(argument)
+    return await asyncio.to_thread(function, argument)
+
+
+def _seconds(step: Step, run: RunState, around: Surroundings, default: int) -> float:
+    return (engine.duration(step, "timeout", run, around) if "timeout" in step.fields else default) / 1000

@@ -1,0 +1,374 @@
+"""The transitions of runs. Pure: no I/O, no clock.
+
+`advance` goes as far as a run can go without I/O: it skips, branches, waits and ends. It stops at a step that needs I/O, for
+which the caller does the work and continues with `record`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.model import local_times, times
+from bellcast.model.messages import State
+from bellcast.workflows import conditions, definitions
+from bellcast.workflows.definitions import INBOX_EVENTS, MAX_WAIT_SECONDS, Definition, Step
+from bellcast.workflows.run import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepStatus
+
+# Steps that the caller executes.
+IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
+# Message states that show an event of a message.
+SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
+MAX_RESULT = 64 * 1024
+
+
+class StepFacts(Struct, frozen=True, kw_only=True):
+    """What happened to the inbox item and the messages of a step, in UTC milliseconds and states."""
+
+    seen_at: int | None = None
+    read_at: int | None = None
+    archived_at: int | None = None
+    acted_at: int | None = None
+    messages: tuple[State, ...] = ()
+
+    def shows(self, event: str) -> bool:
+        """True if the event of a wait has happened."""
+        if event in INBOX_EVENTS:
+            is_seen = event == "seen" and self.read_at is not None
+            return is_seen or getattr(self, f"{event}_at") is not None
+        return any(state in SHOWS[event] for state in self.messages)
+
+
+NO_FACTS = StepFacts()
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What a run reads besides its own state: the time, the recipient and its zone, the tenant, the facts of its steps, and
+    the live events that arrived for its waits."""
+
+    now: int
+    id: str
+    workflow: str
+    zone: str
+    locale: str
+    recipient: Mapping[str, Any]
+    tenant: Mapping[str, Any]
+    facts: Mapping[str, StepFacts] = {}
+    events: Mapping[str, Any] = {}
+
+
+class StepOutcome(Struct, frozen=True, kw_only=True):
+    """The result of a step that the caller executed. `ends_run` is the status with which the run ends there."""
+
+    state: StepStatus = "done"
+    reason: str | None = None
+    result: Any = None
+    notification: str | None = None
+    messages: tuple[str, ...] = ()
+    due_at: int | None = None
+    attempts: int = 0
+    digest: Digest | None = None
+    ends_run: RunStatus | None = None
+
+
+class InvalidValue(Exception):
+    """A value that a step refers to has the wrong type: the step fails."""
+
+
+def values_of(run: RunState, around: Surroundings) -> dict[str, Any]:
+    """The roots of conditions and templates."""
+    return {
+        "data": run.data,
+        "recipient": around.recipient,
+        "actor": run.actor,
+        "tenant": around.tenant,
+        "run": {"id": around.id, "workflow": around.workflow},
+        "digest": None if run.digest is None else msgspec.to_builtins(run.digest),
+        "event": run.event,
+        "steps": {key: _step_values(run, key, around) for key in run.steps},
+    }
+
+
+def _step_values(run: RunState, key: str, around: Surroundings) -> dict[str, Any]:
+    step, facts = run.step(key), around.facts.get(key, NO_FACTS)
+    return {
+        "state": step.state,
+        "reason": step.reason,
+        "result": step.result,
+        "matched": step.reason == "matched",
+        "seen_at": _rfc3339(facts.seen_at),
+        "read_at": _rfc3339(facts.read_at),
+    }
+
+
+def _rfc3339(moment: int | None) -> str | None:
+    return None if moment is None else times.to_rfc3339(moment).isoformat().replace("+00:00", "Z")
+
+
+def advance(definition: Definition, run: RunState, around: Surroundings) -> tuple[RunState, Step | None]:
+    """Go on to the next step that needs I/O, and return it; None if the run waits or has ended."""
+    while run.status not in ENDED:
+        step = next((one for one in definition.ordered if run.step(one.key).state not in ENDED_STEPS), None)
+        if step is None:
+            return run.ended("completed"), None
+        try:
+            run, needs_io = _enter(step, run, around)
+        except InvalidValue as error:
+            run, needs_io = fail(run, step, str(error)), False
+        if needs_io:
+            return run, step
+        if run.status == "waiting":
+            return run, None
+    return run, None
+
+
+def _enter(step: Step, run: RunState, around: Surroundings) -> tuple[RunState, bool]:
+    """Execute a step as far as it needs no I/O; True if it needs some."""
+    state = run.step(step.key)
+    run = msgspec.structs.replace(run, status="running")
+    if state.state == "pending" and not _is_wanted(step, run, around):
+        return _skip(run, step, "condition"), False
+    if step.type in IO_TYPES:
+        if state.state == "waiting" and state.due_at is not None and state.due_at > around.now:
+            return _waiting(run), False
+        return run.with_step(step.key, state="running"), True
+    match step.type:
+        case "delay":
+            return _delay(step, run, around), False
+        case "branch":
+            return _branch(step, run, around), False
+        case "wait_for":
+            return _wait(step, run, around), False
+        case _:
+            return run.with_step(step.key, state="done").ended("completed"), False
+
+
+def _is_wanted(step: Step, run: RunState, around: Surroundings) -> bool:
+    return step.condition is None or conditions.evaluate(step.condition, values_of(run, around))
+
+
+def _waiting(run: RunState) -> RunState:
+    return msgspec.structs.replace(run, status="waiting")
+
+
+def _skip(run: RunState, step: Step, reason: str) -> RunState:
+    """Skip a step and all steps in its branches."""
+    run = run.with_step(step.key, state="skipped", reason=reason)
+    for branch in step.branches:
+        for key in definitions.steps_below(branch.steps):
+            run = run.with_step(key, state="skipped", reason=reason)
+    for key in definitions.steps_below(step.otherwise):
+        run = run.with_step(key, state="skipped", reason=reason)
+    return run
+
+
+def fail(run: RunState, step: Step, reason: str) -> RunState:
+    """The run after a step that failed for good."""
+    return run.with_step(step.key, state="failed", reason=reason, due_at=None).ended("failed", reason)
+
+
+# --- steps without I/O
+
+
+def _delay(step: Step, run: RunState, around: Surroundings) -> RunState:
+    state = run.step(step.key)
+    due_at = state.due_at if state.state == "waiting" else _delay_end(step, run, around)
+    if due_at is None or due_at <= around.now:
+        return run.with_step(step.key, state="done", due_at=None)
+    return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
+
+
+def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
+    if "for" in step.fields:
+        return around.now + duration(step, "for", run, around)
+    value = resolved(step.fields["until"], run, around)
+    until = _moment(value, around)
+    end = until + (duration(step, "offset", run, around) if "offset" in step.fields else 0)
+    if end > around.now + definitions.MAX_SECONDS * 1000:
+        raise InvalidValue("until is more than 366 days ahead")
+    return end
+
+
+def _moment(value: Any, around: Surroundings) -> int:
+    """A time with an offset, or a local time of the recipient."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        raise InvalidValue(f"until is no time: {str(value)[:100]!r}")
+    if found.tzinfo is None:
+        zone = local_times.find_zone(around.zone)
+        found = found.replace(tzinfo=zone or times.EPOCH.tzinfo)
+    return times.milliseconds(found)
+
+
+def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
+    """A duration of a step in milliseconds. Raises InvalidValue."""
+    value = resolved(step.fields[field], run, around)
+    most = MAX_WAIT_SECONDS if step.type == "wait_for" else definitions.MAX_SECONDS
+    try:
+        found = definitions.seconds(value)
+    except ValueError as error:
+        raise InvalidValue(f"{field}: {error}, got {str(value)[:100]!r}") from None
+    if abs(found) > most or (found < 0 and field != "offset"):
+        raise InvalidValue(f"{field} must be between 0 and {most / 86_400:g}d, got {str(value)[:100]!r}")
+    return round(found * 1000)
+
+
+def resolved(value: Any, run: RunState, around: Surroundings) -> Any:
+    """A value with each `{"var": path}` in it replaced."""
+    return _resolved(value, values_of(run, around))
+
+
+def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        if value.keys() == {"var"}:
+            return conditions.lookup(value["var"], values)
+        return {name: _resolved(inner, values) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolved(inner, values) for inner in value]
+    return value
+
+
+def _branch(step: Step, run: RunState, around: Surroundings) -> RunState:
+    values = values_of(run, around)
+    chosen = next((n for n, one in enumerate(step.branches) if conditions.evaluate(one.condition, values)), None)
+    run = run.with_step(step.key, state="done", result="else" if chosen is None else chosen)
+    unchosen: list[Sequence[Step]] = [one.steps for n, one in enumerate(step.branches) if n != chosen]
+    if chosen is not None:
+        unchosen.append(step.otherwise)
+    for steps in unchosen:
+        for key in definitions.steps_below(steps):
+            run = run.with_step(key, state="skipped", reason="condition")
+    return run
+
+
+def _wait(step: Step, run: RunState, around: Surroundings) -> RunState:
+    state = run.step(step.key)
+    due_at = state.due_at
+    if state.state != "waiting" or due_at is None:
+        timeout = duration(step, "timeout", run, around) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
+        due_at = around.now + timeout
+    if _has_happened(step, around):
+        event = around.events.get(step.key)
+        run = run if event is None else msgspec.structs.replace(run, event=event)
+        return _waited(step, run, "matched", step.fields.get("on_match", "stop"))
+    if due_at <= around.now:
+        return _waited(step, run, "timeout", step.fields.get("on_timeout", "continue"))
+    return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
+
+
+def _has_happened(step: Step, around: Surroundings) -> bool:
+    target = step.fields.get("step")
+    if target is None:
+        return step.key in around.events
+    return around.facts.get(target, NO_FACTS).shows(step.fields["event"])
+
+
+def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:
+    run = run.with_step(step.key, state="done", reason=reason, due_at=None)
+    return run.ended("completed") if then == "stop" else run
+
+
+# --- steps with I/O
+
+
+def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
+    """The run after a step that the caller executed."""
+    if outcome.state == "failed":
+        return fail(run.with_step(step.key, attempts=outcome.attempts), step, outcome.reason or "failed")
+    if outcome.result is not None and len(msgspec.json.encode(outcome.result)) > MAX_RESULT:
+        return fail(run, step, "too_large")
+    run = run.with_step(
+        step.key,
+        state=outcome.state,
+        reason=outcome.reason,
+        result=outcome.result,
+        notification=outcome.notification,
+        messages=outcome.messages,
+        due_at=outcome.due_at,
+        attempts=outcome.attempts,
+    )
+    if outcome.digest is not None:
+        run = msgspec.structs.replace(run, digest=outcome.digest)
+    if outcome.ends_run is not None:
+        return run.ended(outcome.ends_run)
+    return _waiting(run) if outcome.state == "waiting" else run
+
+
+# --- throttles and digests
+
+MAX_DIGEST_ITEMS = 100
+
+
+class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a throttle or a digest keeps for one recipient and key, across runs. `passed` are the times of runs that a
+    throttle let through; the others are of a digest: the run that collects, since when and until when."""
+
+    passed: tuple[int, ...] = ()
+    run: str | None = None
+    opened_at: int = 0
+    closes_at: int = 0
+    digest: Digest | None = None
+
+
+EMPTY = StepCounter()
+
+
+def throttle(counter: StepCounter, limit: int, window: int, now: int) -> tuple[StepCounter, bool]:
+    """Count a run; whether it passes."""
+    recent = tuple(at for at in counter.passed if at > now - window)
+    if len(recent) >= limit:
+        return StepCounter(passed=recent), False
+    return StepCounter(passed=(*recent, now)), True
+
+
+class DigestRules(Struct, frozen=True, kw_only=True):
+    """Times in milliseconds. `closes_at` is the end of a digest that opens now."""
+
+    mode: str
+    window: int
+    max_window: int | None
+    closes_at: int
+
+
+def collect(
+    counter: StepCounter, rules: DigestRules, id: str, run: RunState, now: int
+) -> tuple[StepCounter | None, StepOutcome]:
+    """A run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None: delete)."""
+    own = Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
+    if counter.run == id:
+        return _close(counter, rules, now)
+    if counter.run is not None and counter.digest is not None:
+        closes_at = counter.closes_at
+        if rules.mode == "sliding":
+            latest = counter.opened_at + rules.max_window if rules.max_window is not None else None
+            extended = now + rules.window
+            closes_at = max(closes_at, extended if latest is None else min(extended, latest))
+        merged = _merged(counter.digest, own)
+        changed = msgspec.structs.replace(counter, digest=merged, closes_at=closes_at)
+        return changed, StepOutcome(ends_run="merged", reason=counter.run)
+    if rules.mode == "repeats" and counter.closes_at <= now:
+        passed = StepCounter(opened_at=now, closes_at=now + rules.window)
+        return passed, StepOutcome(digest=own)
+    closes_at = counter.closes_at if rules.mode == "repeats" else rules.closes_at
+    opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own)
+    return opened, StepOutcome(state="waiting", due_at=closes_at)
+
+
+def _close(counter: StepCounter, rules: DigestRules, now: int) -> tuple[StepCounter | None, StepOutcome]:
+    if counter.closes_at > now:
+        return counter, StepOutcome(state="waiting", due_at=counter.closes_at)
+    after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
+    return after, StepOutcome(digest=counter.digest)
+
+
+def _merged(before: Digest, own: Digest) -> Digest:
+    actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
+    return Digest(
+        count=before.count + 1,
+        items=(before.items + own.items)[:MAX_DIGEST_ITEMS],
+        actors=actors[:MAX_DIGEST_ITEMS],
+    )

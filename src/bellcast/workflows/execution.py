@@ -1,0 +1,399 @@
+"""Executes runs: reads what a step needs, performs it, and commits the new state of the run with all effects.
+
+Steps without calls to other servers share one commit. A call to another server begins after the commit of everything
+before it, and ends with a commit of its own: if the process dies in between, only the call is repeated."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import contents, decision_inputs
+from bellcast.channels.routing import Router, StepSend
+from bellcast.errors import BellcastError
+from bellcast.model import local_times
+from bellcast.model.identities import Profile
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Actor, Audience, Draft
+from bellcast.model.preferences import CHANNELS
+from bellcast.model.templates import Template
+from bellcast.ports import Broker, Clock, Job, SendRequest, Store
+from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
+from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.workflows import calls as step_calls
+from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import run as runs
+from bellcast.workflows.calls import StepCalls
+from bellcast.workflows.definitions import PARTS, Definition, Step
+from bellcast.workflows.engine import InvalidValue, StepCounter, StepFacts, StepOutcome, Surroundings
+from bellcast.workflows.library import Library
+from bellcast.workflows.run import ENDED, MAX_RUN, RunState
+from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+
+# Triggers of triggers: a workflow that triggers itself ends here.
+MAX_TRIGGER_DEPTH = 3
+# Commits that lose against other commits of the same recipient; after these the job runs again.
+MAX_CONFLICTS = 20
+DEFAULT_TYPE = "general"
+
+
+class Execution(Struct, kw_only=True):
+    """A run while its steps are executed, with the effects that the next commit writes."""
+
+    stored: StoredRun
+    definition: Definition
+    state: RunState
+    around: Surroundings
+    profile: Profile
+    sends: list[SendRequest] = []
+    counters: list[CounterUpdate] = []
+    triggers: list[TriggerRequest] = []
+    watched: list[str] = []
+
+    @property
+    def has_effects(self) -> bool:
+        """True if something waits for the commit."""
+        return bool(self.sends or self.counters or self.triggers)
+
+
+class StaleRun(Exception):
+    """The run or a counter changed since it was read: it is read again."""
+
+
+class RunExecutor:
+    """Executes the jobs of runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        library: Library,
+        router: Router,
+        triggers: Triggers,
+        calls: StepCalls,
+        limits: Limits,
+        new_id: Callable[[int], str],
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._library = library
+        self._router = router
+        self._triggers = triggers
+        self._calls = calls
+        self._limits = limits
+        self._new_id = new_id
+        self._ended: dict[tuple[str, str], int] = {}
+        self._perform: dict[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
+            **dict.fromkeys(CHANNELS, self._send),
+            "throttle": self._throttle,
+            "digest": self._digest,
+            "trigger": self._trigger,
+        }
+
+    async def run(self, job: Job) -> int | None:
+        """Execute the steps that are due. Return when the next one is, or None. Safe to repeat."""
+        for _ in range(MAX_CONFLICTS):
+            stored = await self._store.runs.get(job.payload.decode())
+            if stored is None or stored.ended_at is not None:
+                return None
+            try:
+                return await self._execute(stored)
+            except StaleRun:
+                continue
+        return self._clock.now()
+
+    async def _execute(self, stored: StoredRun) -> int | None:
+        state = runs.decode(stored.body)
+        definition = await self._library.definition(stored.owner, stored.workflow, stored.version)
+        execution = await self._open(stored, definition, state)
+        while True:
+            if not await self._is_active(stored):
+                return await self._pause(execution)
+            try:
+                execution.state, step = engine.advance(definition, execution.state, execution.around)
+            except RecursionError:  # a value nested deeper than Python's stack
+                step = None
+                execution.state = execution.state.ended("failed", "too_large")
+            if step is None:
+                break
+            if step.type in step_calls.TYPES:
+                if not self._calls.can_run(step):
+                    await self._commit(execution)
+                    return self._clock.now() + step_calls.FUNCTION_POLL_MS
+                await self._call(execution, step)
+            else:
+                execution.state = engine.record(execution.state, step, await self._outcome(execution, step))
+        await self._commit(execution)
+        return execution.state.wakes_at
+
+    async def _is_active(self, stored: StoredRun) -> bool:
+        """False while the workflow is switched off. Runs of a deleted one finish."""
+        current = await self._library.current(stored.owner, stored.workflow)
+        return current is None or current.active
+
+    async def _pause(self, execution: Execution) -> int | None:
+        """Pause before the next step; a run that waits for a time or an event goes on waiting."""
+        wakes_at = execution.state.wakes_at
+        if wakes_at is not None and wakes_at > self._clock.now():
+            return wakes_at
+        execution.state = msgspec.structs.replace(execution.state, status="paused")
+        await self._commit(execution)
+        return None
+
+    # --- the surroundings of a run
+
+    async def _open(self, stored: StoredRun, definition: Definition, state: RunState) -> Execution:
+        found = await self._store.recipients.profiles(stored.tenant, [stored.recipient])
+        profile = found.get(stored.recipient) or Profile(key=stored.recipient)
+        tenant = await self._router.tenant(stored.tenant)
+        around = Surroundings(
+            now=self._clock.now(),
+            id=stored.id,
+            workflow=stored.workflow,
+            zone=decision_inputs.zone_of(profile, tenant).key,
+            locale=profile.locale or tenant.locale,
+            recipient=contents.recipient_values(profile),
+            tenant=tenant.values,
+            facts=await self._facts(stored, definition, state),
+        )
+        return Execution(stored=stored, definition=definition, state=state, around=around, profile=profile)
+
+    async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
+        """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""
+        if not definition.refers_to_events:
+            return {}
+        items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
+        found = await self._store.runs.items(stored.tenant, stored.recipient, list(items)) if items else {}
+        facts = {
+            items[id]: StepFacts(seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at)
+            for id, item in found.items()
+        }
+        messages = {id: key for key, step in state.steps.items() for id in step.messages}
+        for message in await self._store.messages.find(list(messages)) if messages else ():
+            key = messages[message.id]
+            before = facts.get(key, engine.NO_FACTS)
+            facts[key] = msgspec.structs.replace(before, messages=(*before.messages, message.state))
+        return facts
+
+    # --- commits
+
+    async def _commit(self, execution: Execution, *, ignores_events: bool = False) -> None:
+        """Write the run with its effects, publish its inbox rows, and begin to deliver its messages. Raises StaleRun."""
+        stored = self._with_state(execution)
+        commit = RunCommit(
+            run=stored,
+            ignores_events=ignores_events or execution.state.status != "waiting",
+            sends=tuple(execution.sends),
+            counters=tuple(execution.counters),
+            triggers=tuple(execution.triggers),
+            watched=tuple(execution.watched),
+        )
+        events = await self._store.runs.commit(commit)
+        if events is None:
+            raise StaleRun
+        await self._broker.publish(*events)
+        if execution.sends or execution.triggers:
+            self._router.messages_added()
+        execution.stored = msgspec.structs.replace(stored, revision=stored.revision + 1)
+        execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+
+    def _with_state(self, execution: Execution) -> StoredRun:
+        """The stored run with the new state; one that became too large fails."""
+        state, now = execution.state, self._clock.now()
+        body = runs.encode(state)
+        if len(body) > MAX_RUN:
+            state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
+            execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+            body = runs.encode(state)
+        return msgspec.structs.replace(
+            execution.stored,
+            state=state.status,
+            reason=state.reason,
+            wakes_at=state.wakes_at,
+            ended_at=now if state.status in ENDED else None,
+            body=body,
+        )
+
+    # --- steps
+
+    async def _outcome(self, execution: Execution, step: Step) -> StepOutcome:
+        """Perform a step whose effects the next commit writes."""
+        try:
+            return await self._perform[step.type](execution, step)
+        except (InvalidValue, TemplateError) as error:
+            return StepOutcome(state="failed", reason=str(error)[:500])
+
+    async def _call(self, execution: Execution, step: Step) -> None:
+        """Perform a step that calls the app, between two commits."""
+        await self._commit(execution, ignores_events=True)
+        try:
+            outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
+        except (InvalidValue, TemplateError) as error:
+            outcome = StepOutcome(state="failed", reason=str(error)[:500])
+        execution.state = engine.record(execution.state, step, outcome)
+        await self._commit(execution, ignores_events=True)
+        refreshed = await self._open(execution.stored, execution.definition, execution.state)
+        execution.around, execution.profile = refreshed.around, refreshed.profile
+
+    async def _send(self, execution: Execution, step: Step) -> StepOutcome:
+        stored, now = execution.stored, self._clock.now()
+        draft = Draft(
+            to=stored.recipient,
+            type=execution.definition.type or DEFAULT_TYPE,
+            data=execution.state.data,
+            actor=None if execution.state.actor is None else msgspec.convert(execution.state.actor, Actor),
+        )
+        send = StepSend(
+            tenant=stored.tenant,
+            recipient=stored.recipient,
+            channel=step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+            draft=draft,
+            template=await self._template(stored.tenant, step),
+            notification=self._notification(execution, step, now),
+            run=stored.id,
+            workflow=stored.workflow,
+            variables=self._values(execution),
+            now=now,
+        )
+        try:
+            request = await self._router.route_step(send)
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            return StepOutcome(state="failed", reason=triggers.refused(error))
+        execution.sends.append(request)
+        (decision,) = request.decisions
+        if decision.outcome == "skip":
+            return StepOutcome(state="skipped", reason=decision.rule)
+        if step.type == "inbox" and step.key in execution.definition.awaited:
+            execution.watched.append(request.ids[0])
+        return StepOutcome(
+            reason=decision.rule,
+            notification=request.ids[0] if request.ids else None,
+            messages=tuple(message.id for message in request.messages),
+        )
+
+    def _notification(self, execution: Execution, step: Step, now: int) -> str:
+        """The id under which decisions and messages are stored: the last inbox item's, unless it has a message of this
+        channel already."""
+        used: set[str] = set()
+        last: str | None = None
+        for one in execution.definition.ordered:
+            state = execution.state.step(one.key)
+            if state.notification is not None:
+                last, used = state.notification, set()
+            elif state.messages or (state.state == "skipped" and state.reason != "condition"):
+                used.add(one.type)
+        if step.type == "inbox" or last is None or step.type in used:
+            return self._new_id(now)
+        return last
+
+    async def _template(self, tenant: str, step: Step) -> Template:
+        """The content of a step: its template's, or its own."""
+        key = step.fields.get("template")
+        if key is None:
+            part = msgspec.convert(dict(step.fields), PARTS[step.type])
+            return Template(**{step.type: part})  # type: ignore[arg-type]  # the part of this channel
+        template = await self._router.template(tenant, key)
+        if template is None:
+            raise InvalidValue(f"template: there is no template {key!r}")
+        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]
+            raise InvalidValue(f"template: {key!r} has no part for {step.type}")
+        return template
+
+    def _values(self, execution: Execution) -> dict[str, Any]:
+        return engine.values_of(execution.state, execution.around)
+
+    def _rendered(self, execution: Execution, source: str) -> str:
+        around = execution.around
+        values = self._values(execution)
+        return Renderer(Variables(values=values, locale=around.locale, zone=around.zone)).render(source)
+
+    async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
+        window = engine.duration(step, "window", execution.state, execution.around)
+        key, counter, revision = await self._counter(execution, step)
+        now = self._clock.now()
+        counter, has_passed = engine.throttle(counter, step.fields.get("limit", 1), window, now)
+        execution.counters.append(
+            CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
+        )
+        return StepOutcome() if has_passed else StepOutcome(ends_run="throttled")
+
+    async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
+        key, counter, revision = await self._counter(execution, step)
+        now = self._clock.now()
+        rules = self._digest_rules(execution, step, now)
+        changed, outcome = engine.collect(counter, rules, execution.stored.id, execution.state, now)
+        execution.counters.append(
+            CounterUpdate(
+                key=key,
+                revision=revision,
+                body=None if changed is None else msgspec.json.encode(changed),
+                run=None if changed is None else changed.run,
+                # A digest is closed by its run; what is left of it counts nothing after another window.
+                expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
+            )
+        )
+        return outcome
+
+    def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
+        fields, around = step.fields, execution.around
+        if "cron" in fields:
+            name = fields.get("timezone", "recipient")
+            zone = local_times.find_zone(around.zone if name == "recipient" else name)
+            closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
+            return engine.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
+        window = engine.duration(step, "window", execution.state, around)
+        most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
+        return engine.DigestRules(
+            mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
+        )
+
+    async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
+        stored = execution.stored
+        by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
+        key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
+        found = await self._store.runs.counter(key)
+        if found is None:
+            return key, engine.EMPTY, 0
+        return key, msgspec.json.decode(found.body, type=StepCounter), found.revision
+
+    async def _trigger(self, execution: Execution, step: Step) -> StepOutcome:
+        stored, state = execution.stored, execution.state
+        if state.depth >= MAX_TRIGGER_DEPTH:
+            return StepOutcome(state="failed", reason="too_deep")
+        to = engine.resolved(step.fields["to"], state, execution.around)
+        data = engine.resolved(step.fields.get("data", {}), state, execution.around)
+        try:
+            draft = TriggerDraft(to=_audience(to), data=data)
+            triggers.check(draft, self._limits)
+            origin = Origin(stored.tenant, state.depth + 1)
+            request = await self._triggers.prepare(step.fields["workflow"], draft, origin)
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            return StepOutcome(state="failed", reason=triggers.refused(error))
+        execution.triggers.append(request)
+        return StepOutcome(result=msgspec.json.decode(request.answer))
+
+
+SERVER_ERROR = 500
+MAX_BY = 500
+COUNTER_GRACE_MS = 86_400_000
+
+
+def _audience(to: Any) -> str | list[str] | Audience:
+    """The recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
+    values = to if isinstance(to, list) else [to]
+    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
+        keys = [str(one) for one in values]
+        return keys if isinstance(to, list) else keys[0]
+    try:
+        if isinstance(to, Mapping):
+            return msgspec.convert(to, Audience)
+    except msgspec.ValidationError:
+        pass
+    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")

@@ -1,0 +1,194 @@
+"""The workflows of a project and its tenants: which version is current, and whether it is active.
+
+Definitions of a version never change, so they stay in memory. Which version is current is read again after CACHE_SECONDS:
+a change takes effect on every node within that time."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.ports import Clock, Store
+from bellcast.ports.documents import PROJECT
+from bellcast.workflows import definitions
+from bellcast.workflows.definitions import Definition
+
+WORKFLOWS = "workflows"
+UNKNOWN = "There is no workflow with this key."
+# Parsed definitions: 50 steps are some 20 KB.
+CACHED_DEFINITIONS = 1000
+
+
+class CurrentVersion(Struct, frozen=True, kw_only=True):
+    """The current version of a workflow, as stored. Code-defined ones are read-only in REST."""
+
+    version: int
+    active: bool = True
+    is_code: bool = False
+    definition: dict[str, Any]
+
+
+class Workflow(Struct, frozen=True, kw_only=True):
+    """A workflow that applies to a tenant. `owner` is the tenant that has it: the project or the tenant itself."""
+
+    key: str
+    owner: str
+    current: CurrentVersion
+
+    @property
+    def outside(self) -> dict[str, Any]:
+        """The workflow as the API returns it."""
+        current = self.current
+        added = {"key": self.key, "tenant": self.owner or None, "version": current.version, "active": current.active}
+        return {**current.definition, **added}
+
+
+@lru_cache(CACHED_DEFINITIONS)
+def parsed(body: bytes) -> Definition:
+    """The definition of a stored version."""
+    return definitions.parse(msgspec.json.decode(body))
+
+
+_decode = msgspec.json.Decoder(CurrentVersion).decode
+
+
+class Library:
+    """Reads and writes workflows."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
+        self._bodies: dict[tuple[str, str, int], bytes] = {}
+
+    def forget(self) -> None:
+        """Read the current versions again: this process changed one."""
+        self._current.clear()
+
+    async def find(self, tenant: str, key: str) -> Workflow | None:
+        """The workflow of a key that applies to a tenant: its own, else the project's."""
+        for owner in dict.fromkeys((tenant, PROJECT)):
+            current = await self.current(owner, key)
+            if current is not None:
+                return Workflow(key=key, owner=owner, current=current)
+        return None
+
+    async def get(self, tenant: str, key: str) -> Workflow:
+        """Like `find`; raises NotFound."""
+        found = await self.find(tenant, key)
+        if found is None:
+            raise NotFound(UNKNOWN)
+        return found
+
+    async def current(self, owner: str, key: str) -> CurrentVersion | None:
+        """The current version of exactly this owner's workflow."""
+        until, current = self._current.get((owner, key), (0, None))
+        now = self._clock.now()
+        if until > now:
+            return current
+        document = await self._store.documents.get(WORKFLOWS, owner, key)
+        current = None if document is None else _decode(document.body)
+        if len(self._current) >= MAX_CACHED:
+            self._current.clear()
+        self._current[owner, key] = (now + int(CACHE_SECONDS * 1000), current)
+        return current
+
+    async def definition(self, owner: str, key: str, version: int) -> Definition:
+        """The definition of a version, which stays after the workflow was changed or deleted."""
+        body = self._bodies.get((owner, key, version))
+        if body is None:
+            found = await self._store.runs.version(owner, key, version)
+            if found is None:
+                raise NotFound(f"There is no version {version} of this workflow.")
+            if len(self._bodies) >= CACHED_DEFINITIONS:
+                self._bodies.clear()
+            body = self._bodies[owner, key, version] = found.body
+        return parsed(body)
+
+    async def check(self, tenant: str, key: str, value: Any) -> Definition:
+        """Check a definition and what it refers to. Raises Invalid with all errors."""
+        definition = definitions.parse(value)
+        errors = [error for path, step in _with_paths(value) for error in await self._missing(tenant, key, path, step)]
+        if errors:
+            raise Invalid.fields(errors)
+        return definition
+
+    async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
+        """The templates and workflows of a step that do not exist. A workflow may trigger itself."""
+        template, workflow = step.get("template"), step.get("workflow")
+        if isinstance(template, str) and not await self._has(TEMPLATES, tenant, template):
+            return [FieldError(f"{path}.template", f"names an unknown template {template[:100]!r}")]
+        is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow != key
+        if is_trigger and not await self._has(WORKFLOWS, tenant, str(workflow)):
+            return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
+        return []
+
+    async def _has(self, kind: str, tenant: str, key: str) -> bool:
+        owners = dict.fromkeys((tenant, PROJECT))
+        return any([await self._store.documents.get(kind, owner, key) is not None for owner in owners])
+
+    async def put(self, owner: str, key: str, value: dict[str, Any], *, is_code: bool = False) -> tuple[Workflow, bool]:
+        """Write a checked definition: a new version, unless it equals the last one. Return the workflow, and whether it
+        is new. Raises Conflict for one that is defined in code."""
+        await self._check_writable(owner, key, is_code=is_code)
+        now = self._clock.now()
+        stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
+        before = await self._store.documents.get(WORKFLOWS, owner, key)
+        is_active = is_code or before is None or _decode(before.body).active
+        current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
+        return await self._write(owner, key, current), before is None
+
+    async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
+        """Switch a workflow on or off, or make another version current. Raises NotFound and Conflict."""
+        current = await self._check_writable(owner, key)
+        if current is None:
+            raise NotFound(UNKNOWN)
+        if version is not None:
+            found = await self._store.runs.version(owner, key, version)
+            if found is None:
+                raise Invalid.of("version", f"names an unknown version {version}")
+            definition = msgspec.json.decode(found.body)
+            current = msgspec.structs.replace(current, version=version, definition=definition)
+        if active is not None:
+            current = msgspec.structs.replace(current, active=active)
+        return await self._write(owner, key, current)
+
+    async def delete(self, owner: str, key: str) -> bool:
+        """Delete a workflow; its current runs finish. False if there is none. Raises Conflict."""
+        await self._check_writable(owner, key)
+        deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
+        self.forget()
+        return deleted
+
+    async def _check_writable(self, owner: str, key: str, *, is_code: bool = False) -> CurrentVersion | None:
+        document = await self._store.documents.get(WORKFLOWS, owner, key)
+        current = None if document is None else _decode(document.body)
+        if current is not None and current.is_code and not is_code:
+            raise Conflict("This workflow is defined in code: change it there.")
+        return current
+
+    async def _write(self, owner: str, key: str, current: CurrentVersion) -> Workflow:
+        body = msgspec.json.encode(current)
+        await self._store.documents.put(WORKFLOWS, owner, key, body, self._clock.now())
+        self.forget()
+        return Workflow(key=key, owner=owner, current=current)
+
+
+def _with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """All steps of a checked definition with their paths."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    pending: list[tuple[str, Any]] = [("steps", value["steps"])]
+    while pending:
+        path, steps = pending.pop(0)
+        for number, step in enumerate(steps):
+            here = f"{path}.{number}"
+            found.append((here, step))
+            for branch_number, branch in enumerate(step.get("branches", ())):
+                pending.append((f"{here}.branches.{branch_number}.steps", branch["steps"]))
+            if "else" in step:
+                pending.append((f"{here}.else", step["else"]))
+    return found

@@ -1,0 +1,94 @@
+"""The state of a run: what each step did, and what the run waits for."""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+RunStatus = Literal[
+    "running",  # a step is due
+    "waiting",  # for a time or an event
+    "paused",  # its workflow is not active
+    "completed",
+    "cancelled",
+    "merged",  # into the digest of an earlier run
+    "throttled",
+    "failed",
+]
+StepStatus = Literal["pending", "running", "waiting", "done", "skipped", "failed"]
+ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")
+ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
+# Bytes of JSON.
+MAX_DATA = 64 * 1024
+MAX_RUN = 256 * 1024
+
+
+class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step did. `notification` is its inbox item, `messages` are its messages. `due_at` (UTC milliseconds) is when
+    it goes on by itself; `attempts` counts calls of an http or python step."""
+
+    state: StepStatus = "pending"
+    reason: str | None = None
+    result: Any = None
+    notification: str | None = None
+    messages: tuple[str, ...] = ()
+    due_at: int | None = None
+    attempts: int = 0
+
+
+PENDING = StepState()
+# A step that is repeated: its condition held.
+PENDING_AGAIN = StepState(state="running")
+
+
+class Digest(Struct, frozen=True, kw_only=True):
+    """What a digest collected: `count` with the opening run, the data of the first runs, and their actors."""
+
+    count: int = 1
+    items: tuple[Any, ...] = ()
+    actors: tuple[Any, ...] = ()
+
+
+class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of a run that its steps read and change. `depth` counts the triggers above it. `event` is the live event
+    that a step waited for; `events` are those that came before their steps, by step."""
+
+    status: RunStatus = "running"
+    reason: str | None = None
+    data: dict[str, Any] = {}
+    actor: Any = None
+    depth: int = 0
+    steps: dict[str, StepState] = {}
+    digest: Digest | None = None
+    event: Any = None
+
+    def step(self, key: str) -> StepState:
+        """The state of a step."""
+        return self.steps.get(key, PENDING)
+
+    def with_step(self, key: str, **changes: Any) -> "RunState":
+        """The run after a change of one step."""
+        steps = {**self.steps, key: msgspec.structs.replace(self.step(key), **changes)}
+        return msgspec.structs.replace(self, steps=steps)
+
+    def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
+        """The run after its end."""
+        return msgspec.structs.replace(self, status=status, reason=reason)
+
+    def retried(self) -> "RunState":
+        """The failed run, ready to repeat its failed step."""
+        steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in self.steps.items()}
+        return msgspec.structs.replace(self, status="running", reason=None, steps=steps)
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When the waiting run goes on by itself."""
+        if self.status != "waiting":
+            return None
+        return min(
+            (s.due_at for s in self.steps.values() if s.state == "waiting" and s.due_at is not None), default=None
+        )
+
+
+decode = msgspec.json.Decoder(RunState).decode
+encode = msgspec.json.Encoder().encode

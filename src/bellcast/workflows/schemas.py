@@ -1,0 +1,174 @@
+"""JSON Schema for the data of triggers: the part of draft 2020-12 that describes shapes. Pure.
+
+An unknown keyword is an error of the schema, because ignoring it would accept data that the schema forbids. `pattern` is
+not supported: a hostile one takes exponential time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bellcast.errors import FieldError
+
+MAX_DEPTH = 20
+# Keywords that describe and do not restrict.
+ANNOTATIONS = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples", "format"})
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, Mapping),
+    "array": lambda value: isinstance(value, list | tuple),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "integer": lambda value: (
+        (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+    ),
+}
+LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf")
+NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+KEYWORDS = ANNOTATIONS | {
+    *("type", "enum", "const", "properties", "required", "additionalProperties", "items", "not"),
+    *(*LISTS_OF_SCHEMAS, *NUMBERS, *SIZES),
+}
+
+
+def schema_errors(path: str, schema: Any, depth: int = 0) -> Iterator[FieldError]:
+    """The parts of a schema that are wrong or not supported."""
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, Mapping):
+        yield FieldError(path, "must be a JSON Schema: an object, true or false")
+        return
+    if depth > MAX_DEPTH:
+        yield FieldError(path, f"must not be nested deeper than {MAX_DEPTH} levels")
+        return
+    for name in schema.keys() - KEYWORDS:
+        yield FieldError(f"{path}.{str(name)[:100]}", "is not a supported keyword of JSON Schema")
+    yield from _value_errors(path, schema)
+    for inner_path, inner in _schemas_in(path, schema):
+        yield from schema_errors(inner_path, inner, depth + 1)
+
+
+def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    types = schema.get("type", [])
+    for name in types if isinstance(types, list) else [types]:
+        if not isinstance(name, str) or name not in TYPES:
+            yield FieldError(f"{path}.type", f"must be one of: {', '.join(TYPES)}")
+    if not _is_list_of(schema.get("required", []), str):
+        yield FieldError(f"{path}.required", "must be a list of names")
+    if not isinstance(schema.get("enum", []), list):
+        yield FieldError(f"{path}.enum", "must be a list of values")
+    if not isinstance(schema.get("properties", {}), Mapping):
+        yield FieldError(f"{path}.properties", "must be an object of schemas")
+    yield from _bound_errors(path, schema)
+
+
+def _bound_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    for name in LISTS_OF_SCHEMAS:
+        if not isinstance(schema.get(name, []), list):
+            yield FieldError(f"{path}.{name}", "must be a list of schemas")
+    for name in NUMBERS:
+        if name in schema and not TYPES["number"](schema[name]):
+            yield FieldError(f"{path}.{name}", "must be a number")
+    for name in SIZES:
+        if name in schema and not (TYPES["integer"](schema[name]) and schema[name] >= 0):
+            yield FieldError(f"{path}.{name}", "must be a whole number, 0 or more")
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+def _schemas_in(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        yield from ((f"{path}.properties.{name}", inner) for name, inner in properties.items())
+    for name in ("items", "additionalProperties", "not"):
+        if name in schema:
+            yield f"{path}.{name}", schema[name]
+    for name in LISTS_OF_SCHEMAS:
+        if isinstance(schema.get(name), list):
+            yield from ((f"{path}.{name}.{number}", inner) for number, inner in enumerate(schema[name]))
+
+
+def errors_of(path: str, value: Any, schema: Any) -> Iterator[FieldError]:
+    """The parts of a value that a checked schema forbids."""
+    if isinstance(schema, bool):
+        if not schema:
+            yield FieldError(path, "is not allowed here")
+        return
+    types = schema.get("type")
+    allowed = types if isinstance(types, list) else [types] if types is not None else []
+    if allowed and not any(TYPES[name](value) for name in allowed):
+        yield FieldError(path, f"must be of type {' or '.join(allowed)}")
+        return
+    if "enum" in schema and not any(_same(value, one) for one in schema["enum"]):
+        yield FieldError(path, f"must be one of: {', '.join(map(str, schema['enum']))[:200]}")
+    if "const" in schema and not _same(value, schema["const"]):
+        yield FieldError(path, f"must be {str(schema['const'])[:100]}")
+    yield from _number_errors(path, value, schema)
+    yield from _size_errors(path, value, schema)
+    yield from _object_errors(path, value, schema)
+    if TYPES["array"](value) and "items" in schema:
+        for number, item in enumerate(value):
+            yield from errors_of(f"{path}.{number}", item, schema["items"])
+    yield from _combined_errors(path, value, schema)
+
+
+def _same(left: Any, right: Any) -> bool:
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _number_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    if not TYPES["number"](value):
+        return
+    if "minimum" in schema and value < schema["minimum"]:
+        yield FieldError(path, f"must be at least {schema['minimum']}")
+    if "maximum" in schema and value > schema["maximum"]:
+        yield FieldError(path, f"must be at most {schema['maximum']}")
+    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+        yield FieldError(path, f"must be greater than {schema['exclusiveMinimum']}")
+    if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
+        yield FieldError(path, f"must be less than {schema['exclusiveMaximum']}")
+
+
+def _size_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    for kind, suffix, what in (
+        ("string", "Length", "characters"),
+        ("array", "Items", "items"),
+        ("object", "Properties", "fields"),
+    ):
+        if TYPES[kind](value):
+            least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
+            if least is not None and len(value) < least:
+                yield FieldError(path, f"must have at least {least} {what}")
+            if most is not None and len(value) > most:
+                yield FieldError(path, f"must have at most {most} {what}")
+
+
+def _object_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    if not isinstance(value, Mapping):
+        return
+    properties = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield FieldError(f"{path}.{name}", "is missing")
+    for name, inner in value.items():
+        if name in properties:
+            yield from errors_of(f"{path}.{name}", inner, properties[name])
+        elif "additionalProperties" in schema:
+            yield from errors_of(f"{path}.{name}", inner, schema["additionalProperties"])
+
+
+def _combined_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+    for part in schema.get("allOf", ()):
+        yield from errors_of(path, value, part)
+    if "anyOf" in schema and not any(_is_valid(value, part) for part in schema["anyOf"]):
+        yield FieldError(path, "must match one of the schemas of anyOf")
+    if "oneOf" in schema and sum(_is_valid(value, part) for part in schema["oneOf"]) != 1:
+        yield FieldError(path, "must match exactly one of the schemas of oneOf")
+    if "not" in schema and _is_valid(value, schema["not"]):
+        yield FieldError(path, "must not match the schema of not")
+
+
+def _is_valid(value: Any, schema: Any) -> bool:
+    return next(errors_of("", value, schema), None) is None

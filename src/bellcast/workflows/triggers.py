@@ -1,0 +1,213 @@
+"""Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
+from bellcast.model import patterns, times, validation
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Actor, Audience
+from bellcast.ports import Clock, Job, Store
+from bellcast.ports.runs import NewFanout, StoredRun, TriggerRequest
+from bellcast.workflows import run as runs
+from bellcast.workflows import schemas
+from bellcast.workflows.library import Library, Workflow
+from bellcast.workflows.run import MAX_DATA, RunState
+
+# Runs of a page of a fan-out, one transaction of about 10 ms.
+FANOUT_PAGE = 250
+# Pages of one lease: other jobs of the same priority run in between.
+FANOUT_PAGES = 4
+
+
+class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A trigger of a workflow (`POST /v1/workflows/{key}/trigger`)."""
+
+    to: str | list[str] | Audience
+    data: dict[str, Any] = {}
+    actor: Actor | str | None = None
+    cancel_key: str | None = None
+    tenant: str | None = None
+    idempotency_key: str | None = None
+
+
+class StartedRun(Struct, frozen=True):
+    """A run and its recipient."""
+
+    id: str
+    recipient: str
+
+
+class Origin(Struct, frozen=True):
+    """Where a trigger comes from: `depth` counts the triggers above it."""
+
+    tenant: str
+    depth: int = 0
+
+
+def check(draft: TriggerDraft, limits: Limits) -> None:
+    """Raise Invalid with all errors of a draft, except those of the workflow's own schema."""
+    errors: list[FieldError] = []
+    if isinstance(draft.to, Audience):
+        errors += validation.audience(draft.to, limits)
+        if draft.to.tenant == EVERY_TENANT:
+            errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
+    else:
+        errors += validation.recipients(draft.to, limits)
+    errors += validation.data("data", draft.data, MAX_DATA)
+    errors += validation.actor("actor", draft.actor, limits)
+    for name in ("tenant", "cancel_key", "idempotency_key"):
+        if (value := getattr(draft, name)) is not None:
+            errors += validation.key(name, value, limits)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
+    """Raise Invalid with the parts of the data that the workflow's schema forbids."""
+    schema = workflow.current.definition.get("data")
+    errors = [] if schema is None else list(schemas.errors_of("data", data, schema))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+class Triggers:
+    """Accepts triggers and adds the runs of fan-outs."""
+
+    def __init__(self, store: Store, clock: Clock, library: Library, new_id: Any) -> None:
+        self._store = store
+        self._clock = clock
+        self._library = library
+        self._new_id = new_id
+
+    async def trigger(self, key: str, draft: TriggerDraft) -> bytes:
+        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict and Invalid."""
+        request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
+        return await self._store.runs.start(request)
+
+    async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
+        """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""
+        tenant = origin.tenant
+        workflow = await self._library.get(tenant, key)
+        if not workflow.current.active:
+            raise Conflict("This workflow is not active.")
+        check_data(workflow, draft.data)
+        now = self._clock.now()
+        id = self._new_id(now)
+        actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
+        body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=origin.depth))
+        common = TriggerRequest(
+            tenant=tenant,
+            created_at=now,
+            idempotency_key=draft.idempotency_key,
+            fingerprint=_fingerprint(key, draft),
+        )
+        if isinstance(draft.to, Audience):
+            fanout = NewFanout(
+                id=id,
+                tenant=draft.to.tenant or tenant,
+                workflow=key,
+                owner=workflow.owner,
+                version=workflow.current.version,
+                audience=msgspec.json.encode(draft.to),
+                body=body,
+                cancel_key=draft.cancel_key,
+                created_at=now,
+            )
+            return msgspec.structs.replace(common, fanout=fanout, answer=_answer(id, None))
+        recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
+        ids = [id] if len(recipients) == 1 else [self._new_id(now) for _ in recipients]
+        template = _NewRuns(id, tenant, workflow.owner, key, workflow.current.version, draft.cancel_key, now, body)
+        started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
+        return msgspec.structs.replace(common, runs=tuple(template.runs(started)), answer=_answer(id, started))
+
+    async def run_fanout(self, job: Job) -> int | None:
+        """Add the next pages of a fan-out's runs. Return when the rest is due, or None."""
+        for _ in range(FANOUT_PAGES):
+            fanout = await self._store.runs.fanout(job.payload.decode())
+            if fanout is None or fanout.state != "running":
+                return None
+            if not await self._add_page(fanout):
+                return None
+        return self._clock.now()
+
+    async def _add_page(self, fanout: NewFanout) -> bool:
+        """Add a page; False if it was the last."""
+        keys = await self._keys(fanout)
+        if not keys:
+            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), ())
+            return False
+        new = _NewRuns(
+            fanout.id,
+            fanout.tenant,
+            fanout.owner,
+            fanout.workflow,
+            fanout.version,
+            fanout.cancel_key,
+            self._clock.now(),
+            fanout.body,
+        )
+        started = [StartedRun(self._new_id(new.created_at), key) for key in keys]
+        moved = msgspec.structs.replace(fanout, position=keys[-1])
+        return await self._store.runs.add_page(moved, new.runs(started))
+
+    async def _keys(self, fanout: NewFanout) -> Sequence[str]:
+        """The next keys of the audience: recipients that were there when it was triggered."""
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        recipients, position = self._store.recipients, fanout.position
+        moment = times.to_rfc3339(fanout.created_at)
+        while True:
+            found: list[tuple[str, datetime]]
+            if audience.topic is not None or audience.role is not None:
+                topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
+                page = await recipients.subscriptions(fanout.tenant, topic or "", position or None, FANOUT_PAGE)
+                found = [(one.recipient, one.created_at) for one in page]
+            else:
+                everyone = await recipients.page(fanout.tenant, position or None, FANOUT_PAGE)
+                found = [(one.key, one.created_at) for one in everyone]
+            keys = [key for key, since in found if since <= moment]
+            if keys or not found:
+                return keys
+            position = found[-1][0]
+
+
+class _NewRuns(Struct, frozen=True):
+    """What the runs of a trigger have in common."""
+
+    trigger: str
+    tenant: str
+    owner: str
+    workflow: str
+    version: int
+    cancel_key: str | None
+    created_at: int
+    body: bytes
+
+    def runs(self, started: Sequence[StartedRun]) -> list[StoredRun]:
+        """The runs."""
+        common = msgspec.structs.asdict(self)
+        return [StoredRun(**common, id=one.id, recipient=one.recipient) for one in started]
+
+
+def _answer(id: str, started: Sequence[StartedRun] | None) -> bytes:
+    answer: dict[str, Any] = {"trigger": id, "run": id}
+    return msgspec.json.encode(answer if started is None else {**answer, "runs": started})
+
+
+def _fingerprint(key: str, draft: TriggerDraft) -> bytes:
+    if draft.idempotency_key is None:
+        return b""
+    return hashlib.sha256(msgspec.json.encode([key, draft], order="deterministic")).digest()
+
+
+def refused(error: BellcastError) -> str:
+    """Why a trigger of a step was refused, in a line."""
+    if isinstance(error, Invalid) and error.errors:
+        return "; ".join(f"{one.field} {one.message}" for one in error.errors)[:500]
+    return error.detail

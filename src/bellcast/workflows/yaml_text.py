@@ -1,0 +1,74 @@
+"""Definitions in YAML, with the line of each part for errors. Aliases are refused: a short text with them expands to a huge
+value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # its stubs are another package
+
+from bellcast.errors import BadRequest, FieldError
+
+MAX_DEPTH = 100
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
+    """Reads JSON's types only: a date stays text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":merge", ":value"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class YamlText:
+    """A parsed text: its value, and the lines of its parts. Raises BadRequest if it cannot be read."""
+
+    def __init__(self, text: bytes) -> None:
+        self._lines: dict[str, int] = {}
+        try:
+            for token in yaml.scan(text):
+                if isinstance(token, yaml.AliasToken):
+                    raise BadRequest(
+                        f"The YAML has an alias in line {token.start_mark.line + 1}: write the value again."
+                    )
+            loader = _Loader(text)
+            node = loader.get_single_node()
+            self.value = None if node is None else self._read(loader, node, "", 0)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = "" if mark is None else f" in line {mark.line + 1}"
+            problem = getattr(error, "problem", None) or "it cannot be read"
+            raise BadRequest(f"The body is not YAML: {problem}{line}.") from None
+        except (UnicodeDecodeError, ValueError, OverflowError, RecursionError):
+            raise BadRequest("The body is not YAML: it has a value that cannot be read.") from None
+
+    def _read(self, loader: _Loader, node: Any, path: str, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"The YAML is nested deeper than {MAX_DEPTH} levels.")
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._read(loader, one, _below(path, number), depth + 1) for number, one in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return loader.construct_object(node)
+        found: dict[str, Any] = {}
+        for key, inner in node.value:
+            name = str(key.value)
+            if name in found:
+                raise BadRequest(f"The YAML has the key {name[:100]!r} twice, again in line {key.start_mark.line + 1}.")
+            self._lines[_below(path, name)] = key.start_mark.line + 1
+            found[name] = self._read(loader, inner, _below(path, name), depth + 1)
+        return found
+
+    def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
+        """The errors with the line of the part, or of the nearest one around it."""
+        return [error._replace(line=self._line(error.field)) for error in errors]
+
+    def _line(self, path: str) -> int:
+        while path not in self._lines and path:
+            path = path.rpartition(".")[0]
+        return self._lines.get(path, 1)
+
+
+def _below(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)

@@ -1,0 +1,343 @@
+"""Runs of workflows on every store, with the fake clock."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellcast.errors import Conflict, Invalid, NotFound, Unavailable
+from bellcast.model.notifications import Audience
+from bellcast.ports import Response, Store
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+BELL = {"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}
+MAIL = {"key": "mail", "type": "email", "subject": "Booked", "text": "By {{ data.client }} for {{ recipient.name }}"}
+LATER = {"key": "later", "type": "delay", "for": "1h"}
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
+    world = WorkflowWorld(store, clock)
+    await world.recipient("alice", name="Alice", email="alice@example.com")
+    return world
+
+
+async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, LATER, MAIL, type="booking")
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    assert await app.titles("alice") == ["Booked by Bob"]
+    run, _ = await world.run(id)
+    assert (run.state, run.wakes_at) == ("waiting", world.clock.now() + 3_600_000)
+    assert await world.messages() == []
+    await world.advance(3_600)
+    (message,) = await world.messages(run=id)
+    assert (message.state, message.type, message.run) == ("simulated", "booking", id)
+    assert msgspec.json.decode(message.content)["text"] == "By Bob for Alice"
+    assert (await world.status(id), await world.steps(id)) == (
+        "completed",
+        {"bell": "done", "later": "done", "mail": "done"},
+    )
+    assert await world.store.jobs.due(2**52) == []
+
+
+async def test_published_inbox_row_has_the_new_state(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    assert [type(event).__name__ for event in world.published] == ["NotificationAdded"]
+
+
+async def test_step_without_address_is_skipped_and_the_run_goes_on(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", MAIL, BELL)
+    id = await world.trigger("booking", "bob", data={"client": "x"})
+    await world.settle()
+    _, state = await world.run(id)
+    assert (state.step("mail").state, state.step("mail").reason) == ("skipped", "no_address")
+    assert (state.status, await app.titles("bob")) == ("completed", ["Booked by x"])
+
+
+async def test_missing_variable_fails_the_step_and_the_run(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking")
+    await world.settle()
+    run, state = await world.run(id)
+    assert (run.state, state.step("bell").state) == ("failed", "failed")
+    assert "data.client" in (run.reason or "")
+
+
+async def test_conditions_skip_and_branches_choose(world: WorkflowWorld, app: App) -> None:
+    rich = {"var": "data.total", "op": "gte", "value": 100}
+    await world.put(
+        "booking",
+        {"key": "vip", "type": "inbox", "title": "Rich", "if": rich},
+        {
+            "key": "size",
+            "type": "branch",
+            "branches": [{"if": rich, "steps": [{"key": "a", "type": "inbox", "title": "A"}]}],
+            "else": [{"key": "b", "type": "inbox", "title": "B"}],
+        },
+        {"key": "end", "type": "stop", "if": rich},
+        {"key": "c", "type": "inbox", "title": "C"},
+    )
+    poor = await world.trigger("booking", "bob", data={"total": 1})
+    wealthy = await world.trigger("booking", data={"total": 100})
+    await world.settle()
+    assert await app.titles("bob") == ["C", "B"]
+    assert await app.titles("alice") == ["A", "Rich"]
+    assert await world.steps(poor) == {
+        "vip": "skipped", "size": "done", "a": "skipped", "b": "done", "end": "skipped", "c": "done",
+    }  # fmt: skip
+    assert await world.status(wealthy) == "completed"
+
+
+async def test_wait_for_seen_completes_the_run(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell"}, MAIL)
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    assert await world.status(id) == "waiting"
+    await app.mark("alice", "read")
+    await world.settle()
+    assert (await world.status(id), await world.messages()) == ("completed", [])
+
+
+async def test_wait_goes_on_after_its_timeout(world: WorkflowWorld) -> None:
+    wait = {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell", "timeout": "30m"}
+    await world.put("booking", BELL, wait, MAIL)
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.advance(1_800)
+    _, state = await world.run(id)
+    assert (state.status, state.step("looked").reason) == ("completed", "timeout")
+    assert len(await world.messages(run=id)) == 1
+
+
+async def test_event_before_the_wait_counts(world: WorkflowWorld, app: App) -> None:
+    wait = {"key": "looked", "type": "wait_for", "event": "read", "step": "bell", "on_match": "continue"}
+    mail = {**MAIL, "if": {"var": "steps.looked.matched", "value": False}}
+    await world.put("booking", BELL, LATER, wait, mail)
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    await app.mark("alice", "read")
+    await world.advance(3_600)
+    assert await world.steps(id) == {"bell": "done", "later": "done", "looked": "done", "mail": "skipped"}
+
+
+async def test_throttle_lets_a_number_of_runs_through_per_window(world: WorkflowWorld) -> None:
+    throttle = {"key": "few", "type": "throttle", "limit": 2, "window": "1h", "by": "{{ data.client }}"}
+    await world.put("booking", throttle, BELL)
+    ids = [await world.trigger("booking", data={"client": "Bob"}) for _ in range(5)]
+    other = await world.trigger("booking", data={"client": "Eve"})
+    await world.settle()
+    assert sorted([await world.status(id) for id in ids]) == ["completed"] * 2 + ["throttled"] * 3
+    assert await world.status(other) == "completed"
+    await world.advance(3_600)
+    again = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    assert await world.status(again) == "completed"
+
+
+async def test_digest_collects_runs_until_its_window_ends(world: WorkflowWorld, app: App) -> None:
+    title = "{{ digest.count }} from {% for item in digest.items %}{{ item.client }} {% endfor %}"
+    await world.put("booking", {"key": "all", "type": "digest", "window": "10m"}, {**BELL, "title": title})
+    ids = []
+    for name in ("Bob", "Eve", "Mia"):
+        ids.append(await world.trigger("booking", data={"client": name}))
+        await world.settle()
+    await world.advance(600)
+    assert await app.titles("alice") == ["3 from Bob Eve Mia "]
+    assert [await world.status(id) for id in ids] == ["completed", "merged", "merged"]
+
+
+async def test_sliding_digest_is_extended_up_to_its_maximum(world: WorkflowWorld, app: App) -> None:
+    digest = {"key": "all", "type": "digest", "window": "10m", "mode": "sliding", "max_window": "25m"}
+    await world.put("booking", digest, {**BELL, "title": "{{ digest.count }}"})
+    for _ in range(4):
+        await world.trigger("booking")
+        await world.advance(480)
+    assert await app.titles("alice") == ["4"]
+
+
+async def test_repeating_digest_passes_the_first_and_collects_the_others(world: WorkflowWorld, app: App) -> None:
+    digest = {"key": "all", "type": "digest", "window": "10m", "mode": "repeats"}
+    await world.put("booking", digest, {**BELL, "title": "{{ digest.count }}"})
+    for _ in range(3):
+        await world.trigger("booking")
+        await world.settle()
+    assert await app.titles("alice") == ["1"]
+    await world.advance(600)
+    assert await app.titles("alice") == ["2", "1"]
+
+
+async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld) -> None:
+    await world.put("booking", MAIL, LATER, BELL)
+    id = await world.trigger("booking", data={"client": "x"}, cancel_key="b7")
+    other = await world.trigger("booking", "bob", data={"client": "x"}, cancel_key="b7")
+    await world.runner.run_due()
+    assert await world.store.runs.cancel_by_key("", "booking", "b7", ["alice"], world.clock.now()) == 1
+    assert await world.store.runs.cancel_by_key("", "booking", "b7", ["alice"], world.clock.now()) == 0
+    assert [m.state for m in await world.messages(run=id)] == ["cancelled"]
+    await world.advance(3_600)
+    assert (await world.status(id), await world.status(other)) == ("cancelled", "completed")
+
+
+async def test_cancel_of_a_trigger_cancels_all_its_runs(world: WorkflowWorld) -> None:
+    await world.put("booking", LATER, BELL)
+    id = await world.trigger("booking", ["alice", "bob"], data={"client": "x"})
+    await world.settle()
+    assert await world.store.runs.cancel("acme", id, world.clock.now()) is None
+    assert await world.store.runs.cancel("", id, world.clock.now()) == 2
+    assert await world.store.runs.cancel("", id, world.clock.now()) == 0
+    assert await world.store.runs.counts("", id) == {"cancelled": 2}
+
+
+async def test_inactive_workflow_pauses_runs_and_refuses_triggers(world: WorkflowWorld) -> None:
+    await world.put("booking", LATER, MAIL)
+    id = await world.trigger("booking", data={"client": "x"})
+    await world.settle()
+    library = world.workflows.library
+    await library.change("", "booking", active=False, version=None)
+    with pytest.raises(Conflict):
+        await world.trigger("booking")
+    await world.advance(7_200)
+    assert (await world.status(id), await world.messages()) == ("paused", [])
+    await library.change("", "booking", active=True, version=None)
+    assert await world.store.runs.resume("booking", "", world.clock.now(), 10) == 1
+    await world.settle()
+    assert await world.status(id) == "completed"
+
+
+async def test_run_keeps_its_version_after_a_change_and_a_deletion(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", LATER, BELL)
+    id = await world.trigger("booking", data={"client": "x"})
+    await world.settle()
+    await world.put("booking", LATER, MAIL)
+    assert [one.version for one in await world.store.runs.versions("", "booking", 10)] == [2, 1]
+    await world.put("booking", LATER, MAIL)
+    assert len(await world.store.runs.versions("", "booking", 10)) == 2
+    assert await world.workflows.library.delete("", "booking")
+    await world.advance(3_600)
+    assert (await world.status(id), await app.titles("alice")) == ("completed", ["Booked by x"])
+    with pytest.raises(NotFound):
+        await world.trigger("booking")
+
+
+async def test_nested_triggers_end_below_the_third_level(world: WorkflowWorld, app: App) -> None:
+    again = {"key": "again", "type": "trigger", "workflow": "loop", "to": {"var": "recipient.key"}}
+    await world.put("loop", {**BELL, "title": "Again"}, again)
+    await world.trigger("loop")
+    await world.settle()
+    assert await app.titles("alice") == ["Again"] * 4
+    assert sorted([(run.state, run.reason) for run in await world.runs()])[-1] == ("failed", "too_deep")
+
+
+async def test_audience_gets_a_run_per_subscriber(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL)
+    keys = [f"r{number:03}" for number in range(300)]
+    for key in keys:
+        await world.store.recipients.subscribe("", "room", key, world.clock.now())
+    id = await world.trigger("booking", Audience(topic="room"), data={"client": "x"})
+    await world.store.recipients.subscribe("", "room", "later", world.clock.now() + 1)
+    await world.settle()
+    assert await world.store.runs.counts("", id) == {"completed": 300}
+    assert await app.titles("r299") == ["Booked by x"]
+    fanout = await world.store.runs.fanout(id)
+    assert fanout is not None
+    assert fanout.state == "done"
+
+
+async def test_idempotency_key_starts_one_run(world: WorkflowWorld) -> None:
+    await world.put("booking", LATER)
+    first = await world.trigger("booking", idempotency_key="k")
+    assert await world.trigger("booking", idempotency_key="k") == first
+    assert len(await world.runs()) == 1
+    with pytest.raises(Invalid):
+        await world.trigger("booking", "bob", idempotency_key="k")
+
+
+async def test_http_step_is_signed_retried_and_has_a_result(world: WorkflowWorld) -> None:
+    step = {"key": "call", "type": "http", "url": "https://app.example/{{ data.client }}"}
+    await world.put("booking", step, {**MAIL, "text": "{{ steps.call.result.score }}"})
+    world.http.answers = [
+        Unavailable("away"),
+        Response(503, {"retry-after": "60"}, b""),
+        Response(200, {}, b'{"score":7}'),
+    ]
+    id = await world.trigger("booking", data={"client": "bob"})
+    await world.advance(200)
+    assert await world.status(id) == "completed"
+    assert [request[1] for request in world.http.requests] == ["https://app.example/bob"] * 3
+    ids = {request[2]["webhook-id"] for request in world.http.requests}
+    assert ids == {f"{id}.call"}
+    (message,) = await world.messages()
+    assert msgspec.json.decode(message.content)["text"] == "7"
+
+
+@pytest.mark.parametrize(("on_error", "status"), [("stop", "failed"), ("continue", "completed")])
+async def test_http_step_fails_at_once_on_another_client_error(
+    world: WorkflowWorld, on_error: str, status: str
+) -> None:
+    await world.put("booking", {"key": "call", "type": "http", "url": "https://app.example/", "on_error": on_error})
+    world.http.answers = [Response(404, {}, b"")]
+    id = await world.trigger("booking")
+    await world.settle()
+    run, state = await world.run(id)
+    assert (run.state, state.step("call").reason) == (status, "HTTP status 404")
+
+
+async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock) -> None:
+    functions: dict[str, Any] = {}
+    world = WorkflowWorld(store, clock, functions)
+    await world.put("booking", {"key": "risk", "type": "python", "function": "score"})
+    id = await world.trigger("booking", data={"total": 3})
+    await world.runner.run_due()
+    assert await world.status(id) == "running"
+    functions["score"] = lambda run: {"double": run.data["total"] * 2, "key": run.idempotency_key}
+    await world.advance(10)
+    _, state = await world.run(id)
+    assert state.step("risk").result == {"double": 6, "key": f"{id}.risk"}
+
+
+async def test_failed_run_is_retried_from_its_failed_step(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", {**BELL, "title": "One"}, {"key": "call", "type": "http", "url": "https://a.example/"})
+    world.http.answers = [Response(400, {}, b""), Response(200, {}, b"")]
+    id = await world.trigger("booking")
+    await world.settle()
+    run, state = await world.run(id)
+    again = state.retried()
+    fields = {"state": again.status, "reason": None, "ended_at": None, "body": msgspec.json.encode(again)}
+    assert await world.store.runs.retry(msgspec.structs.replace(run, **fields), world.clock.now())
+    await world.settle()
+    assert (await world.status(id), await app.titles("alice")) == ("completed", ["One"])
+
+
+async def test_lost_commit_repeats_no_effect(world: WorkflowWorld, app: App) -> None:
+    """The process dies after the commit and before the job's outcome: the next lease repeats nothing."""
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking", data={"client": "x"})
+    (job,) = [job for job in await app.lease(world.clock.now(), world.clock.now() + 1, 10) if job.id == id]
+    handler = world.runner._kinds["run"].handler
+    assert await handler(job) is None
+    await world.advance(1)
+    assert (await app.titles("alice"), len(await world.messages())) == (["Booked by x"], 1)
+    assert await handler(job) is None
+
+
+async def test_concurrent_executions_of_a_run_commit_once(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking", data={"client": "x"})
+    (job,) = [job for job in await app.lease(world.clock.now(), world.clock.now() + 1, 10) if job.id == id]
+    handler = world.runner._kinds["run"].handler
+    await asyncio.gather(*(handler(job) for _ in range(5)))
+    assert (await app.titles("alice"), len(await world.messages())) == (["Booked by x"], 1)
+
+
+async def test_erasing_a_recipient_deletes_its_runs(world: WorkflowWorld) -> None:
+    await world.put("booking", LATER, BELL)
+    id = await world.trigger("booking")
+    await world.settle()
+    await world.store.recipients.delete("", "alice", world.clock.now())
+    assert await world.store.runs.get(id) is None
+    await world.advance(3_600)

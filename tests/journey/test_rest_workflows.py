@@ -1,0 +1,158 @@
+"""Workflows and runs over REST."""
+
+import pytest
+
+from tests.journey.rest import Rest, fields, refused
+
+STEPS = [
+    {"key": "bell", "type": "inbox", "title": "Hello {{ data.name }}"},
+    {"key": "later", "type": "delay", "for": "30m"},
+]
+YAML = """
+type: booking
+steps:
+  - key: bell
+    type: inbox
+    title: New booking
+  - key: later
+    type: delay
+    for: {duration}
+"""
+YAML_TYPE = {"content-type": "application/yaml"}
+
+
+async def put(rest: Rest, key: str = "booking", **options):
+    return await rest.app.put(f"/v1/workflows/{key}", **{"json": {"steps": STEPS}, **options})
+
+
+class TestDefinitions:
+    async def test_new_content_is_a_new_version_and_equal_content_none(self, rest):
+        created = await put(rest)
+        assert (created.status_code, created.json()["version"], created.json()["active"]) == (201, 1, True)
+        same = await put(rest, json=created.json())
+        assert (same.status_code, same.json()["version"]) == (200, 1)
+        other = await put(rest, json={"steps": STEPS[:1]})
+        assert other.json()["version"] == 2
+        assert len((await rest.app.get("/v1/workflows/booking?version=1")).json()["steps"]) == 2
+        versions = (await rest.app.get("/v1/workflows/booking/versions")).json()["versions"]
+        assert [one["version"] for one in versions] == [2, 1]
+        assert [one["key"] for one in (await rest.app.get("/v1/workflows")).json()["workflows"]] == ["booking"]
+
+    async def test_dry_run_only_validates(self, rest):
+        assert (await put(rest, params={"dry_run": "true"})).status_code == 200
+        assert refused(await rest.app.get("/v1/workflows/booking"), 404, "not_found")
+        assert refused(await put(rest, params={"dry_run": "true"}, json={"steps": []}), 422, "invalid")
+
+    async def test_older_version_becomes_current_again(self, rest):
+        await put(rest)
+        await put(rest, json={"steps": STEPS[:1]})
+        changed = await rest.app.patch("/v1/workflows/booking", json={"version": 1})
+        assert (changed.json()["version"], len(changed.json()["steps"])) == (1, 2)
+        assert refused(await rest.app.patch("/v1/workflows/booking", json={"version": 9}), 422, "invalid")
+
+    async def test_yaml_errors_name_path_and_line(self, rest):
+        good = await put(rest, json=None, content=YAML.replace("{duration}", "30m"), headers=YAML_TYPE)
+        assert (good.status_code, good.json()["type"]) == (201, "booking")
+        bad = await put(rest, json=None, content=YAML.replace("{duration}", "soon"), headers=YAML_TYPE)
+        (error,) = bad.json()["errors"]
+        assert (error["field"], error["line"]) == ("steps.1.for", 9)
+        assert "duration" in error["message"]
+
+    @pytest.mark.parametrize("text", ["steps: [", "a: &x [1]\nb: *x", "steps: 1\nsteps: 2", "\x00"])
+    async def test_unreadable_yaml_is_refused(self, rest, text):
+        assert refused(await put(rest, json=None, content=text, headers=YAML_TYPE), 400, "bad_request")
+
+    async def test_references_to_unknown_objects_are_refused_with_their_path(self, rest):
+        template = {"key": "a", "type": "inbox", "template": "none"}
+        branch = {"key": "b", "type": "branch", "branches": [{"if": {"all": []}, "steps": [template]}]}
+        trigger = {"key": "c", "type": "trigger", "workflow": "none", "to": "x"}
+        response = await put(rest, json={"steps": [branch, trigger]})
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {"steps.0.branches.0.steps.0.template", "steps.1.workflow"}
+
+    async def test_unknown_fields_keys_and_parameters_are_refused(self, rest):
+        assert refused(await put(rest, json={"steps": STEPS, "x": 1}), 422, "invalid")
+        assert refused(await put(rest, "a b"), 422, "invalid")
+        assert refused(await put(rest, params={"x": "1"}), 422, "invalid")
+
+    async def test_tenant_override_applies_to_its_triggers(self, rest):
+        await put(rest)
+        await put(rest, params={"tenant": "acme"}, json={"steps": STEPS[1:]})
+        assert len((await rest.app.get("/v1/workflows/booking?tenant=acme")).json()["steps"]) == 1
+        assert (await rest.app.get("/v1/workflows/booking?tenant=acme")).json()["tenant"] == "acme"
+        assert (await rest.app.get("/v1/workflows/booking?tenant=globex")).json()["tenant"] is None
+        run = (await rest.app.post("/v1/workflows/booking/trigger?tenant=acme", json={"to": "alice"})).json()["run"]
+        assert refused(await rest.app.get(f"/v1/runs/{run}"), 404, "not_found")
+        shown = (await rest.app.get(f"/v1/runs/{run}?tenant=acme")).json()
+        assert [step["key"] for step in shown["steps"]] == ["later"]
+        assert (await rest.app.delete("/v1/workflows/booking?tenant=acme")).status_code == 204
+        assert (await rest.app.get("/v1/workflows/booking?tenant=acme")).json()["tenant"] is None
+
+
+class TestTriggers:
+    async def test_response_names_the_runs(self, rest):
+        await put(rest)
+        one = (await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice"})).json()
+        assert one["runs"] == [{"id": one["trigger"], "recipient": "alice"}]
+        two = (await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob", "bob"]})).json()
+        assert [run["recipient"] for run in two["runs"]] == ["alice", "bob"]
+        listed = (await rest.app.get(f"/v1/runs?trigger={two['trigger']}")).json()
+        assert (listed["fanout"], listed["counts"]) == ("done", {"running": 2})
+        many = (await rest.app.post("/v1/workflows/booking/trigger", json={"to": {"topic": "room"}})).json()
+        assert "runs" not in many
+        assert (await rest.app.get(f"/v1/runs?trigger={many['trigger']}")).json()["fanout"] == "running"
+
+    async def test_run_shows_every_step(self, rest):
+        await put(rest)
+        run = (
+            await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice", "data": {"name": "x"}})
+        ).json()["run"]
+        shown = (await rest.app.get(f"/v1/runs/{run}")).json()
+        assert shown["steps"][0] == {
+            "key": "bell", "type": "inbox", "state": "pending", "reason": None, "result": None,
+            "notification": None, "messages": [],
+        }  # fmt: skip
+        assert {name: shown[name] for name in ("workflow", "version", "recipient", "state", "data", "ended_at")} == {
+            "workflow": "booking", "version": 1, "recipient": "alice", "state": "running", "data": {"name": "x"},
+            "ended_at": None,
+        }  # fmt: skip
+        assert [one["id"] for one in (await rest.app.get("/v1/runs?recipient=alice&state=running")).json()["runs"]] == [
+            run
+        ]
+
+    async def test_schema_of_the_data_is_checked(self, rest):
+        schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "integer", "minimum": 1}}}
+        await put(rest, json={"steps": STEPS, "data": schema})
+        missing = await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice"})
+        assert fields(missing) == {"data.total": "is missing"}
+        wrong = await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice", "data": {"total": "7"}})
+        assert "data.total" in fields(wrong)
+        assert refused(await put(rest, json={"steps": STEPS, "data": {"typo": 1}}), 422, "invalid")
+
+    async def test_inactive_and_unknown_workflows_are_refused(self, rest):
+        await put(rest)
+        await rest.app.patch("/v1/workflows/booking", json={"active": False})
+        assert refused(await rest.app.post("/v1/workflows/booking/trigger", json={"to": "a"}), 409, "conflict")
+        assert refused(await rest.app.post("/v1/workflows/none/trigger", json={"to": "a"}), 404, "not_found")
+
+    async def test_repeated_idempotency_key_returns_the_first_response(self, rest):
+        await put(rest)
+        header = {"idempotency-key": "k"}
+        first, again = [
+            (await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice"}, headers=header)).json()
+            for _ in range(2)
+        ]
+        assert first == again
+        other = await rest.app.post("/v1/workflows/booking/trigger", json={"to": "bob"}, headers=header)
+        assert refused(other, 422, "idempotency_mismatch")
+
+    async def test_cancel_by_key_and_by_id(self, rest):
+        await put(rest)
+        body = {"to": ["alice", "bob"], "cancel_key": "b7"}
+        trigger = (await rest.app.post("/v1/workflows/booking/trigger", json=body)).json()["trigger"]
+        one = await rest.app.post("/v1/workflows/booking/cancel", json={"cancel_key": "b7", "to": "bob"})
+        assert one.json() == {"cancelled": 1}
+        assert (await rest.app.delete(f"/v1/runs/{trigger}")).status_code == 204
+        assert refused(await rest.app.delete(f"/v1/runs/{trigger}"), 409, "conflict")
+        assert refused(await rest.app.delete("/v1/runs/none"), 404, "not_found")
+        assert (await rest.app.get(f"/v1/runs?trigger={trigger}")).json()["counts"] == {"cancelled": 2}

@@ -1,0 +1,98 @@
+"""Wrong workflow definitions are refused with the path of each wrong part."""
+
+from typing import Any
+
+import pytest
+
+from bellcast.errors import Invalid
+from bellcast.workflows import definitions, schemas
+
+BELL = {"key": "bell", "type": "inbox", "title": "Hello"}
+
+
+def errors(value: Any) -> dict[str, str]:
+    with pytest.raises(Invalid) as refused:
+        definitions.parse(value)
+    return {error.field: error.message for error in refused.value.errors}
+
+
+@pytest.mark.parametrize(
+    ("steps", "field"),
+    [
+        ([], "steps"),
+        ([{"key": "a", "type": "nothing"}], "steps.0.type"),
+        ([{"key": "a.b", "type": "stop"}], "steps.0.key"),
+        ([{"key": "a", "type": "stop"}, {"key": "a", "type": "stop"}], "steps.1.key"),
+        ([{"key": "a", "type": "stop", "x": 1}], "steps.0.x"),
+        ([{"key": "a", "type": "inbox"}], "steps.0"),
+        ([{"key": "a", "type": "inbox", "title": "{{ x"}], "steps.0.title"),
+        ([{"key": "a", "type": "inbox", "template": "none", "title": "x"}], "steps.0.title"),
+        ([{"key": "a", "type": "delay"}], "steps.0.for"),
+        ([{"key": "a", "type": "delay", "for": "367d"}], "steps.0.for"),
+        ([{"key": "a", "type": "delay", "for": "1h", "until": "2030-01-01T00:00:00Z"}], "steps.0.until"),
+        ([{"key": "a", "type": "delay", "until": {"var": "nowhere.x"}}], "steps.0.until.var"),
+        ([{"key": "a", "type": "throttle"}], "steps.0.window"),
+        ([{"key": "a", "type": "digest"}], "steps.0.window"),
+        ([{"key": "a", "type": "digest", "cron": "* * *"}], "steps.0.cron"),
+        ([{"key": "a", "type": "digest", "window": 5, "max_window": 9}], "steps.0.max_window"),
+        ([{"key": "a", "type": "wait_for", "event": "seen", "step": "b"}], "steps.0.step"),
+        ([{**BELL}, {"key": "a", "type": "wait_for", "event": "sent", "step": "bell"}], "steps.1.event"),
+        ([{"key": "a", "type": "wait_for", "event": "x", "timeout": "91d"}], "steps.0.timeout"),
+        ([{"key": "a", "type": "http"}], "steps.0.url"),
+        ([{"key": "a", "type": "stop", "if": {"var": "steps.b.state", "op": "exists"}}], "steps.0.if.var"),
+        ([{"key": "a", "type": "branch", "branches": []}], "steps.0.branches"),
+        (
+            [{"key": "a", "type": "branch", "branches": [{"if": {"all": []}, "steps": []}]}],
+            "steps.0.branches.0.steps",
+        ),
+        ([{"key": f"k{n}", "type": "stop"} for n in range(51)], "steps"),
+    ],
+)
+def test_wrong_steps_are_refused_with_their_path(steps: Any, field: str) -> None:
+    assert field in errors({"steps": steps})
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {"steps": None}, {"steps": "x"}, {"steps": [None]}, {"steps": [{}], "x": 1}]
+)
+def test_other_shapes_are_refused(value: Any) -> None:
+    assert errors(value)
+
+
+def test_branches_nest_at_most_five_deep() -> None:
+    steps: list[Any] = [BELL]
+    for number in range(6):
+        steps = [{"key": f"b{number}", "type": "branch", "branches": [{"if": {"all": []}, "steps": steps}]}]
+    assert any("nested deeper" in message for message in errors({"steps": steps}).values())
+
+
+def test_steps_are_ordered_with_those_of_their_branches() -> None:
+    branch = {"if": {"var": "data.x", "value": 1}, "steps": [{**BELL, "key": "b"}]}
+    steps = [{"key": "a", "type": "branch", "branches": [branch], "else": [{**BELL, "key": "c"}]}, {**BELL, "key": "d"}]
+    definition = definitions.parse({"steps": steps})
+    assert [step.key for step in definition.ordered] == ["a", "b", "c", "d"]
+    assert not definition.refers_to_events
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "field"),
+    [
+        ({"type": "object", "required": ["a"]}, {}, "data.a"),
+        ({"properties": {"a": {"type": "integer"}}}, {"a": True}, "data.a"),
+        ({"properties": {"a": {"type": ["string", "null"]}}}, {"a": 1}, "data.a"),
+        ({"additionalProperties": False}, {"a": 1}, "data.a"),
+        ({"properties": {"a": {"items": {"minimum": 2}}}}, {"a": [3, 1]}, "data.a.1"),
+        ({"properties": {"a": {"enum": [1, "x"]}}}, {"a": True}, "data.a"),
+        ({"properties": {"a": {"minLength": 2}}}, {"a": "x"}, "data.a"),
+        ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": 1, "b": 1}, "data"),
+        ({"not": {"required": ["a"]}}, {"a": 1}, "data"),
+    ],
+)
+def test_data_is_checked_against_its_schema(schema: Any, value: Any, field: str) -> None:
+    assert list(schemas.schema_errors("data", schema)) == []
+    assert [error.field for error in schemas.errors_of("data", value, schema)] == [field]
+
+
+@pytest.mark.parametrize("schema", [{"pattern": "x"}, {"type": "text"}, {"items": 1}, {"minLength": -1}, {"anyOf": {}}])
+def test_schemas_with_unsupported_keywords_are_refused(schema: Any) -> None:
+    assert list(schemas.schema_errors("data", schema))

@@ -1,0 +1,129 @@
+"""Workflows on a real store with a fake clock: the server's parts without a server."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.release import Release
+from bellcast.channels.routing import Router
+from bellcast.jobs import JobRunner
+from bellcast.model.events import Event
+from bellcast.model.identities import Project, RecipientFields
+from bellcast.model.ids import Ids
+from bellcast.model.limits import Limits
+from bellcast.ports import Http, MessageQuery, Response, Store, StoredMessage
+from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.server.wire_workflows import Workflows
+from bellcast.storage.messages import JOB_KIND
+from bellcast.workflows import run as runs
+from bellcast.workflows.calls import Function
+from bellcast.workflows.run import RunState
+from bellcast.workflows.triggers import TriggerDraft
+from tests.clock import FakeClock
+
+PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
+
+
+class FakeHttp:
+    """ports.Http with prepared answers; it keeps the requests."""
+
+    def __init__(self) -> None:
+        self.answers: list[Response | Exception] = []
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        body: bytes = b"",
+        timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
+    ) -> Response:
+        self.requests.append((method, url, headers, body))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None: ...
+
+
+class WorkflowWorld:
+    """Everything that workflows need. Messages are simulated."""
+
+    def __init__(self, store: Store, clock: FakeClock, functions: Mapping[str, Function] | None = None) -> None:
+        self.store, self.clock, self.http = store, clock, FakeHttp()
+        self.published: list[Event] = []
+        broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
+        broker.listen(self.published.append)
+        self.runner = JobRunner(store.jobs, clock, ids.new)
+        self.catalog = Catalog(store, clock, config)
+        self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake)
+        self.runner.register(
+            JOB_KIND, MessageDelivery(store, clock, self._providers, Release(store, clock, self.catalog)).run
+        )
+        http: Http = self.http
+        functions = {} if functions is None else functions
+        self.workflows = Workflows(
+            store, broker, clock, http, config, Limits(), PROJECT, self.router, ids.new, self.runner, functions
+        )
+
+    async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:
+        return ()
+
+    async def put(self, key: str, *steps: dict[str, Any], tenant: str = "", **fields: Any) -> None:
+        """Check and write a workflow."""
+        value = {**fields, "steps": list(steps)}
+        await self.workflows.library.check(tenant, key, value)
+        await self.workflows.library.put(tenant, key, value)
+
+    async def recipient(self, key: str, tenant: str = "", **fields: Any) -> None:
+        await self.store.recipients.put(tenant, key, RecipientFields(**fields), self.clock.now(), replace=True)
+
+    async def trigger(self, key: str, to: Any = "alice", **fields: Any) -> str:
+        """Trigger; return the id of the trigger, which is also that of its only run."""
+        answer = await self.workflows.triggers.trigger(key, TriggerDraft(to=to, **fields))
+        id: str = msgspec.json.decode(answer)["trigger"]
+        return id
+
+    async def settle(self) -> None:
+        """Run the jobs that are due, and those that become due by them."""
+        while await self.runner.run_due():
+            pass
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock through everything that falls due."""
+        await self.settle()
+        end = self.clock.now() + round(seconds * 1000)
+        while (due := await self._next_due()) is not None and due <= end:
+            self.clock.advance(max(due - self.clock.now(), 0) / 1000)
+            await self.settle()
+        self.clock.advance((end - self.clock.now()) / 1000)
+
+    async def _next_due(self) -> int | None:
+        groups = await self.store.jobs.due(2**52)
+        return min((group.run_at for group in groups), default=None)
+
+    async def run(self, id: str) -> tuple[StoredRun, RunState]:
+        found = await self.store.runs.get(id)
+        assert found is not None
+        return found, runs.decode(found.body)
+
+    async def status(self, id: str) -> str:
+        return (await self.run(id))[0].state
+
+    async def steps(self, id: str) -> dict[str, str]:
+        """The states of a run's steps by key."""
+        return {key: step.state for key, step in (await self.run(id))[1].steps.items()}
+
+    async def messages(self, **query: Any) -> list[StoredMessage]:
+        return await self.store.messages.page(MessageQuery(**{"tenant": "", "limit": 1000, **query}))
+
+    async def runs(self, **query: Any) -> list[StoredRun]:
+        return await self.store.runs.page(RunQuery(**{"tenant": "", "limit": 1000, **query}))
