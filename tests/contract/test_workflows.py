@@ -36,7 +36,7 @@ async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App
     await world.advance(3_600)
     (message,) = await world.messages(run=id)
     assert (message.state, message.type, message.run) == ("simulated", "booking", id)
-    assert msgspec.json.decode(message.content)["text"] == "By Bob for Alice"
+    assert msgspec.json.decode(message.content)["text"].startswith("By Bob for Alice")
     assert (await world.status(id), await world.steps(id)) == (
         "completed",
         {"bell": "done", "later": "done", "mail": "done"},
@@ -272,7 +272,7 @@ async def test_http_step_is_signed_retried_and_has_a_result(world: WorkflowWorld
     ids = {request[2]["webhook-id"] for request in world.http.requests}
     assert ids == {f"{id}.call"}
     (message,) = await world.messages()
-    assert msgspec.json.decode(message.content)["text"] == "7"
+    assert msgspec.json.decode(message.content)["text"].startswith("7")
 
 
 @pytest.mark.parametrize(("on_error", "status"), [("stop", "failed"), ("continue", "completed")])

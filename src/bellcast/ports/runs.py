@@ -102,11 +102,12 @@ class RunCommit(Struct, frozen=True, kw_only=True):
 
 
 class ItemTimes(Struct, frozen=True):
-    """When an inbox item was seen, read and archived, in UTC milliseconds."""
+    """When an inbox item was seen, read, archived and acted on, in UTC milliseconds."""
 
     seen_at: int | None
     read_at: int | None
     archived_at: int | None
+    acted_at: int | None
 
 
 class RunQuery(Struct, frozen=True, kw_only=True):

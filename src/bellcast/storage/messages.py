@@ -43,8 +43,7 @@ class Messages:
         return await self._engine.read(_find_reference, provider, reference)
 
     async def settle(self, id: str, state: State, reason: str | None) -> bool:
-        statement = Statement("message_settle", {"id": id, "state": state, "reason": reason})
-        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
+        return await self._engine.write(ScriptCommand(lambda: _settle(id, state, reason), []))
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
         params = {"channel": channel, "provider": provider, "address": address}
@@ -135,6 +134,14 @@ def _page(query: MessageQuery) -> Script[list[StoredMessage]]:
 def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
     begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
     return (yield from _find([id for (id,) in begun])) if begun else []
+
+
+def _settle(id: str, state: State, reason: str | None) -> Script[bool]:
+    settled = yield Statement("message_settle", {"id": id, "state": state, "reason": reason})
+    for (run,) in settled:
+        if run is not None:
+            yield from waking.wake(run)
+    return bool(settled)
 
 
 def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:

@@ -31,7 +31,7 @@ PARTS: dict[str, type[Struct]] = {
     "push": PushContent,
     "chat": ChatContent,
 }
-INBOX_EVENTS = ("seen", "read", "archived")
+INBOX_EVENTS = ("seen", "read", "archived", "acted")
 MESSAGE_EVENTS = ("delivered", "bounced", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

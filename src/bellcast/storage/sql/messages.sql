@@ -256,7 +256,7 @@ SELECT id FROM messages WHERE reference = :reference AND provider = :provider LI
 
 -- name: message_settle
 -- The state that a receipt reports; only a sent message changes, so that no state moves back.
-UPDATE messages SET state = :state, reason = coalesce(:reason, reason) WHERE id = :id AND state = 'sent' RETURNING id
+UPDATE messages SET state = :state, reason = coalesce(:reason, reason) WHERE id = :id AND state = 'sent' RETURNING run
 
 -- name: tenants_of_address
 -- Tenants that a provider has sent to an address for. Reads all messages: a reply with STOP is rare.
