@@ -21,7 +21,7 @@ from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.server.wire_workflows import Workflows
 from bellcast.storage.messages import JOB_KIND
 from bellcast.workflows import run as runs
-from bellcast.workflows.calls import Function
+from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.run import RunState
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
@@ -57,7 +57,7 @@ class FakeHttp:
 class WorkflowWorld:
     """Everything that workflows need. Messages are simulated."""
 
-    def __init__(self, store: Store, clock: FakeClock, functions: Mapping[str, Function] | None = None) -> None:
+    def __init__(self, store: Store, clock: FakeClock, functions: Mapping[str, StepFunction] | None = None) -> None:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()

@@ -44,7 +44,7 @@ class RunStep(Struct, frozen=True, kw_only=True):
     messages: list[str]
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class RunDetails(Struct, frozen=True, kw_only=True):
     """A workflow's execution for one recipient."""
 
     id: str
@@ -65,7 +65,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
     """A page of runs; `next` goes into `after`. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
     the number of runs by state."""
 
-    runs: list[Run]
+    runs: list[RunDetails]
     next: str | None
     fanout: str | UnsetType = msgspec.UNSET
     counts: dict[str, int] | UnsetType = msgspec.UNSET
@@ -112,7 +112,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     tag="Workflows",
     required_scope="read",
     query=TenantQuery,
-    response_types={200: Run},
+    response_types={200: RunDetails},
     refusals=(NotFound,),
 )
 async def read(request: ApiRequest) -> ASGIApp:
@@ -179,7 +179,7 @@ async def _find(request: ApiRequest) -> StoredRun:
     return found
 
 
-async def _outside(request: ApiRequest, run: StoredRun) -> Run:
+async def _outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     """A run as clients see it, with all steps of its definition."""
     definition = await context.of(request).library.definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)
@@ -198,7 +198,7 @@ async def _outside(request: ApiRequest, run: StoredRun) -> Run:
                 messages=list(step.messages),
             )
         )
-    return Run(
+    return RunDetails(
         id=run.id,
         trigger=run.trigger,
         workflow=run.workflow,

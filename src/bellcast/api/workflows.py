@@ -17,7 +17,7 @@ from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, 
 from bellcast.model import times, validation
 from bellcast.workflows import library, triggers
 from bellcast.workflows.library import UNKNOWN, Library, Workflow
-from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.yaml_text import YamlText
 
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
@@ -89,13 +89,6 @@ class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     active: bool | None = None
     version: int | None = None
     tenant: str | None = None
-
-
-class StartedRun(Struct, frozen=True):
-    """A run and its recipient."""
-
-    id: str
-    recipient: str
 
 
 class Triggered(Struct, frozen=True, kw_only=True):

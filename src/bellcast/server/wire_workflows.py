@@ -9,7 +9,7 @@ from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker, Clock, Http, Store
 from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
-from bellcast.workflows.calls import Function, StepCalls
+from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.library import Library
 from bellcast.workflows.triggers import Triggers
@@ -30,7 +30,7 @@ class Workflows:
         router: Router,
         new_id: Callable[[int], str],
         jobs: JobRunner,
-        functions: Mapping[str, Function],
+        functions: Mapping[str, StepFunction],
     ) -> None:
         self.library = Library(store, clock)
         self.triggers = Triggers(store, clock, self.library, new_id)

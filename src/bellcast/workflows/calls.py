@@ -49,7 +49,7 @@ class FunctionRun(Struct, frozen=True, kw_only=True):
     idempotency_key: str
 
 
-Function = Callable[[FunctionRun], Any]
+StepFunction = Callable[[FunctionRun], Any]
 
 
 class CallFailed(Exception):
@@ -66,7 +66,7 @@ class StepCalls:
     """Calls the app for steps."""
 
     def __init__(
-        self, http: Http, clock: Clock, project: Project, functions: Mapping[str, Function], delays: Sequence[float]
+        self, http: Http, clock: Clock, project: Project, functions: Mapping[str, StepFunction], delays: Sequence[float]
     ) -> None:
         self._http = http
         self._clock = clock
@@ -182,7 +182,7 @@ class StepCalls:
             raise CallFailed(f"{type(error).__name__}: {error}", is_temporary=True) from None
 
 
-async def _called(function: Function, argument: FunctionRun) -> Any:
+async def _called(function: StepFunction, argument: FunctionRun) -> Any:
     """Call an `async def` function here, any other in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function(argument)

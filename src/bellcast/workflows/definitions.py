@@ -274,7 +274,7 @@ def _wait_errors(path: str, step: Mapping[str, Any], seen: _Seen) -> Errors:
 
 # --- values
 
-Rule = Callable[[str, Any, _Seen], Errors]
+FieldRule = Callable[[str, Any, _Seen], Errors]
 
 
 def _is_reference(value: Any) -> bool:
@@ -286,7 +286,7 @@ def _reference_errors(path: str, value: Mapping[str, Any], seen: _Seen) -> Error
     yield from conditions.variable_errors(f"{path}.var", value["var"], seen.keys())
 
 
-def _or_reference(rule: Rule) -> Rule:
+def _or_reference(rule: FieldRule) -> FieldRule:
     """The rule of a literal, which can be `{"var": path}` instead."""
 
     def check(path: str, value: Any, seen: _Seen) -> Errors:
@@ -318,7 +318,7 @@ def _layout(path: str, value: Any, seen: _Seen) -> Errors:
         yield FieldError(path, "must be base, null, or the key of a template")
 
 
-def _duration(most: float, *, can_be_negative: bool = False) -> Rule:
+def _duration(most: float, *, can_be_negative: bool = False) -> FieldRule:
     def check(path: str, value: Any, seen: _Seen) -> Errors:
         try:
             found = seconds(value)
@@ -349,7 +349,7 @@ def _moment(path: str, value: Any, seen: _Seen) -> Errors:
         yield FieldError(path, 'must be a time such as 2030-01-31T12:00:00Z, or {"var": "data.starts_at"}')
 
 
-def _one_of(*values: str) -> Rule:
+def _one_of(*values: str) -> FieldRule:
     def check(path: str, value: Any, seen: _Seen) -> Errors:
         if value not in values:
             yield FieldError(path, f"must be one of: {', '.join(values)}")
@@ -357,7 +357,7 @@ def _one_of(*values: str) -> Rule:
     return check
 
 
-def _whole(least: int, most: int) -> Rule:
+def _whole(least: int, most: int) -> FieldRule:
     def check(path: str, value: Any, seen: _Seen) -> Errors:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             yield FieldError(path, f"must be a whole number from {least} to {most}")
@@ -437,15 +437,15 @@ def _nothing(path: str, value: Any, seen: _Seen) -> Errors:
     return iter(())
 
 
-def _channel_rules(channel: str) -> dict[str, Rule]:
+def _channel_rules(channel: str) -> dict[str, FieldRule]:
     names = PARTS[channel].__struct_fields__
-    parts: dict[str, Rule] = {name: _layout if name == "layout" else _template_text for name in names}
+    parts: dict[str, FieldRule] = {name: _layout if name == "layout" else _template_text for name in names}
     return {"template": _text, **parts}
 
 
 ON_ERROR = _one_of("stop", "continue")
 # By type: the rules of its fields, and those that it must have.
-STEP_TYPES: dict[str, tuple[dict[str, Rule], tuple[str, ...]]] = {
+STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
     **{channel: (_channel_rules(channel), ()) for channel in CHANNELS},
     "delay": (
         {
