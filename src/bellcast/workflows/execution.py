@@ -168,7 +168,9 @@ class RunExecutor:
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
         found = await self._store.runs.items(stored.tenant, stored.recipient, list(items)) if items else {}
         facts = {
-            items[id]: StepFacts(seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at, acted_at=item.acted_at)
+            items[id]: StepFacts(
+                seen_at=item.seen_at, read_at=item.read_at, archived_at=item.archived_at, acted_at=item.acted_at
+            )
             for id, item in found.items()
         }
         messages = {id: key for key, step in state.steps.items() for id in step.messages}
