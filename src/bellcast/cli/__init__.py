@@ -26,7 +26,9 @@ from bellcast.cli import (
     sql,
     tail,
     token,
+    trigger,
     worker,
+    workflow,
 )
 from bellcast.cli.console import CommandError
 
@@ -42,6 +44,8 @@ for command in (
     serve,
     worker,
     notify,
+    trigger,
+    workflow,
     explain,
     tail,
     token,

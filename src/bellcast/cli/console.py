@@ -46,6 +46,16 @@ def json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def parsed_json(text: str | None, option: str) -> Any:
+    """Parse an option's JSON; None for an absent one."""
+    import msgspec
+
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise typer.BadParameter(f"expected JSON: {error}", param_hint=option) from None
+
+
 def done(message: str, detail: str = "") -> None:
     """Print a success message."""
     out.print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import Self
 
 import httpx
 
-from bellcast.client import explanations, inbox, messages, notifications, objects, recipients, topics
+from bellcast.client import explanations, inbox, messages, notifications, objects, recipients, topics, workflows
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection
@@ -69,6 +69,26 @@ class MessagesApi(Surface[S]):
     retry = Method(messages.retry)
 
 
+class WorkflowsApi(Surface[S]):
+    """Workflows: steps that run for a recipient."""
+
+    list = Method(workflows.workflows.page)
+    get = Method(workflows.workflows.get)
+    put = Method(workflows.workflows.put)
+    delete = Method(workflows.workflows.delete)
+    change = Method(workflows.change)
+    versions = Method(workflows.versions)
+
+
+class RunsApi(Surface[S]):
+    """Runs of workflows: what each step did."""
+
+    list = Method(workflows.runs_page)
+    get = Method(workflows.run)
+    cancel = Method(workflows.cancel_run)
+    retry = Method(workflows.retry_run)
+
+
 class ServerApi(Surface[S]):
     """A Bellcast server, spoken to with the project secret or an API key."""
 
@@ -77,6 +97,9 @@ class ServerApi(Surface[S]):
     notification = Method(notifications.read)
     edit = Method(notifications.edit)
     recall = Method(notifications.recall)
+
+    trigger = Method(workflows.trigger)
+    cancel = Method(workflows.cancel)
 
     explain = Method(explanations.explain)
 
@@ -106,6 +129,14 @@ class ServerApi(Surface[S]):
     @property
     def messages(self) -> MessagesApi[S]:
         return MessagesApi(self.sender)
+
+    @property
+    def workflows(self) -> WorkflowsApi[S]:
+        return WorkflowsApi(self.sender)
+
+    @property
+    def runs(self) -> RunsApi[S]:
+        return RunsApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
         """The inbox of the recipient of this session token."""

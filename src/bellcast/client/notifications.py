@@ -171,7 +171,7 @@ def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack
     It is sent once, however often it has to be tried: every try carries the same idempotency key. Pass your own
     `idempotency_key` to make calls safe to repeat for 24 hours; the repeated call must have the same content, so give
     `expires_at` as a point in time then."""
-    return _once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
+    return once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
 
 
 def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
@@ -215,7 +215,7 @@ def _path(id: Text) -> str:
     return path("notifications", arguments.name("id", id))
 
 
-def _once(
+def once(
     where: str, body: Body, idempotency_key: Text | None, kind: type[T], timeout: float | None = None
 ) -> HttpRequest[T]:
     """A send that stays one send: every try carries the same key."""
@@ -230,7 +230,7 @@ def _once(
 def _slice(lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
     """One slice. The server makes a key for each item that has none from the key of the slice."""
     body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
-    return _once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
+    return once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
 
 
 def _slices(items: Iterable[Item]) -> Generator[list[bytes | BulkResult], None, None]:

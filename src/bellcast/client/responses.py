@@ -310,6 +310,65 @@ class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
+class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run and its recipient."""
+
+    id: str
+    recipient: str
+
+
+class Triggered(msgspec.Struct, frozen=True, kw_only=True):
+    """A started workflow. `run` is also the id of the only run; for an audience, `runs` is empty."""
+
+    trigger: str
+    run: str
+    runs: list[StartedRun] = []
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs were cancelled."""
+
+    cancelled: int
+
+
+class RunStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step of a run did. `reason` tells why it was skipped or failed."""
+
+    key: str
+    type: str
+    state: str
+    reason: str | None = None
+    result: Any = None
+    notification: str | None = None
+    messages: list[str] = []
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow's execution for one recipient."""
+
+    id: str
+    trigger: str
+    workflow: str
+    version: int
+    recipient: str
+    state: str
+    reason: str | None = None
+    data: dict[str, Any] = {}
+    created_at: datetime
+    ended_at: datetime | None = None
+    wakes_at: datetime | None = None
+    steps: list[RunStep] = []
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of runs; `next` is the cursor of the next page. With `trigger`, `counts` has the number of runs by state."""
+
+    runs: list[Run]
+    next: str | None = None
+    fanout: str | None = None
+    counts: dict[str, int] = {}
+
+
 class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
     """A session token as the server hands it out."""
 

@@ -1,0 +1,96 @@
+"""`bellcast workflow`: lists, shows, writes and deletes workflows."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
+Tenant = Annotated[
+    str | None, typer.Option(metavar="TENANT", help="The tenant's override. Default: the project's own.")
+]
+SETTINGS = options.with_settings("DATA", "URL")
+
+workflow = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
+app = typer.Typer()
+app.add_typer(
+    workflow, name="workflow", help="List, show, write and delete workflows.", rich_help_panel="Send and follow"
+)
+
+
+@workflow.command("list", cls=SETTINGS)
+def list_(ctx: typer.Context, tenant: Tenant = None, json: console.JsonFlag = False) -> None:
+    """List the workflows."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = client.workflows.list(after=after, tenant=tenant)
+            found += page["workflows"]
+            after = page["next"]
+            if after is None:
+                break
+    if json:
+        console.json(found)
+        return
+    for one in found:
+        state = "active" if one["active"] else "not active"
+        text = f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
+        console.out.print(console.plain(text), markup=False, soft_wrap=True)
+
+
+@workflow.command(cls=SETTINGS)
+def show(ctx: typer.Context, key: Key, tenant: Tenant = None) -> None:
+    """Show a workflow as JSON."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.json(client.workflows.get(key, tenant=tenant))
+
+
+@workflow.command(cls=SETTINGS)
+def put(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition as JSON or YAML.")],
+    tenant: Tenant = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Write a workflow. Its key is the file's `key`, else the file's name."""
+    from bellcast.cli import remote
+
+    body = _definition(file)
+    key = str(body.pop("key", None) or file.stem)
+    with remote.server(options.settings(ctx)) as client:
+        written = client.workflows.put(key, body, tenant=tenant)
+    console.json(written) if json else console.done(f"Wrote {key}", f"version {written['version']}")
+
+
+@workflow.command(cls=SETTINGS)
+def delete(ctx: typer.Context, key: Key, tenant: Tenant = None) -> None:
+    """Delete a workflow. Its current runs finish."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.workflows.delete(key, tenant=tenant)
+    console.done(f"Deleted {key}")
+
+
+def _definition(file: Path) -> dict[str, Any]:
+    """Read a definition. JSON is YAML too."""
+    from bellcast.errors import BadRequest
+    from bellcast.workflows.yaml_text import YamlText
+
+    try:
+        value = YamlText(file.read_bytes()).value
+    except OSError as error:
+        raise typer.BadParameter(f"cannot be read: {error.strerror}", param_hint="FILE") from None
+    except BadRequest as error:
+        raise CommandError(f"{file}: {error.detail}", "correct the file") from None
+    if not isinstance(value, dict):
+        raise CommandError(f"{file} has no steps", "write an object with steps")
+    return value

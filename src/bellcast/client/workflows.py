@@ -1,0 +1,107 @@
+"""Requests for workflows and their runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.notifications import Target, once
+from bellcast.client.objects import Objects
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.responses import Cancelled, Run, RunPage, Triggered
+
+workflows = Objects("workflows")
+
+
+def trigger(
+    workflow: Text,
+    to: Target,
+    data: Mapping[str, Any] | None = None,
+    *,
+    actor: Text | Mapping[str, Any] | None = None,
+    cancel_key: Text | None = None,
+    idempotency_key: Text | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[Triggered]:
+    """Start a workflow for one recipient, several, or an audience. It starts once, however often it has to be tried."""
+    body = drop_none(
+        to=arguments.target("to", to),
+        data=None if data is None else arguments.data("data", data),
+        actor=None if actor is None else arguments.actor("actor", actor),
+        cancel_key=None if cancel_key is None else arguments.name("cancel_key", cancel_key),
+        tenant=None if tenant is None else arguments.name("tenant", tenant),
+    )
+    return once(_workflow(workflow, "trigger"), json(body), idempotency_key, Triggered)
+
+
+def cancel(
+    workflow: Text, cancel_key: Text, to: Target | None = None, *, tenant: Text | None = None
+) -> HttpRequest[Cancelled]:
+    """Cancel the runs of a workflow that were triggered with this key, for all recipients or some."""
+    body = drop_none(
+        cancel_key=arguments.name("cancel_key", cancel_key), to=None if to is None else arguments.target("to", to)
+    )
+    where = _workflow(workflow, "cancel")
+    return HttpRequest("POST", where, reads(Cancelled), params=query(tenant=tenant), harmless=True, **json(body))
+
+
+def change(
+    key: Text, *, active: bool | None = None, version: int | None = None, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Switch a workflow on or off, or make another version current."""
+    body = drop_none(
+        active=None if active is None else arguments.flag("active", active),
+        version=None if version is None else arguments.whole("version", version),
+    )
+    return HttpRequest("PATCH", _workflow(key), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+
+
+def versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the versions of a workflow, newest first."""
+    return HttpRequest("GET", _workflow(key, "versions"), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def runs_page(
+    *,
+    workflow: Text | None = None,
+    recipient: Text | None = None,
+    state: Text | None = None,
+    trigger: Text | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[RunPage]:
+    """Return a page of runs, newest first. Pass its `next` as `after` for the page after it."""
+    params = query(
+        workflow=workflow,
+        recipient=recipient,
+        state=state,
+        trigger=trigger,
+        limit=limit,
+        after=after,
+        tenant=tenant,
+    )
+    return HttpRequest("GET", "/v1/runs", reads(RunPage), params=params)
+
+
+def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[Run]:
+    """Return a run with the state of each step."""
+    return HttpRequest("GET", _run(id), reads(Run), params=query(tenant=tenant))
+
+
+def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Cancel a run, or all runs of a trigger."""
+    return HttpRequest("DELETE", _run(id), nothing, params=query(tenant=tenant))
+
+
+def retry_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Retry a failed run from the step that failed."""
+    return HttpRequest("POST", f"{_run(id)}/retry", nothing, params=query(tenant=tenant))
+
+
+def _workflow(key: Text, *segments: str) -> str:
+    return path("workflows", arguments.name("workflow", key), *segments)
+
+
+def _run(id: Text) -> str:
+    return path("runs", arguments.name("id", id))
