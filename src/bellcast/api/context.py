@@ -17,7 +17,7 @@ from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
-from bellcast.ports import Context
+from bellcast.ports import Clock, Context
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.workflows.library import Library
 
@@ -61,6 +61,18 @@ class Workers(Protocol):
         ...
 
 
+class TestClockControl(Protocol):
+    """The test clock."""
+
+    def now(self) -> int:
+        """Return UTC milliseconds."""
+        ...
+
+    async def advance(self, milliseconds: int) -> int:
+        """Move the clock through everything that falls due; return the new time."""
+        ...
+
+
 class ApiContext(Struct, frozen=True, kw_only=True):
     """Everything a request may need, wired once by the server."""
 
@@ -83,6 +95,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
+    test_clock: TestClockControl | None = None
+    real_clock: Clock | None = None  # the system time, with a test clock
     has_landing: bool = True  # the page at /
     has_trial: bool = True  # its form, which sends; never behind a known proxy
 

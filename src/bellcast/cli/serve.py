@@ -16,6 +16,7 @@ from bellcast.cli.console import CommandError
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.model.identities import Project
     from bellcast.server import App
+    from bellcast.server.clock import TestClock
     from bellcast.settings import Settings
 
 EPILOG = """\
@@ -32,6 +33,16 @@ BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]sets your own.
 Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
 connections close with a reconnect delay, then the server exits with status 0.[/]
 """
+TestClockOption = Annotated[
+    str | None,
+    typer.Option(
+        "--test-clock",
+        metavar="[=TIME]",
+        help="For tests: time stands still, from TIME or now, and moves by POST /v1/test-clock.",
+        rich_help_panel="Server",
+        show_default=False,
+    ),
+]
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
 GROUPS = ("server", "store", "access", "native", "channels", "pusher", "socketio", "limits")
@@ -39,8 +50,16 @@ GROUPS = ("server", "store", "access", "native", "channels", "pusher", "socketio
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings(groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
-def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
+class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc]  # made by a function
+    """The command. `--test-clock` has a value only after an equals sign."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Give a bare `--test-clock` its default."""
+        return super().parse_args(ctx, [f"{arg}=now" if arg == "--test-clock" else arg for arg in args])  # type: ignore[no-any-return]  # untyped
+
+
+@app.command(cls=ServeCommand, rich_help_panel="Server", epilog=EPILOG)
+def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsWorker = None) -> None:
     """Run the server."""
     from bellcast import server
     from bellcast.cli import data_folder, logs
@@ -60,9 +79,34 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     if is_new:
         print_credentials(credentials, settings)
     if settings.server.workers > 1:
+        if test_clock is not None:
+            raise typer.BadParameter(
+                "expected one worker, because each would have its own clock", param_hint="--test-clock"
+            )
         _supervise(settings)
     else:
-        run(server.create_app(settings), _listening)
+        run(server.create_app(settings, test_clock=_test_clock(test_clock)), _listening)
+
+
+def _test_clock(value: str | None) -> "TestClock | None":
+    """The test clock at a time: an RFC 3339 text, or now."""
+    from datetime import datetime
+
+    from bellcast.model import times
+    from bellcast.server.clock import SystemClock, TestClock
+
+    if value is None:
+        return None
+    if value == "now":
+        return TestClock(SystemClock().now())
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        expected = "expected a time with an offset, such as 2030-01-31T12:00:00Z"
+        raise typer.BadParameter(f"{expected}, got {value!r}", param_hint="--test-clock")
+    return TestClock(times.milliseconds(moment))
 
 
 def _log_sticky_sessions() -> None:

@@ -12,13 +12,13 @@ EPILOG = """\
   bellcast trigger booking-created alice --data '{"client": "Bob"}'
   bellcast trigger maintenance --to-topic admins
 
-[dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
+[dim]The secret is[/] BELLCAST_SECRET[dim], or that of the data folder[/] BELLCAST_DATA[dim].[/]
 """
 
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def trigger(
     ctx: typer.Context,
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's key.")],

@@ -9,7 +9,7 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
-Tenant = Annotated[
+TenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's override. Default: the project's own.")
 ]
 SETTINGS = options.with_settings("DATA", "URL")
@@ -22,7 +22,7 @@ app.add_typer(
 
 
 @workflow.command("list", cls=SETTINGS)
-def list_(ctx: typer.Context, tenant: Tenant = None, json: console.JsonFlag = False) -> None:
+def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
     """List the workflows."""
     from bellcast.cli import remote
 
@@ -45,7 +45,7 @@ def list_(ctx: typer.Context, tenant: Tenant = None, json: console.JsonFlag = Fa
 
 
 @workflow.command(cls=SETTINGS)
-def show(ctx: typer.Context, key: Key, tenant: Tenant = None) -> None:
+def show(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     """Show a workflow as JSON."""
     from bellcast.cli import remote
 
@@ -57,7 +57,7 @@ def show(ctx: typer.Context, key: Key, tenant: Tenant = None) -> None:
 def put(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition as JSON or YAML.")],
-    tenant: Tenant = None,
+    tenant: TenantOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Write a workflow. Its key is the file's `key`, else the file's name."""
@@ -71,7 +71,7 @@ def put(
 
 
 @workflow.command(cls=SETTINGS)
-def delete(ctx: typer.Context, key: Key, tenant: Tenant = None) -> None:
+def delete(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     """Delete a workflow. Its current runs finish."""
     from bellcast.cli import remote
 

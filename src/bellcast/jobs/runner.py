@@ -36,6 +36,8 @@ MAX_CRASHES = 5
 # At a shutdown, running jobs have this long before they are cancelled: half of what Docker waits before it kills.
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_LENGTH = 1_000
+# Later than every job that is due one day.
+END_OF_TIME = 2**52
 
 # Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
 JobHandler = Callable[[Job], Awaitable[int | None]]
@@ -84,6 +86,7 @@ class JobRunner:
         self._outcomes = Outcomes([], [], [])
         self._renewed_at = 0
         self._changed = asyncio.Event()  # a job was added, or a slot is free
+        self._turn_ended = asyncio.Event()  # of the loop of `run`
 
     def register(
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
@@ -127,10 +130,31 @@ class JobRunner:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
+                    ended, self._turn_ended = self._turn_ended, asyncio.Event()
+                    ended.set()
                     await self._poll()
         except asyncio.CancelledError:
             await self._close()
             raise
+
+    async def settle(self) -> None:
+        """Wait until no job is due, running or without a saved outcome, while `run` runs them."""
+        while self._running or self._has_outcomes() or await self._has_due():
+            self._changed.set()
+            await self._turn_ended.wait()
+
+    async def next_due(self) -> int | None:
+        """When the next job is due (UTC milliseconds)."""
+        return min((group.run_at for group in await self._known_groups(END_OF_TIME)), default=None)
+
+    async def _has_due(self) -> bool:
+        return bool(await self._known_groups(self._clock.now()))
+
+    def _has_outcomes(self) -> bool:
+        return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.bury)
+
+    async def _known_groups(self, now: int) -> list[JobGroup]:
+        return [group for group in await self._store.due(now) if group.kind in self._kinds]
 
     async def run_due(self) -> int:
         """Run the jobs that are due, up to the number of slots, to their end; return their number."""
@@ -146,7 +170,7 @@ class JobRunner:
         """Lease jobs for the free slots, urgent ones first, and start them; return their number."""
         if not self._free_slots(URGENT):
             return 0
-        due = [group for group in await self._store.due(self._clock.now()) if group.kind in self._kinds]
+        due = await self._known_groups(self._clock.now())
         started = 0
         for priority, groups in itertools.groupby(due, lambda group: group.priority):
             started += await self._start_groups(priority, list(groups))

@@ -37,12 +37,13 @@ from bellcast.model.events import Event, RateUsage, Stream, SurveyReply, SurveyR
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Context
+from bellcast.ports import Clock, Context
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
-from bellcast.server.clock import SystemClock
+from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
+from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import Workflows
 from bellcast.server.worker_metrics import WorkerMetrics
@@ -77,16 +78,19 @@ class App:
         project: Project,
         handlers: calls.Handlers | None = None,
         neighbours: SocketHandoff | None = None,
+        test_clock: TestClock | None = None,
     ) -> None:
         self.settings = settings
         self.project = project
         self.handoff = neighbours
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
-        clock = SystemClock()
+        # Tokens, connections and rates keep the system time when the rest follows a test clock.
+        self._real_clock = real_clock = SystemClock()
+        clock: Clock = test_clock or real_clock
         self.store = adapters.store(settings.store, clock)
-        self.broker = adapters.broker(settings.store, project, clock)
-        self._rates = SharedRates(self.broker, clock)
+        self.broker = adapters.broker(settings.store, project, real_clock)
+        self._rates = SharedRates(self.broker, real_clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
         self._clients = HttpClients(settings.channels.http_allow)
         self._http = self._clients.trusted()
@@ -120,7 +124,12 @@ class App:
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self._loop_transport = inprocess.LoopTransport(self._transport)
         wants_log = settings.server.log_requests or settings.server.log_level == "debug"
-        self._log = RequestLog(clock) if wants_log else None
+        self._log = RequestLog(real_clock) if wants_log else None
+        self._time_travel = (
+            None
+            if test_clock is None
+            else TimeTravel(test_clock, self._jobs, partial(maintenance.expire, self.context))
+        )
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
@@ -133,7 +142,7 @@ class App:
             settings.limits,
             keys=self.store.keys,
             http=self._http,
-            clock=engines.clock,
+            clock=self._real_clock,
         )
         config = LiveConfig(
             limits=connection_limit.with_connection_limit(settings.limits),
@@ -141,7 +150,7 @@ class App:
             access=settings.access,
         )
         inbox_sync = InboxSync(engines, config, spawn)
-        self._heartbeats = HeartbeatWheel(engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        self._heartbeats = HeartbeatWheel(self._real_clock, settings.native.heartbeat, settings.pusher.activity_timeout)
         callbacks = HubCallbacks(
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
@@ -149,10 +158,10 @@ class App:
             materialize=inbox_sync.materialize,
         )
         presence = Presence(settings.access.presence_topics)
-        self.hub = Hub(presence, self.broker, engines.clock, callbacks, self._log)
+        self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
-        app = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
+        app = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
         live = LiveContext(
             engines=engines,
             hub=self.hub,
@@ -192,6 +201,8 @@ class App:
             pusher=settings.pusher,
             messages=lambda: self._channels.ended,
             workers=self._worker_metrics,
+            test_clock=self._time_travel,
+            real_clock=self._real_clock,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
@@ -323,7 +334,7 @@ class App:
         await self._close_connections(self.settings.server.drain)
 
     async def _close_connections(self, window: float) -> None:
-        await drain(self.hub, self.context.clock, window)
+        await drain(self.hub, self._real_clock, window)
         for dialect in self._dialects:
             if dialect.close_sessions is not None:
                 dialect.close_sessions()
@@ -368,12 +379,15 @@ def _with_public_url(settings: Settings) -> ChannelConfig:
 
 
 def create_app(
-    settings: Settings, handlers: calls.Handlers | None = None, neighbours: SocketHandoff | None = None
+    settings: Settings,
+    handlers: calls.Handlers | None = None,
+    neighbours: SocketHandoff | None = None,
+    test_clock: TestClock | None = None,
 ) -> App:
     """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
-    `neighbours` are the sibling processes on its port."""
+    `neighbours` are the sibling processes on its port; everything that is due later follows `test_clock`."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:
         raise SettingsError("BELLCAST_HANDLER_URL: handlers were also passed in Python; set only one of the two.")
-    return App(settings, project(settings)[0], handlers, neighbours)
+    return App(settings, project(settings)[0], handlers, neighbours, test_clock)

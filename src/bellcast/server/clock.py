@@ -1,4 +1,4 @@
-"""System time."""
+"""System time, and a clock that tests move."""
 
 import asyncio
 import time
@@ -13,3 +13,23 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class TestClock:
+    """Implements ports.Clock with a time that only `set` moves. Sleeps last in real time: loops go on."""
+
+    __test__ = False  # pytest: this is no test
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+
+    def now(self) -> int:
+        """Return UTC milliseconds."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def set(self, now: int) -> None:
+        """Move to a later time."""
+        self._now = max(self._now, now)

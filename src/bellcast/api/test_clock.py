@@ -1,0 +1,86 @@
+"""The test clock of a server that was started with `--test-clock`."""
+
+from datetime import datetime
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, request_body, responses
+from bellcast.api.context import ApiContext, TestClockControl
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import FieldError, NotFound
+from bellcast.model import times, validation
+
+
+class ClockTime(Struct, frozen=True):
+    """The time of the test clock."""
+
+    now: datetime
+
+
+class Advance(Struct, frozen=True, forbid_unknown_fields=True):
+    """A duration by which to move the clock: seconds, or a text such as "15m" or "3d"."""
+
+    advance: str | float
+
+
+@operation(
+    "GET",
+    "/v1/test-clock",
+    tag="Server",
+    required_scope="read",
+    response_types={200: ClockTime},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the test clock.
+
+    404 on a server that runs with the system time."""
+    return responses.json(ClockTime(times.to_rfc3339(_clock(request).now())))
+
+
+@operation(
+    "POST",
+    "/v1/test-clock",
+    tag="Server",
+    required_scope="manage",
+    body=Advance,
+    response_types={200: ClockTime},
+    refusals=(NotFound,),
+    example={"advance": "3d"},
+)
+async def advance(request: ApiRequest) -> ASGIApp:
+    """Move the test clock.
+
+    Through everything that falls due, which is done when the response is sent: delays, digests, retries, schedules,
+    expiry."""
+    clock = _clock(request)
+    body = await request_body.body(request, ADVANCE)
+    now = await clock.advance(round(times.seconds(body.advance) * 1000))
+    return responses.json(ClockTime(times.to_rfc3339(now)))
+
+
+def _clock(request: ApiRequest) -> TestClockControl:
+    clock = context.of(request).test_clock
+    if clock is None:
+        raise NotFound("This server runs with the system time: start it with --test-clock.")
+    return clock
+
+
+def _check(body: Advance, ctx: ApiContext) -> None:
+    validation.check(_advance_errors(body.advance))
+
+
+def _advance_errors(value: str | float) -> validation.FieldErrors:
+    try:
+        seconds = times.seconds(value)
+    except ValueError as error:
+        yield FieldError("advance", str(error))
+        return
+    if not 0 <= seconds <= validation.MAX_DELAY_SECONDS:
+        yield FieldError("advance", "must be between 0 and 366d")
+
+
+ADVANCE = request_body.Shape(Advance, _check)
+HANDLERS = [read, advance]

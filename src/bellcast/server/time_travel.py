@@ -1,0 +1,32 @@
+"""Moves the test clock through everything that falls due."""
+
+from collections.abc import Awaitable, Callable
+
+from bellcast.jobs import JobRunner
+from bellcast.server.clock import TestClock
+
+
+class TimeTravel:
+    """Advances a server with a test clock. `expire` removes what has expired."""
+
+    def __init__(self, clock: TestClock, jobs: JobRunner, expire: Callable[[], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._jobs = jobs
+        self._expire = expire
+
+    def now(self) -> int:
+        """Return UTC milliseconds."""
+        return self._clock.now()
+
+    async def advance(self, milliseconds: int) -> int:
+        """Go from one due job to the next, and wait until each has ended; return the new time."""
+        end = self._clock.now() + milliseconds
+        await self._jobs.settle()
+        while (due := await self._jobs.next_due()) is not None and due <= end:
+            self._clock.set(due)
+            await self._expire()
+            await self._jobs.settle()
+        self._clock.set(end)
+        await self._expire()
+        await self._jobs.settle()
+        return self._clock.now()

@@ -1,0 +1,52 @@
+"""`bellcast workflow` and `bellcast trigger`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bellcast.client import Bellcast
+from tests.journey.shell import Finished, bellcast
+from tests.servers import ServerProcess
+
+YAML = "steps:\n  - key: bell\n    type: inbox\n    title: Hello {{ data.name }}\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("workflow") / "data") as server:
+        yield server
+
+
+def run(server: ServerProcess, *args: object) -> Finished:
+    return bellcast(*args, "--url", server.url, BELLCAST_SECRET=server.secret)
+
+
+def test_workflow_is_written_shown_triggered_and_deleted(server: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "hello.yaml"
+    file.write_text(YAML)
+    assert run(server, "workflow", "put", file).status == 0
+    assert run(server, "workflow", "list").out == "hello  version 1, active, 1 steps\n"
+    assert run(server, "workflow", "show", "hello").json["steps"][0]["key"] == "bell"
+    started = run(server, "trigger", "hello", "alice", "--data", '{"name": "Bob"}', "--json").json
+    with Bellcast(server.url, server.secret) as bell:
+        assert bell.runs.get(started["run"]).recipient == "alice"
+        assert [one.id for one in bell.runs.list(recipient="alice").runs] == [started["run"]]
+    assert run(server, "workflow", "delete", "hello").status == 0
+    refused = run(server, "workflow", "show", "hello")
+    assert refused.status == 1
+    assert "no workflow" in refused.err
+
+
+def test_refused_definition_exits_with_1_and_wrong_usage_with_2(server: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(YAML.replace("inbox", "nothing"))
+    refused = run(server, "workflow", "put", file)
+    assert refused.status == 1
+    assert "steps.0.type" in refused.err
+    file.write_text("steps: [")
+    assert run(server, "workflow", "put", file).status == 1
+    assert run(server, "workflow", "put").status == 2
+    assert run(server, "workflow", "put", tmp_path / "absent.yaml").status == 2
+    assert run(server, "trigger", "hello").status == 2
+    assert run(server, "trigger", "hello", "alice", "--data", "{").status == 2

@@ -1,0 +1,49 @@
+"""`bellcast serve --test-clock`: days of workflows in a second."""
+
+from pathlib import Path
+
+import httpx
+
+from tests.journey.rest import Rest, refused
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess
+
+START = "2030-01-01T08:00:00Z"
+STEPS = [
+    {"key": "bell", "type": "inbox", "title": "Hello"},
+    {"key": "later", "type": "delay", "for": "3d"},
+    {"key": "mail", "type": "email", "subject": "Still there?", "text": "Hello"},
+]
+
+
+def test_advance_runs_everything_that_falls_due(tmp_path: Path) -> None:
+    with (
+        ServerProcess(tmp_path / "data", {}, f"--test-clock={START}") as server,
+        httpx.Client(base_url=server.url, headers=server.as_app()) as app,
+    ):
+        assert app.get("/v1/test-clock").json() == {"now": START}
+        app.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        app.put("/v1/workflows/hello", json={"steps": STEPS})
+        run = app.post("/v1/workflows/hello/trigger", json={"to": "alice"}).json()["run"]
+        assert app.post("/v1/test-clock", json={"advance": "2d"}).json() == {"now": "2030-01-03T08:00:00Z"}
+        shown = app.get(f"/v1/runs/{run}").json()
+        assert (shown["state"], shown["wakes_at"]) == ("waiting", "2030-01-04T08:00:00Z")
+        app.post("/v1/test-clock", json={"advance": "7d"})
+        shown = app.get(f"/v1/runs/{run}").json()
+        assert (shown["state"], shown["ended_at"]) == ("completed", "2030-01-04T08:00:00Z")
+        (message,) = app.get(f"/v1/messages?run={run}").json()["messages"]
+        assert (message["state"], message["created_at"]) == ("simulated", "2030-01-04T08:00:00Z")
+        # Sessions keep the system time.
+        token = app.post("/v1/tokens", json={"recipient": "alice"}).json()["token"]
+        inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
+        assert [one["title"] for one in inbox.json()["notifications"]] == ["Hello"]
+        assert app.post("/v1/test-clock", json={"advance": "-1d"}).status_code == 422
+
+
+async def test_server_with_the_system_time_has_no_test_clock(rest: Rest) -> None:
+    assert refused(await rest.app.get("/v1/test-clock"), 404, "not_found")
+    assert refused(await rest.app.post("/v1/test-clock", json={"advance": 1}), 404, "not_found")
+
+
+def test_wrong_time_is_refused(tmp_path: Path) -> None:
+    assert bellcast("serve", "--test-clock=noon", "--data", tmp_path).status == 2
