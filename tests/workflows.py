@@ -18,6 +18,7 @@ from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.ports import Http, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import Workflows
 from bellcast.storage.messages import JOB_KIND
 from bellcast.workflows import run as runs
@@ -64,10 +65,9 @@ class WorkflowWorld:
         broker.listen(self.published.append)
         self.runner = JobRunner(store.jobs, clock, ids.new)
         self.catalog = Catalog(store, clock, config)
-        self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake)
-        self.runner.register(
-            JOB_KIND, MessageDelivery(store, clock, self._providers, Release(store, clock, self.catalog)).run
-        )
+        self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake, NoWebhooks())
+        release = Release(store, clock, self.catalog)
+        self.runner.register(JOB_KIND, MessageDelivery(store, clock, self._providers, release, NoWebhooks()).run)
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = Workflows(

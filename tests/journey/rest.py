@@ -19,6 +19,8 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.webhooks import Webhooks
+from bellcast.jobs import JobRunner
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
@@ -112,6 +114,9 @@ async def opened(
     broker.listen(published.append)
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
     catalog = Catalog(store, clock, ChannelConfig())
+    ids = Ids()
+    jobs = JobRunner(store.jobs, clock, ids.new)
+    webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     context = ApiContext(
         engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
@@ -123,7 +128,8 @@ async def opened(
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
         providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
-        receipts=Receipts(store, clock),
+        receipts=Receipts(store, clock, webhooks, lambda: None),
+        webhooks=webhooks,
         push_key="",
         library=Library(store, clock),
         app=handlers or NoBackend(),

@@ -68,6 +68,8 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     taken = await ctx.engines.store.inboxes.act(inbox.number, id, key, ctx.engines.clock.now())
     if taken.events:
         await ctx.engines.broker.publish(*taken.events)
+        change = {"recipient": inbox.state.recipient, "id": id, "action": key}
+        await ctx.engines.webhooks.publish(inbox.state.tenant, "notification.acted", [change])
         await _call(ctx, principal, taken.notification, taken.action)
     return taken.notification
 

@@ -38,6 +38,7 @@ from bellcast.api import (
     tokens,
     topics,
     unsubscribe,
+    webhooks,
     workflows,
 )
 from bellcast.api.context import ApiContext
@@ -69,7 +70,7 @@ HANDLERS = [
         *runs.HANDLERS,
     ),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
-    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS),
+    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
 ]

@@ -13,6 +13,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.webhooks import Webhooks
 from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
@@ -90,6 +91,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
     providers: ProviderDirectory
     receipts: Receipts
+    webhooks: Webhooks
     push_key: str  # the public key that browsers bind their push subscriptions to
     pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics

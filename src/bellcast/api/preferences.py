@@ -213,6 +213,8 @@ async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> 
     document = msgspec.json.encode(preferences)
     await store.recipients.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox(preferences))
     ctx.engines.router.forget()
+    change = {"recipient": key, "preferences": msgspec.json.decode(document)}
+    await ctx.engines.webhooks.publish(tenant, "preferences.changed", [change])
     return responses.json(await _with_effective(ctx, tenant, preferences))
 
 

@@ -59,6 +59,8 @@ async def confirm(request: ApiRequest) -> ASGIApp:
         engines.clock.now(),
         switches_inbox=preferences.switches_inbox(document),
     )
+    changed = {"recipient": found.recipient, "preferences": msgspec.to_builtins(document)}
+    await engines.webhooks.publish(found.tenant, "preferences.changed", [changed])
     return _page("You are unsubscribed", f"E-mails of type “{escape(found.type)}” are off.", "")
 
 

@@ -17,8 +17,9 @@ from bellcast.channels.targets import Target
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
+from bellcast.ports.messages import MessageUpdate, StoredMessage, as_change, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
+from bellcast.ports.webhooks import WebhookSink
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +55,10 @@ class MessageDelivery:
         clock: Clock,
         find_providers: FindProviders,
         release: Release,
+        webhooks: WebhookSink,
         retry_delays: Sequence[float] = retries.RETRIES,
     ) -> None:
+        self._webhooks = webhooks
         self._store = store
         self._clock = clock
         self._find_providers = find_providers
@@ -68,12 +71,20 @@ class MessageDelivery:
         to repeat: an ended message does not change, and an interrupted attempt is repeated with the same id."""
         id = job.payload.decode()
         for message in await self._store.messages.begin([id], self._clock.now()):
-            update = await self._update(message)
+            update = await self._with_events(await self._update(message))
             await self._store.messages.finish([update], self._clock.now())
             if update.message.state not in OPEN_STATES:
                 self.ended[update.message.channel, update.message.state] += 1
         found = await self._store.messages.find([id])
         return found[0].due_at if found and found[0].state in OPEN_STATES else None
+
+    async def _with_events(self, update: MessageUpdate) -> MessageUpdate:
+        """Add the events of an end; another round is none."""
+        message = update.message
+        if message.state in OPEN_STATES:
+            return update
+        events = await self._webhooks.events(message.tenant, f"message.{message.state}", [as_change(message)])
+        return msgspec.structs.replace(update, events=events)
 
     async def _update(self, message: StoredMessage) -> MessageUpdate:
         if message.expires_at is not None and message.expires_at <= self._clock.now():

@@ -1,9 +1,12 @@
 """What later reports change: the state of a message, and the suppression of its address."""
 
+from collections.abc import Callable
+
 from bellcast.channels.delivery_status import MailReport
 from bellcast.ports import Clock, Store, Suppression
-from bellcast.ports.messages import StoredMessage
+from bellcast.ports.messages import StoredMessage, as_change, with_outcome
 from bellcast.ports.providers import OptOut, Receipt
+from bellcast.ports.webhooks import WebhookSink
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
@@ -11,9 +14,11 @@ BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 class Receipts:
     """Applies reports. Each may arrive more than once, and in any order: a state never moves back."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, webhooks: WebhookSink, jobs_added: Callable[[], None]) -> None:
         self._store = store
         self._clock = clock
+        self._webhooks = webhooks
+        self._added = jobs_added
 
     async def apply_receipt(self, provider: str, tenant: str, receipt: Receipt) -> bool:
         """Apply a vendor's receipt; whether its message is known."""
@@ -44,7 +49,11 @@ class Receipts:
                 await messages.suppress(owner, self._suppression("sms", opt_out.address, STOP))
 
     async def _settle(self, message: StoredMessage, receipt: Receipt) -> None:
-        await self._store.messages.settle(message.id, receipt.state, receipt.code)
+        changed = with_outcome(message, state=receipt.state, reason=receipt.code or message.reason)
+        events = await self._webhooks.events(message.tenant, f"message.{receipt.state}", [as_change(changed)])
+        now = self._clock.now()
+        if await self._store.messages.settle(message.id, receipt.state, receipt.code, events, now) and events:
+            self._added()
         if receipt.state == "bounced":
             await self._suppress(message.tenant, message, BOUNCE)
 

@@ -19,8 +19,11 @@ from bellcast.model.notifications import ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
+from bellcast.ports.messages import as_change
+from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
 
+CREATED = "notification.created"
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
@@ -64,6 +67,7 @@ class Router:
         project: Project,
         new_id: Callable[[int], str],
         messages_added: Callable[[], None],
+        webhooks: WebhookSink,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -72,6 +76,7 @@ class Router:
         self._project = project
         self._new_id = new_id
         self.messages_added = messages_added
+        self._webhooks = webhooks
         self._inbox_only: dict[tuple[str, str], int] = {}
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
@@ -98,11 +103,25 @@ class Router:
         template_key = draft.template or type.template
         if draft.title is UNSET and template_key is None:
             raise Invalid.of("title", "is required, because neither the send nor its type has a template")
-        if channels == INBOX_ONLY and template_key is None and await self._reaches_every_inbox(request.tenant):
+        is_wanted = await self._webhooks.is_wanted(request.tenant, CREATED)
+        is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
+        if is_plain and await self._reaches_every_inbox(request.tenant):
             if draft.channels is None:
                 self._remember(request.tenant, draft.type)
             return request
-        return self._routed(await self._read(draft, request, channels, template_key), request)
+        routed = self._routed(await self._read(draft, request, channels, template_key), request)
+        return msgspec.structs.replace(routed, events=await self._events(routed))
+
+    async def _events(self, request: SendRequest) -> tuple[WebhookEvent, ...]:
+        """What webhooks get with the commit."""
+        contents = request.contents or (request.content,) * len(request.ids)
+        rows = zip(request.ids, request.recipients, contents, strict=True)
+        created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]
+        events = [*await self._webhooks.events(request.tenant, CREATED, created)]
+        for state in ("queued", "held"):
+            changes = [as_change(message) for message in request.messages if message.state == state]
+            events += await self._webhooks.events(request.tenant, f"message.{state}", changes)
+        return tuple(events)
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """What `route` would decide. Raises Invalid as it does."""

@@ -1,6 +1,7 @@
 """Actions of a recipient: mark one, many or all notifications as seen, read or archived, or delete them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import ids
@@ -9,12 +10,26 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Notification
 from bellcast.ports import Action, Context, Marked, Marking
 
+# Actions that webhooks report.
+REPORTED = ("seen", "read")
+
 
 async def mark(engines: Context, inbox: int, marking: Marking) -> Marked:
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
     marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now())
     await engines.broker.publish(*marked.events)
+    for action in marking.actions:
+        if marked.changed and action in REPORTED:
+            await engines.webhooks.publish(marked.state.tenant, f"notification.{action}", _changes(marked, marking))
     return marked
+
+
+def _changes(marked: Marked, marking: Marking) -> list[dict[str, Any]]:
+    """What webhooks get: one change per notification, or one for all of an inbox."""
+    recipient = {"recipient": marked.state.recipient}
+    if marking.ids is None:
+        return [{**recipient, "id": None, "all": True, "changed": marked.changed}]
+    return [{**recipient, "id": id} for id in marking.ids]
 
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:

@@ -11,6 +11,7 @@ from bellcast.ports.clock import Clock
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.routing import InboxOnly, Router
 from bellcast.ports.store import Store
+from bellcast.ports.webhooks import NoWebhooks, WebhookSink
 
 
 class Context(Struct, frozen=True):
@@ -23,4 +24,5 @@ class Context(Struct, frozen=True):
     quotas: Quotas = Unlimited()
     rates: Rates = field(default_factory=TokenBuckets)
     router: Router = InboxOnly()
+    webhooks: WebhookSink = NoWebhooks()
     pace: Scheduler = field(default_factory=Scheduler)

@@ -1,7 +1,7 @@
 """Messages: what leaves through a channel other than the inbox."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec import Struct
 from bellcast.model.messages import Attempt, ExternalChannel, State
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import Channel
+from bellcast.ports.webhooks import WebhookEvent
 
 # Sorts after every id, which are hexadecimal.
 NEWEST = "~"
@@ -75,6 +76,7 @@ class MessageUpdate(Struct, frozen=True, kw_only=True):
     message: StoredMessage
     decision: NewDecision | None = None
     suppress: str | None = None
+    events: tuple[WebhookEvent, ...] = ()
 
 
 class MessageQuery(Struct, frozen=True, kw_only=True):
@@ -126,8 +128,8 @@ class Messages(Protocol):
         """Return the message that a provider knows by this reference."""
         ...
 
-    async def settle(self, id: str, state: State, reason: str | None) -> bool:
-        """Write the state of a receipt; whether the message was `sent` until now."""
+    async def settle(self, id: str, state: State, reason: str | None, events: Sequence[WebhookEvent], now: int) -> bool:
+        """Write the state of a receipt, with its events; whether the message was `sent` until now."""
         ...
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
@@ -163,3 +165,18 @@ def with_outcome(message: StoredMessage, attempt: Attempt | None = None, **chang
     """The message after an attempt, with these fields changed."""
     attempts = message.attempts if attempt is None else (*message.attempts, attempt)
     return msgspec.structs.replace(message, attempts=attempts, **changes)
+
+
+def as_change(message: NewMessage) -> dict[str, Any]:
+    """A message as events report it."""
+    return {
+        "id": message.id,
+        "recipient": message.recipient,
+        "notification": message.notification,
+        "run": message.run,
+        "channel": message.channel,
+        "to": message.address,
+        "state": message.state,
+        "reason": message.reason,
+        "provider": message.provider if isinstance(message, StoredMessage) else None,
+    }

@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast.model.events import Event
 from bellcast.model.notifications import Content, Edit, Notification
 from bellcast.ports.messages import NewDecision, NewMessage
+from bellcast.ports.webhooks import WebhookEvent
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
@@ -26,6 +27,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, where languages differ
     messages: tuple[NewMessage, ...] = ()
     decisions: tuple[NewDecision, ...] = ()
+    events: tuple[WebhookEvent, ...] = ()
 
 
 class AnnounceRequest(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.runs import Runs
 from bellcast.ports.sends import Sends
+from bellcast.ports.webhooks import WebhookEvents
 
 
 class Store(Protocol):
@@ -45,6 +46,8 @@ class Store(Protocol):
     def push_endpoints(self) -> PushEndpoints: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def webhook_events(self) -> WebhookEvents: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

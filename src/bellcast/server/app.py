@@ -118,6 +118,7 @@ class App:
             clock=clock,
             new_id=ids.new,
             router=self._channels.router,
+            webhooks=self._channels.webhooks,
             quotas=self._quotas,
             rates=self._rates,
         )
@@ -197,6 +198,7 @@ class App:
             url_problem=self._clients.guard.problem,
             providers=self._channels.providers,
             receipts=self._channels.receipts,
+            webhooks=self._channels.webhooks,
             push_key=self._channels.vapid_key.public,
             pusher=settings.pusher,
             messages=lambda: self._channels.ended,

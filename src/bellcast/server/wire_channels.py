@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from bellcast.channels import push
+from bellcast.channels import push, webhooks
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
@@ -12,6 +12,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
+from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.messages import ExternalChannel
@@ -20,7 +21,11 @@ from bellcast.ports import Clock, Rates, Store
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.storage import webhook_events
 from bellcast.storage.messages import JOB_KIND
+
+# Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
+WEBHOOK_SLOTS = 8
 
 
 class Channels:
@@ -44,17 +49,22 @@ class Channels:
         self.encryption = Encryption(secret)
         self.vapid_key = VapidKey(push.project_key(secret))
         self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
-        self.receipts = Receipts(store, clock)
+        self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs)
+        self.receipts = Receipts(store, clock, self.webhooks, jobs.wake)
         self._built_in = {
             "push": [NamedProvider("webpush", self._web_push())],
             "chat": [NamedProvider("webhook", ChatWebhookProvider(clients.guarded()))],
         }
         self.catalog = Catalog(store, clock, config)
         self.previews = Previews(store, self.catalog, config, project)
-        self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake)
-        delivery = MessageDelivery(store, clock, self._find, Release(store, clock, self.catalog), config.retries)
+        self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks)
+        delivery = MessageDelivery(
+            store, clock, self._find, Release(store, clock, self.catalog), self.webhooks, config.retries
+        )
         self.ended = delivery.ended
         jobs.register(JOB_KIND, delivery.run)
+        jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
+        jobs.register(webhooks.JOB_KIND, self.webhooks.deliver, concurrency=WEBHOOK_SLOTS)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
         if channel in self._config.simulate:

@@ -140,7 +140,8 @@ def _delete_messages(older_than: int, limit: int) -> Script[int]:
     runs = yield Statement("runs_forget", before)
     fanouts = yield Statement("fanouts_forget", before)
     counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
-    return max(len(messages), len(decisions), len(runs), len(fanouts), len(counters))
+    events = yield Statement("webhook_events_forget", before)
+    return max(map(len, (messages, decisions, runs, fanouts, counters, events)))
 
 
 def _delete_forgotten(

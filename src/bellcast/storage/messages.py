@@ -7,7 +7,8 @@ import msgspec
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
-from bellcast.storage import jobs, rows, waking
+from bellcast.ports.webhooks import WebhookEvent
+from bellcast.storage import jobs, rows, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
@@ -42,8 +43,9 @@ class Messages:
     async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
         return await self._engine.read(_find_reference, provider, reference)
 
-    async def settle(self, id: str, state: State, reason: str | None) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _settle(id, state, reason), []))
+    async def settle(self, id: str, state: State, reason: str | None, events: Sequence[WebhookEvent], now: int) -> bool:
+        params = {"id": id, "state": state, "reason": reason}
+        return await self._engine.write(ScriptCommand(lambda: _settle(params, events, now), []))
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
         params = {"channel": channel, "provider": provider, "address": address}
@@ -136,8 +138,10 @@ def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
     return (yield from _find([id for (id,) in begun])) if begun else []
 
 
-def _settle(id: str, state: State, reason: str | None) -> Script[bool]:
-    settled = yield Statement("message_settle", {"id": id, "state": state, "reason": reason})
+def _settle(params: Params, events: Sequence[WebhookEvent], now: int) -> Script[bool]:
+    settled = yield Statement("message_settle", params)
+    if settled:
+        yield from webhook_events.add(events, now)
     for (run,) in settled:
         if run is not None:
             yield from waking.wake(run)
@@ -155,6 +159,7 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
     if decisions:
         yield Statement("decision_insert", many=decisions)
+    yield from webhook_events.add([event for update in updates for event in update.events], now)
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:

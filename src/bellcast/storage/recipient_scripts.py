@@ -69,6 +69,7 @@ ERASED = (
     "erase_devices",
     "erase_joined_topics",
     "erase_push_endpoints",
+    "erase_webhook_events",
     "erase_messages",
     "erase_decisions",
     "erase_runs",

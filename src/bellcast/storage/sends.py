@@ -8,7 +8,7 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
 from bellcast.ports.runs import TriggerRequest
-from bellcast.storage import announcements, insert, insert_postgres, messages, rows, sent, tenants
+from bellcast.storage import announcements, insert, insert_postgres, messages, rows, sent, tenants, webhook_events
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.commit.limits import MATERIALIZE_INBOXES
@@ -64,7 +64,7 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         return len(item.recipients) + len(item.messages)
 
     def is_separate(self, item: SendRequest) -> bool:
-        return item.idempotency_key is not None or bool(item.decisions)
+        return item.idempotency_key is not None or bool(item.decisions) or bool(item.events)
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
@@ -73,6 +73,7 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
             return [Sent(stored)]
         sent = yield from insert.insert(self.items)
         yield from messages.add(first.messages, first.decisions)
+        yield from webhook_events.add(first.events, first.created_at)
         yield from keep_answer(first.tenant, first)
         return sent
 

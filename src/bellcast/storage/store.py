@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bellcast import ports
+from bellcast.ports import webhooks
 from bellcast.storage.devices import Devices
 from bellcast.storage.documents import Documents
 from bellcast.storage.engine import Engine
@@ -17,6 +18,7 @@ from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.runs import Runs
 from bellcast.storage.sends import Sends
+from bellcast.storage.webhook_events import WebhookEvents
 
 
 class SQLStore:
@@ -37,6 +39,7 @@ class SQLStore:
         self.documents: ports.Documents = Documents(engine)
         self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
         self.runs: ports.Runs = Runs(engine)
+        self.webhook_events: webhooks.WebhookEvents = WebhookEvents(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

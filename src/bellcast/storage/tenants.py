@@ -50,6 +50,7 @@ ERASED = (
     "erase_last_events",
     "erase_suppressions",
     "erase_documents",
+    "erase_webhook_events_of_tenant",
     "erase_dead_jobs",
     "erase_runs_of_tenant",
     "erase_step_counters_of_tenant",

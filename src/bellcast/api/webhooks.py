@@ -1,0 +1,289 @@
+"""Webhooks: the app's URLs that get events."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.channels import webhooks
+from bellcast.channels.webhooks import Webhook
+from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.model import times, validation
+from bellcast.model.identities import EVERY_TENANT
+
+MAX_PATTERNS = 100
+FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
+
+
+class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of webhooks, by id."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str | None = None
+
+
+class WebhookRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A URL, and the types of its events: names, `message.*`, or `*`."""
+
+    url: str
+    events: list[str]
+
+
+class WebhookPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields to change."""
+
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class WebhookObject(Struct, frozen=True, kw_only=True):
+    """A webhook. `failing_since` and `last_error` are null while it takes its events."""
+
+    id: str
+    tenant: str | None
+    url: str
+    events: list[str]
+    active: bool
+    failing_since: datetime | None
+    last_error: str | None
+    created_at: datetime
+
+
+class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
+    """A new webhook with its secret, which is not shown again."""
+
+    secret: str
+
+
+class WebhookPage(Struct, frozen=True):
+    """A page of webhooks; `next` goes into `after`."""
+
+    webhooks: list[WebhookObject]
+    next: str | None
+
+
+class WebhookSecret(Struct, frozen=True):
+    """The new secret, which is not shown again."""
+
+    secret: str
+
+
+class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The time of the first event to deliver again."""
+
+    since: datetime
+
+
+class Replayed(Struct, frozen=True):
+    """How many events will be delivered again."""
+
+    replayed: int
+
+
+@operation(
+    "POST",
+    "/v1/webhooks",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=WebhookRequest,
+    response_types={200: WebhookObject, 201: CreatedWebhook},
+    example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a webhook.
+
+    The response has the secret that signs its requests. With `?tenant=*`, it gets the events of all tenants."""
+    ctx, owner = context.of(request), _owner(request)
+    body = await request_body.body(request, CREATE)
+    if request_body.query(request, DryRunQuery).dry_run:
+        now = ctx.engines.clock.now()
+        planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
+        return responses.json(_outside(owner, "", planned))
+    id, webhook, secret = await ctx.webhooks.create(owner, body.url, body.events)
+    shown = _fields(owner, id, webhook)
+    return responses.json(CreatedWebhook(**shown, secret=secret), 201)
+
+
+@operation(
+    "GET",
+    "/v1/webhooks",
+    tag="Objects",
+    required_scope="read",
+    query=WebhooksQuery,
+    response_types={200: WebhookPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the webhooks of a tenant."""
+    query, owner = request_body.query(request, WebhooksQuery), _owner(request)
+    found = await context.of(request).webhooks.page(owner, query.after or "", query.limit + 1)
+    items = [_outside(owner, id, webhook) for id, webhook in found[: query.limit]]
+    return responses.json(WebhookPage(items, items[-1].id if len(found) > query.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: WebhookObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a webhook."""
+    owner, id = _owner(request), request_body.path(request, "id")
+    return responses.json(_outside(owner, id, _known(await context.of(request).webhooks.get(owner, id))))
+
+
+@operation(
+    "PATCH",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    body=WebhookPatch,
+    response_types={200: WebhookObject},
+    refusals=(NotFound,),
+    example={"active": True},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change a webhook.
+
+    Absent fields stay. `active` is false after five days of nothing but failures, or a 410."""
+    owner, id = _owner(request), request_body.path(request, "id")
+    body = await request_body.body(request, PATCH)
+    changes: dict[str, Any] = {
+        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
+    }
+    if "events" in changes:
+        changes["events"] = tuple(changes["events"])
+    return responses.json(_outside(owner, id, _known(await context.of(request).webhooks.change(owner, id, **changes))))
+
+
+@operation(
+    "DELETE",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a webhook."""
+    if not await context.of(request).webhooks.delete(_owner(request), request_body.path(request, "id")):
+        raise NotFound("There is no webhook with this id.")
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/webhooks/{id:str}/rotate",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={200: WebhookSecret},
+    refusals=(NotFound,),
+)
+async def rotate(request: ApiRequest) -> ASGIApp:
+    """Rotate a webhook's secret.
+
+    For 24 hours, the old and the new secret both sign."""
+    secret = await context.of(request).webhooks.rotate(_owner(request), request_body.path(request, "id"))
+    if secret is None:
+        raise NotFound("There is no webhook with this id.")
+    return responses.json(WebhookSecret(secret))
+
+
+@operation(
+    "POST",
+    "/v1/webhooks/{id:str}/replay",
+    tag="Objects",
+    required_scope="manage",
+    query=TenantQuery,
+    body=ReplayRequest,
+    response_types={202: Replayed},
+    refusals=(NotFound,),
+    example={"since": "2026-06-10T12:00:00Z"},
+)
+async def replay(request: ApiRequest) -> ASGIApp:
+    """Deliver past events again.
+
+    With the same `webhook-id`, by which a receiver can ignore those that it has."""
+    ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
+    body = await request_body.body(request, REPLAY)
+    _known(await ctx.webhooks.get(owner, id))
+    return responses.json(Replayed(await ctx.webhooks.replay(owner, id, times.milliseconds(body.since))), 202)
+
+
+def _owner(request: ApiRequest) -> str:
+    """The tenant of a webhook; `*` for the events of all."""
+    if request_body.query(request, TenantQuery).tenant == EVERY_TENANT:
+        return EVERY_TENANT
+    return tenants.single_tenant(request)
+
+
+def _known(webhook: Webhook | None) -> Webhook:
+    if webhook is None:
+        raise NotFound("There is no webhook with this id.")
+    return webhook
+
+
+def _outside(owner: str, id: str, webhook: Webhook) -> WebhookObject:
+    return WebhookObject(**_fields(owner, id, webhook))
+
+
+def _fields(owner: str, id: str, webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": id,
+        "tenant": owner or None,
+        "url": webhook.url,
+        "events": list(webhook.events),
+        "active": webhook.active,
+        "failing_since": times.to_rfc3339_or_null(webhook.failing_since),
+        "last_error": webhook.last_error,
+        "created_at": times.to_rfc3339(webhook.created_at),
+    }
+
+
+def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
+    errors: list[FieldError] = []
+    if isinstance(body.url, str):
+        errors += validation.text("url", body.url, ctx.limits.url)
+        if (problem := ctx.url_problem(body.url)) is not None:
+            errors.append(FieldError("url", problem))
+    if isinstance(body.events, list):
+        errors += _pattern_errors(body.events)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _pattern_errors(patterns: list[str]) -> validation.FieldErrors:
+    if not 1 <= len(patterns) <= MAX_PATTERNS:
+        yield FieldError("events", f"must have 1 to {MAX_PATTERNS} types, got {len(patterns)}")
+        return
+    known = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
+    for number, pattern in enumerate(patterns):
+        if pattern not in known:
+            expected = ", ".join(f"{family}.*" for family in FAMILIES)
+            yield FieldError(f"events.{number}", f"must be *, a type such as message.sent, or one of: {expected}")
+
+
+def _check_replay(body: ReplayRequest, ctx: ApiContext) -> None:
+    if body.since.tzinfo is None:
+        raise Invalid.of("since", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+
+
+CREATE = request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]})
+PATCH = request_body.Shape(WebhookPatch, _check)
+REPLAY = request_body.Shape(ReplayRequest, _check_replay)
+HANDLERS = [create, page, read, change, delete, rotate, replay]

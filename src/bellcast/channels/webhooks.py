@@ -1,0 +1,299 @@
+"""Webhooks: the app's URLs that get events, signed as Standard Webhooks describes."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.calls.http_callback import SECRET_PREFIX, signed, signing_key
+from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.encryption import Encryption
+from bellcast.errors import Unavailable
+from bellcast.jobs import JobRunner
+from bellcast.model import times
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.messages import State
+from bellcast.ports import Clock, Http, Job, Store
+from bellcast.ports.webhooks import WebhookEvent
+
+log = structlog.get_logger(__name__)
+
+KIND = "webhooks"
+JOB_KIND = "webhook"
+TYPES = (
+    *(f"notification.{what}" for what in ("created", "seen", "read", "acted")),
+    *(f"message.{state}" for state in get_args(State) if state != "sending"),
+    "preferences.changed",
+)
+# Standard Webhooks recommends 15 to 30 s: an endpoint queues the event and answers.
+TIMEOUT_SECONDS = 15.0
+# Delays between attempts: 5 s catches a restart, the last ones an outage of three days.
+RETRIES_MS = tuple(1000 * seconds for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+# A webhook that only failed for this long is switched off.
+FAILING_MS = 5 * 86_400_000
+# Old and new secret both sign for this long after a rotation.
+ROTATION_MS = 86_400_000
+SECRET_BYTES = 32
+# Webhooks of one tenant; more than a page is a mistake.
+MAX_WEBHOOKS = 1000
+REPLAY_BATCH = 500
+MAX_ERROR = 500
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """A webhook as it is stored. Secrets are encrypted; times are UTC milliseconds."""
+
+    url: str
+    events: tuple[str, ...]
+    active: bool = True
+    secret: str
+    previous: str | None = None
+    previous_until: int = 0
+    failing_since: int | None = None
+    last_error: str | None = None
+    created_at: int
+
+    def wants(self, type: str) -> bool:
+        """True for a type that it names, or that a pattern such as `message.*` means."""
+        return any(
+            pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
+            for pattern in self.events
+        )
+
+
+class Delivery(Struct, frozen=True, array_like=True):
+    """The payload of a delivery's job."""
+
+    tenant: str
+    webhook: str
+    event: str
+
+
+class Webhooks:
+    """ports.WebhookSink, and the deliveries."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        http: Callable[[], Http],
+        encryption: Encryption,
+        new_id: Callable[[int], str],
+        jobs: JobRunner,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._http = http
+        self._encryption = encryption
+        self._new_id = new_id
+        self._jobs = jobs
+        self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
+        self._writing = asyncio.Lock()
+
+    # --- what happened
+
+    async def is_wanted(self, tenant: str, type: str) -> bool:
+        """True if a webhook is interested in this type."""
+        return bool(await self._matching(tenant, type))
+
+    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        """Return an event for each change, for the transaction of the change; none if no webhook is interested."""
+        if not changes or not await self._matching(tenant, type):
+            return ()
+        now = self._clock.now()
+        return tuple(self._event(tenant, type, change, now) for change in changes)
+
+    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
+        """Add an event for each change, after its commit: a crash in between loses them."""
+        events = await self.events(tenant, type, changes)
+        if events:
+            await self._store.webhook_events.add(events, self._clock.now())
+            self._jobs.wake()
+
+    def _event(self, tenant: str, type: str, change: dict[str, Any], now: int) -> WebhookEvent:
+        body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}
+        return WebhookEvent(
+            id=self._new_id(now),
+            tenant=tenant,
+            recipient=change.get("recipient"),
+            type=type,
+            body=msgspec.json.encode(body),
+        )
+
+    # --- deliveries
+
+    async def dispatch(self, job: Job) -> None:
+        """Add a delivery for each webhook that wants the event."""
+        event = await self._store.webhook_events.find(job.payload.decode())
+        if event is not None:
+            matching = await self._matching(event.tenant, event.type)
+            await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
+
+    async def deliver(self, job: Job) -> int | None:
+        """Send one event to one webhook. Return when the next attempt is due, or None."""
+        delivery = msgspec.json.decode(job.payload, type=Delivery)
+        webhook = await self.get(delivery.tenant, delivery.webhook)
+        event = await self._store.webhook_events.find(delivery.event)
+        if webhook is None or not webhook.active or event is None:
+            return None
+        error, is_gone = await self._attempt(delivery, webhook, event)
+        if error is None:
+            if webhook.failing_since is not None:
+                await self._change(delivery, failing_since=None, last_error=None)
+            return None
+        log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=job.attempts, error=error)
+        now = self._clock.now()
+        since = now if webhook.failing_since is None else webhook.failing_since
+        is_active = not is_gone and now - since < FAILING_MS
+        if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
+            await self._change(delivery, failing_since=since, last_error=error, active=is_active)
+        if not is_active or job.attempts > len(RETRIES_MS):
+            return None
+        return now + RETRIES_MS[max(job.attempts, 1) - 1]
+
+    async def _attempt(self, delivery: Delivery, webhook: Webhook, event: WebhookEvent) -> tuple[str | None, bool]:
+        """Return the error, and whether the endpoint is gone for good (410)."""
+        headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
+        try:
+            response = await self._http().request(
+                "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
+            )
+        except Unavailable as error:
+            return error.detail[:MAX_ERROR], False
+        if 200 <= response.status < 300:
+            return None, False
+        return f"HTTP {response.status}", response.status == 410
+
+    def _signatures(self, delivery: Delivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
+        now = self._clock.now()
+        keys = [webhook.secret]
+        if webhook.previous is not None and now < webhook.previous_until:
+            keys.append(webhook.previous)
+        place = _place(delivery.tenant, delivery.webhook)
+        each = [
+            signed(signing_key(self._encryption.decrypt(key, place)), event.id, now // 1000, event.body) for key in keys
+        ]
+        return {**each[0], "webhook-signature": " ".join(one["webhook-signature"] for one in each)}
+
+    async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
+        now = self._clock.now()
+        jobs = [
+            Job(
+                id=f"{event}:{webhook}",
+                kind=JOB_KIND,
+                payload=msgspec.json.encode(Delivery(tenant, webhook, event)),
+                run_at=now,
+                created_at=now,
+                tenant="" if tenant == EVERY_TENANT else tenant,
+            )
+            for tenant, webhook, event in deliveries
+        ]
+        if jobs:
+            await self._store.jobs.add(jobs)
+            self._jobs.wake()
+
+    # --- objects
+
+    async def create(self, tenant: str, url: str, events: Sequence[str]) -> tuple[str, Webhook, str]:
+        """Return the id, the webhook and its secret, which is not shown again."""
+        now = self._clock.now()
+        id, secret = self._new_id(now), _new_secret()
+        encrypted = self._encryption.encrypt(secret, _place(tenant, id))
+        webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
+        await self._put(tenant, id, webhook)
+        return id, webhook, secret
+
+    async def get(self, tenant: str, id: str) -> Webhook | None:
+        """Return a webhook of this tenant."""
+        document = await self._store.documents.get(KIND, tenant, id)
+        return None if document is None else msgspec.json.decode(document.body, type=Webhook)
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[tuple[str, Webhook]]:
+        """Return webhooks by id, after the id `after`."""
+        found = await self._store.documents.page(KIND, tenant, after, limit)
+        return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
+
+    async def change(self, tenant: str, id: str, **changes: Any) -> Webhook | None:
+        """Change fields; None if there is no such webhook."""
+        if changes.get("active"):
+            changes |= {"failing_since": None, "last_error": None}
+        return await self._change(Delivery(tenant, id, ""), **changes)
+
+    async def rotate(self, tenant: str, id: str) -> str | None:
+        """Replace the secret and return the new one; both sign for ROTATION_MS."""
+        webhook, secret = await self.get(tenant, id), _new_secret()
+        if webhook is None:
+            return None
+        encrypted = self._encryption.encrypt(secret, _place(tenant, id))
+        until = self._clock.now() + ROTATION_MS
+        await self._change(Delivery(tenant, id, ""), secret=encrypted, previous=webhook.secret, previous_until=until)
+        return secret
+
+    async def delete(self, tenant: str, id: str) -> bool:
+        """Delete a webhook; whether there was one."""
+        self._known.clear()
+        return await self._store.documents.delete(KIND, tenant, id)
+
+    async def replay(self, tenant: str, id: str, since: int) -> int:
+        """Deliver the events since a time again, with the same ids; return their number."""
+        webhook = await self.get(tenant, id)
+        after, replayed = _before(since), 0
+        while webhook is not None:
+            owner = None if tenant == EVERY_TENANT else tenant
+            events = await self._store.webhook_events.page(owner, after, REPLAY_BATCH)
+            wanted = [(tenant, id, event.id) for event in events if webhook.wants(event.type)]
+            await self._add_deliveries(wanted)
+            replayed += len(wanted)
+            if len(events) < REPLAY_BATCH:
+                break
+            after = events[-1].id
+        return replayed
+
+    async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
+        """The owners and ids of the active webhooks that want events of this type and tenant."""
+        return [
+            (owner, id)
+            for owner in (tenant, EVERY_TENANT)
+            for id, webhook in (await self._of(owner)).items()
+            if webhook.active and webhook.wants(type)
+        ]
+
+    async def _of(self, owner: str) -> dict[str, Webhook]:
+        until, known = self._known.get(owner, (0, {}))
+        now = self._clock.now()
+        if until <= now:
+            known = dict(await self.page(owner, "", MAX_WEBHOOKS))
+            self._known[owner] = now + int(CACHE_SECONDS * 1000), known
+        return known
+
+    async def _change(self, place: Delivery, **changes: Any) -> Webhook | None:
+        async with self._writing:
+            webhook = await self.get(place.tenant, place.webhook)
+            if webhook is None:
+                return None
+            webhook = msgspec.structs.replace(webhook, **changes)
+            await self._put(place.tenant, place.webhook, webhook)
+            return webhook
+
+    async def _put(self, tenant: str, id: str, webhook: Webhook) -> None:
+        await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
+        self._known.clear()
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _place(tenant: str, id: str) -> str:
+    return f"{KIND}/{tenant}/{id}"
+
+
+def _before(since: int) -> str:
+    """A text that sorts before all ids of this time: UUIDv7 begin with their time."""
+    digits = f"{max(since, 0):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

@@ -1,0 +1,59 @@
+"""Events for the app's webhooks."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class WebhookEvent(Struct, frozen=True, kw_only=True):
+    """An event with the body of its requests, as JSON. Its id is the `webhook-id` of all deliveries."""
+
+    id: str
+    tenant: str
+    recipient: str | None = None
+    type: str
+    body: bytes
+
+
+class WebhookEvents(Protocol):
+    """Events of the retention time. An event is added with a job that delivers it."""
+
+    async def add(self, events: Sequence[WebhookEvent], now: int) -> None: ...
+
+    async def find(self, id: str) -> WebhookEvent | None: ...
+
+    async def page(self, tenant: str | None, after: str, limit: int) -> list[WebhookEvent]:
+        """Return events by id, after the id `after`; of all tenants without `tenant`."""
+        ...
+
+
+class WebhookSink(Protocol):
+    """Takes what happened."""
+
+    async def is_wanted(self, tenant: str, type: str) -> bool:
+        """True if a webhook is interested in this type."""
+        ...
+
+    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        """Return an event for each change, for the transaction of the change; none if no webhook is interested."""
+        ...
+
+    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
+        """Add an event for each change, after its commit: a crash in between loses them."""
+        ...
+
+
+class NoWebhooks:
+    """Takes nothing."""
+
+    async def is_wanted(self, tenant: str, type: str) -> bool:
+        """Never."""
+        return False
+
+    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        """No events."""
+        return ()
+
+    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
+        """Do nothing."""

@@ -1,0 +1,31 @@
+-- name: webhook_event_insert
+-- An event to deliver to webhooks.
+INSERT INTO webhook_events (id, tenant, recipient, type, body) VALUES (:id, :tenant, :recipient, :type, :body)
+
+-- name: webhook_event_find
+-- One event.
+SELECT id, tenant, recipient, type, body FROM webhook_events WHERE id = :id
+
+-- name: webhook_events_page
+-- Events of all tenants after the id :after, oldest first.
+SELECT id, tenant, recipient, type, body FROM webhook_events WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: webhook_events_of
+-- Events of one tenant after the id :after, oldest first.
+SELECT id, tenant, recipient, type, body FROM webhook_events
+WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
+
+-- name: webhook_events_forget
+-- Events before the id :before, at most :limit.
+DELETE FROM webhook_events WHERE id IN (
+  SELECT id FROM webhook_events WHERE id < :before ORDER BY id LIMIT :limit
+)
+RETURNING id
+
+-- name: erase_webhook_events
+-- The events about one recipient.
+DELETE FROM webhook_events WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_webhook_events_of_tenant
+-- The events of a tenant.
+DELETE FROM webhook_events WHERE tenant = :tenant

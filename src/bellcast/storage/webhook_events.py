@@ -1,0 +1,60 @@
+"""Events for webhooks, with the jobs that deliver them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.ports.jobs import NORMAL, Job
+from bellcast.ports.webhooks import WebhookEvent
+from bellcast.storage import jobs
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Row, Script, Statement, fetch
+
+# The job that finds the webhooks of an event; its payload is the event's id.
+JOB_KIND = "webhook-event"
+
+
+class WebhookEvents:
+    """ports.WebhookEvents on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def add(self, events: Sequence[WebhookEvent], now: int) -> None:
+        await self._engine.write(ScriptCommand(lambda: add(events, now), []))
+
+    async def find(self, id: str) -> WebhookEvent | None:
+        found = await self._engine.read(fetch, Statement("webhook_event_find", {"id": id}))
+        return _event(found[0]) if found else None
+
+    async def page(self, tenant: str | None, after: str, limit: int) -> list[WebhookEvent]:
+        name = "webhook_events_page" if tenant is None else "webhook_events_of"
+        params = {"tenant": tenant, "after": after, "limit": limit}
+        return list(map(_event, await self._engine.read(fetch, Statement(name, params))))
+
+
+def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
+    """Add events with their jobs, in the transaction of what they report."""
+    if not events:
+        return
+    rows = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
+    yield Statement("webhook_event_insert", many=rows)
+    yield Statement("job_add", many=[jobs.new_params(_job(event, now)) for event in events])
+
+
+def _job(event: WebhookEvent, now: int) -> Job:
+    return Job(
+        id=event.id,
+        kind=JOB_KIND,
+        payload=event.id.encode(),
+        run_at=now,
+        created_at=now,
+        tenant=event.tenant,
+        priority=NORMAL,
+    )
+
+
+def _event(row: Row) -> WebhookEvent:
+    id, tenant, recipient, type, body = row
+    return WebhookEvent(id=id, tenant=tenant, recipient=recipient, type=type, body=body.encode())

@@ -1,0 +1,215 @@
+"""Webhooks: what happened, signed, delivered at least once."""
+
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.channels import webhooks
+from bellcast.channels.encryption import Encryption
+from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
+from bellcast.jobs import JobRunner
+from bellcast.model.ids import Ids
+from bellcast.outbound.clients import HttpClients
+from bellcast.ports import Job
+from bellcast.storage.sqlite import SqliteEngine
+from bellcast.storage.store import SQLStore
+from tests.clock import FakeClock
+from tests.journey.channels_app import app, eventually, session_of
+from tests.vendor_server import HANG, Request, VendorServer, answer, vendor_server
+
+
+async def create(client: httpx.AsyncClient, vendor: VendorServer, *events: str, **params: str) -> dict[str, Any]:
+    body = {"url": f"http://{vendor.host}/hooks", "events": list(events)}
+    created = await client.post("/v1/webhooks", json=body, params=params)
+    assert created.status_code == 201, created.text
+    result: dict[str, Any] = created.json()
+    return result
+
+
+def is_signed(request: Request, secret: str) -> bool:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
+    signature = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    return signature in request.headers["webhook-signature"].split(" ")
+
+
+async def received(vendor: VendorServer, count: int) -> list[Request]:
+    async def read() -> list[Request]:
+        return vendor.requests
+
+    return await eventually(read, lambda requests: len(requests) >= count)  # type: ignore[no-any-return]
+
+
+async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        webhook = await create(client, vendor, "notification.*", "message.simulated", "preferences.changed")
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        draft = {"to": "alice", "title": "Hi", "channels": ["inbox", "email"]}
+        id = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]["id"]
+        alice = session_of(server, "alice")
+        await client.post("/v1/inbox/read", json={"ids": [id]}, headers=alice)
+        await client.put("/v1/preferences", json={"channels": {"sms": False}}, headers=alice)
+        requests = await received(vendor, 4)
+        bodies = {request.json["type"]: request.json for request in requests}
+        assert bodies.keys() == {
+            "notification.created",
+            "notification.read",
+            "message.simulated",
+            "preferences.changed",
+        }
+        assert (bodies["notification.created"]["data"]["id"], bodies["notification.created"]["data"]["title"]) == (
+            id,
+            "Hi",
+        )
+        assert bodies["notification.read"]["data"] == {"recipient": "alice", "id": id}
+        message = bodies["message.simulated"]["data"]
+        assert (message["notification"], message["channel"], message["state"]) == (id, "email", "simulated")
+        assert all(is_signed(request, webhook["secret"]) for request in requests)
+        assert len({request.headers["webhook-id"] for request in requests}) == 4
+        shown = (await client.get(f"/v1/webhooks/{webhook['id']}")).json()
+        assert shown == {name: value for name, value in webhook.items() if name != "secret"}
+
+
+async def test_rotation_signs_with_both_secrets_and_replay_keeps_the_id(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        webhook = await create(client, vendor, "notification.created")
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})
+        (first,) = await received(vendor, 1)
+        rotated = await client.post(f"/v1/webhooks/{webhook['id']}/rotate")
+        since = {"since": first.json["timestamp"]}
+        replayed = await client.post(f"/v1/webhooks/{webhook['id']}/replay", json=since)
+        assert (replayed.status_code, replayed.json()) == (202, {"replayed": 1})
+        second = (await received(vendor, 2))[1]
+        assert second.headers["webhook-id"] == first.headers["webhook-id"]
+        assert second.body == first.body
+        assert is_signed(second, webhook["secret"])
+        assert is_signed(second, rotated.json()["secret"])
+        assert not is_signed(first, rotated.json()["secret"])
+
+
+async def test_webhook_gets_the_events_of_its_tenant_and_a_star_of_all(tmp_path: Path) -> None:
+    async with (
+        vendor_server() as acme,
+        vendor_server() as everyone,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        await create(client, acme, "*", tenant="acme")
+        await create(client, everyone, "*", tenant="*")
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "globex"})
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "acme"})
+        await received(everyone, 2)
+        assert {request.json["tenant"] for request in everyone.requests} == {"globex", "acme"}
+        assert [request.json["tenant"] for request in await received(acme, 1)] == ["acme"]
+        assert (await client.get("/v1/webhooks?tenant=globex")).json()["webhooks"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"url": "https://10.0.0.1/x", "events": ["*"]}, "url"),
+        ({"url": "http://example.com/x", "events": ["*"]}, "url"),
+        ({"url": "https://example.com/x", "events": []}, "events"),
+        ({"url": "https://example.com/x", "events": ["message.unknown"]}, "events.0"),
+        ({"url": "https://example.com/x", "events": ["*"], "secret": "x"}, "secret"),
+    ],
+)
+async def test_unusable_webhook_is_refused(tmp_path: Path, body: dict[str, Any], field: str) -> None:
+    async with app(tmp_path) as (_, client):
+        refused = await client.post("/v1/webhooks", json=body)
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == [field]
+
+
+class Deliveries:
+    """One webhook and its deliveries, with a fake clock."""
+
+    def __init__(self, store: SQLStore, clock: FakeClock, clients: HttpClients) -> None:
+        ids = Ids()
+        self.clock = clock
+        self.webhooks = Webhooks(
+            store, clock, clients.guarded, Encryption(b"key"), ids.new, JobRunner(store.jobs, clock, ids.new)
+        )
+        self.store = store
+        self.id = ""
+
+    async def job(self) -> Job:
+        await self.webhooks.publish("", "notification.created", [{"id": "1"}])
+        (event,) = (await self.store.webhook_events.page(None, "", 10))[-1:]
+        payload = json.dumps(["", self.id, event.id]).encode()
+        return Job(id="1", kind=webhooks.JOB_KIND, payload=payload, run_at=0, created_at=0, attempts=1)
+
+
+@asynccontextmanager
+async def deliveries(folder: Path, vendor: VendorServer) -> AsyncIterator[Deliveries]:
+    clock, clients = FakeClock(), HttpClients(["127.0.0.1"])
+    store = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock))
+    await store.open()
+    try:
+        one = Deliveries(store, clock, clients)
+        one.id, _, _ = await one.webhooks.create("", f"http://{vendor.host}/hooks", ["*"])
+        yield one
+    finally:
+        await clients.close()
+        await store.close()
+
+
+async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.default = answer(500, {})
+        job = await one.job()
+        delays = []
+        for attempt in range(1, len(RETRIES_MS) + 2):
+            due_at = await one.webhooks.deliver(Job(**{**_fields(job), "attempts": attempt}))
+            delays.append(None if due_at is None else due_at - one.clock.now())
+        assert delays == [*RETRIES_MS, None]
+        assert [delay // 1000 for delay in RETRIES_MS] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+        found = await one.webhooks.get("", one.id)
+        assert found is not None
+        assert (found.active, found.last_error) == (True, "HTTP 500")
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in job.__struct_fields__}
+
+
+async def test_webhook_that_only_fails_for_five_days_is_switched_off(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.answers += [answer(500, {}), answer(200, {}), answer(500, {})]
+        vendor.default = answer(500, {})
+        job = await one.job()
+        await one.webhooks.deliver(job)
+        one.clock.advance(FAILING_MS / 1000)
+        assert await one.webhooks.deliver(job) is None  # a success begins the five days again
+        await one.webhooks.deliver(job)
+        one.clock.advance(FAILING_MS / 1000 - 1)
+        assert await one.webhooks.deliver(job) is not None
+        one.clock.advance(1)
+        assert await one.webhooks.deliver(job) is None
+        found = await one.webhooks.get("", one.id)
+        assert found is not None
+        assert not found.active
+        requests = len(vendor.requests)
+        await one.webhooks.deliver(job)
+        assert len(vendor.requests) == requests
+
+
+async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 0.3)
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.answers += [HANG, answer(302, b"", location="http://127.0.0.1/"), answer(410, {})]
+        job = await one.job()
+        assert await one.webhooks.deliver(job) is not None
+        assert await one.webhooks.deliver(job) is not None  # a redirect is no success, and is not followed
+        assert await one.webhooks.deliver(job) is None
+        found = await one.webhooks.get("", one.id)
+        assert found is not None
+        assert not found.active
