@@ -66,7 +66,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
         )
 
 
-class Delivery(Struct, frozen=True, array_like=True):
+class WebhookDelivery(Struct, frozen=True, array_like=True):
     """The payload of a delivery's job."""
 
     tenant: str
@@ -136,7 +136,7 @@ class Webhooks:
 
     async def deliver(self, job: Job) -> int | None:
         """Send one event to one webhook. Return when the next attempt is due, or None."""
-        delivery = msgspec.json.decode(job.payload, type=Delivery)
+        delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
         webhook = await self.get(delivery.tenant, delivery.webhook)
         event = await self._store.webhook_events.find(delivery.event)
         if webhook is None or not webhook.active or event is None:
@@ -156,7 +156,9 @@ class Webhooks:
             return None
         return now + RETRIES_MS[max(job.attempts, 1) - 1]
 
-    async def _attempt(self, delivery: Delivery, webhook: Webhook, event: WebhookEvent) -> tuple[str | None, bool]:
+    async def _attempt(
+        self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent
+    ) -> tuple[str | None, bool]:
         """Return the error, and whether the endpoint is gone for good (410)."""
         headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
         try:
@@ -169,7 +171,7 @@ class Webhooks:
             return None, False
         return f"HTTP {response.status}", response.status == 410
 
-    def _signatures(self, delivery: Delivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
+    def _signatures(self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
         now = self._clock.now()
         keys = [webhook.secret]
         if webhook.previous is not None and now < webhook.previous_until:
@@ -186,7 +188,7 @@ class Webhooks:
             Job(
                 id=f"{event}:{webhook}",
                 kind=JOB_KIND,
-                payload=msgspec.json.encode(Delivery(tenant, webhook, event)),
+                payload=msgspec.json.encode(WebhookDelivery(tenant, webhook, event)),
                 run_at=now,
                 created_at=now,
                 tenant="" if tenant == EVERY_TENANT else tenant,
@@ -222,7 +224,7 @@ class Webhooks:
         """Change fields; None if there is no such webhook."""
         if changes.get("active"):
             changes |= {"failing_since": None, "last_error": None}
-        return await self._change(Delivery(tenant, id, ""), **changes)
+        return await self._change(WebhookDelivery(tenant, id, ""), **changes)
 
     async def rotate(self, tenant: str, id: str) -> str | None:
         """Replace the secret and return the new one; both sign for ROTATION_MS."""
@@ -231,7 +233,9 @@ class Webhooks:
             return None
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         until = self._clock.now() + ROTATION_MS
-        await self._change(Delivery(tenant, id, ""), secret=encrypted, previous=webhook.secret, previous_until=until)
+        await self._change(
+            WebhookDelivery(tenant, id, ""), secret=encrypted, previous=webhook.secret, previous_until=until
+        )
         return secret
 
     async def delete(self, tenant: str, id: str) -> bool:
@@ -271,7 +275,7 @@ class Webhooks:
             self._known[owner] = now + int(CACHE_SECONDS * 1000), known
         return known
 
-    async def _change(self, place: Delivery, **changes: Any) -> Webhook | None:
+    async def _change(self, place: WebhookDelivery, **changes: Any) -> Webhook | None:
         async with self._writing:
             webhook = await self.get(place.tenant, place.webhook)
             if webhook is None:
