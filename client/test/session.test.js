@@ -285,8 +285,35 @@ test('a type narrows what is deleted', async () => {
   assert.deepEqual(posted(env).map(({ url, body }) => [url.pathname, body]), [['/v1/inbox/delete', { all: true, of: { type: 'booking' } }]]);
 });
 
+test('all read notifications are archived, whether loaded or not', async () => {
+  const { env, session } = await open({}, page([3, 2, 1], { notifications: [notification(3, { read_at: '2026-01-01T00:00:00Z' }), notification(2)] }));
+  await session.archive({ all: true, of: { view: 'read' } });
+  assert.deepEqual(numbers(session), [2]);
+  assert.deepEqual(posted(env).map(({ url, body }) => [url.pathname, body]), [['/v1/inbox/archive', { all: true, of: { view: 'read' } }]]);
+});
+
+test('snoozing, actions and preferences are requests', async () => {
+  const { env, session } = await open({}, page([2]));
+  await session.snooze('n1', { for: '3h' });
+  await session.takeAction('n1', 'a/b');
+  await session.preferences({ muted: { order: true } });
+  assert.deepEqual(posted(env).map(({ method, url, body }) => [method, url.pathname, body]), [
+    ['POST', '/v1/inbox/snooze', { ids: ['n1'], for: '3h' }], ['POST', '/v1/inbox/n1/actions/a%2Fb', undefined], ['PATCH', '/v1/preferences', { muted: { order: true } }],
+  ]);
+});
+
+test('a snoozed notification that returns is announced', async () => {
+  const { env, session } = await open({}, page([1]));
+  const rang = [];
+  session.addEventListener('notification', ({ detail }) => rang.push(detail.id));
+  const asleep = notification(1, { snoozed_until: '2026-02-03T00:00:00.000Z' });
+  env.link.receive({ type: 'notification-update', notification: asleep, ...counts(2) });
+  env.link.receive({ type: 'notification', notification: { ...asleep, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' }, ...counts(3) });
+  assert.deepEqual(rang, [asleep.id]);
+});
+
 for (const which of [
-  { all: true, of: { tag: 'vip' } }, { all: true, of: { type: 'booking', tag: 'vip' } }, { all: true, of: { type: undefined } }, { all: true, of: { type: '' } },
+  { all: true, of: { tags: 'vip' } }, { all: true, of: { type: 'booking', group: 'vip' } }, { all: true, of: { type: undefined } }, { all: true, of: { type: '' } },
   { all: true, of: {} }, { all: true, of: 'booking' }, { all: true, type: 'booking' }, { all: false }, { all: 'booking' }, {}, { ids: ['a'] }, undefined, null, 7,
 ]) {
   for (const verb of ['delete', 'read']) {

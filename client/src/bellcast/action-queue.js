@@ -6,10 +6,10 @@
 import { loadResilience } from './lazy.js';
 import { rejectUnknown } from './strict.js';
 
-/** @import { Target, Verb } from './events.js' */
+/** @import { Target, Verb, View } from './events.js' */
 /** @import { QueueContext, Pending, StorageScope, OfflineStore } from './offline-store.js' */
 
-/** @typedef {string | Iterable<string> | 'all' | {all: true, of?: {type?: string}}} Which */
+/** @typedef {string | Iterable<string> | 'all' | {all: true, of?: {type?: string, view?: View, tag?: string}}} Which */
 
 const RETRYABLE_STATUSES = [undefined, 429, 502, 503, 504]; // no response, or the server was too busy to decide: retry
 /** @type {StorageScope} */
@@ -145,7 +145,7 @@ function toTarget(verb, which) {
   if (typeof which === 'string') return { ids: [which] };
   if (Symbol.iterator in which) return { ids: [...which] };
   const { all, of, ...others } = which;
-  const { type, ...more } = { ...of };
-  rejectUnknown({ ...others, ...more, ...(all !== true && { all }), ...(of && !type && { of }) }, verb);
+  const { type, view, tag, ...more } = { ...of };
+  rejectUnknown({ ...others, ...more, ...(all !== true && { all }), ...(of && !(type || view || tag) && { of }) }, verb);
   return which;
 }

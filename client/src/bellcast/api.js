@@ -104,16 +104,6 @@ export class Api {
     return (await this.call('POST', `v1/inbox/${verb}`, target)).changed;
   }
 
-  /** Snooze notifications until a time, or for a duration as `'3h'`. @param {string[]} ids @param {{until: string} | {for: string | number}} end @returns {Promise<number | undefined>} */
-  async snooze(ids, end) {
-    return (await this.call('POST', 'v1/inbox/snooze', { ids, ...end })).changed;
-  }
-
-  /** Take an action of a notification. @param {string} id @param {string} key @returns {Promise<import('./events.js').Notification>} */
-  takeAction(id, key) {
-    return this.call('POST', `v1/inbox/${id}/actions/${encodeURIComponent(key)}`);
-  }
-
   /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  do not retry with another token @returns {Promise<any>} */
   async call(method, path, body, last) {
     const token = await this.#credential.token();

@@ -44,8 +44,8 @@ export function extend(inbox, page) {
 /** @param {Page} page */
 const floorOf = ({ notifications, next }) => (next && notifications.length && placeOf(/** @type {Notification} */ (notifications.at(-1)))) || '';
 
-/** What rows sort by: the id, with the time of waking if the row was snoozed. @param {Notification} row */
-function placeOf({ id, woken_at }) {
+/** The text that rows sort by: the id, with the time of waking if the row was snoozed. @param {Notification} row */
+export function placeOf({ id, woken_at }) {
   if (!woken_at) return id;
   const time = Date.parse(woken_at).toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8)}${id.slice(13)}`;

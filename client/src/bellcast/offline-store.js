@@ -1,7 +1,7 @@
 /** Actions done while the server was unavailable: stored over a reload, shown in all of the person's tabs, sent by one. */
 
 /** @import { Api } from './api.js' */
-/** @import { Notification } from './events.js' */
+/** @import { Notification, View } from './events.js' */
 /** @import { Action } from './inbox-reducer.js' */
 /** @import { Environment } from './environment.js' */
 
@@ -65,16 +65,19 @@ export class OfflineStore {
   #save(action) {
     const { id, verb, at, isQueued } = action;
     // "All" means what exists now, not what arrives before the action is sent.
-    const ids = !isQueued && 'all' in action.target && verb !== 'unarchive' && this.#idsOfAll(action.target.of?.type);
+    const ids = !isQueued && 'all' in action.target && verb !== 'unarchive' && this.#idsOfAll(action.target.of);
     if (ids) action.target = { ids };
     action.isQueued = true;
     action.isStored = this.#withStorage((storage) => (storage.setItem(this.#prefix + id, JSON.stringify({ id, verb, target: action.target, at })), true)) ?? false;
   }
 
-  /** Ids that "all" means now, or null if not all are loaded. @param {string} [only] */
-  #idsOfAll(only) {
+  /** Ids that "all" means now, or null if not all are loaded. @param {{type?: string, view?: View, tag?: string}} [of] */
+  #idsOfAll({ type, view, tag } = {}) {
+    if (view === 'archived' || view === 'snoozed') return null; // these are not in the inbox's rows
     const { notifications, next } = this.#context.view.withPending([]);
-    const ids = notifications.flatMap(({ id, type }) => (only && type !== only ? [] : [id]));
+    const isMeant = (/** @type {Notification} */ row) =>
+      (!type || row.type === type) && (!tag || row.tags.includes(tag)) && (view === 'read' ? row.read_at : view !== 'unread' || !row.read_at);
+    const ids = notifications.flatMap((row) => (isMeant(row) ? [row.id] : []));
     return next || ids.length > MAX_IDS ? null : ids;
   }
 

@@ -6,6 +6,7 @@ import { ActionQueue } from './action-queue.js';
 import { rejectUnknown } from './strict.js';
 import { LeaderElection } from './tab-leader.js';
 import { InboxView } from './inbox-view.js';
+import { placeOf } from './inbox-reducer.js';
 import { browserEnvironment } from './environment.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
@@ -158,6 +159,21 @@ export class Session extends EventTarget {
   /** @param {Which} which */
   delete(which) { return this.#queue.act('delete', which); }
 
+  /** Hide notifications until a time, or for a duration such as `'3h'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
+  async snooze(ids, end) {
+    await this.#api.call('POST', 'v1/inbox/snooze', { ids: typeof ids === 'string' ? [ids] : [...ids], ...end });
+  }
+
+  /** Take an action of a notification, once; resolves with the notification. @param {string} id @param {string} key @returns {Promise<Notification>} */
+  takeAction(id, key) {
+    return this.#api.call('POST', `v1/inbox/${id}/actions/${encodeURIComponent(key)}`);
+  }
+
+  /** Read the person's preferences, or change them: null removes a setting. @param {object} [changes] @returns {Promise<any>} */
+  preferences(changes) {
+    return this.#api.call(changes ? 'PATCH' : 'GET', 'v1/preferences', changes);
+  }
+
   /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {Verb} verb @param {Which} which */
   hold(verb, which) {
     return this.#queue.defer(verb, which);
@@ -298,8 +314,8 @@ export class Session extends EventTarget {
     this.#queue.dropConfirmed();
     this.#changed();
     if (view !== this.#main || !loaded) return;
-    const newest = confirmed.rows[0]?.id ?? '';
-    const added = view.confirmed.rows.filter(({ id, read_at }) => id > newest && !read_at);
+    const [newest] = confirmed.rows;
+    const added = view.confirmed.rows.filter((row) => (!newest || placeOf(row) > placeOf(newest)) && !row.read_at);
     for (const row of added.reverse()) this.#onNew(row);
   }
 
@@ -338,7 +354,7 @@ export class Session extends EventTarget {
     if (this.#main.confirmed === before) return;
     if (event.type !== 'ready') this.#queue.dropConfirmed();
     this.#changed();
-    if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#onNew(event.notification);
+    if (loaded && event.type === 'notification' && !before.rows.some(({ id, snoozed_until }) => id === event.notification.id && !snoozed_until)) this.#onNew(event.notification);
     if (!loaded || !this.#main.confirmed.stale) return;
     this.#refresh(this.#main).catch(() => this.#election?.connection?.reopen());
     if (!before.stale) this.#releaseUnused();

@@ -1,5 +1,6 @@
 /** Divides a list by day, and into rows from before and after the panel was opened. Pure. */
 
+import { placeOf } from '../inbox-reducer.js';
 import { startOfDay } from './time.js';
 
 /** @import { Item } from './group-rows.js' */
@@ -13,17 +14,17 @@ import { startOfDay } from './time.js';
  * @property {Item[]} items
  */
 
-/** @param {readonly Item[]} items  newest first @param {string} boundary  id of the newest that is not new; '' for no divider @returns {Section[]} */
+/** @param {readonly Item[]} items  newest first @param {string} boundary  place of the newest that is not new; '' for no divider @returns {Section[]} */
 export function divide(items, boundary) {
   /** @type {Section[]} */
   const sections = [];
   let isNew = false;
   let day = Infinity;
   for (const item of items) {
-    const { id, created_at } = item.notification;
-    const at = item.inner ? day : Date.parse(created_at);
+    const { created_at, woken_at } = item.notification;
+    const at = item.inner ? day : Date.parse(woken_at ?? created_at);
     /** @type {boolean} */
-    const stillNew = item.inner ? isNew : Boolean(boundary) && id > boundary;
+    const stillNew = item.inner ? isNew : Boolean(boundary) && placeOf(item.notification) > boundary;
     const section = sections.at(-1);
     if (section && at >= day && stillNew === isNew) {
       section.items.push(item);

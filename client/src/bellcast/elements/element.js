@@ -5,6 +5,7 @@ import { loadWithRetry } from '../lazy.js';
 import { link } from './dom.js';
 import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
+import { isBack } from './back-key.js';
 import { acquire } from './shared-sessions.js';
 import { sheet } from './sheets.js';
 import { CSS } from './styles.js';
@@ -89,7 +90,7 @@ export class Element extends BaseElement {
 
   /** The tabs, as objects; the attribute contains them as text. @returns {Tab[]} */
   get tabs() {
-    return this.#tabs ?? parse(this.getAttribute('tabs') ?? 'all,unread,archived');
+    return this.#tabs ?? parse(this.getAttribute('tabs') ?? 'all,unread,snoozed,archived');
   }
 
   set tabs(tabs) {
@@ -164,8 +165,15 @@ export class Element extends BaseElement {
     document.addEventListener('visibilitychange', () => this.draw(), { signal });
     const ticking = setInterval(() => this.draw(), TIME_REFRESH_INTERVAL);
     signal.addEventListener('abort', () => clearInterval(ticking));
+    if (isBack()) void this.#wakeReturned(session);
     this.onMoved();
     this.renderNow();
+  }
+
+  /** Return what the person snoozed until they are back. @param {Session} session */
+  async #wakeReturned(session) {
+    const { wakeReturned } = await import('./until-back.js');
+    await wakeReturned(session).catch(() => {}); // the next page tries it again
   }
 
   #stop() {

@@ -4,11 +4,11 @@ import { h, icon, link } from './dom.js';
 
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'failed' | 'ended'} EmptyStateKind  `empty` is the first tab's */
+/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'noneSnoozed' | 'failed' | 'ended'} EmptyStateKind  `empty` is the first tab's */
 
 /** Slot in which a page can put its own content; the first tab is the inbox itself. */
-const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', failed: 'failed', ended: 'ended' };
-const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', failed: 'alert', ended: 'alert' };
+const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', noneSnoozed: 'none', failed: 'failed', ended: 'ended' };
+const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', noneSnoozed: 'clock', failed: 'alert', ended: 'alert' };
 
 export class EmptyState {
   element = h('div', 'blank');
@@ -29,7 +29,7 @@ export class EmptyState {
     this.element.hidden = !which;
     if (which === this.shown) return;
     this.shown = which;
-    this.element.dataset.state = which === 'caughtUp' || which === 'noneArchived' ? 'none' : which;
+    this.element.dataset.state = which && SLOTS[/** @type {'none'} */ (which)] === 'none' ? 'none' : which;
     this.element.replaceChildren(...(which === 'loading' ? Array.from({ length: 5 }, skeleton) : which ? this.#page(which) : []));
   }
 

@@ -11,7 +11,7 @@ export function createHelp(texts, close) {
   /** @type {[string[], string][]} */
   const keys = [
     [['J', 'K', '↓', '↑'], texts.keysMove], [['Home', 'End'], texts.keysEnds], [['Enter'], texts.keysOpen], [['→', '←'], texts.keysControls],
-    [['E'], texts.archive], [['U'], texts.unreadAgain], [['Delete'], texts.delete],
+    [['E'], texts.archive], [['U'], texts.unreadAgain], [['H'], texts.snooze], [['Delete'], texts.delete],
     [['X'], texts.select], [['Shift', '↓'], texts.keysSelect], [[COMMAND, 'Z'], texts.undo], [['Esc'], texts.close],
   ];
   const leave = h('button', 'tool', { ariaLabel: texts.close, onclick: close }, icon('close'));

@@ -45,7 +45,7 @@ export const PANEL_CSS = `
 .row[data-selected] .avatar { position: relative; background: var(--accent); color: transparent; font-size: 0; }
 .row[data-selected] .avatar > * { display: none; }
 .row[data-selected] .avatar::after { content: ""; position: absolute; inset: 10px 15px; width: 7px; height: 13px; border: solid var(--background); border-width: 0 2.5px 2.5px 0; rotate: 45deg; }
-.row:not(:has(.body, .action, .fold, .names, .progress:not([hidden]))) { align-items: center; }
+.row:not(:has(.body, .action, .actions, .fold, .names, .progress:not([hidden]))) { align-items: center; }
 .row:not([data-unread]) .avatar:not(:has(img)) { background: var(--disc); color: var(--muted); }
 .row:not([data-unread]) .title { color: var(--muted); }
 .row:not([data-unread]) .chip { background: var(--disc); color: inherit; }
@@ -65,6 +65,21 @@ export const PANEL_CSS = `
 .progress::-webkit-progress-bar { background: none; }
 .progress::-webkit-progress-value { border-radius: 6px; background: var(--accent); transition: inline-size .15s; }
 .progress::-moz-progress-bar { border-radius: 6px; background: var(--accent); }
+.actions { position: relative; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; margin-top: 7px; }
+.act, .taken { display: inline-flex; align-items: center; gap: 5px; min-height: 28px; max-width: 100%; padding: 3px 12px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font-size: 13px; font-weight: 500; }
+.act:hover { border-color: color-mix(in srgb, var(--text) 45%, transparent); }
+.act[data-style=primary] { border-color: transparent; background: var(--accent); color: var(--background); }
+.act[data-style=primary]:hover { background: color-mix(in srgb, var(--accent) 88%, var(--text)); }
+.act[data-style=danger] { color: var(--urgent); }
+.act:focus-visible { outline-offset: 2px; }
+.actions[aria-busy] .act { cursor: default; opacity: .55; }
+.actions[aria-busy] .act[data-state] { opacity: 1; }
+.act[data-state=pending]::before { content: ""; width: 12px; height: 12px; border: 2px solid; border-inline-end-color: transparent; border-radius: 50%; animation: spin .8s linear infinite; }
+.act[data-state=failed] { border-color: var(--urgent); }
+.act svg, .taken svg { width: 14px; height: 14px; stroke-width: 2.5; }
+.taken { border-color: transparent; background: var(--disc); color: var(--muted); }
+.menu-text { flex: 1; }
+.menu-detail { padding-inline-start: 18px; color: var(--muted); font-size: 12px; white-space: nowrap; }
 .fold { position: relative; z-index: 1; display: block; margin-top: 4px; color: var(--accent); }
 .fold:hover { text-decoration: underline; text-underline-offset: 2px; }
 @media (hover: hover) {
@@ -126,6 +141,7 @@ export const PANEL_CSS = `
 .keys-line dt { display: flex; gap: 4px; direction: ltr; }
 .key { min-width: 22px; padding: 1px 6px; border: 1px solid var(--border); border-bottom-width: 2px; border-radius: 5px; background: var(--hover); font: 12px/18px var(--bellcast-font, system-ui, sans-serif); text-align: center; }
 
+@media (pointer: coarse) { .act, .taken { min-height: 36px; padding-inline: 14px; } }
 @media (max-width: 480px) {
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }

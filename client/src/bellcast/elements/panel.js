@@ -5,6 +5,7 @@ import { divide } from './days.js';
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
 import { fold } from './group-rows.js';
+import { placeOf } from '../inbox-reducer.js';
 import { List } from './list.js';
 import { Notice } from './notice.js';
 import { isUnread } from './row.js';
@@ -14,7 +15,8 @@ import { TabBar } from './tab-bar.js';
 import { startOfDay } from './time.js';
 import { Triage } from './triage.js';
 
-/** @import { Notification, Verb } from '../events.js' */
+/** @import { ActionButton, Notification, Verb } from '../events.js' */
+/** @import { Which } from '../action-queue.js' */
 /** @import { Listing, Session, State } from '../session.js' */
 /** @import { Section } from './days.js' */
 /** @import { Item } from './group-rows.js' */
@@ -31,7 +33,7 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {RowActions['clock']} clock
  * @property {readonly Tab[]} tabs
  * @property {() => void} close
- * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page takes care of the action itself
+ * @property {(verb: Verb, which: Which) => boolean} allows  false if the page takes care of the action itself
  * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
  * @property {() => void} draw  render in the next frame
  * @property {() => void} now  render immediately
@@ -54,6 +56,7 @@ export class Panel {
   #notice;
   #status = h('span', 'status', { role: 'status' });
   #readAll;
+  #archiveRead;
   #scroll;
   #pill;
   #more;
@@ -64,9 +67,9 @@ export class Panel {
   #openGroups = new Set();
   /** Rows of the unread tab: they stay when they are read there. @type {Map<string, Notification>} */
   #stay = new Map();
-  /** Newest row that is not new since the panel was opened. @type {string | null} */
+  /** Place of the newest row that is not new since the panel was opened. @type {string | null} */
   #boundary = null;
-  /** Newest row when the list was last at its top. */
+  /** Place of the newest row when the list was last at its top. */
   #topId = '';
   #tallest = 0;
   #isLoading = false;
@@ -81,11 +84,14 @@ export class Panel {
     this.#context = context;
     this.#notice = new Notice(texts.undo);
     this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
-    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), openMenu: (item) => void this.#openMenu(item) });
+    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#openMenu(item) });
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
     this.#readAll.append(icon('checks'), h('span', 'read-all-text', {}, texts.readAll));
+    this.#archiveRead = button('archive-read tool', '', () => this.#archiveAllRead());
+    this.#archiveRead.ariaLabel = this.#archiveRead.title = texts.archiveRead;
+    this.#archiveRead.append(icon('archive'));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
@@ -100,7 +106,7 @@ export class Panel {
     const keys = button('choice keys', '?', () => void this.#openHelp());
     keys.ariaLabel = keys.title = texts.shortcuts;
     element.append(
-      h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, h('slot', '', { name: 'header' }), leave),
+      h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, this.#archiveRead, h('slot', '', { name: 'header' }), leave),
       this.tabBar.element, h('div', 'stage', {}, this.#pill, this.#scroll), this.#notice.element, this.#selection.element,
       h('div', 'footer', {}, ...alertChoices(texts, (text) => this.#notice.show(text)), keys));
     element.tabIndex = -1;
@@ -114,6 +120,11 @@ export class Panel {
 
   get #view() {
     return this.#context.session.view(this.tabBar.query);
+  }
+
+  /** Whether the tab shows rows that are not in the inbox. */
+  get #isAside() {
+    return this.tabBar.query.view === 'archived' || this.tabBar.query.view === 'snoozed';
   }
 
   /** The panel is shown: rows since the last look are new. */
@@ -154,6 +165,7 @@ export class Panel {
     this.#renderStatus(state);
     this.tabBar.render(session);
     this.#readAll.hidden = !state.unread || state.error !== null;
+    this.#archiveRead.hidden = state.error !== null || this.#isAside || !state.notifications.some(({ read_at }) => read_at);
     this.#more.hidden = !view.next || !view.loaded || state.error !== null;
     this.#more.tabIndex = this.#loadFailed ? 0 : -1; // else scrolling and keys load more
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
@@ -219,9 +231,9 @@ export class Panel {
   /** @param {readonly Notification[]} rows @param {State | null} inbox @param {number} now */
   #divide(rows, inbox, now) {
     const day = startOfDay(now);
-    this.#boundary ??= inbox && (inbox.notifications.find(({ seen_at }) => seen_at)?.id ?? '');
-    const { view } = this.tabBar.query;
-    const boundary = view === 'archived' ? '' : this.#boundary ?? '';
+    const newestSeen = inbox?.notifications.find(({ seen_at }) => seen_at);
+    this.#boundary ??= inbox && (newestSeen ? placeOf(newestSeen) : '');
+    const boundary = this.#isAside ? '' : this.#boundary ?? '';
     if (this.#divided?.rows !== rows || this.#divided.day !== day || this.#divided.boundary !== boundary) {
       this.#divided = { rows, day, boundary, sections: divide(fold(rows, this.#openGroups), boundary) };
     }
@@ -241,16 +253,16 @@ export class Panel {
       if (row?.read_at && !row.archived_at) this.#stay.set(id, row);
       else this.#stay.delete(id);
     }
-    const merged = [...this.#stay.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+    const merged = [...this.#stay.values()].sort((a, b) => (placeOf(a) < placeOf(b) ? 1 : -1));
     const before = this.#divided?.rows;
     return before?.length === merged.length && merged.every((row, at) => row === before[at]) ? before : merged;
   }
 
   /** "2 new": the number of rows added above while the person reads further down. @param {readonly Item[]} items */
   #renderPill(items) {
-    const newest = items[0]?.notification.id ?? '';
+    const newest = items[0] ? placeOf(items[0].notification) : '';
     if (this.#scroll.scrollTop <= TOP || !this.#topId) this.#topId = newest;
-    const older = items.findIndex(({ notification: { id } }) => id <= this.#topId);
+    const older = items.findIndex(({ notification }) => placeOf(notification) <= this.#topId);
     const count = newest > this.#topId ? (older < 0 ? items.length : older) : 0;
     this.#pill.hidden = !count;
     const text = count ? this.#context.texts.newAbove(count) : '';
@@ -309,6 +321,7 @@ export class Panel {
     if (!this.tabBar.selected) return 'empty';
     const { view, type, tag } = this.tabBar.query;
     if (view === 'archived') return 'noneArchived';
+    if (view === 'snoozed') return 'noneSnoozed';
     return view === 'unread' && !type && !tag ? 'caughtUp' : 'none';
   }
 
@@ -326,6 +339,24 @@ export class Panel {
     this.#stay.clear();
     this.triage.readAll();
     this.element.focus(); // the button disappears, the focus must not
+  }
+
+  #archiveAllRead() {
+    this.#stay.clear();
+    this.triage.archiveRead();
+    this.element.focus(); // the button disappears, the focus must not
+  }
+
+  /** Take an action of a row; a link is followed too. @param {Item} item @param {ActionButton} action @param {MouseEvent} event */
+  async #take({ notification }, action, event) {
+    const { session, follow } = this.#context;
+    if (action.url) follow({ ...notification, action_url: action.url }, event, []);
+    try {
+      await session.takeAction(notification.id, action.key);
+    } catch (/** @type {any} */ error) {
+      this.#notice.show(error.code === 'forbidden' ? error.message : this.#context.texts.refused);
+      throw error;
+    }
   }
 
   /** The selected rows, else the one with the focus. */
@@ -377,6 +408,7 @@ export class Panel {
     }
     if (!targets.length) return false;
     switch (name) {
+      case 'h': return void this.#openSnooze(targets), true;
       case 'e': return this.#act(members.every(({ archived_at }) => archived_at) ? 'unarchive' : 'archive', members), true;
       case 'u': return this.#act(targets.every(isUnread) ? 'read' : 'unread', members), true;
       case 'delete': case 'backspace': return this.#act('delete', members), true;
@@ -446,16 +478,31 @@ export class Panel {
   /** @param {Item} item */
   async #openMenu(item) {
     const { createMenu } = await import('./row-menu.js');
-    const { notification: { id } } = item;
+    const { notification: { id, type } } = item;
     const element = this.#list.row(id)?.element;
     if (!element) return;
     this.#focus.current = id;
     const { texts } = this.#context;
-    this.#showOverlay(createMenu(item, this.element, element, texts, (verb) => {
+    this.#showOverlay(createMenu(item, this.element, element, texts, (choice) => {
       this.#overlay?.close();
-      if (verb === 'select') this.#selection.toggle(id);
-      else this.#act(verb, item.members);
+      if (choice === 'select') this.#selection.toggle(id);
+      else if (choice === 'snooze') void this.#openSnooze([item]);
+      else if (choice === 'mute') void this.triage.mute(type);
+      else this.#act(choice, item.members);
     }, () => this.#overlay?.close()));
+  }
+
+  /** Choose until when these rows are hidden. @param {readonly Item[]} items */
+  async #openSnooze(items) {
+    const { createSnoozeMenu } = await import('./row-menu.js');
+    const id = items[0]?.notification.id ?? '';
+    const element = this.#list.row(id)?.element;
+    if (!element) return;
+    const { texts, clock, session } = this.#context;
+    this.#showOverlay(createSnoozeMenu(this.element, element, { texts, clock, session, triage: this.triage }, items.flatMap(({ members }) => members), () => {
+      this.#overlay?.close();
+      this.#selection.clear();
+    }));
   }
 
   /** Swipes and long presses, once there is a finger. @param {PointerEvent} event */

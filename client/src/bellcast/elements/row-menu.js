@@ -1,31 +1,67 @@
-/** Menu of a row. Loaded when first opened. */
+/** Menus of a row: its actions, and until when to snooze it. Loaded when first opened. */
 
 import { h, icon } from './dom.js';
-import { isUnread } from './row.js';
+import { isShelved, isUnread } from './row.js';
+import { snoozeTimes } from './snooze-times.js';
 
+/** @import { Notification } from '../events.js' */
+/** @import { Session } from '../session.js' */
 /** @import { Item } from './group-rows.js' */
-/** @import { Messages } from './messages.js' */
-/** @import { TriageVerb } from './triage.js' */
+/** @import { Messages, Texts } from './messages.js' */
+/** @import { RowActions } from './row.js' */
+/** @import { Triage, TriageVerb } from './triage.js' */
+
+/**
+ * @typedef {TriageVerb | 'select' | 'snooze' | 'mute'} MenuChoice
+ * @typedef {{choice: string, sign: Parameters<typeof icon>[0], text: string, detail?: string, onclick: () => void}} Entry
+ */
 
 const EDGE = 8; // px that the menu stays away from the panel's edges
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 /**
  * @param {Item} item @param {HTMLElement} panel @param {HTMLElement} row @param {Messages} texts
- * @param {(choice: TriageVerb | 'select') => void} choose @param {() => void} close
+ * @param {(choice: MenuChoice) => void} choose @param {() => void} close
  */
 export function createMenu(item, panel, row, texts, choose, close) {
-  const unread = isUnread(item);
-  const archived = item.notification.archived_at;
-  /** @type {[TriageVerb | 'select', Parameters<typeof icon>[0], string][]} */
+  /** @type {[MenuChoice, Entry['sign'], string][]} */
   const entries = [
-    unread ? ['read', 'check', texts.read] : ['unread', 'unread', texts.unreadAgain],
-    archived ? ['unarchive', 'inbox', texts.unarchive] : ['archive', 'archive', texts.archive],
+    isUnread(item) ? ['read', 'check', texts.read] : ['unread', 'unread', texts.unreadAgain],
+    isShelved(item.notification) ? ['unarchive', 'inbox', texts.unarchive] : ['archive', 'archive', texts.archive],
+    ['snooze', 'clock', texts.snooze],
     ['select', 'checks', texts.select],
+    ['mute', 'mute', texts.mute],
     ['delete', 'trash', texts.delete],
   ];
-  const buttons = entries.map(([choice, sign, text]) => h('button', `menu-item ${choice}`, { role: 'menuitem', tabIndex: -1, onclick: () => choose(choice) }, icon(sign), text));
-  const menu = h('div', 'menu-list', { role: 'menu', ariaLabel: texts.options }, ...buttons);
+  return menuOf(entries.map(([choice, sign, text]) => ({ choice, sign, text, onclick: () => choose(choice) })), texts.options, panel, row, close);
+}
+
+/**
+ * @param {HTMLElement} panel @param {HTMLElement} row @param {{texts: Texts, clock: RowActions['clock'], session: Session, triage: Triage}} context
+ * @param {readonly Notification[]} notifications @param {() => void} close
+ */
+export function createSnoozeMenu(panel, row, { texts, clock, session, triage }, notifications, close) {
+  const now = Date.now();
+  const names = { later: texts.snoozeLater, evening: texts.snoozeEvening, tomorrow: texts.snoozeTomorrow, week: texts.snoozeWeek };
+  const entries = snoozeTimes(now).map(({ choice, at }) => {
+    const detail = clock.until(at, now);
+    const onclick = () => (close(), void triage.snooze(notifications, { until: new Date(at).toISOString() }, texts.wasSnoozed(detail)));
+    return /** @type {Entry} */ ({ choice, sign: 'clock', text: names[choice], detail, onclick });
+  });
+  const untilBack = async () => {
+    close();
+    const { LONGEST, rememberUntilBack } = await import('./until-back.js');
+    rememberUntilBack(session, notifications.map(({ id }) => id));
+    await triage.snooze(notifications, { for: LONGEST }, texts.wasSnoozedUntilBack);
+  };
+  return menuOf([...entries, { choice: 'back', sign: 'inbox', text: texts.snoozeBack, onclick: () => void untilBack() }], texts.snooze, panel, row, close);
+}
+
+/** @param {readonly Entry[]} entries @param {string} name @param {HTMLElement} panel @param {HTMLElement} row @param {() => void} close */
+function menuOf(entries, name, panel, row, close) {
+  const buttons = entries.map(({ choice, sign, text, detail, onclick }) =>
+    h('button', `menu-item ${choice}`, { role: 'menuitem', tabIndex: -1, onclick }, icon(sign), h('span', 'menu-text', {}, text), ...(detail ? [h('span', 'menu-detail', {}, detail)] : [])));
+  const menu = h('div', 'menu-list', { role: 'menu', ariaLabel: name }, ...buttons);
   let isPressed = false; // the finger of the long press that opened the menu lifts over the veil too: that click must not close it
   const element = h('div', 'veil', { onpointerdown: () => (isPressed = true), onclick: ({ target }) => isPressed && target === element && close() }, menu);
   menu.addEventListener('keydown', (event) => {

@@ -1,10 +1,11 @@
 /** One notification, or a folded group, as a list item. Actions and progress update it in place. */
 
+import { renderActions } from './action-buttons.js';
 import { avatar, renderText } from './content.js';
 import { h, icon, link, plain, setParts } from './dom.js';
 import { actorsOf } from './group-rows.js';
 
-/** @import { Notification, Verb } from '../events.js' */
+/** @import { ActionButton, Notification, Verb } from '../events.js' */
 /** @import { Item } from './group-rows.js' */
 /** @import { clock } from './time.js' */
 /** @import { Texts } from './messages.js' */
@@ -16,6 +17,7 @@ import { actorsOf } from './group-rows.js';
  * @property {(verb: Verb, item: Item) => void} act
  * @property {(item: Item, event: MouseEvent) => void} follow
  * @property {(group: string) => void} unfold
+ * @property {(item: Item, action: ActionButton, event: MouseEvent) => Promise<void>} take  rejects if the action was refused
  * @property {(item: Item, button: HTMLElement) => void} openMenu
  *
  * @typedef {ReturnType<typeof row>} Row
@@ -23,11 +25,14 @@ import { actorsOf } from './group-rows.js';
 
 /** Content that needs a new row when it changes. @param {Item} item */
 const content = ({ notification: n, members, others, open, inner }) =>
-  JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.data.image, others, open, inner,
+  JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.woken_at, n.snoozed_until, n.actions, n.acted, n.data.image, others, open, inner,
     ...(members.length > 1 ? members.map(({ actor }) => actor?.name) : [])]);
 
 /** @param {Item} item */
 export const isUnread = ({ members }) => members.some(({ read_at }) => !read_at);
+
+/** Whether it is out of the main list. @param {Notification} notification */
+export const isShelved = ({ archived_at, snoozed_until }) => Boolean(archived_at || snoozed_until);
 
 /** @param {Item} made @param {RowActions} actions */
 export function row(made, actions) {
@@ -39,9 +44,10 @@ export function row(made, actions) {
   /** @param {MouseEvent} event */
   const follow = (event) => actions.follow(shown, event);
 
-  const time = h('time', 'time', { dateTime: notification.created_at, title: clock.full(notification.created_at) });
+  const at = notification.snoozed_until ?? notification.woken_at ?? notification.created_at;
+  const time = h('time', 'time', { dateTime: at, title: clock.full(at) });
   const toggle = tool('toggle', () => actions.act(isUnread(shown) ? 'read' : 'unread', shown));
-  const shelve = tool('archive', () => actions.act(shown.notification.archived_at ? 'unarchive' : 'archive', shown));
+  const shelve = tool('archive', () => actions.act(isShelved(shown.notification) ? 'unarchive' : 'archive', shown));
   const remove = tool('delete', () => actions.act('delete', shown));
   label(remove, 'trash', texts.delete);
   const menu = tool('menu', () => actions.openMenu(shown, menu));
@@ -53,9 +59,10 @@ export function row(made, actions) {
   const names = renderNames(made, texts);
   const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove), menu);
   main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side));
+  main.append(...renderActions(notification, texts, (action, event) => actions.take(shown, action, event)));
   const bar = h('progress', 'progress', { max: 1 });
   bar.ariaLabel = texts.progress;
-  main.querySelector('.action, .fold')?.before(bar) ?? main.append(bar);
+  main.querySelector('.action, .actions, .fold')?.before(bar) ?? main.append(bar);
   if (others) main.append(foldButton(made, actions));
   const element = h('li', 'row', {}, avatar(notification), main, ...renderImage(notification));
   element.dataset.priority = notification.priority;
@@ -65,13 +72,14 @@ export function row(made, actions) {
 
   function renderState() {
     const unread = isUnread(shown);
-    const { archived_at, priority, data } = shown.notification;
+    const { priority, data } = shown.notification;
+    const shelved = isShelved(shown.notification);
     element.toggleAttribute('data-unread', unread);
     element.toggleAttribute('data-selected', isSelected);
     setParts(element, 'row', { unread, [priority]: true, selected: isSelected });
     title.ariaDescription = [...(isSelected ? [texts.select] : []), ...(unread ? [texts.unread] : [])].join(', ') || null;
     label(toggle, unread ? 'check' : 'unread', unread ? texts.read : texts.unreadAgain);
-    label(shelve, archived_at ? 'inbox' : 'archive', archived_at ? texts.unarchive : texts.archive);
+    label(shelve, shelved ? 'inbox' : 'archive', shelved ? texts.unarchive : texts.archive);
     bar.hidden = typeof data.progress !== 'number';
     if (typeof data.progress === 'number') bar.value = Math.min(1, Math.max(0, data.progress));
   }
@@ -91,7 +99,7 @@ export function row(made, actions) {
     },
     /** @param {number} now */
     tick(now) {
-      const next = clock.ago(notification.created_at, now);
+      const next = notification.snoozed_until ? clock.until(notification.snoozed_until, now) : clock.ago(at, now);
       if (next !== age) time.textContent = age = next;
     },
   };

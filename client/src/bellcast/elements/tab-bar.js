@@ -9,7 +9,7 @@ import { h, setParts } from './dom.js';
 
 /** @typedef {Query & {label?: string}} Tab  a view of the inbox; `label` if the texts have no name for it */
 
-const VIEWS = new Set(['all', 'unread', 'read', 'archived']);
+const VIEWS = new Set(['all', 'unread', 'read', 'archived', 'snoozed']);
 const KEYS = { ArrowRight: 1, ArrowLeft: -1 };
 
 /** `all, unread, type:booking=Bookings, tag:vip`. @param {string} text @returns {Tab[]} */
@@ -85,7 +85,7 @@ export class TabBar {
 function unread(tab, session) {
   const { view = 'all', type, tag } = tab;
   if (!type && !tag) return view === 'unread' && session.state.unread ? countText(session.state.unread) : '';
-  if (view === 'archived' || view === 'read') return '';
+  if (view !== 'all' && view !== 'unread') return '';
   const { notifications, next } = session.view({ ...query(tab), view: 'unread' }).state;
   return notifications.length ? (next ? `${notifications.length}+` : countText(notifications.length)) : '';
 }

@@ -27,10 +27,14 @@ export function clock(texts) {
   const date = dates({ dateStyle: 'medium' });
   const thisYear = dates({ weekday: 'long', day: 'numeric', month: 'long' });
   const longDate = dates({ dateStyle: 'long' });
+  const weekday = dates({ weekday: 'short', hour: 'numeric', minute: '2-digit' });
+  const dayTime = dates({ month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
   /** @type {Intl.RelativeTimeFormat | undefined} */
   let relative;
   return {
     full: dates({ dateStyle: 'full', timeStyle: 'short' }),
+    /** A time in the future: its weekday within a week, then its date. @param {string | number} at @param {number} now */
+    until: (at, now) => (new Date(at).getTime() - now < 6 * DAY ? weekday : dayTime)(at),
     /** Name of a day, for a heading. @param {number} day  its start @param {number} now */
     day(day, now) {
       const age = Math.round((startOfDay(now) - day) / DAY);

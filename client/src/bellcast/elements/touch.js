@@ -2,7 +2,7 @@
 
 import { h, icon } from './dom.js';
 import { isStill } from './motion.js';
-import { isUnread } from './row.js';
+import { isShelved, isUnread } from './row.js';
 
 /** @import { Item } from './group-rows.js' */
 /** @import { Messages } from './messages.js' */
@@ -34,7 +34,7 @@ export function watchGesture(row, start, item, texts, act, openMenu) {
   /** @returns {TriageVerb} */
   const verb = () => {
     if (dx * sign > 0) return isUnread(item) ? 'read' : 'unread';
-    return item.notification.archived_at ? 'unarchive' : 'archive';
+    return isShelved(item.notification) ? 'unarchive' : 'archive';
   };
 
   function finish() {

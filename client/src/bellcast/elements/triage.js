@@ -3,6 +3,7 @@
 import { NOTICE_DURATION } from './notice.js';
 
 /** @import { Notification, Verb } from '../events.js' */
+/** @import { Which } from '../action-queue.js' */
 /** @import { Session } from '../session.js' */
 /** @import { Messages } from './messages.js' */
 /** @import { Notice } from './notice.js' */
@@ -14,7 +15,7 @@ import { NOTICE_DURATION } from './notice.js';
  * @property {Session} session
  * @property {Messages} texts
  * @property {Notice} notice
- * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page handles it itself
+ * @property {(verb: Verb, which: Which) => boolean} allows  false if the page handles it itself
  * @property {() => void} onUndone
  *
  * @typedef {{undo: () => void, commit?: () => void}} Step
@@ -30,7 +31,7 @@ const CHANGES = {
   read: ({ read_at }) => !read_at,
   unread: ({ read_at }) => Boolean(read_at),
   archive: ({ archived_at }) => !archived_at,
-  unarchive: ({ archived_at }) => Boolean(archived_at),
+  unarchive: ({ archived_at, snoozed_until }) => Boolean(archived_at || snoozed_until),
   delete: () => true,
 };
 
@@ -64,6 +65,36 @@ export class Triage {
     this.#record(step, texts.wasRead(unread));
   }
 
+  /** Archive everything that is read, also what is not loaded. */
+  archiveRead() {
+    /** @type {Which} */
+    const read = { all: true, of: { view: 'read' } };
+    if (this.#context.allows('archive', read)) this.#record(this.#defer('archive', read), this.#context.texts.wasArchived);
+  }
+
+  /** Hide notifications for a while. @param {readonly Notification[]} notifications @param {{until: string} | {for: string}} end @param {string} text */
+  async snooze(notifications, end, text) {
+    const ids = notifications.map(({ id }) => id);
+    const { session } = this.#context;
+    await this.#change(session.snooze(ids, end), () => session.unarchive(targetOf(ids)), text);
+  }
+
+  /** Stop messages of a type outside of the inbox. @param {string} type */
+  async mute(type) {
+    const { session, texts } = this.#context;
+    await this.#change(session.preferences({ muted: { [type]: true } }), () => session.preferences({ muted: { [type]: null } }), texts.wasMuted);
+  }
+
+  /** Record a change that is on its way, unless it fails. @param {Promise<unknown>} change @param {() => Promise<unknown>} revert @param {string} text */
+  async #change(change, revert, text) {
+    try {
+      await change;
+    } catch (/** @type {any} */ error) {
+      return this.fail(error);
+    }
+    this.#record({ undo: () => void revert().catch((error) => this.fail(error)) }, text);
+  }
+
   /** Undo the last action; false without one. */
   undo() {
     const step = this.#steps.at(-1);
@@ -93,7 +124,7 @@ export class Triage {
     return step;
   }
 
-  /** Show the action as done, but send it when it can no longer be undone. @param {TriageVerb} verb @param {string[] | 'all'} which @returns {Step} */
+  /** Show the action as done, but send it when it can no longer be undone. @param {TriageVerb} verb @param {Which & (string[] | 'all' | {all: true})} which @returns {Step} */
   #defer(verb, which) {
     /** @type {Step} */
     const step = this.#context.session.hold(verb, targetOf(which));
@@ -139,5 +170,5 @@ export class Triage {
   }
 }
 
-/** One id is sent as such, as pages that listen to `bellcast:action` expect. @param {string[] | 'all'} ids */
-const targetOf = (ids) => (ids !== 'all' && ids.length === 1 ? /** @type {string} */ (ids[0]) : ids);
+/** One id is sent as such, as pages that listen to `bellcast:action` expect. @param {string[] | 'all' | {all: true}} ids @returns {any} */
+const targetOf = (ids) => (Array.isArray(ids) && ids.length === 1 ? /** @type {string} */ (ids[0]) : ids);
