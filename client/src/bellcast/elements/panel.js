@@ -33,7 +33,7 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {RowActions['clock']} clock
  * @property {readonly Tab[]} tabs
  * @property {() => void} close
- * @property {(verb: Verb, which: Which) => boolean} allows  false if the page takes care of the action itself
+ * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page takes care of the action itself
  * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
  * @property {() => void} draw  render in the next frame
  * @property {() => void} now  render immediately

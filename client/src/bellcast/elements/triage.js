@@ -15,7 +15,7 @@ import { NOTICE_DURATION } from './notice.js';
  * @property {Session} session
  * @property {Messages} texts
  * @property {Notice} notice
- * @property {(verb: Verb, which: Which) => boolean} allows  false if the page handles it itself
+ * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page handles it itself
  * @property {() => void} onUndone
  *
  * @typedef {{undo: () => void, commit?: () => void}} Step
@@ -75,7 +75,8 @@ export class Triage {
   /** Hide notifications for a while. @param {readonly Notification[]} notifications @param {{until: string} | {for: string}} end @param {string} text */
   async snooze(notifications, end, text) {
     const ids = notifications.map(({ id }) => id);
-    const { session } = this.#context;
+    const { session, allows } = this.#context;
+    if (!allows('snooze', targetOf(ids))) return;
     await this.#change(session.snooze(ids, end), () => session.unarchive(targetOf(ids)), text);
   }
 
