@@ -79,7 +79,11 @@ def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox
     app.notify(person, title="Ann asks", actions=BUTTONS)
     page = inbox()
     held = []
-    page.route("**/actions/decline", lambda route: held.append(route))
+
+    def hold(route):  # Playwright does not take a method of a list
+        held.append(route)
+
+    page.route("**/actions/decline", hold)
     group = page.get_by_role("group", name="Actions")
     expect(group.locator(".act")).to_have_text(["Accept", "Decline", "Open"])
     with page.expect_request("**/actions/decline"):
