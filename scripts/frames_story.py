@@ -103,6 +103,10 @@ class Story:
         alice.send("delete", ids=[second])
         self._app.delete(f"/v1/notifications/{first}").raise_for_status()
         alice.receive("notification-delete")
+        self._app.put(
+            "/v1/recipients/alice/preferences", json={"types": {"booking": {"email": False}}}
+        ).raise_for_status()
+        alice.receive("preferences")
 
     def _topics(self, alice: Client) -> None:
         alice.send("subscribe", topics=["presence-desk"])

@@ -71,6 +71,7 @@ SERVER_FRAMES = {
     "event": "A live event on a followed topic, or to the recipient (then without `topic`). Live events are not stored.",
     "presence": "A recipient joined or left a topic that matches `BELLCAST_PRESENCE_TOPICS`.",
     "typing": "A recipient started or stopped typing on a topic.",
+    "preferences": "The recipient's own preferences were changed, on any device or by the app.",
     "heartbeat": "Sent after `heartbeat` seconds without another frame. After twice that time without a frame, reconnect.",
     "close": "The last frame. `after` is the delay in milliseconds before you reconnect, if any.",
 }
@@ -80,7 +81,7 @@ CLIENT_FRAMES = {
     "unsubscribe": "Unfollow topics.",
     "publish": "Send an event to the other followers of a topic, if the token's `publish` allows it. Names that only the "
     "server sends are refused with `invalid`: `notification`, `notification-update`, `notification-delete`, `counts`, `reset`, "
-    "`ready`, `presence`, `typing`, `pong`, `error`, Socket.IO's `connect`, `connect_error`, `disconnect`, `disconnecting`, "
+    "`ready`, `presence`, `preferences`, `typing`, `pong`, `error`, Socket.IO's `connect`, `connect_error`, `disconnect`, `disconnecting`, "
     "`newListener`, `removeListener`, and names that start with `pusher:` or `pusher_internal:`.",
     "typing": "Send a typing event to the other followers of a topic.",
     "seen": "Mark as seen: displayed in an open inbox.",

@@ -211,3 +211,52 @@ async def test_suppressions_are_paged_in_order_and_compare_email_in_any_case(app
     assert await store.allow("", "email", "A@X.at")
     assert not await store.allow("", "email", "A@X.at")
     assert await store.suppressions("other", ("", ""), 2) == []
+
+
+def waiting(number: int, **fields: Any) -> NewMessage:
+    return message(number, state="held", reason="digest", due_at=NOW + 1000, **fields)
+
+
+async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
+    store = app.store.messages
+    await add(app, waiting(1), waiting(2), message(3))
+    (group,) = [one for one in await app.store.jobs.due(NOW + 1000) if one.kind == "digest"]
+    assert group.run_at == NOW + 1000  # one job for both messages
+    assert await begin(app, 1, NOW + 1000) == []
+    assert await store.digest_members("", "alice", NOW, 10) == []
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000)
+    skipped = MessageUpdate(message=replace(second, state="cancelled", reason="type"))
+    assert not await store.add_digest(digest, [first.id, message(3).id], [skipped])
+    assert await store.find([digest.id]) == []
+    assert await store.add_digest(digest, [first.id], [skipped])
+    assert not await store.add_digest(digest, [first.id], [])
+    assert [m.state for m in await store.find([first.id])] == ["queued"]
+    assert await begin(app, 1, NOW + 1000) == []
+    (begun,) = await begin(app, 9, NOW + 1000)
+    await store.finish([MessageUpdate(message=replace(begun, state="failed", provider="p"))], NOW)
+    states = {m.id: m.state for m in await store.page(MessageQuery(tenant=""))}
+    assert states == {
+        message(9).id: "failed", first.id: "failed", second.id: "cancelled", message(3).id: "queued"
+    }  # fmt: skip
+    assert await store.retry("", [first.id], NOW) == []
+    assert await store.retry("", [digest.id], NOW) == [digest.id]
+    assert [m.state for m in await store.find([first.id])] == ["queued"]
+
+
+async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(app: App) -> None:
+    await add(app, waiting(1, expires_at=NOW + 10))
+    jobs = {group.kind: group.run_at for group in await app.store.jobs.due(NOW + 1000)}
+    assert jobs == {"message": NOW + 10, "digest": NOW + 1000}
+    assert await begin(app, 1, NOW + 9) == []
+    assert [m.id for m in await begin(app, 1, NOW + 10)] == [message(1).id]
+
+
+async def test_documents_of_all_tenants_are_paged_by_tenant_and_key(app: App) -> None:
+    documents = app.store.documents
+    for tenant, key in (("", "a"), ("", "b"), ("acme", "a")):
+        await documents.put("types", tenant, key, b"{}", NOW)
+    first = await documents.of_all_tenants("types", ("", ""), 2)
+    assert [(tenant, document.key) for tenant, document in first] == [("", "a"), ("", "b")]
+    rest = await documents.of_all_tenants("types", ("", "b"), 2)
+    assert [(tenant, document.key) for tenant, document in rest] == [("acme", "a")]

@@ -26,8 +26,8 @@ MARK = "TOPSECRETOFACME"
 TOPICS = ["presence-vault", "private-vault"]
 # Paths of the project and its server; a tenant is named in its own path.
 OF_THE_PROJECT = ("/v1/keys", "/v1/tenants/", "/healthz", "/readyz", "/docs", "/openapi.json", "/errors", "/bellcast")
-# Its signed token names the tenant.
-OF_THE_PROJECT += ("/u/",)
+# Their signed tokens name the tenant.
+OF_THE_PROJECT += ("/u/", "/preferences/")
 
 
 class Acme(NamedTuple):

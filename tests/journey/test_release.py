@@ -1,12 +1,10 @@
 """A message that waited is sent only if it is still wanted when it is due."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from msgspec.structs import replace
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -14,6 +12,7 @@ from bellcast.channels.release import Release
 from bellcast.model.times import milliseconds, to_rfc3339
 from bellcast.ports import MessageUpdate, StoredMessage
 from tests.clock import FakeClock
+from tests.journey.channels import opened
 from tests.journey.test_email import app, eventually
 
 
@@ -86,20 +85,15 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
 
 
 async def test_timeline_keeps_the_rule_that_held_a_message_that_is_skipped_later(tmp_path: Path) -> None:
-    async with app(tmp_path) as (server, client):
-        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
-        await client.put("/v1/recipients/alice/preferences", json={"digest": {"booking": "weekly"}})
-        draft = {"to": "alice", "title": "Hi", "type": "booking", "channels": ["inbox", "email"]}
-        sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]["id"]
-        (message,) = (await client.get("/v1/messages")).json()["messages"]
-        held, _ = await server.store.messages.decisions("", sent, "alice", 10)
-        due_at = milliseconds(datetime.fromisoformat(message["due_at"]))
-        skipped = replace(held, outcome="skip", rule="type", source="recipient", due_at=None, decided_at=due_at)
-        (begun,) = await server.store.messages.begin([message["id"]], due_at)
-        update = MessageUpdate(message=replace(begun, state="cancelled", reason="type"), decision=skipped)
-        await server.store.messages.finish([update], due_at)
-        entries = (await client.get(f"/v1/notifications/{sent}")).json()["timeline"]
-        about_email = [(one["what"], one["rule"]) for one in entries if one["channel"] == "email"]
-        assert about_email == [("held", "digest"), ("cancelled", "type")]
-        explained = (await client.get("/v1/explain", params={"recipient": "alice", "notification": sent})).json()
-        assert [(one["outcome"], one["rule"]) for one in explained["channels"]][-1] == ("skip", "type")
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+        preferences = {"quiet_hours": {"start": "12:00", "end": "13:00"}}
+        await world.put("/v1/recipients/alice/preferences", preferences)
+        id = await world.send(channels=["inbox", "email"])
+        await world.put("/v1/recipients/alice/preferences", {**preferences, "channels": {"email": False}})
+        await world.advance_to("2026-06-10T13:00:00Z")
+        entries = (await world.get(f"/v1/notifications/{id}"))["timeline"]
+        about_email = [(one["what"], one["rule"], one["by"]) for one in entries if one["channel"] == "email"]
+        assert about_email == [("held", "quiet_hours", "recipient"), ("cancelled", "channel", "recipient")]
+        explained = await world.get("/v1/explain", recipient="alice", notification=id)
+        assert [(one["outcome"], one["rule"]) for one in explained["channels"]][-1] == ("skip", "channel")

@@ -26,6 +26,7 @@ from bellcast.api import (
     openapi,
     options_routes,
     preferences,
+    preferences_page,
     providers,
     push_endpoints,
     pusher,
@@ -71,6 +72,7 @@ HANDLERS = [
     ),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
+    *preferences_page.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
 ]

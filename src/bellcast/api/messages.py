@@ -1,5 +1,6 @@
 """Messages: what left, or will leave, through channels other than the inbox."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -15,7 +17,7 @@ from bellcast.channels import delivery, email
 from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.messages import RETRYABLE_STATES, ExternalChannel, Message, State
-from bellcast.ports import MessageQuery, StoredMessage
+from bellcast.ports import MessageQuery, Store, StoredMessage
 from bellcast.ports.messages import NEWEST
 
 # The sender of simulated mail, for which no provider names one.
@@ -128,17 +130,20 @@ async def raw(request: ApiRequest) -> ASGIApp:
     "/v1/messages/{id:str}/retry",
     tag="Messages",
     required_scope="manage",
-    query=TenantQuery,
-    response_types={202: Retried},
+    query=DryRunQuery,
+    response_types={200: Retried, 202: Retried},
     refusals=(NotFound, Conflict),
 )
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
-    With a fresh series of attempts."""
+    With a fresh series of attempts. For a message of a digest, the digest is sent again."""
     engines = context.of(request).engines
     message = await _find(request)
-    if not await engines.store.messages.retry(message.tenant, [message.id], engines.clock.now()):
+    id = message.digest or message.id
+    if request_body.query(request, DryRunQuery).dry_run and message.state in RETRYABLE_STATES:
+        return responses.json(Retried(1))
+    if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
         raise Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
     engines.router.messages_added()
     return responses.json(Retried(1), 202)
@@ -149,9 +154,9 @@ async def retry(request: ApiRequest) -> ASGIApp:
     "/v1/messages/retry",
     tag="Messages",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=RetryRequest,
-    response_types={202: Retried},
+    response_types={200: Retried, 202: Retried},
     example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
 )
 async def retry_many(request: ApiRequest) -> ASGIApp:
@@ -162,19 +167,30 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, RETRY)
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
+    is_dry_run = request_body.query(request, DryRunQuery).dry_run
     retried = 0
+    async for ids in _failed(engines.store, tenant, body.channel, since):
+        if is_dry_run:
+            retried += len(ids)
+        else:
+            retried += len(await engines.store.messages.retry(tenant, ids, engines.clock.now()))
+    engines.router.messages_added()
+    return responses.json(Retried(retried), 200 if is_dry_run else 202)
+
+
+async def _failed(store: Store, tenant: str, channel: ExternalChannel | None, since: int) -> AsyncIterator[list[str]]:
+    """The ids of messages that can be retried, in batches; a digest, but not its messages."""
     for state in RETRYABLE_STATES:
         before = NEWEST
         while True:
-            query = MessageQuery(tenant=tenant, channel=body.channel, state=state, before=before, limit=RETRY_BATCH)
-            found = await engines.store.messages.page(query)
-            ids = [message.id for message in found if message.created_at >= since]
-            retried += len(await engines.store.messages.retry(tenant, ids, engines.clock.now())) if ids else 0
-            if len(ids) < RETRY_BATCH:
+            query = MessageQuery(tenant=tenant, channel=channel, state=state, before=before, limit=RETRY_BATCH)
+            found = [message for message in await store.messages.page(query) if message.created_at >= since]
+            ids = [message.id for message in found if message.digest in (None, message.id)]
+            if ids:
+                yield ids
+            if len(found) < RETRY_BATCH:
                 break
-            before = ids[-1]
-    engines.router.messages_added()
-    return responses.json(Retried(retried), 202)
+            before = found[-1].id
 
 
 async def _find(request: ApiRequest) -> StoredMessage:

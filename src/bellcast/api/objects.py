@@ -32,6 +32,12 @@ SHOWN_USES = 5
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
+class DryRunFlag(Struct, frozen=True, kw_only=True):
+    """`dry_run` only validates."""
+
+    dry_run: bool = False
+
+
 class DryRunQuery(TenantQuery, frozen=True, kw_only=True):
     """`dry_run` only validates."""
 

@@ -8,18 +8,19 @@ from litestar.types import ASGIApp
 
 from bellcast.api import context, guards, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunFlag, DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid
+from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, validation
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (
     NO_PREFERENCES,
     Preferences,
     QuietHours,
-    Switches,
     TypeRules,
     merge_patch,
 )
@@ -62,6 +63,7 @@ async def read_own(request: ApiRequest) -> ASGIApp:
     "/v1/preferences",
     tag="Preferences",
     required_scope="recipient",
+    query=DryRunFlag,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
@@ -76,6 +78,7 @@ async def replace_own(request: ApiRequest) -> ASGIApp:
     "/v1/preferences",
     tag="Preferences",
     required_scope="recipient",
+    query=DryRunFlag,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example={"types": {"booking": {"email": False}}},
@@ -105,7 +108,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/recipients/{key:str}/preferences",
     tag="Preferences",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
@@ -120,7 +123,7 @@ async def replace(request: ApiRequest) -> ASGIApp:
     "/v1/recipients/{key:str}/preferences",
     tag="Preferences",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example={"muted": {"*": True}},
@@ -152,7 +155,7 @@ async def read_defaults(request: ApiRequest) -> ASGIApp:
     "/v1/preference-defaults",
     tag="Preferences",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example=EXAMPLE,
@@ -169,7 +172,7 @@ async def replace_defaults(request: ApiRequest) -> ASGIApp:
     "/v1/preference-defaults",
     tag="Preferences",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=Preferences,
     response_types={200: EffectivePreferences},
     example={"digest": {"news": "weekly"}},
@@ -190,11 +193,11 @@ async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
 async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
     defaults, project = await ctx.catalog.preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    shown = effective(layers, await _types(ctx, tenant))
+    shown = effective(layers, await types_of(ctx, tenant))
     return {**msgspec.to_builtins(own), "effective": shown}
 
 
-async def _types(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
+async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """The rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
     rules = {GENERAL: TypeRules()}
     for owner in dict.fromkeys((PROJECT, tenant)):
@@ -207,14 +210,10 @@ async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> 
     ctx = context.of(request)
     store = ctx.engines.store
     before = (await store.recipients.preferences(tenant, key)) if merge else None
-    types = await _types(ctx, tenant)
+    types = await types_of(ctx, tenant)
     preferences = await _read(request, before, types)
-    now = ctx.engines.clock.now()
-    document = msgspec.json.encode(preferences)
-    await store.recipients.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox(preferences))
-    ctx.engines.router.forget()
-    change = {"recipient": key, "preferences": msgspec.json.decode(document)}
-    await ctx.engines.webhooks.publish(tenant, "preferences.changed", [change])
+    if not request_body.query(request, DryRunFlag).dry_run:
+        await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
     return responses.json(await _with_effective(ctx, tenant, preferences))
 
 
@@ -222,9 +221,11 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     documents = ctx.engines.store.documents
     stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY) if merge else None
-    preferences = await _read(request, None if stored is None else stored.body, await _types(ctx, tenant))
+    preferences = await _read(request, None if stored is None else stored.body, await types_of(ctx, tenant))
     if preferences.muted:
         raise Invalid.of("muted", "is for recipients only")
+    if request_body.query(request, DryRunFlag).dry_run:
+        return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
     now = ctx.engines.clock.now()
     await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, msgspec.json.encode(preferences), now)
     ctx.engines.router.forget()
@@ -239,8 +240,13 @@ async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
     ctx = context.of(request)
     stored = await ctx.engines.store.documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
     own = NO_PREFERENCES if stored is None else msgspec.json.decode(stored.body, type=Preferences)
-    shown = await _with_effective(ctx, tenant, NO_PREFERENCES)
-    return {**msgspec.to_builtins(own), "effective": shown["effective"]}
+    return await _defaults_with_effective(ctx, tenant, own)
+
+
+async def _defaults_with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
+    _, project = await ctx.catalog.preferences(tenant)
+    layers = Layers(project=own) if tenant == PROJECT else Layers(tenant=own, project=project)
+    return {**msgspec.to_builtins(own), "effective": effective(layers, await types_of(ctx, tenant))}
 
 
 async def _read(request: ApiRequest, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
@@ -287,12 +293,6 @@ def _required_errors(value: Preferences, types: Mapping[str, TypeRules]) -> vali
         for channel, is_on in switches.items():
             if rules is not None and not is_on and rules.requires(channel):
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
-
-
-def switches_inbox(value: Preferences) -> bool:
-    """True if the inbox is off for something."""
-    groups: list[Switches] = [value.channels, *value.types.values(), *value.workflows.values()]
-    return any(switches.get("inbox") is False for switches in groups)
 
 
 BODY = request_body.Shape(Preferences)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -77,7 +78,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/suppressions/{channel:str}/{address:str}",
     tag="Messages",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=SuppressionReason,
     response_types={200: SuppressedAddress, 201: SuppressedAddress},
     example={"reason": "asked by phone"},
@@ -91,6 +92,8 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     channel, address = _named(request)
     body = await request_body.body(request, REASON)
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
+    if request_body.query(request, DryRunQuery).dry_run:
+        return responses.json(_outside(suppression))
     stored, is_new = await engines.store.messages.suppress(tenants.single_tenant(request), suppression)
     return responses.json(_outside(stored), 201 if is_new else 200)
 

@@ -5,12 +5,13 @@ from html import escape
 import msgspec
 from litestar.types import ASGIApp
 
-from bellcast.api import context, preferences, request_body, responses
+from bellcast.api import context, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.errors import NotFound
+from bellcast.inbox import recipients
 from bellcast.model.preferences import Preferences, merge_patch
 
 HTML = "text/html; charset=utf-8"
@@ -31,7 +32,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     Changes nothing: mail programs open links to check them."""
     found = _read(request)
     form = '<form method="post"><button>Unsubscribe</button></form>'
-    return _page("Unsubscribe?", f"E-mails of type “{escape(found.type)}” will no longer be sent to you.", form)
+    return _page("Unsubscribe?", f"E-mails of type {_names(found)} will no longer be sent to you.", form)
 
 
 @operation(
@@ -45,23 +46,19 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
-    Turns off the e-mail of the type for the recipient; repeatable."""
+    Turns off the e-mail of the type for the recipient; repeatable. The link of a digest turns off every type in it."""
     found = _read(request)
     engines = context.of(request).engines
     before = await engines.store.recipients.preferences(found.tenant, found.recipient)
-    patch = {"types": {found.type: {"email": False}}}
+    patch = {"types": {type: {"email": False} for type in (found.type, *found.others)}}
     merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
     document = msgspec.convert(merged, Preferences)
-    await engines.store.recipients.set_preferences(
-        found.tenant,
-        found.recipient,
-        msgspec.json.encode(document),
-        engines.clock.now(),
-        switches_inbox=preferences.switches_inbox(document),
-    )
-    changed = {"recipient": found.recipient, "preferences": msgspec.to_builtins(document)}
-    await engines.webhooks.publish(found.tenant, "preferences.changed", [changed])
-    return _page("You are unsubscribed", f"E-mails of type “{escape(found.type)}” are off.", "")
+    await recipients.set_preferences(engines, found.tenant, found.recipient, document)
+    return _page("You are unsubscribed", f"E-mails of type {_names(found)} are off.", "")
+
+
+def _names(link: Unsubscription) -> str:
+    return ", ".join(f"“{escape(type)}”" for type in (link.type, *link.others))
 
 
 def _read(request: ApiRequest) -> Unsubscription:

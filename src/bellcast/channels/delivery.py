@@ -76,7 +76,7 @@ class MessageDelivery:
             if update.message.state not in OPEN_STATES:
                 self.ended[update.message.channel, update.message.state] += 1
         found = await self._store.messages.find([id])
-        return found[0].due_at if found and found[0].state in OPEN_STATES else None
+        return _next_run(found[0]) if found else None
 
     async def _with_events(self, update: MessageUpdate) -> MessageUpdate:
         """Add the events of an end; another round is none."""
@@ -87,10 +87,9 @@ class MessageDelivery:
         return msgspec.structs.replace(update, events=events)
 
     async def _update(self, message: StoredMessage) -> MessageUpdate:
-        if message.expires_at is not None and message.expires_at <= self._clock.now():
-            return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
-        if is_unneeded(message):
-            return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.unless))
+        ended = outdated(message, self._clock.now())
+        if ended is not None:
+            return ended
         if is_held(message):
             released = await self._release.decide(message)
             if isinstance(released, MessageUpdate):
@@ -102,7 +101,7 @@ class MessageDelivery:
         found = await self._find_providers(message.tenant, message.channel)
         providers = [named for named in found if named.provider.kind == target.kind]
         if not providers:
-            return MessageUpdate(message=with_outcome(message, state="simulated"))
+            return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         update = await self._attempt(message, target, providers)
         if message.channel == "push" and update.message.state == "bounced":
             await self._store.push_endpoints.forget(message.tenant, message.address)
@@ -168,6 +167,27 @@ class MessageDelivery:
         due_at = self._clock.now() + int(delay * 1000)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
+
+
+def _next_run(message: StoredMessage) -> int | None:
+    """When the job of an open message runs again. The job of a digest delivers its messages; until then, they can only
+    expire."""
+    if message.state not in OPEN_STATES or message.digest not in (None, message.id):
+        return None
+    if message.waits_for_digest:
+        return message.expires_at if message.expires_at and message.expires_at < message.due_at else None
+    if message.attempts or message.expires_at is None:
+        return message.due_at
+    return min(message.due_at, message.expires_at)
+
+
+def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
+    """The end of a message that has expired, or whose inbox item was seen; else None."""
+    if message.expires_at is not None and message.expires_at <= now:
+        return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
+    if is_unneeded(message):
+        return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.unless))
+    return None
 
 
 def is_unneeded(message: StoredMessage) -> bool:

@@ -21,6 +21,8 @@ from bellcast.ports import NewMessage, Store
 
 # Fields of a stored content that are not the template's.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
+# The default format of a body.
+PLAIN = ("body_format", "plain")
 PROBLEMS = {
     "no_address": "has no address for {channel}",
     "invalid_address": "has an address for {channel} that cannot be used",
@@ -56,9 +58,9 @@ class Previews:
         for channel in CHANNELS:
             if channel == "inbox" and subject.template.has("inbox"):
                 item = rendered.inbox_fields()
-                parts[channel] = {
-                    name: value for name in InboxContent.__struct_fields__ if (value := getattr(item, name))
-                }
+                fields = {name: getattr(item, name) for name in InboxContent.__struct_fields__}
+                shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
+                parts[channel] = shown
             elif channel != "inbox" and subject.template.has(channel):
                 part = msgspec.json.decode(rendered.external(channel))
                 parts[channel] = {name: value for name, value in part.items() if name not in ADDED}

@@ -255,7 +255,8 @@ class Router:
             priority=route.draft.priority,
             address="",
             state="queued" if due_at <= request.created_at else "held",
-            reason=decision.rule,
+            # A delay that ends after the hold: the rules decide again then.
+            reason=decision.rule if decision.at == due_at else None,
             unless=entry.unless,
             due_at=due_at,
             created_at=request.created_at,

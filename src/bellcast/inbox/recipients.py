@@ -1,7 +1,11 @@
 """Recipients, subscriptions and tenants through the server API."""
 
+import msgspec
+
 from bellcast.errors import NotFound
+from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
+from bellcast.model.preferences import Preferences
 from bellcast.ports import Context
 
 # Recipients of one erase step, so that other writers run in between.
@@ -45,6 +49,18 @@ async def delete_tenant(engines: Context, key: str) -> None:
             key, engines.clock.now() + 1, ERASE_BATCH_RECIPIENTS
         )
         await engines.broker.publish(*events)
+
+
+async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
+    """Replace a recipient's own preferences; the recipient need not exist yet."""
+    document = msgspec.json.encode(preferences)
+    await engines.store.recipients.set_preferences(
+        tenant, key, document, engines.clock.now(), switches_inbox=preferences.switches_inbox
+    )
+    engines.router.forget()
+    await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
+    change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
+    await engines.webhooks.publish(tenant, "preferences.changed", [change])
 
 
 async def revoke(engines: Context, tenant: str, key: str) -> None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification, View
+from bellcast.model.preferences import Preferences
 
 Stream = NewType("Stream", str)
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
@@ -142,6 +143,18 @@ class Typing(Struct, frozen=True, tag_field="kind", tag="typing"):
     @property
     def stream(self) -> Stream:
         return topic_stream(self.tenant, self.topic)
+
+
+class PreferencesChanged(Struct, frozen=True, tag_field="kind", tag="preferences"):
+    """A recipient's own preferences were replaced."""
+
+    tenant: str
+    recipient: str
+    preferences: Preferences
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.tenant, self.recipient)
 
 
 class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
@@ -297,6 +310,7 @@ Event = (
     | LiveEvent
     | PresenceChanged
     | Typing
+    | PreferencesChanged
     | SessionsRevoked
     | SubscriptionEnded
     | AnnouncementChanged

@@ -31,6 +31,12 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     quiet_hours: QuietHours | Literal[False] | None = None
     muted: dict[str, datetime | Literal[True]] = {}
 
+    @property
+    def switches_inbox(self) -> bool:
+        """True if the inbox is off for something."""
+        groups = (self.channels, *self.types.values(), *self.workflows.values())
+        return any(switches.get("inbox") is False for switches in groups)
+
 
 NO_PREFERENCES = Preferences()
 

@@ -17,7 +17,8 @@ NEWEST = "~"
 
 class NewMessage(Struct, frozen=True, kw_only=True):
     """A message to add. `content` is the channel's content as JSON. `unless` drops it when its inbox item was seen or
-    read before `due_at`. Times are UTC milliseconds."""
+    read before `due_at`. `digest` is the id of the digest that it is part of; a digest has its own id there. Times are
+    UTC milliseconds."""
 
     id: str
     tenant: str
@@ -35,6 +36,12 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int | None = None
     content: bytes
+    digest: str | None = None
+
+    @property
+    def waits_for_digest(self) -> bool:
+        """True until the message becomes part of a digest."""
+        return self.state == "held" and self.reason == "digest"
 
 
 class StoredMessage(NewMessage, frozen=True, kw_only=True):
@@ -116,12 +123,22 @@ class Messages(Protocol):
         ...
 
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
-        """Mark due messages as sending and return them, without those that have ended or been postponed."""
+        """Mark due and expired messages as sending and return them, without those that have ended or been postponed, or
+        that a digest is for."""
+        ...
+
+    async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
+        """Return the messages that wait for a digest of the recipient which is due, the oldest first."""
+        ...
+
+    async def add_digest(self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> bool:
+        """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. False if one
+        of the messages does not wait for a digest any more; then nothing changes."""
         ...
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
         """Write outcomes, in one transaction. A message cancelled during its attempt keeps its state unless the provider
-        accepted or bounced it."""
+        accepted or bounced it. The messages of a digest take its state."""
         ...
 
     async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:

@@ -194,7 +194,7 @@ class App:
             previews=self._channels.previews,
             library=self._workflows.library,
             app=app,
-            channels=settings.channels,
+            channels=_with_public_url(settings),
             url_problem=self._clients.guard.problem,
             providers=self._channels.providers,
             receipts=self._channels.receipts,

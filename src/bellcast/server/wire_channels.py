@@ -7,6 +7,7 @@ from bellcast.channels import push, webhooks
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.digests import Digests
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
@@ -22,7 +23,7 @@ from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.storage import webhook_events
-from bellcast.storage.messages import JOB_KIND
+from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
 
 # Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
 WEBHOOK_SLOTS = 8
@@ -58,11 +59,12 @@ class Channels:
         self.catalog = Catalog(store, clock, config)
         self.previews = Previews(store, self.catalog, config, project)
         self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks)
-        delivery = MessageDelivery(
-            store, clock, self._find, Release(store, clock, self.catalog), self.webhooks, config.retries
-        )
+        release = Release(store, clock, self.catalog)
+        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, config.retries)
+        digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         self.ended = delivery.ended
         jobs.register(JOB_KIND, delivery.run)
+        jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver, concurrency=WEBHOOK_SLOTS)
 

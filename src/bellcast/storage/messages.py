@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
@@ -15,6 +16,16 @@ from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The kind of the job that delivers a message; its id and payload are the message's id.
 JOB_KIND = "message"
+# The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
+DIGEST_JOB_KIND = "digest"
+
+
+class DigestOwner(Struct, frozen=True, array_like=True):
+    """The recipient of a digest."""
+
+    tenant: str
+    recipient: str
+
 
 _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
 
@@ -36,6 +47,12 @@ class Messages:
 
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
         return await self._engine.write(ScriptCommand(lambda: _begin(ids, now), []))
+
+    async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
+        return await self._engine.read(_digest_members, tenant, recipient, now, limit)
+
+    async def add_digest(self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others), []))
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
         await self._engine.write(ScriptCommand(lambda: _finish(updates, now), []))
@@ -79,7 +96,7 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
     """Add messages with the jobs that deliver them, in the transaction of the send."""
     if messages:
         yield Statement("message_insert", many=[_new_params(message) for message in messages])
-        yield Statement("job_add", many=[_job_params(message) for message in messages])
+        yield Statement("job_add", many=_jobs(messages))
     if decisions:
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
 
@@ -93,8 +110,30 @@ def _new_params(message: NewMessage) -> dict[str, object]:
     return {**msgspec.structs.asdict(message), "content": message.content.decode()}
 
 
-def _job_params(message: NewMessage) -> Params:
-    return _delivery(message.id, message.tenant, message.priority, message.due_at, message.created_at)
+def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
+    """The jobs that end the wait of messages: when each is due or expires, and one for all of a digest."""
+    found: dict[str, Params] = {}
+    for message in messages:
+        expires_at = message.expires_at or message.due_at
+        if message.waits_for_digest:
+            job = _digest_job(message)
+            found[str(job["id"])] = job
+        if not message.waits_for_digest or expires_at < message.due_at:
+            run_at = min(message.due_at, expires_at)
+            found[message.id] = _delivery(message.id, message.tenant, message.priority, run_at, message.created_at)
+    return list(found.values())
+
+
+def _digest_job(message: NewMessage) -> Params:
+    job = Job(
+        id=f"{DIGEST_JOB_KIND}:{message.tenant}:{message.recipient}:{message.due_at}",
+        kind=DIGEST_JOB_KIND,
+        payload=msgspec.json.encode(DigestOwner(message.tenant, message.recipient)),
+        run_at=message.due_at,
+        created_at=message.created_at,
+        tenant=message.tenant,
+    )
+    return jobs.new_params(job)
 
 
 def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
@@ -148,18 +187,68 @@ def _settle(params: Params, events: Sequence[WebhookEvent], now: int) -> Script[
     return bool(settled)
 
 
-def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
-    yield Statement("message_update", many=[_update_params(update.message) for update in updates])
-    suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
-    if suppressed:
-        yield Statement("suppression_insert", many=suppressed)
-    for update in updates:
-        if update.message.run is not None and update.message.state not in OPEN_STATES:
-            yield from waking.wake(update.message.run)
+def _digest_members(tenant: str, recipient: str, now: int, limit: int) -> Script[list[StoredMessage]]:
+    params = {"tenant": tenant, "recipient": recipient, "now": now, "limit": limit}
+    ids = yield Statement("digest_members", params)
+    found = yield from _find([id for (id,) in ids])
+    return sorted(found, key=lambda message: message.id)
+
+
+def _add_digest(digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> Script[bool]:
+    expected = {*ids, *(update.message.id for update in others)}
+    waiting = yield Statement("digest_lock", {"ids": rows.to_json(sorted(expected))})
+    if {id for (id,) in waiting} != expected:
+        return False
+    if digest is not None:
+        yield from add([digest], ())
+        yield Statement("digest_join", {"ids": rows.to_json(ids), "digest": digest.id})
+    if others:
+        yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
+        yield from _record(others)
+        yield from _wake_runs([update.message for update in others])
+    return True
+
+
+def _decided_params(message: StoredMessage) -> Params:
+    return {"id": message.id, "state": message.state, "reason": message.reason, "due_at": message.due_at}
+
+
+def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
+    """Store the decisions of updates, and the jobs of digests that messages wait for from now on."""
     decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
     if decisions:
         yield Statement("decision_insert", many=decisions)
+    waiting = {str(job["id"]): job for job in (_digest_job(u.message) for u in updates if u.message.waits_for_digest)}
+    if waiting:
+        yield Statement("job_add", many=list(waiting.values()))
+
+
+def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+    yield Statement("message_update", many=[_update_params(update.message) for update in updates])
+    for update in updates:
+        if update.message.digest == update.message.id:
+            yield from _update_members(update.message)
+    suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
+    if suppressed:
+        yield Statement("suppression_insert", many=suppressed)
+    yield from _wake_runs([update.message for update in updates])
+    yield from _record(updates)
     yield from webhook_events.add([event for update in updates for event in update.events], now)
+
+
+def _update_members(digest: StoredMessage) -> Script[None]:
+    """Give the messages of a digest its state."""
+    runs = yield Statement("digest_update", _update_params(digest))
+    if digest.state not in OPEN_STATES:
+        for (run,) in runs:
+            if run is not None:
+                yield from waking.wake(run)
+
+
+def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
+    for message in messages:
+        if message.run is not None and message.state not in OPEN_STATES:
+            yield from waking.wake(message.run)
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:
@@ -197,6 +286,7 @@ def _retry(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
     for id in ids:
         for (priority,) in (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):
             retried[id] = priority
+            yield Statement("digest_requeue", {"id": id})
     deliveries = [_delivery(id, tenant, priority, now, now) for id, priority in retried.items()]
     if deliveries:
         yield Statement("job_add", many=deliveries)
@@ -242,7 +332,7 @@ def _suppress(tenant: str, suppression: Suppression) -> Script[tuple[Suppression
 def _message(row: Row) -> StoredMessage:
     """From the columns of `messages`, with or without the state of the inbox item after them."""
     id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
-    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, *item = row[12:]
+    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
     seen_at, read_at = item or (None, None)
     return StoredMessage(
         id=id,
@@ -265,6 +355,7 @@ def _message(row: Row) -> StoredMessage:
         content=content.encode(),
         attempts=() if attempts == "[]" else _attempts.decode(attempts),
         rounds=rounds,
+        digest=digest,
         seen_at=seen_at,
         read_at=read_at,
     )

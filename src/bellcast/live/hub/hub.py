@@ -35,6 +35,7 @@ from bellcast.model.events import (
     NotificationUpdated,
     PeerPresence,
     PeerUpdate,
+    PreferencesChanged,
     PresenceChanged,
     SessionsRevoked,
     SnapshotRequest,
@@ -275,6 +276,8 @@ class Hub:
                 self._dispatch_presence(event)
             case LiveEvent() | Typing():
                 self._dispatch_live(event)
+            case PreferencesChanged():
+                self.send_to_stream(event.stream, partial(self._encode, event))
             case AnnouncementChanged():
                 self.callbacks.materialize(event, self.recipients)
             case SessionsRevoked():

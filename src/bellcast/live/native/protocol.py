@@ -26,6 +26,7 @@ from bellcast.model.events import (
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
+    PreferencesChanged,
     PresenceChanged,
     Typing,
 )
@@ -103,6 +104,8 @@ def frame(event: Event) -> Frame | None:
             return Frame("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
         case Typing():
             return Frame("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
+        case PreferencesChanged():
+            return Frame("preferences", {"preferences": event.preferences})
         case _:
             return None
 

@@ -2,10 +2,10 @@
 -- A new message, held or queued.
 INSERT INTO messages (
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, content
+  expires_at, content, digest
 ) VALUES (
   :id, :tenant, :recipient, :notification, :run, :channel, :type, :priority, :address, :state, :reason, :unless, :due_at,
-  :created_at, :expires_at, :content
+  :created_at, :expires_at, :content, :digest
 )
 
 -- name: decision_insert
@@ -22,7 +22,7 @@ ON CONFLICT DO NOTHING
 SELECT
   m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
   m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
-  CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
+  m.digest, CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
 FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
 LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
@@ -33,23 +33,27 @@ WHERE m.id IN (SELECT value FROM json_each(:ids))
 SELECT
   m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
   m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
-  CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
+  m.digest, CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
 FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
 LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
 WHERE m.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: messages_begin @sqlite
--- Due messages whose attempt begins.
+-- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
 UPDATE messages SET state = 'sending'
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending') AND due_at <= :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending')
+  AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
+  AND (digest IS NULL OR digest = id)
 RETURNING id
 
 -- name: messages_begin @postgres
--- Due messages whose attempt begins.
+-- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
 UPDATE messages SET state = 'sending'
 WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
-  AND state IN ('held', 'queued', 'sending') AND due_at <= :now
+  AND state IN ('held', 'queued', 'sending')
+  AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
+  AND (digest IS NULL OR digest = id)
 RETURNING id
 
 -- name: message_update
@@ -59,11 +63,47 @@ UPDATE messages SET
   attempts = :attempts, rounds = :rounds
 WHERE id = :id AND (state = 'sending' OR :state IN ('sent', 'bounced'))
 
+-- name: digest_members
+-- Messages that wait for a recipient's digest which is due, the oldest first.
+SELECT id FROM messages
+WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason = 'digest' AND due_at <= :now
+ORDER BY id LIMIT :limit
+
+-- name: digest_lock @sqlite
+-- Those of the messages that still wait for a digest.
+SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'held' AND reason = 'digest'
+
+-- name: digest_lock @postgres
+-- Those of the messages that still wait for a digest; they do not change before the commit.
+SELECT id FROM messages
+WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND state = 'held' AND reason = 'digest'
+ORDER BY id FOR UPDATE
+
+-- name: digest_join @sqlite
+-- Messages become part of a digest.
+UPDATE messages SET state = 'queued', digest = :digest WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: digest_join @postgres
+-- Messages become part of a digest.
+UPDATE messages SET state = 'queued', digest = :digest
+WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
+-- name: digest_decide
+-- A message that waited for a digest and is not part of it.
+UPDATE messages SET state = :state, reason = :reason, due_at = :due_at WHERE id = :id
+
+-- name: digest_update
+-- The messages of a digest take its state. A recalled one keeps its own.
+UPDATE messages SET
+  state = :state, reason = :reason, provider = :provider, attempts = :attempts, rounds = :rounds, address = :address
+WHERE digest = :id AND id <> :id AND state NOT IN ('cancelled', 'suppressed', 'expired')
+RETURNING run
+
 -- name: messages_page
 -- Messages of a tenant, newest first. Null filters match everything.
 SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds
+  expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
 WHERE tenant = :tenant AND id < :before
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
@@ -74,7 +114,7 @@ ORDER BY id DESC LIMIT :limit
 -- Messages of a recipient, newest first. Null filters match everything.
 SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds
+  expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
 WHERE tenant = :tenant AND id < :before AND recipient = :recipient
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
@@ -85,7 +125,7 @@ ORDER BY id DESC LIMIT :limit
 -- Messages of a notification, newest first. Null filters match everything.
 SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds
+  expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
 WHERE tenant = :tenant AND id < :before AND notification = :notification
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
@@ -97,7 +137,7 @@ ORDER BY id DESC LIMIT :limit
 -- Messages of a run, newest first. Null filters match everything.
 SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds
+  expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
 WHERE tenant = :tenant AND id < :before AND run = :run
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
@@ -109,7 +149,7 @@ ORDER BY id DESC LIMIT :limit
 -- Messages of a tenant in one state, newest first. Null filters match everything.
 SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds
+  expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
 WHERE tenant = :tenant AND state = :state AND id < :before
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
@@ -130,8 +170,13 @@ WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'q
 -- name: message_requeue
 -- A message that failed is due again, with a fresh series of attempts.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id = :id AND tenant = :tenant AND state IN ('failed', 'bounced')
+WHERE id = :id AND tenant = :tenant AND state IN ('failed', 'bounced') AND (digest IS NULL OR digest = id)
 RETURNING priority
+
+-- name: digest_requeue
+-- The messages of a digest that is due again.
+UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
+WHERE digest = :id AND id <> :id AND state IN ('failed', 'bounced')
 
 -- name: suppression_insert
 -- An address that must not be used.
@@ -255,8 +300,11 @@ SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1
 SELECT id FROM messages WHERE reference = :reference AND provider = :provider LIMIT 1
 
 -- name: message_settle
--- The state that a receipt reports; only a sent message changes, so that no state moves back.
-UPDATE messages SET state = :state, reason = coalesce(:reason, reason) WHERE id = :id AND state = 'sent' RETURNING run
+-- The state that a receipt reports, also for the messages of a digest; only a sent message changes, so that no state moves
+-- back.
+UPDATE messages SET state = :state, reason = coalesce(:reason, reason)
+WHERE (id = :id OR digest = :id) AND state = 'sent'
+RETURNING run
 
 -- name: tenants_of_address
 -- Tenants that a provider has sent to an address for. Reads all messages: a reply with STOP is rare.

@@ -23,6 +23,7 @@ from bellcast.model.events import (
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
+    PreferencesChanged,
     PresenceChanged,
     Typing,
 )
@@ -55,6 +56,8 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
             case PresenceChanged():
                 fields = {"topic": event.topic, "joined": event.joined, "left": event.left}
                 return self.event("presence", fields)
+            case PreferencesChanged():
+                return self.event("preferences", {"preferences": event.preferences})
             case Typing():
                 return self.event("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
             case _:

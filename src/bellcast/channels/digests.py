@@ -1,0 +1,136 @@
+"""Digests: one e-mail with all of a recipient's notifications that waited for it."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import decision_inputs, email, html, links
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.contents import StoredEmail
+from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.channels.delivery import outdated
+from bellcast.channels.release import Release
+from bellcast.model.identities import Project
+from bellcast.model.messages import Brand, EmailContent
+from bellcast.model.notifications import GENERAL
+from bellcast.ports import Clock, Job, MessageUpdate, NewMessage, Store, StoredMessage
+
+# Notifications of one digest; the next ones are in another that follows at once.
+MAX_MEMBERS = 200
+RULE = "border:0;border-top:1px solid #e5e7eb;margin:20px 0"
+TITLE = "margin:0 0 4px;font-size:17px;line-height:1.35"
+
+
+class DigestItem(Struct, frozen=True):
+    """A notification in a digest."""
+
+    title: str
+    text: str
+
+
+class Digests:
+    """Sends digests that are due."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        catalog: Catalog,
+        release: Release,
+        config: ChannelConfig,
+        project: Project,
+        new_id: Callable[[int], str],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._catalog = catalog
+        self._release = release
+        self._config = config
+        self._project = project
+        self._new_id = new_id
+
+    async def run(self, job: Job) -> int | None:
+        """Combine what is due for the job's recipient into one message, which another job delivers. Return when this job
+        runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
+        tenant, recipient = msgspec.json.decode(job.payload, type=tuple[str, str])
+        now = self._clock.now()
+        waiting = await self._store.messages.digest_members(tenant, recipient, now, MAX_MEMBERS)
+        if not waiting:
+            return None
+        members: list[StoredMessage] = []
+        others: list[MessageUpdate] = []
+        for message in waiting:
+            decided = outdated(message, now) or await self._release.decide(message)
+            if isinstance(decided, MessageUpdate):
+                others.append(decided)
+            else:
+                members.append(decided)
+        digest = await self._digest(tenant, recipient, members, now) if members else None
+        has_changed = not await self._store.messages.add_digest(digest, [one.id for one in members], others)
+        return now if has_changed or len(waiting) == MAX_MEMBERS else None
+
+    async def _digest(self, tenant: str, recipient: str, members: Sequence[StoredMessage], now: int) -> NewMessage:
+        inputs = await decision_inputs.read(self._store, self._catalog, tenant, GENERAL, [recipient], ())
+        types = list(dict.fromkeys(member.type for member in members))
+        id = self._new_id(now)
+        return NewMessage(
+            id=id,
+            digest=id,
+            tenant=tenant,
+            recipient=recipient,
+            notification=None,
+            channel="email",
+            type=types[0] if len(types) == 1 else GENERAL,
+            priority="normal",
+            address=members[0].address,
+            due_at=now,
+            created_at=now,
+            content=msgspec.json.encode(self._content(inputs, tenant, recipient, members, types, now)),
+        )
+
+    def _content(
+        self,
+        inputs: DecisionInputs,
+        tenant: str,
+        recipient: str,
+        members: Sequence[StoredMessage],
+        types: Sequence[str],
+        now: int,
+    ) -> StoredEmail:
+        profile = inputs.profile(recipient)
+        urls = links.links(self._config, self._project, tenant, recipient, types, now)
+        brand = inputs.tenant.brand
+        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=links.footer(urls))
+        complete = _complete([_item(member) for member in members], brand)
+        return StoredEmail(
+            subject=complete.subject,
+            text=(complete.text or "") + email.text_footer(links.footer(urls)),
+            html=layout(complete.html or "", complete.subject or ""),
+            to_name=profile.name,
+            unsubscribe_url=urls["unsubscribe_url"],
+        )
+
+
+def _item(message: StoredMessage) -> DigestItem:
+    content = msgspec.json.decode(message.content, type=StoredEmail)
+    title, text = content.subject or "", content.own_text()
+    # An e-mail without its own content begins with the title.
+    return DigestItem(title, text.removeprefix(title).strip())
+
+
+def _complete(items: Sequence[DigestItem], brand: Brand) -> EmailContent:
+    """Subject, text and HTML without the layout."""
+    count = f"{len(items)} new notifications"
+    subject = items[0].title if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
+    return EmailContent(
+        subject=email.one_line(subject),
+        text="\n\n\n".join("\n\n".join(part for part in (item.title, item.text) if part) for item in items),
+        html=f'\n<hr style="{RULE}">\n'.join(_rich(item) for item in items),
+    )
+
+
+def _rich(item: DigestItem) -> str:
+    return f'<h2 style="{TITLE}">{escape(item.title)}</h2>\n{html.from_text(item.text)}'

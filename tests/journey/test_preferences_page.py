@@ -1,0 +1,99 @@
+"""Alice opens the preferences link of an e-mail and switches something off, without a login."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from bellcast.model.events import Event, PreferencesChanged
+from tests.journey.channels import World, opened
+from tests.journey.test_email import app
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+async def link(world: World) -> str:
+    created = await world.request("POST", "/v1/recipients/alice/preferences-link", {"ttl": "1h"})
+    url: str = created["url"]
+    assert url.startswith("https://bell.example/preferences/")
+    return url.removeprefix("https://bell.example")
+
+
+def ticked(page: str) -> list[tuple[str, str]]:
+    """The fields of the form, as a browser sends it unchanged."""
+    boxes = re.findall(r'name=on value="([^"]*)"[^>]* checked>', page)
+    return [("on", box) for box in boxes] + [("start", "22:00"), ("end", "07:00")]
+
+
+async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/invoice", {"name": "Invoices <b>", "required": ["email"]})
+        await world.put("/v1/types/news", {"defaults": {"sms": False}})
+        await world.put("/v1/recipients/alice/preferences", {"types": {"old": {"email": False}}})
+        path = await link(world)
+        page = (await world.client.get(path, headers={"authorization": ""})).text
+        assert "Invoices &lt;b&gt;" in page
+        assert 'value="2.email" aria-label="Invoices &lt;b&gt;: e-mail (required)" checked disabled' in page
+        saved = await world.client.post(path, data=_fields(ticked(page)))
+        assert "Your preferences are saved." in saved.text
+        assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"old": {"email": False}}
+        changed = [pair for pair in ticked(page) if pair != ("on", "3.push")]
+        fields = _fields([*changed, ("on", "3.sms"), ("quiet", "on"), ("digest.3", "daily"), ("digest_at", "09:15")])
+        await world.client.post(path, data=fields)
+        stored = await world.get("/v1/recipients/alice/preferences")
+        assert stored["types"] == {"old": {"email": False}, "news": {"push": False, "sms": True}}
+        assert stored["quiet_hours"] == {"start": "22:00", "end": "07:00"}
+        assert (stored["digest"], stored["digest_at"]) == ({"news": "daily"}, "09:15")
+        again = (await world.client.get(path)).text
+        assert re.search(r'value="3.push"[^>]*: push notification">', again)
+        await world.client.post(path, data=_fields([*ticked(again), ("muted", "on")]))
+        muted = await world.get("/v1/recipients/alice/preferences")
+        assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+def _fields(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+async def test_link_ends_with_its_time_and_cannot_be_forged(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path = await link(world)
+        assert (await world.client.get(path[:-2])).status_code == 404
+        unsubscribe = path.replace("/preferences/", "/u/")
+        assert (await world.client.get(unsubscribe)).status_code == 404
+        world.clock.advance(3601)
+        assert (await world.client.get(path)).status_code == 404
+        for ttl in ("0", "-1h", "400d", "soon"):
+            answer = await world.client.post("/v1/recipients/alice/preferences-link", json={"ttl": ttl})
+            assert answer.status_code == 422, ttl
+        assert (await world.client.post("/v1/recipients/alice/preferences-link")).status_code == 201
+
+
+async def test_clients_get_a_frame_when_preferences_change(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        events: list[Event] = []
+        server.broker.listen(events.append)
+        await client.put("/v1/recipients/alice/preferences", json={"channels": {"sms": False}})
+        (changed,) = [event for event in events if isinstance(event, PreferencesChanged)]
+        assert (changed.recipient, changed.preferences.channels) == ("alice", {"sms": False})
+
+
+async def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+        for method, path, body in (
+            ("PUT", "/v1/recipients/alice/preferences", {"channels": {"email": False}}),
+            ("PATCH", "/v1/recipients/alice/preferences", {"channels": {"email": False}}),
+            ("PUT", "/v1/preference-defaults", {"channels": {"email": False}}),
+            ("PUT", "/v1/suppressions/email/alice@example.com", {}),
+            ("PUT", "/v1/types/news", {"required": True}),
+            ("POST", "/v1/messages/retry", {}),
+            ("POST", "/v1/recipients/alice/preferences-link", {}),
+        ):
+            answer = await world.client.request(method, f"{path}?dry_run=true", json=body)
+            assert answer.status_code == 200, (path, answer.text)
+        explained = await world.get("/v1/explain", recipient="alice", type="news", channel="email")
+        assert explained["channels"][0]["outcome"] == "send"
+        assert (await world.get("/v1/types"))["types"] == []
