@@ -30,6 +30,7 @@ from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import Channels
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
+from bellcast.workflows.library import Library
 from tests.clock import FakeClock
 from tests.journey.rest import PROJECT
 
@@ -101,7 +102,9 @@ async def opened(folder: Path, now: str = "2026-06-10T12:00:00Z", **config: Any)
         push_key=channels.vapid_key.public,
         providers=channels.providers,
         receipts=channels.receipts,
+        webhooks=channels.webhooks,
         app=NoBackend(),
+        library=Library(store, clock),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context))
