@@ -5,7 +5,18 @@ from typing import Self
 
 import httpx
 
-from bellcast.client import explanations, inbox, messages, notifications, objects, recipients, topics, workflows
+from bellcast.client import (
+    explanations,
+    inbox,
+    messages,
+    notifications,
+    objects,
+    providers,
+    recipients,
+    topics,
+    webhooks,
+    workflows,
+)
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection
@@ -69,6 +80,28 @@ class MessagesApi(Surface[S]):
     retry = Method(messages.retry)
 
 
+class ProvidersApi(Surface[S]):
+    """Vendors that deliver the messages of a channel."""
+
+    list = Method(providers.providers.page)
+    get = Method(providers.providers.get)
+    put = Method(providers.providers.put)
+    delete = Method(providers.providers.delete)
+    test = Method(providers.check)
+
+
+class WebhooksApi(Surface[S]):
+    """URLs of yours that get events."""
+
+    list = Method(webhooks.page)
+    create = Method(webhooks.create)
+    get = Method(webhooks.get)
+    change = Method(webhooks.change)
+    delete = Method(webhooks.delete)
+    rotate = Method(webhooks.rotate)
+    replay = Method(webhooks.replay)
+
+
 class WorkflowsApi(Surface[S]):
     """Workflows: steps that run for a recipient."""
 
@@ -129,6 +162,14 @@ class ServerApi(Surface[S]):
     @property
     def messages(self) -> MessagesApi[S]:
         return MessagesApi(self.sender)
+
+    @property
+    def providers(self) -> ProvidersApi[S]:
+        return ProvidersApi(self.sender)
+
+    @property
+    def webhooks(self) -> WebhooksApi[S]:
+        return WebhooksApi(self.sender)
 
     @property
     def workflows(self) -> WorkflowsApi[S]:

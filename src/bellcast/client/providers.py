@@ -1,0 +1,22 @@
+"""Requests for providers."""
+
+from typing import Any
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.objects import Objects
+from bellcast.client.request import HttpRequest, drop_none, json, path, query, reads
+
+providers = Objects("providers")
+
+
+def check(key: Text, *, to: Text | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`."""
+    body = drop_none(to=None if to is None else arguments.text("to", to))
+    return HttpRequest(
+        "POST",
+        path("providers", arguments.name("key", key), "test"),
+        reads(dict[str, Any]),
+        params=query(tenant=tenant),
+        **json(body),
+    )

@@ -1,0 +1,65 @@
+"""Requests for webhooks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+
+PATH = "/v1/webhooks"
+
+
+def page(
+    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of webhooks, as a dict with a list and `next`, which goes into `after`."""
+    return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
+
+
+def create(url: Text, events: Sequence[Text], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Create a webhook. The result has its `secret`, which is not shown again; the tenant `*` gets all events."""
+    body = {"url": arguments.text("url", url), "events": arguments.names("events", events)}
+    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+
+
+def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return a webhook."""
+    return HttpRequest("GET", _path(id), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def change(
+    id: Text,
+    *,
+    url: Text | None = None,
+    events: Sequence[Text] | None = None,
+    active: bool | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[dict[str, Any]]:
+    """Change the given fields of a webhook."""
+    body = drop_none(
+        url=None if url is None else arguments.text("url", url),
+        events=None if events is None else arguments.names("events", events),
+        active=active,
+    )
+    return HttpRequest("PATCH", _path(id), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+
+
+def delete(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Delete a webhook."""
+    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
+
+
+def rotate(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Replace the secret; the result has the new one. Both sign for 24 hours."""
+    return HttpRequest("POST", f"{_path(id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def replay(id: Text, since: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Deliver the events since a time (RFC 3339) again; the result has their number."""
+    body: Mapping[str, Any] = {"since": arguments.text("since", since)}
+    return HttpRequest("POST", f"{_path(id)}/replay", reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+
+
+def _path(id: Text) -> str:
+    return path("webhooks", arguments.name("id", id))
