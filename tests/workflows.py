@@ -19,7 +19,7 @@ from bellcast.model.limits import Limits
 from bellcast.ports import Http, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.ports.webhooks import NoWebhooks
-from bellcast.server.wire_workflows import Workflows
+from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.storage.messages import JOB_KIND
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepFunction
@@ -70,7 +70,7 @@ class WorkflowWorld:
         self.runner.register(JOB_KIND, MessageDelivery(store, clock, self._providers, release, NoWebhooks()).run)
         http: Http = self.http
         functions = {} if functions is None else functions
-        self.workflows = Workflows(
+        self.workflows = WorkflowParts(
             store, broker, clock, http, config, Limits(), PROJECT, self.router, ids.new, self.runner, functions
         )
 

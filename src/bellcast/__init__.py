@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bellcast.calls import Handlers, Refused
     from bellcast.client import AsyncBellcast, Bellcast, NotificationManager
+    from bellcast.workflows.flows import Workflows
 
-__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "NotificationManager", "Refused", "__version__"]
+__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "NotificationManager", "Refused", "Workflows", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -17,6 +18,7 @@ _HOMES = {
     "Handlers": "calls",
     "NotificationManager": "client",
     "Refused": "calls",
+    "Workflows": "workflows.flows",
 }
 
 

@@ -38,6 +38,7 @@ METAVARS = {
     "origin_list": "LIST",
     "networks": "LIST",
     "import_path": "MODULE:NAME",
+    "module": "MODULE[:NAME]",
     "positive_duration": "DURATION",
     "log_format": "FORMAT",
     "log_level": "LEVEL",

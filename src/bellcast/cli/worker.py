@@ -15,7 +15,7 @@ EPILOG = """\
 with status 0;[/] [dim]jobs of a worker that dies continue elsewhere within 40 seconds.[/]
 """
 GROUPS = ("store", "channels", "limits")
-SERVER = ("LOG_LEVEL", "LOG_FORMAT")
+SERVER = ("WORKFLOWS", "LOG_LEVEL", "LOG_FORMAT")
 
 app = typer.Typer()
 

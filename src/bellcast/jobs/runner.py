@@ -87,6 +87,8 @@ class JobRunner:
         self._renewed_at = 0
         self._changed = asyncio.Event()  # a job was added, or a slot is free
         self._turn_ended = asyncio.Event()  # of the loop of `run`
+        self._turns = 0
+        self._is_in_turn = False
 
     def register(
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
@@ -122,6 +124,8 @@ class JobRunner:
         try:
             while True:
                 self._changed.clear()
+                self._turns += 1
+                self._is_in_turn = True
                 try:
                     await self._save_outcomes()
                     await self._renew()
@@ -130,6 +134,7 @@ class JobRunner:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
+                    self._is_in_turn = False
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
                     await self._poll()
@@ -139,16 +144,20 @@ class JobRunner:
 
     async def settle(self) -> None:
         """Wait until no job is due, running or without a saved outcome, while `run` runs them."""
-        while self._running or self._has_outcomes() or await self._has_due():
+        while not await self._is_settled():
             self._changed.set()
             await self._turn_ended.wait()
+
+    async def _is_settled(self) -> bool:
+        """A turn that begins meanwhile may have leased what is due: then the answer is no."""
+        turns = self._turns
+        has_due = bool(await self._known_groups(self._clock.now()))
+        is_unchanged = turns == self._turns and not self._is_in_turn
+        return is_unchanged and not has_due and not self._running and not self._has_outcomes()
 
     async def next_due(self) -> int | None:
         """When the next job is due (UTC milliseconds)."""
         return min((group.run_at for group in await self._known_groups(END_OF_TIME)), default=None)
-
-    async def _has_due(self) -> bool:
-        return bool(await self._known_groups(self._clock.now()))
 
     def _has_outcomes(self) -> bool:
         return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.bury)

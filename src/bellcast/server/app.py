@@ -14,7 +14,7 @@ from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
 from bellcast.channels.config import ChannelConfig
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
-from bellcast.errors import BellcastError, SettingsError
+from bellcast.errors import BellcastError, Invalid, SettingsError
 from bellcast.inbox import maintenance
 from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import JobRunner
@@ -38,6 +38,7 @@ from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
+from bellcast.ports.documents import PROJECT
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
@@ -45,10 +46,12 @@ from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_channels import Channels
-from bellcast.server.wire_workflows import Workflows
+from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
+from bellcast.workflows import flows
+from bellcast.workflows.flows import Workflows
 
 
 class LivePaths:
@@ -79,8 +82,10 @@ class App:
         handlers: calls.Handlers | None = None,
         neighbours: SocketHandoff | None = None,
         test_clock: TestClock | None = None,
+        workflows: Workflows | None = None,
     ) -> None:
         self.settings = settings
+        self._defined = workflows = workflows or Workflows()
         self.project = project
         self.handoff = neighbours
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
@@ -99,7 +104,7 @@ class App:
         self._channels = Channels(
             self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs, self._rates
         )
-        self._workflows = Workflows(
+        self._workflows = WorkflowParts(
             self.store,
             self.broker,
             clock,
@@ -110,7 +115,7 @@ class App:
             self._channels.router,
             ids.new,
             self._jobs,
-            {},
+            workflows.functions,
         )
         self.context = Context(
             store=self.store,
@@ -296,12 +301,24 @@ class App:
         self.broker.listen(self._receive, self._on_gap)
         await self.broker.open()
         await maintenance.expire(self.context)
+        await self._define_workflows()
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._quotas.load()
 
+    async def _define_workflows(self) -> None:
+        """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
+        library = self._workflows.library
+        library.expected = frozenset(self._defined.definitions)
+        for key, definition in self._defined.definitions.items():
+            try:
+                await library.check(PROJECT, key, definition)
+            except Invalid as error:
+                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
+            await library.put(PROJECT, key, definition, is_code=True)
+
     async def _close(self) -> None:
-        """Undo `_open`, which may have failed at any step."""
+        """Undo `_open, which may have failed at any step."""
         if self._worker_metrics is not None:
             self._worker_metrics.close()
         await self.broker.close()
@@ -385,11 +402,14 @@ def create_app(
     handlers: calls.Handlers | None = None,
     neighbours: SocketHandoff | None = None,
     test_clock: TestClock | None = None,
+    workflows: Workflows | None = None,
 ) -> App:
     """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
-    `neighbours` are the sibling processes on its port; everything that is due later follows `test_clock`."""
+    `neighbours` are the sibling processes on its port; everything that is due later follows `test_clock`. `workflows` are defined in code (default: BELLCAST_WORKFLOWS)."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:
         raise SettingsError("BELLCAST_HANDLER_URL: handlers were also passed in Python; set only one of the two.")
-    return App(settings, project(settings)[0], handlers, neighbours, test_clock)
+    if workflows is None and settings.server.workflows is not None:
+        workflows = flows.load(settings.server.workflows)
+    return App(settings, project(settings)[0], handlers, neighbours, test_clock, workflows)

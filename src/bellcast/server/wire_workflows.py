@@ -15,7 +15,7 @@ from bellcast.workflows.library import Library
 from bellcast.workflows.triggers import Triggers
 
 
-class Workflows:
+class WorkflowParts:
     """The parts of workflows."""
 
     def __init__(

@@ -40,6 +40,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     handlers: str | None = None
     handler_url: str | None = None
+    workflows: str | None = None
     no_jobs: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -163,6 +163,15 @@ def import_path(value: str) -> str:
     return value
 
 
+def module(value: str) -> str:
+    """module or module:name, such as shop.flows:workflows"""
+    name, colon, attribute = value.partition(":")
+    parts = f"{name}.{attribute}" if colon else name
+    if not all(part.isidentifier() for part in parts.split(".")):
+        raise ValueError(value)
+    return value
+
+
 def credentials(value: str) -> Project:
     """id:key:secret"""
     match = CREDENTIALS.fullmatch(value)

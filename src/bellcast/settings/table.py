@@ -64,6 +64,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "HANDLERS": (parsers.import_path, "Python handlers of client calls."),
     "HANDLER_URL": (parsers.url, "A URL that handles client calls, sent as signed POST requests."),
+    "WORKFLOWS": (parsers.module, "Python workflows, and functions of their steps."),
     "NO_JOBS": (
         parsers.boolean,
         "Do not run durable jobs, expiry and retention in this server; another server on the same store must.",

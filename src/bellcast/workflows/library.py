@@ -64,6 +64,7 @@ class Library:
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
         self._bodies: dict[tuple[str, str, int], bytes] = {}
+        self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
     def forget(self) -> None:
         """Read the current versions again: this process changed one."""
@@ -122,7 +123,7 @@ class Library:
         template, workflow = step.get("template"), step.get("workflow")
         if isinstance(template, str) and not await self._has(TEMPLATES, tenant, template):
             return [FieldError(f"{path}.template", f"names an unknown template {template[:100]!r}")]
-        is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow != key
+        is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)
         if is_trigger and not await self._has(WORKFLOWS, tenant, str(workflow)):
             return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
         return []
