@@ -8,7 +8,9 @@ import frames_story
 
 # Values that differ between runs, and their replacements on the page.
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-POSITION = re.compile(r"[0-9a-f]{6,12}(?=-[0-9a-f]+(?:-[0-9a-f]+)?$)")
+POSITION = re.compile(r"[0-9a-f]{6,12}(?=-[0-9a-f]+(?:~|$))")
+EVENT_ID = re.compile(r"(?:^|(?<=~))[0-9a-f]{6,12}(?=\.[0-9a-f]+$)")
+LOG_EPOCH = "c81e728d9d4c"
 EPOCH = "5f3a9c17b2e4"
 TIMES = {"created_at": "14:00:00.000000", "time": "14:00:25.000000"}
 LATER = "14:00:05.000000"
@@ -34,14 +36,22 @@ RESUMING = """\
 
 ## Positions
 
-Every change of an inbox has a **position**, an opaque string: `position` in a frame, `id:` on an event stream. To resume, reconnect
-with the last position, as `Last-Event-ID` (browsers send it automatically) or `?position=`. After `ready` the server replays the
+Every change of an inbox has a **position**, an opaque string: `position` in a frame. To resume, reconnect with the last position, as
+`Last-Event-ID` or `?position=`. After `ready` the server replays the
 changes since then, one frame per notification, followed by new events: first `notification` for each new one, oldest first, then
 `notification-update` for a changed and `notification-delete` for a deleted one, in order of change. For an unknown or expired position, or more than
 `BELLCAST_LIMIT_REPLAY` changes, the server sends one `reset` instead: fetch `GET /v1/inbox` again.
 
 If you apply every frame to your state and copy `unread` and `unseen` from it, your state always equals a fresh
 `GET /v1/inbox`.
+
+Live events are kept for a short time (`BELLCAST_TOPIC_HISTORY`, by default two minutes). A kept event has an `id`, the same for every
+reader. To receive what you missed of your topics too, resume with `<position>~<id>`: the last position and the last event id, each the
+latest that you received in any frame; either part may be missing. `ready.recovered` is true if no event that you would have received
+is lost: missed events follow `ready` in order, before live ones. If it is false, fetch what your page shows of its topics. On an event
+stream `id:` is this joined position, so EventSource resumes both by itself.
+
+`?rewind=10` sends the last events of each topic first, at most 100, with `"replayed": true`; it is ignored if `recovered`.
 
 ## Server frames
 """
@@ -58,9 +68,10 @@ Codes and reasons are listed with [the errors](errors.md#how-a-live-connection-e
 """
 
 SERVER_FRAMES = {
-    "ready": "The first frame. `topics` are the followed topics, `refused` the requested topics without access, with the reason.",
+    "ready": "The first frame. `topics` are the followed topics, `refused` the requested topics without access, with the reason. "
+    "`id` is where the topics begin: the event id resumed from, or the newest one.",
     "ready resumed": "After a resume `resumed` is true, and `position` is the one resumed from. The event stream omits its "
-    "`id:`, so that a disconnection during the replay loses no change.",
+    "`id:` if a replay follows, so that a disconnection during it loses no change.",
     "notification": "A new notification, and the counters after it.",
     "notification-update": "A notification was seen, read, archived or unarchived, or edited by the app. Contains the whole "
     "notification.",
@@ -68,7 +79,8 @@ SERVER_FRAMES = {
     "counts": "Several notifications changed. `changed` is `seen`, `read`, `unread`, `archived`, `unarchived` or `deleted`; "
     '`ids` lists them, or is `"all"`, optionally filtered by `of`; `at` is the time to set in them.',
     "reset": "The changes since your position cannot be replayed: fetch the inbox again.",
-    "event": "A live event on a followed topic, or to the recipient (then without `topic`). Live events are not stored.",
+    "event": "A live event on a followed topic, or to the recipient (then without `topic`). One that is kept has an `id`; one that `rewind` requested has "
+    "`replayed`.",
     "presence": "A recipient joined or left a topic that matches `BELLCAST_PRESENCE_TOPICS`.",
     "typing": "A recipient started or stopped typing on a topic.",
     "preferences": "The recipient's own preferences were changed, on any device or by the app.",
@@ -77,9 +89,11 @@ SERVER_FRAMES = {
 }
 
 CLIENT_FRAMES = {
-    "subscribe": "Follow topics. On a presence topic you receive the present members.",
+    "subscribe": "Follow topics. On a presence topic you receive the present members. With `position` (a resume position or event id) "
+    "missed events precede the reply, which has `recovered`; with `rewind` the last events do. `id` is the newest event's.",
     "unsubscribe": "Unfollow topics.",
-    "publish": "Send an event to the other followers of a topic, if the token's `publish` allows it. Names that only the "
+    "publish": "Send an event to the other followers of a topic, if the token's `publish` allows it. The reply has the event's `id`, "
+    'unless it is not kept (`"keep": false`). Names that only the '
     "server sends are refused with `invalid`: `notification`, `notification-update`, `notification-delete`, `counts`, `reset`, "
     "`ready`, `presence`, `preferences`, `typing`, `pong`, `error`, Socket.IO's `connect`, `connect_error`, `disconnect`, `disconnecting`, "
     "`newListener`, `removeListener`, and names that start with `pusher:` or `pusher_internal:`.",
@@ -115,7 +129,7 @@ def _stream_line(line: str) -> str:
     name, _, value = line.partition(": ")
     if name == "data":
         value = json.dumps(_same(json.loads(value)), ensure_ascii=False, separators=(",", ":"))
-    return f"{name}: {POSITION.sub(EPOCH, value) if name == 'id' else value}" if line else ""
+    return f"{name}: {EVENT_ID.sub(LOG_EPOCH, POSITION.sub(EPOCH, value)) if name == 'id' else value}" if line else ""
 
 
 def _server_frame(name: str, about: str, frame: dict[str, Any]) -> str:
@@ -152,6 +166,8 @@ def _same(value: Any, name: str = "") -> Any:
             return FIXED[name]
         case str() if name == "position":
             return POSITION.sub(EPOCH, value)
+        case str() if name == "id" and EVENT_ID.search(value):
+            return EVENT_ID.sub(LOG_EPOCH, value)
         case str() if re.match(r"\d{4}-\d\d-\d\dT", value):
             return f"2026-01-31T{TIMES.get(name, LATER)}Z"
         case str():

@@ -96,7 +96,7 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
         in_page(
             page,
             """{ globalThis.heard = []; for (const type of ['event', 'typing'])
-          bell.session.addEventListener(type, ({ detail }) => heard.push(detail)) }""",
+          bell.session.addEventListener(type, ({ detail: { id, ...event } }) => heard.push(event)) }""",
         )
         in_page(page, "bell.session.subscribe('desk').then(() => {})")
     shop.expect_lines(1 if shared else 3)

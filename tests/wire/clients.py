@@ -29,6 +29,7 @@ class Stream:
         self.headers = dict(self._header_lines())
         self._body = self._chunks() if self.headers.get("transfer-encoding") == "chunked" else iter(self._plain())
         self._rest = b""
+        self.last_id: str | None = None  # what EventSource would send as Last-Event-ID
 
     def _header_lines(self) -> Iterator[tuple[str, str]]:
         while (line := self._file.readline().strip()) != b"":
@@ -52,10 +53,11 @@ class Stream:
         return dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
 
     def receive(self) -> Event:
-        """Return the data of the next event, with its `type` and `id`."""
+        """Return the data of the next event, with its `type` and, as `sse_id`, the stream's id."""
         while "event" not in (block := self.block()):
             pass
-        return {"type": block["event"], "id": block.get("id"), **json.loads(block["data"])}
+        self.last_id = block.get("id", self.last_id)
+        return {"type": block["event"], "sse_id": block.get("id"), **json.loads(block["data"])}
 
     def next(self) -> Event:
         """Return the next event but heartbeats: a loaded machine may take longer than their interval for a step."""

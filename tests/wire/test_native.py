@@ -90,7 +90,7 @@ def test_event_stream_has_the_headers_for_proxies_and_browsers(bellcast_server: 
         assert bell.headers["x-accel-buffering"] == "no"
         assert "no-store" in bell.headers["cache-control"]
         assert 1_500 <= int(bell.block()["retry"]) <= 4_500
-        assert bell.next()["id"] is not None
+        assert bell.next()["sse_id"] is not None
 
 
 def test_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
@@ -115,7 +115,7 @@ def test_resumed_connection_receives_each_missed_change_once_oldest_first(
     with follow(bellcast_server, alice, position=position) as bell:
         ready = bell.next()
         assert (ready["resumed"], ready["position"], ready["unread"]) == (True, position, 1)
-        assert ready.get("id") is None
+        assert ready.get("sse_id") is None
         events = [bell.next() for _ in range(3)]
         assert [event["type"] for event in events] == ["notification", "notification-update", "notification-delete"]
         assert [events[0]["notification"]["id"], events[1]["notification"]["id"], events[2]["id"]][:2] == [new, read]
@@ -174,11 +174,11 @@ def test_last_event_id_overrides_the_position_in_the_url(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with stream(bellcast_server, alice) as bell:
-        old = bell.next()["id"]
+        old = bell.next()["sse_id"]
         notify(http, alice)
-        newest = bell.next()["id"]
+        newest = bell.next()["sse_id"]
     with stream(bellcast_server, alice, last=newest, position=old) as bell:
-        assert bell.next()["position"] == newest
+        assert bell.next()["position"] == newest.partition("~")[0]
 
 
 def test_devices_of_a_recipient_stay_in_sync(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
@@ -266,7 +266,8 @@ def test_topics_need_a_grant_and_refusals_name_the_topic(
         http.put(f"/v1/topics/room-2/subscriptions/{alice}")
         assert bell.ask("subscribe", topics=["room-2"])["topics"] == ["room-2"]
         http.post("/v1/events", json={"topic": "room-2", "name": "moved", "data": {"by": 1}})
-        assert bell.next() == {"type": "event", "topic": "room-2", "name": "moved", "data": {"by": 1}}
+        moved = bell.next()
+        assert moved == {"type": "event", "topic": "room-2", "name": "moved", "data": {"by": 1}, "id": moved["id"]}
         http.delete(f"/v1/topics/room-2/subscriptions/{alice}")
         http.post("/v1/events", json={"topic": "room-2", "name": "unheard"})
         http.post("/v1/events", json={"topic": "room-1", "name": "heard"})
@@ -374,7 +375,7 @@ def test_heartbeats_fill_silence_and_carry_no_id(start_server: Callable[..., Ser
     with stream(server, alice) as page, websocket(server, alice) as bell:
         assert page.next()["heartbeat"] == 0.3
         beat = page.receive()
-        assert (beat["type"], beat["id"]) == ("heartbeat", None)
+        assert (beat["type"], beat["sse_id"]) == ("heartbeat", None)
         assert "time" in beat
         bell.next()
         assert bell.receive()["type"] == "heartbeat"

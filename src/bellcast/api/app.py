@@ -60,7 +60,16 @@ HANDLERS = [
         keys.page,
         keys.revoke,
     ),
-    *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
+    *(
+        topics.subscribe,
+        topics.unsubscribe,
+        topics.page,
+        topics.presence,
+        topics.events,
+        topics.clear,
+        connections.page,
+        connections.stats,
+    ),
     *inbox.HANDLERS,
     *(
         *explanations.HANDLERS,

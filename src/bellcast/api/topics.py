@@ -1,17 +1,20 @@
-"""Subscriptions of a topic, and the members present on it now."""
+"""Subscriptions of a topic, the members present on it now, and its kept live events."""
+
+from datetime import datetime
+from typing import Annotated, Any
 
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.api import context, recipients, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Invalid, NotFound
+from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import recipients as inbox_recipients
-from bellcast.model import patterns, validation
-from bellcast.model.events import Member
+from bellcast.model import history, patterns, times, validation
+from bellcast.model.events import Member, topic_stream
 from bellcast.model.identities import Subscription
 
 
@@ -127,6 +130,73 @@ async def presence(request: ApiRequest) -> ASGIApp:
     named = topic(request)
     members = context.of(request).connections.presence(tenants.single_tenant(request), named)
     return responses.json(Presence(named, list(members)))
+
+
+class EventQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of kept live events, after an event's id or the `next` of the previous page."""
+
+    after: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class PastEvent(Struct, frozen=True):
+    """A live event that is still kept."""
+
+    id: str
+    name: str
+    data: Any
+    at: datetime
+
+
+class EventPage(Struct, frozen=True):
+    """Kept live events, oldest first. `next` is null at the end. `epoch` identifies the log: another one means that earlier
+    ids are unknown. `recovered` is false if events after `after` are no longer kept."""
+
+    events: list[PastEvent]
+    next: str | None
+    epoch: str | None
+    recovered: bool
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/events",
+    tag="Topics",
+    required_scope="read",
+    query=EventQuery,
+    response_types={200: EventPage},
+    refusals=(BadRequest,),
+)
+async def events(request: ApiRequest) -> ASGIApp:
+    """List the live events of a topic that are still kept.
+
+    Oldest first, after the event `after`; without it, or if it is too old, from the oldest one."""
+    params = request_body.query(request, EventQuery)
+    if params.after is not None and history.parse_event_id(params.after) is None:
+        raise BadRequest("`after` is not an event's id: use an `id` of a page or a frame, or `next`.")
+    tenant, named = tenants.single_tenant(request), topic(request)
+    found = context.of(request).engines.history.page(tenant, topic_stream(tenant, named), params.after, params.limit)
+    shown = [
+        PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
+    ]
+    return responses.json(EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered))
+
+
+@operation(
+    "DELETE",
+    "/v1/topics/{topic:str}/events",
+    tag="Topics",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+)
+async def clear(request: ApiRequest) -> ASGIApp:
+    """Delete the kept live events of a topic.
+
+    Clients that missed some of them learn that they did."""
+    tenant, named = tenants.single_tenant(request), topic(request)
+    context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
+    return responses.empty()
 
 
 JOINING = request_body.Shape(SubscribeBody)

@@ -7,12 +7,14 @@ from bellcast.model.events import LiveEvent
 from bellcast.ports import Context, LastEvent
 
 
-async def publish(engines: Context, *events: LiveEvent) -> None:
-    """Save the last events of cache topics, then publish."""
+async def publish(engines: Context, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+    """Save the last events of cache topics, then publish; return the events with the ids of those that are kept."""
     for event in events:
         if event.topic is not None and topics.is_cache(event.topic):
             await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
-    await engines.broker.publish(*events)
+    published = await engines.history.append(*events)
+    await engines.broker.publish(*published)
+    return published
 
 
 def _last_event(event: LiveEvent, now: int) -> LastEvent:

@@ -87,7 +87,8 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient, never stored. `sender` is the connection excluded from delivery.
+    """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history may
+    keep it; then it has an `id`.
 
     `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the
     sending member of a presence topic."""
@@ -100,6 +101,8 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     sender: str | None = None
     text: str | None = None
     member: str | None = None
+    keep: bool = True
+    id: str | None = None
 
     @property
     def stream(self) -> Stream:

@@ -30,6 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     connections_per_address: int = 0  # many clients share one address behind a proxy or an office's NAT
     connections: int = 0  # the process's open-file limit decides
     replay: int = 1_000  # more changes than this are cheaper to fetch as a fresh inbox
+    history: int = 16_777_216  # bytes of a tenant's kept live events; two minutes of 100 events per second of 1 KB
     ids: int = 1_000  # of one action
     sends_per_second: int = 0  # of one tenant; the tenant's own settings take precedence
     sends_per_day: int = 0

@@ -20,6 +20,7 @@ class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipient: str | None = None
     sender: str | None = field(default=None, name="except")
     tenant: str | None = None
+    keep: bool = True
 
 
 def check(draft: EventDraft, limits: Limits) -> None:
@@ -61,6 +62,10 @@ def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
 def events(draft: EventDraft, tenant: str) -> list[LiveEvent]:
     """One event for each topic, or one for the recipient."""
     if draft.recipient is not None:
-        return [LiveEvent(tenant, draft.name, draft.data, recipient=draft.recipient, sender=draft.sender)]
+        return [
+            LiveEvent(tenant, draft.name, draft.data, recipient=draft.recipient, sender=draft.sender, keep=draft.keep)
+        ]
     topics = dict.fromkeys([draft.topic] if draft.topic is not None else draft.topics or ())
-    return [LiveEvent(tenant, draft.name, draft.data, topic=topic, sender=draft.sender) for topic in topics]
+    return [
+        LiveEvent(tenant, draft.name, draft.data, topic=topic, sender=draft.sender, keep=draft.keep) for topic in topics
+    ]

@@ -5,6 +5,7 @@ from bellcast.ports.clock import Clock
 from bellcast.ports.context import Context
 from bellcast.ports.devices import UNKNOWN, DevicePosition, Devices
 from bellcast.ports.documents import Document, Documents
+from bellcast.ports.history import NO_HISTORY, HistoryPage, KeptEvent, MissedEvents, TopicHistory
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
@@ -44,6 +45,7 @@ from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, Sent
 from bellcast.ports.store import Store
 
 __all__ = [
+    "NO_HISTORY",
     "UNKNOWN",
     "Action",
     "ActionTaken",
@@ -57,6 +59,7 @@ __all__ = [
     "Devices",
     "Document",
     "Documents",
+    "HistoryPage",
     "Http",
     "InboxPage",
     "InboxStatus",
@@ -67,6 +70,7 @@ __all__ = [
     "Jobs",
     "JoinedBy",
     "JoinedTopics",
+    "KeptEvent",
     "Keys",
     "LastEvent",
     "LastEvents",
@@ -76,6 +80,7 @@ __all__ = [
     "MessageQuery",
     "MessageUpdate",
     "Messages",
+    "MissedEvents",
     "NewDecision",
     "NewMessage",
     "OpenInbox",
@@ -97,6 +102,7 @@ __all__ = [
     "StoredMessage",
     "SubscriptionGrant",
     "Suppression",
+    "TopicHistory",
     "Unlimited",
     "UnreadCounts",
 ]

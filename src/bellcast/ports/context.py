@@ -8,6 +8,7 @@ from bellcast.contention import Scheduler
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
+from bellcast.ports.history import NO_HISTORY, TopicHistory
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.routing import InboxOnly, Router
 from bellcast.ports.store import Store
@@ -21,6 +22,7 @@ class Context(Struct, frozen=True):
     broker: Broker
     clock: Clock
     new_id: Callable[[int], str]
+    history: TopicHistory = NO_HISTORY
     quotas: Quotas = Unlimited()
     rates: Rates = field(default_factory=TokenBuckets)
     router: Router = InboxOnly()

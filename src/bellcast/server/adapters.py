@@ -4,12 +4,14 @@ import importlib.util
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from bellcast.brokers.history import MemoryHistory
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
+from bellcast.model import history
 from bellcast.model.events import Stream
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.ports import Broker, Clock, Context, Store
+from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
 from bellcast.settings.groups import POSTGRES, REDIS
 from bellcast.settings.groups import StoreSettings as StoreSettings
 from bellcast.storage.engine import Engine
@@ -51,6 +53,14 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
 
         return RemoteBroker(PostgresTransport(url, project.id), clock)
     return MemoryBroker()
+
+
+def topic_history(config: StoreSettings, broker: Broker, clock: Clock, limits: Limits) -> TopicHistory:
+    """Create the history of live events. Only the memory broker has one."""
+    rules = history.parse_rules(config.topic_history)
+    if not isinstance(broker, MemoryBroker) or not limits.history or not any(rule.duration_ms for rule in rules):
+        return NO_HISTORY
+    return MemoryHistory(clock, rules, limits.history)
 
 
 def external_writes(

@@ -95,6 +95,7 @@ class App:
         clock: Clock = test_clock or real_clock
         self.store = adapters.store(settings.store, clock)
         self.broker = adapters.broker(settings.store, project, real_clock)
+        history = adapters.topic_history(settings.store, self.broker, clock, settings.limits)
         self._rates = SharedRates(self.broker, real_clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
         self._clients = HttpClients(settings.channels.http_allow)
@@ -121,6 +122,7 @@ class App:
             store=self.store,
             broker=self.broker,
             clock=clock,
+            history=history,
             new_id=ids.new,
             router=self._channels.router,
             webhooks=self._channels.webhooks,
@@ -164,7 +166,7 @@ class App:
             materialize=inbox_sync.materialize,
         )
         presence = Presence(settings.access.presence_topics)
-        self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log)
+        self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
         app = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
@@ -333,6 +335,7 @@ class App:
             "cluster heartbeat": self.hub.cluster.heartbeat,
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self._reconciler.run,
+            "topic_history": self.context.history.run,
         }
         for dialect in self._dialects:
             loops |= dialect.loops

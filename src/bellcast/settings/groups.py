@@ -9,6 +9,7 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
+from bellcast.model.history import DEFAULT_HISTORY
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
@@ -59,6 +60,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     retention: float = 180 * 86_400.0
     tombstones: float = 30 * 86_400.0
     newcomers: float = 7 * 86_400.0
+    topic_history: tuple[str, ...] = DEFAULT_HISTORY
 
     @property
     def is_file(self) -> bool:

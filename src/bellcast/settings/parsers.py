@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.auth import app_tokens, origins
-from bellcast.model import times, topics
+from bellcast.model import history, times, topics
 from bellcast.model.identities import Project
 from bellcast.model.local_times import find_zone
 from bellcast.model.preferences import CHANNELS
@@ -95,6 +95,12 @@ def aliases(value: str) -> tuple[str, ...]:
     for pattern in names(value):
         if not topics.is_private(pattern) or pattern.count(RECIPIENT) != 1:
             raise ValueError(pattern)
+    return names(value)
+
+
+def topic_history(value: str) -> tuple[str, ...]:
+    """a comma-separated list such as room-*=1h,presence-*=off,*=2m/1000"""
+    history.parse_rules(names(value))
     return names(value)
 
 

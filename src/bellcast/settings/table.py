@@ -42,7 +42,14 @@ class Setting(Struct, frozen=True):
     @property
     def is_list(self) -> bool:
         """True if an empty text is a value (the empty list) instead of absent."""
-        return self.parse in (parsers.names, parsers.origin_list, parsers.networks, parsers.aliases, parsers.channels)
+        return self.parse in (
+            parsers.names,
+            parsers.origin_list,
+            parsers.networks,
+            parsers.aliases,
+            parsers.channels,
+            parsers.topic_history,
+        )
 
     @property
     def is_secret(self) -> bool:
@@ -93,6 +100,11 @@ STORE: dict[str, tuple[Parser, str]] = {
     "TOMBSTONES": (
         parsers.positive_duration,
         "Retention of deletion markers. A client that was offline for longer refetches its inbox.",
+    ),
+    "TOPIC_HISTORY": (
+        parsers.topic_history,
+        "How long live events are kept for clients that reconnect, and how many of each topic: the first matching pattern "
+        "decides. Events to a recipient match as `recipient:<key>`. With the memory broker only.",
     ),
     "NEWCOMERS": (
         parsers.duration,
@@ -265,6 +277,10 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_CONNECTIONS": (
         parsers.non_negative_int,
         "Live connections of one process. Default: derived from the system's limit on open files.",
+    ),
+    "LIMIT_HISTORY": (
+        parsers.non_negative_int,
+        "Bytes of a tenant's kept live events; the oldest leave first. 0 keeps none.",
     ),
     "LIMIT_REPLAY": (
         parsers.non_negative_int,

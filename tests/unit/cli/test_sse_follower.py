@@ -10,9 +10,11 @@ from bellcast.live.framing import sse
 
 STREAM = (
     sse.retry(3000)
-    + sse.event("ready", b'{"unread":1}', "p-1")
+    + sse.id_field("p-1")
+    + sse.event("ready", b'{"unread":1}')
     + b": still here\n\n"
-    + sse.event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode(), "p-2")
+    + sse.id_field("p-2")
+    + sse.event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode())
     + sse.event("heartbeat", b'{"time":\n1}')
 )
 FRAMES = [

@@ -78,6 +78,11 @@ class Dialect(Protocol):
         """Encoder of the dialect's own frames."""
         ...
 
+    @property
+    def encode_id(self) -> Callable[[str], bytes] | None:
+        """Encoder of the resume position that precedes a frame; None for dialects without."""
+        ...
+
     def encode(self, event: Event) -> bytes | None:
         """Encode an event; None if this dialect has no frame for it."""
         ...
@@ -134,6 +139,10 @@ class ConnectionOwner(Protocol):
 
     tick: int
 
+    def newest_event(self, tenant: str) -> str | None:
+        """Return the id of a tenant's newest live event; None without a history."""
+        ...
+
     def on_disconnected(self, connection: "Connection") -> None:
         """Unregister a connection. Idempotent."""
         ...
@@ -179,6 +188,7 @@ class Connection(asyncio.Protocol):
         "pending",
         "phase",
         "ping_tick",
+        "place",
         "principal",
         "revision",
         "sock",
@@ -208,6 +218,7 @@ class Connection(asyncio.Protocol):
         self.inbox = 0  # the inbox's number in the store
         self.epoch = 0
         self.revision = 0
+        self.place: str | None = None  # the inbox position within a replay; None: `epoch` and `revision`
         self.phase = Phase.OPENING
         self.is_stale = False  # an inbox change was skipped while it was not live
         self.last_sent_tick = owner.tick
@@ -235,6 +246,20 @@ class Connection(asyncio.Protocol):
         """Write, and record the tick, from which the next heartbeat is scheduled."""
         self.last_sent_tick = self.owner.tick
         self.write(data)
+
+    def marked(self, data: bytes, event_id: str | None = None) -> bytes:
+        """Return a frame with the resume position after it: the inbox position, and the id of the last live event, by
+        default the newest. Other dialects than event streams leave that to the client."""
+        encode_id = self.dialect.encode_id
+        if encode_id is None:
+            return data
+        place = self.place
+        if place is None:
+            place = f"{self.epoch:x}-{self.revision:x}" if self.inbox else ""
+        if event_id is None:
+            event_id = self.owner.newest_event(self.principal.tenant)
+        text = place if event_id is None else f"{place}~{event_id}"
+        return encode_id(text) + data if text else data
 
     def send_frame(self, frame: Any) -> None:
         """Encode and write a frame of the dialect, unless the connection is closed."""

@@ -41,10 +41,14 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
     )
 
 
-def event(name: str, data: bytes, id: str | None = None) -> bytes:
-    """Encode one event. The client sends the last `id` as Last-Event-ID; an empty one clears it."""
-    fields = _field("event", name) + (b"" if id is None else _field("id", id))
-    return b"%bdata: %b\n\n" % (fields, _data_lines(data))
+def event(name: str, data: bytes) -> bytes:
+    """Encode one event. An id precedes it."""
+    return b"%bdata: %b\n\n" % (_field("event", name), _data_lines(data))
+
+
+def id_field(id: str) -> bytes:
+    """Encode the id of the event that follows. The client sends the last one as Last-Event-ID; an empty one clears it."""
+    return _field("id", id)
 
 
 def retry(ms: int) -> bytes:

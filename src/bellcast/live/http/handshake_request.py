@@ -6,6 +6,8 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
+from bellcast.model import history
+
 Headers = list[tuple[bytes, bytes]]
 # Further parameters are ignored; the topic limit is far lower.
 MAX_PARAMETERS = 1_000
@@ -14,7 +16,7 @@ SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class HandshakeRequest(Struct, frozen=True, kw_only=True):
-    """Headers as sent, parameters decoded; `position` is the inbox position of the client."""
+    """Headers as sent, parameters decoded; `position` is the resume position of the client."""
 
     method: str
     path: str
@@ -45,6 +47,20 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
         """`Last-Event-ID` overrides `?position=`: EventSource reconnects to the same URL with an old position in it."""
         last = self.header(b"last-event-id")
         return last or dict(self.parameters).get("position") or None
+
+    @property
+    def event_id(self) -> str | None:
+        """The id of the last live event, after the `~` of the position."""
+        _, separator, id = (self.position or "").partition(history.SEPARATOR)
+        return id if separator else None
+
+    @property
+    def rewind(self) -> int:
+        """The number of past events requested of each topic."""
+        try:
+            return max(0, int(dict(self.parameters).get("rewind", "0")))
+        except ValueError:
+            return 0
 
 
 def read(scope: Mapping[str, Any]) -> HandshakeRequest:

@@ -46,7 +46,7 @@ from bellcast.model.events import (
     topic_stream,
 )
 from bellcast.model.identities import Principal
-from bellcast.ports import Broker, Clock, Store
+from bellcast.ports import NO_HISTORY, Broker, Clock, Store, TopicHistory
 
 
 class Hub:
@@ -61,18 +61,21 @@ class Hub:
         clock: Clock,
         callbacks: HubCallbacks,
         log: ConnectionLog | None = None,
+        history: TopicHistory = NO_HISTORY,
     ) -> None:
         self.tick = 0  # of the heartbeat wheel
         self.presence = presence
         self.cluster = ClusterState(broker, clock, self)
         self.callbacks = callbacks
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
+        self.history = history
         self._broker = broker
         self._log = log
         self._observers: tuple[HubObserver, ...] = ()
         self._index = StreamIndex()
         self._by_id, self._streams = self._index.by_id, self._index.by_stream  # shortcuts for the dispatch
         self._is_tick_busy = False
+        self._recovering: set[Connection] = set()  # they read kept events from the history
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def __len__(self) -> int:
@@ -294,8 +297,11 @@ class Hub:
         transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
         transport."""
         connections = self._audience_of(event)
+        id = event.id if isinstance(event, LiveEvent) else None
+        if id is not None and self._recovering:
+            connections = [one for one in connections if one not in self._recovering]
         if connections:
-            self._fan_out(connections, partial(self._encode, event), event.sender)
+            self._fan_out(connections, partial(self._encode, event), event.sender, id)
 
     def _dispatch_presence(self, event: PresenceChanged) -> None:
         is_batched = self._presence_batcher.add(event, self.count(event.stream))
@@ -328,20 +334,25 @@ class Hub:
             self._fan_out(connections, encode, None)
 
     def _fan_out(
-        self, connections: Sequence[Connection], encode: Callable[[Dialect], bytes | None], but: str | None
+        self,
+        connections: Sequence[Connection],
+        encode: Callable[[Dialect], bytes | None],
+        but: str | None,
+        id: str | None = None,
     ) -> None:
         is_coalescing = self._note_tick_events()
         sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
-        dialect, data, tick, live = None, None, self.tick, Phase.LIVE
+        dialect, shared, has_id, tick, live = None, None, False, self.tick, Phase.LIVE
         for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
                 if dialect not in encoded:
                     encoded[dialect] = encode(dialect)
-                data = encoded[dialect]
-            if data is None or connection is sender:
+                shared, has_id = encoded[dialect], id is not None and dialect.encode_id is not None
+            if shared is None or connection is sender:
                 continue
+            data = connection.marked(shared, id) if has_id else shared
             connection.last_sent_tick = tick
             sock, transport = connection.sock, connection.transport
             if is_coalescing or sock is None or connection.phase is not live:
@@ -358,6 +369,16 @@ class Hub:
         if isinstance(event, LiveEvent) and event.topic is None:
             return [one for one in connections if one.phase is not Phase.OPENING]
         return tuple(connections)
+
+    def hold(self, connection: Connection) -> None:
+        """Leave kept events to the history while the connection replays them."""
+        self._recovering.add(connection)
+
+    def release(self, connection: Connection) -> None:
+        self._recovering.discard(connection)
+
+    def newest_event(self, tenant: str) -> str | None:
+        return self.history.end(tenant)
 
     def _note_tick_events(self) -> bool:
         if self._is_tick_busy:
@@ -384,7 +405,7 @@ class Hub:
                 connection.revision = state.revision
                 data = encoded[connection.dialect]
                 if data is not None:
-                    connection.write_tracked(data)
+                    connection.write_tracked(connection.marked(data))
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self.callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
 

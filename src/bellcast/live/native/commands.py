@@ -1,22 +1,25 @@
 """Client commands over a WebSocket: executed in order per connection, each answered by `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from bellcast.auth import permissions
+from bellcast.auth.permissions import Grant
 from bellcast.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.inbox import actions
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
+from bellcast.live.sync import resume, topic_replay
 from bellcast.model import event_names, times, validation
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.identities import Principal
+from bellcast.model.inboxes import Position
 from bellcast.ports import Action, Context, Marking
 
 log = structlog.get_logger(__name__)
@@ -97,8 +100,29 @@ class Commands:
         if refused and not accepted:
             raise _none_accepted(refused)
         self._hub.follow(connection, granted)
+        fields = await self._replay_topics(connection, granted, command)
         present = self.members(connection.principal, accepted)
-        return protocol.ack(command.ref, topics=accepted, refused=refused, **({"presence": present} if present else {}))
+        more = {"presence": present} if present else {}
+        return protocol.ack(command.ref, topics=accepted, refused=refused, **fields, **more)
+
+    async def _replay_topics(
+        self, connection: Connection, granted: Mapping[str, Grant], command: protocol.SubscribeCommand
+    ) -> dict[str, Any]:
+        """Send what the client missed of newly followed topics; return the fields of the ack."""
+        replay = topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
+        encode = protocol.encode_rewound(connection.dialect) if replay.is_rewind else connection.dialect.encode
+        await topic_replay.send(self._hub, connection, replay, encode)
+        if connection.phase is Phase.REPLAYING:
+            await self._finish_replay(connection)
+        fields: dict[str, Any] = {"id": self._hub.history.end(connection.principal.tenant)}
+        return fields if command.position is None else fields | {"recovered": replay.recovered}
+
+    async def _finish_replay(self, connection: Connection) -> None:
+        if connection.inbox:
+            start = Position(connection.epoch, connection.revision)
+            await resume.replay(self._engines.store, connection, None, start, self.limits)
+        else:
+            connection.go_live()
 
     def members(self, principal: Principal, command: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
         """Return the members present, for those of the topics with presence tracking."""
@@ -117,10 +141,16 @@ class Commands:
         validation.check(event_names.publishable("name", command.name))
         validation.check_event(command.name, command.data, self.limits)
         event = LiveEvent(
-            tenant=principal.tenant, name=command.name, data=command.data, topic=command.topic, sender=connection.id
+            tenant=principal.tenant,
+            name=command.name,
+            data=command.data,
+            topic=command.topic,
+            sender=connection.id,
+            keep=command.keep,
         )
-        await self._engines.broker.publish(event)
-        return protocol.ack(command.ref)
+        (published,) = await self._engines.history.append(event)
+        await self._engines.broker.publish(published)
+        return protocol.ack(command.ref, **({} if published.id is None else {"id": published.id}))
 
     async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> protocol.Frame:
         principal = connection.principal

@@ -1,5 +1,6 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from msgspec import Struct
@@ -17,7 +18,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
 from bellcast.live.native.commands import Commands
-from bellcast.live.sync import resume
+from bellcast.live.sync import resume, topic_replay
+from bellcast.model import history
 from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox, InboxState, Position, parse_position
 from bellcast.ports import Changes, OpenInbox, Store
@@ -30,7 +32,7 @@ class OpenedInbox(Struct, frozen=True):
 
     opened: OpenInbox | None  # None: anonymous
     position: Position | None
-    came_back: bool  # the client sent a position, valid or not
+    came_back: bool  # the client sent an inbox position, valid or not
     on_ready: OnReady
 
     @property
@@ -95,10 +97,10 @@ class NativeHandshake:
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
         with self._admission.waiting_for_app(request.address):
             context = await self._app.connected(connection, None)
-        requested = request.position
-        position = None if requested is None else parse_position(requested)
+        requested, _ = history.split_position(request.position or "")
+        position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)
-        return OpenedInbox(opened, position, requested is not None, partial(self._connected, connection, context))
+        return OpenedInbox(opened, position, bool(requested), partial(self._connected, connection, context))
 
     async def send_ready(
         self,
@@ -111,7 +113,7 @@ class NativeHandshake:
         missed, start = await self._send_ready(connection, opened_inbox, request)
         opened_inbox.on_ready()
         at_ready()
-        if connection.phase is Phase.OPENING:
+        if connection.phase in (Phase.OPENING, Phase.REPLAYING):
             await resume.replay(self._store, connection, missed, start, self._config.limits)
 
     async def _send_ready(
@@ -127,15 +129,22 @@ class NativeHandshake:
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
         self._hub.follow(connection, granted)
-        inbox, missed, resumed = opened_inbox.inbox, opened_inbox.missed, opened_inbox.resumed
-        connection.write_tracked(
-            connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, tuple(granted), refused))
-        )
+        inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
+        topics = topic_replay.read(self._hub, connection, granted, request.event_id, request.rewind)
+        connection.revision = _revision(inbox, resumed)
+        connection.place = None if resumed is None else resumed.text
+        ready = connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, topics, granted, refused))
+        # Without an id, so that a disconnection during a replay loses nothing.
+        has_id = resumed is None and not topics.recovered and not topics.is_rewind
+        connection.write_tracked(connection.marked(ready) if has_id else ready)
+        await topic_replay.send(self._hub, connection, topics, self._encoder(connection, topics))
         if resumed is not None:
-            connection.revision = resumed.revision
-            return missed, resumed
+            return opened_inbox.missed, resumed
         _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, Position(connection.epoch, connection.revision)
+
+    def _encoder(self, connection: Connection, topics: topic_replay.TopicReplay) -> topic_replay.Encode:
+        return protocol.encode_rewound(connection.dialect) if topics.is_rewind else connection.dialect.encode
 
     def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
         if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:
@@ -150,7 +159,8 @@ class NativeHandshake:
         connection: Connection,
         inbox: Inbox | None,
         resumed: Position | None,
-        granted: tuple[str, ...],
+        topics: topic_replay.TopicReplay,
+        granted: Mapping[str, Grant],
         refused: tuple[topic_access.TopicRefused, ...],
     ) -> protocol.Frame:
         state = None if inbox is None else inbox.state
@@ -162,9 +172,11 @@ class NativeHandshake:
                 position=_ready_position(state, resumed),
                 heartbeat=self._config.heartbeat,
                 resumed=resumed is not None,
-                topics=granted,
+                event_id=topics.start,
+                recovered=topics.recovered,
+                topics=tuple(granted),
                 refused=refused,
-                presence=self.listener.members(connection.principal, granted),
+                presence=self.listener.members(connection.principal, tuple(granted)),
             )
         )
 
@@ -175,11 +187,15 @@ def _ready_position(state: InboxState | None, resumed: Position | None) -> str |
     return None if state is None else state.position
 
 
+def _revision(inbox: Inbox | None, resumed: Position | None) -> int:
+    if resumed is not None:
+        return resumed.revision
+    return 0 if inbox is None else inbox.state.revision
+
+
 def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
     """Go live at the state sent in `ready` if nothing changed since; send `reset` for a lost position."""
-    if inbox is not None:
-        connection.revision = inbox.state.revision
-        if lost:
-            connection.write_tracked(connection.dialect.reset(inbox.state))
+    if inbox is not None and lost:
+        connection.write_tracked(connection.marked(connection.dialect.reset(inbox.state)))
     if not connection.is_stale:
         connection.go_live()

@@ -5,14 +5,15 @@ once per transport, never once per socket.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.errors import BadRequest, BellcastError, Invalid
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Dialect
 from bellcast.live.framing import sse, websocket
 from bellcast.live.topic_access import TopicRefused
 from bellcast.model import times
@@ -37,11 +38,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Frame(Struct, frozen=True):
-    """A frame sent to a client. `id` is the client's inbox position after the frame."""
+    """A frame sent to a client."""
 
     name: str
     fields: dict[str, Any]
-    id: str | None = None
 
 
 class NativeDialect(Struct, frozen=True, eq=False):
@@ -50,6 +50,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
+    encode_id: Callable[[str], bytes] | None = None
 
     def encode(self, event: Event) -> bytes | None:
         fields = frame(event)
@@ -72,7 +73,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
 
 
 def _sse_event(frame: Frame) -> bytes:
-    return sse.event(frame.name, _encode(frame.fields), frame.id)
+    return sse.event(frame.name, _encode(frame.fields))
 
 
 def _sse_chunk(frame: Frame) -> bytes:
@@ -87,8 +88,12 @@ def _websocket_frame(frame: Frame) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk)  # written directly to an HTTP/1.1 socket
-SSE_PLAIN = NativeDialect("sse", _sse_event)  # HTTP/1.0, or through ASGI `send`
+def _sse_id_chunk(position: str) -> bytes:
+    return sse.chunk(sse.id_field(position))
+
+
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk, encode_id=_sse_id_chunk)  # written directly to an HTTP/1.1 socket
+SSE_PLAIN = NativeDialect("sse", _sse_event, encode_id=sse.id_field)  # HTTP/1.0, or through ASGI `send`
 WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to the socket
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
@@ -99,7 +104,7 @@ def frame(event: Event) -> Frame | None:
         case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
             return inbox_frame(event, event.inbox.position)
         case LiveEvent():
-            return Frame("event", _named_topic(event.topic) | {"name": event.name, "data": event.data})
+            return live_event(event)
         case PresenceChanged():
             return Frame("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
         case Typing():
@@ -110,6 +115,20 @@ def frame(event: Event) -> Frame | None:
             return None
 
 
+def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Frame:
+    fields = _named_topic(event.topic) | {"name": event.name, "data": event.data}
+    if event.id is not None:
+        fields["id"] = event.id
+    return Frame("event", fields | {"replayed": True} if is_rewound else fields)
+
+
+def encode_rewound(dialect: Dialect) -> Callable[[LiveEvent], bytes | None]:
+    """Return the encoder of past events that a client requested."""
+    if not isinstance(dialect, NativeDialect):
+        return dialect.encode
+    return lambda event: dialect.encode_frame(live_event(event, is_rewound=True))
+
+
 def _named_topic(topic: str | None) -> dict[str, Any]:
     return {} if topic is None else {"topic": topic}
 
@@ -117,7 +136,7 @@ def _named_topic(topic: str | None) -> dict[str, Any]:
 def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """Return the frame of an inbox change with the client's position after it."""
     change = inbox_payloads.payload_of(event, position)
-    return Frame(change.name, change.fields, position)
+    return Frame(change.name, change.fields)
 
 
 class Ready(Struct, frozen=True):
@@ -127,13 +146,14 @@ class Ready(Struct, frozen=True):
     position: str | None
     heartbeat: float
     resumed: bool
+    event_id: str | None
+    recovered: bool
     topics: tuple[str, ...]
     refused: tuple[TopicRefused, ...]
     presence: dict[str, list[Member]]
 
 
 def ready(greeting: Ready) -> Frame:
-    """Return the first frame. It has an id only if no replay follows, so an interrupted replay loses no event."""
     state = greeting.state
     heartbeat = greeting.heartbeat
     fields: dict[str, Any] = {
@@ -144,17 +164,19 @@ def ready(greeting: Ready) -> Frame:
         "unseen": state.unseen if state else 0,
         "heartbeat": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
         "resumed": greeting.resumed,
+        "id": greeting.event_id,
+        "recovered": greeting.recovered,
         "topics": greeting.topics,
         "refused": greeting.refused,
     }
     if greeting.presence:
         fields["presence"] = greeting.presence
-    return Frame("ready", fields, None if greeting.resumed else greeting.position)
+    return Frame("ready", fields)
 
 
 def reset(state: InboxState) -> Frame:
     change = inbox_payloads.reset_payload(state)
-    return Frame(change.name, change.fields, state.position)
+    return Frame(change.name, change.fields)
 
 
 def heartbeat(now: int) -> Frame:
@@ -195,7 +217,12 @@ class ClientCommand(Struct, frozen=True, kw_only=True, tag_field="type", forbid_
 
 
 class SubscribeCommand(ClientCommand, frozen=True, kw_only=True, tag="subscribe"):
+    """`position`: a resume position or event id, after which the topics are replayed. `rewind`: the number of newest events
+    to send of each topic."""
+
     topics: list[str]
+    position: str | None = None
+    rewind: Annotated[int, Meta(ge=0)] = 0
 
 
 class UnsubscribeCommand(ClientCommand, frozen=True, kw_only=True, tag="unsubscribe"):
@@ -206,6 +233,7 @@ class PublishCommand(ClientCommand, frozen=True, kw_only=True, tag="publish"):
     topic: str
     name: str
     data: Any = None
+    keep: bool = True
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
+from bellcast.inbox import events as live_events
 from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
@@ -25,7 +26,7 @@ from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.model import validation
 from bellcast.model.decode_errors import field_error
 from bellcast.model.events import LiveEvent
-from bellcast.ports import Broker
+from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
@@ -54,9 +55,9 @@ class SocketIOCallContext:
     """A calls.CallContext for one connection. Events emitted before it has joined are queued in `pending_frames`."""
 
     def __init__(
-        self, broker: Broker, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
+        self, engines: Context, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
     ) -> None:
-        self._broker = broker
+        self._engines = engines
         self._hub = hub
         self._joined_topics = joined_topics
         self._connection = connection
@@ -76,7 +77,7 @@ class SocketIOCallContext:
         """Publish to the subscribers of a topic of the caller's tenant, in any dialect."""
         validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._connection.principal.tenant
-        await self._broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+        await live_events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """Emit and wait for the ack: its one argument, a list of several, or None."""
@@ -130,7 +131,7 @@ class EventDispatcher:
         self,
         app: CallBackend,
         commands: Commands,
-        broker: Broker,
+        engines: Context,
         hub: Hub,
         joined_topics: ConnectionTopics,
         spawn: Spawn,
@@ -138,12 +139,12 @@ class EventDispatcher:
         self.app = app
         self.joined_topics = joined_topics
         self._commands = commands
-        self._broker = broker
+        self._engines = engines
         self._hub = hub
         self._queue = InboundQueue(self._respond, spawn)
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
-        return SocketIOCallContext(self._broker, self._hub, self.joined_topics, connection)
+        return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
 
     def call(self, context: SocketIOCallContext, connection: NamespaceConnection, name: str, args: list[Any]) -> Call:
         principal = connection.principal

@@ -59,7 +59,8 @@ async def replay(store: Store, connection: Connection, first: Changes | None, st
     try:
         if first is not None and _replay_inline(connection, first, start):
             return
-        connection.transition(Phase.REPLAYING)
+        if connection.phase is not Phase.REPLAYING:
+            connection.transition(Phase.REPLAYING)
         await _replay(store, connection, first, start, limits)
     except BellcastError as failure:
         log.warning("replay_interrupted", connection=connection.id, reason=failure.detail)
@@ -77,23 +78,24 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
     pieces = list(_encoded_changes(connection, changes, start))
-    if sum(map(len, pieces)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
+    if sum(len(piece) for piece, _ in pieces) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         return False
-    for piece in pieces:  # separately: long polling and ASGI `send` need one message each
-        connection.write_replay(piece)
+    for piece, connection.place in pieces:  # separately: long polling and ASGI `send` need one message each
+        connection.write_replay(connection.marked(piece))
+    connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
     connection.go_live()
     return True
 
 
-def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[bytes]:
-    """Encode the changes in order. The last one completes the replay, so its position is that of the state."""
+def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[tuple[bytes, str]]:
+    """Encode the changes in order, each with the client's position after it. The last one completes the replay, so its position is that of the state."""
     steps = _positioned(changes, start)
     step = next(steps, None)
     while step is not None:
         (event, position), step = step, next(steps, None)
         end = changes.state.position if step is None else position.text
-        yield connection.dialect.replay(event, end)
+        yield connection.dialect.replay(event, end), end
 
 
 async def _replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
@@ -114,8 +116,8 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, s
 
 async def _reset(store: Store, connection: Connection) -> None:
     state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
-    connection.epoch, connection.revision = state.epoch, state.revision
-    connection.write_replay(connection.dialect.reset(state))
+    connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
+    connection.write_replay(connection.marked(connection.dialect.reset(state)))
 
 
 # Higher than every revision: the query returns only the state.
@@ -133,7 +135,9 @@ async def _encode_changes(connection: Connection, changes: Changes, start: Posit
         piece = next(pieces, None)
         if piece is None:
             break
-        connection.write_replay(piece)
+        data, connection.place = piece
+        connection.write_replay(connection.marked(data))
+    connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
 
 

@@ -29,9 +29,15 @@ def test_an_origin_header_cannot_smuggle_a_second_one():
     ("written", "expected"),
     [
         pytest.param(sse.event("counts", b"{}"), b"event: counts\ndata: {}\n\n", id="an event"),
-        pytest.param(sse.event("counts", b"{}", "7"), b"event: counts\nid: 7\ndata: {}\n\n", id="an event with its id"),
         pytest.param(
-            sse.event("counts", b"", ""), b"event: counts\nid: \ndata: \n\n", id="an event that erases the id"
+            sse.id_field("7") + sse.event("counts", b"{}"),
+            b"id: 7\nevent: counts\ndata: {}\n\n",
+            id="an event with its id",
+        ),
+        pytest.param(
+            sse.id_field("") + sse.event("counts", b""),
+            b"id: \nevent: counts\ndata: \n\n",
+            id="an event that erases the id",
         ),
         pytest.param(sse.retry(1500), b"retry: 1500\n\n", id="retry"),
         pytest.param(sse.retry(0), b"retry: 0\n\n", id="retry at once"),
@@ -47,7 +53,7 @@ def test_what_is_written(written, expected):
 @pytest.mark.parametrize("end", ["\r", "\n", "\0"])
 @pytest.mark.parametrize(
     "write",
-    [lambda text: sse.event(text, b""), lambda text: sse.event("counts", b"", text)],
+    [lambda text: sse.event(text, b""), sse.id_field],
     ids=["name", "id"],
 )
 def test_a_field_that_would_begin_another_is_a_mistake_of_ours(write, end):
@@ -62,7 +68,7 @@ def test_time_does_not_run_backwards():
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data: x", b"id: 1", b"", "é".encode()])).map(b"".join))
 def test_whatever_the_data_is_it_is_one_event_with_the_same_lines(data):
-    [(fields, received)] = dispatched(sse.event("note", data, "7"))
+    [(fields, received)] = dispatched(sse.id_field("7") + sse.event("note", data))
     assert fields == {"event": "note", "id": "7"}
     assert received == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode()
 

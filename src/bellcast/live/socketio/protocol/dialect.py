@@ -39,6 +39,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     encoding: Encoding
     resumable: bool
     protocol: str = "socketio"
+    encode_id: None = None
 
     @property
     def transport(self) -> str:

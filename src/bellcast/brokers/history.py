@@ -1,0 +1,186 @@
+"""The history of live events in the memory of one process."""
+
+import heapq
+import secrets
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.model import history
+from bellcast.model.events import SEPARATOR, LiveEvent, Stream
+from bellcast.model.history import EventId, HistoryRule
+from bellcast.ports import Clock, HistoryPage, KeptEvent, MissedEvents
+
+# Below the 2**63 of the stores' integers.
+EPOCH_BITS = 48
+# What an entry takes beyond its data: the event, its place in the queues and its id.
+ENTRY_BYTES = 500
+# Floors of topics without events that a log remembers. A follower of a forgotten topic fetches what it shows.
+MAX_FLOORS = 10_000
+SWEEP_INTERVAL_SECONDS = 60.0
+# The names of events to a recipient that are between clients.
+CLIENT_PREFIX = "client-"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LogEntry(Struct, eq=False):
+    """A kept event. `has_left` marks one that still is in the queue of the whole log."""
+
+    offset: int
+    event: LiveEvent
+    at: int
+    expires_at: int
+    size: int
+    has_left: bool = False
+
+
+class TenantLog:
+    """The events of one tenant, in order, and for each stream the offset of its newest event that has left: its floor."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.epoch = secrets.randbits(EPOCH_BITS)
+        self.last = 0  # the newest offset
+        self._limit_bytes = limit_bytes
+        self._size = 0
+        self._streams: dict[Stream, deque[LogEntry]] = {}
+        self._all: deque[LogEntry] = deque()
+        self._floors: dict[Stream, int] = {}
+        self._forgotten = 0  # the floor of streams that are not in `_floors`
+
+    def append(self, stream: Stream, event: LiveEvent, rule: HistoryRule, now: int) -> LiveEvent:
+        """Append an event and return it with its id."""
+        self.last += 1
+        kept = replace(event, id=EventId(self.epoch, self.last).text)
+        entry = LogEntry(self.last, kept, now, now + rule.duration_ms, len(_encode(event.data)) + ENTRY_BYTES)
+        entries = self._streams.setdefault(stream, deque())
+        entries.append(entry)
+        self._all.append(entry)
+        self._size += entry.size
+        while rule.events is not None and len(entries) > rule.events:
+            self._remove_oldest(stream)
+        self._sweep(stream, now)
+        self._enforce_limit()
+        return kept
+
+    def entries(self, stream: Stream, now: int) -> Sequence[LogEntry]:
+        """Return the events of a stream that have not left."""
+        self._sweep(stream, now)
+        return self._streams.get(stream, ())
+
+    def floor(self, stream: Stream) -> int:
+        return self._floors.get(stream, self._forgotten)
+
+    def clear(self, stream: Stream) -> None:
+        while stream in self._streams:
+            self._remove_oldest(stream)
+
+    def sweep(self, now: int) -> None:
+        """Remove the expired events of every stream."""
+        for stream in list(self._streams):
+            self._sweep(stream, now)
+
+    def _sweep(self, stream: Stream, now: int) -> None:
+        while (entries := self._streams.get(stream)) and entries[0].expires_at <= now:
+            self._remove_oldest(stream)
+
+    def _enforce_limit(self) -> None:
+        while self._all and (self._all[0].has_left or self._size > self._limit_bytes):
+            oldest = self._all.popleft()
+            if not oldest.has_left:
+                self._remove_oldest(oldest.event.stream)
+
+    def _remove_oldest(self, stream: Stream) -> None:
+        """Remove the oldest event of a stream and raise the stream's floor."""
+        entries = self._streams[stream]
+        entry = entries.popleft()
+        entry.has_left = True
+        self._size -= entry.size
+        self._floors.pop(stream, None)
+        self._floors[stream] = entry.offset  # at the end: the first floors are the oldest
+        if not entries:
+            del self._streams[stream]
+        while len(self._floors) > MAX_FLOORS:
+            self._forgotten = max(self._forgotten, self._floors.pop(next(iter(self._floors))))
+        while self._all and self._all[0].has_left:
+            self._all.popleft()
+
+
+class MemoryHistory:
+    """A TopicHistory for the memory broker. A restart begins a new epoch."""
+
+    def __init__(self, clock: Clock, rules: Sequence[HistoryRule], limit_bytes: int) -> None:
+        self._clock = clock
+        self._rules = rules
+        self._limit_bytes = limit_bytes
+        self._logs: dict[str, TenantLog] = {}
+
+    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+        return tuple([self._keep(event) for event in events])
+
+    def _keep(self, event: LiveEvent) -> LiveEvent:
+        stream = event.stream
+        rule = self._rule(stream) if event.keep else None
+        if rule is None or (event.topic is None and event.name.startswith(CLIENT_PREFIX)):
+            return event
+        return self._log(event.tenant).append(stream, event, rule, self._clock.now())
+
+    def end(self, tenant: str) -> str | None:
+        log = self._log(tenant)
+        return EventId(log.epoch, log.last).text
+
+    def missed(self, tenant: str, streams: Collection[Stream], after: str) -> MissedEvents:
+        log, start = self._log(tenant), history.parse_event_id(after)
+        if start is None or start.epoch != log.epoch or start.offset > log.last:
+            return MissedEvents()
+        now = self._clock.now()
+        kept = [stream for stream in streams if self._rule(stream) is not None]
+        parts = [_after(log.entries(stream, now), start.offset) for stream in kept]
+        if any(log.floor(stream) > start.offset for stream in kept):
+            return MissedEvents()
+        merged = heapq.merge(*parts, key=attrgetter("offset"))
+        return MissedEvents(tuple([entry.event for entry in merged]), recovered=True)
+
+    def newest(self, tenant: str, streams: Collection[Stream], count: int) -> tuple[LiveEvent, ...]:
+        log, now = self._log(tenant), self._clock.now()
+        parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
+        merged = sorted((entry for part in parts for entry in part), key=attrgetter("offset"))
+        return tuple([entry.event for entry in merged])
+
+    def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+        log = self._log(tenant)
+        entries = log.entries(stream, self._clock.now())
+        start = None if after is None else history.parse_event_id(after)
+        known = start is not None and start.epoch == log.epoch and log.floor(stream) <= start.offset <= log.last
+        found = list(islice(_after(entries, start.offset) if known and start is not None else entries, limit + 1))
+        events = tuple([KeptEvent(entry.event, entry.at) for entry in found[:limit]])
+        return HistoryPage(events, len(found) > limit, f"{log.epoch:x}", recovered=after is None or known)
+
+    def clear(self, tenant: str, stream: Stream) -> None:
+        self._log(tenant).clear(stream)
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
+            now = self._clock.now()
+            for log in list(self._logs.values()):
+                log.sweep(now)
+
+    def _log(self, tenant: str) -> TenantLog:
+        log = self._logs.get(tenant)
+        if log is None:
+            log = self._logs[tenant] = TenantLog(self._limit_bytes)
+        return log
+
+    def _rule(self, stream: Stream) -> HistoryRule | None:
+        kind, _, name = stream.split(SEPARATOR, 2)
+        return history.rule_for(self._rules, name if kind == "topic" else history.RECIPIENT_PREFIX + name)
+
+
+def _after(entries: Sequence[LogEntry], offset: int) -> Iterator[LogEntry]:
+    return (entry for entry in entries if entry.offset > offset)

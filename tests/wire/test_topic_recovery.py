@@ -1,0 +1,224 @@
+"""Live events that a client missed: recovery over WebSocket and event streams, rewind, own events, and pages over REST."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.clients import Event, stream, websocket
+
+names = (f"recovered{number}" for number in itertools.count())
+CLAIMS = {"topics": ["*"], "publish": ["*"]}
+
+
+@pytest.fixture
+def http(bellcast_server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
+        yield client
+
+
+def publish(http: httpx.Client, topic: str, data: Any, **fields: Any) -> None:
+    assert http.post("/v1/events", json={"topic": topic, "name": "n", "data": data, **fields}).status_code == 202
+
+
+def events(connection: Any, count: int) -> list[Event]:
+    return [connection.next() for _ in range(count)]
+
+
+def test_websocket_recovers_the_events_of_its_topics_in_order(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name, quiet = next(names), next(names)
+    follow = {"topics": f"{name},{quiet}", "claims": CLAIMS}
+    with websocket(bellcast_server, name, **follow) as bell:
+        ready = bell.next()
+        assert (ready["recovered"], ready["resumed"]) == (False, False)
+        publish(http, name, 1)
+        first = bell.next()
+    publish(http, name, 2)
+    publish(http, quiet, 3)
+    http.post("/v1/events", json={"recipient": name, "name": "own", "data": 4})
+    http.post("/v1/notifications", json={"to": name, "title": "missed too"})
+    position = f"{ready['position']}~{first['id']}"
+    for _ in range(2):
+        with websocket(bellcast_server, name, position=position, **follow) as bell:
+            again = bell.next()
+            assert (again["recovered"], again["resumed"], again["id"]) == (True, True, first["id"])
+            missed = events(bell, 3)
+            assert [event["data"] for event in missed] == [2, 3, 4]
+            assert missed[2] == {"type": "event", "name": "own", "data": 4, "id": missed[2]["id"]}
+            assert bell.next()["type"] == "notification"
+    with websocket(bellcast_server, name, position=f"~{missed[2]['id']}", **follow) as bell:
+        assert bell.next()["recovered"] is True
+        publish(http, name, "live")
+        assert bell.next()["data"] == "live"
+
+
+def test_event_stream_resumes_its_topics_by_the_last_event_id_alone(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name = next(names)
+    follow = {"topics": name, "claims": CLAIMS}
+    with stream(bellcast_server, name, **follow) as bell:
+        assert bell.next()["sse_id"] is not None
+        publish(http, name, 1)
+        assert bell.next()["data"] == 1
+        last = bell.last_id
+    for number in range(2, 5):
+        publish(http, name, number)
+    http.post("/v1/notifications", json={"to": name, "title": "missed"})
+    received: list[Any] = []
+    while len(received) < 4:  # the stream is cut after every event
+        with stream(bellcast_server, name, last=last, **follow) as bell:
+            ready = bell.next()
+            assert (ready["recovered"], ready["resumed"], ready["sse_id"]) == (True, True, None)
+            event = bell.next()
+            received.append(event.get("data", event["type"]))
+            last = bell.last_id
+    assert received == [2, 3, 4, "notification"]
+    with stream(bellcast_server, name, last=last, **follow) as bell:
+        assert bell.next()["recovered"] is True
+        publish(http, name, 5)
+        assert bell.next()["data"] == 5
+
+
+def test_frames_of_a_kept_event_are_equal_for_all_readers_live_replayed_and_in_rest(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name = next(names)
+    with websocket(bellcast_server, name, topics=name, claims=CLAIMS) as bell:
+        start = bell.next()["id"]
+        publish(http, name, {"a": 1})
+        live = bell.next()
+    with websocket(bellcast_server, next(names), topics=name, position=f"~{start}", claims=CLAIMS) as bell:
+        assert bell.next()["recovered"] is True
+        assert bell.next() == live
+    (stored,) = http.get(f"/v1/topics/{name}/events").json()["events"]
+    assert (stored["id"], stored["name"], stored["data"]) == (live["id"], live["name"], live["data"])
+
+
+def test_own_event_is_not_received_by_a_client_that_resumes_from_its_ack(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name = next(names)
+    with websocket(bellcast_server, name, topics=name, claims=CLAIMS) as bell:
+        bell.next()
+        ack = bell.ask("publish", topic=name, name="n", data="own")
+        assert "id" not in bell.ask("publish", topic=name, name="n", data="own", keep=False)
+    publish(http, name, "other")
+    publish(http, name, "not kept", keep=False)
+    with websocket(bellcast_server, name, topics=name, position=f"~{ack['id']}", claims=CLAIMS) as bell:
+        assert bell.next()["recovered"] is True
+        assert bell.next()["data"] == "other"
+        assert bell.ask("ping")["type"] == "pong"
+
+
+@pytest.mark.parametrize("position", ["~", "~nonsense", "~1.1", "1-1"])
+def test_unknown_event_id_is_not_recovered(bellcast_server: ServerProcess, http: httpx.Client, position: str) -> None:
+    name = next(names)
+    publish(http, name, 1)
+    with websocket(bellcast_server, name, topics=name, position=position, claims=CLAIMS) as bell:
+        assert bell.next()["recovered"] is False
+
+
+def test_subscribe_replays_before_its_ack(bellcast_server: ServerProcess, http: httpx.Client) -> None:
+    name = next(names)
+    with websocket(bellcast_server, name, claims=CLAIMS) as bell:
+        start = bell.next()["id"]
+        publish(http, name, 1)
+        publish(http, name, 2)
+        bell.send("subscribe", topics=[name], position=start, ref=1)
+        assert [event["data"] for event in events(bell, 2)] == [1, 2]
+        ack = bell.next()
+        assert (ack["type"], ack["recovered"], ack["topics"]) == ("ack", True, [name])
+        bell.ask("unsubscribe", topics=[name])
+        publish(http, name, 3)
+        plain = bell.ask("subscribe", topics=[name])
+        assert "recovered" not in plain
+        bell.ask("unsubscribe", topics=[name])
+        bell.send("subscribe", topics=[name], position=f"x~{ack['id']}", ref=2)
+        assert bell.next()["data"] == 3
+        assert bell.next()["recovered"] is True
+        bell.ask("unsubscribe", topics=[name])
+        bell.send("subscribe", topics=[name], position="nonsense", ref=3)
+        assert bell.next()["recovered"] is False
+
+
+def test_rewind_sends_the_last_events_of_each_topic_and_continues(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name, other = next(names), next(names)
+    for number in range(4):
+        publish(http, name, number)
+        publish(http, other, 10 + number)
+    follow = {"topics": f"{name},{other}", "claims": CLAIMS, "rewind": 2}
+    with stream(bellcast_server, name, **follow) as bell:
+        ready = bell.next()
+        assert (ready["recovered"], ready["sse_id"]) == (False, None)
+        past = events(bell, 4)
+        assert [(event["data"], event["replayed"]) for event in past] == [(n, True) for n in (2, 12, 3, 13)]
+        publish(http, name, "live")
+        live = bell.next()
+        assert (live["data"], "replayed" in live) == ("live", False)
+        last = bell.last_id
+    with stream(bellcast_server, name, last=last, **follow) as bell:
+        assert bell.next()["recovered"] is True
+        publish(http, name, "after")
+        assert bell.next()["data"] == "after"
+    with websocket(bellcast_server, name, claims=CLAIMS) as socket:
+        socket.next()
+        socket.send("subscribe", topics=[name], rewind=1, ref=1)
+        assert (socket.next()["data"], socket.next()["type"]) == ("after", "ack")
+
+
+def test_rest_pages_continue_and_a_deleted_history_is_not_recovered(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name, quiet = next(names), next(names)
+    for number in range(3):
+        publish(http, name, number)
+    first = http.get(f"/v1/topics/{name}/events", params={"limit": 2}).json()
+    assert [event["data"] for event in first["events"]] == [0, 1]
+    assert (first["next"], first["recovered"]) == (first["events"][1]["id"], True)
+    rest = http.get(f"/v1/topics/{name}/events", params={"after": first["next"]}).json()
+    assert ([event["data"] for event in rest["events"]], rest["next"]) == ([2], None)
+    assert http.get(f"/v1/topics/{name}/events", params={"after": "nonsense"}).status_code == 400
+    assert http.get(f"/v1/topics/{name}/events", params={"limit": 0}).status_code == 422
+    assert http.delete(f"/v1/topics/{name}/events").status_code == 204
+    gone = http.get(f"/v1/topics/{name}/events", params={"after": first["next"]}).json()
+    assert (gone["events"], gone["recovered"], gone["epoch"]) == ([], False, first["epoch"])
+    for topic, recovered in ((name, False), (quiet, True)):
+        position = f"~{first['next']}"
+        with websocket(bellcast_server, name, topics=topic, position=position, claims=CLAIMS) as bell:
+            assert bell.next()["recovered"] is recovered
+
+
+def test_long_history_is_replayed_at_the_readers_pace_before_live_events(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    name = next(names)
+    with websocket(bellcast_server, name, topics=name, claims=CLAIMS) as bell:
+        start = bell.next()["id"]
+    for number in range(300):
+        publish(http, name, [number, "x" * 9_000])  # in all more than the limit of unsent bytes
+    with stream(bellcast_server, name, topics=name, position=f"~{start}", claims=CLAIMS) as bell:
+        assert bell.next()["recovered"] is True
+        publish(http, name, [300])
+        http.post("/v1/notifications", json={"to": name, "title": "during the replay"})
+        received = events(bell, 302)
+        assert [event["data"][0] for event in received if event["type"] == "event"] == list(range(301))
+        assert [event["type"] for event in received].count("notification") == 1
+
+
+def test_tenants_have_separate_histories(bellcast_server: ServerProcess, http: httpx.Client) -> None:
+    name = next(names)
+    publish(http, name, 1, tenant="acme")
+    assert http.get(f"/v1/topics/{name}/events").json()["events"] == []
+    acme = http.get(f"/v1/topics/{name}/events", params={"tenant": "acme"}).json()
+    assert [event["data"] for event in acme["events"]] == [1]
+    position = f"~{acme['events'][0]['id']}"
+    with websocket(bellcast_server, name, topics=name, position=position, claims=CLAIMS) as bell:
+        assert bell.next()["recovered"] is False
