@@ -9,6 +9,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.fanout import SendFanout
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.jobs import JobRunner
@@ -16,11 +17,12 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
-from bellcast.ports import Http, MessageQuery, Response, Store, StoredMessage
+from bellcast.ports import Context, Http, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.storage.messages import JOB_KIND
+from bellcast.storage.sends import FANOUT_JOB_KIND
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.run import RunState
@@ -68,6 +70,8 @@ class WorkflowWorld:
         self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake, NoWebhooks())
         release = Release(store, clock, self.catalog)
         self.runner.register(JOB_KIND, MessageDelivery(store, clock, self._providers, release, NoWebhooks()).run)
+        self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
+        self.engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, router=self.router)
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = WorkflowParts(

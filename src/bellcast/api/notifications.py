@@ -77,6 +77,7 @@ class SentNotification(Notification, frozen=True, kw_only=True):
     recipient: str | None
     tenant: str | None
     audience: Audience | None
+    fanout: str | UnsetType = UNSET
     timeline: list[TimelineEntry]
 
 
@@ -198,6 +199,7 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
     """Convert a stored notification or announcement for the server side."""
     decisions: Sequence[NewDecision] = ()
     messages: Sequence[StoredMessage] = ()
+    fanout = await engines.store.runs.fanout(item.notification.id) if item.announcement else None
     if not item.announcement:
         id = item.notification.id
         decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
@@ -208,6 +210,7 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
         recipient=item.recipient,
         tenant=tenants.outside(item.tenant),
         audience=_audience(item) if item.announcement else None,
+        fanout=UNSET if fanout is None else "running" if fanout.state == "running" else "done",
         timeline=timeline(item, decisions, messages, engines.clock.now()),
     )
 

@@ -129,6 +129,65 @@ class Router:
         route = await self._read(draft, request, channels, draft.template or type.template)
         return self._routed(route, request).decisions
 
+    async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
+        """The channels of a send."""
+        entries, _ = await self.channels_of(draft, tenant)
+        return [entry.channel for entry in entries]
+
+    async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str]) -> SendRequest:
+        """Return the messages and decisions of an announcement's other channels for a page of its recipients. A template that
+        cannot be rendered for a recipient fails its messages, and no others."""
+        now = self._clock.now()
+        entries, type = await self.channels_of(draft, tenant)
+        external = tuple(entry for entry in entries if entry.channel != "inbox")
+        empty = SendRequest(tenant=tenant, recipients=(), ids=(), content=content(draft), created_at=now)
+        page = msgspec.structs.replace(empty, recipients=tuple(keys), ids=(id,) * len(keys))
+        route = await self._read(draft, page, external, draft.template or type.template)
+        messages: list[NewMessage] = []
+        decisions: list[NewDecision] = []
+        for key in keys:
+            one = msgspec.structs.replace(empty, recipients=(key,), ids=(id,))
+            try:
+                routed = self._routed(route, one)
+            except Invalid as error:
+                routed = self._failed(route, one, error)
+            messages += routed.messages
+            decisions += routed.decisions
+        request = msgspec.structs.replace(empty, messages=tuple(messages), decisions=tuple(decisions))
+        return msgspec.structs.replace(request, events=await self._events(request))
+
+    def _failed(self, route: SendRoute, request: SendRequest, error: Invalid) -> SendRequest:
+        """Failed messages in place of those that cannot be rendered."""
+        (key,), (id,) = request.recipients, request.ids
+        profile = route.inputs.profile(key)
+        messages = []
+        decisions = []
+        for entry in route.channels:
+            decision = route.inputs.decide(profile, entry.channel, route.draft.priority, request.created_at)
+            if decision.outcome == "skip":
+                decisions.append(_record(request, id, key, entry.channel, decision, None))
+                continue
+            failed = NewMessage(
+                id=self._new_id(request.created_at),
+                tenant=request.tenant,
+                recipient=key,
+                notification=id,
+                channel=entry.channel,  # type: ignore[arg-type]  # the caller has dropped the inbox
+                type=route.draft.type,
+                priority=route.draft.priority,
+                address=next(iter(route.inputs.addresses(profile, entry.channel)), ""),
+                state="failed",
+                reason=error.detail,
+                due_at=request.created_at,
+                created_at=request.created_at,
+                content=b"{}",
+            )
+            messages.append(failed)
+            decisions.append(_record(request, id, key, entry.channel, decision, failed))
+        return msgspec.structs.replace(
+            request, recipients=(), ids=(), messages=tuple(messages), decisions=tuple(decisions)
+        )
+
     async def route_step(self, step: StepSend) -> SendRequest:
         """Return the request of a step with its inbox row or message, and the decision. Raises Invalid if its template
         cannot be rendered."""

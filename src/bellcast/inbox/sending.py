@@ -8,9 +8,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, DiskFull, TooMany, Unavailable
+from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.model import patterns, times, validation
-from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
@@ -112,6 +112,8 @@ def _refuse(engines: Context, prepared: Sequence[Prepared], failure: BellcastErr
 
 
 async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
+    if isinstance(prepared, AnnounceRequest):
+        return await _with_fanout(engines, draft, prepared)
     if not isinstance(prepared, SendRequest) or engines.router.is_inbox_only(draft, prepared.tenant):
         return prepared
     try:
@@ -119,6 +121,20 @@ async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepare
     except BellcastError as refusal:
         _give_back(engines, prepared)
         return RefusedSend(prepared, refusal)
+
+
+async def _with_fanout(engines: Context, draft: Draft, request: AnnounceRequest) -> Prepared:
+    """Add the fan-out of an announcement to the channels outside the inbox."""
+    tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
+    channels = await engines.router.channels(draft, tenant)
+    if all(channel == "inbox" for channel in channels):
+        return request
+    if request.tenant == EVERY_TENANT:
+        if draft.channels is None:
+            return request
+        _give_back(engines, request)
+        return RefusedSend(request, Invalid.of("channels", "must be inbox alone for all tenants: send to each tenant"))
+    return msgspec.structs.replace(request, fanout=_encode(draft), has_row="inbox" in channels)
 
 
 async def _send_one(engines: Context, prepared: AnnounceRequest | RefusedSend | BellcastError) -> bytes | BellcastError:
@@ -168,6 +184,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     if sent.answer != request.answer:
         _give_back(engines, request)
     await engines.broker.publish(*sent.events)
+    if request.fanout is not None:
+        engines.router.messages_added()
     return sent.answer
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from bellcast.errors import Invalid
 from bellcast.model.notifications import Draft
+from bellcast.model.preferences import Channel
 from bellcast.ports.messages import NewDecision
 from bellcast.ports.sends import SendRequest
 
@@ -26,6 +27,10 @@ class Router(Protocol):
         """What `route` would decide. Raises Invalid as it does."""
         ...
 
+    async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
+        """The channels of a send."""
+        ...
+
     def messages_added(self) -> None:
         """Begin to deliver committed messages."""
         ...
@@ -37,6 +42,10 @@ class Router(Protocol):
 
 class InboxOnly:
     """Routes every send to the inbox."""
+
+    async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
+        """The inbox."""
+        return ("inbox",)
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
         """True if the send has a title."""

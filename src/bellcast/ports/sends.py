@@ -42,6 +42,8 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
+    fanout: bytes | None = None  # the draft as JSON, if channels outside the inbox get it too
+    has_row: bool = True  # False if it is not for the inbox
 
 
 class Sent(Struct, frozen=True):
@@ -73,6 +75,15 @@ class Sends(Protocol):
 
     async def announce(self, request: AnnounceRequest) -> Sent:
         """Commit one row for an audience of any size."""
+        ...
+
+    async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
+        """Commit the messages of a page of a fan-out, and move it behind the key `position`. False, and nothing written,
+        if it is there already or does not run any more."""
+        ...
+
+    async def end_fanout(self, tenant: str, id: str) -> None:
+        """End a fan-out: no recipient is left."""
         ...
 
     async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:

@@ -9,6 +9,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.digests import Digests
 from bellcast.channels.encryption import Encryption
+from bellcast.channels.fanout import SendFanout
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.release import Release
@@ -24,6 +25,7 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
+from bellcast.storage.sends import FANOUT_JOB_KIND
 
 # Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
 WEBHOOK_SLOTS = 8
@@ -64,6 +66,7 @@ class Channels:
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         self.ended = delivery.ended
         jobs.register(JOB_KIND, delivery.run)
+        jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver, concurrency=WEBHOOK_SLOTS)

@@ -19,7 +19,7 @@ from bellcast.ports.runs import (
     TriggerRequest,
     WorkflowVersion,
 )
-from bellcast.storage import insert, jobs, messages, rows, sends
+from bellcast.storage import fanouts, insert, jobs, messages, rows, sends
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.commit.limits import STATEMENT_ROWS
@@ -152,10 +152,7 @@ def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs or the fan-out of a trigger, with their jobs."""
     yield from _insert(request.runs, NORMAL)
     if request.fanout is not None:
-        params = msgspec.structs.asdict(request.fanout)
-        texts = {name: params[name].decode() for name in ("audience", "body")}
-        yield Statement("fanout_insert", {**params, **texts})
-        yield Statement("job_add", _fanout_job(request.fanout))
+        yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
 
 
 def _insert(runs: Sequence[StoredRun], priority: int) -> Script[None]:
@@ -182,25 +179,9 @@ def _job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
     )
 
 
-def _fanout_job(fanout: NewFanout) -> Params:
-    now = fanout.created_at
-    return jobs.new_params(
-        Job(
-            id=fanout.id,
-            kind=FANOUT_JOB_KIND,
-            payload=fanout.id.encode(),
-            run_at=now,
-            created_at=now,
-            tenant=fanout.tenant,
-            priority=FANOUT,
-        )
-    )
-
-
 def _add_page(fanout: NewFanout, runs: Sequence[StoredRun]) -> Script[bool]:
-    name = "fanout_move" if runs else "fanout_end"
-    params = {"id": fanout.id, "tenant": fanout.tenant, "position": fanout.position, "state": fanout.state}
-    if not (yield Statement(name, params)):
+    position = fanout.position if runs else None
+    if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
         return False
     yield from _insert(runs, FANOUT)
     return True

@@ -2,19 +2,33 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
+
 from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.notifications import Edit
+from bellcast.model.notifications import Audience, Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
-from bellcast.ports.runs import TriggerRequest
-from bellcast.storage import announcements, insert, insert_postgres, messages, rows, sent, tenants, webhook_events
+from bellcast.ports.runs import NewFanout, TriggerRequest
+from bellcast.storage import (
+    announcements,
+    fanouts,
+    insert,
+    insert_postgres,
+    messages,
+    rows,
+    sent,
+    tenants,
+    webhook_events,
+)
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.commit.limits import MATERIALIZE_INBOXES
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, Statement, WriteConflict
 
+# The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
+FANOUT_JOB_KIND = "send_fanout"
 IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # lifetime of an idempotency key
 
 
@@ -29,6 +43,12 @@ class Sends:
 
     async def announce(self, request: AnnounceRequest) -> Sent:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
+
+    async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_page(request, fanout, position), []))
+
+    async def end_fanout(self, tenant: str, id: str) -> None:
+        await self._engine.write(ScriptCommand(lambda: fanouts.move(id, tenant, None, "done"), []))
 
     async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
         return await self._engine.read(find_answer, _key_tenant(request), request)
@@ -126,12 +146,42 @@ def keep_answer(tenant: str, request: SendRequest | AnnounceRequest | TriggerReq
         raise WriteConflict
 
 
+def _add_fanout(request: AnnounceRequest) -> Script[None]:
+    """Add the fan-out of an announcement that other channels get too."""
+    if request.fanout is None:
+        return
+    audience = Audience(topic=request.topic, all=request.topic is None)
+    fanout = NewFanout(
+        id=request.id,
+        tenant=request.tenant,
+        workflow="",  # of a send
+        owner="",
+        version=0,
+        audience=msgspec.json.encode(audience),
+        body=request.fanout,
+        created_at=request.created_at,
+    )
+    yield from fanouts.add(fanout, FANOUT_JOB_KIND)
+
+
+def _add_page(request: SendRequest, fanout: str, position: str) -> Script[bool]:
+    if not (yield from fanouts.move(fanout, request.tenant, position, "running")):
+        return False
+    yield from messages.add(request.messages, request.decisions)
+    yield from webhook_events.add(request.events, request.created_at)
+    return True
+
+
 def _announce(request: AnnounceRequest) -> Script[Sent]:
     stored = yield from find_answer(request.key_tenant, request)
     if stored is not None:
         return Sent(stored)
     if request.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(request.tenant, request.created_at)
+    yield from _add_fanout(request)
+    if not request.has_row:
+        yield from keep_answer(request.key_tenant, request)
+        return Sent(request.answer)
     seq = yield from sent.next_number()
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}

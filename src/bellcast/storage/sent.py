@@ -46,9 +46,10 @@ def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
+    has_fanout = yield Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
     announced = yield from _find_announcement(tenant, id)
     if announced is None:
-        return None
+        return () if has_fanout else None
     item = _announced_item(announced)
     return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
 

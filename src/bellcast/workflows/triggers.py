@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels import audiences
+from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
-from bellcast.model import patterns, times, validation
+from bellcast.model import validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
@@ -19,11 +20,6 @@ from bellcast.workflows import run as runs
 from bellcast.workflows import schemas
 from bellcast.workflows.library import Library, Workflow
 from bellcast.workflows.run import MAX_DATA, RunState
-
-# Runs of a page of a fan-out, one transaction of about 10 ms.
-FANOUT_PAGE = 250
-# Pages of one lease: other jobs of the same priority run in between.
-FANOUT_PAGES = 4
 
 
 class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +135,8 @@ class Triggers:
 
     async def _add_page(self, fanout: NewFanout) -> bool:
         """Add a page; False if it was the last."""
-        keys = await self._keys(fanout)
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
         if not keys:
             await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), ())
             return False
@@ -156,25 +153,6 @@ class Triggers:
         started = [StartedRun(self._new_id(new.created_at), key) for key in keys]
         moved = msgspec.structs.replace(fanout, position=keys[-1])
         return await self._store.runs.add_page(moved, new.runs(started))
-
-    async def _keys(self, fanout: NewFanout) -> Sequence[str]:
-        """The next keys of the audience: recipients that were there when it was triggered."""
-        audience = msgspec.json.decode(fanout.audience, type=Audience)
-        recipients, position = self._store.recipients, fanout.position
-        moment = times.to_rfc3339(fanout.created_at)
-        while True:
-            found: list[tuple[str, datetime]]
-            if audience.topic is not None or audience.role is not None:
-                topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
-                page = await recipients.subscriptions(fanout.tenant, topic or "", position or None, FANOUT_PAGE)
-                found = [(one.recipient, one.created_at) for one in page]
-            else:
-                everyone = await recipients.page(fanout.tenant, position or None, FANOUT_PAGE)
-                found = [(one.key, one.created_at) for one in everyone]
-            keys = [key for key, since in found if since <= moment]
-            if keys or not found:
-                return keys
-            position = found[-1][0]
 
 
 class _NewRuns(Struct, frozen=True):

@@ -18,25 +18,31 @@ INSERT INTO decisions (
 ON CONFLICT DO NOTHING
 
 -- name: messages_find @sqlite
--- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read.
+-- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
+-- that an inbox does not have yet was not.
 SELECT
   m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
   m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
-  m.digest, CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
+  m.digest, CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.seen_at END,
+  CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.read_at END
 FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
 LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
+LEFT JOIN announcements a ON a.id = m.notification
 WHERE m.id IN (SELECT value FROM json_each(:ids))
 
 -- name: messages_find @postgres
--- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read.
+-- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
+-- that an inbox does not have yet was not.
 SELECT
   m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
   m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
-  m.digest, CASE WHEN n.id IS NULL THEN 0 ELSE n.seen_at END, CASE WHEN n.id IS NULL THEN 0 ELSE n.read_at END
+  m.digest, CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.seen_at END,
+  CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.read_at END
 FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
 LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
+LEFT JOIN announcements a ON a.id = m.notification
 WHERE m.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: messages_begin @sqlite

@@ -1,0 +1,110 @@
+"""Announcements to other channels than the inbox, on every store."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellcast.errors import Invalid
+from bellcast.inbox import sending
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Audience, ChannelRequest, Draft
+from bellcast.ports import Store
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+ROOM = Audience(topic="room")
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
+    return WorkflowWorld(store, clock)
+
+
+async def join(world: WorkflowWorld, number: int) -> list[str]:
+    keys = [f"r{at:03}" for at in range(number)]
+    for key in keys:
+        await world.recipient(key, email=f"{key}@example.com")
+        await world.store.recipients.subscribe("", "room", key, world.clock.now())
+    return keys
+
+
+async def announce(world: WorkflowWorld, to: Audience = ROOM, **fields: Any) -> str:
+    draft = Draft(**{"to": to, "title": "Hello", "channels": ["inbox", "email"], **fields})
+    answer = msgspec.json.decode(await sending.send(world.engines, Limits(), draft))
+    id: str = answer["announcement"]["id"]
+    return id
+
+
+async def test_each_recipient_gets_one_message_and_the_announcement(world: WorkflowWorld, app: App) -> None:
+    keys = await join(world, 260)
+    id = await announce(world)
+    await world.store.recipients.subscribe("", "room", "later", world.clock.now() + 1)
+    fanout = await world.store.runs.fanout(id)
+    assert fanout is not None
+    assert fanout.state == "running"
+    await world.settle()
+    messages = await world.messages(notification=id)
+    assert sorted(message.recipient for message in messages) == keys
+    assert {message.state for message in messages} == {"simulated"}
+    fanout = await world.store.runs.fanout(id)
+    assert fanout is not None
+    assert fanout.state == "done"
+    await app.materialize("", ["r000"], app.now)
+    assert await app.titles("r000") == ["Hello"]
+
+
+async def test_repeated_page_adds_nothing(world: WorkflowWorld, app: App) -> None:
+    """The process dies after the commit of a page: the next lease goes on behind it."""
+    await join(world, 3)
+    id = await announce(world)
+    (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]
+    handler = world.runner._kinds[job.kind].handler
+    assert await handler(job) is None
+    assert await handler(job) is None
+    assert len(await world.messages(notification=id)) == 3
+
+
+async def test_message_to_a_closed_inbox_is_sent_unless_seen(world: WorkflowWorld, app: App) -> None:
+    await join(world, 2)
+    await announce(world, channels=["inbox", ChannelRequest(channel="email", after="10m", unless="seen")])
+    await world.settle()
+    await app.materialize("", ["r000"], app.now)
+    await app.mark("r000", "seen")
+    await world.advance(600)
+    assert {m.recipient: m.state for m in await world.messages()} == {"r000": "cancelled", "r001": "simulated"}
+
+
+async def test_announcement_without_inbox_has_no_row(world: WorkflowWorld, app: App) -> None:
+    await join(world, 1)
+    id = await announce(world, channels=["email"])
+    await world.settle()
+    assert await world.store.sends.find("", id) is None
+    assert len(await world.messages(notification=id)) == 1
+
+
+async def test_recall_stops_the_fanout(world: WorkflowWorld) -> None:
+    await join(world, 2)
+    id = await announce(world)
+    await world.store.sends.recall("", id, world.clock.now())
+    await world.settle()
+    assert await world.messages() == []
+
+
+async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(world: WorkflowWorld) -> None:
+    await join(world, 2)
+    await world.recipient("r001", email="r001@example.com", data={"plan": "x"})
+    template = b'{"email":{"subject":"Hello","text":"{{ recipient.data.plan }}"}}'
+    await world.store.documents.put("templates", "", "plan", template, world.clock.now())
+    await announce(world, template="plan")
+    await world.settle()
+    states = {m.recipient: (m.state, m.reason) for m in await world.messages()}
+    assert states["r001"][0] == "simulated"
+    assert states["r000"][0] == "failed"
+    assert "recipient.data.plan" in (states["r000"][1] or "")
+
+
+async def test_other_channels_for_all_tenants_are_refused(world: WorkflowWorld) -> None:
+    with pytest.raises(Invalid):
+        await announce(world, Audience(all=True, tenant="*"))
