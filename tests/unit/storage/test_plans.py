@@ -15,7 +15,7 @@ from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine
 
 # Statements that read a whole table: a small one, or outside of requests.
-WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count"}
+WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count", "tenants_of_address"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w)$")
 
