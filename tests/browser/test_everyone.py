@@ -46,6 +46,25 @@ def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_serv
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_shop, bellcast_server, scheme):
+    actions = [{"key": key, "label": key, "url": "#", "style": key} for key in ("primary", "danger", "default")]
+    app.notify(person, title="Ann asks", actions=actions)
+    page = open_shop(bellcast_server, person, color_scheme=scheme).open(
+        '<meta name="color-scheme" content="light dark"><bellcast-bell token="{token}"></bellcast-bell>'
+    )
+    bell(page, 1).click()
+    expect(row(page, "Ann asks")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("h")
+    expect(page.get_by_role("menu", name="Snooze")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Preferences").click()
+    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    assert violations(page) == []
+
+
 def test_axe_finds_nothing_in_an_empty_inbox(page):
     wait_live(page)
     bell(page).click()

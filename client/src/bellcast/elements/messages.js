@@ -41,6 +41,7 @@ export const en = {
   wasSnoozed: (when) => `Snoozed until ${when}`,
   wasSnoozedUntilBack: 'Snoozed until you’re back',
   noneSnoozed: 'Nothing snoozed',
+  preferences: 'Preferences',
   archiveRead: 'Archive all read',
   mute: 'Mute this type',
   wasMuted: 'Muted: only shown here from now on',

@@ -124,7 +124,10 @@ export const PANEL_CSS = `
 [aria-pressed=true] .switch { background: var(--accent); }
 [aria-pressed=true] .switch::after { inset-inline-start: 12px; }
 .choice[aria-pressed=true] { color: var(--text); }
-.keys { justify-content: center; width: 30px; margin-inline-start: auto; }
+.settings, .keys { justify-content: center; width: 30px; }
+.settings { margin-inline-start: auto; }
+.panel:has(> .help .preferences) { min-height: var(--highest); }
+.help ~ .notice, .panel:has(> .help) .notice { z-index: 6; }
 
 .veil, .help { position: absolute; inset: 0; z-index: 5; animation: fade .12s; }
 .veil { background: color-mix(in srgb, var(--text) 12%, transparent); border-radius: inherit; }
@@ -146,7 +149,7 @@ export const PANEL_CSS = `
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }
   .row .title .words { -webkit-line-clamp: 4; }
-  .read-all-text, .keys { display: none; }
+  .read-all-text, .keys, .footer .choice:has(.switch) > svg { display: none; }
   .read-all { padding: 9px; }
 }
 @keyframes pulse { to { opacity: .45; } }

@@ -11,6 +11,7 @@ import { Notice } from './notice.js';
 import { isUnread } from './row.js';
 import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
+import { sheet } from './sheets.js';
 import { TabBar } from './tab-bar.js';
 import { startOfDay } from './time.js';
 import { Triage } from './triage.js';
@@ -103,12 +104,15 @@ export class Panel {
     this.#focus = new RovingFocus({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
     this.#pill = button('pill', '', () => this.#toTop());
     this.#pill.hidden = true;
+    const settings = button('choice settings', '', () => void this.#openPreferences());
+    settings.ariaLabel = settings.title = texts.preferences;
+    settings.append(icon('settings'));
     const keys = button('choice keys', '?', () => void this.#openHelp());
     keys.ariaLabel = keys.title = texts.shortcuts;
     element.append(
       h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, this.#archiveRead, h('slot', '', { name: 'header' }), leave),
       this.tabBar.element, h('div', 'stage', {}, this.#pill, this.#scroll), this.#notice.element, this.#selection.element,
-      h('div', 'footer', {}, ...alertChoices(texts, (text) => this.#notice.show(text)), keys));
+      h('div', 'footer', {}, ...alertChoices(texts, (text) => this.#notice.show(text)), settings, keys));
     element.tabIndex = -1;
     element.dir = texts.dir;
     element.lang = texts.lang;
@@ -385,7 +389,7 @@ export class Panel {
   #onKey(event) {
     const { key, ctrlKey, metaKey, altKey } = event;
     const [origin] = event.composedPath();
-    if (altKey || (origin instanceof HTMLElement && (origin.isContentEditable || /^(input|textarea|select)$/i.test(origin.tagName)))) return;
+    if (altKey || (key !== 'Escape' && origin instanceof HTMLElement && (origin.isContentEditable || /^(input|textarea|select)$/i.test(origin.tagName)))) return;
     const name = (ctrlKey || metaKey ? 'ctrl ' : '') + nameOf(event);
     const handled = key === 'Escape' ? this.escape() : this.#overlay ? false : this.#handleKey(name, event.shiftKey);
     if (handled) event.preventDefault();
@@ -468,6 +472,15 @@ export class Panel {
       },
     };
     this.element.append(overlay.element);
+  }
+
+  async #openPreferences() {
+    const { createPreferencesDialog, PREFERENCES_CSS } = await import('./preferences-form.js');
+    const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.element.getRootNode());
+    const styles = sheet(PREFERENCES_CSS);
+    if (!adoptedStyleSheets.includes(styles)) adoptedStyleSheets.push(styles);
+    const { session, texts, clock } = this.#context;
+    this.#showOverlay(createPreferencesDialog({ session, texts, clock, notice: this.#notice }, () => this.#overlay?.close()));
   }
 
   async #openHelp() {

@@ -36,6 +36,7 @@ export default {
   wasSnoozed: (when) => `مؤجل حتى ${when}`,
   wasSnoozedUntilBack: 'مؤجل حتى عودتك',
   noneSnoozed: 'لا شيء مؤجل',
+  preferences: 'التفضيلات',
   archiveRead: 'أرشفة كل المقروءة',
   mute: 'كتم هذا النوع',
   wasMuted: 'تم الكتم: سيظهر هنا فقط من الآن',

@@ -34,6 +34,7 @@ export default {
   wasSnoozed: (when) => `Zurückgestellt bis ${when}`,
   wasSnoozedUntilBack: 'Zurückgestellt, bis du zurück bist',
   noneSnoozed: 'Nichts zurückgestellt',
+  preferences: 'Einstellungen',
   archiveRead: 'Alle gelesenen archivieren',
   mute: 'Diese Art stummschalten',
   wasMuted: 'Stumm: erscheint ab jetzt nur hier',

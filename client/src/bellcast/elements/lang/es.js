@@ -36,6 +36,7 @@ export default {
   wasSnoozed: (when) => `Pospuesta hasta: ${when}`,
   wasSnoozedUntilBack: 'Pospuesta hasta que vuelvas',
   noneSnoozed: 'Nada pospuesto',
+  preferences: 'Preferencias',
   archiveRead: 'Archivar todas las leídas',
   mute: 'Silenciar este tipo',
   wasMuted: 'Silenciado: desde ahora solo aparece aquí',

@@ -36,6 +36,7 @@ export default {
   wasSnoozed: (when) => `En pause jusqu’à : ${when}`,
   wasSnoozedUntilBack: 'En pause jusqu’à votre retour',
   noneSnoozed: 'Rien en pause',
+  preferences: 'Préférences',
   archiveRead: 'Archiver toutes les lues',
   mute: 'Couper ce type',
   wasMuted: 'Coupé : n’apparaîtra plus qu’ici',

@@ -1,0 +1,173 @@
+/** The person's preferences: types by channels, digests, quiet hours, pause. Every change is saved at once and can be undone. Loaded on use. */
+
+import { h, icon } from './dom.js';
+import { preferencesTexts } from './preferences-texts.js';
+
+/** @import { Session } from '../session.js' */
+/** @import { Texts } from './messages.js' */
+/** @import { Notice } from './notice.js' */
+/** @import { clock } from './time.js' */
+
+/**
+ * @typedef {'inbox' | 'email' | 'sms' | 'push' | 'chat'} Channel
+ * @typedef {Record<Channel, {on: boolean, required: boolean}>} Channels
+ * @typedef {object} Preferences
+ * @property {Record<string, string>} [digest]
+ * @property {string} [digest_at]
+ * @property {{start: string, end: string} | false} [quiet_hours]
+ * @property {Record<string, string | true>} [muted]
+ * @property {{type: string, channels: Channels}[]} effective
+ *
+ * @typedef {object} FormContext
+ * @property {Session} session
+ * @property {Texts} texts
+ * @property {ReturnType<typeof clock>} clock
+ * @property {Notice} notice
+ */
+
+const CHANNELS = /** @type {const} */ (['inbox', 'email', 'sms', 'push', 'chat']);
+const FREQUENCIES = /** @type {const} */ (['instant', 'hourly', 'daily', 'weekly']);
+const EVERYTHING = '*';
+const HOUR = 3_600_000; // ms
+const MORNING = 8; // o'clock, when a pause until tomorrow ends
+const DEFAULT_QUIET_HOURS = { start: '22:00', end: '07:00' };
+const DEFAULT_DIGEST_AT = '08:00';
+
+/** @param {FormContext} context */
+export function createForm({ session, texts: base, clock, notice }) {
+  const texts = preferencesTexts(base);
+  const element = h('div', 'preferences', { lang: base.lang, dir: base.dir, ariaBusy: 'true' });
+  /** Show the controls' values. @type {((saved: Preferences) => void)[]} */
+  let updates = [];
+  /** @type {Preferences} */
+  let shown = { effective: [] };
+
+  /** @param {Preferences} saved */
+  function render(saved) {
+    shown = saved;
+    for (const update of updates) update(saved);
+  }
+
+  /** Save a change; the inverse is what it replaces. @param {object} changes @param {object} inverse @param {boolean} [isUndo] */
+  async function save(changes, inverse, isUndo) {
+    try {
+      render(await session.preferences(changes));
+      notice.show(isUndo ? texts.undone : texts.prefSaved, changes, isUndo ? undefined : () => void save(inverse, changes, true));
+    } catch {
+      render(shown); // the controls return to what is saved
+      notice.show(texts.refused);
+    }
+  }
+
+  async function load() {
+    try {
+      const saved = await session.preferences();
+      updates = [];
+      element.replaceChildren(pause(), types(saved), quietHours());
+      render(saved);
+    } catch {
+      element.replaceChildren(h('p', 'hint', {}, texts.refused), h('button', 'retry', { onclick: () => void load() }, texts.retry));
+    }
+    element.ariaBusy = null;
+  }
+
+  function pause() {
+    const select = h('select', 'preference-select', { id: 'pause' });
+    const tomorrow = () => new Date(new Date().setDate(new Date().getDate() + 1)).setHours(MORNING, 0, 0, 0);
+    const ends = { hour: () => Date.now() + HOUR, tomorrow, week: () => Date.now() + 7 * 24 * HOUR };
+    select.onchange = () => {
+      const end = ends[/** @type {'hour'} */ (select.value)];
+      const until = select.value === 'off' ? null : end ? new Date(end()).toISOString() : true;
+      void save({ muted: { [EVERYTHING]: until } }, { muted: { [EVERYTHING]: shown.muted?.[EVERYTHING] ?? null } });
+    };
+    updates.push(({ muted }) => {
+      const until = muted?.[EVERYTHING];
+      const isTimed = typeof until === 'string' && Date.parse(until) > Date.now();
+      const options = [['off', texts.prefOff], ...(isTimed ? [['until', texts.prefUntil(clock.until(until, Date.now()))]] : []),
+        ['hour', texts.prefHour], ['tomorrow', texts.prefTomorrow], ['week', texts.prefWeek], ['always', texts.prefAlways]];
+      select.replaceChildren(...options.map(([value = '', text = '']) => h('option', '', { value }, text)));
+      select.value = isTimed ? 'until' : until === true ? 'always' : 'off';
+    });
+    return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'pause' }, texts.prefPause), select, h('p', 'hint', {}, texts.prefPauseHint));
+  }
+
+  /** @param {Preferences} saved */
+  function types({ effective }) {
+    const head = h('tr', '', {}, h('td', ''), ...CHANNELS.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
+    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, ...effective.flatMap((each, at) => typeRows(each, at))));
+    return h('div', 'preference', {}, table, digestTime());
+  }
+
+  /** @param {Preferences['effective'][number]} effective @param {number} at */
+  function typeRows({ type, channels }, at) {
+    const name = type.charAt(0).toUpperCase() + type.slice(1).replaceAll(/[._-]/g, ' ');
+    const required = CHANNELS.filter((channel) => channels[channel].required);
+    const hint = required.length ? [h('p', 'hint', { id: `required-${at}` }, icon('lock'), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')))] : [];
+    const cells = CHANNELS.map((channel) => h('td', 'cell', {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at)));
+    return [h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, name), ...cells), h('tr', 'type-more', {}, h('td', '', { colSpan: CHANNELS.length + 1 }, digest(type, name), ...hint))];
+  }
+
+  /** @param {string} type @param {Channel} channel @param {string} label @param {number} at */
+  function switchOf(type, channel, label, at) {
+    const box = h('input', 'check', { type: 'checkbox', ariaLabel: label });
+    box.onchange = () => void save({ types: { [type]: { [channel]: box.checked } } }, { types: { [type]: { [channel]: !box.checked } } });
+    updates.push(({ effective }) => {
+      const { on, required } = effective.find((each) => each.type === type)?.channels[channel] ?? { on: false, required: false };
+      box.checked = on || required;
+      box.disabled = required;
+      if (required) box.setAttribute('aria-describedby', `required-${at}`);
+    });
+    return box;
+  }
+
+  /** @param {string} type @param {string} name */
+  function digest(type, name) {
+    const select = h('select', 'preference-select small', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
+    select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
+    updates.push(({ digest }) => (select.value = digest?.[type] ?? 'instant'));
+    return h('span', 'digest', {}, `${texts.prefDigest} `, select);
+  }
+
+  function digestTime() {
+    const time = h('input', 'time-input', { type: 'time', id: 'digest-at' });
+    const line = h('div', 'preference-line', {}, h('label', '', { htmlFor: 'digest-at' }, texts.prefDigestAt), time);
+    time.onchange = () => time.value && void save({ digest_at: time.value }, { digest_at: shown.digest_at ?? null });
+    updates.push(({ digest = {}, digest_at }) => {
+      time.value = digest_at ?? DEFAULT_DIGEST_AT;
+      line.hidden = !Object.values(digest).some((frequency) => frequency === 'daily' || frequency === 'weekly');
+    });
+    return line;
+  }
+
+  function quietHours() {
+    const box = h('input', 'check', { type: 'checkbox', id: 'quiet' });
+    const [start, end] = [h('input', 'time-input', { type: 'time', ariaLabel: `${texts.prefQuiet}, ${texts.prefFrom}` }), h('input', 'time-input', { type: 'time', ariaLabel: `${texts.prefQuiet}, ${texts.prefTo}` })];
+    const line = h('div', 'preference-line', {}, h('span', '', {}, texts.prefFrom), start, h('span', '', {}, texts.prefTo), end);
+    const change = () => {
+      const wanted = box.checked && { start: start.value || DEFAULT_QUIET_HOURS.start, end: end.value || DEFAULT_QUIET_HOURS.end };
+      void save({ quiet_hours: wanted }, { quiet_hours: shown.quiet_hours ?? null });
+    };
+    box.onchange = start.onchange = end.onchange = change;
+    updates.push(({ quiet_hours: hours }) => {
+      box.checked = Boolean(hours);
+      line.hidden = !hours;
+      start.value = hours ? hours.start : '';
+      end.value = hours ? hours.end : '';
+    });
+    return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'quiet' }, texts.prefQuiet), box, line, h('p', 'hint', {}, texts.prefQuietHint));
+  }
+
+  void load();
+  return { element, title: texts.preferences };
+}
+
+/** The form over a panel, with a heading and a way back. @param {FormContext} context @param {() => void} close */
+export function createPreferencesDialog(context, close) {
+  const form = createForm(context);
+  const leave = h('button', 'tool', { ariaLabel: context.texts.close, onclick: close }, icon('close'));
+  const element = h('div', 'help', { role: 'dialog', ariaLabel: form.title }, h('div', 'help-head', {}, h('h3', 'help-heading', {}, form.title), leave), form.element);
+  queueMicrotask(() => leave.focus());
+  return { element, close: () => element.remove() };
+}
+
+export { PREFERENCES_CSS } from './preferences-styles.js';

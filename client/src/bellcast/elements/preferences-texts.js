@@ -1,0 +1,70 @@
+/** Texts of the preferences, by language. */
+
+const en = {
+  prefPause: 'Pause messages',
+  prefPauseHint: 'New notifications still appear here.',
+  prefOff: 'Off',
+  prefHour: 'For an hour',
+  prefTomorrow: 'Until tomorrow',
+  prefWeek: 'For a week',
+  prefAlways: 'Until I turn it off',
+  /** @type {(when: string) => string} */
+  prefUntil: (when) => `Until ${when}`,
+  prefTypes: 'What reaches you where',
+  inbox: 'Here',
+  email: 'E-mail',
+  sms: 'SMS',
+  push: 'Push',
+  chat: 'Chat',
+  /** @type {(channels: string) => string} */
+  prefRequired: (channels) => `Always on: ${channels}. You need these messages.`,
+  prefDigest: 'E-mails',
+  instant: 'at once',
+  hourly: 'every hour',
+  daily: 'every day',
+  weekly: 'every week',
+  prefDigestAt: 'Collected e-mails at',
+  prefQuiet: 'Quiet hours',
+  prefQuietHint: 'Messages wait until they end, except urgent ones.',
+  prefFrom: 'From',
+  prefTo: 'To',
+  prefSaved: 'Saved',
+};
+
+/** @typedef {typeof en} PreferencesTexts */
+
+/** @type {Record<string, PreferencesTexts>} */
+const LANGUAGES = {
+  en,
+  de: {
+    prefPause: 'Nachrichten anhalten', prefPauseHint: 'Neue Mitteilungen erscheinen weiterhin hier.', prefOff: 'Aus', prefHour: 'Eine Stunde lang',
+    prefTomorrow: 'Bis morgen', prefWeek: 'Eine Woche lang', prefAlways: 'Bis ich es ausschalte', prefUntil: (when) => `Bis ${when}`, prefTypes: 'Was dich wo erreicht', inbox: 'Hier',
+    email: 'E-Mail', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Immer an: ${channels}. Diese Nachrichten brauchst du.`, prefDigest: 'E-Mails', instant: 'sofort',
+    hourly: 'stündlich', daily: 'täglich', weekly: 'wöchentlich', prefDigestAt: 'Gesammelte E-Mails um', prefQuiet: 'Ruhezeiten', prefQuietHint: 'Nachrichten warten bis zu ihrem Ende, außer dringende.',
+    prefFrom: 'Von', prefTo: 'Bis', prefSaved: 'Gespeichert',
+  },
+  fr: {
+    prefPause: 'Suspendre les messages', prefPauseHint: 'Les nouvelles notifications apparaissent toujours ici.', prefOff: 'Non', prefHour: 'Pendant une heure',
+    prefTomorrow: 'Jusqu’à demain', prefWeek: 'Pendant une semaine', prefAlways: 'Jusqu’à nouvel ordre', prefUntil: (when) => `Jusqu’à : ${when}`, prefTypes: 'Ce qui vous parvient, et où', inbox: 'Ici',
+    email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Toujours actif : ${channels}. Ces messages vous sont nécessaires.`, prefDigest: 'E-mails', instant: 'aussitôt',
+    hourly: 'chaque heure', daily: 'chaque jour', weekly: 'chaque semaine', prefDigestAt: 'E-mails groupés à', prefQuiet: 'Heures calmes', prefQuietHint: 'Les messages attendent leur fin, sauf les urgents.',
+    prefFrom: 'De', prefTo: 'À', prefSaved: 'Enregistré',
+  },
+  es: {
+    prefPause: 'Pausar mensajes', prefPauseHint: 'Las notificaciones nuevas siguen apareciendo aquí.', prefOff: 'No', prefHour: 'Durante una hora',
+    prefTomorrow: 'Hasta mañana', prefWeek: 'Durante una semana', prefAlways: 'Hasta que lo desactive', prefUntil: (when) => `Hasta: ${when}`, prefTypes: 'Qué te llega y adónde', inbox: 'Aquí',
+    email: 'Correo', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Siempre activo: ${channels}. Necesitas estos mensajes.`, prefDigest: 'Correos', instant: 'al momento',
+    hourly: 'cada hora', daily: 'cada día', weekly: 'cada semana', prefDigestAt: 'Correos agrupados a las', prefQuiet: 'Horas de silencio', prefQuietHint: 'Los mensajes esperan hasta que acaben, salvo los urgentes.',
+    prefFrom: 'De', prefTo: 'A', prefSaved: 'Guardado',
+  },
+  ar: {
+    prefPause: 'إيقاف الرسائل مؤقتًا', prefPauseHint: 'تستمر الإشعارات الجديدة في الظهور هنا.', prefOff: 'لا', prefHour: 'لمدة ساعة',
+    prefTomorrow: 'حتى الغد', prefWeek: 'لمدة أسبوع', prefAlways: 'حتى أوقف ذلك', prefUntil: (when) => `حتى ${when}`, prefTypes: 'ما يصلك وأين', inbox: 'هنا',
+    email: 'البريد', sms: 'رسالة نصية', push: 'دفع', chat: 'دردشة', prefRequired: (channels) => `مفعّل دائمًا: ${channels}. تحتاج إلى هذه الرسائل.`, prefDigest: 'البريد', instant: 'فورًا',
+    hourly: 'كل ساعة', daily: 'كل يوم', weekly: 'كل أسبوع', prefDigestAt: 'البريد المجمّع في', prefQuiet: 'ساعات الهدوء', prefQuietHint: 'تنتظر الرسائل حتى انتهائها، إلا العاجلة.',
+    prefFrom: 'من', prefTo: 'إلى', prefSaved: 'تم الحفظ',
+  },
+};
+
+/** @param {import('./messages.js').Texts} texts */
+export const preferencesTexts = (texts) => ({ ...en, ...LANGUAGES[texts.lang.split('-')[0] ?? ''], ...texts });

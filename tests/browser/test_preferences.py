@@ -1,0 +1,80 @@
+"""The preferences of a person, in a page and in the panel."""
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import PHONE, bell, in_page, wait_until
+
+PAGE = '<bellcast-preferences token="{token}"></bellcast-preferences>'
+
+
+@pytest.fixture
+def types(bellcast_server):
+    """Two types, one of which always sends e-mail."""
+    for key, fields in (("news", {}), ("bill", {"required": ["email"]})):
+        url = f"{bellcast_server.url}/v1/types/{key}"
+        assert httpx.put(url, headers=bellcast_server.as_app(), json={"name": key, **fields}).is_success
+
+
+def saved(page, element="bellcast-preferences"):
+    return in_page(page, "bell.session.preferences().then(({ effective, ...own }) => own)", element)
+
+
+def wait_saved(page, expected, element="bellcast-preferences"):
+    wait_until(lambda: saved(page, element) == expected, lambda: str(saved(page, element)))
+
+
+def test_every_change_is_saved_at_once_and_can_be_undone(types, shop):
+    page = shop.open(PAGE)
+    page.get_by_role("checkbox", name="News, E-mail").uncheck()
+    wait_saved(page, {"types": {"news": {"email": False}}})
+    page.get_by_role("button", name="Undo").click()
+    wait_saved(page, {"types": {"news": {"email": True}}})
+    expect(page.get_by_role("checkbox", name="News, E-mail")).to_be_checked()
+    page.get_by_label("News, E-mails").select_option("every day")
+    page.get_by_label("Collected e-mails at").fill("17:30")
+    wait_saved(page, {"types": {"news": {"email": True}}, "digest": {"news": "daily"}, "digest_at": "17:30"})
+    page.reload()
+    expect(page.get_by_label("Collected e-mails at")).to_have_value("17:30")
+
+
+def test_a_required_channel_is_locked_and_explained(types, shop):
+    page = shop.open(PAGE)
+    box = page.get_by_role("checkbox", name="Bill, E-mail")
+    expect(box).to_be_checked()
+    expect(box).to_be_disabled()
+    expect(box).to_have_accessible_description("Always on: E-mail. You need these messages.")
+
+
+def test_quiet_hours_and_a_pause(shop):
+    page = shop.open(PAGE)
+    page.get_by_role("checkbox", name="Quiet hours").check()
+    wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "07:00"}})
+    page.get_by_label("Quiet hours, To").fill("06:15")
+    wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "06:15"}})
+    page.get_by_label("Pause messages").select_option("Until I turn it off")
+    wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "06:15"}, "muted": {"*": True}})
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Pause messages")).to_have_value("off")
+
+
+def test_a_change_that_fails_is_taken_back(shop):
+    page = shop.open(PAGE)
+    box = page.get_by_role("checkbox", name="General, SMS")
+    expect(box).to_be_checked()
+    page.route("**/v1/preferences", lambda route: route.fulfill(status=503, json={"code": "unavailable"}))
+    box.click()
+    expect(page.get_by_text("That didn’t work. Please try again.")).to_be_visible()
+    expect(box).to_be_checked()
+
+
+def test_the_panel_opens_the_preferences_inside(app, person, open_shop, bellcast_server):
+    page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
+    bell(page).tap()
+    page.get_by_role("button", name="Preferences").tap()
+    dialog = page.get_by_role("dialog", name="Preferences")
+    page.get_by_role("checkbox", name="General, Push").uncheck()
+    wait_saved(page, {"types": {"general": {"push": False}}}, "bellcast-bell")
+    page.get_by_role("checkbox", name="General, Push").press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
