@@ -50,7 +50,7 @@ def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_serv
 def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_shop, bellcast_server, scheme):
     actions = [{"key": key, "label": key, "url": "#", "style": key} for key in ("primary", "danger", "default")]
     app.notify(person, title="Ann asks", actions=actions)
-    page = open_shop(bellcast_server, person, color_scheme=scheme).open(
+    page = open_shop(bellcast_server, person, color_scheme=scheme, reduced_motion="reduce").open(
         '<meta name="color-scheme" content="light dark"><bellcast-bell token="{token}"></bellcast-bell>'
     )
     bell(page, 1).click()
