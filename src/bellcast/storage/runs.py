@@ -245,6 +245,7 @@ def _send(requests: Sequence[SendRequest]) -> Script[tuple[Event, ...]]:
             (sent,) = yield from insert.insert([request])
             events += sent.events
         yield from messages.add(request.messages, request.decisions)
+        yield from webhook_events.add(request.events, request.created_at)
     return tuple(events)
 
 

@@ -1,0 +1,134 @@
+"""APNs with a server of HTTP/2 that speaks its documented protocol."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from bellcast.model.ids import Ids
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers import apns
+from tests.clock import FakeClock
+from tests.servers import free_port
+
+DEVICE = "ab" * 32
+
+
+class AppleServer:
+    """Records requests and sends `status` with `reason`."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.status, self.reason = 200, ""
+        self.port = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, has_more = b"", True
+        while has_more:
+            part = await receive()
+            body, has_more = body + part.get("body", b""), part.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.requests.append((scope["http_version"], scope["path"], headers, json.loads(body)))
+        answer = json.dumps({"reason": self.reason}).encode() if self.reason else b""
+        headers_sent = [(b"apns-id", headers["apns-id"].encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers_sent})
+        await send({"type": "http.response.body", "body": answer})
+
+
+@asynccontextmanager
+async def apple_server() -> AsyncIterator[AppleServer]:
+    apple, stopped, config = AppleServer(), asyncio.Event(), Config()
+    apple.port = free_port()
+    config.bind = [f"127.0.0.1:{apple.port}"]
+    config.accesslog = config.errorlog = None
+    serving = asyncio.create_task(serve(apple, config, shutdown_trigger=stopped.wait))
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", apple.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                break
+    try:
+        yield apple
+    finally:
+        stopped.set()
+        await serving
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> tuple[Path, ec.EllipticCurvePublicKey]:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path / "AuthKey.p8"
+    file.write_bytes(pem)
+    return file, private.public_key()
+
+
+@asynccontextmanager
+async def provider_at(apple: AppleServer, file: Path, clock: FakeClock) -> AsyncIterator[apns.APNsProvider]:
+    http = HttpxClient(http2=True)
+    url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?tls=off&key={file}&topic=com.example.app"
+    try:
+        yield apns.from_url(url, http=http, clock=clock, timeout=10)
+    finally:
+        await http.close()
+
+
+async def test_alert_is_sent_over_http2_with_a_signed_token(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
+    clock, (file, public) = FakeClock(), key_file
+    id = Ids().new(clock.now())
+    async with apple_server() as apple, provider_at(apple, file, clock) as provider:
+        content = {"id": "n1", "title": "New booking", "body": "Saturday", "url": "/b/7", "priority": "urgent"}
+        accepted = await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        assert accepted.reference == id
+        ((version, path, headers, body),) = apple.requests
+        assert (version, path) == ("2", f"/3/device/{DEVICE}")
+        assert (headers["apns-topic"], headers["apns-priority"], headers["apns-id"]) == ("com.example.app", "10", id)
+        assert body["aps"]["alert"] == {"title": "New booking", "body": "Saturday"}
+        assert body["url"] == "/b/7"
+        token = headers["authorization"].removeprefix("bearer ")
+        claims = jwt.decode(token, public, algorithms=["ES256"], options={"verify_iat": False})
+        assert claims["iss"] == "TEAM123"
+        assert jwt.get_unverified_header(token)["kid"] == "KEY456"
+        await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        assert apple.requests[1][2]["authorization"] == headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "is_temporary", "is_bounce"),
+    [
+        (410, "Unregistered", False, True),
+        (400, "BadDeviceToken", False, True),
+        (400, "PayloadEmpty", False, False),
+        (403, "InvalidProviderToken", True, False),
+        (429, "TooManyRequests", True, False),
+        (503, "Shutdown", True, False),
+    ],
+)
+async def test_apns_refusal_is_temporary_permanent_or_a_bounce(
+    key_file: tuple[Path, ec.EllipticCurvePublicKey], status: int, reason: str, is_temporary: bool, is_bounce: bool
+) -> None:
+    clock = FakeClock()
+    async with apple_server() as apple, provider_at(apple, key_file[0], clock) as provider:
+        apple.status, apple.reason = status, reason
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(OutgoingMessage(id=Ids().new(clock.now()), to=DEVICE, content={"title": "T"}))
+        error = caught.value
+        assert (error.is_temporary, error.is_bounce, error.response) == (is_temporary, is_bounce, reason)
