@@ -77,6 +77,19 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         assert shown == {name: value for name, value in webhook.items() if name != "secret"}
 
 
+async def test_end_of_a_run_is_reported_with_what_it_sent(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        await create(client, vendor, "run.*", "notification.created")
+        steps = [{"key": "bell", "type": "inbox", "title": "Hi"}]
+        assert (await client.put("/v1/workflows/welcome", json={"steps": steps})).status_code == 201
+        triggered = await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})
+        (run,) = triggered.json()["runs"]
+        bodies = {request.json["type"]: request.json["data"] for request in await received(vendor, 2)}
+        assert bodies["run.completed"]["id"] == run["id"]
+        assert (bodies["run.completed"]["workflow"], bodies["run.completed"]["recipient"]) == ("welcome", "alice")
+        assert bodies["notification.created"]["title"] == "Hi"
+
+
 async def test_rotation_signs_with_both_secrets_and_replay_keeps_the_id(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
         webhook = await create(client, vendor, "notification.created")

@@ -20,7 +20,7 @@ from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
 from bellcast.ports.messages import as_change
-from bellcast.ports.webhooks import WebhookEvent, WebhookSink
+from bellcast.ports.webhooks import WebhookSink
 from bellcast.preferences import Decision
 
 CREATED = "notification.created"
@@ -76,7 +76,7 @@ class Router:
         self._project = project
         self._new_id = new_id
         self.messages_added = messages_added
-        self._webhooks = webhooks
+        self.webhooks = webhooks
         self._inbox_only: dict[tuple[str, str], int] = {}
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
@@ -103,25 +103,25 @@ class Router:
         template_key = draft.template or type.template
         if draft.title is UNSET and template_key is None:
             raise Invalid.of("title", "is required, because neither the send nor its type has a template")
-        is_wanted = await self._webhooks.is_wanted(request.tenant, CREATED)
+        is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
         if is_plain and await self._reaches_every_inbox(request.tenant):
             if draft.channels is None:
                 self._remember(request.tenant, draft.type)
             return request
         routed = self._routed(await self._read(draft, request, channels, template_key), request)
-        return msgspec.structs.replace(routed, events=await self._events(routed))
+        return await self._with_events(routed)
 
-    async def _events(self, request: SendRequest) -> tuple[WebhookEvent, ...]:
-        """What webhooks get with the commit."""
+    async def _with_events(self, request: SendRequest) -> SendRequest:
+        """The request with what webhooks get with its commit."""
         contents = request.contents or (request.content,) * len(request.ids)
         rows = zip(request.ids, request.recipients, contents, strict=True)
         created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]
-        events = [*await self._webhooks.events(request.tenant, CREATED, created)]
+        events = [*await self.webhooks.events(request.tenant, CREATED, created)]
         for state in ("queued", "held"):
             changes = [as_change(message) for message in request.messages if message.state == state]
-            events += await self._webhooks.events(request.tenant, f"message.{state}", changes)
-        return tuple(events)
+            events += await self.webhooks.events(request.tenant, f"message.{state}", changes)
+        return msgspec.structs.replace(request, events=tuple(events))
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """What `route` would decide. Raises Invalid as it does."""
@@ -154,7 +154,7 @@ class Router:
             messages += routed.messages
             decisions += routed.decisions
         request = msgspec.structs.replace(empty, messages=tuple(messages), decisions=tuple(decisions))
-        return msgspec.structs.replace(request, events=await self._events(request))
+        return await self._with_events(request)
 
     def _failed(self, route: SendRoute, request: SendRequest, error: Invalid) -> SendRequest:
         """Failed messages in place of those that cannot be rendered."""
@@ -204,7 +204,7 @@ class Router:
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)
         route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables)
-        return self._routed(route, request)
+        return await self._with_events(self._routed(route, request))
 
     async def tenant(self, key: str) -> TenantSettings:
         """The tenant's settings."""

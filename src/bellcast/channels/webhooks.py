@@ -28,6 +28,8 @@ JOB_KIND = "webhook"
 TYPES = (
     *(f"notification.{what}" for what in ("created", "seen", "read", "acted")),
     *(f"message.{state}" for state in get_args(State) if state != "sending"),
+    # Runs change to other states outside their steps: when they are triggered and cancelled.
+    *(f"run.{state}" for state in ("waiting", "paused", "completed", "merged", "throttled", "failed")),
     "preferences.changed",
 )
 # Standard Webhooks recommends 15 to 30 s: an endpoint queues the event and answers.

@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast.model.events import Event
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.sends import SendRequest
+from bellcast.ports.webhooks import WebhookEvent
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
@@ -94,11 +95,13 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it."""
 
     run: StoredRun
+    now: int
     ignores_events: bool = False
     sends: tuple[SendRequest, ...] = ()
     counters: tuple[CounterUpdate, ...] = ()
     triggers: tuple[TriggerRequest, ...] = ()
     watched: tuple[str, ...] = ()
+    events: tuple[WebhookEvent, ...] = ()
 
 
 class ItemTimes(Struct, frozen=True):

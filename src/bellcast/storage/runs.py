@@ -19,7 +19,7 @@ from bellcast.ports.runs import (
     TriggerRequest,
     WorkflowVersion,
 )
-from bellcast.storage import fanouts, insert, jobs, messages, rows, sends
+from bellcast.storage import fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.commit.limits import STATEMENT_ROWS
@@ -217,6 +217,7 @@ def _commit(commit: RunCommit) -> Script[tuple[Event, ...] | None]:
         yield Statement("notification_watch", many=[{**watched, "id": id} for id in commit.watched])
     for request in commit.triggers:
         yield from _add(request)
+    yield from webhook_events.add(commit.events, commit.now)
     return events
 
 

@@ -20,6 +20,7 @@ from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Template
 from bellcast.ports import Broker, Clock, Job, SendRequest, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
+from bellcast.ports.webhooks import WebhookEvent
 from bellcast.templates import Renderer, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import cron, engine, triggers
@@ -187,11 +188,13 @@ class RunExecutor:
         stored = self._with_state(execution)
         commit = RunCommit(
             run=stored,
+            now=self._clock.now(),
             ignores_events=ignores_events or execution.state.status != "waiting",
             sends=tuple(execution.sends),
             counters=tuple(execution.counters),
             triggers=tuple(execution.triggers),
             watched=tuple(execution.watched),
+            events=await self._events(execution.stored, stored),
         )
         events = await self._store.runs.commit(commit)
         if events is None:
@@ -201,6 +204,21 @@ class RunExecutor:
             self._router.messages_added()
         execution.stored = msgspec.structs.replace(stored, revision=stored.revision + 1)
         execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+
+    async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
+        """What webhooks get with the commit: a new state."""
+        if run.state == before.state:
+            return ()
+        change = {
+            "id": run.id,
+            "trigger": run.trigger,
+            "recipient": run.recipient,
+            "workflow": run.workflow,
+            "version": run.version,
+            "state": run.state,
+            "reason": run.reason,
+        }
+        return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [change])
 
     def _with_state(self, execution: Execution) -> StoredRun:
         """The stored run with the new state; one that became too large fails."""
