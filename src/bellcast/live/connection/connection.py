@@ -79,8 +79,9 @@ class Dialect(Protocol):
         ...
 
     @property
-    def encode_id(self) -> Callable[[str], bytes] | None:
-        """Encoder of the resume position that precedes a frame; None for dialects without."""
+    def mark(self) -> Callable[[bytes, str], bytes] | None:
+        """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it; None for
+        dialects whose clients derive the position."""
         ...
 
     def encode(self, event: Event) -> bytes | None:
@@ -248,18 +249,22 @@ class Connection(asyncio.Protocol):
         self.write(data)
 
     def marked(self, data: bytes, event_id: str | None = None) -> bytes:
-        """Return a frame with the resume position after it: the inbox position, and the id of the last live event, by
-        default the newest. Other dialects than event streams leave that to the client."""
-        encode_id = self.dialect.encode_id
-        if encode_id is None:
+        """Return a frame with the resume position after it. `event_id` is the id of the last live event, by default the
+        newest. Dialects whose clients derive the position have none in their frames."""
+        mark = self.dialect.mark
+        if mark is None:
             return data
+        position = self.resume_position(event_id)
+        return mark(data, position) if position else data
+
+    def resume_position(self, event_id: str | None = None) -> str:
+        """Return `<inbox position>~<event id>`; empty for an anonymous connection without a history."""
         place = self.place
         if place is None:
             place = f"{self.epoch:x}-{self.revision:x}" if self.inbox else ""
         if event_id is None:
             event_id = self.owner.newest_event(self.principal.tenant)
-        text = place if event_id is None else f"{place}~{event_id}"
-        return encode_id(text) + data if text else data
+        return place if event_id is None else f"{place}~{event_id}"
 
     def send_frame(self, frame: Any) -> None:
         """Encode and write a frame of the dialect, unless the connection is closed."""

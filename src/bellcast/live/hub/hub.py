@@ -349,7 +349,7 @@ class Hub:
                 dialect = connection.dialect
                 if dialect not in encoded:
                     encoded[dialect] = encode(dialect)
-                shared, has_id = encoded[dialect], id is not None and dialect.encode_id is not None
+                shared, has_id = encoded[dialect], id is not None and dialect.mark is not None
             if shared is None or connection is sender:
                 continue
             data = connection.marked(shared, id) if has_id else shared

@@ -50,7 +50,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
-    encode_id: Callable[[str], bytes] | None = None
+    mark: Callable[[bytes, str], bytes] | None = None
 
     def encode(self, event: Event) -> bytes | None:
         fields = frame(event)
@@ -88,12 +88,16 @@ def _websocket_frame(frame: Frame) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
-def _sse_id_chunk(position: str) -> bytes:
-    return sse.chunk(sse.id_field(position))
+def _mark_chunk(chunk: bytes, position: str) -> bytes:
+    return sse.chunk(sse.id_field(position)) + chunk
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk, encode_id=_sse_id_chunk)  # written directly to an HTTP/1.1 socket
-SSE_PLAIN = NativeDialect("sse", _sse_event, encode_id=sse.id_field)  # HTTP/1.0, or through ASGI `send`
+def _mark_event(event: bytes, position: str) -> bytes:
+    return sse.id_field(position) + event
+
+
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=_mark_chunk)  # written directly to an HTTP/1.1 socket
+SSE_PLAIN = NativeDialect("sse", _sse_event, mark=_mark_event)  # HTTP/1.0, or through ASGI `send`
 WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to the socket
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 

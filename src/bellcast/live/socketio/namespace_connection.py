@@ -45,7 +45,7 @@ class NamespaceConnection(Connection):
 
     def emit(self, name: str, args: tuple[Any, ...], id: int | None = None) -> None:
         """Send an event. For resumable clients the last argument is the position, unless the client must acknowledge the event."""
-        position = (self.position.text,) if self.resumable and id is None else ()
+        position = (self.resume_position(),) if self.resumable and id is None else ()
         self._send(Packet(EVENT, self.namespace, [name, *args, *position], id))
 
     def acknowledge(self, id: int, args: list[Any]) -> None:

@@ -21,11 +21,11 @@ from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
-from bellcast.live.socketio.recovery import Pid
-from bellcast.live.sync import resume
+from bellcast.live.socketio.recovery import Pid, RecoveryPoint
+from bellcast.live.sync import resume, topic_replay
 from bellcast.model import patterns
 from bellcast.model.identities import Principal, Project
-from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.inboxes import Inbox
 from bellcast.ports import Changes, Store
 
 # The topic of all users, which every authenticated connection follows in its own namespace.
@@ -38,8 +38,9 @@ class Recovery(NamedTuple):
     """A recovered connection and its last position."""
 
     pid: Pid
-    position: Position
+    point: RecoveryPoint
     missed: Changes
+    topics: topic_replay.TopicReplay
 
 
 class NamespaceHandshake:
@@ -75,21 +76,20 @@ class NamespaceHandshake:
         context, pid = await self._authenticate(connection, auth)
         if (old := self._hub.find(connection.id)) is not None:
             self._hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
-        position = None if pid is None else recovery.position_of(pid, auth.get("offset"))
-        opened = await self._admission.admit(connection, position)
+        point = None if pid is None else recovery.point_of(pid, auth.get("offset"))
+        opened = await self._admission.admit(connection, None if point is None else point.position)
         inbox = None if opened is None else opened.inbox
-        missed = None
-        if opened is not None and opened.missed is not None and pid is not None and position is not None:
-            missed = Recovery(pid, position, opened.missed)
         granted = await self._topics(connection, inbox)
-        if missed is not None:
+        missed = None if opened is None else opened.missed
+        if missed is not None and point is not None:
             granted |= await self._dispatcher.joined_topics.restore(connection, len(granted))
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        if missed is not None:
-            await self._resume(connection, missed, granted)
+        recovered = self._recover(connection, pid, point, missed, granted)
+        if recovered is not None:
+            await self._resume(connection, recovered, granted)
         else:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
         self._connected(connection, context)
@@ -176,13 +176,30 @@ class NamespaceHandshake:
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
 
+    def _recover(
+        self,
+        connection: NamespaceConnection,
+        pid: Pid | None,
+        point: RecoveryPoint | None,
+        missed: Changes | None,
+        granted: dict[str, Grant],
+    ) -> Recovery | None:
+        """Return what a returning client missed; None if it is not complete. Follows the topics."""
+        if pid is None or point is None or missed is None:
+            return None
+        self._hub.follow(connection, granted)
+        topics = topic_replay.read(self._hub, connection, granted, point.text, 0)
+        is_complete = topics.recovered or topics.end is None  # without a history there is nothing to recover
+        return Recovery(pid, point, missed, topics) if is_complete else None
+
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
-        connection.revision = missed.position.revision
-        await resume.replay(self._store, connection, missed.missed, missed.position, self._config.limits)
+        position = missed.point.position
+        connection.revision, connection.place = position.revision, position.text
+        await topic_replay.send(self._hub, connection, missed.topics, connection.dialect.encode)
+        await resume.replay(self._store, connection, missed.missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(connection, granted)
         self._reply(connection, recovery.sign(self._project, missed.pid))
         state = missed.missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
@@ -199,13 +216,14 @@ class NamespaceHandshake:
         state = inbox.state
         connection.revision = state.revision
         principal = connection.principal
-        pid = Pid(principal.tenant, principal.recipient or "", connection.namespace, connection.id, state.position)
+        start = connection.resume_position()
+        pid = Pid(principal.tenant, principal.recipient or "", connection.namespace, connection.id, start)
         self._reply(connection, recovery.sign(self._project, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )
         if lost and self._socketio.recovery:
-            connection.write_tracked(connection.dialect.reset(state))
+            connection.write_tracked(connection.marked(connection.dialect.reset(state)))
         if not connection.is_stale:
             connection.go_live()
 
@@ -216,7 +234,7 @@ class NamespaceHandshake:
     def _ready(
         self, connection: NamespaceConnection, granted: tuple[str, ...], *, resumed: bool, counters: dict[str, int]
     ) -> None:
-        """Send the inbox position, the client's first offset."""
+        """Send the resume position, the client's first offset."""
         position = connection.position.text
         fields = {
             "connection": connection.id,
@@ -228,7 +246,7 @@ class NamespaceHandshake:
         }
         dialect_in_use = connection.dialect
         if isinstance(dialect_in_use, dialect.SocketIODialect):
-            connection.write_tracked(dialect_in_use.event_with_offset("ready", fields, position))
+            connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))
 
     def _connected(self, connection: NamespaceConnection, context: SocketIOCallContext) -> None:
         frames, context.pending_frames = context.pending_frames or [], None

@@ -7,11 +7,12 @@ replace credentials: every reconnect is authenticated, and must be for the same 
 import base64
 import binascii
 import hmac
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from bellcast.model import history
 from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Position, parse_position
 
@@ -54,10 +55,21 @@ def read(project: Project, text: Any) -> Pid | None:
         return None
 
 
-def position_of(pid: Pid, offset: Any) -> Position | None:
-    """Return the position in the client's offset or, if that is invalid, the position at its start."""
-    position = parse_position(offset) if isinstance(offset, str) else None
-    return position or parse_position(pid.position)
+class RecoveryPoint(NamedTuple):
+    """The inbox position and the last live event of a returning client. `text` is the resume position."""
+
+    position: Position
+    text: str
+
+
+def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
+    """Return the resume position in the client's offset or, if that is invalid, the one at its start."""
+    for text in (offset, pid.position):
+        if isinstance(text, str):
+            position = parse_position(history.split_position(text)[0])
+            if position is not None:
+                return RecoveryPoint(position, text)
+    return None
 
 
 def _signature(project: Project, body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Events as Socket.IO packets, encoded once for all clients."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -40,10 +41,26 @@ def test_a_live_event_goes_by_its_own_name(data: object, resumable: bool, told: 
     assert named == told.replace("42", "42/a,", 1).encode()
 
 
-def test_a_change_ends_in_the_position_it_brings_to_where_that_can_be_resumed() -> None:
-    name, fields, offset = json.loads(dialect.dialect_for("/", POLLING_BODY, resumable=True).reset(STATE)[2:])
-    assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2")
-    assert len(json.loads(dialect.dialect_for("/", POLLING_BODY, resumable=False).reset(STATE)[2:])) == 2
+def test_a_change_ends_in_the_resume_position_where_that_can_be_resumed() -> None:
+    resumable = dialect.dialect_for("/", POLLING_BODY, resumable=True)
+    assert resumable.mark is not None
+    name, fields, offset = json.loads(resumable.mark(resumable.reset(STATE), "1-2~3.4")[2:])
+    assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2~3.4")
+    plain = dialect.dialect_for("/", POLLING_BODY, resumable=False)
+    assert plain.mark is None
+    assert len(json.loads(plain.reset(STATE)[2:])) == 2
+
+
+@pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY, ASGI_MESSAGES], ids=["frames", "polling", "messages"])
+def test_a_kept_event_is_completed_by_its_mark(encoding: Any) -> None:
+    event = LiveEvent(tenant="", name="news", data="text", topic="t", id="3.4")
+    resumable = dialect.dialect_for("/a", encoding, resumable=True)
+    assert resumable.mark is not None
+    packet = resumable.encode(event)
+    assert packet is not None
+    assert resumable.mark(packet, "1-2~3.4") == encoding.text(b'42/a,["news","text","1-2~3.4"]')
+    plain = dialect.dialect_for("/a", encoding, resumable=False)
+    assert plain.encode(event) == encoding.text(b'42/a,["news","text"]')
 
 
 def test_what_is_between_servers_only_is_told_to_nobody() -> None:

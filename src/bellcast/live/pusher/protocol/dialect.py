@@ -37,7 +37,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     ping_with_position: Callable[[int], bytes]
     transport: Literal["websocket"] = "websocket"
     protocol: str = "pusher"
-    encode_id: None = None
+    mark: None = None
 
     def encode(self, event: Event) -> bytes | None:
         match event:

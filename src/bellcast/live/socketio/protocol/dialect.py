@@ -1,9 +1,11 @@
 """Encoding of events for the Socket.IO clients of one namespace.
 
 Resumable clients store the last argument of every event, if it is a string, as their offset. So the last argument of an
-inbox change is its position, and the last argument of other events is never a string.
+inbox change and of a kept live event is the resume position, which `mark` adds for each connection, and the last argument
+of other events is never a string.
 """
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -39,7 +41,6 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     encoding: Encoding
     resumable: bool
     protocol: str = "socketio"
-    encode_id: None = None
 
     @property
     def transport(self) -> str:
@@ -51,7 +52,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     def encode(self, event: Event) -> bytes | None:
         match event:
             case LiveEvent():
-                return self.event(event.name, event.data)
+                return self.event(event.name, event.data) if event.id is None else self.marked(event.name, event.data)
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case PresenceChanged():
@@ -69,17 +70,25 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         args = [name, data, None] if self.resumable and isinstance(data, str) else [name, data]
         return self._text(args)
 
-    def event_with_offset(self, name: str, fields: Any, position: str) -> bytes:
-        """Encode an event that ends with the client's new position."""
-        return self._text([name, fields, position] if self.resumable else [name, fields])
+    def marked(self, name: str, data: Any) -> bytes:
+        """Encode an event that ends with the client's resume position. For resumable clients `mark` completes it."""
+        args = [name, data]
+        return self._head + _encode(args)[:-1] if self.resumable else self._text(args)
+
+    @property
+    def mark(self) -> Callable[[bytes, str], bytes] | None:
+        return self._mark if self.resumable else None
+
+    def _mark(self, packet: bytes, position: str) -> bytes:
+        return self.encoding.text(packet + f',"{position}"]'.encode())
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         change = inbox_payloads.payload_of(event, position)
-        return self.event_with_offset(change.name, change.fields, position)
+        return self.marked(change.name, change.fields)
 
     def reset(self, state: InboxState) -> bytes:
         change = inbox_payloads.reset_payload(state)
-        return self.event_with_offset(change.name, change.fields, state.position)
+        return self.marked(change.name, change.fields)
 
     def heartbeat(self, now: int) -> bytes:
         """Return no bytes: Engine.IO sessions have their own heartbeat."""
@@ -93,8 +102,11 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self.encode_frame(Packet(packets.DISCONNECT, self.namespace))
 
     def _text(self, args: list[Any]) -> bytes:
-        head = b"42" if self.namespace == packets.ROOT else f"42{self.namespace},".encode()
-        return self.encoding.text(head + _encode(args))
+        return self.encoding.text(self._head + _encode(args))
+
+    @property
+    def _head(self) -> bytes:
+        return b"42" if self.namespace == packets.ROOT else f"42{self.namespace},".encode()
 
 
 _dialects: WeakValueDictionary[tuple[str, Encoding, bool], SocketIODialect] = WeakValueDictionary()
