@@ -27,7 +27,7 @@ TOPICS = ["presence-vault", "private-vault"]
 # Paths of the project and its server; a tenant is named in its own path.
 OF_THE_PROJECT = ("/v1/keys", "/v1/tenants/", "/healthz", "/readyz", "/docs", "/openapi.json", "/errors", "/bellcast")
 # Their signed tokens name the tenant.
-OF_THE_PROJECT += ("/u/", "/preferences/")
+OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")
 
 
 class Acme(NamedTuple):

@@ -19,6 +19,7 @@ from bellcast.api import (
     jobs,
     keys,
     landing,
+    mailbox,
     messages,
     metrics,
     notification_types,
@@ -81,7 +82,7 @@ HANDLERS = [
     ),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
-    *preferences_page.HANDLERS,
+    *(*preferences_page.HANDLERS, *mailbox.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
 ]

@@ -48,6 +48,7 @@ REQUEST_HEADERS = {
 OTHER_TYPES = {"application/yaml": "The same as YAML."}
 RESPONSE_HEADERS = {"ETag": "The position of the inbox, quoted."}
 PARAMETERS = {
+    "message": "The id of the message to show.",
     "key": "A key: the app's own id.",
     "recipient": "The recipient's key.",
     "topic": "The topic's name.",

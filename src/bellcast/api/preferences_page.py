@@ -21,6 +21,7 @@ from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, times
+from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, QuietHours, TypeRules, merge_patch
 from bellcast.preferences import Layers, Occasion
 from bellcast.preferences.decision import switch
@@ -218,7 +219,7 @@ async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, i
 {"<p class=saved role=status>Your preferences are saved.</p>" if is_saved else ""}
 <form method="post">
 <div class=scroll><table>
-<thead><tr><th scope=col>Type{head}<th scope=col>E-mails</thead>
+<thead><tr><th scope=col>Type{head}<th scope=col>How often</thead>
 <tbody>{body}</tbody>
 </table></div>
 <fieldset><legend>Quiet hours</legend>
@@ -265,7 +266,8 @@ def _select(number: int, name: str, type: str, layers: Layers) -> str:
 
 
 async def _names(ctx: ApiContext, tenant: str, types: list[str]) -> dict[str, str]:
-    return {type: (await ctx.catalog.type(tenant, type)).name or type for type in types}
+    names = {type: (await ctx.catalog.type(tenant, type)).name or type for type in types}
+    return {**names, GENERAL: "Other notifications"} if names[GENERAL] == GENERAL else names
 
 
 def _checked(is_on: bool) -> str:  # noqa: FBT001  the only argument
@@ -282,7 +284,7 @@ form > * { background: light-dark(#fff, #1b1e25); border: 1px solid light-dark(#
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .6rem .75rem; text-align: center; border-bottom: 1px solid light-dark(#eef0f3, #262a33) }
 th:first-child { text-align: start; font-weight: 500; min-width: 9rem }
-thead th { font-size: .85rem; font-weight: 600; color: light-dark(#4b5563, #9ca3af) }
+thead th { white-space: nowrap; font-size: .85rem; font-weight: 600; color: light-dark(#4b5563, #9ca3af) }
 tbody tr:first-child th { font-weight: 700 }
 tbody tr:last-child > * { border-bottom: 0 }
 input[type=checkbox] { width: 1.2rem; height: 1.2rem; vertical-align: -.2rem }

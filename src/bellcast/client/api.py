@@ -11,6 +11,7 @@ from bellcast.client import (
     messages,
     notifications,
     objects,
+    preferences,
     providers,
     recipients,
     topics,
@@ -61,6 +62,8 @@ class TemplatesApi(Surface[S]):
     get = Method(objects.templates.get)
     put = Method(objects.templates.put)
     delete = Method(objects.templates.delete)
+    preview = Method(objects.preview)
+    test = Method(objects.send_test)
 
 
 class TypesApi(Surface[S]):
@@ -78,6 +81,25 @@ class MessagesApi(Surface[S]):
     list = Method(messages.page)
     get = Method(messages.get)
     retry = Method(messages.retry)
+    retry_all = Method(messages.retry_all)
+    mailbox = Method(messages.mailbox)
+
+
+class PreferencesApi(Surface[S]):
+    """What recipients switch off, and when they want to be reached."""
+
+    get = Method(preferences.get)
+    put = Method(preferences.put)
+    change = Method(preferences.change)
+    link = Method(preferences.link)
+
+
+class SuppressionsApi(Surface[S]):
+    """Addresses to which nothing is sent: those that bounced, and your own."""
+
+    list = Method(preferences.suppressions)
+    put = Method(preferences.suppress)
+    delete = Method(preferences.allow)
 
 
 class ProvidersApi(Surface[S]):
@@ -170,6 +192,14 @@ class ServerApi(Surface[S]):
     @property
     def webhooks(self) -> WebhooksApi[S]:
         return WebhooksApi(self.sender)
+
+    @property
+    def preferences(self) -> PreferencesApi[S]:
+        return PreferencesApi(self.sender)
+
+    @property
+    def suppressions(self) -> SuppressionsApi[S]:
+        return SuppressionsApi(self.sender)
 
     @property
     def workflows(self) -> WorkflowsApi[S]:

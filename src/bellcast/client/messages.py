@@ -1,8 +1,10 @@
 """Requests for messages: what leaves through channels other than the inbox."""
 
+from typing import Any
+
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
-from bellcast.client.request import HttpRequest, path, query, reads
+from bellcast.client.request import HttpRequest, json, path, query, reads
 from bellcast.client.responses import Message, MessagePage, Retried
 
 
@@ -37,6 +39,22 @@ def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
 def retry(id: Text, *, tenant: Text | None = None) -> HttpRequest[Retried]:
     """Queue a message that failed or bounced again."""
     return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant))
+
+
+def retry_all(
+    *, channel: Text | None = None, since: str | None = None, tenant: Text | None = None
+) -> HttpRequest[Retried]:
+    """Queue all messages again that failed or bounced, of a channel, created since a time."""
+    fields = {"channel": channel, "since": since}
+    content = json({name: value for name, value in fields.items() if value is not None})
+    return HttpRequest("POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant), **content)
+
+
+def mailbox(*, ttl: str | float = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Create a link to a page with all simulated messages: `{"url": …}`."""
+    return HttpRequest(
+        "POST", "/v1/mailbox-link", reads(dict[str, Any]), params=query(tenant=tenant), **json({"ttl": ttl})
+    )
 
 
 def _path(id: Text) -> str:

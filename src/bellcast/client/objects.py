@@ -38,5 +38,29 @@ class Objects:
         return path(self.plural, arguments.name("key", key))
 
 
+def preview(
+    key: Text,
+    data: Mapping[str, Any] | None = None,
+    *,
+    recipient: Text | None = None,
+    locale: str | None = None,
+    tenant: Text | None = None,
+) -> HttpRequest[dict[str, Any]]:
+    """Render a template: its parts by channel, and `missing`, the variables without a value."""
+    fields = {"data": data or {}, "recipient": recipient, "locale": locale}
+    content = json({name: value for name, value in fields.items() if value is not None})
+    address = path("templates", arguments.name("key", key), "preview")
+    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
+
+
+def send_test(
+    key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Send a test message to a recipient, whatever the preferences: `{"message": id}`."""
+    content = json({"channel": channel, "to": to, "data": data or {}})
+    address = path("templates", arguments.name("key", key), "test")
+    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+
+
 templates = Objects("templates")
 types = Objects("types")

@@ -1,0 +1,243 @@
+"""The page of simulated messages: what would have been sent, as its recipients would see it."""
+
+from datetime import datetime
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.channels import delivery, email, signatures
+from bellcast.errors import Invalid, NotFound
+from bellcast.model import times
+from bellcast.model.identities import Project
+from bellcast.ports import MessageQuery, StoredMessage
+from bellcast.ports.messages import NEWEST
+
+HTML = "text/html; charset=utf-8"
+# The page runs no scripts. A message's HTML is in a sandboxed frame: it runs none either, and may load images only.
+HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: http: data:; "
+    "frame-ancestors 'none'",
+}
+PURPOSE = b"bellcast mailbox\x00"
+MAX_TTL_SECONDS = 366 * 86_400
+PAGE_SIZE = 50
+# The sender of simulated mail, for which no provider names one.
+SENDER = "bellcast@localhost"
+CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
+
+
+class MailboxGrant(Struct, frozen=True, array_like=True):
+    """The tenant whose simulated messages a link shows, until `expires_at` (UTC milliseconds)."""
+
+    tenant: str
+    expires_at: int
+
+
+class MailboxRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the link is valid: seconds, or a duration such as `1d`."""
+
+    ttl: str | float = "1d"
+
+
+class MailboxLink(Struct, frozen=True):
+    """A link to the page of simulated messages; null in a dry run."""
+
+    url: str | None
+
+
+class MailboxQuery(Struct, frozen=True, kw_only=True):
+    """The chosen message, and the page of the list."""
+
+    message: str | None = None
+    after: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/mailbox-link",
+    tag="Messages",
+    required_scope="read",
+    query=DryRunQuery,
+    body=MailboxRequest,
+    response_types={200: MailboxLink, 201: MailboxLink},
+    example={"ttl": "1d"},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a link to the mailbox.
+
+    A page with all simulated messages of a tenant, for development and tests. `bellcast mailbox` prints it."""
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    body = await request_body.optional_body(request, LINK) or MailboxRequest()
+    if request_body.query(request, DryRunQuery).dry_run:
+        return responses.json(MailboxLink(None))
+    grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
+    base = (ctx.channels.public_url or "").rstrip("/")
+    return responses.json(MailboxLink(f"{base}/mailbox/{signatures.sign(ctx.project, PURPOSE, grant)}"), 201)
+
+
+@operation(
+    "GET",
+    "/mailbox/{token:str}",
+    tag="Messages",
+    required_scope=None,
+    query=MailboxQuery,
+    response_types={200: HTML},
+    refusals=(NotFound,),
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the mailbox.
+
+    The newest messages first, one of them open."""
+    ctx, query = context.of(request), request_body.query(request, MailboxQuery)
+    token = request_body.path(request, "token")
+    grant = _read(ctx.project, token, ctx.engines.clock.now())
+    messages = ctx.engines.store.messages
+    found = await messages.page(
+        MessageQuery(tenant=grant.tenant, state="simulated", before=query.after or NEWEST, limit=PAGE_SIZE + 1)
+    )
+    shown, chosen = found[:PAGE_SIZE], None
+    if query.message is not None:
+        chosen = next(iter(await messages.find([query.message])), None)
+        if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
+            raise NotFound("There is no simulated message with this id.")
+    following = shown[-1].id if len(found) > PAGE_SIZE else None
+    page = _page(token, shown, chosen or next(iter(shown), None), query, following, is_chosen=chosen is not None)
+    return responses.complete(200, page.encode(), HTML, HEADERS)
+
+
+def _read(project: Project, token: str, now: int) -> MailboxGrant:
+    grant = signatures.read(project, PURPOSE, token, MailboxGrant)
+    if grant is None or grant.expires_at <= now:
+        raise NotFound("This link is not valid any more.")
+    return grant
+
+
+def _page(
+    token: str,
+    shown: list[StoredMessage],
+    chosen: StoredMessage | None,
+    query: MailboxQuery,
+    following: str | None,
+    *,
+    is_chosen: bool,
+) -> str:
+    base = f"/mailbox/{quote(token)}"
+    suffix = f"&after={quote(query.after)}" if query.after else ""
+    items = "".join(_item(f"{base}?message={one.id}{suffix}", one, chosen) for one in shown)
+    more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
+    back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
+    body = back + _message(chosen) if chosen is not None else EMPTY
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+<title>Mailbox</title>
+<style>{STYLE}</style>
+<body class="{"open" if is_chosen else "closed"}">
+<nav aria-label="Messages"><h1>Mailbox</h1>
+<ul>{items}</ul>{more}</nav>
+<main>{body}</main>
+</html>
+"""
+
+
+EMPTY = """<div class=empty><h2>No messages yet</h2>
+<p>Messages of channels without a provider are stored here instead of being sent.</p></div>"""
+
+
+def _item(url: str, message: StoredMessage, chosen: StoredMessage | None) -> str:
+    current = " aria-current=true" if chosen is not None and chosen.id == message.id else ""
+    return (
+        f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(message))}</span>'
+        f"<span class=meta>{CHANNELS[message.channel]} to {escape(message.address)}</span>"
+        f"<time>{_time(message)}</time></a>"
+    )
+
+
+def _message(message: StoredMessage) -> str:
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    head = f"""<header><h2>{escape(_title(message))}</h2>
+<dl><dt>To<dd>{escape(message.address)}<dt>Recipient<dd>{escape(message.recipient)}<dt>Type<dd>{escape(message.type)}\
+<dt>Time<dd><time>{_time(message)}</time></dl></header>"""
+    if message.channel != "email":
+        text = "\n\n".join(str(content[name]) for name in ("title", "body", "text", "url") if content.get(name))
+        return f"{head}<pre class=bubble>{escape(text)}</pre>"
+    raw = email.compose(delivery.content_of(message), SENDER).decode(errors="replace")
+    headers = raw.replace("\r\n", "\n").partition("\n\n")[0]
+    return f"""{head}<iframe title="E-mail" sandbox srcdoc="{escape(content.get("html") or "")}"></iframe>
+<details><summary>Text</summary><pre>{escape(content.get("text") or "")}</pre></details>
+<details><summary>Headers</summary><pre>{escape(headers)}</pre></details>"""
+
+
+def _title(message: StoredMessage) -> str:
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    title = content.get("subject") or content.get("title") or content.get("text") or message.type
+    return email.one_line(str(title).strip().split("\n")[0])[:120]
+
+
+def _time(message: StoredMessage) -> str:
+    moment: datetime = times.to_rfc3339(message.due_at)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif;
+  --line: light-dark(#e5e7eb, #2c313b); --card: light-dark(#fff, #1b1e25); --muted: light-dark(#5b6472, #9ca3af) }
+* { box-sizing: border-box }
+body { margin: 0; display: grid; grid-template-columns: minmax(16rem, 22rem) 1fr; height: 100vh; height: 100dvh;
+  background: light-dark(#f3f4f6, #111318); color: light-dark(#111827, #e5e7eb) }
+nav { overflow-y: auto; border-inline-end: 1px solid var(--line); background: var(--card) }
+h1 { font-size: 1.15rem; margin: 0; padding: 1rem }
+ul { list-style: none; margin: 0; padding: 0 }
+nav a { display: block; padding: .7rem 1rem; color: inherit; text-decoration: none; border-top: 1px solid var(--line) }
+nav a:hover { background: light-dark(#f3f4f6, #232731) }
+nav a:focus-visible { outline: 2px solid #4c6ef5; outline-offset: -2px }
+nav a[aria-current] { background: light-dark(#e7ecff, #252d4a) }
+.title { display: block; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.meta, nav time { display: block; font-size: .85rem; color: var(--muted); overflow: hidden; text-overflow: ellipsis }
+main { display: flex; flex-direction: column; gap: .75rem; min-width: 0; overflow-y: auto; padding: 1rem 1.25rem }
+h2 { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
+dt { color: var(--muted) } dd { margin: 0; overflow-wrap: anywhere }
+iframe { flex: 1 0 24rem; width: 100%; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
+details, .bubble { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .6rem 1rem }
+summary { cursor: pointer; font-weight: 600 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; font: .85rem/1.5 ui-monospace, monospace }
+.bubble { font: inherit; margin: 0; max-width: 34rem }
+.empty { margin: auto; text-align: center; max-width: 26rem; color: var(--muted) }
+.back { display: none; color: light-dark(#3b5bdb, #91a7ff) }
+@media (max-width: 46rem) {
+  body { display: block; height: auto }
+  nav { border: 0; min-height: 100vh }
+  .open nav, .closed main { display: none }
+  .closed main:has(.empty) { display: block; padding: 3rem 1.25rem }
+  .closed:has(.empty) nav { min-height: 0 }
+  .back { display: block }
+  iframe { flex-basis: 60vh; min-height: 60vh }
+}
+"""
+
+
+def _check_link(body: MailboxRequest, ctx: ApiContext) -> None:
+    try:
+        seconds = times.seconds(body.ttl)
+    except ValueError as error:
+        raise Invalid.of("ttl", str(error)) from None
+    if not 0 < seconds <= MAX_TTL_SECONDS:
+        raise Invalid.of("ttl", "must be from 1 second to 366 days")
+
+
+LINK = request_body.Shape(MailboxRequest, _check_link)
+HANDLERS = [create, show]

@@ -1,0 +1,71 @@
+"""`bellcast message`: lists, shows and retries messages."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import SETTINGS, TenantOption
+
+Filter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)]
+
+message, app = objects.group("message", "List, show and retry messages of channels outside the inbox.")
+
+
+@message.command("list", cls=SETTINGS)
+def list_(
+    ctx: typer.Context,
+    channel: Filter = None,
+    state: Filter = None,
+    recipient: Filter = None,
+    notification: Filter = None,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most this many, the newest first.")] = 50,
+    tenant: TenantOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """List messages, the newest first."""
+    import msgspec
+
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        page = client.messages.list(
+            channel=channel, state=state, recipient=recipient, notification=notification, limit=limit, tenant=tenant
+        )
+    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
+    objects.show_list(found, lambda one: f"{one['id']}  {one['channel']}  {one['state']}  {one['to']}", json=json)
+
+
+@message.command(cls=SETTINGS)
+def show(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
+    tenant: TenantOption = None,
+) -> None:
+    """Show a message with its content and its attempts as JSON."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.json(client.messages.get(id, tenant=tenant))
+
+
+@message.command(cls=SETTINGS)
+def retry(
+    ctx: typer.Context,
+    id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all that failed.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only of this channel.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only those created since.")] = None,
+    tenant: TenantOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Retry messages that failed or bounced."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        if id is not None:
+            done = client.messages.retry(id, tenant=tenant)
+        else:
+            done = client.messages.retry_all(channel=channel, since=since, tenant=tenant)
+    console.json(done) if json else console.done(f"Queued {done.retried} again")

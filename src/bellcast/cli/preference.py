@@ -1,0 +1,58 @@
+"""`bellcast preference`: shows and writes preferences of recipients, and links to their page."""
+
+from typing import Annotated
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import SETTINGS, FileArgument, TenantOption
+
+Recipient = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
+
+preference, app = objects.group("preference", "Show, write and delete preferences of recipients; link to their page.")
+
+
+@preference.command(cls=SETTINGS)
+def show(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None) -> None:
+    """Show a recipient's preferences as JSON, with what applies."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.json(client.preferences.get(recipient, tenant=tenant))
+
+
+@preference.command(cls=SETTINGS)
+def put(ctx: typer.Context, file: FileArgument, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
+    """Replace a recipient's preferences. The recipient is the file's `key`, else the file's name."""
+    from bellcast.cli import remote
+
+    recipient, body = objects.read_object(file)
+    with remote.server(options.settings(ctx)) as client:
+        written = client.preferences.put(recipient, body, tenant=tenant)
+    console.json(written) if json else console.done(f"Wrote the preferences of {recipient}")
+
+
+@preference.command(cls=SETTINGS)
+def delete(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None) -> None:
+    """Delete a recipient's own preferences: the defaults apply."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.preferences.put(recipient, {}, tenant=tenant)
+    console.done(f"Deleted the preferences of {recipient}")
+
+
+@preference.command(cls=SETTINGS)
+def link(
+    ctx: typer.Context,
+    recipient: Recipient,
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "30d",
+    tenant: TenantOption = None,
+) -> None:
+    """Print a link to a page on which the recipient changes preferences without a login."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.out.print(
+            client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], markup=False, soft_wrap=True
+        )

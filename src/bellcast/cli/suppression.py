@@ -1,0 +1,50 @@
+"""`bellcast suppression`: lists, adds and removes addresses to which nothing is sent."""
+
+from typing import Annotated
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import SETTINGS, TenantOption
+
+Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
+
+suppression, app = objects.group("suppression", "List, add and remove addresses to which nothing is sent.")
+
+
+@suppression.command("list", cls=SETTINGS)
+def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
+    """List suppressed addresses."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        found = objects.every_page(client.suppressions.list, "suppressions", tenant)
+    objects.show_list(found, lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", json=json)
+
+
+@suppression.command(cls=SETTINGS)
+def put(
+    ctx: typer.Context,
+    channel: Channel,
+    address: Address,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why nothing is sent to it.")] = "manual",
+    tenant: TenantOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Suppress an address."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        written = client.suppressions.put(channel, address, reason=reason, tenant=tenant)
+    console.json(written) if json else console.done(f"Suppressed {address}")
+
+
+@suppression.command(cls=SETTINGS)
+def delete(ctx: typer.Context, channel: Channel, address: Address, tenant: TenantOption = None) -> None:
+    """Allow an address again."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.suppressions.delete(channel, address, tenant=tenant)
+    console.done(f"Allowed {address}")

@@ -1,0 +1,65 @@
+"""Requests for preferences of recipients and suppressed addresses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+
+
+def get(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return a recipient's preferences, with what applies in `effective`."""
+    return HttpRequest("GET", _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def put(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Replace a recipient's preferences."""
+    return _write("PUT", recipient, body, tenant)
+
+
+def change(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Change a recipient's preferences with a merge patch: None removes a field."""
+    return _write("PATCH", recipient, body, tenant)
+
+
+def link(recipient: Text, *, ttl: str | float = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Create a link to a page on which the recipient changes preferences without a login: `{"url": …}`."""
+    address = path("recipients", arguments.name("recipient", recipient), "preferences-link")
+    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **json({"ttl": ttl}))
+
+
+def suppressions(
+    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of suppressed addresses, as a dict with a list and `next`, the value of `after` for the next page."""
+    params = query(limit=limit, after=after, tenant=tenant)
+    return HttpRequest("GET", "/v1/suppressions", reads(dict[str, Any]), params=params)
+
+
+def suppress(
+    channel: Text, address: Text, *, reason: str = "manual", tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Suppress an address: nothing more is sent to it."""
+    params = query(tenant=tenant)
+    return HttpRequest(
+        "PUT", _address(channel, address), reads(dict[str, Any]), params=params, **json({"reason": reason})
+    )
+
+
+def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Allow an address again."""
+    return HttpRequest("DELETE", _address(channel, address), nothing, params=query(tenant=tenant))
+
+
+def _write(method: str, recipient: Text, body: Mapping[str, Any], tenant: Text | None) -> HttpRequest[dict[str, Any]]:
+    content = json(arguments.mapping("body", body))
+    return HttpRequest(method, _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant), **content)
+
+
+def _path(recipient: Text) -> str:
+    return path("recipients", arguments.name("recipient", recipient), "preferences")
+
+
+def _address(channel: Text, address: Text) -> str:
+    return path("suppressions", arguments.name("channel", channel), arguments.name("address", address))

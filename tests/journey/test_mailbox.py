@@ -1,0 +1,33 @@
+"""A developer looks at what would have been sent."""
+
+from pathlib import Path
+
+from tests.journey.channels import opened
+
+
+async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com", "phone": "+436601234567"})
+        link = await world.request("POST", "/v1/mailbox-link", {"ttl": "1h"})
+        path = link["url"].removeprefix("https://bell.example")
+        assert "No messages yet" in (await world.client.get(path, headers={"authorization": ""})).text
+        hostile = {"subject": "<script>alert(1)</script>", "html": '"><script>alert(2)</script>'}
+        await world.send(channels=["email"], email=hostile)
+        await world.send(title="Second", body="By text", channels=["sms"])
+        await world.send(to="bob", channels=["email"])
+        await world.run_due()
+        sms, mail = (await world.messages())[::-1]
+        page = await world.client.get(path)
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "<script" not in page.text
+        assert "Second\nBy text" in page.text  # the newest is open
+        opened_page = (await world.client.get(f"{path}?message={mail['id']}")).text
+        assert '<iframe title="E-mail" sandbox srcdoc="' in opened_page
+        assert "&lt;script&gt;alert(1)" in opened_page
+        assert "List-Unsubscribe" in opened_page
+        assert "<script" not in opened_page
+        assert (await world.client.get(f"{path}?message={'0' * 36}")).status_code == 404
+        assert (await world.client.get(path.replace("/mailbox/", "/preferences/"))).status_code == 404
+        world.clock.advance(3601)
+        assert (await world.client.get(path)).status_code == 404
+        assert sms["channel"] == "sms"
