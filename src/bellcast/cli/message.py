@@ -5,9 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, TenantOption
+from bellcast.cli.objects import SETTINGS, OwnerOption
 
-Filter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)]
+MessageFilter = Annotated[
+    str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)
+]
 
 message, app = objects.group("message", "List, show and retry messages of channels outside the inbox.")
 
@@ -15,12 +17,12 @@ message, app = objects.group("message", "List, show and retry messages of channe
 @message.command("list", cls=SETTINGS)
 def list_(
     ctx: typer.Context,
-    channel: Filter = None,
-    state: Filter = None,
-    recipient: Filter = None,
-    notification: Filter = None,
+    channel: MessageFilter = None,
+    state: MessageFilter = None,
+    recipient: MessageFilter = None,
+    notification: MessageFilter = None,
     limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most this many, the newest first.")] = 50,
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """List messages, the newest first."""
@@ -40,7 +42,7 @@ def list_(
 def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
 ) -> None:
     """Show a message with its content and its attempts as JSON."""
     from bellcast.cli import remote
@@ -57,7 +59,7 @@ def retry(
     ] = None,
     channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only of this channel.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only those created since.")] = None,
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Retry messages that failed or bounced."""

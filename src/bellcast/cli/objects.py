@@ -10,7 +10,7 @@ import typer
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
-TenantOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
+OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The object as JSON; - reads standard input.")]
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
 SETTINGS = options.with_settings("DATA", "URL")
@@ -28,7 +28,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     """Add the subcommands of a kind of object."""
 
     @commands.command("list", cls=SETTINGS, help=f"List the {plural}.")
-    def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
+    def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
         from bellcast.cli import remote
 
         with remote.server(options.settings(ctx)) as client:
@@ -38,7 +38,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     def show(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
-        tenant: TenantOption = None,
+        tenant: OwnerOption = None,
     ) -> None:
         from bellcast.cli import remote
 
@@ -46,9 +46,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
             console.json(getattr(client, plural).get(key, tenant=tenant))
 
     @commands.command(cls=SETTINGS, help=f"Write a {name}. Its key is the file's `key`, else the file's name.")
-    def put(
-        ctx: typer.Context, file: FileArgument, tenant: TenantOption = None, json: console.JsonFlag = False
-    ) -> None:
+    def put(ctx: typer.Context, file: FileArgument, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
         from bellcast.cli import remote
 
         key, body = read_object(file)
@@ -60,7 +58,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     def delete(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
-        tenant: TenantOption = None,
+        tenant: OwnerOption = None,
     ) -> None:
         from bellcast.cli import remote
 
@@ -81,12 +79,12 @@ def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> li
             return found
 
 
-def show_list(found: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool) -> None:
+def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool) -> None:
     """Print objects as JSON, or a line for each."""
     if json:
-        console.json(found)
+        console.json(items)
         return
-    for one in found:
+    for one in items:
         console.out.print(console.plain(line(one)), markup=False, soft_wrap=True)
 
 

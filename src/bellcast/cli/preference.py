@@ -5,15 +5,15 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, FileArgument, TenantOption
+from bellcast.cli.objects import SETTINGS, FileArgument, OwnerOption
 
-Recipient = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
+RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
 
 preference, app = objects.group("preference", "Show, write and delete preferences of recipients; link to their page.")
 
 
 @preference.command(cls=SETTINGS)
-def show(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None) -> None:
+def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Show a recipient's preferences as JSON, with what applies."""
     from bellcast.cli import remote
 
@@ -22,7 +22,7 @@ def show(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None) 
 
 
 @preference.command(cls=SETTINGS)
-def put(ctx: typer.Context, file: FileArgument, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
+def put(ctx: typer.Context, file: FileArgument, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
     """Replace a recipient's preferences. The recipient is the file's `key`, else the file's name."""
     from bellcast.cli import remote
 
@@ -33,7 +33,7 @@ def put(ctx: typer.Context, file: FileArgument, tenant: TenantOption = None, jso
 
 
 @preference.command(cls=SETTINGS)
-def delete(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None) -> None:
+def delete(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
     from bellcast.cli import remote
 
@@ -45,9 +45,9 @@ def delete(ctx: typer.Context, recipient: Recipient, tenant: TenantOption = None
 @preference.command(cls=SETTINGS)
 def link(
     ctx: typer.Context,
-    recipient: Recipient,
+    recipient: RecipientArgument,
     ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "30d",
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
 ) -> None:
     """Print a link to a page on which the recipient changes preferences without a login."""
     from bellcast.cli import remote

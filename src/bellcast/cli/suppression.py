@@ -5,16 +5,16 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, TenantOption
+from bellcast.cli.objects import SETTINGS, OwnerOption
 
-Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
+ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
 
 suppression, app = objects.group("suppression", "List, add and remove addresses to which nothing is sent.")
 
 
 @suppression.command("list", cls=SETTINGS)
-def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
+def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
     """List suppressed addresses."""
     from bellcast.cli import remote
 
@@ -26,10 +26,10 @@ def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFla
 @suppression.command(cls=SETTINGS)
 def put(
     ctx: typer.Context,
-    channel: Channel,
-    address: Address,
+    channel: ChannelArgument,
+    address: AddressArgument,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why nothing is sent to it.")] = "manual",
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Suppress an address."""
@@ -41,7 +41,7 @@ def put(
 
 
 @suppression.command(cls=SETTINGS)
-def delete(ctx: typer.Context, channel: Channel, address: Address, tenant: TenantOption = None) -> None:
+def delete(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
     """Allow an address again."""
     from bellcast.cli import remote
 

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import DataOption, TenantOption
+from bellcast.cli.objects import DataOption, OwnerOption
 
 # `--data` are the variables; the data folder is BELLCAST_DATA.
 WITH_DATA = options.with_settings("URL")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
+TemplateKey = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
 
 template, app = objects.group("template", "List, show, write, preview, test and delete templates.")
 objects.add_commands(template, "templates", "template")
@@ -18,13 +18,13 @@ objects.add_commands(template, "templates", "template")
 @template.command(cls=WITH_DATA)
 def preview(
     ctx: typer.Context,
-    key: Key,
+    key: TemplateKey,
     data: DataOption = None,
     recipient: Annotated[str | None, typer.Option(metavar="RECIPIENT", help="Render for this recipient.")] = None,
     locale: Annotated[
         str | None, typer.Option(metavar="LOCALE", help="Render in this language, such as de-AT.")
     ] = None,
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
 ) -> None:
     """Render a template as JSON, with the variables that have no value."""
     from bellcast.cli import remote
@@ -37,11 +37,11 @@ def preview(
 @template.command("test", cls=WITH_DATA)
 def send_test(
     ctx: typer.Context,
-    key: Key,
+    key: TemplateKey,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")],
     to: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient.")],
     data: DataOption = None,
-    tenant: TenantOption = None,
+    tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Send a test message to a recipient, whatever the preferences."""
