@@ -3,7 +3,7 @@
 import httpx
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, bell, in_page, wait_until
+from tests.browser.shop import PHONE, bell, in_page, wait_live, wait_until
 
 PAGE = '<bellcast-preferences token="{token}"></bellcast-preferences>'
 
@@ -44,6 +44,17 @@ def test_a_required_channel_is_locked_and_explained(types, shop):
     expect(box).to_be_checked()
     expect(box).to_be_disabled()
     expect(box).to_have_accessible_description("Always on: E-mail. You need these messages.")
+
+
+def test_a_change_on_another_device_shows_at_once(types, person, bellcast_server, shop):
+    page = shop.open(PAGE)
+    wait_live(page, "bellcast-preferences")
+    box = page.get_by_role("checkbox", name="News, SMS")
+    expect(box).to_be_checked()
+    url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
+    changes = {"types": {"news": {"sms": False}}}
+    assert httpx.patch(url, headers=bellcast_server.as_app(), json=changes).is_success
+    expect(box).not_to_be_checked()
 
 
 def test_quiet_hours_and_a_pause(shop):

@@ -49,13 +49,14 @@
  * @typedef {{type: 'event', topic?: string, name: string, data: unknown}} LiveEvent
  * @typedef {{type: 'presence', topic: string, joined: Member[], left: Member[]}} Presence
  * @typedef {{type: 'typing', topic: string, recipient: string, on: boolean}} Typing
+ * @typedef {{type: 'preferences', preferences: object}} PreferencesEvent
  * @typedef {{type: 'heartbeat', time: string}} Heartbeat
  * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number}} Close
  * @typedef {{type: 'ack', ref: string, [field: string]: unknown}} Ack
  * @typedef {{type: 'pong', ref?: string}} Pong
  * @typedef {{type: 'error', ref?: string, code: string, message: string}} ErrorFrame
  *
- * @typedef {Ready | NotificationEvent | DeletedEvent | CountsEvent | Reset | LiveEvent | Presence | Typing | Heartbeat | Close | Ack | Pong | ErrorFrame} BellcastEvent
+ * @typedef {Ready | NotificationEvent | DeletedEvent | CountsEvent | Reset | LiveEvent | Presence | Typing | PreferencesEvent | Heartbeat | Close | Ack | Pong | ErrorFrame} BellcastEvent
  */
 
 /** A field that each frame must have. @type {Record<BellcastEvent['type'], string>} */
@@ -69,6 +70,7 @@ const REQUIRED_FIELD = {
   event: 'name',
   presence: 'joined',
   typing: 'recipient',
+  preferences: 'preferences',
   heartbeat: 'type',
   close: 'reconnect',
   ack: 'ref',

@@ -89,7 +89,7 @@ export function apply(inbox, event) {
     }
     case 'reset':
       return { ...withCounts(inbox, event), stale: true };
-    case 'event': case 'presence': case 'typing': case 'heartbeat': case 'close': case 'ack': case 'pong': case 'error':
+    case 'event': case 'presence': case 'typing': case 'preferences': case 'heartbeat': case 'close': case 'ack': case 'pong': case 'error':
       return inbox;
     default:
       assertNever(event);

@@ -41,11 +41,11 @@ import { browserEnvironment } from './environment.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
-const LIVE = ['event', 'presence', 'typing'];
+const LIVE = ['event', 'presence', 'typing', 'preferences'];
 
 /**
  * Events: `change` (read `state`), `notification` (a new one), `alert` (new ones, in the one tab that alerts the person; also dispatched as `ring`),
- * `event`, `presence`, `typing` (on topics), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
+ * `event`, `presence`, `typing` (on topics), `preferences` (the person's were changed), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
  */
 export class Session extends EventTarget {
   /** @type {Set<string>} */
@@ -339,9 +339,9 @@ export class Session extends EventTarget {
     else this.#onInboxEvent(event, since);
   }
 
-  /** Ignore events of topics that only other tabs follow. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
+  /** Ignore events of topics that only other tabs follow. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing' | 'preferences'}>} event */
   #onLiveEvent(event) {
-    if (event.topic && !this.#topics.has(event.topic)) return;
+    if ('topic' in event && event.topic && !this.#topics.has(event.topic)) return;
     if (event.type === 'presence') this.#liveTopics?.onPresence(event);
     this.#emit(event.type, event);
   }

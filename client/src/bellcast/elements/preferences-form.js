@@ -41,6 +41,8 @@ export function createForm({ session, texts: base, clock, notice }) {
   let updates = [];
   /** @type {Preferences} */
   let shown = { effective: [] };
+  let saving = 0;
+  const end = new AbortController();
 
   /** @param {Preferences} saved */
   function render(saved) {
@@ -50,6 +52,7 @@ export function createForm({ session, texts: base, clock, notice }) {
 
   /** Save a change; the inverse is what it replaces. @param {object} changes @param {object} inverse @param {boolean} [isUndo] */
   async function save(changes, inverse, isUndo) {
+    saving++;
     try {
       render(await session.preferences(changes));
       notice.show(isUndo ? texts.undone : texts.prefSaved, changes, isUndo ? undefined : () => void save(inverse, changes, true));
@@ -57,7 +60,11 @@ export function createForm({ session, texts: base, clock, notice }) {
       render(shown); // the controls return to what is saved
       notice.show(texts.refused);
     }
+    saving--;
   }
+
+  // Another device or the app has changed them. The response to a change of this form is newer than its event.
+  session.addEventListener('preferences', () => saving || void session.preferences().then((saved) => saving || render(saved), () => {}), { signal: end.signal });
 
   async function load() {
     try {
@@ -158,7 +165,7 @@ export function createForm({ session, texts: base, clock, notice }) {
   }
 
   void load();
-  return { element, title: texts.preferences };
+  return { element, title: texts.preferences, stop: () => end.abort() };
 }
 
 /** The form over a panel, with a heading and a way back. @param {FormContext} context @param {() => void} close */
@@ -167,7 +174,7 @@ export function createPreferencesDialog(context, close) {
   const leave = h('button', 'tool', { ariaLabel: context.texts.close, onclick: close }, icon('close'));
   const element = h('div', 'help', { role: 'dialog', ariaLabel: form.title }, h('div', 'help-head', {}, h('h3', 'help-heading', {}, form.title), leave), form.element);
   queueMicrotask(() => leave.focus());
-  return { element, close: () => element.remove() };
+  return { element, close: () => (form.stop(), element.remove()) };
 }
 
 export { PREFERENCES_CSS } from './preferences-styles.js';

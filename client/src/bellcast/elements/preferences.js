@@ -30,6 +30,6 @@ export class Preferences extends Element {
     const form = createForm({ session, texts, clock: clock(texts), notice });
     element.ariaLabel = form.title;
     element.append(h('div', 'scroll', {}, form.element), notice.element);
-    signal.addEventListener('abort', () => notice.hide());
+    signal.addEventListener('abort', () => (notice.hide(), form.stop()));
   }
 }

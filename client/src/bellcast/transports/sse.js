@@ -20,7 +20,7 @@ import { parse } from '../events.js';
 
 const TYPES = [
   'ready', 'notification', 'notification-update', 'notification-delete', 'counts', 'reset', 'event', 'presence',
-  'typing', 'heartbeat', 'close',
+  'typing', 'preferences', 'heartbeat', 'close',
 ];
 
 /** @type {Open} */
