@@ -139,7 +139,7 @@ async def test_failing_provider_is_replaced_by_the_next(tmp_path: Path, fault: b
 
 @asynccontextmanager
 async def plain_server() -> AsyncIterator[str]:
-    """A server without TLS, at once clear to a client that begins a handshake."""
+    """A server without TLS: a handshake fails with the first bytes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

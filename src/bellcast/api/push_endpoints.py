@@ -1,4 +1,4 @@
-"""Push endpoints: browsers and apps in which a recipient gets push messages, registered by itself or by the app's server."""
+"""Push endpoints: browsers and apps in which a recipient gets push messages, registered by the recipient or by the app's server."""
 
 import re
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What a message's address is: the kind decides which providers can deliver to it."""
+"""The kind of a message's address, which decides which providers can deliver to it."""
 
 import msgspec
 from msgspec import Struct
@@ -11,7 +11,7 @@ from bellcast.ports.providers import AddressKind
 
 
 class Target(Struct, frozen=True):
-    """The kind of an address, and what a provider gets as the address."""
+    """The kind of an address, and the form in which a provider takes it."""
 
     kind: AddressKind
     to: str

@@ -71,7 +71,7 @@ class AddressGuard:
                 raise Unavailable(f"{url.host} leads to an address that allows TLS only.")
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve a host to addresses that may be connected to. Raises Unavailable if any of them may not, OSError if there
+        """Resolve a host to addresses that may be connected to. Raises Unavailable if one is refused, OSError if there
         are none."""
         addresses = await _resolve(host, port)
         if self._is_allowed_host(host):

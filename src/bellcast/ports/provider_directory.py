@@ -37,7 +37,7 @@ class ProviderDirectory(Protocol):
         ...
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL stands for the stored one."""
+        """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
         ...
 
     async def delete(self, tenant: str, key: str) -> bool:

@@ -113,7 +113,7 @@ class ProviderRegistry:
         return sorted(found, key=lambda one: one.key)[:limit]
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL stands for the stored one."""
+        """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
         before = await self._documents.get(KIND, tenant, key)
         if before is not None and fields.url == _masked(secret := self._secret_fields(tenant, before)).url:
             fields = msgspec.structs.replace(fields, url=secret.url)

@@ -11,7 +11,7 @@ from bellcast.providers import apns, fcm, smtp, telegram, twilio, vonage
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """What a provider is made of: its URL, HTTP clients, a guarded `connect` for other protocols, how long an answer may
+    """The parts of a provider: its URL, HTTP clients, a guarded `connect` for other protocols, how long an answer may
     take (seconds), and where its receipts go."""
 
     url: str

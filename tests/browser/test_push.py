@@ -1,0 +1,74 @@
+"""The service worker shows push messages, in Chromium."""
+
+import json
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser
+from tests.push_browser import Browser as PushBrowser
+from tests.servers import ServerProcess
+
+from bellcast.client import Bellcast
+
+SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotifications())
+  .map(({title, body, tag}) => ({title, body, tag}))"""
+
+
+def test_service_worker_shows_a_push_and_ignores_those_of_others(
+    chromium: Browser, bellcast_server: ServerProcess
+) -> None:
+    context = chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
+    try:
+        page = context.new_page()
+        page.goto("/healthz")
+        page.evaluate(
+            "() => navigator.serviceWorker.register('/bellcast-push.js').then(() => navigator.serviceWorker.ready)"
+        )
+        cdp = context.new_cdp_session(page)
+        registrations: list[str] = []
+        cdp.on(
+            "ServiceWorker.workerRegistrationUpdated",
+            lambda event: registrations.extend(one["registrationId"] for one in event["registrations"]),
+        )
+        cdp.send("ServiceWorker.enable")
+        page.wait_for_function("() => navigator.serviceWorker.ready.then(() => true)")
+
+        def push(data: Any) -> None:
+            parameters = {"origin": bellcast_server.url, "registrationId": registrations[-1], "data": json.dumps(data)}
+            cdp.send("ServiceWorker.deliverPushMessage", parameters)
+
+        push({"id": "n1", "title": "New booking", "body": "Saturday", "url": "/bookings/7"})
+        page.wait_for_function(f"async () => (await ({SHOWN})()).length > 0")
+        push({"kind": "another sender's"})
+        push({"id": "n2", "title": "Second"})
+        page.wait_for_function(f"async () => (await ({SHOWN})()).some(({{tag}}) => tag === 'n2')")
+        shown = {one["tag"]: one for one in page.evaluate(SHOWN)}
+        assert shown["n1"] == {"title": "New booking", "body": "Saturday", "tag": "n1"}
+        assert shown.keys() <= {"n1", "n2", "user_visible_auto_notification"}
+    finally:
+        context.close()
+
+
+ENABLE = """async ({token, subscription}) => {
+  const { Session } = await import('/bellcast.js');
+  const pushManager = { subscribe: async ({ applicationServerKey }) => ({ toJSON: () => subscription, applicationServerKey }) };
+  return new Session({ token }).enablePush({ registration: { active: {}, pushManager } });
+}"""
+
+
+def test_session_registers_the_subscription_of_the_browser(
+    chromium: Browser, bellcast_server: ServerProcess, app: Bellcast, person: str
+) -> None:
+    """The subscription itself is a stand-in: Chromium gets one from a push service on the internet."""
+    context = chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
+    try:
+        page = context.new_page()
+        page.goto("/healthz")
+        subscription = PushBrowser().to_json("https://push.example/send/1")
+        token = str(app.token(person))
+        id = page.evaluate(ENABLE, {"token": token, "subscription": subscription})
+        url = f"{bellcast_server.url}/v1/recipients/{person}/push-endpoints"
+        (listed,) = httpx.get(url, headers=bellcast_server.as_app()).json()["push_endpoints"]
+        assert (listed["id"], listed["endpoint"]) == (id, "https://push.example/send/1")
+    finally:
+        context.close()
