@@ -75,7 +75,18 @@ class WorkflowWorld:
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = WorkflowParts(
-            store, broker, clock, http, config, Limits(), PROJECT, self.router, ids.new, self.runner, functions
+            store,
+            broker,
+            clock,
+            http,
+            config,
+            Limits(),
+            PROJECT,
+            self.router,
+            ids.new,
+            self.runner,
+            functions,
+            lambda: self.engines,
         )
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:

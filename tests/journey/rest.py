@@ -38,6 +38,8 @@ from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows.library import Library
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.triggers import Triggers
 from tests.clock import FakeClock
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -117,8 +119,10 @@ async def opened(
     ids = Ids()
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
+    engines = Context(store=store, broker=broker, clock=clock, new_id=Ids().new)
+    library = Library(store, clock)
     context = ApiContext(
-        engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
+        engines=engines,
         limits=limits,
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
@@ -131,7 +135,8 @@ async def opened(
         receipts=Receipts(store, clock, webhooks, lambda: None),
         webhooks=webhooks,
         push_key="",
-        library=Library(store, clock),
+        library=library,
+        schedules=Schedules(lambda: engines, library, Triggers(store, clock, library, engines.new_id), limits),
         app=handlers or NoBackend(),
     )
     await store.open()

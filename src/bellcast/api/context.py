@@ -21,6 +21,7 @@ from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.workflows.library import Library
+from bellcast.workflows.schedules import Schedules
 
 
 class Connections(Protocol):
@@ -86,6 +87,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     catalog: Catalog
     previews: Previews
     library: Library
+    schedules: Schedules
     app: CallBackend = NoBackend()
     channels: ChannelConfig = ChannelConfig()
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used

@@ -94,6 +94,11 @@ def checked_key(key: str) -> str:
     return key
 
 
+def restricted_key(request: ApiRequest) -> str:
+    """The object's key in the path, of the restricted form. Raises Invalid."""
+    return checked_key(request_body.path(request, "key"))
+
+
 def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
     """List, read, write and delete."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"

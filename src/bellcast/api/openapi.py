@@ -67,6 +67,7 @@ PARAMETERS = {
     "state": "Only in this state.",
     "notification": "A notification's id: only of this one.",
     "run": "Only of this workflow run.",
+    "count": "How many times.",
     "workflow": "Only of this workflow.",
     "trigger": "Only of this trigger; adds `fanout` and `counts`.",
     "version": "A version of the workflow. Default: the current one.",

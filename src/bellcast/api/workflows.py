@@ -7,9 +7,9 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import ADDED, KEY_CHARACTERS, MAX_KEY, DryRunQuery, ObjectsQuery
+from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -151,7 +151,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
     ctx = context.of(request)
-    found = await _library(ctx).get(tenants.single_tenant(request), _key(request))
+    found = await _library(ctx).get(tenants.single_tenant(request), objects.restricted_key(request))
     version = request_body.query(request, VersionQuery).version
     if version is None:
         return responses.json(found.outside)
@@ -175,7 +175,7 @@ async def versions(request: ApiRequest) -> ASGIApp:
 
     Newest first."""
     ctx = context.of(request)
-    found = await _library(ctx).get(tenants.single_tenant(request), _key(request))
+    found = await _library(ctx).get(tenants.single_tenant(request), objects.restricted_key(request))
     stored = await ctx.engines.store.runs.versions(found.owner, found.key, MAX_VERSIONS)
     infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
     return responses.json(WorkflowVersions(infos))
@@ -199,7 +199,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     As JSON or YAML. Other content than before is a new version, for triggers from now on; runs keep theirs. 201 when the
     workflow is new. A workflow that is defined in code is refused (409). With `?tenant=`, the request is about a
     tenant's override of the workflow."""
-    ctx, key, tenant = context.of(request), _key(request), tenants.single_tenant(request)
+    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     value, text = await _definition(request)
     try:
         await _library(ctx).check(tenant, key, value)
@@ -242,7 +242,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     """Switch a workflow on or off, or make another version current.
 
     Without `active`, runs pause before their next step and triggers are refused; they go on when it is active again."""
-    ctx, key = context.of(request), _key(request)
+    ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
     workflow = await _library(ctx).change(owner, key, active=body.active, version=body.version)
@@ -275,7 +275,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
     Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
     ctx = context.of(request)
-    if not await _library(ctx).delete(tenants.single_tenant(request), _key(request)):
+    if not await _library(ctx).delete(tenants.single_tenant(request), objects.restricted_key(request)):
         raise NotFound(UNKNOWN)
     return responses.empty()
 
@@ -298,7 +298,7 @@ async def trigger(request: ApiRequest) -> ASGIApp:
     A run per recipient begins. The response is sent after the commit: an acknowledged trigger is never lost. A repetition
     with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs of an audience are added
     in the background."""
-    ctx, key = context.of(request), _key(request)
+    ctx, key = context.of(request), objects.restricted_key(request)
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
     answer = await triggers.Triggers(ctx.engines.store, ctx.engines.clock, _library(ctx), ctx.engines.new_id).trigger(
@@ -333,7 +333,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
 
     Those that were triggered with this `cancel_key`. After the response no step of theirs starts, and their messages that
     were not yet attempted are cancelled."""
-    ctx, key = context.of(request), _key(request)
+    ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
@@ -344,15 +344,6 @@ async def cancel(request: ApiRequest) -> ASGIApp:
 
 def _library(ctx: ApiContext) -> Library:
     return ctx.library
-
-
-def _key(request: ApiRequest) -> str:
-    key = request_body.path(request, "key")
-    if not 1 <= len(key) <= MAX_KEY:
-        raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
-    if not KEY_CHARACTERS.issuperset(key):
-        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
-    return key
 
 
 def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:

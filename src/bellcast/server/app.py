@@ -117,6 +117,7 @@ class App:
             ids.new,
             self._jobs,
             workflows.functions,
+            lambda: self.context,
         )
         self.context = Context(
             store=self.store,
@@ -200,6 +201,7 @@ class App:
             catalog=self._channels.catalog,
             previews=self._channels.previews,
             library=self._workflows.library,
+            schedules=self._workflows.schedules,
             app=app,
             channels=_with_public_url(settings),
             url_problem=self._clients.guard.problem,

@@ -7,11 +7,13 @@ from bellcast.channels.routing import Router
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.ports import Broker, Clock, Http, Store
+from bellcast.ports import Broker, Clock, Context, Http, Store
 from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
+from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.library import Library
+from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
 
 
@@ -31,10 +33,13 @@ class WorkflowParts:
         new_id: Callable[[int], str],
         jobs: JobRunner,
         functions: Mapping[str, StepFunction],
+        engines: Callable[[], Context],
     ) -> None:
         self.library = Library(store, clock)
         self.triggers = Triggers(store, clock, self.library, new_id)
         calls = StepCalls(http, clock, project, functions, config.retries)
         executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
         jobs.register(JOB_KIND, executor.run)
+        self.schedules = Schedules(engines, self.library, self.triggers, limits)
+        jobs.register(schedules.JOB_KIND, self.schedules.run)
         jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

@@ -237,7 +237,9 @@ DELETE FROM suppressions WHERE tenant = :tenant
 -- name: erase_documents
 -- A tenant's objects and overrides.
 DELETE FROM documents
-WHERE kind IN ('types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows') AND tenant = :tenant
+WHERE tenant = :tenant AND kind IN (
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress'
+)
 
 -- name: messages_forget
 -- Messages that ended before :older_than, at most :limit.

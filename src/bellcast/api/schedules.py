@@ -1,0 +1,198 @@
+"""Schedules: triggers and notifications at a time, or at the times of a cron expression."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api.context import ApiContext
+from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import Conflict, NotFound
+from bellcast.model import times
+from bellcast.workflows import schedules
+from bellcast.workflows.schedules import Schedule, ScheduleProgress
+
+UNKNOWN = "There is no schedule with this key."
+READ_ADDS = {*ADDED, "next_at", "last_at", "last_error"}
+EXAMPLE = {
+    "cron": "0 8 * * 1",
+    "timezone": "Europe/Vienna",
+    "notification": {"to": {"topic": "team"}, "title": "Plan the week"},
+}
+
+
+class ScheduleObject(Schedule, frozen=True, kw_only=True):
+    """A schedule with its key. `next_at` is null for one that is not active, and for an `at` that has fired."""
+
+    key: str
+    tenant: str | None
+    next_at: datetime | None
+    last_at: datetime | None
+    last_error: str | None
+
+
+class SchedulePage(Struct, frozen=True):
+    """A page of schedules; `next` goes into `after`."""
+
+    schedules: list[ScheduleObject]
+    next: str | None
+
+
+class CountQuery(TenantQuery, frozen=True, kw_only=True):
+    """`count` times."""
+
+    count: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class ScheduleTimes(Struct, frozen=True):
+    """The next times, in order."""
+
+    times: list[datetime]
+
+
+@operation(
+    "GET",
+    "/v1/schedules",
+    tag="Workflows",
+    required_scope="read",
+    query=ObjectsQuery,
+    response_types={200: SchedulePage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the schedules of a tenant.
+
+    By key."""
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    query = request_body.query(request, ObjectsQuery)
+    documents = ctx.engines.store.documents
+    found = await documents.page(schedules.SCHEDULES, tenant, query.after or "", query.limit + 1)
+    shown = [await _shown(ctx, tenant, one.key) for one in found[: query.limit]]
+    following = found[query.limit - 1].key if len(found) > query.limit else None
+    return responses.json({"schedules": shown, "next": following})
+
+
+@operation(
+    "GET",
+    "/v1/schedules/{key:str}",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: ScheduleObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a schedule.
+
+    With the next and the last time."""
+    return responses.json(
+        await _shown(context.of(request), tenants.single_tenant(request), objects.restricted_key(request))
+    )
+
+
+@operation(
+    "PUT",
+    "/v1/schedules/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=Schedule,
+    response_types={200: ScheduleObject, 201: ScheduleObject},
+    example=EXAMPLE,
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write a schedule.
+
+    It fires from now on; 201 when it is new. A time without an offset needs a `timezone`."""
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
+    value = request_body.plain_json(await request_body.json_text(request))
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
+    schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
+    await ctx.schedules.check_references(tenant, schedule)
+    if request_body.query(request, DryRunQuery).dry_run:
+        progress = ScheduleProgress(until=ctx.engines.clock.now())
+        return responses.json(schedules.shown(key, tenant, schedule, progress))
+    is_new = await ctx.schedules.put(tenant, key, schedule)
+    return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/schedules/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a schedule.
+
+    It does not fire any more."""
+    if not await context.of(request).schedules.delete(tenants.single_tenant(request), objects.restricted_key(request)):
+        raise NotFound(UNKNOWN)
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/schedules/{key:str}/run",
+    tag="Workflows",
+    required_scope="send",
+    query=TenantQuery,
+    response_types={202: dict[str, Any]},
+    refusals=(NotFound, Conflict),
+)
+async def run(request: ApiRequest) -> ASGIApp:
+    """Fire a schedule now.
+
+    Besides its times. The response is that of the trigger or of the send."""
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
+    schedule, _ = await _find(ctx, tenant, key)
+    return responses.complete(202, await ctx.schedules.fire(tenant, schedule, None))
+
+
+@operation(
+    "GET",
+    "/v1/schedules/{key:str}/next",
+    tag="Workflows",
+    required_scope="read",
+    query=CountQuery,
+    response_types={200: ScheduleTimes},
+    refusals=(NotFound,),
+)
+async def following(request: ApiRequest) -> ASGIApp:
+    """List the next times of a schedule.
+
+    In UTC."""
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
+    schedule, _ = await _find(ctx, tenant, key)
+    count = request_body.query(request, CountQuery).count
+    found = schedules.times_after(schedule, ctx.engines.clock.now(), count)
+    return responses.json(ScheduleTimes([times.to_rfc3339(one) for one in found]))
+
+
+async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[Schedule, ScheduleProgress]:
+    found = await ctx.schedules.find(tenant, key)
+    if found is None:
+        raise NotFound(UNKNOWN)
+    return found
+
+
+async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, object]:
+    schedule, progress = await _find(ctx, tenant, key)
+    return schedules.shown(key, tenant, schedule, progress)
+
+
+def _check(schedule: Schedule, ctx: ApiContext) -> None:
+    schedules.check(schedule, ctx.engines.clock.now(), ctx.limits)
+
+
+SCHEDULE = request_body.Shape(Schedule, _check)
+HANDLERS = [page, read, write, delete, run, following]
