@@ -72,12 +72,13 @@ class SendPlan(Struct, frozen=True):
 
 class SentNotification(Notification, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. An announcement has an audience instead of a
-    recipient."""
+    recipient. `fanout` shows whether an
+    announcement's messages outside the inbox are still added; it is null without such channels."""
 
     recipient: str | None
     tenant: str | None
     audience: Audience | None
-    fanout: str | UnsetType = UNSET
+    fanout: str | None
     timeline: list[TimelineEntry]
 
 
@@ -210,7 +211,7 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
         recipient=item.recipient,
         tenant=tenants.outside(item.tenant),
         audience=_audience(item) if item.announcement else None,
-        fanout=UNSET if fanout is None else "running" if fanout.state == "running" else "done",
+        fanout=None if fanout is None else "running" if fanout.state == "running" else "done",
         timeline=timeline(item, decisions, messages, engines.clock.now()),
     )
 
