@@ -46,7 +46,7 @@ class World:
 
     async def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         """The decoded answer of a successful request."""
-        response = await self.client.request(method, path, json=body, params=params)
+        response = await self.client.request(method, path, json=body, params=params or None)
         assert response.is_success, f"{method} {path}: {response.text}"
         return response.json() if response.content else None
 
