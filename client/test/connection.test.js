@@ -16,6 +16,7 @@ async function connect({ token = 'one', getToken, respond, ...options } = {}) {
     credential: new Credential(token, getToken, undefined, env.timeout),
     topics: () => ['team', 'a,b'],
     position: () => 'p1',
+    lastEvent: {},
     prepare: async () => {},
     onEvent: (event) => received.push(event.type),
     onStatusChange() {},
@@ -98,6 +99,28 @@ test('a lost connection resumes from its position', async () => {
   assert.equal(connection.status, 'waiting');
   await timers.advance(1_000);
   assert.equal(env.link.url.searchParams.get('position'), 'p1');
+});
+
+test('a connection resumes its topics from the last live event', async () => {
+  const { env, timers } = await live();
+  const { link } = env;
+  link.receive(ready({ id: 'a.1' }));
+  link.receive({ type: 'event', topic: 'team', name: 'moved', data: null, id: 'a.2' });
+  link.receive({ type: 'event', topic: 'team', name: 'passing', data: null });
+  link.receive({ type: 'notification-delete', id: 'n1', unread: 0, unseen: 0, position: 'p2' });
+  link.disconnect();
+  await timers.advance(60_000);
+  await settled();
+  assert.equal(env.link.url.searchParams.get('position'), 'p1~a.2');
+});
+
+test('a connection does not receive again what it published last', async () => {
+  const { env, timers } = await live();
+  env.link.receive({ type: 'ack', ref: '1', id: 'a.3' });
+  env.link.disconnect();
+  await timers.advance(60_000);
+  await settled();
+  assert.equal(env.link.url.searchParams.get('position'), 'p1~a.3');
 });
 
 test('a server that closes right after ready is retried with growing delays', async () => {

@@ -53,6 +53,27 @@ def test_page_recovers_after_being_offline(app, person, shop, page):
     wait_live(page)
 
 
+def test_page_receives_the_live_events_it_missed_once_and_in_order(app, person, shop, bellcast_server):
+    topic = f"desk-{person}"
+    token = bellcast_server.token(person, topics=[topic])
+    page = shop.open(f'<bellcast-bell token="{{token}}" topics="{topic}"></bellcast-bell>', token=token)
+    wait_prepared(page)
+    in_page(page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.data)) }")
+    app.publish(topic, "moved", 1)
+    wait_page(page, "heard.length")
+    for away in (2, 4):
+        shop.context.set_offline(offline=True)
+        wait_state(page, "state.status === 'offline'")
+        app.publish(topic, "moved", away)
+        app.publish(topic, "moved", away + 1)
+        shop.context.set_offline(offline=False)
+        wait_live(page)
+        wait_page(page, f"heard.length >= {away + 1}")
+    app.publish(topic, "moved", 6)
+    wait_page(page, "heard.includes(6)")
+    assert page.evaluate("heard") == [1, 2, 3, 4, 5, 6]
+
+
 def test_page_that_goes_offline_before_all_modules_loaded_recovers(app, person, shop):
     shop.context.route(RESILIENCE, lambda route: None)  # the request stays pending
     page = shop.open()

@@ -140,9 +140,10 @@ export class Connection {
 
   #query() {
     const query = new URLSearchParams(Array.from(this.#options.topics(), (topic) => ['topic', topic]));
-    const position = this.#options.position();
+    const position = this.#options.position() ?? '';
+    const { id } = this.#options.lastEvent;
     if (this.token) query.set('token', this.token);
-    if (position) query.set('position', position);
+    if (position || id) query.set('position', id ? `${position}~${id}` : position);
     return query;
   }
 
@@ -150,6 +151,7 @@ export class Connection {
   #onEvent(event, since) {
     this.lastHeardAt = this.#options.environment.now();
     if (event.type === 'close') this.#closeEvent = event;
+    if (event.type === 'event' || event.type === 'ready' || event.type === 'ack') this.#options.lastEvent.id = event.id ?? this.#options.lastEvent.id;
     if (event.type === 'ready') this.#onReady(event);
     this.rpc?.onEvent(event);
     this.#options.onEvent(event, since);

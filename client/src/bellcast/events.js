@@ -40,19 +40,19 @@
  * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
  *
  * @typedef {Counts & {type: 'ready', connection: string, recipient: string | null, heartbeat: number, resumed: boolean,
- *   topics: string[], refused: RefusedTopic[]}} Ready
+ *   id?: string | null, topics: string[], refused: RefusedTopic[]}} Ready
  * @typedef {Counts & {type: 'notification' | 'notification-update', notification: Notification}} NotificationEvent
  * @typedef {Counts & {type: 'notification-delete', id: string}} DeletedEvent
  * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View, tag?: string},
  *   at?: string}} CountsEvent  `at` is the time of the change
  * @typedef {Counts & {type: 'reset'}} Reset
- * @typedef {{type: 'event', topic?: string, name: string, data: unknown}} LiveEvent
+ * @typedef {{type: 'event', topic?: string, name: string, data: unknown, id?: string}} LiveEvent  `id`: it is kept for a while
  * @typedef {{type: 'presence', topic: string, joined: Member[], left: Member[]}} Presence
  * @typedef {{type: 'typing', topic: string, recipient: string, on: boolean}} Typing
  * @typedef {{type: 'preferences', preferences: object}} PreferencesEvent
  * @typedef {{type: 'heartbeat', time: string}} Heartbeat
  * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number}} Close
- * @typedef {{type: 'ack', ref: string, [field: string]: unknown}} Ack
+ * @typedef {{type: 'ack', ref: string, id?: string, [field: string]: unknown}} Ack
  * @typedef {{type: 'pong', ref?: string}} Pong
  * @typedef {{type: 'error', ref?: string, code: string, message: string}} ErrorFrame
  *

@@ -15,6 +15,7 @@
  * @property {Open} [transport]  the only transport to use; without it WebSocket, SSE and polling are tried in order
  * @property {() => Iterable<string>} topics
  * @property {() => string | null} position
+ * @property {{id?: string | undefined}} lastEvent  the live event after which missed ones are replayed; outlives the connection
  * @property {() => Promise<void>} prepare  runs before each attempt to open a connection
  * @property {(event: BellcastEvent, since?: string | null) => void} onEvent  `since` is the leader's position before an event that it forwarded
  * @property {() => void} onStatusChange

@@ -98,6 +98,7 @@ export class Session extends EventTarget {
       environment: this.#environment,
       topics: () => this.#topics,
       position: () => this.#main.confirmed.position,
+      lastEvent: {},
       prepare: async () => void (this.#main.confirmed.stale && (await this.#refresh(this.#main))),
       onEvent: (event, since) => this.#onEvent(event, since),
       onStatusChange: () => this.#onStatusChange(),

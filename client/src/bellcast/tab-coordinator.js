@@ -159,7 +159,7 @@ export class TabCoordinator {
     if (!connection?.greeting) return;
     const { unread, unseen, ...greeting } = connection.greeting;
     this.#hasSentReady = true;
-    this.post({ ...to, event: /** @type {any} */ ({ ...greeting, resumed: false, position: options.position() }) });
+    this.post({ ...to, event: /** @type {any} */ ({ ...greeting, resumed: false, position: options.position(), id: options.lastEvent.id }) });
   }
 
   /** @param {string} tabId @param {string[]} topics */
