@@ -31,6 +31,8 @@ from bellcast.server.wire_channels import Channels
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows.library import Library
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.triggers import Triggers
 from tests.clock import FakeClock
 from tests.journey.rest import PROJECT
 
@@ -88,8 +90,10 @@ async def opened(folder: Path, now: str = "2026-06-10T12:00:00Z", **config: Any)
     channels = Channels(store, clock, clients, settings, PROJECT, ids.new, jobs, TokenBuckets())
     access, limits = AccessConfig(), Limits()
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
+    engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, router=channels.router)
+    library = Library(store, clock)
     context = ApiContext(
-        engines=Context(store=store, broker=broker, clock=clock, new_id=ids.new, router=channels.router),
+        engines=engines,
         limits=limits,
         project=PROJECT,
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=clients.trusted(), clock=clock),
@@ -104,7 +108,8 @@ async def opened(folder: Path, now: str = "2026-06-10T12:00:00Z", **config: Any)
         receipts=channels.receipts,
         webhooks=channels.webhooks,
         app=NoBackend(),
-        library=Library(store, clock),
+        library=library,
+        schedules=Schedules(lambda: engines, library, Triggers(store, clock, library, engines.new_id), limits),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context))

@@ -32,3 +32,16 @@ async def test_unknown_layout_is_refused(tmp_path: Path) -> None:
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["field"] == "email.layout"
         assert (await client.put("/v1/templates/t", json={"email": {"text": "Hi", "layout": None}})).status_code == 201
+
+
+async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/templates/hello", json={"email": {"subject": "Hello", "text": "Hi"}})
+        steps = [{"key": "mail", "type": "email", "template": "hello"}]
+        branch = {"key": "b", "type": "branch", "branches": [{"if": {"var": "data.x", "op": "exists"}, "steps": steps}]}
+        written = await client.put("/v1/workflows/greeting", json={"steps": [branch]})
+        assert written.status_code == 201, written.text
+        assert (await client.get("/v1/templates/hello")).json()["uses"] == ["workflows/greeting"]
+        assert (await client.delete("/v1/templates/hello")).status_code == 409
+        await client.delete("/v1/workflows/greeting")
+        assert (await client.delete("/v1/templates/hello")).status_code == 204

@@ -24,6 +24,7 @@ from bellcast.model.templates import Parts, Template
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import TemplateError, check_syntax, is_layout
+from bellcast.workflows.library import WORKFLOWS
 
 # A template is read as a whole on each send that uses it.
 MAX_BYTES = 256 * 1024
@@ -102,8 +103,8 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
 
 
 async def _find_uses(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, list[str]]:
-    """The types and templates of the project and of the tenant that name these templates; for the project's own
-    templates, those of every tenant."""
+    """The types, templates and workflows of the project and of the tenant that name these templates; for the project's
+    own templates, those of every tenant."""
     uses: dict[str, dict[str, None]] = {key: {} for key in keys}
     for plural, names_of in USERS.items():
         async for owner, document in _documents(ctx, plural):
@@ -132,7 +133,21 @@ def _named_by_template(body: bytes) -> set[str]:
     return request_body.decoder(Template).decode(body).layouts()
 
 
-USERS = {TYPES: _named_by_type, TEMPLATES: _named_by_template}
+def _named_by_workflow(body: bytes) -> set[str]:
+    """The templates and layouts of its steps, at any depth."""
+    named: set[str] = set()
+    waiting: list[Any] = [msgspec.json.decode(body)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            named |= {name for field in ("template", "layout") if isinstance(name := value.get(field), str)}
+    return named - {BASE_LAYOUT}
+
+
+USERS = {TYPES: _named_by_type, TEMPLATES: _named_by_template, WORKFLOWS: _named_by_workflow}
 
 
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
