@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 from tests.browser.shop import in_page, wait_live, wait_page, wait_state, wait_until
 
 SRC = Path(__file__).parents[2] / "client/src"
-NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which needs a bundler
+# The first imports `react`, which needs a bundler; push runs in a service worker, which test_push loads.
+NOT_FOR_PAGES = {"bellcast/react.js", "bellcast-push.js"}
 TWO = (
     '<bellcast-bell token="{token}" topics="room, secret" lang="{lang}"></bellcast-bell>'
     '<bellcast-toasts token="{token}"></bellcast-toasts>'
@@ -60,13 +61,19 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     row = first.locator("bellcast-bell .title")
     row.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True, "composed": True})
     wait_modules(first, modules, {f"bellcast/elements/{name}.js" for name in ("keys-help", "row-menu", "touch")})
+    row.dispatch_event("pointerup", {"pointerType": "touch", "bubbles": True, "composed": True})
+    first.locator("bellcast-bell .menu-item.snooze").dispatch_event("click")
+    first.locator("bellcast-bell .menu-item.back").dispatch_event("click")  # until the page is opened below
+    wait_state(first, "state.unread === 0")
+    first.locator("bellcast-bell .settings").dispatch_event("click")
+    expect(first.locator("bellcast-bell .preferences .check").first).to_be_visible()
     for page in [first, *languages]:
         page.close()
     unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))
     last = unbuilt.open('<bellcast-inbox token="{token}"></bellcast-inbox>')
     wait_live(last, "bellcast-inbox")
     expect(last.locator("bellcast-inbox .row")).to_have_count(1)
-    last.evaluate("import('/bellcast/touches.js').then(() => {})")
+    last.evaluate("Promise.all(['touches', 'push'].map((name) => import(`/bellcast/${name}.js`))).then(() => {})")
     every = {str(path.relative_to(SRC)) for path in SRC.rglob("*.js")} - NOT_FOR_PAGES
     wait_modules(last, modules, every)
 
