@@ -144,6 +144,17 @@ class RunsApi(Surface[S]):
     retry = Method(workflows.retry_run)
 
 
+class SchedulesApi(Surface[S]):
+    """Triggers and notifications by the clock."""
+
+    list = Method(objects.schedules.page)
+    get = Method(objects.schedules.get)
+    put = Method(objects.schedules.put)
+    delete = Method(objects.schedules.delete)
+    run = Method(workflows.run_schedule)
+    next = Method(workflows.next_times)
+
+
 class ServerApi(Surface[S]):
     """A Bellcast server, spoken to with the project secret or an API key."""
 
@@ -204,6 +215,10 @@ class ServerApi(Surface[S]):
     @property
     def workflows(self) -> WorkflowsApi[S]:
         return WorkflowsApi(self.sender)
+
+    @property
+    def schedules(self) -> SchedulesApi[S]:
+        return SchedulesApi(self.sender)
 
     @property
     def runs(self) -> RunsApi[S]:

@@ -62,5 +62,6 @@ def send_test(
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
+schedules = Objects("schedules")
 templates = Objects("templates")
 types = Objects("types")

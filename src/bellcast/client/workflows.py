@@ -61,6 +61,19 @@ def versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, 
     return HttpRequest("GET", _workflow(key, "versions"), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
+def run_schedule(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Fire a schedule now; return the response of its trigger or send."""
+    where = path("schedules", arguments.name("key", key), "run")
+    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def next_times(key: Text, *, count: int | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the next times of a schedule."""
+    where = path("schedules", arguments.name("key", key), "next")
+    params = query(tenant=tenant) | ({} if count is None else {"count": arguments.whole("count", count)})
+    return HttpRequest("GET", where, reads(dict[str, Any]), params=params)
+
+
 def runs_page(
     *,
     workflow: Text | None = None,

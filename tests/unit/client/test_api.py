@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
-from bellcast.client.api import InboxApi, RecipientsApi, RunsApi, ServerApi, WorkflowsApi
+from bellcast.client.api import InboxApi, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
 from bellcast.client.method import Method
 
 SECRET = "s3cret-of-the-project"
@@ -48,7 +48,7 @@ def test_url_without_a_scheme_is_refused():
 
 METHODS = [
     pytest.param(method.build, id=f"{surface.__name__}.{name}")
-    for surface in (ServerApi, RecipientsApi, InboxApi, WorkflowsApi, RunsApi)
+    for surface in (ServerApi, RecipientsApi, InboxApi, WorkflowsApi, RunsApi, SchedulesApi)
     for name, method in vars(surface).items()
     if isinstance(method, Method)
 ]
@@ -62,6 +62,8 @@ VALUES = {
     "data": {"a": 1},
     "since": 1,
     "until": None,
+    "count": 1,
+    "duration": "1h",
     "limit": 1,
     "version": 1,
     "active": True,

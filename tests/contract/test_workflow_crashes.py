@@ -1,0 +1,135 @@
+"""Law of runs: whatever commit a process dies at, every run ends once, and its inbox rows, messages, counts and triggers are
+those of a process that never dies."""
+
+import random
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+from bellcast.ports import Job, Store
+from bellcast.ports.runs import RunCommit
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+RECIPIENTS = ["alice", "bob", "mia"]
+RUNS = 12
+LEASE_MS = 30_000
+# Which runs pass a throttle depends on their order; how many pass does not.
+THROTTLED: list[dict[str, Any]] = [
+    {"key": "few", "type": "throttle", "window": "300d", "limit": 2},
+    {"key": "bell", "type": "inbox", "title": "Passed"},
+]
+
+
+class ProcessDied(Exception):
+    """The process ended; its leases stay."""
+
+
+class DyingRuns:
+    """ports.Runs of a process that dies at random, before or after a commit."""
+
+    def __init__(self, runs: Any, rng: random.Random, rate: float) -> None:
+        self._runs = runs
+        self._rng = rng
+        self._rate = rate
+        self.deaths = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
+    def _die(self) -> None:
+        if self._rng.random() < self._rate:
+            self.deaths += 1
+            raise ProcessDied
+
+    async def commit(self, commit: RunCommit) -> Any:
+        self._die()
+        events = await self._runs.commit(commit)
+        self._die()
+        return events
+
+
+class Effects(NamedTuple):
+    """What recipients got, and how the runs of each workflow ended."""
+
+    titles: dict[str, Counter[str]]
+    messages: Counter[tuple[str, str, str]]
+    runs: Counter[tuple[str, str]]
+
+
+def random_steps(rng: random.Random) -> list[dict[str, Any]]:
+    """Steps whose effects do not depend on the moment at which they are executed."""
+    choices: list[dict[str, Any]] = [
+        {"type": "inbox", "title": "{{ data.n }} to {{ recipient.key }}"},
+        {"type": "email", "subject": "Hello", "text": "{{ data.n }}"},
+        {"type": "delay", "for": rng.choice(["1m", "2h"])},
+        {"type": "inbox", "title": "Even", "if": {"var": "data.even", "value": True}},
+        {"type": "trigger", "workflow": "child", "to": {"var": "recipient.key"}, "data": {"n": {"var": "data.n"}}},
+        {
+            "type": "branch",
+            "branches": [
+                {
+                    "if": {"var": "data.n", "op": "lt", "value": 5},
+                    "steps": [{"key": "low", "type": "inbox", "title": "Low"}],
+                }
+            ],
+            "else": [{"key": "high", "type": "email", "subject": "High", "text": "High"}],
+        },
+    ]
+    chosen = rng.sample(choices, rng.randint(3, len(choices)))
+    return [{"key": f"s{number}", **step} for number, step in enumerate(chosen)]
+
+
+async def effects_of(world: WorkflowWorld, app: App, tenant: str) -> Effects:
+    titles = {key: Counter(await app.titles(key, tenant=tenant, limit=1000)) for key in RECIPIENTS}
+    messages = Counter((m.recipient, m.channel, m.state) for m in await world.messages(tenant=tenant))
+    runs = Counter((run.workflow, run.state) for run in await world.runs(tenant=tenant))
+    return Effects(titles, messages, runs)
+
+
+async def drive(world: WorkflowWorld, app: App) -> None:
+    """Run all jobs to their end; the lease of one whose process dies ends by itself."""
+    while (due := await world._next_due()) is not None:
+        world.clock.advance(max(due - app.now, 0) / 1000)
+        for job in await app.lease(app.now, app.now + LEASE_MS, 100):
+            await execute(world, job)
+
+
+async def execute(world: WorkflowWorld, job: Job) -> None:
+    try:
+        run_at = await world.runner._kinds[job.kind].handler(job)
+    except ProcessDied:
+        return
+    if run_at is None:
+        await world.store.jobs.done([job])
+    else:
+        await world.store.jobs.retry([replace(job, run_at=run_at)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_runs_of_dying_processes_have_the_effects_of_others(
+    store: Store, clock: FakeClock, app: App, seed: int
+) -> None:
+    rng = random.Random(seed)
+    steps = THROTTLED if seed == 0 else random_steps(rng)
+    starts = [(rng.choice(RECIPIENTS), number) for number in range(RUNS)]
+    found = []
+    for tenant, rate in (("steady", 0.0), ("dying", 0.3)):
+        world = WorkflowWorld(store, clock)
+        for key in RECIPIENTS:
+            await world.recipient(key, tenant, email=f"{key}@example.com")
+        await world.put("child", {"key": "bell", "type": "inbox", "title": "Child {{ data.n }}"}, tenant=tenant)
+        await world.put("parent", *steps, tenant=tenant)
+        dying: Any = DyingRuns(store.runs, rng, rate)
+        store.runs = dying  # type: ignore[misc]  # of a real store
+        for key, number in starts:
+            await world.trigger("parent", key, data={"n": number, "even": number % 2 == 0}, tenant=tenant)
+        await drive(world, app)
+        store.runs = dying._runs
+        assert (dying.deaths > 0) == (rate > 0)
+        found.append(await effects_of(world, app, tenant))
+    assert found[0] == found[1]
+    assert all(state in ("completed", "throttled") for _, state in found[0].runs)
