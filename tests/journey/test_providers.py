@@ -328,3 +328,26 @@ async def test_complaint_suppresses_the_address(tmp_path: Path) -> None:
         (suppressed,) = (await client.get("/v1/suppressions")).json()["suppressions"]
         assert (suppressed["address"], suppressed["reason"]) == ("alice@example.com", "complaint")
         assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == "simulated"
+
+
+async def test_mail_server_of_a_provider_object_is_reached_at_an_allowed_address_only(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1,::1", RETRIES="1h") as (_, client):
+        url = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        assert (await put(client, "mail", url, channel="email")).status_code == 201
+        await send(client, channels=["email"])
+        (message,) = await ended(client)
+        assert (message["state"], message["provider"], len(mailbox.received)) == ("sent", "mail", 1)
+    other = tmp_path / "other"
+    async with smtp_server() as mailbox, app(other, RETRIES="1h") as (_, client):
+        # A name is checked at each call: this one leads to a private address.
+        url = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        assert (await put(client, "mail", url, channel="email")).status_code == 201
+        await send(client, channels=["email"])
+
+        async def read() -> Any:
+            return (await client.get("/v1/messages")).json()["messages"]
+
+        (message,) = await eventually(read, lambda found: found and found[0]["attempts"])
+        assert message["attempts"][0]["outcome"] == "temporary"
+        assert "not public" in message["attempts"][0]["response"]
+        assert mailbox.received == []

@@ -120,6 +120,9 @@ async def test_webhook_gets_the_events_of_its_tenant_and_a_star_of_all(tmp_path:
         await received(everyone, 2)
         assert {request.json["tenant"] for request in everyone.requests} == {"globex", "acme"}
         assert [request.json["tenant"] for request in await received(acme, 1)] == ["acme"]
+        await client.post("/v1/notifications", json={"to": {"all": True}, "title": "Hi", "tenant": "acme"})
+        announced = (await received(acme, 2))[1].json["data"]
+        assert (announced["recipient"], announced["title"]) == (None, "Hi")
         assert (await client.get("/v1/webhooks?tenant=globex")).json()["webhooks"] == []
 
 

@@ -186,6 +186,10 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     await engines.broker.publish(*sent.events)
     if request.fanout is not None:
         engines.router.messages_added()
+    if sent.events:  # a repeated request has none
+        created = {"id": request.id, "recipient": None, "topic": request.topic}
+        change = {**created, **msgspec.to_builtins(request.content)}
+        await engines.webhooks.publish(request.tenant, "notification.created", [change])
     return sent.answer
 
 
