@@ -254,6 +254,8 @@ class Connection(asyncio.Protocol):
         mark = self.dialect.mark
         if mark is None:
             return data
+        if event_id is not None and self.place is None and self.inbox:  # every delivery of a live event
+            return mark(data, f"{self.epoch:x}-{self.revision:x}~{event_id}")
         position = self.resume_position(event_id)
         return mark(data, position) if position else data
 

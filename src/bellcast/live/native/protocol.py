@@ -89,7 +89,7 @@ def _websocket_frame(frame: Frame) -> bytes:
 
 
 def _mark_chunk(chunk: bytes, position: str) -> bytes:
-    return sse.chunk(sse.id_field(position)) + chunk
+    return sse.id_chunk(position) + chunk
 
 
 def _mark_event(event: bytes, position: str) -> bytes:
