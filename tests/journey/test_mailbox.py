@@ -28,6 +28,6 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
         assert "<script" not in opened_page
         assert (await world.client.get(f"{path}?message={'0' * 36}")).status_code == 404
         assert (await world.client.get(path.replace("/mailbox/", "/preferences/"))).status_code == 404
-        world.clock.advance(3601)
+        await world.advance("3601s")
         assert (await world.client.get(path)).status_code == 404
         assert sms["channel"] == "sms"
