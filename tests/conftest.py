@@ -66,8 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def bellcast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server shared by tests, which use distinct recipients. They do not receive each other's announcements."""
-    with ServerProcess(tmp_path_factory.mktemp("shared") / "data", {"BELLCAST_NEWCOMERS": "0"}) as server:
+    """A server shared by tests, which use distinct recipients."""
+    with ServerProcess(tmp_path_factory.mktemp("shared") / "data") as server:
         yield server
 
 

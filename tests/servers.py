@@ -39,7 +39,8 @@ class ServerProcess:
         """Start it and wait until it accepts connections."""
         self.data.mkdir(parents=True, exist_ok=True)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
-        environ |= {"BELLCAST_PROJECT": ":".join(PROJECT)} | self.environ
+        # Tests that share a server do not receive each other's announcements.
+        environ |= {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_NEWCOMERS": "0"} | self.environ
         command = [*self.program, "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

@@ -200,7 +200,7 @@ def test_event_stream_has_the_headers_for_proxies_and_browsers(mounted: MountedS
         assert 1_500 <= int(stream.block()["retry"]) <= 4_500
         stream.next()
         notify(app, who)
-        last = stream.next()["id"]
+        last = stream.next()["sse_id"]
     notify(app, who)
     with page(mounted, who, last=last) as stream:
         assert stream.next()["resumed"] is True
