@@ -98,7 +98,7 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: inbox.clear("unread"), "view"),
         (lambda: inbox.snooze("n1"), "until"),
         (lambda: inbox.snooze("n1", until="2030-01-02T00:00:00Z", duration="3h"), "until"),
-        (lambda: inbox.snooze(duration="3h"), "ids"),
+        (lambda: inbox.snooze("n1", duration="soon"), "duration"),
         (lambda: inbox.archive("n1", view="read"), "view"),
         (lambda: payloads.notification(42, {"titel": "x"}, None), "titel"),
         (lambda: payloads.notification(42, {}, None), "title"),
