@@ -20,7 +20,7 @@ test: ## Run all checks and tests, as CI does
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
 	@# Four processes, one file each at a time: most tests wait for a server or a browser.
-	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 ready: engines check client compiled $(TESTED)
 

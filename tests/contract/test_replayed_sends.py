@@ -25,7 +25,7 @@ class Sender:
         self.limits = limits
         rates = TokenBuckets()
         self.quotas = Quotas(app.store, rates, limits, app.clock)
-        self.engines = Context(app.store, MemoryBroker(), app.clock, Ids().new, self.quotas, rates)
+        self.engines = Context(app.store, MemoryBroker(), app.clock, Ids().new, quotas=self.quotas, rates=rates)
 
     async def send(self, key: str | None, to: object = "alice", title: str = "Hello") -> bytes:
         return await sending.send(self.engines, self.limits, draft(key, to, title))
