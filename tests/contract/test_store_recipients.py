@@ -5,6 +5,7 @@ import pytest
 from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
+from bellcast.ports import RecipientOfLink
 from tests.contract.app import App
 
 
@@ -119,6 +120,53 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
     assert after.state.epoch != before.state.epoch
     assert await app.page("alice") == await app.page("alice", tag="x") == []
     assert await app.store.upkeep.next_expiry() is None
+
+
+async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
+    store = app.store.recipients
+    link = RecipientOfLink("acme", "alice", app.now)
+    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert await store.tenant("acme") is await store.get("acme", "alice") is None
+    await app.open("alice", "acme")
+    app.clock.advance(1)
+    assert await store.accepts_link(link)
+    assert await store.set_preferences_by_link(link, b'{"a":1}', switches_inbox=True)
+    assert await store.preferences("acme", "alice") == b'{"a":1}'
+    assert await store.any_inbox_switch("acme")
+    await store.revoke("acme", "alice", app.now)
+    assert await store.accepts_link(link)  # revoking sessions ends no link
+    await store.delete("acme", "alice", app.now)
+    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert await store.get("acme", "alice") is None
+    await app.open("alice", "acme")
+    assert not await store.accepts_link(link)
+    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert await store.preferences("acme", "alice") is None
+    assert await store.accepts_link(RecipientOfLink("acme", "alice", app.now))
+
+
+async def test_link_ends_with_its_tenant(app: App) -> None:
+    store = app.store.recipients
+    await app.open("alice", "acme")
+    link = RecipientOfLink("acme", "alice", app.now)
+    app.clock.advance(1)
+    while (await store.erase_tenant("acme", app.now, 10))[0]:
+        pass
+    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert await store.tenant("acme") is None
+    await app.open("alice", "acme")
+    assert not await store.accepts_link(link)
+
+
+async def test_link_stays_invalid_when_the_erasure_is_forgotten(app: App) -> None:
+    store = app.store.recipients
+    await app.open("alice")
+    link = RecipientOfLink("", "alice", app.now)
+    await store.delete("", "alice", app.now + 1)
+    app.clock.advance(3_600_000)
+    await app.store.upkeep.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=100)
+    await app.open("alice")
+    assert not await store.accepts_link(link)
 
 
 async def test_export_contains_everything_of_one_recipient(app: App) -> None:

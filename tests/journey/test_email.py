@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.policy import default
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,25 @@ async def test_unsubscribe_link_turns_off_the_type(tmp_path: Path) -> None:
         shown = (await client.get("/v1/recipients/alice/preferences")).json()
         assert shown["types"] == {"news": {"email": False}}
         assert (await client.post("/u/AAAA")).status_code == 404
+
+
+async def test_unsubscribe_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"tenant": "acme", "email": "alice@example.com"})
+        draft = {"to": "alice", "tenant": "acme", "type": "news", "title": "Hi", "channels": ["email"]}
+        await client.post("/v1/notifications", json=draft)
+        read = partial(client.get, "/v1/messages", params={"tenant": "acme"})
+        found = await eventually(read, lambda response: bool(response.json()["messages"]))
+        (message,) = found.json()["messages"]
+        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        assert (await client.delete("/v1/tenants/acme")).status_code == 204
+        for method in ("GET", "POST"):
+            assert (await client.request(method, path)).status_code == 404
+        assert (await client.get("/v1/tenants/acme")).status_code == 404
+        await client.put("/v1/recipients/alice", json={"tenant": "acme"})
+        assert (await client.post(path)).status_code == 404
+        shown = (await client.get("/v1/recipients/alice/preferences", params={"tenant": "acme"})).json()
+        assert "types" not in shown
 
 
 async def test_template_renders_in_the_recipients_language(tmp_path: Path) -> None:

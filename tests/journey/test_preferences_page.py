@@ -71,6 +71,20 @@ async def test_link_ends_with_its_time_and_cannot_be_forged(tmp_path: Path) -> N
         assert (await world.client.post("/v1/recipients/alice/preferences-link")).status_code == 201
 
 
+async def test_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path = await link(world)
+        assert (await world.client.get(path)).status_code == 200
+        await world.request("DELETE", "/v1/recipients/alice")
+        for _ in range(2):
+            assert (await world.client.get(path)).status_code == 404
+            assert (await world.client.post(path, data={"muted": "on"})).status_code == 404
+            assert (await world.client.get("/v1/recipients/alice")).status_code == 404
+        await world.put("/v1/recipients/alice", {})
+        assert (await world.client.post(path, data={"muted": "on"})).status_code == 404
+        assert "muted" not in await world.get("/v1/recipients/alice/preferences")
+
+
 async def test_clients_get_a_frame_when_preferences_change(tmp_path: Path) -> None:
     async with app(tmp_path) as (server, client):
         events: list[Event] = []

@@ -21,8 +21,10 @@ from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, times
+from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.ports import RecipientOfLink
 from bellcast.preferences import Layers, Occasion
 from bellcast.preferences.decision import switch
 
@@ -72,9 +74,12 @@ async def create(request: ApiRequest) -> ASGIApp:
     body = await request_body.optional_body(request, LINK) or LinkRequest()
     if request_body.query(request, DryRunQuery).dry_run:
         return responses.json(PreferencesLink(None))
-    expires_at = ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000)
+    # Like each call of the app that names a recipient, this one creates it: a link never does.
+    await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
+    now = ctx.engines.clock.now()
+    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
     base = (ctx.channels.public_url or "").rstrip("/")
-    url = preferences_link.url(base, ctx.project, PreferencesGrant(tenant, key, expires_at))
+    url = preferences_link.url(base, ctx.project, grant)
     return responses.json(PreferencesLink(url), 201)
 
 
@@ -90,7 +95,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the preferences page.
 
     For the recipient of the link."""
-    ctx, grant = context.of(request), _read(request)
+    ctx, grant = context.of(request), await _read(request)
     return await _page(ctx, grant, await _stored(ctx, grant), is_saved=False)
 
 
@@ -106,7 +111,7 @@ async def save(request: ApiRequest) -> ASGIApp:
     """Save the preferences page.
 
     Changes what the form changed, and keeps everything else."""
-    ctx, grant = context.of(request), _read(request)
+    ctx, grant = context.of(request), await _read(request)
     if request_body.media_type(request) != FORM:
         raise Invalid.of("", f"expected {FORM}")
     text = await request_body.raw(request, ctx.limits.request)
@@ -114,14 +119,18 @@ async def save(request: ApiRequest) -> ASGIApp:
     before = await _stored(ctx, grant)
     rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, before)
     changed = _changed(before, fields, rules, layers)
-    await recipient_actions.set_preferences(ctx.engines, grant.tenant, grant.recipient, changed)
+    await recipient_actions.set_preferences_by_link(ctx.engines, _recipient(grant), changed)
     return await _page(ctx, grant, changed, is_saved=True)
 
 
-def _read(request: ApiRequest) -> PreferencesGrant:
+def _recipient(grant: PreferencesGrant) -> RecipientOfLink:
+    return RecipientOfLink(grant.tenant, grant.recipient, grant.issued_at)
+
+
+async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
     grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
-    if grant is None:
+    if grant is None or not await ctx.engines.store.recipients.accepts_link(_recipient(grant)):
         raise NotFound("This link is not valid any more.")
     return grant
 

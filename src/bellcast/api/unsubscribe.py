@@ -13,6 +13,7 @@ from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.errors import NotFound
 from bellcast.inbox import recipients
 from bellcast.model.preferences import Preferences, merge_patch
+from bellcast.ports import RecipientOfLink
 
 HTML = "text/html; charset=utf-8"
 # The page loads no resources and runs no scripts; its form posts to the page itself.
@@ -30,7 +31,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     Changes nothing: mail programs open links to check them."""
-    found = _read(request)
+    found = await _read(request)
     form = '<form method="post"><button>Unsubscribe</button></form>'
     return _page("Unsubscribe?", f"E-mails of type {_names(found)} will no longer be sent to you.", form)
 
@@ -47,13 +48,13 @@ async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
     Turns off the e-mail of the type for the recipient; repeatable. The link of a digest turns off every type in it."""
-    found = _read(request)
+    found = await _read(request)
     engines = context.of(request).engines
     before = await engines.store.recipients.preferences(found.tenant, found.recipient)
     patch = {"types": {type: {"email": False} for type in (found.type, *found.others)}}
     merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
     document = msgspec.convert(merged, Preferences)
-    await recipients.set_preferences(engines, found.tenant, found.recipient, document)
+    await recipients.set_preferences_by_link(engines, _recipient(found), document)
     return _page("You are unsubscribed", f"E-mails of type {_names(found)} are off.", "")
 
 
@@ -61,9 +62,14 @@ def _names(link: Unsubscription) -> str:
     return ", ".join(f"“{escape(type)}”" for type in (link.type, *link.others))
 
 
-def _read(request: ApiRequest) -> Unsubscription:
-    found = unsubscribe.read(context.of(request).project, request_body.path(request, "token"))
-    if found is None:
+def _recipient(link: Unsubscription) -> RecipientOfLink:
+    return RecipientOfLink(link.tenant, link.recipient, link.issued_at)
+
+
+async def _read(request: ApiRequest) -> Unsubscription:
+    ctx = context.of(request)
+    found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
+    if found is None or not await ctx.engines.store.recipients.accepts_link(_recipient(found)):
         raise NotFound("This unsubscribe link is not valid.")
     return found
 

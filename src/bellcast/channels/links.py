@@ -15,10 +15,10 @@ def links(
 ) -> dict[str, str]:
     """The URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
     base = (config.public_url or "").rstrip("/")
-    grant = preferences_link.PreferencesGrant(tenant, recipient, now + preferences_link.DEFAULT_TTL_MS)
+    grant = preferences_link.PreferencesGrant(tenant, recipient, now, now + preferences_link.DEFAULT_TTL_MS)
     unsubscribe_url = ""
     if types:
-        unsubscription = unsubscribe.Unsubscription(tenant, recipient, types[0], tuple(types[1:]))
+        unsubscription = unsubscribe.Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
         unsubscribe_url = f"{base}/u/{unsubscribe.token(project, unsubscription)}"
     return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_link.url(base, project, grant)}
 

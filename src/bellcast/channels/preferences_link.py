@@ -11,10 +11,11 @@ DEFAULT_TTL_MS = 30 * 86_400_000
 
 
 class PreferencesGrant(Struct, frozen=True, array_like=True):
-    """The recipient whose preferences a link shows, until `expires_at` (UTC milliseconds)."""
+    """The recipient whose preferences a link shows, from `issued_at` until `expires_at` (UTC milliseconds)."""
 
     tenant: str
     recipient: str
+    issued_at: int
     expires_at: int
 
 

@@ -9,10 +9,12 @@ PURPOSE = b"bellcast unsubscribe\x00"
 
 
 class Unsubscription(Struct, frozen=True, array_like=True):
-    """The recipient and the type of e-mail that a link turns off. The link of a digest turns off `others` too."""
+    """The recipient and the type of e-mail that a link turns off, and when the link was issued (UTC milliseconds). The
+    link of a digest turns off `others` too."""
 
     tenant: str
     recipient: str
+    issued_at: int
     type: str
     others: tuple[str, ...] = ()
 

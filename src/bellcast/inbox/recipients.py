@@ -6,7 +6,7 @@ from bellcast.errors import NotFound
 from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
-from bellcast.ports import Context
+from bellcast.ports import Context, RecipientOfLink
 
 # Recipients of one erase step, so that other writers run in between.
 ERASE_BATCH_RECIPIENTS = 100
@@ -57,6 +57,20 @@ async def set_preferences(engines: Context, tenant: str, key: str, preferences: 
     await engines.store.recipients.set_preferences(
         tenant, key, document, engines.clock.now(), switches_inbox=preferences.switches_inbox
     )
+    await _publish_preferences(engines, tenant, key, preferences)
+
+
+async def set_preferences_by_link(engines: Context, link: RecipientOfLink, preferences: Preferences) -> None:
+    """Replace the preferences of a link's recipient. Raises NotFound if the recipient does not exist, or was erased after
+    the link was issued."""
+    document = msgspec.json.encode(preferences)
+    recipients = engines.store.recipients
+    if not await recipients.set_preferences_by_link(link, document, switches_inbox=preferences.switches_inbox):
+        raise NotFound("This link is not valid any more.")
+    await _publish_preferences(engines, link.tenant, link.recipient, preferences)
+
+
+async def _publish_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
     engines.router.forget()
     await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
     change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}

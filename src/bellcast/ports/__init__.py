@@ -39,7 +39,7 @@ from bellcast.ports.messages import (
 )
 from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
-from bellcast.ports.recipients import Recipients, SubscriptionGrant
+from bellcast.ports.recipients import RecipientOfLink, Recipients, SubscriptionGrant
 from bellcast.ports.runs import Runs
 from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, SentItem
 from bellcast.ports.store import Store
@@ -89,6 +89,7 @@ __all__ = [
     "Query",
     "Quotas",
     "Rates",
+    "RecipientOfLink",
     "Recipients",
     "Response",
     "ResumeFrom",

@@ -15,6 +15,14 @@ class SubscriptionGrant(NamedTuple):
     topic: str
 
 
+class RecipientOfLink(NamedTuple):
+    """The recipient of a signed link, and when the link was issued (UTC milliseconds)."""
+
+    tenant: str
+    recipient: str
+    issued_at: int
+
+
 class Recipients(Protocol):
     """Recipients, tenants and subscriptions. Tenants and recipients are created on first use."""
 
@@ -42,6 +50,14 @@ class Recipients(Protocol):
     async def set_preferences(self, tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> None:
         """Replace a recipient's own preferences; creates the recipient. `switches_inbox`: they switch off the inbox for
         something."""
+        ...
+
+    async def accepts_link(self, link: RecipientOfLink) -> bool:
+        """True if the recipient exists, and neither it nor its tenant was erased after the link was issued."""
+        ...
+
+    async def set_preferences_by_link(self, link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> bool:
+        """Like `set_preferences`, but creates nothing. False, with nothing written, if the link is not accepted."""
         ...
 
     async def any_inbox_switch(self, tenant: str) -> bool:

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.model.identities import Profile
+from bellcast.ports import RecipientOfLink
 from bellcast.storage import ensure, rows
 from bellcast.storage.script import Row, Script, Statement
+
+# Two nodes' clocks may differ: a link issued by one may precede the record that another has just created.
+CLOCK_SKEW_MS = 60_000
 
 
 def find(tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
@@ -22,6 +26,28 @@ def preferences(tenant: str, key: str) -> Script[bytes | None]:
 
 def set_preferences(tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> Script[None]:
     inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+    yield from _write_preferences(inbox, document, switches_inbox=switches_inbox)
+
+
+def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
+    """Return the inbox of a link; None if its recipient does not exist or was erased after the link was issued.
+
+    The time of the erasure is kept as long as deletion markers. After that, the time when the recipient was created again
+    refuses the link."""
+    params = {"tenant": link.tenant, "key": link.recipient, "issued_at": link.issued_at}
+    params |= {"created_by": link.issued_at + CLOCK_SKEW_MS, **ensure.digests(link.tenant, link.recipient)}
+    found = yield Statement("recipient_of_link", params)
+    return int(found[0][0]) if found else None
+
+
+def set_preferences_by_link(link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> Script[bool]:
+    inbox = yield from inbox_of_link(link)
+    if inbox is not None:
+        yield from _write_preferences(inbox, document, switches_inbox=switches_inbox)
+    return inbox is not None
+
+
+def _write_preferences(inbox: int, document: bytes, *, switches_inbox: bool) -> Script[None]:
     params = {"inbox": inbox, "preferences": document.decode(), "switches_inbox": int(switches_inbox)}
     yield Statement("preferences_write", params)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
-from bellcast.ports import SubscriptionGrant
+from bellcast.ports import RecipientOfLink, SubscriptionGrant
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -41,6 +41,16 @@ class Recipients:
             tenant,
             key,
             lambda: profiles.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox),
+        )
+
+    async def accepts_link(self, link: RecipientOfLink) -> bool:
+        return await self._engine.read(profiles.inbox_of_link, link) is not None
+
+    async def set_preferences_by_link(self, link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> bool:
+        return await self._write(
+            link.tenant,
+            link.recipient,
+            lambda: profiles.set_preferences_by_link(link, document, switches_inbox=switches_inbox),
         )
 
     async def any_inbox_switch(self, tenant: str) -> bool:

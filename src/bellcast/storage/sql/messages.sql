@@ -295,6 +295,11 @@ WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elem
 -- A recipient's own preferences.
 SELECT id, preferences FROM recipients WHERE tenant = :tenant AND key = :key
 
+-- name: recipient_of_link
+-- The inbox of a recipient that existed when a link was issued and was not erased later, nor was its tenant.
+SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
+  AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
+
 -- name: preferences_write
 -- Replace a recipient's own preferences.
 UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox WHERE id = :inbox
