@@ -159,8 +159,11 @@ def test_access_log_has_no_token(tmp_path, through_nginx, server):
     through_nginx.get("/v1/inbox", params={"token": token})
     with through_nginx.stream("GET", "/v1/stream", params={"token": token}) as response:
         assert next(events(response))[0] == "ready"
+    for path in ("/u/", "/preferences/", "/mailbox/"):
+        through_nginx.get(f"{path}{token}")
     log = tmp_path / "access.log"
-    assert eventually(lambda: "/v1/stream" in log.read_text() and "/v1/inbox" in log.read_text())
+    expected = ("/v1/stream", "/v1/inbox", "/u/hidden", "/preferences/hidden", "/mailbox/hidden")
+    assert eventually(lambda: all(path in log.read_text() for path in expected))
     assert token not in log.read_text()
 
 

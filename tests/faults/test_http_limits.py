@@ -69,6 +69,7 @@ def test_request_without_exactly_one_host_is_refused(
         send_in(pieces, client, request(path, **HANDSHAKE).replace(b"Host: bell.example\r\n", hosts))
         status, headers = client.read_head()
         assert status == 400
+        assert headers["access-control-allow-origin"] == "*"  # so that a page sees the status
         assert b"Host" in client.read(int(headers["content-length"]))
         assert client.hangs_up()
 

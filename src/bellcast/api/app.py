@@ -46,6 +46,7 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
+from bellcast.api.token_paths import TokenPaths
 from bellcast.model.limits import Limits
 
 HANDLERS = [
@@ -98,8 +99,10 @@ def build(context: ApiContext) -> ApiMiddleware:
         requests, context.connections, context.outbox, context.messages
     )
     app.state.files = browser_files.Files()
-    app.state.document = openapi.document(openapi.routes(app), context.limits)
-    return ApiMiddleware(_dispatcher(app), context, requests, exporter.own)
+    routes = openapi.routes(app)
+    app.state.document = openapi.document(routes, context.limits)
+    token_paths = TokenPaths(route.path for route in routes)
+    return ApiMiddleware(_dispatcher(app), context, requests, exporter.own, token_paths)
 
 
 def _dispatcher(app: Litestar) -> ASGIApp:

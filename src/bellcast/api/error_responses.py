@@ -51,7 +51,7 @@ def unexpected(request: ApiRequest, failure: Exception) -> Response[bytes]:
 
 def _which(request: ApiRequest) -> dict[str, Any]:
     scope: Any = request.scope
-    return {"path": scope["path"], "request_id": scope["state"]["request_id"]}
+    return {"path": scope["state"]["logged_path"], "request_id": scope["state"]["request_id"]}
 
 
 def client_disconnected(request: ApiRequest, failure: Disconnected) -> Response[bytes]:

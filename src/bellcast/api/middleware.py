@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Message, Send
 from bellcast.api import responses
 from bellcast.api.context import ApiContext
 from bellcast.api.metrics import RequestMetrics
+from bellcast.api.token_paths import TokenPaths
 from bellcast.auth import origins
 from bellcast.errors import BellcastError, NotFound, TooMany
 from bellcast.model.events import SEPARATOR
@@ -34,9 +35,15 @@ class ApiMiddleware:
     """One ASGI layer around the whole API."""
 
     def __init__(
-        self, app: ASGIApp, context: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]
+        self,
+        app: ASGIApp,
+        context: ApiContext,
+        requests: RequestMetrics,
+        counts: Callable[[], bytes],
+        token_paths: TokenPaths,
     ) -> None:
         self.counts = counts  # requested by other workers on this port
+        self.token_paths = token_paths
         self._app = app
         self._context = context
         self._requests = requests
@@ -47,7 +54,8 @@ class ApiMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method = scope["method"]
+        method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
+        state["logged_path"] = self.token_paths.hide(path)
         params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
         if params is not None:
             headers = origins.preflight_headers(_header(scope, b"origin"), self._origins)
@@ -56,12 +64,11 @@ class ApiMiddleware:
             return
         inner = {
             **scope,
-            "path": path_as_sent(scope) or "/",
+            "path": path,
             "root_path": "",
             "method": "GET" if method == "HEAD" else method,
-            "state": scope.get(STATE, {}),
+            "state": state,
         }
-        state = inner["state"]
         state["api_context"] = self._context
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)

@@ -113,6 +113,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     draft = await request_body.body(request, DRAFT)
     query = request_body.query(request, DryRunQuery)
     draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
+    tenants.log_tenant(request, draft.tenant)
     if query.dry_run:
         return responses.json(_plan(*await sending.plan(ctx.engines, ctx.limits, draft)))
     return responses.complete(201, await sending.send(ctx.engines, ctx.limits, draft))

@@ -62,10 +62,10 @@ async def serve(scope: Any, receive: Any, send: Any) -> None:
     except request_body.Disconnected:
         return
     except BellcastError as refusal:
-        response = _refusal(refusal)
+        response = _refusal(scope, refusal)
     except Exception:
         log.exception("request_failed", path=scope["path"])
-        response = _refusal(BellcastError())
+        response = _refusal(scope, BellcastError())
     await response(scope, receive, send)
 
 
@@ -102,8 +102,9 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
 
 
-def _refusal(refused: BellcastError) -> ASGIApp:
+def _refusal(scope: Any, refused: BellcastError) -> ASGIApp:
     """Convert an error to plain text, which SDKs use as exception message. Invalid fields are 400 in Pusher's API."""
+    scope["state"]["reason"] = refused.code  # for the request log: the text has no code
     status = 400 if refused.status == 422 else refused.status
     headers = {"cache-control": "no-store"}
     if refused.retry_after is not None:

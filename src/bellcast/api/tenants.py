@@ -41,7 +41,13 @@ def single_tenant(request: ApiRequest, body: str | None = None) -> str:
     if tenant is None:
         return DEFAULT_TENANT
     validation.check(validation.tenant("tenant", tenant, context.of(request).limits))
+    log_tenant(request, tenant)
     return tenant
+
+
+def log_tenant(request: ApiRequest, tenant: str | None) -> None:
+    """Name the tenant of a request with server permissions in the request log."""
+    request.scope["state"]["tenant"] = tenant
 
 
 def outside(tenant: str) -> str | None:
@@ -53,6 +59,7 @@ def key(request: ApiRequest) -> str:
     """Return the tenant's key in the path. Raises Invalid."""
     result = request_body.path(request, "key")
     validation.check(validation.tenant("key", result, context.of(request).limits))
+    log_tenant(request, result)
     return result
 
 

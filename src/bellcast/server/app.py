@@ -259,7 +259,7 @@ class App:
         if not self._started:
             await self.start()
         if not can_take_over(scope):
-            scope = hide_credentials(scope)
+            scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         serve = self._live.find(path) or self._api
         if self._log is None:

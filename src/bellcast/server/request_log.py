@@ -1,7 +1,7 @@
 """The request log: one line per request, and one for the start and the end of each live connection.
 
 A line has the path without its query, because queries contain tokens (`token=`), session ids (`sid=`) and signatures
-(`auth_signature=`). Events are not logged."""
+(`auth_signature=`), and without a token that is a part of the path. Events are not logged."""
 
 import hashlib
 import re
@@ -68,17 +68,18 @@ class LoggedRequest:
     @property
     def fields(self) -> dict[str, Any]:
         """The common fields of the request's line and of its connection's lines."""
-        principal, caller = self.state.get("principal"), self.state.get("caller")
+        state = self.state
+        principal, caller = state.get("principal"), state.get("caller")
         return {
             "method": self.method,
-            "path": self.path,
+            "path": state.get("logged_path", self.path)[:MAX_PATH],
             "status": self.status,
-            "reason": self.reason,
+            "reason": self.reason or state.get("reason"),
             "recipient": None if principal is None else principal.recipient,
-            "tenant": None if principal is None else principal.tenant or None,
+            "tenant": (state.get("tenant") if principal is None else principal.tenant) or None,
             "key": None if caller is None else caller.key or "project secret",
             "ms": _milliseconds(time.perf_counter() - self.started),
-            "request_id": self.state["request_id"],
+            "request_id": state["request_id"],
         }
 
 

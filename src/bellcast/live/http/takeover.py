@@ -293,7 +293,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        headers = [*self.server_state.default_headers, PLAIN_TEXT, (b"content-length", b"%d" % len(msg)), CLOSE]
+        length = (b"content-length", b"%d" % len(msg))
+        headers = [*self.server_state.default_headers, PLAIN_TEXT, READABLE, length, CLOSE]
         self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
 
     def _refuse(self, response: bytes) -> None:

@@ -1,0 +1,21 @@
+"""Hides the tokens in paths, for logs. A path parameter named `token` is a credential."""
+
+import re
+from collections.abc import Iterable
+
+PARAMETER = "{token}"
+HIDDEN = "hidden"
+
+
+class TokenPaths:
+    """The paths with a token, known from the templates of all routes."""
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        before = sorted({template.partition(PARAMETER)[0] for template in templates if PARAMETER in template})
+        # Repeated slashes are refused, but logged too.
+        heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
+        self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+")
+
+    def hide(self, path: str) -> str:
+        """Replace the token in a path below the mount."""
+        return self._with_token.sub(rf"\1{HIDDEN}", path, count=1)
