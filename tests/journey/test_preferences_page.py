@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bellcast.model.events import Event, PreferencesChanged
 from tests.journey.channels import World, opened
 from tests.journey.test_email import app
@@ -92,6 +94,31 @@ async def test_clients_get_a_frame_when_preferences_change(tmp_path: Path) -> No
         await client.put("/v1/recipients/alice/preferences", json={"channels": {"sms": False}})
         (changed,) = [event for event in events if isinstance(event, PreferencesChanged)]
         assert (changed.recipient, changed.preferences.channels) == ("alice", {"sms": False})
+
+
+LATE, EARLY = "9999-12-31T23:59:59-23:00", "1969-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"types": {"x" * 101: {"email": False}}}, "types." + "x" * 100),
+        ({"workflows": {"x" * 101: {"email": False}}}, "workflows." + "x" * 100),
+        ({"digest": {"a\0b": "daily"}}, "digest.a\0b"),
+        ({"muted": {"": True}}, "muted."),
+        ({"muted": {"news": LATE}}, "muted.news"),
+        ({"muted": {"news": EARLY}}, "muted.news"),
+        ({"muted": {"news": "2030-01-01T00:00:00"}}, "muted.news"),
+    ],
+    ids=["long type", "long workflow", "NUL", "empty", "after the calendar", "before 1970", "no offset"],
+)
+async def test_name_or_time_that_no_send_has_is_refused(tmp_path: Path, document: Any, field: str) -> None:
+    async with opened(tmp_path) as world:
+        for path in ("/v1/recipients/alice/preferences", "/v1/preference-defaults"):
+            for method in ("PUT", "PATCH"):
+                answer = await world.client.request(method, path, json=document)
+                assert answer.status_code == 422, answer.text
+                assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
 async def test_dry_run_writes_nothing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, validation
+from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (
     NO_PREFERENCES,
@@ -26,6 +27,7 @@ from bellcast.model.preferences import (
 )
 from bellcast.ports.documents import PROJECT
 from bellcast.preferences import EffectiveType, Layers, effective
+from bellcast.workflows.definitions import MAX_KEY
 
 EXAMPLE = {
     "channels": {"sms": False},
@@ -260,24 +262,35 @@ async def _read(request: ApiRequest, before: bytes | None, types: Mapping[str, T
     merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
     cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
-    errors = [*_errors(preferences), *_required_errors(preferences, types)]
+    errors = [*_errors(preferences, ctx.limits), *_required_errors(preferences, types)]
     if errors:
         raise Invalid.fields(errors)
     return preferences
 
 
-def _errors(value: Preferences) -> validation.FieldErrors:
-    for name in ("types", "workflows", "digest", "muted"):
-        if len(getattr(value, name)) > MAX_ENTRIES:
-            yield FieldError(name, f"must have at most {MAX_ENTRIES} entries")
+def _errors(value: Preferences, limits: Limits) -> validation.FieldErrors:
+    type = limits.type
+    for field, max_name in (("types", type), ("workflows", MAX_KEY), ("digest", type), ("muted", type)):
+        entries = getattr(value, field)
+        if len(entries) > MAX_ENTRIES:
+            yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
+        for name in entries:
+            yield from _name_errors(f"{field}.{name[:100]}", name, max_name)
     if value.digest_at is not None:
         yield from _time_errors("digest_at", value.digest_at)
     if isinstance(value.quiet_hours, QuietHours):
         yield from _time_errors("quiet_hours.start", value.quiet_hours.start)
         yield from _time_errors("quiet_hours.end", value.quiet_hours.end)
     for name, until in value.muted.items():
-        if until is not True and until.tzinfo is None:
-            yield FieldError(f"muted.{name[:100]}", "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+        if until is not True:
+            yield from validation.moment(f"muted.{name[:100]}", until)
+
+
+def _name_errors(field: str, name: str, most: int) -> validation.FieldErrors:
+    """The name of a type or workflow, as a send may have it."""
+    if not name:
+        yield FieldError(field, "must not have an empty name")
+    yield from validation.text(field, name, most)
 
 
 def _time_errors(field: str, value: str) -> validation.FieldErrors:

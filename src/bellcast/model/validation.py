@@ -153,16 +153,22 @@ def _below(path: str, name: object) -> str:
     return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
 
 
-def expiry(field: str, value: object, now: datetime) -> FieldErrors:
-    """A future time with a UTC offset."""
-    if not isinstance(value, datetime):
-        return
+def moment(field: str, value: datetime) -> FieldErrors:
+    """A time with a UTC offset that a store can keep."""
     if value.tzinfo is None:
         yield FieldError(field, "must have a UTC offset, as in 2030-01-31T12:00:00Z")
     elif not times.is_storable(value):
         yield FieldError(field, OUT_OF_CALENDAR)
-    elif value <= now:
+
+
+def expiry(field: str, value: object, now: datetime) -> FieldErrors:
+    """A future time with a UTC offset."""
+    if not isinstance(value, datetime):
+        return
+    wrong = list(moment(field, value))
+    if not wrong and value <= now:
         yield FieldError(field, "must be in the future")
+    yield from wrong
 
 
 def snooze_end(until: datetime | None, duration: str | float | None, now: datetime) -> datetime:
