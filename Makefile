@@ -10,7 +10,7 @@ TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketi
 # Write .pyc files even if the environment disables them: a server then starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers audit compiled client format bench package docs lock system engines clean
+.PHONY: demo test ready check lint types layers audit compiled client format bench package docs pictures lock system engines clean
 
 demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -61,6 +61,10 @@ package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/
 
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
+
+pictures: $(INSTALLED) $(CLIENT) ## Take the screenshots of the bell for the README and the documentation
+	scripts/install_system.sh engines pictures
+	$(RUN)python scripts/pictures.py
 
 lock: ## Update requirements.lock
 	$(RUN)uv pip compile --quiet --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock

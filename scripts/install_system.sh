@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs missing Debian packages for the given purposes: python, node, engines. Needs root only to install.
+# Installs missing Debian packages for the given purposes: python, node, engines, pictures. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
@@ -39,6 +39,10 @@ for purpose in "$@"; do
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
+      ;;
+    pictures)
+      fc-list | grep -qi '/inter' || missing+=(fonts-inter)
+      fc-list | grep -qi emoji || missing+=(fonts-noto-color-emoji)
       ;;
   esac
 done

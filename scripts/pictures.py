@@ -1,69 +1,223 @@
-"""Takes the screenshots of the bell for the README, in Chromium from a temporary server: `python scripts/pictures.py`."""
+"""Takes screenshots of the bell in Chromium, from a temporary server: `make pictures`.
 
+`docs/pictures/states` has a picture of each state, `docs/pictures/states-*.webp` one sheet of all for each device and colour scheme;
+`dist/pictures` has the pictures of the sheets in full size.
+`python scripts/pictures.py NAME…` takes only these states."""
+
+import base64
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import picture_inbox as inbox
 import running
-from playwright.sync_api import Browser, sync_playwright
+from picture_states import STATES, Device, Stage, State
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
 from bellcast import Bellcast
 
-FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-SIZE = {"width": 760, "height": 550}
-PAGE = """<!doctype html><html lang="en"><title>Sessions</title>
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "pictures"
+ALL = ROOT / "dist" / "pictures"
+HOWTO = ROOT / "docs" / "howto" / "bell.md"
+# The last lines before the table of all states; the next section follows it.
+GALLERY = "from the real elements and a real server:\n"
+SIZES: dict[Device, dict[str, int]] = {"desktop": {"width": 520, "height": 680}, "phone": {"width": 390, "height": 760}}
+README_SIZE = {"width": 760, "height": 620}
+LOOKS: list[tuple[Device, str]] = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
+HANDLERS = """from bellcast import Handlers
+
+handlers = Handlers()
+
+
+@handlers.on("answer")
+async def answer(call):
+    return None
+"""
+SCALE = 2  # for screens of high density
+QUALITY = 75  # of WebP: text stays sharp, at a sixth of the bytes of PNG
+COLUMNS = 6
+PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><title>Bookings</title><meta name="viewport" content="width=device-width">
 <style>
-  :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif }}
-  body {{ margin: 0; background: light-dark(#fff, #0f1116); color: light-dark(#1c2433, #e8ecf4) }}
-  header {{ display: flex; justify-content: space-between; align-items: center; padding: 14px 28px;
-    border-bottom: 1px solid light-dark(#e3e7ee, #2b3040) }}
-  b {{ font-size: 18px }}
-  main {{ padding: 28px; max-width: 250px; color: light-dark(#667085, #98a3b8) }}
-  h1 {{ margin: 0 0 8px; font-size: 22px; color: light-dark(#1c2433, #e8ecf4) }}
+  :root {{ color-scheme: light dark; font: 15px/1.5 Inter, "DejaVu Sans", sans-serif; --bellcast-font: Inter, "DejaVu Sans", sans-serif }}
+  :root {{ background: light-dark(#f6f7f9, #0d0e11) }}
+  body {{ margin: 0; color: light-dark(#1c2433, #e8ecf4) }}
+  header {{ display: flex; justify-content: space-between; align-items: center; padding: 8px 20px; min-height: 40px;
+    background: light-dark(#fff, #141519); border-bottom: 1px solid light-dark(#e6e8ee, #24262d) }}
+  b {{ font-size: 16px }}
+  main {{ padding: 24px 20px; color: light-dark(#667085, #98a3b8) }}
+  h1 {{ margin: 0 0 6px; font-size: 22px; letter-spacing: -.01em; color: light-dark(#1c2433, #e8ecf4) }}
+  li {{ padding: 12px 0; border-bottom: 1px solid light-dark(#e6e8ee, #24262d) }}
+  ul {{ padding: 0; margin: 16px 0; list-style: none; max-width: 190px }}
+  main > :is(bellcast-inbox, bellcast-preferences) {{ --bellcast-height: 560px }}
+  {css}
 </style>
-<header><b>Oriel Studio</b><bellcast-bell token="{token}"></bellcast-bell></header>
-<main><h1>Photo sessions</h1>Saturday at two is still free.</main>
+<header><b>Studio Nord</b>{header}</header>
+<main>{main}</main>
 <script type="module" src="/bellcast.js"></script>"""
-NOTIFICATIONS: list[dict[str, Any]] = [
-    {"title": "Your gallery is ready", "body": "64 pictures from the harbour", "type": "gallery", "actor": "Iris"},
-    {"title": "Deposit received", "body": "€ 120 for session 7", "type": "payment"},
-    {"title": "Alex is your photographer", "body": "Saturday, 14:00", "type": "booking", "actor": "Alex"},
-    {
-        "title": "The light turns at four",
-        "body": "Shall we start an hour earlier?",
-        "actor": "Alex",
-        "priority": "high",
-    },
-]
+CONTENT = "<h1>Bookings</h1>Three sessions this week.<ul><li>Wed · Harbour</li><li>Fri · Södermalm</li><li>Sat · Uppsala</li></ul>"
+SHEET = """<!doctype html><meta charset="utf-8"><style>
+  :root {{ color-scheme: {scheme}; font: 13px/1.4 Inter, "DejaVu Sans", sans-serif }}
+  body {{ margin: 0; padding: 24px; display: grid; grid-template-columns: repeat({columns}, {width}px); gap: 24px 20px; width: max-content;
+    background: light-dark(#eceef2, #000); color: light-dark(#444, #bbb) }}
+  figure {{ margin: 0 }} img {{ display: block; width: 100%; border-radius: 8px }} figcaption {{ padding: 6px 2px }}
+</style>{figures}"""
 
 
-def main() -> None:
-    """Fill an inbox, then take a screenshot of its bell in both colour schemes."""
-    with running.server() as server, Bellcast(server.url, server.secret) as bell, sync_playwright() as playwright:
-        fill_inbox(bell)
-        token = bell.token("clara")
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+def main(names: Sequence[str]) -> None:
+    """Take the pictures of all states, or of some."""
+    states = [state for state in STATES if not names or state.name in names]
+    with running.server(HANDLERS, f"--test-clock={inbox.START}") as server, Bellcast(server.url, server.secret) as bell:
+        readers = [recipient_of(state, *look) for state in states if state.story for look in LOOKS]
+        inbox.define_types(server.url, server.secret)
+        inbox.fill(bell, server.url, server.secret, [*readers, "readme"])
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            studio = Studio(browser, bell, server.url)
+            for look in LOOKS:
+                pictures = [
+                    (state.caption, studio.picture(state, *look)) for state in states if look[0] in state.devices
+                ]
+                if not names:
+                    studio.sheet(pictures, *look)
+            if not names:
+                studio.readme_pictures()
+                write_gallery()
+            browser.close()
+
+
+def recipient_of(state: State, device: Device, scheme: str) -> str:
+    """Each picture has its own person, so that they do not change each other's inbox."""
+    return f"{state.name}-{device}-{scheme}"
+
+
+class Studio:
+    """Takes pictures of pages of one server."""
+
+    def __init__(self, browser: Browser, bell: Bellcast, url: str) -> None:
+        self._browser = browser
+        self._bell = bell
+        self._url = url
+
+    def picture(self, state: State, device: Device, scheme: Any) -> bytes:
+        """The picture of a state, which is also written."""
+        person = recipient_of(state, device, scheme)
+        touch = {"has_touch": True, "is_mobile": True} if device == "phone" else {}
+        with self._browser.new_context(
+            **{"base_url": self._url, "viewport": SIZES[device], "color_scheme": scheme, "timezone_id": inbox.ZONE}
+            | {"locale": state.lang, **touch, **state.options}
+        ) as context:
+            page = context.new_page()
+            page.set_default_timeout(15_000)
+            self._open(page, state, person)
+
+            def notify(content: dict[str, Any], count: int = 1) -> None:
+                inbox.send(self._bell, [person], content, count)
+
+            try:
+                state.act(page, Stage(notify, device))
+            except Error as error:
+                raise RuntimeError(f"{state.name} cannot be shown: {error}") from error
+            image = shot(page)
+        ALL.mkdir(parents=True, exist_ok=True)
+        (ALL / f"{state.name}-{device}-{scheme}.webp").write_bytes(image)
+        if (device, scheme) == (state.devices[0], "light"):
+            (FOLDER / "states").mkdir(exist_ok=True)
+            (FOLDER / "states" / f"{state.name}.webp").write_bytes(image)
+        return image
+
+    def sheet(self, pictures: list[tuple[str, bytes]], device: Device, scheme: str) -> None:
+        """All pictures of a device and colour scheme on one sheet."""
+        figures = "".join(
+            f'<figure><img src="data:image/webp;base64,{base64.b64encode(image).decode()}"><figcaption>{caption}</figcaption></figure>'
+            for caption, image in pictures
+        )
+        width = SIZES[device]["width"] // 2 + 20
+        with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
+            file.write(SHEET.format(scheme=scheme, columns=COLUMNS, width=width, figures=figures))
+            file.flush()
+            page = self._browser.new_page(viewport={"width": COLUMNS * (width + 20) + 28, "height": 800})
+            page.goto(Path(file.name).as_uri())
+            (FOLDER / f"states-{device}-{scheme}.webp").write_bytes(shot(page, full=True))
+            page.close()
+
+    def readme_pictures(self) -> None:
+        """The open panel, for the README."""
+        (panel,) = (state for state in STATES if state.name == "panel")
         for scheme in ("light", "dark"):
-            take_picture(browser, server.url, token, scheme)
-        browser.close()
+            page = self._browser.new_page(
+                base_url=self._url,
+                viewport=README_SIZE,
+                color_scheme=scheme,
+                device_scale_factor=2,
+                timezone_id=inbox.ZONE,
+            )  # type: ignore[arg-type]  # a literal
+            self._open(page, panel, "readme")
+            panel.act(page, Stage(lambda *_: None, "desktop"))
+            finish_motion(page)
+            page.screenshot(path=FOLDER / f"bell-{scheme}.png")
+            page.close()
+
+    def _open(self, page: Page, state: State, person: str) -> None:
+        body = state.body.format(token=self._bell.token(person))
+        in_main = body.startswith(("<bellcast-inbox", "<bellcast-preferences"))
+        html = PAGE.format(
+            lang=state.lang,
+            dir="rtl" if state.lang == "ar" else "ltr",
+            css=state.css,
+            header="" if in_main else body,
+            main=body if in_main else CONTENT,
+        )
+        page.route("**/studio", partial(answer, html, "text/html; charset=utf-8"))
+        page.route(f"**{inbox.IMAGE}", partial(answer, inbox.HILLS, "image/svg+xml"))
+        page.clock.set_fixed_time(inbox.NOW)
+        page.goto("/studio")
+        page.locator(":is(.button, .row, .blank, .preferences)").first.wait_for()
+        if state.story and not in_main:
+            page.locator(".badge:not([hidden])").wait_for()
 
 
-def fill_inbox(bell: Bellcast) -> None:
-    """Send the notifications of the screenshot and mark the oldest as read."""
-    sent = [bell.notify("clara", **content).notifications[0].id for content in NOTIFICATIONS]
-    bell.inbox(bell.token("clara")).read(sent[0])
+def write_gallery() -> None:
+    """List all states in the how-to."""
+    before, _, rest = HOWTO.read_text(encoding="utf-8").partition(GALLERY)
+    _, _, after = rest.partition("\n## ")
+    cells = [
+        f'<img src="../pictures/states/{state.name}.webp" width="260" alt="{state.caption}"><br>{state.caption}'
+        for state in STATES
+    ]
+    lines = ["| | | |", "|---|---|---|", *(f"| {' | '.join(cells[at : at + 3])} |" for at in range(0, len(cells), 3))]
+    HOWTO.write_text(
+        before + GALLERY + "\n" + "\n".join(lines) + "\n" + (f"\n## {after}" if after else ""), encoding="utf-8"
+    )
 
 
-def take_picture(browser: Browser, url: str, token: str, scheme: Any) -> None:
-    """Take a screenshot of the open bell in one colour scheme, at twice the size for high-density screens."""
-    page = browser.new_page(base_url=url, viewport=SIZE, color_scheme=scheme, device_scale_factor=2)
-    page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=PAGE.format(token=token)))
-    page.goto("/shop")
-    page.get_by_role("button", name="Notifications, 3 unread").click()
-    page.get_by_text("Your gallery is ready").wait_for()
-    page.evaluate("document.getAnimations({ subtree: true }).map((one) => one.finish())")
-    page.screenshot(path=FOLDER / f"bell-{scheme}.png", animations="disabled")
-    page.close()
+def answer(body: str, media_type: str, route: Route) -> None:
+    """Answer a request of the page."""
+    route.fulfill(body=body, content_type=media_type)
+
+
+def finish_motion(page: Page) -> None:
+    """Wait until only animations without an end run."""
+    page.wait_for_function("""() => [document, ...[...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => shadowRoot ?? [])]
+      .every((root) => root.getAnimations().every((one) => one.effect.getComputedTiming().endTime === Infinity))""")
+
+
+def shot(page: Page, *, full: bool = False) -> bytes:
+    """The page as WebP."""
+    finish_motion(page)
+    page.evaluate("document.fonts.ready.then(() => {})")
+    protocol = page.context.new_cdp_session(page)
+    width, height = page.evaluate(f"[innerWidth, {'document.body.scrollHeight' if full else 'innerHeight'}]")
+    area = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 if full else SCALE}
+    taken = protocol.send(
+        "Page.captureScreenshot", {"format": "webp", "quality": QUALITY, "clip": area, "captureBeyondViewport": full}
+    )
+    protocol.detach()
+    return base64.b64decode(taken["data"])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

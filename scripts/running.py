@@ -20,7 +20,7 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def server(handlers: str | None = None, **settings: str) -> Iterator[Running]:
+def server(handlers: str | None = None, *flags: str, **settings: str) -> Iterator[Running]:
     """Run `bellcast serve` until the end of the block. `handlers` is the source of a module that defines `handlers`."""
     with tempfile.TemporaryDirectory(prefix="bellcast-docs-") as folder:
         inherited = os.environ.items()  # noqa: TID251 - passed to the server, without this machine's settings
@@ -30,7 +30,7 @@ def server(handlers: str | None = None, **settings: str) -> Iterator[Running]:
             (Path(folder) / "answers.py").write_text(handlers, encoding="utf-8")
             given["handlers"] = "answers:handlers"
         environ |= {f"BELLCAST_{name.upper()}": value for name, value in given.items()}
-        command = [sys.executable, "-m", "bellcast", "serve"]
+        command = [sys.executable, "-m", "bellcast", "serve", *flags]
         process = subprocess.Popen(command, env=environ, cwd=folder, stdout=subprocess.PIPE, text=True)
         try:
             yield Running(_url(process), PROJECT[2])

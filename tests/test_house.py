@@ -149,6 +149,13 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_state_of_the_bell_has_a_picture() -> None:
+    states = re.findall(r'@state\(\s*"([^"]+)"', (ROOT / "scripts" / "picture_states.py").read_text(encoding="utf-8"))
+    shown = re.findall(r"pictures/states/([\w-]+)\.webp", read("howto/bell.md"))
+    assert shown == states, "run: make pictures"
+    assert {path.stem for path in (ROOT / "docs" / "pictures" / "states").iterdir()} == set(states)
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     reached, queue = set(), [DOCS / "index.md"]
     while queue:

@@ -90,6 +90,26 @@ def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
     assert violations(page) == []
 
 
+def test_forced_colors_show_what_is_unread_and_selected(app, person, open_shop, bellcast_server):
+    send_some(app, person)
+    page = open_shop(bellcast_server, person, forced_colors="active").open()
+    bell(page, 5).click()
+    expect(row(page, "Sign it")).to_be_visible()
+    text = in_page(page, "getComputedStyle(bell.shadowRoot.querySelector('.title')).color")
+    for selector, pseudo in ((".dot", ""), (".tab[aria-selected=true]", "::after"), (".switch", "")):
+        painted = f"getComputedStyle(bell.shadowRoot.querySelector('{selector}'), '{pseudo}').backgroundColor"
+        assert in_page(page, painted) == text, selector
+
+
+def test_text_of_the_other_direction_starts_at_the_avatar(app, person, shop):
+    app.notify(person, title="Sign it", body="Two of three have signed.")
+    page = shop.open(lang="ar", direction="rtl")
+    page.get_by_role("button", name="الإشعارات").click()
+    expect(row(page, "Sign it")).to_be_visible()
+    aligned = "['.words', '.body'].map((each) => getComputedStyle(bell.shadowRoot.querySelector(each)).textAlign)"
+    assert in_page(page, aligned) == ["right", "right"]
+
+
 def test_axe_finds_nothing_in_toasts(app, person, shop):
     page = shop.open(BELL_AND_TOASTS)
     wait_live(page)

@@ -12,6 +12,8 @@ BUTTONS = [
     {"key": "fourth", "label": "Fourth", "url": "#fourth"},
 ]
 
+WIDTHS = "(buttons) => buttons.map(({ offsetWidth }) => offsetWidth)"
+
 
 @pytest.fixture
 def inbox(shop):
@@ -86,9 +88,11 @@ def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox
     page.route("**/actions/decline", hold)
     group = page.get_by_role("group", name="Actions")
     expect(group.locator(".act")).to_have_text(["Accept", "Decline", "Open"])
+    widths = group.locator(".act").evaluate_all(WIDTHS)
     with page.expect_request("**/actions/decline"):
         group.get_by_role("link", name="Decline").click()
     expect(group).to_have_attribute("aria-busy", "true")
+    assert group.locator(".act").evaluate_all(WIDTHS) == widths
     held[0].continue_()
     expect(group).to_have_text("Decline")
     expect(group.locator(".taken")).to_be_visible()

@@ -17,6 +17,8 @@ export const PANEL_CSS = `
 .tab-count { background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); }
 .status { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; display: block; }
 .status[data-status=live] { visibility: hidden; }
+.panel:has(.blank[data-state=ended]) .status { opacity: 0; }
+.header:has(.status:not([data-status=live])) .read-all-text { display: none; }
 .status[data-status=waiting] { color: var(--high); }
 .status[data-status=closed] { color: var(--urgent); }
 .read-all, .close, .tool, .choice { flex: none; padding: 7px; }
@@ -45,7 +47,7 @@ export const PANEL_CSS = `
 .row[data-selected] .avatar { position: relative; background: var(--accent); color: transparent; font-size: 0; }
 .row[data-selected] .avatar > * { display: none; }
 .row[data-selected] .avatar::after { content: ""; position: absolute; inset: 10px 15px; width: 7px; height: 13px; border: solid var(--background); border-width: 0 2.5px 2.5px 0; rotate: 45deg; }
-.row:not(:has(.body, .action, .actions, .fold, .names, .progress:not([hidden]))) { align-items: center; }
+.row:not(:has(.body, .action, .actions, .fold, .names, .thumbnail, .progress:not([hidden]))) { align-items: center; }
 .row:not([data-unread]) .avatar:not(:has(img)) { background: var(--disc); color: var(--muted); }
 .row:not([data-unread]) .title { color: var(--muted); }
 .row:not([data-unread]) .chip { background: var(--disc); color: inherit; }
@@ -53,6 +55,7 @@ export const PANEL_CSS = `
 .top { display: flex; gap: 8px; }
 .line { flex: 1; min-width: 0; }
 .names { display: block; }
+.names + .title, .names + .title .actor { font-weight: 400; }
 .side { flex: none; position: relative; min-width: 80px; height: 20px; display: flex; justify-content: end; }
 .when { height: 20px; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
@@ -60,13 +63,14 @@ export const PANEL_CSS = `
 .tool { padding: 5px; border-radius: 6px; }
 .tools .delete:hover { color: var(--urgent); }
 .side > .menu { display: none; }
-.thumbnail { flex: none; align-self: start; width: 52px; height: 52px; margin-top: 2px; overflow: hidden; border-radius: 8px; background: var(--disc); }
+.row .main { display: flow-root; }
+.thumbnail { float: inline-end; width: 52px; height: 52px; margin-block: 4px 2px; margin-inline-start: 12px; overflow: hidden; border-radius: 8px; background: var(--disc); }
 .progress { display: block; width: 100%; height: 6px; margin-top: 7px; border: 0; border-radius: 6px; overflow: hidden; background: color-mix(in srgb, var(--text) 10%, transparent); color: var(--accent); accent-color: var(--accent); appearance: none; }
 .progress::-webkit-progress-bar { background: none; }
 .progress::-webkit-progress-value { border-radius: 6px; background: var(--accent); transition: inline-size .15s; }
 .progress::-moz-progress-bar { border-radius: 6px; background: var(--accent); }
 .actions { position: relative; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; margin-top: 7px; }
-.act, .taken { display: inline-flex; align-items: center; gap: 5px; min-height: 28px; max-width: 100%; padding: 3px 12px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font-size: 13px; font-weight: 500; }
+.act, .taken { position: relative; display: inline-flex; align-items: center; gap: 5px; min-height: 28px; max-width: 100%; padding: 3px 12px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font-size: 13px; font-weight: 500; }
 .act:hover { border-color: color-mix(in srgb, var(--text) 45%, transparent); }
 .act[data-style=primary] { border-color: transparent; background: var(--accent); color: var(--background); }
 .act[data-style=primary]:hover { background: color-mix(in srgb, var(--accent) 88%, var(--text)); }
@@ -74,7 +78,8 @@ export const PANEL_CSS = `
 .act:focus-visible { outline-offset: 2px; }
 .actions[aria-busy] .act { cursor: default; opacity: .55; }
 .actions[aria-busy] .act[data-state] { opacity: 1; }
-.act[data-state=pending]::before { content: ""; width: 12px; height: 12px; border: 2px solid; border-inline-end-color: transparent; border-radius: 50%; animation: spin .8s linear infinite; }
+.act[data-state=pending] .words { visibility: hidden; }
+.act[data-state=pending]::before { content: ""; position: absolute; inset: calc(50% - 7px) auto auto calc(50% - 7px); width: 14px; height: 14px; border: 2px solid; border-inline-end-color: transparent; border-radius: 50%; animation: spin .8s linear infinite; }
 .act[data-state=failed] { border-color: var(--urgent); }
 .act svg, .taken svg { width: 14px; height: 14px; stroke-width: 2.5; }
 .taken { border-color: transparent; background: var(--disc); color: var(--muted); }
@@ -130,14 +135,14 @@ export const PANEL_CSS = `
 .help ~ .notice, .panel:has(> .help) .notice { z-index: 6; }
 
 .veil, .help { position: absolute; inset: 0; z-index: 5; animation: fade .12s; }
-.veil { background: color-mix(in srgb, var(--text) 12%, transparent); border-radius: inherit; }
+.veil { background: light-dark(#14152e24, #0009); border-radius: inherit; }
 .menu-list { position: absolute; inset-inline-end: 16px; top: var(--top); display: flex; flex-direction: column; min-width: 200px; padding: 6px; border: 1px solid var(--border); border-radius: 12px; background: var(--background); box-shadow: 0 8px 32px -6px light-dark(#14152e55, #000); }
 .menu-item { display: flex; align-items: center; gap: 10px; padding: 10px; text-align: start; }
 .menu-item svg { color: var(--muted); }
 .menu-item:is(:hover, :focus-visible) { background: var(--hover); outline: 0; }
 .menu-item.delete, .menu-item.delete svg { color: var(--urgent); }
 .help { display: flex; flex-direction: column; background: var(--background); overflow: auto; }
-.help-head { display: flex; align-items: center; justify-content: space-between; min-height: 52px; padding-inline: 18px 10px; }
+.help-head { position: sticky; top: 0; z-index: 1; flex: none; display: flex; align-items: center; background: var(--background); justify-content: space-between; min-height: 52px; padding-inline: 18px 10px; }
 .help-heading { font-size: 16px; font-weight: 600; }
 .keys-list { padding: 0 18px 16px; }
 .keys-line { display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between; gap: 12px; padding: 6px 0; border-bottom: 1px solid var(--border); font-size: 13px; }
@@ -155,9 +160,7 @@ export const PANEL_CSS = `
 @keyframes pulse { to { opacity: .45; } }
 @keyframes fade { from { opacity: 0; } }
 @media (forced-colors: active) {
-  .dot, .tab[aria-selected=true]::after, .skeleton *, .switch, .divider-text { display: flex; align-items: center; gap: 4px; }
-.divider svg { width: 12px; height: 12px; stroke-width: 2.5; }
-.divider::before, .divider::after { forced-color-adjust: none; background: CanvasText; }
+  .dot, .tab[aria-selected=true]::after, .skeleton *, .switch, .divider::before, .divider::after { forced-color-adjust: none; background: CanvasText; }
   .switch::after { background: Canvas; }
   [aria-pressed=true] .switch { background: Highlight; }
   .row[data-selected] { outline: 2px solid Highlight; outline-offset: -2px; }

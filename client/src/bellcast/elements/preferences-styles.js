@@ -1,7 +1,8 @@
 /** The style sheet of the preferences, loaded with them. */
 
 export const PREFERENCES_CSS = `
-.preferences { padding: 4px 18px 18px; font-size: 13px; }
+.preferences { padding: 0 18px 18px; font-size: 13px; }
+.help-head + .preferences > :first-child { padding-top: 4px; }
 .preferences .hint { margin-top: 4px; color: var(--muted); font-size: 12px; }
 .preferences .hint svg { display: inline-block; width: 12px; height: 12px; margin-inline-end: 4px; vertical-align: -1px; }
 .preference { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 14px 0; border-bottom: 1px solid var(--border); }
@@ -18,7 +19,7 @@ export const PREFERENCES_CSS = `
 .type-name { padding: 6px 0; font-weight: 500; text-align: start; overflow-wrap: anywhere; }
 .cell { width: 13%; text-align: center; }
 .type-more td { padding: 0 0 8px; }
-.type-more .hint { display: inline; margin-inline-start: 10px; }
+.type-more .hint { margin-top: 4px; }
 .digest { color: var(--muted); font-size: 12px; }
 .check { width: 18px; height: 18px; margin: 4px; accent-color: var(--accent); cursor: pointer; }
 .check:disabled { cursor: not-allowed; }

@@ -58,13 +58,13 @@ export function row(made, actions) {
   const title = /** @type {HTMLElement} */ (main.firstElementChild);
   const names = renderNames(made, texts);
   const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove), menu);
-  main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side));
+  main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side), ...renderImage(notification));
   main.append(...renderActions(notification, texts, (action, event) => actions.take(shown, action, event)));
   const bar = h('progress', 'progress', { max: 1 });
   bar.ariaLabel = texts.progress;
   main.querySelector('.action, .actions, .fold')?.before(bar) ?? main.append(bar);
   if (others) main.append(foldButton(made, actions));
-  const element = h('li', 'row', {}, avatar(notification), main, ...renderImage(notification));
+  const element = h('li', 'row', {}, avatar(notification), main);
   element.dataset.priority = notification.priority;
   element.dataset.type = notification.type;
   element.toggleAttribute('data-inner', inner);
@@ -111,7 +111,8 @@ function renderNames(item, texts) {
   if (!names.length) return [];
   // British English: no comma before "and".
   const list = new Intl.ListFormat(texts.lang === 'en' ? 'en-GB' : texts.lang);
-  return [h('strong', 'names', { dir: 'auto' }, list.format([...names.map(plain), ...(more ? [texts.others(more)] : [])]))];
+  const parts = list.formatToParts([...names.map(plain), ...(more ? [texts.others(more)] : [])]);
+  return [h('strong', 'names', {}, ...parts.map(({ type, value }) => (type === 'element' ? h('bdi', '', {}, value) : value)))];
 }
 
 /** @param {Notification} notification */

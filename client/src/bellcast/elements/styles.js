@@ -61,6 +61,7 @@ img { display: block; width: 100%; height: 100%; object-fit: cover; }
 .title::after { content: ""; position: absolute; inset: 0; border-radius: 12px; }
 .title:focus-visible { outline: 0; }
 .title:focus-visible::after { outline: 2px solid var(--accent); outline-offset: -2px; }
+.words, .body, .names { text-align: match-parent; text-align: -webkit-match-parent; }
 .words, .body { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .actor, .names { font-weight: 650; }
 .chip { padding: 1px 6px 2px; border-radius: 6px; background: color-mix(in srgb, var(--tone) 13%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; }
