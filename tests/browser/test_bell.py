@@ -1,10 +1,13 @@
 """The bell in Chromium, on a page with a strict Content-Security-Policy, against a real server."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, wait_live
+from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, wait_live, wait_until
+
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture
@@ -173,3 +176,40 @@ def test_bell_without_a_token_uses_cookies(open_shop, bellcast_server, person):
         page.goto("/shop")
     assert response.value.status == 401  # the request was sent, without a session
     expect(bell(page)).to_be_visible()
+
+
+def test_page_with_the_documented_rule_never_shifts(app, person, shop):
+    """The rule reserves the place until the element is defined, the element itself until it has its session."""
+    howto = (Path(__file__).parents[2] / "docs" / "howto" / "bell.md").read_text(encoding="utf-8")
+    (rule,) = set(re.findall(r"bellcast-bell:not\(:defined\) \{[^}]*\}", howto))
+    app.notify(person, title="Order")
+    shop.context.add_init_script(
+        f"""globalThis.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({{ value }}) => value)))
+        .observe({{ type: 'layout-shift', buffered: true }});
+        const sheet = new CSSStyleSheet(); sheet.replaceSync('{rule}'); document.adoptedStyleSheets = [sheet];"""
+    )
+    held = []
+
+    def hold(route):  # Playwright does not take a method of a list
+        held.append(route)
+
+    shop.context.route("**/bellcast.js", hold)
+    shop.fill("<p>Orders <bellcast-bell session></bellcast-bell> Account</p><p>Below</p>")
+    page = shop.context.new_page()
+    page.goto("/shop", wait_until="commit")
+    expect(page.get_by_text("Below")).to_be_visible()
+    page.evaluate(FRAMES)
+    top = page.get_by_text("Below").bounding_box()["y"]
+    wait_until(lambda: held, lambda: "the script was not requested")
+    held[0].continue_()
+    page.evaluate("customElements.whenDefined('bellcast-bell').then(() => {})")
+    page.evaluate(FRAMES)  # defined, without a session
+    token = shop.server.token(person)
+    page.evaluate(
+        "(token) => import('/bellcast.js').then(({ Session }) => { document.querySelector('bellcast-bell').session = new Session({ token }).open() })",
+        token,
+    )
+    expect(bell(page, 1)).to_be_visible()
+    page.evaluate(FRAMES)
+    assert page.get_by_text("Below").bounding_box()["y"] == top
+    assert page.evaluate("shifts") == []

@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.browser.shop import PHONE, bell, in_page, wait_live, wait_until
 
 PAGE = '<bellcast-preferences token="{token}"></bellcast-preferences>'
+DEFAULTS = """{ bell.source = (changes) => fetch('/admin/defaults',
+  changes && { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(changes) }) }"""
 
 
 @pytest.fixture
@@ -89,3 +91,35 @@ def test_the_panel_opens_the_preferences_inside(app, person, open_shop, bellcast
     page.get_by_role("checkbox", name="General, Push").press("Escape")
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
+
+
+def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bellcast_server, shop):
+    """Only the app's secret may change defaults, so its server passes the requests on."""
+    url = f"{bellcast_server.url}/v1/preference-defaults?tenant=acme"
+
+    def pass_on(route):
+        request = route.request
+        body = request.post_data_json if request.method == "PATCH" else None
+        response = httpx.request(request.method, url, headers=bellcast_server.as_app(), json=body)
+        route.fulfill(status=response.status_code, json=response.json())
+
+    shop.context.route("**/admin/defaults", pass_on)
+    page = shop.open("<bellcast-preferences session></bellcast-preferences>")
+    in_page(page, DEFAULTS, "bellcast-preferences")
+    page.get_by_role("checkbox", name="News, SMS").uncheck()
+
+    def own():
+        return httpx.get(url, headers=bellcast_server.as_app()).json()
+
+    wait_until(lambda: own().get("types") == {"news": {"sms": False}}, lambda: str(own()))
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_checked()
+    expect(page.get_by_label("Pause messages")).to_have_count(0)
+    assert not page.evaluate("performance.getEntriesByType('resource').some(({ name }) => name.includes('/v1/'))")
+
+
+def test_defaults_that_cannot_be_read_can_be_tried_again(shop):
+    shop.context.route("**/admin/defaults", lambda route: route.fulfill(status=403, json={}))
+    page = shop.open("<bellcast-preferences session></bellcast-preferences>")
+    in_page(page, DEFAULTS, "bellcast-preferences")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()

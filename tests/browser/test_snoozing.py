@@ -133,3 +133,16 @@ def test_a_type_is_muted_from_the_menu_and_undo_unmutes_it(app, person, open_sho
     wait_until(lambda: in_page(page, muted) == {"order": True}, lambda: str(in_page(page, muted)))
     page.get_by_role("button", name="Undo").tap()
     wait_until(lambda: in_page(page, muted) == {}, lambda: str(in_page(page, muted)))
+
+
+def test_the_menu_shows_that_a_type_is_muted(app, person, inbox):
+    app.notify(person, title="Order 0", type="order")
+    page = inbox()
+    muted = "bell.session.preferences({ muted: { order: true } }).then(({ muted }) => muted)"
+    assert in_page(page, muted, "bellcast-inbox") == {"order": True}
+    row(page, "Order 0").hover()
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Unmute this type").click()
+    expect(page.get_by_text("Unmuted")).to_be_visible()
+    own = "bell.session.preferences().then(({ muted }) => muted ?? {})"
+    wait_until(lambda: in_page(page, own, "bellcast-inbox") == {}, lambda: str(in_page(page, own, "bellcast-inbox")))

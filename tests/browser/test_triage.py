@@ -173,6 +173,19 @@ def test_several_rows_are_selected_and_archived_as_one_step(inbox):
     expect(page.get_by_text("1 selected")).to_be_hidden()
 
 
+def test_a_click_on_avatars_selects_and_shift_selects_the_rows_between(inbox):
+    page = inbox(6)
+    row(page, "Order 4").locator(".avatar").click()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    row(page, "Order 1").locator(".avatar").click(modifiers=["Shift"])
+    expect(page.get_by_text("4 selected")).to_be_visible()
+    row(page, "Order 1").locator(".avatar").click()
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    expect(row(page, "Order 2")).to_have_attribute("part", UNREAD)
+    page.keyboard.press("e")
+    expect(rows(page)).to_have_count(3)
+
+
 @pytest.mark.parametrize("count", [5, 60], ids=["all loaded", "some loaded"])
 def test_mark_all_as_read_is_undone_for_exactly_those(inbox, count):
     page = inbox(count)
@@ -251,6 +264,27 @@ def test_a_finger_swipes_both_ways(phone):
     swipe(phone, 0, 40)  # too short
     expect(rows(phone)).to_have_count(3)
     expect(bell(phone, 2)).to_have_count(1)
+
+
+def drag_heading(page, pixels):
+    box = page.get_by_role("heading", name="Notifications").bounding_box()
+    gesture = {"x": box["x"] + 20, "y": box["y"] + box["height"] / 2, "xDistance": 0, "yDistance": pixels}
+    touch = page.context.new_cdp_session(page)
+    touch.send("Input.synthesizeScrollGesture", {**gesture, "gestureSourceType": "touch", "preventFling": True})
+    touch.detach()
+
+
+def test_a_sheet_is_dragged_down_to_close_it(phone):
+    dialog = phone.get_by_role("dialog")
+    drag_heading(phone, 40)  # too short
+    settle(phone)
+    expect(dialog).to_be_visible()
+    assert in_page(phone, "bell.shadowRoot.querySelector('.panel').style.translate") == ""
+    drag_heading(phone, 300)
+    expect(dialog).to_be_hidden()
+    expect(bell(phone, 3)).to_be_focused()
+    bell(phone, 3).tap()
+    expect(title(phone, 2)).to_be_in_viewport()
 
 
 def test_a_long_press_opens_the_menu_and_lifting_keeps_it(phone):

@@ -22,7 +22,7 @@ import { parse } from './tab-bar.js';
 const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
 const SEEN_REPORT_INTERVAL = 300; // ms
 const COMMON_ATTRIBUTES = ['server', 'token', 'recipient', 'topics', 'lang'];
-const PROPERTIES = ['getToken', 'session', 'messages', 'tabs'];
+const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 
 /** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
 const BaseElement = globalThis.HTMLElement ?? class {};

@@ -44,7 +44,9 @@ export const en = {
   preferences: 'Preferences',
   archiveRead: 'Archive all read',
   mute: 'Mute this type',
+  unmute: 'Unmute this type',
   wasMuted: 'Muted: only shown here from now on',
+  wasUnmuted: 'Unmuted',
   actions: 'Actions',
   /** @type {(count: number | string) => string} */
   wasRead: (count) => (count === 1 ? 'Marked as read' : `${count} marked as read`),
@@ -86,7 +88,7 @@ export const en = {
   closed: 'Disconnected',
   sound: 'Sound',
   desktop: 'Desktop alerts',
-  blocked: 'Blocked in your browser’s settings',
+  blocked: 'Blocked. To allow it, open the site’s settings to the left of its address.',
   /** @type {(title: string) => string} */
   arrived: (title) => `New notification: ${title}`,
   /** @type {(count: number | string) => string} */

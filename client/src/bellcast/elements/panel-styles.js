@@ -56,13 +56,13 @@ export const PANEL_CSS = `
 .line { flex: 1; min-width: 0; }
 .names { display: block; }
 .names + .title, .names + .title .actor { font-weight: 400; }
-.side { flex: none; position: relative; min-width: 80px; height: 20px; display: flex; justify-content: end; }
+.side { flex: none; position: relative; min-width: 92px; height: 20px; display: flex; justify-content: end; }
 .when { height: 20px; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
 .tools { z-index: 1; display: flex; gap: 1px; }
 .tool { padding: 5px; border-radius: 6px; }
+.tools > .tool { padding: 5px 4px; }
 .tools .delete:hover { color: var(--urgent); }
-.side > .menu { display: none; }
 .row .main { display: flow-root; }
 .thumbnail { float: inline-end; width: 52px; height: 52px; margin-block: 4px 2px; margin-inline-start: 12px; overflow: hidden; border-radius: 8px; background: var(--disc); }
 .progress { display: block; width: 100%; height: 6px; margin-top: 7px; border: 0; border-radius: 6px; overflow: hidden; background: color-mix(in srgb, var(--text) 10%, transparent); color: var(--accent); accent-color: var(--accent); appearance: none; }
@@ -91,12 +91,15 @@ export const PANEL_CSS = `
   .tools { position: absolute; top: -3px; inset-inline-end: -4px; opacity: 0; }
   .row:is(:hover, :focus-within) .tools { opacity: 1; }
   .row:is(:hover, :focus-within) .when { visibility: hidden; }
+  .row .avatar { position: relative; z-index: 1; cursor: pointer; }
+  .row:not([data-selected]) .avatar::before { content: ""; position: absolute; inset: 0; border: 2px solid var(--accent); border-radius: 50%; background: color-mix(in srgb, var(--accent) 12%, var(--background)); opacity: 0; transition: opacity .12s; }
+  .row:not([data-selected]) .avatar:hover::before { opacity: 1; }
 }
 @media (hover: none) {
   .side { align-items: center; min-width: 0; margin-inline-end: -10px; }
-  .tools { display: none; }
+  .tools > .tool:not(.menu) { display: none; }
   .menu svg { stroke-width: 3; }
-  .side > .menu { z-index: 1; display: flex; padding: 10px; margin-block: -10px; }
+  .tools > .menu { padding: 10px; margin-block: -10px; }
   .keys { display: none !important; }
 }
 .row.swiped { z-index: 1; background: var(--background); box-shadow: 0 2px 12px -4px light-dark(#14152e55, #000); }
@@ -151,6 +154,7 @@ export const PANEL_CSS = `
 
 @media (pointer: coarse) { .act, .taken { min-height: 36px; padding-inline: 14px; } }
 @media (max-width: 480px) {
+  .panel:not(.page) { touch-action: none; } /* the lists in it scroll by themselves */
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }
   .row .title .words { -webkit-line-clamp: 4; }

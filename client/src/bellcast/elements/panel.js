@@ -85,7 +85,7 @@ export class Panel {
     this.#context = context;
     this.#notice = new Notice(texts.undo);
     this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
-    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#openMenu(item) });
+    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
@@ -370,6 +370,13 @@ export class Panel {
     return items.filter((_, index) => index === this.#focus.focused);
   }
 
+  /** A click on the avatar selects the row; with Shift, all rows from where the selection began. @param {Item} item @param {MouseEvent} event */
+  #selectByMouse({ notification: { id } }, { shiftKey }) {
+    if (shiftKey) this.#selection.extend(this.#ids(), id, id);
+    else this.#selection.toggle(id);
+    this.#list.row(id)?.title.focus({ preventScroll: true });
+  }
+
   /** @param {TriageVerb} verb */
   #actOnSelection(verb) {
     const members = this.#targets().flatMap(({ members }) => members);
@@ -495,12 +502,11 @@ export class Panel {
     const element = this.#list.row(id)?.element;
     if (!element) return;
     this.#focus.current = id;
-    const { texts } = this.#context;
-    this.#showOverlay(createMenu(item, this.element, element, texts, (choice) => {
+    this.#showOverlay(createMenu(item, this.element, element, this.#context, (choice) => {
       this.#overlay?.close();
       if (choice === 'select') this.#selection.toggle(id);
       else if (choice === 'snooze') void this.#openSnooze([item]);
-      else if (choice === 'mute') void this.triage.mute(type);
+      else if (choice === 'mute' || choice === 'unmute') void this.triage.mute(type, choice === 'mute');
       else this.#act(choice, item.members);
     }, () => this.#overlay?.close()));
   }
@@ -518,19 +524,22 @@ export class Panel {
     }));
   }
 
-  /** Swipes and long presses, once there is a finger. @param {PointerEvent} event */
+  /** Swipes, long presses and drags, once there is a finger. @param {PointerEvent} event */
   async #onPointerDown(event) {
     const { pointerType, pointerId, clientX, clientY } = event;
     const [target] = event.composedPath();
-    const item = pointerType === 'touch' ? this.#list.itemAt(target) : undefined;
+    if (pointerType !== 'touch' || !(target instanceof Element)) return;
+    const item = this.#list.itemAt(target);
     const element = item && this.#list.row(item.notification.id)?.element;
-    if (!element) return;
+    const isHandle = target === this.element || target.closest('.header');
+    if (!element && !(isHandle && this.element.matches('dialog:modal'))) return;
     const lifted = new AbortController();
     const { signal } = lifted;
     for (const type of ['pointerup', 'pointercancel']) addEventListener(type, () => lifted.abort(), { signal });
-    const { watchGesture } = await loadTouch();
+    const { watchGesture, watchSheet } = await loadTouch();
     if (signal.aborted) return; // the finger was faster than the module
     lifted.abort();
+    if (!element) return watchSheet(this.element, { pointerId, clientY }, this.#context.close);
     watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#openMenu(item));
   }
 }

@@ -23,6 +23,7 @@ import { preferencesTexts } from './preferences-texts.js';
  * @property {Texts} texts
  * @property {ReturnType<typeof clock>} clock
  * @property {Notice} notice
+ * @property {boolean} [isPersonal]  false for defaults: they cannot be paused
  */
 
 const CHANNELS = /** @type {const} */ (['inbox', 'email', 'sms', 'push', 'chat']);
@@ -34,7 +35,7 @@ const DEFAULT_QUIET_HOURS = { start: '22:00', end: '07:00' };
 const DEFAULT_DIGEST_AT = '08:00';
 
 /** @param {FormContext} context */
-export function createForm({ session, texts: base, clock, notice }) {
+export function createForm({ session, texts: base, clock, notice, isPersonal = true }) {
   const texts = preferencesTexts(base);
   const element = h('div', 'preferences', { lang: base.lang, dir: base.dir, ariaBusy: 'true' });
   /** Show the controls' values. @type {((saved: Preferences) => void)[]} */
@@ -70,7 +71,7 @@ export function createForm({ session, texts: base, clock, notice }) {
     try {
       const saved = await session.preferences();
       updates = [];
-      element.replaceChildren(pause(), types(saved), quietHours());
+      element.replaceChildren(...(isPersonal ? [pause()] : []), types(saved), quietHours());
       render(saved);
     } catch {
       element.replaceChildren(h('p', 'hint', {}, texts.refused), h('button', 'retry', { onclick: () => void load() }, texts.retry));

@@ -1,5 +1,6 @@
 /** `<bellcast-preferences>`: the person's preferences within a page. */
 
+import { Refused } from '../api.js';
 import { loadWithRetry } from '../lazy.js';
 import { browserEnvironment } from '../environment.js';
 import { h } from './dom.js';
@@ -10,7 +11,22 @@ import { clock } from './time.js';
 
 /** @import { Session } from '../session.js' */
 
+/** @typedef {(changes?: object) => unknown} PreferencesSource  returns the preferences, or a `Response` with them, after a merge of the changes */
+
 export class Preferences extends Element {
+  /** @type {PreferencesSource | null} */
+  #source = null;
+
+  /** Where other preferences than the person's come from, for example a tenant's defaults. No session is opened then. */
+  get source() {
+    return this.#source;
+  }
+
+  set source(source) {
+    this.#source = source;
+    this.session = source && sessionOf(source);
+  }
+
   /** @param {Session} session @override */
   build(session) {
     const element = h('section', 'panel page', { dir: this.texts.dir });
@@ -27,9 +43,20 @@ export class Preferences extends Element {
     const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.shadowRoot);
     for (const css of [sheet(PANEL_CSS), sheet(PREFERENCES_CSS)]) if (!adoptedStyleSheets.includes(css)) adoptedStyleSheets.push(css);
     const notice = new Notice(texts.undo);
-    const form = createForm({ session, texts, clock: clock(texts), notice });
+    const form = createForm({ session, texts, clock: clock(texts), notice, isPersonal: !this.#source });
     element.ariaLabel = form.title;
     element.append(h('div', 'scroll', {}, form.element), notice.element);
     signal.addEventListener('abort', () => (notice.hide(), form.stop()));
   }
+}
+
+/** What elements need of a session, without a connection. @param {PreferencesSource} source @returns {any} */
+function sessionOf(source) {
+  /** @param {object} [changes] */
+  const preferences = async (changes) => {
+    const response = /** @type {any} */ (await source(changes));
+    if (response?.ok === false) throw new Refused(response.status, {});
+    return response?.json ? response.json() : response;
+  };
+  return Object.assign(new EventTarget(), { preferences, state: { error: null, loaded: true, status: 'live', notifications: [], unread: 0, unseen: 0 } });
 }

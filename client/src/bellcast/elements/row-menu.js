@@ -12,7 +12,7 @@ import { snoozeTimes } from './snooze-times.js';
 /** @import { Triage, TriageVerb } from './triage.js' */
 
 /**
- * @typedef {TriageVerb | 'select' | 'snooze' | 'mute'} MenuChoice
+ * @typedef {TriageVerb | 'select' | 'snooze' | 'mute' | 'unmute'} MenuChoice
  * @typedef {{choice: string, sign: Parameters<typeof icon>[0], text: string, detail?: string, onclick: () => void}} Entry
  */
 
@@ -20,10 +20,10 @@ const EDGE = 8; // px that the menu stays away from the panel's edges
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 /**
- * @param {Item} item @param {HTMLElement} panel @param {HTMLElement} row @param {Messages} texts
+ * @param {Item} item @param {HTMLElement} panel @param {HTMLElement} row @param {{texts: Messages, session: Session}} context
  * @param {(choice: MenuChoice) => void} choose @param {() => void} close
  */
-export function createMenu(item, panel, row, texts, choose, close) {
+export function createMenu(item, panel, row, { texts, session }, choose, close) {
   /** @type {[MenuChoice, Entry['sign'], string][]} */
   const entries = [
     isUnread(item) ? ['read', 'check', texts.read] : ['unread', 'unread', texts.unreadAgain],
@@ -33,7 +33,18 @@ export function createMenu(item, panel, row, texts, choose, close) {
     ['mute', 'mute', texts.mute],
     ['delete', 'trash', texts.delete],
   ];
-  return menuOf(entries.map(([choice, sign, text]) => ({ choice, sign, text, onclick: () => choose(choice) })), texts.options, panel, row, close);
+  const menu = menuOf(entries.map(([choice, sign, text]) => ({ choice, sign, text, onclick: () => choose(choice) })), texts.options, panel, row, close);
+  void offerToUnmute(menu.element, item, { texts, session }, () => choose('unmute')).catch(() => {}); // then muting again changes nothing
+  return menu;
+}
+
+/** A type that is muted already can be unmuted instead. @param {HTMLElement} menu @param {Item} item @param {{texts: Messages, session: Session}} context @param {() => void} unmute */
+async function offerToUnmute(menu, { notification: { type } }, { texts, session }, unmute) {
+  const { muted = {} } = await session.preferences();
+  const entry = /** @type {HTMLButtonElement | null} */ (menu.querySelector('.mute'));
+  if (!entry || (muted[type] !== true && !(Date.parse(muted[type]) > Date.now()))) return;
+  entry.onclick = unmute;
+  entry.replaceChildren(icon('bell'), h('span', 'menu-text', {}, texts.unmute));
 }
 
 /**

@@ -19,6 +19,7 @@ import { actorsOf } from './group-rows.js';
  * @property {(group: string) => void} unfold
  * @property {(item: Item, action: ActionButton, event: MouseEvent) => Promise<void>} take  rejects if the action was refused
  * @property {(item: Item, button: HTMLElement) => void} openMenu
+ * @property {(item: Item, event: MouseEvent) => void} select
  *
  * @typedef {ReturnType<typeof row>} Row
  */
@@ -57,14 +58,16 @@ export function row(made, actions) {
   const main = renderText(notification, texts, follow);
   const title = /** @type {HTMLElement} */ (main.firstElementChild);
   const names = renderNames(made, texts);
-  const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove), menu);
+  const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove, menu));
   main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side), ...renderImage(notification));
   main.append(...renderActions(notification, texts, (action, event) => actions.take(shown, action, event)));
   const bar = h('progress', 'progress', { max: 1 });
   bar.ariaLabel = texts.progress;
   main.querySelector('.action, .actions, .fold')?.before(bar) ?? main.append(bar);
   if (others) main.append(foldButton(made, actions));
-  const element = h('li', 'row', {}, avatar(notification), main);
+  const picture = avatar(notification);
+  picture.onclick = (event) => actions.select(shown, event);
+  const element = h('li', 'row', {}, picture, main);
   element.dataset.priority = notification.priority;
   element.dataset.type = notification.type;
   element.toggleAttribute('data-inner', inner);

@@ -20,6 +20,7 @@ export const CSS = `
 button, a { padding: 0; border: 0; border-radius: 8px; background: none; color: inherit; font: inherit; letter-spacing: inherit; text-transform: inherit; text-decoration: none; cursor: pointer; -webkit-tap-highlight-color: transparent; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; flex: none; width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+:host(bellcast-bell) { min-width: var(--bellcast-size, 40px); min-height: var(--bellcast-size, 40px); vertical-align: middle; }
 :host(:is(bellcast-inbox, bellcast-preferences)) { display: block; height: var(--bellcast-height, 640px); }
 :host(bellcast-toasts) { position: fixed; inset-inline: auto 0; inset-block: auto var(--bellcast-toast-offset, 0px); z-index: 2147483000; max-width: 100vw; pointer-events: none; }
 :host(bellcast-toasts[position^=top]) { inset-block: var(--bellcast-toast-offset, 0px) auto; }

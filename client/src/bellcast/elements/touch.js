@@ -1,4 +1,4 @@
-/** Swipes and long presses on a row. Loaded with the first touch. */
+/** Swipes and long presses on a row, and the drag that closes a sheet. Loaded with the first touch. */
 
 import { h, icon } from './dom.js';
 import { isStill } from './motion.js';
@@ -11,6 +11,8 @@ import { isShelved, isUnread } from './row.js';
 const SLOP = 10; // px that a finger moves when it means to stay
 const LONG_PRESS = 450; // ms: just before Android opens the menu of a link
 const TRIGGER = 0.3; // of the row's width, from which a swipe acts
+const CLOSING_DRAG = 0.2; // of the sheet's height, from which a drag closes it
+const CLOSING_TIME = 200; // ms: longer than the style sheet's transition
 
 /**
  * Follow one finger from its touch to its lift. A swipe towards the end of the line marks as read or unread, one towards its start archives.
@@ -68,6 +70,34 @@ export function watchGesture(row, start, item, texts, act, openMenu) {
     finish();
     if (isFar) act(verb());
   }, { signal });
+}
+
+/** Follow a finger that drags a sheet down by its handle or heading. @param {HTMLElement} sheet @param {{pointerId: number, clientY: number}} start @param {() => void} close */
+export function watchSheet(sheet, start, close) {
+  const end = new AbortController();
+  const { signal } = end;
+  const { style } = sheet;
+  let dy = 0;
+
+  function finish() {
+    end.abort();
+    style.transition = '';
+    if (dy < sheet.offsetHeight * CLOSING_DRAG) return void (style.translate = '');
+    suppressClick(sheet);
+    style.translate = '0 100%';
+    close();
+    setTimeout(() => (style.translate = ''), isStill() ? 0 : CLOSING_TIME);
+  }
+
+  addEventListener('pointermove', ({ pointerId, clientY }) => {
+    if (pointerId !== start.pointerId) return;
+    dy = Math.max(0, clientY - start.clientY);
+    if (dy < SLOP) return;
+    style.transition = 'none';
+    style.translate = `0 ${dy}px`;
+  }, { signal });
+  addEventListener('pointerup', finish, { signal });
+  addEventListener('pointercancel', () => ((dy = 0), finish()), { signal });
 }
 
 /** @param {HTMLElement | null} hint @param {HTMLElement} row @param {TriageVerb} verb @param {boolean} isFar @param {boolean} isRight */

@@ -80,10 +80,12 @@ export class Triage {
     await this.#change(session.snooze(ids, end), () => session.unarchive(targetOf(ids)), text);
   }
 
-  /** Stop messages of a type outside of the inbox. @param {string} type */
-  async mute(type) {
+  /** Stop messages of a type outside of the inbox, or allow them again. @param {string} type @param {boolean} isMuted */
+  async mute(type, isMuted) {
     const { session, texts } = this.#context;
-    await this.#change(session.preferences({ muted: { [type]: true } }), () => session.preferences({ muted: { [type]: null } }), texts.wasMuted);
+    /** @param {boolean} on */
+    const change = (on) => session.preferences({ muted: { [type]: on || null } });
+    await this.#change(change(isMuted), () => change(!isMuted), isMuted ? texts.wasMuted : texts.wasUnmuted);
   }
 
   /** Record a change that is on its way, unless it fails. @param {Promise<unknown>} change @param {() => Promise<unknown>} revert @param {string} text */
