@@ -109,6 +109,19 @@ async def test_bulk_beyond_ten_thousand_items_is_refused(rest, content):
     assert rest.published == []
 
 
+async def test_items_of_a_bulk_request_share_the_suggestions(rest):
+    items = [{"to": "alice", "title": "x", "bodi": "y"}] * 30
+    results = (await rest.app.post("/v1/notifications/bulk", json=items)).json()["results"]
+    messages = [result["error"]["errors"][0]["message"] for result in results]
+    assert messages == ['is not a known field; did you mean "body"?'] * 10 + ["is not a known field"] * 20
+
+
+async def test_item_of_more_than_a_megabyte_fails_only_itself(rest):
+    items = [{"to": "alice", "title": "x"}, {"to": "alice", "title": "x", "data": {"a": "x" * 1_048_576}}]
+    results = (await rest.app.post("/v1/notifications/bulk", json=items)).json()["results"]
+    assert [result.get("error", {}).get("code") for result in results] == [None, "too_large"]
+
+
 async def test_bulk_of_ten_thousand_items_is_accepted(rest):
     content = b'{"to":"alice","title":"x"}\n' * 10_000
     results = (await rest.app.post("/v1/notifications/bulk", content=content, headers=NDJSON)).json()["results"]

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.api import browser_files, request_body, validation_errors
+from bellcast.api import browser_files, bulk_items, request_body, validation_errors
 from bellcast.auth import authenticator
 from bellcast.auth import pusher_signatures as signatures
+from bellcast.channels import html
 from bellcast.errors import BellcastError
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import PacketReader
@@ -57,6 +58,25 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         ["Expected `a`" + ", got `" * SIZE, "Expected `a`" + " - at" * SIZE],
     ),
     "links": (lambda text: list(validation.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),
+    "HTML": (
+        html.to_text,
+        [
+            "<a " * SIZE,
+            "</a>" * (SIZE // 4),
+            "<a>x" * (SIZE // 4) + "</a>" * (SIZE // 4),
+            "<a " + "b='" * SIZE,
+            "<!--" * SIZE,
+            "<!" * SIZE,
+            "<script" * SIZE + ">" + "</script" * SIZE,
+            "<b" + " " * SIZE + "x",
+            "&#" + "9" * SIZE,
+            "&" + "a" * SIZE,
+        ],
+    ),
+    "bulk lines": (
+        lambda text: bulk_items.lines(text, 10),
+        [b"\n" * SIZE, b" \n" * SIZE, b"\r\n" * SIZE + b"{" * SIZE],
+    ),
     "Socket.IO heads": (
         lambda text: PacketReader(2 * SIZE).read(text),
         ["2/" + "," * SIZE, "51-" * SIZE, "2/" + "a" * SIZE, "2" * SIZE],

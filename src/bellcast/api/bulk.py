@@ -10,11 +10,12 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import context, notifications, request_body, responses
+from bellcast.api import bulk_items, context, notifications, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
+from bellcast.api.validation_errors import Suggestions
 from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
@@ -24,6 +25,8 @@ NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 # Field errors of one item. With MAX_FIELD_ERRORS each, 10,000 items were a response of 100 MB.
 MAX_ITEM_ERRORS = 10
+# One item is decoded in one step. The largest draft within the other limits has half of this.
+MAX_ITEM_BYTES = 1_048_576
 
 RawItem = bytes | msgspec.Raw
 
@@ -86,33 +89,20 @@ async def send(request: ApiRequest) -> ASGIApp:
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
     text = await request_body.raw(request, ctx.limits.bulk)
-    items: Sequence[RawItem] = _lines(text) if kind in NDJSON else _elements(text)
+    limit = ctx.limits.bulk_items
+    items: Sequence[RawItem]
+    if kind in NDJSON:
+        items = bulk_items.lines(text, limit)
+    else:
+        items = await bulk_items.elements(text, limit, ctx.engines.pace)
     return responses.json(BulkResults(await _send(ctx, items, tenant, key)))
 
 
-def _lines(text: bytes) -> list[bytes]:
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def _elements(text: bytes) -> list[msgspec.Raw]:
-    """Split a JSON array into elements without decoding them."""
-    try:
-        return request_body.decoder(list[msgspec.Raw]).decode(text)
-    except msgspec.ValidationError:
-        request_body.anything(text)  # invalid JSON has a different error
-        raise Invalid.of("", "must be a list of notifications") from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
-        raise request_body.unreadable(text, broken) from None
-
-
 async def _send(ctx: ApiContext, items: Sequence[RawItem], tenant: str | None, key: str | None) -> list[Result]:
-    limit = ctx.limits.bulk_items
-    if limit and len(items) > limit:
-        raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
-    pace = ctx.engines.pace
+    pace, suggestions = ctx.engines.pace, Suggestions()
     drafts: list[Draft | BellcastError] = []
     async for keyed in pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
-        drafts += [_read(ctx, item, tenant, key) for item, key in keyed]
+        drafts += [_read(ctx, item, tenant, key, suggestions) for item, key in keyed]
     outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
     results: list[Result] = []
     async for sent in pace.slices(list(zip(drafts, outcomes, strict=True))):
@@ -128,9 +118,14 @@ def _keys(key: str | None, count: int) -> list[str | None]:
     return [f"{root}.{number}" for number in range(count)]
 
 
-def _read(ctx: ApiContext, item: RawItem, tenant: str | None, key: str | None) -> Draft | BellcastError:
+def _read(
+    ctx: ApiContext, item: RawItem, tenant: str | None, key: str | None, suggestions: Suggestions
+) -> Draft | BellcastError:
+    text = bytes(item)
+    if len(text) > MAX_ITEM_BYTES:
+        return TooLarge(f"An item has at most {MAX_ITEM_BYTES} bytes, got {len(text)}.")
     try:
-        draft = request_body.json(bytes(item), notifications.DRAFT, ctx)
+        draft = request_body.json(text, notifications.DRAFT, ctx, suggestions)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal

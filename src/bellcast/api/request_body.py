@@ -13,6 +13,7 @@ from msgspec.structs import fields
 
 from bellcast.api import context, validation_errors
 from bellcast.api.context import ApiContext
+from bellcast.api.validation_errors import Suggestions
 from bellcast.errors import (
     BadRequest,
     BellcastError,
@@ -124,7 +125,7 @@ async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
     return json(text, shape, ctx)
 
 
-def json(text: bytes, shape: Shape[T], ctx: ApiContext) -> T:
+def json(text: bytes, shape: Shape[T], ctx: ApiContext, suggestions: Suggestions | None = None) -> T:
     """Decode and validate JSON. Raises BadRequest if the text is not JSON, Invalid with all invalid fields."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
@@ -132,7 +133,9 @@ def json(text: bytes, shape: Shape[T], ctx: ApiContext) -> T:
         value = decoder(shape.type).decode(text)
     except msgspec.ValidationError:
         raise Invalid.fields(
-            validation_errors.validation_errors(anything(text), shape.type, _ruled(shape, ctx), shape.stand_ins)
+            validation_errors.validation_errors(
+                anything(text), shape.type, _ruled(shape, ctx), shape.stand_ins, suggestions=suggestions
+            )
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
@@ -214,14 +217,10 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
     """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request."""
     unknown = [name for name in _pairs(request.scope["query_string"]) if name not in allowed]
     if unknown:
-        raise Invalid.fields(
-            [
-                FieldError(
-                    validation_errors.shortened(name), validation_errors.unknown(name, allowed, "query parameter")
-                )
-                for name in unknown
-            ]
-        )
+        suggestions = Suggestions()
+        messages = [validation_errors.unknown(name, allowed, suggestions, "query parameter") for name in unknown]
+        places = map(validation_errors.shortened, unknown)
+        raise Invalid.fields([FieldError(*error) for error in zip(places, messages, strict=True)])
 
 
 @lru_cache(maxsize=100)

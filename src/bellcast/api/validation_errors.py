@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
@@ -16,6 +16,22 @@ from bellcast.model.decode_errors import field_error
 MAX_CHECKED_ELEMENTS = 10_000
 # Characters of an unknown field's name that are compared with known names and repeated in the response.
 MAX_FIELD_NAME = 100
+# Unknown names of one request for which the closest known name is searched, at 0.2 ms each.
+MAX_SUGGESTIONS = 10
+
+
+class Suggestions:
+    """Finds the closest known name for the first MAX_SUGGESTIONS unknown names of a request."""
+
+    def __init__(self) -> None:
+        self._remaining = MAX_SUGGESTIONS
+
+    def closest(self, name: str, known: Collection[str]) -> str | None:
+        """The closest known name, or None if none is close or the limit is reached."""
+        if not self._remaining or len(name) > MAX_FIELD_NAME:
+            return None
+        self._remaining -= 1
+        return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 def names(type: Any) -> tuple[str, ...]:
@@ -31,12 +47,14 @@ def validation_errors(
     stand_ins: Mapping[str, Any] | None = None,
     *,
     strict: bool = True,
+    suggestions: Suggestions | None = None,
 ) -> list[FieldError]:
     """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for
-    the valid fields, with `stand_ins` in place of the others."""
+    the valid fields, with `stand_ins` in place of the others. `suggestions` are shared by the items of a request."""
     if not isinstance(value, dict):
         return [FieldError("", f"must be an object, got {_kind(value)}")]
-    errors = list(islice(_in_struct(type, value, "", strict=strict), MAX_FIELD_ERRORS))
+    search = _Search(strict, suggestions or Suggestions())
+    errors = list(islice(search.in_struct(type, value, ""), MAX_FIELD_ERRORS))
     if rules is not None and len(errors) < MAX_FIELD_ERRORS:
         errors += _by_rules(value, type, {_root(error.field) for error in errors}, rules, stand_ins or {})
     return errors
@@ -57,33 +75,37 @@ def _root(field: str) -> str:
     return field.partition(".")[0]
 
 
-def _in_struct(type: Any, value: dict[str, Any], prefix: str, *, strict: bool) -> Iterator[FieldError]:
-    known = names(type)
-    for name in value:
-        if name not in known:
-            yield FieldError(prefix + shortened(name), unknown(name, known))
-    for field in msgspec.structs.fields(type):
-        if field.encode_name in value:
-            yield from _in_value(field.type, value[field.encode_name], prefix + field.encode_name, strict=strict)
-        elif field.required:
-            yield FieldError(prefix + field.encode_name, "is required")
+class _Search(NamedTuple):
+    """The search for invalid fields in one value."""
 
+    strict: bool
+    suggestions: Suggestions
 
-def _in_value(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
-    try:
-        msgspec.convert(value, type, strict=strict)
-    except msgspec.ValidationError as refusal:
-        inner = _inside(type, value, path, strict=strict)
-        yield from chain([next(inner, FieldError(path, _message(type, refusal)))], inner)
+    def in_struct(self, type: Any, value: dict[str, Any], prefix: str) -> Iterator[FieldError]:
+        known = names(type)
+        for name in value:
+            if name not in known:
+                yield FieldError(prefix + shortened(name), unknown(name, known, self.suggestions))
+        for field in msgspec.structs.fields(type):
+            if field.encode_name in value:
+                yield from self._in_value(field.type, value[field.encode_name], prefix + field.encode_name)
+            elif field.required:
+                yield FieldError(prefix + field.encode_name, "is required")
 
+    def _in_value(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
+        try:
+            msgspec.convert(value, type, strict=self.strict)
+        except msgspec.ValidationError as refusal:
+            inner = self._inside(type, value, path)
+            yield from chain([next(inner, FieldError(path, _message(type, refusal)))], inner)
 
-def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
-    for part in _parts(type):
-        if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
-            yield from _in_struct(part, value, f"{path}.", strict=strict)
-        elif isinstance(value, list) and get_origin(part) is list:
-            for number, one in enumerate(value[:MAX_CHECKED_ELEMENTS]):
-                yield from _in_value(get_args(part)[0], one, f"{path}.{number}", strict=strict)
+    def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
+        for part in _parts(type):
+            if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
+                yield from self.in_struct(part, value, f"{path}.")
+            elif isinstance(value, list) and get_origin(part) is list:
+                for number, one in enumerate(value[:MAX_CHECKED_ELEMENTS]):
+                    yield from self._in_value(get_args(part)[0], one, f"{path}.{number}")
 
 
 def _parts(type: Any) -> Iterator[Any]:
@@ -102,12 +124,10 @@ def shortened(name: str) -> str:
     return name if len(name) <= MAX_FIELD_NAME else f"{name[:MAX_FIELD_NAME]}…"
 
 
-def unknown(name: str, known: Collection[str], kind: str = "field") -> str:
+def unknown(name: str, known: Collection[str], suggestions: Suggestions, kind: str = "field") -> str:
     """Return the message for an unknown field or query parameter, with the closest known name."""
-    if len(name) > MAX_FIELD_NAME:
-        return f"is not a known {kind}"
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"is not a known {kind}" + (f'; did you mean "{close[0]}"?' if close else "")
+    close = suggestions.closest(name, known)
+    return f"is not a known {kind}" + (f'; did you mean "{close}"?' if close else "")
 
 
 def _message(type: Any, refusal: Exception) -> str:

@@ -14,6 +14,7 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
+from bellcast.model.messages import EXTERNAL_CHANNELS
 from bellcast.model.notifications import GENERAL, ActionButton, Actor, Audience, ChannelRequest, Draft, Edit
 from bellcast.model.preferences import CHANNELS
 
@@ -29,6 +30,11 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 MAX_DEPTH = 100
 # Buttons of one notification: more do not fit in a row of the bell.
 MAX_ACTIONS = 5
+# Characters of one text of a message, as of a stored template. Gmail clips e-mails at 102 KiB, and a send keeps its texts
+# for each recipient.
+MAX_MESSAGE_TEXT = 256 * 1024
+# Characters of a template's key.
+MAX_TEMPLATE_KEY = 100
 # The key of an action is a part of a path.
 ACTION_KEY = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 # Calls that only connections make.
@@ -321,6 +327,12 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     yield from actor("actor", draft.actor, limits)
     yield from tags("tags", draft.tags, limits)
     yield from channels("channels", draft.channels)
+    yield from text("template", draft.template, MAX_TEMPLATE_KEY)
+    for channel in EXTERNAL_CHANNELS:
+        part = getattr(draft, channel)
+        for name in () if part is None else part.__struct_fields__:
+            limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
+            yield from text(f"{channel}.{name}", getattr(part, name), limit)
 
 
 def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:

@@ -154,3 +154,12 @@ class TestRules:
 
     def test_field_is_reported_once(self):
         assert self.errors({"title": "x", "words": ["", 5]}) == {"words.1": "must be text, got an integer"}
+
+
+def test_suggestions_of_a_request_are_limited() -> None:
+    suggestions = validation_errors.Suggestions()
+    unknown = {f"titl{number}": 1 for number in range(validation_errors.MAX_SUGGESTIONS)}
+    first = validation_errors.validation_errors({"title": "x", **unknown}, Outer, suggestions=suggestions)
+    second = validation_errors.validation_errors({"title": "x", "titel": 1}, Outer, suggestions=suggestions)
+    assert [error.message for error in first] == ['is not a known field; did you mean "title"?'] * len(unknown)
+    assert [error.message for error in second] == ["is not a known field"]

@@ -151,6 +151,35 @@ def test_text_and_html_are_made_from_each_other() -> None:
     assert from_html.text == "Hi\n\nSee this (https://x.example)\n\n- 1"
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a<br>b<br/>c", "a\nb\nc"),
+        ("<p>a</p><p>b", "a\n\nb"),
+        ("1 < 2 &lt; 3 &#8364; &euro; &unknown;", "1 < 2 < 3 \u20ac \u20ac &unknown;"),
+        ("&#" + "9" * 5000, "&#" + "9" * 5000),
+        ("a<!-- <p>b</p> -->c<!doctype html>d<?php e ?>f", "acdf"),
+        ("a<!-- b", "a"),
+        ("a<p b", "a"),
+        ("a<p b='>", "a"),
+        ("<title>a</b></title>b<script>'<p>'</SCRIPT >c", "bc"),
+        ("<style>a", ""),
+        ('<img alt="a > b" src=x>', "a > b"),
+        ("<IMG ALT=a/b>", "a/b"),
+        ("<img alt = 'a' alt='b'>", "a"),
+        ("<a href=https://x.example/?a=1&amp;b=2>this</a>", "this (https://x.example/?a=1&b=2)"),
+        ("<a href='https://x.example'>https://x.example</a>", "https://x.example"),
+        ("<a href='https://x.example'>one <a href='https://y.example'>two</a> three</a>",
+         "one (https://x.example)two (https://y.example) three"),
+        ("<a href='https://x.example'>open", "open (https://x.example)"),
+        ("</a></p>a", "a"),
+        ("a </ b", "a"),
+    ],
+)  # fmt: skip
+def test_text_is_made_from_html(source: str, expected: str) -> None:
+    assert html.to_text(source) == expected
+
+
 def test_html_without_layout_is_unchanged() -> None:
     made = email.complete(EmailContent(html="<b>x</b>"), Headline(title="T"), Brand(), layout=None, links={})
     assert made.html == "<b>x</b>"

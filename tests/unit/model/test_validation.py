@@ -90,3 +90,26 @@ def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, dr
         validation.check_draft(draft, LIMITS, NOW)
     assert [error.field for error in caught.value.errors] == [field]
     assert "got 100000" in caught.value.errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("field", "draft"),
+    [
+        ("email.html", {"email": {"html": "x" * (validation.MAX_MESSAGE_TEXT + 1)}}),
+        ("email.text", {"email": {"text": "x" * (validation.MAX_MESSAGE_TEXT + 1)}}),
+        ("chat.text", {"chat": {"text": "x" * (validation.MAX_MESSAGE_TEXT + 1)}}),
+        ("push.body", {"push": {"body": "x\x00"}}),
+        ("email.layout", {"email": {"layout": "x" * 101}}),
+        ("template", {"template": "x" * 101}),
+    ],
+)
+def test_unusable_text_of_a_message_is_refused_by_its_field(field: str, draft: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        validation.check_draft(msgspec.convert({"to": "alice", "title": "x"} | draft, Draft), LIMITS, NOW)
+    assert [error.field for error in caught.value.errors] == [field]
+    assert len(caught.value.detail) < 200
+
+
+def test_largest_text_of_a_message_is_accepted() -> None:
+    email = {"html": "x" * validation.MAX_MESSAGE_TEXT, "layout": "x" * validation.MAX_TEMPLATE_KEY}
+    validation.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)

@@ -1,0 +1,104 @@
+"""Split HTML into tags and text in linear time: `html.parser` of the standard library takes quadratic time for tags and
+comments that do not end.
+
+The rules are those of the HTML standard for well-formed documents and for the usual faults: a tag or comment without an
+end reaches to the end of the document, and a `<` before anything but a letter, `/`, `!` or `?` is text."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import NamedTuple, TypeAlias
+
+
+class StartTag(NamedTuple):
+    """A start tag; the first of several attributes with the same name counts."""
+
+    name: str
+    attributes: dict[str, str]
+
+
+class EndTag(NamedTuple):
+    """An end tag."""
+
+    name: str
+
+
+HtmlToken: TypeAlias = str | StartTag | EndTag
+
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
+TAG_NAME = re.compile(r"[A-Za-z][^\s/>]*")
+ATTRIBUTE_NAME = re.compile(r"[\s/]*([^\s/>=][^\s/>=]*|=[^\s/>=]*)")
+# A quote, behind which the value is, or the value itself.
+ATTRIBUTE_VALUE = re.compile(r"\s*=\s*(?:([\"'])|([^\s>]*))")
+# References to characters. Longer ones are text: the standard library takes quadratic time for a number, or refuses it.
+REFERENCE = re.compile(r"&(?:#[0-9]{1,8}(?![0-9])|#[xX][0-9A-Fa-f]{1,8}(?![0-9A-Fa-f])|[A-Za-z][0-9A-Za-z]{0,31});?")
+# Elements that contain text only, up to their end tag.
+RAW_TEXT = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in ("script", "style", "title")}
+
+
+def tokens(html: str) -> Iterator[HtmlToken]:
+    """Yield the tags and the text between them, with references replaced by their characters."""
+    position = 0
+    while (found := MARKUP.search(html, position)) is not None:
+        if found.start() > position:
+            yield _unescaped(html[position : found.start()])
+        start = found.end()
+        if html[start] in "!?":
+            position = _after_comment(html, start)
+        elif html[start] == "/":
+            name = TAG_NAME.match(html, start + 1)
+            position = _after(html, ">", start)
+            if name is not None:
+                yield EndTag(name[0].lower())
+        elif (name := TAG_NAME.match(html, start)) is not None:
+            attributes, end = _attributes(html, name.end())
+            position = _after(html, ">", end)
+            if html.find(">", end, position) != -1:  # a tag without an end is none
+                tag = StartTag(name[0].lower(), attributes)
+                yield tag
+                position = _raw_text_end(html, tag.name, position)
+    if position < len(html):
+        yield _unescaped(html[position:])
+
+
+def _after(html: str, end: str, position: int) -> int:
+    """The position after the next `end`, or the end of the document."""
+    found = html.find(end, position)
+    return len(html) if found == -1 else found + len(end)
+
+
+def _after_comment(html: str, position: int) -> int:
+    is_comment = html.startswith("!--", position)
+    return _after(html, "-->", position + 1) if is_comment else _after(html, ">", position)
+
+
+def _attributes(html: str, position: int) -> tuple[dict[str, str], int]:
+    """Return the attributes that begin here, and the position after them."""
+    attributes: dict[str, str] = {}
+    while (name := ATTRIBUTE_NAME.match(html, position)) is not None:
+        value, position = _value(html, name.end())
+        attributes.setdefault(name[1].lower(), value)
+    return attributes, position
+
+
+def _value(html: str, position: int) -> tuple[str, int]:
+    """Return the value of the attribute whose name ends here, and the position after it."""
+    value = ATTRIBUTE_VALUE.match(html, position)
+    if value is None:
+        return "", position
+    if value[1] is None:
+        return _unescaped(value[2]), value.end()
+    end = html.find(value[1], value.end())
+    return ("", len(html)) if end == -1 else (_unescaped(html[value.end() : end]), end + 1)
+
+
+def _raw_text_end(html: str, name: str, position: int) -> int:
+    """The position of the end tag of an element that contains text only, else the same position."""
+    if name not in RAW_TEXT:
+        return position
+    end = RAW_TEXT[name].search(html, position)
+    return len(html) if end is None else end.start()
+
+
+def _unescaped(text: str) -> str:
+    return REFERENCE.sub(lambda reference: unescape(reference[0]), text) if "&" in text else text
