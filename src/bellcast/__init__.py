@@ -3,11 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bellcast.calls import Handlers, Refused
+    from bellcast.calls import Callbacks, Handlers, Refused
     from bellcast.client import AsyncBellcast, Bellcast, NotificationManager
     from bellcast.workflows.flows import Workflows
 
-__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "NotificationManager", "Refused", "Workflows", "__version__"]
+__all__ = [
+    "AsyncBellcast",
+    "Bellcast",
+    "Callbacks",
+    "Handlers",
+    "NotificationManager",
+    "Refused",
+    "Workflows",
+    "__version__",
+]
 
 __version__ = "0.1.0"
 
@@ -15,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AsyncBellcast": "client",
     "Bellcast": "client",
+    "Callbacks": "calls",
     "Handlers": "calls",
     "NotificationManager": "client",
     "Refused": "calls",

@@ -304,7 +304,7 @@ def _required_errors(value: Preferences, types: Mapping[str, TypeRules]) -> vali
     for name, switches in value.types.items():
         rules = types.get(name)
         for channel, is_on in switches.items():
-            if rules is not None and not is_on and rules.requires(channel):
+            if rules is not None and is_on is not True and rules.requires(channel):
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
 
 

@@ -5,6 +5,7 @@
 from bellcast import ports
 from bellcast.calls.backend import CallBackend, NoBackend
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, Refused
+from bellcast.calls.callbacks import Callbacks
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.calls.python_functions import Handlers, load
 from bellcast.model.identities import Project
@@ -16,6 +17,7 @@ __all__ = [
     "Call",
     "CallBackend",
     "CallContext",
+    "Callbacks",
     "ConnectAccepted",
     "Handlers",
     "HttpCallback",

@@ -9,7 +9,10 @@ from msgspec import Struct
 Channel = Literal["inbox", "email", "sms", "push", "chat"]
 CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
 Frequency = Literal["instant", "hourly", "daily", "weekly"]
-Switches = dict[Channel, bool]
+URGENT_ONLY: Literal["urgent"] = "urgent"
+Switch = bool | Literal["urgent"]
+"""On, off, or on for urgent notifications only."""
+Switches = dict[Channel, Switch]
 
 
 class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,9 +36,9 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     @property
     def switches_inbox(self) -> bool:
-        """True if the inbox is off for something."""
+        """True if the inbox is off for something, or on for urgent notifications only."""
         groups = (self.channels, *self.types.values(), *self.workflows.values())
-        return any(switches.get("inbox") is False for switches in groups)
+        return any(switches.get("inbox", True) is not True for switches in groups)
 
 
 NO_PREFERENCES = Preferences()

@@ -5,7 +5,7 @@ The rules apply in this order, and the first that applies names the decision:
 1. `no_address`, `invalid_address`, `suppressed`: never sent.
 2. A channel that the type requires: sent, and the following rules do not apply.
 3. `muted`: inbox only.
-4. `channel`, 5. `type`, 6. `workflow`: switches. All three must be on.
+4. `channel`, 5. `type`, 6. `workflow`: switches. All three must be on; "urgent" is on for urgent notifications.
 7. `digest`: e-mail that is not urgent waits for the next digest.
 8. `quiet_hours`: every channel but the inbox waits for their end, unless urgent.
 """
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from bellcast.model import local_times, times
+from bellcast.model import local_times, preferences, times
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Frequency, Preferences, QuietHours, TypeRules
 
@@ -104,13 +104,17 @@ def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Sour
     for source, document in layers.documents():
         value = _value(rule, occasion, document)
         if value is not None:
-            return value, source
+            return _is_on(value, occasion), source
     if rule == "type" and (default := layers.rules.defaults.get(occasion.channel)) is not None:
-        return default, "type"
+        return _is_on(default, occasion), "type"
     return True, None
 
 
-def _value(rule: Switch, occasion: Occasion, document: Preferences) -> bool | None:
+def _is_on(value: preferences.Switch, occasion: Occasion) -> bool:
+    return occasion.priority == "urgent" if value == preferences.URGENT_ONLY else bool(value)
+
+
+def _value(rule: Switch, occasion: Occasion, document: Preferences) -> preferences.Switch | None:
     if rule == "channel":
         return document.channels.get(occasion.channel)
     if rule == "type":

@@ -98,6 +98,14 @@ def test_default_of_the_type_applies_until_the_switch_is_set() -> None:
     assert decide(occasion(), Layers(project=on, rules=rules)) == Decision("send")
 
 
+@pytest.mark.parametrize(("priority", "outcome"), [("high", "skip"), ("urgent", "send")])
+def test_switch_can_be_on_for_urgent_notifications_only(priority: str, outcome: str) -> None:
+    recipient = Preferences(channels={"sms": "urgent"}, types={"booking": {"inbox": "urgent"}})
+    for channel in ("sms", "inbox"):
+        assert decide(occasion(channel=channel, priority=priority), Layers(recipient=recipient)).outcome == outcome
+    assert recipient.switches_inbox
+
+
 def test_inbox_can_be_switched_off() -> None:
     layers = Layers(recipient=Preferences(channels={"inbox": False}))
     assert decide(occasion(channel="inbox"), layers) == Decision("skip", "channel", "recipient")

@@ -1,0 +1,125 @@
+"""Answers calls in a web framework: verifies the signature, runs the handler, and returns the response."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from bellcast.calls.call import ROOT, Call, Refused
+from bellcast.calls.http_callback import signed, signing_key
+from bellcast.calls.python_functions import Function, Handlers
+from bellcast.errors import HandlerFailed, NoHandler
+
+# Seconds between the time in a signature and now, for clocks that differ and requests that were delayed.
+TOLERANCE = 300
+
+
+class CallbackContext:
+    """Collects the effects of a handler for the response. A connection is not at hand: it cannot be asked or closed."""
+
+    def __init__(self) -> None:
+        self.response: dict[str, Any] = {}
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        self._append("emit", {"name": name, "args": list(args)})
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        self._append("emit", {"name": name, "args": [data], "to": topic})
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109  as in CallContext
+        raise RuntimeError("call.ask() needs handlers in the server: `bellcast serve --handlers`.")
+
+    async def join(self, topic: str) -> None:
+        self._append("join", topic)
+
+    async def leave(self, topic: str) -> None:
+        self._append("leave", topic)
+
+    async def disconnect(self) -> None:
+        raise RuntimeError("call.disconnect() needs handlers in the server: `bellcast serve --handlers`.")
+
+    async def close(self, *, reconnect: bool) -> None:
+        raise RuntimeError("call.close() needs handlers in the server: `bellcast serve --handlers`.")
+
+    def _append(self, name: str, value: Any) -> None:
+        self.response.setdefault(name, []).append(value)
+
+
+class Callbacks:
+    """Answers the requests that Bellcast sends to BELLCAST_HANDLER_URL.
+
+    `handlers` are Handlers, or functions of a call by name; `secret` is the project's secret."""
+
+    def __init__(
+        self,
+        handlers: Handlers | Mapping[str, Function],
+        secret: str,
+        *,
+        clock: Callable[[], float] = time.time,  # noqa: TID251  in the app, there is no Clock port
+    ) -> None:
+        self._handlers = handlers if isinstance(handlers, Handlers) else _registered(handlers)
+        self._key = signing_key(secret)
+        self._clock = clock
+
+    def answer(self, headers: Mapping[str, str], body: bytes | str) -> tuple[int, dict[str, Any]]:
+        """Return the status and the JSON object of the response."""
+        return asyncio.run(self.answer_async(headers, body))
+
+    async def answer_async(self, headers: Mapping[str, str], body: bytes | str) -> tuple[int, dict[str, Any]]:
+        """Return the status and the JSON object of the response."""
+        text = body.encode() if isinstance(body, str) else bytes(body)
+        if not self._is_signed({name.lower(): value for name, value in headers.items()}, text):
+            return 401, {"detail": "The signature is missing, wrong or too old."}
+        try:
+            fields = msgspec.json.decode(text, type=dict[str, Any])
+            name = fields["name"]
+        except (msgspec.DecodeError, KeyError):
+            return 400, {"detail": "Expected a call as JSON."}
+        if not self._handlers.has(name):
+            return 404, {"detail": f"No handler exists for {name!r}."}
+        return await self._run(name, fields)
+
+    async def _run(self, name: str, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        context = CallbackContext()
+        call = Call(
+            context,
+            name,
+            fields.get("args") or (),
+            recipient=fields.get("recipient"),
+            connection=fields.get("connection") or "",
+            dialect=fields.get("dialect") or "",
+            tenant=fields.get("tenant"),
+            roles=fields.get("roles") or (),
+            namespace=fields.get("namespace") or ROOT,
+        )
+        try:
+            reply = await self._handlers.dispatch(call)
+        except Refused as refused:
+            return 200, {**context.response, "refuse": {"message": refused.message, "data": refused.data}}
+        except NoHandler as missing:
+            return 404, {"detail": missing.detail}
+        except HandlerFailed as failed:
+            return 500, {"detail": failed.detail}
+        response = {**context.response, "reply": reply}
+        if call.accepted is not None:
+            response["accept"] = msgspec.to_builtins(call.accepted)
+        return 200, response
+
+    def _is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
+        id, moment = headers.get("webhook-id"), headers.get("webhook-timestamp", "")
+        if not id or not moment.isdecimal() or abs(self._clock() - int(moment)) > TOLERANCE:
+            return False
+        expected = signed(self._key, id, int(moment), body)["webhook-signature"].encode()
+        signatures = headers.get("webhook-signature", "").split()
+        # Several signatures, while a secret is replaced.
+        return any(hmac.compare_digest(expected, one.encode()) for one in signatures)
+
+
+def _registered(functions: Mapping[str, Function]) -> Handlers:
+    handlers = Handlers()
+    for name, function in functions.items():
+        handlers.on(name)(function)
+    return handlers

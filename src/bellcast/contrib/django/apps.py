@@ -1,0 +1,21 @@
+"""The app's configuration."""
+
+from django.apps import AppConfig
+from django.core.signals import request_started, setting_changed
+
+
+class BellcastConfig(AppConfig):
+    name = "bellcast.contrib.django"
+    label = "bellcast"
+    verbose_name = "Bellcast"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from bellcast.contrib.django import checks, conf, receivers, relaying, user_notifications
+
+        setting_changed.connect(conf.forget, dispatch_uid="bellcast")
+        # Rows that waited when the last process ended are sent once this one serves requests.
+        request_started.connect(relaying.wake_once, dispatch_uid="bellcast")
+        checks.register()
+        receivers.connect()
+        user_notifications.install()

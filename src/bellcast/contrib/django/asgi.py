@@ -1,0 +1,169 @@
+"""The WebSocket of hand-written notification systems: `NotificationSocket.as_asgi()` at `ws/notifications/`.
+
+It follows the user's inbox in Bellcast and sends the messages that such pages expect. New pages use `<bellcast-bell>`."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest, parse_cookie
+from django.utils.module_loading import import_string
+
+from bellcast.client import Notification
+from bellcast.contrib.django import conf, identity
+from bellcast.contrib.django.rest.rows import to_row
+
+log = logging.getLogger("bellcast.django")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+ANONYMOUS = 4401
+# Bellcast sends a heartbeat every 25 seconds; a stream that is silent for longer is dead.
+STREAM_TIMEOUT = httpx.Timeout(5.0, read=60.0)
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+
+
+class NotificationSocket:
+    """An ASGI application for one path, with or without Channels."""
+
+    @classmethod
+    def as_asgi(cls) -> "NotificationSocket":
+        return cls()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            raise ValueError(f"NotificationSocket serves WebSockets, not {scope['type']}")
+        message = await receive()
+        if message["type"] != "websocket.connect":
+            return
+        if not _is_same_origin(scope):
+            await send({"type": "websocket.close", "code": 403})  # before accept: the server responds 403
+            return
+        user = scope.get("user") or await _session_user(scope)
+        await send({"type": "websocket.accept"})
+        if not getattr(user, "is_authenticated", False):
+            await send({"type": "websocket.close", "code": ANONYMOUS})
+            return
+        await _Connection(user, receive, send).run()
+
+
+class _Connection:
+    """One accepted WebSocket and the stream behind it."""
+
+    def __init__(self, user: Any, receive: Receive, send: Send) -> None:
+        self._user = user
+        self._receive = receive
+        self._send = send
+        self._unread: int | None = None
+        self._position: str | None = None
+
+    async def run(self) -> None:
+        following = asyncio.ensure_future(self._follow())
+        try:
+            await self._answer()
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+
+    async def _answer(self) -> None:
+        """Answer `ping` until the client disconnects."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text") or ""
+            if text == "ping":
+                await self._send({"type": "websocket.send", "text": "pong"})
+            elif _type_of(text) == "ping":
+                await self._emit({"type": "pong"})
+
+    async def _follow(self) -> None:
+        """Follow the inbox; after a loss resume from the last position."""
+        wait = FIRST_WAIT
+        async with httpx.AsyncClient(timeout=STREAM_TIMEOUT) as http:
+            while True:
+                try:
+                    async for event, data in self._frames(http):
+                        wait = FIRST_WAIT
+                        await self._handle(event, data)
+                except (httpx.HTTPError, msgspec.DecodeError) as error:
+                    log.info("notification_stream_lost error=%s", error)
+                await asyncio.sleep(wait)
+                wait = min(LONGEST_WAIT, wait * 2)
+
+    async def _frames(self, http: httpx.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
+        token = await sync_to_async(identity.session_token)(self._user, identity.INBOX_TTL)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        if self._position is not None:
+            headers["Last-Event-ID"] = self._position
+        async with http.stream("GET", f"{conf.current().url}/v1/stream", headers=headers) as response:
+            response.raise_for_status()
+            event, position = "", None
+            async for line in response.aiter_lines():
+                name, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if name == "event":
+                    event = value
+                elif name == "id":
+                    position = value
+                elif name == "data":
+                    yield event, json.loads(value)
+                    self._position = position or self._position
+
+    async def _handle(self, event: str, data: Mapping[str, Any]) -> None:
+        if event == "notification":
+            row = msgspec.convert(data["notification"], Notification)
+            await self._emit({"type": "notification", "data": to_row(row)})
+        if "unread" in data and data["unread"] != self._unread:
+            self._unread = data["unread"]
+            await self._emit({"type": "notification_count", "count": self._unread})
+
+    async def _emit(self, message: Mapping[str, Any]) -> None:
+        await self._send({"type": "websocket.send", "text": json.dumps(message)})
+
+
+def _type_of(text: str) -> Any:
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return None
+    return message.get("type") if isinstance(message, dict) else message
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _is_same_origin(scope: Scope) -> bool:
+    """True without an Origin, for the page's own host, and for the trusted origins of CSRF protection."""
+    headers = _headers(scope)
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    return urlsplit(origin).netloc == headers.get("host") or origin in settings.CSRF_TRUSTED_ORIGINS
+
+
+async def _session_user(scope: Scope) -> Any:
+    """The user of the session cookie."""
+    cookies = parse_cookie(_headers(scope).get("cookie", ""))
+    key = cookies.get(settings.SESSION_COOKIE_NAME)
+    return None if key is None else await sync_to_async(_user_of)(key)
+
+
+def _user_of(session_key: str) -> Any:
+    request = HttpRequest()
+    request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
+    return get_user(request)

@@ -1,0 +1,171 @@
+"""Where sends go: the outbox, Bellcast itself, the SQL functions of PostgreSQL, a list, or standard output."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import connections, router, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from bellcast.client import BellcastError
+from bellcast.client.notifications import once
+from bellcast.client.request import HttpRequest, json, nothing
+from bellcast.client.responses import Sent
+from bellcast.contrib import outbox
+from bellcast.contrib.django import conf, relaying
+from bellcast.contrib.relay import ADDRESSES
+
+log = logging.getLogger("bellcast.django")
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Outgoing:
+    """One send: the body of its REST request, and the notifications of its recipients in the order of `to`."""
+
+    kind: outbox.Kind
+    payload: dict[str, Any]
+    key: UUID
+    idempotency_key: str | None = None
+    send_at: datetime | None = None
+    notifications: Sequence[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.payload = outbox.as_json(self.payload)
+
+    @property
+    def request_body(self) -> dict[str, Any]:
+        """The payload without what only the relay uses."""
+        return {name: value for name, value in self.payload.items() if name != ADDRESSES}
+
+    def assign_ids(self, ids: Sequence[str]) -> None:
+        """Set the ids of the notifications once they are known."""
+        for notification, id in zip(self.notifications, ids, strict=False):
+            notification.pk = id
+
+
+class Backend(Protocol):
+    """Sends. `using` is the alias of the database that the caller writes to, None for the outbox's own."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        """Send, or arrange it for after the commit. Returns the number of the last row, where the backend has it."""
+        ...
+
+
+class OutboxBackend:
+    """Writes rows in the caller's transaction; the relay sends them after the commit."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        from bellcast.contrib.django.models import OutboxEntry
+
+        alias = using or router.db_for_write(OutboxEntry)
+        now = timezone.now()
+        rows = [
+            OutboxEntry(
+                key=one.key,
+                kind=one.kind,
+                payload=one.payload,
+                created_at=now,
+                next_attempt_at=max(now, one.send_at) if one.send_at else now,
+            )
+            for one in sends
+        ]
+        # A row with the same key that still waits is the same send.
+        OutboxEntry.objects.using(alias).bulk_create(rows, ignore_conflicts=True)
+        for one in sends:
+            relaying.remember(one.key, one)
+        transaction.on_commit(lambda: relaying.wake(alias), using=alias, robust=True)
+        return None
+
+
+class DirectBackend:
+    """Sends by HTTP after the commit. Failures are logged: such a notification is lost."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        _refuse_send_at(sends, "DirectBackend")
+        for one in sends:
+            transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]
+        return None
+
+    def _post(self, one: Outgoing) -> None:
+        try:
+            post(one)
+        except BellcastError as error:
+            log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
+
+
+class PostgresBackend:
+    """Calls the SQL functions that `bellcast sql install` creates, in the caller's transaction."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        _refuse_send_at(sends, "PostgresBackend")
+        number = None
+        with connections[using or "default"].cursor() as cursor:
+            for one in sends:
+                body = one.request_body
+                if one.kind == "notify" and one.idempotency_key is not None:
+                    body["idempotency_key"] = one.idempotency_key
+                function = "bellcast.notify" if one.kind == "notify" else "bellcast.publish"
+                cursor.execute(f"SELECT {function}(%s::jsonb)", [outbox.encode(body)])
+                number = int(cursor.fetchone()[0])
+        return number
+
+
+class LocmemBackend:
+    """Appends to `bellcast.contrib.django.testing.sent` at once, without a transaction."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        from bellcast.contrib.django import testing
+
+        for one in sends:
+            testing.record(one)
+        return None
+
+
+class ConsoleBackend:
+    """Prints to standard output at once."""
+
+    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+        for one in sends:
+            sys.stdout.write(f"bellcast {one.kind} {outbox.encode(one.payload)}\n")
+        return None
+
+
+def post(one: Outgoing) -> None:
+    """Send by HTTP now. Raises BellcastError."""
+    sender = conf.client().sender
+    if one.kind == "publish":
+        sender.send(HttpRequest("POST", "/v1/events", nothing, **json(one.request_body)))
+        return
+    sent = sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent))
+    one.assign_ids(sent.ids)
+
+
+def _refuse_send_at(sends: Sequence[Outgoing], backend: str) -> None:
+    if any(one.send_at for one in sends):
+        raise ValidationError({"send_at": f"{backend} cannot send later; use OutboxBackend."})
+
+
+@cache
+def _instance(path: str) -> Backend:
+    try:
+        backend: Any = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"BELLCAST['BACKEND']: {error}") from error
+    made: Backend = backend()
+    return made
+
+
+def current() -> Backend:
+    """Return the backend of the setting; in Django's test runner, which replaces e-mail too, the list."""
+    from django.core import mail
+
+    if hasattr(mail, "outbox"):
+        return _instance(f"{conf.BACKENDS}.LocmemBackend")
+    return _instance(conf.current().backend_path)

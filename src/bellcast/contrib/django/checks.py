@@ -1,0 +1,121 @@
+"""System checks: `python manage.py check`, and with `--database default` also the outbox."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from bellcast.client import BellcastError
+from bellcast.client.credentials import find_credentials
+from bellcast.contrib.django import conf, user_notifications
+
+# A relay that works sends a row within seconds.
+LATE_AFTER = timedelta(seconds=60)
+
+
+def register() -> None:
+    checks.register(check_setting, "bellcast")
+    checks.register(check_outbox, checks.Tags.database)
+
+
+def check_setting(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
+    """Check the setting BELLCAST."""
+    try:
+        configuration = conf.current()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="bellcast.E004")]
+    rules: Sequence[Callable[[conf.Configuration], Iterator[checks.CheckMessage]]] = (
+        _secret, _url, _backend, _callables, _public_url, _user_model,
+    )  # fmt: skip
+    return [message for rule in rules for message in rule(configuration)]
+
+
+def _secret(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    try:
+        find_credentials(configuration.values["SECRET"])
+    except BellcastError as error:
+        yield checks.Error(
+            f"BELLCAST has no usable secret: {error}",
+            hint="Set BELLCAST['SECRET'] or the environment variable BELLCAST_SECRET; `bellcast env` prints it.",
+            id="bellcast.E001",
+        )
+
+
+def _url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    for name in ("URL", "PUBLIC_URL"):
+        value = configuration.values[name]
+        if value is not None and (
+            urlsplit(str(value)).scheme not in ("http", "https") or not urlsplit(str(value)).hostname
+        ):
+            yield checks.Error(
+                f"BELLCAST[{name!r}] must be an address that begins with http:// or https://, got {value!r}.",
+                id="bellcast.E002",
+            )
+
+
+def _backend(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    try:
+        import_string(configuration.backend_path)
+    except ImportError as error:
+        yield checks.Error(f"BELLCAST['BACKEND'] cannot be imported: {error}", id="bellcast.E003")
+
+
+def _callables(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    for name in conf.CALLABLES:
+        try:
+            conf.callable_of(name, configuration.values[name])
+        except ImproperlyConfigured as error:
+            yield checks.Error(str(error), id="bellcast.E004")
+    for name in conf.CHOICES:
+        if configuration.values[name] not in conf.CHOICES[name]:
+            allowed = ", ".join(conf.CHOICES[name])
+            yield checks.Error(f"BELLCAST[{name!r}] must be one of {allowed}.", id="bellcast.E004")
+
+
+def _public_url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    url = str(configuration.values["PUBLIC_URL"] or configuration.values["URL"] or "")
+    if url.startswith("http://") and not conf.is_loopback(url):
+        yield checks.Warning(
+            f"Browsers would connect to {url} without encryption.",
+            hint="Set BELLCAST['PUBLIC_URL'] to the https:// address of Bellcast.",
+            id="bellcast.W001",
+        )
+
+
+def _user_model(_: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    model = get_user_model()
+    if user_notifications.is_taken(model):
+        yield checks.Warning(
+            f"{model.__name__}.notifications is taken, so it is not the user's inbox.",
+            hint="Use Notification.objects.filter(user=user), or rename the other attribute.",
+            id="bellcast.W003",
+        )
+
+
+def check_outbox(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Check that no row has waited for long."""
+    from bellcast.contrib.django.models import OutboxEntry
+
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        late = timezone.now() - LATE_AFTER
+        try:
+            count = OutboxEntry._base_manager.using(alias).filter(refused_at__isnull=True, created_at__lt=late).count()
+        except DatabaseError:  # the table is created by `migrate`, which runs these checks too
+            continue
+        if count:
+            found.append(
+                checks.Warning(
+                    f"{count} notifications have waited for more than a minute to be sent.",
+                    hint="Check that Bellcast runs and that a process runs the relay: `manage.py bellcast_doctor`.",
+                    id="bellcast.W002",
+                )
+            )
+    return found

@@ -1,0 +1,52 @@
+"""What the callables of the setting default to: a user's recipient, tenant and roles, and the users of a tenant."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Model, QuerySet
+
+
+def default_recipient(user: Any) -> str:
+    return str(user.pk)
+
+
+def default_tenant(user: Any) -> str | None:
+    """Return the slug or primary key of `user.tenant`; None without one."""
+    return tenant_key(getattr(user, "tenant", None))
+
+
+def default_roles(user: Any) -> list[str]:
+    """Return the names of the user's groups."""
+    groups = getattr(user, "groups", None)
+    return [] if groups is None else list(groups.values_list("name", flat=True))
+
+
+def default_tenant_users(tenant: Any) -> Iterable[Any]:
+    """Return the active users of a tenant, by the user's field `tenant`."""
+    users = get_user_model()
+    try:
+        field = users._meta.get_field("tenant")
+    except FieldDoesNotExist:
+        raise ImproperlyConfigured(
+            "BELLCAST['TENANT_USERS']: the user model has no field `tenant`; set a callable that returns the users of a tenant."
+        ) from None
+    active: QuerySet[Any] = users._default_manager.filter(is_active=True)
+    if isinstance(tenant, Model) or not field.is_relation:
+        return active.filter(tenant=tenant)
+    name = "slug" if _has_field(field.related_model, "slug") else "pk"
+    return active.filter(**{f"tenant__{name}": tenant})
+
+
+def _has_field(model: Any, name: str) -> bool:
+    return any(field.name == name for field in model._meta.get_fields())
+
+
+def tenant_key(tenant: Any) -> str | None:
+    """Return the key of a tenant: the slug or primary key of an object, a text as it is."""
+    if tenant is None or tenant == "":
+        return None
+    if isinstance(tenant, Model):
+        tenant = getattr(tenant, "slug", None) or tenant.pk
+    return str(tenant)

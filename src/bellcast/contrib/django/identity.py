@@ -1,0 +1,49 @@
+"""A user as Bellcast sees it: recipient, tenant, roles and session."""
+
+from datetime import timedelta
+from typing import Any
+
+from bellcast.client import InboxApi, SessionToken
+from bellcast.client.http_senders import SyncSender
+from bellcast.contrib.django import conf
+from bellcast.contrib.django.defaults import tenant_key
+
+# Of a token that this process uses itself, for one request.
+INBOX_TTL = timedelta(minutes=5)
+
+
+def recipient_of(user: Any) -> str:
+    return str(conf.current().call("RECIPIENT", user))
+
+
+def tenant_of(user: Any) -> str | None:
+    return tenant_key(conf.current().call("TENANT", user))
+
+
+def roles_of(user: Any) -> list[str]:
+    return [str(role) for role in conf.current().call("ROLES", user)]
+
+
+def users_of(tenant: Any) -> list[Any]:
+    return list(conf.current().call("TENANT_USERS", tenant))
+
+
+def inbox_of(user: Any) -> InboxApi[SyncSender]:
+    """Return the client of a user's inbox."""
+    return conf.client().inbox(session_token(user, INBOX_TTL))
+
+
+def session_token(user: Any, ttl: timedelta) -> SessionToken:
+    """Return a session token of a user, valid for `ttl`."""
+    return conf.client().token(
+        recipient_of(user),
+        ttl=ttl,
+        tenant=tenant_of(user),
+        roles=roles_of(user),
+        name=name_of(user),
+    )
+
+
+def name_of(user: Any) -> str | None:
+    full_name = getattr(user, "get_full_name", str)()
+    return str(full_name or user.get_username()) or None

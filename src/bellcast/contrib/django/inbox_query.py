@@ -1,0 +1,303 @@
+"""`Notification.objects` and `user.notifications`: queries on a user's inbox, answered by Bellcast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from typing import Any, NoReturn
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+from django.db.utils import NotSupportedError
+from django.utils import timezone
+
+from bellcast import client
+from bellcast.client import NotFound
+from bellcast.client.request import HttpRequest, query, reads
+from bellcast.client.responses import InboxPage
+from bellcast.contrib.django import identity
+
+# The server's largest page.
+PAGE_ROWS = 100
+FILTERS = frozenset({"user", "is_read", "type", "priority", "created_at__gte", "id", "pk"})
+IDS_PER_ACTION = 1_000  # the server's default limit
+HELP = "of Notification.objects: filter by user, is_read, type, priority and created_at__gte"
+
+
+def read_page(user: Any, limit: int, before: str | None, view: str = "all", **filters: Any) -> InboxPage:
+    """Return a page of a user's inbox, newest first."""
+    params = query(view=view, limit=limit, before=before, **filters)
+    inbox = identity.inbox_of(user)
+    return inbox.sender.send(HttpRequest("GET", "/v1/inbox", _page, params=params))
+
+
+_page = reads(InboxPage)
+
+
+def find(user: Any, id: str) -> client.Notification:
+    """Return one notification. Raises Notification.DoesNotExist."""
+    try:
+        return identity.inbox_of(user).get(id)
+    except NotFound:
+        raise _model().DoesNotExist("Notification matching query does not exist.") from None
+
+
+def mark_as_read(user: Any, id: str) -> client.Notification:
+    """Mark one notification as read and return it. Raises Notification.DoesNotExist."""
+    try:
+        return identity.inbox_of(user).mark(id, read=True)
+    except NotFound:
+        raise _model().DoesNotExist("Notification matching query does not exist.") from None
+
+
+def delete(user: Any, id: str) -> None:
+    identity.inbox_of(user).delete(id)
+
+
+def assign(notification: Any, row: client.Notification, user: Any) -> Any:
+    """Set the fields of a model instance from a row of Bellcast."""
+    notification.pk = row.id
+    notification.user, notification.tenant = user, row.tenant
+    notification.type, notification.title, notification.message = row.type, row.title, row.body or ""
+    notification.priority, notification.metadata = row.priority, row.data
+    notification.action_url, notification.action_text = row.action_url or "", row.action_text or ""
+    notification.icon = row.icon or ""
+    notification.created_at, notification.read_at = row.created_at, row.read_at
+    notification.expires_at = row.expires_at
+    notification.kind = "notify"
+    notification._state.adding = False
+    return notification
+
+
+def _model() -> Any:
+    from bellcast.contrib.django.models import Notification
+
+    return Notification
+
+
+class InboxQuery:
+    """A lazy query on one user's inbox, newest first."""
+
+    def __init__(self, user: Any = None, filters: dict[str, Any] | None = None, span: slice | None = None) -> None:
+        self._user = user
+        self._filters = filters or {}
+        self._span = span or slice(0, None)
+        self._rows: list[Any] | None = None
+
+    # --- building
+
+    def all(self) -> InboxQuery:
+        return self.filter()
+
+    def filter(self, *args: Any, **filters: Any) -> InboxQuery:
+        self._check_unsliced()
+        if args or (unknown := set(filters) - FILTERS):
+            raise NotSupportedError(f"{HELP}, not {'Q objects' if args else ', '.join(sorted(unknown))}")
+        user = filters.pop("user", self._user)
+        return InboxQuery(user, {**self._filters, **filters})
+
+    def unread(self) -> InboxQuery:
+        return self.filter(is_read=False)
+
+    def read(self) -> InboxQuery:
+        return self.filter(is_read=True)
+
+    def order_by(self, *fields: str) -> InboxQuery:
+        if fields != ("-created_at",):
+            raise NotSupportedError("Notifications are ordered by -created_at only.")
+        return self
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            if index.step is not None or (index.start or 0) < 0 or (index.stop is not None and index.stop < 0):
+                raise NotSupportedError("A slice has no step and no negative index.")
+            start, stop = self._span.start, self._span.stop
+            first = start + (index.start or 0)
+            last = stop if index.stop is None else start + index.stop
+            return InboxQuery(self._user, self._filters, slice(first, last if stop is None else min(last, stop)))
+        if index < 0:
+            raise NotSupportedError("A negative index is not supported.")
+        rows = list(self[index : index + 1])
+        if not rows:
+            raise IndexError("list index out of range")
+        return rows[0]
+
+    # --- reading
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._fetched())
+
+    def __len__(self) -> int:
+        return len(self._fetched())
+
+    def __bool__(self) -> bool:
+        return bool(self._fetched())
+
+    def __repr__(self) -> str:
+        return f"<InboxQuery user={self._user!r} {self._filters}>"
+
+    def _fetched(self) -> list[Any]:
+        if self._rows is None:
+            self._rows = [assign(_model()(), row, self._user) for row in self._selected()]
+        return self._rows
+
+    def count(self) -> int:
+        return sum(1 for _ in self._selected())
+
+    def exists(self) -> bool:
+        return any(True for _ in self._selected())
+
+    def first(self) -> Any:
+        return next(iter(self[:1]), None)
+
+    def get(self, **filters: Any) -> Any:
+        """Return the only match. Raises DoesNotExist or MultipleObjectsReturned."""
+        rows = list(self.filter(**filters)[:2])
+        if not rows:
+            raise _model().DoesNotExist("Notification matching query does not exist.")
+        if len(rows) > 1:
+            raise _model().MultipleObjectsReturned("get() returned more than one Notification")
+        return rows[0]
+
+    def _selected(self) -> Iterator[client.Notification]:
+        start, stop = self._span.start, self._span.stop
+        for number, row in enumerate(self._matching(None if stop is None else stop)):
+            if stop is not None and number >= stop:
+                return
+            if number >= start:
+                yield row
+                if stop is not None and number + 1 == stop:
+                    return
+
+    def _matching(self, most: int | None) -> Iterator[client.Notification]:
+        user = self._checked_user()
+        if "id" in self._filters or "pk" in self._filters:
+            yield from self._by_id(user)
+            return
+        since = _moment(self._filters.get("created_at__gte"))
+        limit = PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS))
+        before = None
+        while True:
+            page = read_page(user, limit, before, **self._params())
+            for row in page.notifications:
+                if since is not None and row.created_at < since:
+                    return
+                yield row
+            if page.next is None:
+                return
+            before = page.next
+
+    def _by_id(self, user: Any) -> Iterator[client.Notification]:
+        id = self._filters.get("id", self._filters.get("pk"))
+        try:
+            row = find(user, str(id))
+        except ObjectDoesNotExist:
+            return
+        wanted = {name: value for name, value in self._filters.items() if name in ("type", "priority")}
+        if any(getattr(row, name) != value for name, value in wanted.items()):
+            return
+        if self._filters.get("is_read") in (None, row.read_at is not None):
+            yield row
+
+    def _params(self) -> dict[str, Any]:
+        views = {None: "all", True: "read", False: "unread"}
+        named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
+        return {"view": views[self._filters.get("is_read")], **named}
+
+    # --- changing
+
+    def update(self, **changes: Any) -> int:
+        """Mark the matches as read. Returns how many changed."""
+        if changes != {"is_read": True}:
+            raise NotSupportedError("update() takes is_read=True only.")
+        self._check_unsliced()
+        inbox = identity.inbox_of(self._checked_user())
+        if set(self._filters) <= {"is_read"}:
+            return 0 if self._filters.get("is_read") else inbox.read(all=True).changed
+        ids = [row.id for row in self._selected() if row.read_at is None]
+        return sum(inbox.read(*some).changed for some in _batches(ids))
+
+    def mark_all_as_read(self) -> int:
+        return self.update(is_read=True)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the matches from the inbox. Returns their number, as a QuerySet does."""
+        self._check_unsliced()
+        inbox = identity.inbox_of(self._checked_user())
+        if self._filters == {"is_read": True}:
+            changed = inbox.clear("read").changed
+        else:
+            ids = [row.id for row in self._selected()]
+            changed = sum(inbox.delete_many(*some).changed for some in _batches(ids))
+        return changed, {"bellcast.Notification": changed}
+
+    def create(self, **fields: Any) -> Any:
+        """Send a notification: the arguments of NotificationService.send_notification."""
+        from bellcast.contrib.django.sending import NotificationService
+
+        user = fields.pop("user", self._user)
+        if "type" in fields:
+            fields["notification_type"] = fields.pop("type")
+        return NotificationService.send_notification(user, **fields)
+
+    # --- checks
+
+    def _checked_user(self) -> Any:
+        if self._user is None:
+            raise NotSupportedError("Notifications are read per user: filter(user=…)")
+        return self._user
+
+    def _check_unsliced(self) -> None:
+        if self._span != slice(0, None):
+            raise NotSupportedError("A slice cannot be filtered or changed.")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in QUERYSET_METHODS:
+            raise NotSupportedError(f"{HELP}; {name}() is not supported")
+        raise AttributeError(name)
+
+
+QUERYSET_METHODS = frozenset(name for name in dir(models.QuerySet) if not name.startswith("_"))
+OWN_METHODS = ("all", "filter", "order_by", "count", "exists", "first", "get", "update", "delete", "create")
+
+
+class NotificationManager(models.Manager):  # type: ignore[type-arg, unused-ignore]
+    """Queries on an inbox. Every query needs `user`."""
+
+    def get_queryset(self) -> Any:
+        # For Django's own use, which reads the table of the outbox: it has no notifications.
+        return super().get_queryset().none()
+
+
+def _own(name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(InboxQuery(), name)(*args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _refused(name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotSupportedError(f"{HELP}; {name}() is not supported")
+
+    method.__name__ = name
+    return method
+
+
+for _name in QUERYSET_METHODS:
+    if callable(getattr(models.QuerySet, _name)) and hasattr(models.Manager, _name):
+        setattr(NotificationManager, _name, _own(_name) if _name in OWN_METHODS else _refused(_name))
+NotificationManager.delete = _own("delete")
+
+
+def _batches(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), IDS_PER_ACTION):
+        yield ids[start : start + IDS_PER_ACTION]
+
+
+def _moment(value: Any) -> datetime | None:
+    """An aware datetime of a datetime or a date."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value if value is None or timezone.is_aware(value) else timezone.make_aware(value)

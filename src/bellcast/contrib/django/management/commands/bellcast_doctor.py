@@ -1,0 +1,48 @@
+"""`manage.py bellcast_doctor`: find out why nothing arrives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from django.urls import NoReverseMatch, reverse
+
+from bellcast.client import BellcastError
+from bellcast.contrib.django import checks, conf
+from bellcast.contrib.django.models import OutboxEntry
+
+
+class Command(BaseCommand):
+    help = "Check the setting, the connection to Bellcast, the secret, the outbox and the URLs."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failures = 0
+        for is_fine, text in self._findings():
+            self.stdout.write(f"{'ok   ' if is_fine else 'FAIL '}{text}")
+            failures += not is_fine
+        if failures:
+            raise CommandError(f"{failures} problems found.")
+
+    def _findings(self) -> Iterator[tuple[bool, str]]:
+        messages = checks.check_setting(None)
+        yield not messages, "the setting BELLCAST" if not messages else "; ".join(message.msg for message in messages)
+        try:
+            conf.client().stats()
+        except BellcastError as error:
+            yield False, f"Bellcast at {conf.current().url}: {error}"
+        else:
+            yield True, f"Bellcast at {conf.current().url} accepts the secret"
+        yield self._outbox()
+        try:
+            yield True, f"the token view is at {reverse('bellcast:token')}"
+        except NoReverseMatch:
+            yield False, 'no URLs: add path("api/notifications/", include("bellcast.contrib.django.urls"))'
+
+    def _outbox(self) -> tuple[bool, str]:
+        try:
+            waiting = OutboxEntry.objects.filter(refused_at__isnull=True).count()
+            refused = OutboxEntry.objects.filter(refused_at__isnull=False).count()
+        except DatabaseError as error:
+            return False, f"no outbox, run `manage.py migrate`: {error}"
+        late = checks.check_outbox(databases=[DEFAULT_DB_ALIAS])
+        return not late and not refused, f"the outbox: {waiting} rows wait, {refused} were refused"

@@ -1,0 +1,1 @@
+"""Migrations: one table, `bellcast_outbox`."""

@@ -1,0 +1,134 @@
+"""A user's preferences as flat fields, mapped to Bellcast's switches by type and channel."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from bellcast.client import NotFound, RequestRefused
+from bellcast.contrib.django import conf, identity
+
+# Fields of the two channels by the notification type that they switch.
+TYPES = {"sales": "sale", "inventory": "inventory", "customer": "customer", "system": "system", "security": "security"}
+CHANNELS = {"email": "email", "in_app": "inbox"}
+MAIN = {"email_enabled": "email", "in_app_enabled": "inbox", "push_enabled": "push"}
+TIMES = {"quiet_hours_start": "start", "quiet_hours_end": "end"}
+URGENT = "urgent"
+FIELDS = (
+    *(f"{channel}_{name}" for channel in CHANNELS for name in ("enabled", *TYPES)),
+    "sms_enabled",
+    "sms_urgent_only",
+    "push_enabled",
+    *TIMES,
+)
+
+
+def read(user: Any) -> dict[str, Any]:
+    """Return all fields with their values in effect."""
+    recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
+    bell = conf.client()
+    try:
+        record = bell.recipients.get(recipient, tenant=tenant)
+        created_at = record.created_at
+    except NotFound:
+        created_at = None
+    document = bell.preferences.get(recipient, tenant=tenant)
+    fields = _fields(document)
+    stamp = created_at.isoformat() if created_at else None
+    return {**fields, "created_at": stamp, "updated_at": stamp}
+
+
+def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    channels, types = document.get("channels", {}), _types(document)
+    fields: dict[str, Any] = {name: channels.get(channel, True) is not False for name, channel in MAIN.items()}
+    for prefix, channel in CHANNELS.items():
+        for name, type in TYPES.items():
+            fields[f"{prefix}_{name}"] = types.get(type, {}).get(channel, True) is not False
+    sms = channels.get("sms", True)
+    fields |= {"sms_enabled": sms is not False, "sms_urgent_only": sms == URGENT}
+    hours = document.get("quiet_hours") or {}
+    fields |= {name: f"{hours[key]}:00" if hours.get(key) else None for name, key in TIMES.items()}
+    return {name: fields[name] for name in FIELDS}
+
+
+def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The switches of each type: of the user, else of the tenant or project."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in document.get("effective", ()):
+        # What the user switched off is in the user's own document, by channel or by type.
+        found[one["type"]] = {
+            channel: status["on"] or status.get("by") == "recipient" for channel, status in one["channels"].items()
+        }
+    for type, switches in document.get("types", {}).items():
+        found.setdefault(type, {}).update(switches)
+    return found
+
+
+def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change the given fields; unknown ones are ignored. Raises ValidationError by field."""
+    patch = _patch(user, _checked(changes))
+    if patch:
+        recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
+        try:
+            conf.client().preferences.change(recipient, patch, tenant=tenant)
+        except RequestRefused as refusal:
+            raise ValidationError({error.field or "detail": error.message for error in refusal.errors}) from refusal
+    return read(user)
+
+
+def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in changes.items() if name in FIELDS}
+    errors = {}
+    for name, value in known.items():
+        if name in TIMES:
+            if value not in (None, "") and _time(value) is None:
+                errors[name] = ["Expected a time such as 22:00:00."]
+        elif not isinstance(value, bool):
+            errors[name] = ["Must be a valid boolean."]
+    if errors:
+        raise ValidationError(errors)
+    return known
+
+
+def _time(value: Any) -> str | None:
+    """`HH:MM` of a time with or without seconds; None for another text."""
+    parts = value.split(":") if isinstance(value, str) else []
+    if len(parts) not in (2, 3) or not all(part.isdecimal() and len(part) == 2 for part in parts):
+        return None
+    hours, minutes = int(parts[0]), int(parts[1])
+    return f"{parts[0]}:{parts[1]}" if hours < 24 and minutes < 60 else None
+
+
+def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch of Bellcast's document."""
+    channels: dict[str, Any] = {MAIN[name]: value for name, value in changes.items() if name in MAIN}
+    types: dict[str, dict[str, Any]] = {}
+    for prefix, channel in CHANNELS.items():
+        for name, type in TYPES.items():
+            if (value := changes.get(f"{prefix}_{name}")) is not None:
+                types.setdefault(type, {})[channel] = value
+    if changes.keys() & {"sms_enabled", "sms_urgent_only"}:
+        channels["sms"] = _sms(user, changes)
+    patch: dict[str, Any] = {name: part for name, part in (("channels", channels), ("types", types)) if part}
+    if changes.keys() & TIMES.keys():
+        patch["quiet_hours"] = _quiet_hours(user, changes)
+    return patch
+
+
+def _sms(user: Any, changes: Mapping[str, Any]) -> bool | str:
+    current = read(user)
+    is_on = changes.get("sms_enabled", current["sms_enabled"])
+    is_urgent = changes.get("sms_urgent_only", current["sms_urgent_only"])
+    return (URGENT if is_urgent else True) if is_on else False
+
+
+def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | None:
+    current = read(user)
+    times = {key: _time(changes.get(name, current[name])) for name, key in TIMES.items()}
+    start, end = times["start"], times["end"]
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        missing = "quiet_hours_start" if start is None else "quiet_hours_end"
+        raise ValidationError({missing: ["Required with the other time."]})
+    return {"start": start, "end": end}

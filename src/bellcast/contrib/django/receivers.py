@@ -1,0 +1,110 @@
+"""Receivers of Django's signals: sign-out, and the security events of the setting SECURITY_EVENTS."""
+
+import hashlib
+import logging
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.core.cache import cache
+from django.db.models.signals import post_save, pre_save
+from django.db.utils import DatabaseError
+from django.utils.translation import gettext as _
+
+from bellcast.client import BellcastError
+from bellcast.contrib.django import conf, identity, signals
+
+log = logging.getLogger("bellcast.django")
+
+
+def connect() -> None:
+    """Connect all receivers."""
+    user_model = get_user_model()
+    user_logged_out.connect(end_sessions, dispatch_uid="bellcast.logout")
+    user_login_failed.connect(report_failed_login, dispatch_uid="bellcast.login_failed")
+    user_logged_in.connect(report_new_login, dispatch_uid="bellcast.login")
+    pre_save.connect(note_password, sender=user_model, dispatch_uid="bellcast.password")
+    post_save.connect(report_password, sender=user_model, dispatch_uid="bellcast.password")
+    signals.notify.connect(_send_verb, dispatch_uid="bellcast.notify")
+
+
+def _send_verb(sender: Any, **arguments: Any) -> Any:
+    return signals.send_verb(sender, **arguments)
+
+
+def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
+    """Close the live connections of a user that signs out, on all devices."""
+    if user is None or not conf.current().values["REVOKE_ON_LOGOUT"] or _is_in_tests():
+        return
+    try:
+        conf.client().revoke(identity.recipient_of(user), tenant=identity.tenant_of(user))
+    except BellcastError as error:
+        log.warning("revoke_failed user=%s error=%s", user.pk, error)
+
+
+def _is_in_tests() -> bool:
+    from django.core import mail
+
+    return hasattr(mail, "outbox")
+
+
+def _reports(event: str) -> bool:
+    wanted = conf.current().values["SECURITY_EVENTS"]
+    return wanted is True or (bool(wanted) and event in wanted)
+
+
+def _report(user: Any, title: str, message: str, event: str, priority: str = "high") -> None:
+    from bellcast.contrib.django.sending import NotificationService
+
+    try:
+        NotificationService.send_notification(
+            user, title, message, notification_type="security", priority=priority, metadata={"event": event}
+        )
+    except (BellcastError, DatabaseError):  # a notice must not stop a login
+        log.exception("security_event_failed event=%s", event)
+
+
+def report_failed_login(sender: Any, credentials: dict[str, Any], **_extra: Any) -> None:
+    """Notify the owner of an account of a failed login."""
+    if not _reports("login_failed"):
+        return
+    users = get_user_model()
+    name = credentials.get(users.USERNAME_FIELD) or credentials.get("username")
+    user = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first() if name else None
+    if user is not None:
+        _report(user, _("Failed login"), _("Someone tried to sign in to your account."), "login_failed")
+
+
+def report_new_login(sender: Any, request: Any, user: Any, **_extra: Any) -> None:
+    """Notify a user of a login from a browser other than those before, as far as the cache has them."""
+    if not _reports("new_login") or request is None:
+        return
+    agent = request.META.get("HTTP_USER_AGENT", "")
+    name = f"bellcast.agents.{user.pk}"
+    agents: set[str] = cache.get(name) or set()
+    known = hashlib.sha256(agent.encode()).hexdigest()[:16]
+    if agents and known not in agents:
+        _report(user, _("New sign-in"), _("Your account was used from another browser."), "new_login")
+    cache.set(name, agents | {known}, None)
+
+
+def note_password(sender: Any, instance: Any, raw: bool = False, **_extra: Any) -> None:
+    """Before a save, record whether it changes the password."""
+    if raw or instance.pk is None or not _reports("password_changed"):
+        return
+    stored = sender._base_manager.filter(pk=instance.pk).values_list("password", flat=True).first()
+    instance._bellcast_password_changed = (
+        stored is not None and stored != instance.password and not _is_rehash(instance)
+    )
+
+
+def _is_rehash(user: Any) -> bool:
+    """True while a login only renews the hash: Django then saves the field `password` with the raw password set."""
+    return getattr(user, "_password", None) is None
+
+
+def report_password(sender: Any, instance: Any, **_extra: Any) -> None:
+    """Notify a user of a changed password."""
+    if getattr(instance, "_bellcast_password_changed", False):
+        instance._bellcast_password_changed = False
+        _report(instance, _("Password changed"), _("The password of your account was changed."), "password_changed")

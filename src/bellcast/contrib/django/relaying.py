@@ -1,0 +1,175 @@
+"""The relay of this process: a thread that starts with the first commit or request, and a last round at exit."""
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.models import F, Min, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from bellcast.client import BellcastError
+from bellcast.contrib.django import conf
+from bellcast.contrib.relay import LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
+
+log = logging.getLogger("bellcast.relay")
+
+# Seconds that the exit of a process waits for a round.
+EXIT_TIMEOUT = 5.0
+
+
+class DjangoTable:
+    """The outbox of one database, through the ORM."""
+
+    def __init__(self, alias: str) -> None:
+        from bellcast.contrib.django.models import OutboxEntry
+
+        self._rows = OutboxEntry._base_manager.using(alias)
+
+    def now(self) -> datetime:
+        return _aware(timezone.now())
+
+    def _due(self, now: datetime) -> "QuerySet[Any]":
+        is_due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
+        return self._rows.filter(is_due, refused_at__isnull=True)
+
+    def lease(self, limit: int) -> Sequence[Row]:
+        now = timezone.now()
+        ids = list(self._due(now).order_by("id").values_list("id", flat=True)[:limit])
+        if not ids:
+            return []
+        # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
+        until = now + LEASE
+        self._due(now).filter(id__in=ids).update(
+            next_attempt_at=until,
+            attempts=Coalesce(F("attempts"), Value(0)) + 1,
+            created_at=Coalesce(F("created_at"), Value(now)),
+        )
+        rows = self._rows.filter(id__in=ids, next_attempt_at=until).order_by("id")
+        return [Row(row.id, row.key, row.kind, row.payload, _aware(row.created_at), row.attempts) for row in rows]
+
+    def delete(self, ids: Sequence[int]) -> None:
+        rows = self._rows.filter(id__in=ids)
+        rows._raw_delete(rows.db)  # one statement: no row refers to these
+
+    def refuse(self, id: int, error: str) -> None:
+        self._rows.filter(id=id).update(refused_at=timezone.now(), error=error)
+
+    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None:
+        at = timezone.now() + timedelta(seconds=seconds)
+        self._rows.filter(id__in=ids).update(next_attempt_at=at, error=error)
+
+    def next_due(self) -> float | None:
+        at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
+        return None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+
+
+def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
+    """Send what is due in one database, in this thread."""
+
+    def notify_refused(id: int, reason: str) -> None:
+        from bellcast.contrib.django.models import OutboxEntry
+        from bellcast.contrib.django.signals import notification_refused
+
+        entry = OutboxEntry._base_manager.using(alias).get(id=id)
+        notification_refused.send_robust(sender=OutboxEntry, entry=entry)
+
+    done = Relay(DjangoTable(alias), conf.relay_client(), notify_refused).run()
+    for key, ids in done.sent.items():
+        if (send := _unsent.pop(key, None)) is not None:
+            send.assign_ids(ids)
+    return done
+
+
+# Sends whose notifications are still referenced and get their ids once they are sent.
+_unsent: "weakref.WeakValueDictionary[UUID, Any]" = weakref.WeakValueDictionary()
+
+
+def remember(key: UUID, send: Any) -> None:
+    """Give the notifications of a send their ids once this process has sent it."""
+    for notification in send.notifications:
+        notification._send = send
+    if send.notifications:
+        _unsent[key] = send
+
+
+class ProcessRelay:
+    """The relay thread of this process and the databases that it serves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: RelayThread | None = None
+        self._pid = 0
+        self.aliases: set[str] = set()
+
+    def wake(self, alias: str) -> None:
+        """Start the thread in this process if necessary, and wake it."""
+        with self._lock:
+            self.aliases.add(alias)
+            if self._thread is None or self._pid != os.getpid():
+                self._thread, self._pid = RelayThread(self.run), os.getpid()
+                atexit.register(self.finish)
+            self._thread.wake()
+
+    def run(self) -> Round:
+        """Do one round in every database. Never raises: the thread must not end."""
+        result = Round()
+        for alias in sorted(self.aliases):
+            done = self._run_alias(alias)
+            result.failure = result.failure or done.failure
+            waits = [wait for wait in (result.wait, done.wait) if wait is not None]
+            result.wait = min(waits) if waits else None
+        return result
+
+    def _run_alias(self, alias: str) -> Round:
+        try:
+            return send_due(alias)
+        except BellcastError as error:
+            log.warning("relay_failed database=%s error=%s", alias, error)
+            return Round(failure=error, wait=LONGEST_BACKOFF)
+        except DatabaseError as error:
+            log.warning("relay_database_failed database=%s error=%s", alias, error)
+            return Round(wait=1.0)
+        except Exception:
+            log.exception("relay_failed database=%s", alias)
+            return Round(wait=LONGEST_BACKOFF)
+        finally:
+            connections[alias].close()
+
+    def finish(self) -> None:
+        """At exit, send what is due."""
+        if self._thread is None or self._pid != os.getpid():
+            return
+        self._thread.stop(EXIT_TIMEOUT)
+        self._thread = None
+        self.run()
+
+
+_process = ProcessRelay()
+
+
+def wake(alias: str) -> None:
+    """Send what was committed, unless an external relay does."""
+    if conf.current().relay == "thread":
+        _process.wake(alias)
+
+
+def wake_once(**_: object) -> None:
+    """Start the relay with the first request of a process, for rows that waited."""
+    from django.core.signals import request_started
+
+    request_started.disconnect(dispatch_uid="bellcast")
+    if apps.is_installed("bellcast.contrib.django") and conf.current().backend_path.endswith(".OutboxBackend"):
+        wake(DEFAULT_DB_ALIAS)

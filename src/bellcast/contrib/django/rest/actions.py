@@ -1,0 +1,129 @@
+"""The actions behind the REST paths: from a user and the request's values to plain data. No HTTP library here."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from bellcast.contrib.django import identity, inbox_query, preferences
+from bellcast.contrib.django.rest.rows import to_row
+
+PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
+RECENT = 10
+TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
+# Earlier pages in a cursor, which `previous` needs.
+MAX_HISTORY = 50
+
+Query = Mapping[str, str]
+
+
+def list_notifications(user: Any, query: Query, url: str) -> dict[str, Any]:
+    """Return a page. `url` is the absolute address of the list."""
+    filters, view = _filters(query)
+    size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
+    history = [part for part in query.get("cursor", "").split(",") if part]
+    before = history[-1] if history else None
+    page = inbox_query.read_page(user, size, before, view, **filters)
+    rows, has_more = page.notifications, page.next is not None
+    days = query.get("days")
+    if days:
+        since = timezone.now() - timedelta(days=_whole("days", days, 0))
+        recent = [row for row in rows if row.created_at >= since]
+        has_more, rows = has_more and len(recent) == len(rows), recent
+    following = [*history, str(page.next)][-MAX_HISTORY:] if has_more else None
+    return {
+        "next": None if following is None else _with_cursor(url, query, following),
+        "previous": _with_cursor(url, query, history[:-1]) if history else None,
+        "results": [to_row(row) for row in rows],
+    }
+
+
+def _filters(query: Query) -> tuple[dict[str, str], str]:
+    """The server's filters and view."""
+    view = "all"
+    if is_read := query.get("is_read"):
+        if is_read.lower() not in TRUE | FALSE:
+            raise ValidationError({"is_read": ["Must be true or false."]})
+        view = "read" if is_read.lower() in TRUE else "unread"
+    priority = query.get("priority")
+    if priority and priority not in ("low", "normal", "high", "urgent"):
+        raise ValidationError({"priority": [f'"{priority}" is not a valid choice.']})
+    return {name: query[name] for name in ("type", "priority") if query.get(name)}, view
+
+
+def _whole(name: str, text: str | None, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise ValidationError({name: ["A positive whole number is required."]})
+    return min(int(text), 100_000)
+
+
+def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:
+    rest = {name: value for name, value in query.items() if name != "cursor"}
+    if cursor:
+        rest["cursor"] = ",".join(cursor)
+    return f"{url}?{urlencode(rest)}" if rest else url
+
+
+def read_notification(user: Any, id: str) -> dict[str, Any]:
+    return to_row(inbox_query.find(user, id))
+
+
+def mark_as_read(user: Any, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
+    ids = body.get("notification_ids") or []
+    if not isinstance(ids, list) or not all(isinstance(id, str | int) for id in ids):
+        raise ValidationError({"notification_ids": ["Expected a list of ids."]})
+    inbox = identity.inbox_of(user)
+    count = (inbox.read(*[str(id) for id in ids]) if ids else inbox.read(all=True)).changed
+    return {"message": f"{count} notifications marked as read", "marked_count": count}
+
+
+def mark_single_as_read(user: Any, id: str) -> dict[str, Any]:
+    return to_row(inbox_query.mark_as_read(user, id))
+
+
+def count_unread(user: Any) -> dict[str, Any]:
+    return {"count": identity.inbox_of(user).counts().unread}
+
+
+def list_recent(user: Any) -> list[dict[str, Any]]:
+    return [to_row(row) for row in inbox_query.read_page(user, RECENT, None).notifications]
+
+
+def delete_read(user: Any) -> dict[str, Any]:
+    count = identity.inbox_of(user).clear("read").changed
+    return {"message": f"{count} notifications deleted", "deleted_count": count}
+
+
+def read_preferences(user: Any) -> dict[str, Any]:
+    return preferences.read(user)
+
+
+def change_preferences(user: Any, body: Mapping[str, Any]) -> dict[str, Any]:
+    return preferences.write(user, body)
+
+
+def issue_token(user: Any, expires_at: Any) -> dict[str, Any]:
+    """Return a session token that ends with the session."""
+    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), expires_at - timezone.now()))
+    token = identity.session_token(user, ttl)
+    return {"token": str(token), "expires_at": token.expires_at.isoformat()}
+
+
+# Pages fetch a new token before the end, so a stolen one is of little use.
+LONGEST_TOKEN = timedelta(hours=1)
+
+
+def describe_session(user: Any, expires_at: Any) -> dict[str, Any]:
+    """Return what Bellcast's setting SESSION_URL expects."""
+    return {
+        "recipient": identity.recipient_of(user),
+        "tenant": identity.tenant_of(user),
+        "roles": identity.roles_of(user),
+        "expires_at": expires_at.isoformat(),
+    }

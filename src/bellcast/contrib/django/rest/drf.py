@@ -1,0 +1,50 @@
+"""The views with Django REST framework: the project's authentication, throttling and renderers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from bellcast.contrib.django.rest import failures, plain
+from bellcast.contrib.django.rest.routes import Handler, Incoming
+
+
+def view(handlers: dict[str, Handler]) -> Callable[..., Any]:
+    """Return the view of one path."""
+
+    def respond(self: APIView, request: Request, **kwargs: Any) -> Response:
+        handler = handlers["GET" if request.method == "HEAD" else str(request.method)]
+        try:
+            return Response(handler(_incoming(request, kwargs)))
+        except Exception as error:  # noqa: BLE001  describe() raises what it does not know
+            status, body, headers = failures.describe(error)
+            return Response(body, status=status, headers=headers)
+
+    methods = {method.lower(): respond for method in handlers}
+    view_class = type("NotificationView", (APIView,), {"permission_classes": [IsAuthenticated], **methods})
+    return view_class.as_view()  # type: ignore[attr-defined, no-any-return]
+
+
+def _incoming(request: Request, kwargs: dict[str, Any]) -> Incoming:
+    django_request: HttpRequest = request._request
+    return Incoming(
+        user=request.user,
+        query=request.query_params.dict(),
+        url=request.build_absolute_uri(request.path),
+        session_expires_at=lambda: plain.session_end(django_request),
+        body=lambda: _object(request.data),
+        kwargs=kwargs,
+    )
+
+
+def _object(data: Any) -> Any:
+    from django.core.exceptions import ValidationError
+
+    if isinstance(data, dict):
+        # A form's values are lists.
+        return data.dict() if hasattr(data, "dict") else data
+    raise ValidationError({"non_field_errors": ["Expected a JSON object."]})

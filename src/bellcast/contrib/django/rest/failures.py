@@ -1,0 +1,40 @@
+"""Failures as responses: the status, the body and the headers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+
+from bellcast.client import BellcastError, NotFound, RequestRefused, TooManyRequests, Unavailable
+
+# Seconds after which a client may try again, where the server names none.
+RETRY_AFTER = 5
+
+
+def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
+    """Return status, body and headers. Raises the error if it is not one of these."""
+    if isinstance(error, ValidationError):
+        return 400, _by_field(error), {}
+    if isinstance(error, ObjectDoesNotExist | NotFound):
+        return 404, {"detail": "Not found."}, {}
+    if isinstance(error, RequestRefused) and error.status in (400, 422):
+        return 400, _refused_fields(error), {}
+    if isinstance(error, BellcastError):
+        seconds = getattr(error, "retry_after", None) if isinstance(error, Unavailable | TooManyRequests) else None
+        headers = {"Retry-After": str(math.ceil(seconds or RETRY_AFTER))}
+        return 503, {"detail": "Notifications are not available at the moment."}, headers
+    raise error
+
+
+def _by_field(error: ValidationError) -> Mapping[str, list[str]]:
+    if hasattr(error, "error_dict"):
+        return {name: list(messages) for name, messages in error.message_dict.items()}
+    return {"non_field_errors": list(error.messages)}
+
+
+def _refused_fields(error: RequestRefused) -> Mapping[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for one in error.errors:
+        fields.setdefault(one.field or "non_field_errors", []).append(one.message)
+    return fields or {"non_field_errors": [error.reason]}

@@ -1,0 +1,78 @@
+"""The views without Django REST framework: session login, CSRF protection, 401 for anonymous users."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_protect
+
+from bellcast.contrib.django.rest import actions, failures
+from bellcast.contrib.django.rest.routes import Handler, Incoming
+
+
+def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
+    """Return the view of one path."""
+
+    @csrf_protect
+    def respond(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        handler = handlers.get(method)
+        if handler is None:
+            allowed = {"Allow": ", ".join(handlers)}
+            return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers=allowed)
+        try:
+            return JsonResponse(handler(_incoming(request, kwargs)), safe=False)
+        except Exception as error:  # noqa: BLE001  describe() raises what it does not know
+            status, body, headers = failures.describe(error)
+            return JsonResponse(body, status=status, headers=headers)
+
+    return respond
+
+
+def _incoming(request: HttpRequest, kwargs: dict[str, Any]) -> Incoming:
+    return Incoming(
+        user=request.user,
+        query=request.GET.dict(),
+        url=request.build_absolute_uri(request.path),
+        session_expires_at=lambda: session_end(request),
+        body=lambda: _json(request),
+        kwargs=kwargs,
+    )
+
+
+def _json(request: HttpRequest) -> dict[str, Any]:
+    """The JSON object of the body, or the fields of a form; an empty body is an empty object."""
+    if request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        fields: dict[str, Any] = request.POST.dict()
+        return fields
+    try:
+        body = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
+    if not isinstance(body, dict):
+        raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
+    return body
+
+
+def session_end(request: HttpRequest) -> Any:
+    """When the session of the request's cookie ends; of a request without one, in an hour."""
+    session = getattr(request, "session", None)
+    if session is None or session.session_key is None:
+        return timezone.now() + timedelta(hours=1)
+    end = session.get_expiry_date()
+    return end if timezone.is_aware(end) else timezone.make_aware(end)
+
+
+def session_view(request: HttpRequest) -> HttpResponse:
+    """Identify the user of a session cookie for Bellcast's setting SESSION_URL."""
+    if request.method not in ("GET", "HEAD"):
+        return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": "GET"})
+    if not request.user.is_authenticated:
+        return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
+    return JsonResponse(actions.describe_session(request.user, session_end(request)))

@@ -1,0 +1,32 @@
+"""A notification as the REST API returns it."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from bellcast.client import Notification
+
+
+def to_row(notification: Notification) -> dict[str, Any]:
+    """Return the JSON object of a notification. Absent texts are empty."""
+    expires_at = notification.expires_at
+    return {
+        "id": notification.id,
+        "type": notification.type,
+        "title": notification.title,
+        "message": notification.body or "",
+        "priority": notification.priority,
+        "action_url": notification.action_url or "",
+        "action_text": notification.action_text or "",
+        "icon": notification.icon or "",
+        "metadata": notification.data,
+        "is_read": notification.read_at is not None,
+        "read_at": _moment(notification.read_at),
+        "created_at": _moment(notification.created_at),
+        "expires_at": _moment(expires_at),
+        "is_expired": expires_at is not None and expires_at <= timezone.now(),
+    }
+
+
+def _moment(value: Any) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

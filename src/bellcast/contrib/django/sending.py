@@ -1,0 +1,318 @@
+"""Sends from Django: `NotificationService`, and `notify` and `publish` with the fields of the REST API."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from bellcast.client import InvalidArgument, NotFound, arguments, topics
+from bellcast.client import notifications as drafts
+from bellcast.contrib.django import backends, conf, identity, inbox_query
+from bellcast.contrib.django.backends import Outgoing
+from bellcast.contrib.django.defaults import tenant_key
+from bellcast.contrib.outbox import as_json, row_key
+from bellcast.contrib.relay import ADDRESSES
+
+# Recipients of one send: the server's default limit.
+RECIPIENTS_PER_SEND = 1_000
+# REST fields by the argument of NotificationService.
+ARGUMENTS = {"body": "message", "type": "notification_type", "data": "metadata", "to": "user"}
+PRIORITIES = ("low", "normal", "high", "urgent")
+
+
+class NotificationService:
+    """Sends to users. Every method may be called within a transaction; without one it takes effect at once."""
+
+    @staticmethod
+    def send_notification(
+        user: Any,
+        title: str,
+        message: str,
+        notification_type: str = "other",
+        priority: str = "normal",
+        action_url: str | None = None,
+        action_text: str | None = None,
+        icon: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tenant: Any = None,
+        expires_at: Any = None,
+        send_email: bool = False,
+        send_sms: bool = False,
+        *,
+        send_at: datetime | None = None,
+        idempotency_key: object = None,
+    ) -> Any:
+        """Send to one user. Returns a Notification, whose `id` is None until it has been sent."""
+        fields = {name: value for name, value in locals().items() if name not in ("user", "title", "message")}
+        return _send_to_users([user], title, message, **fields)[0]
+
+    @staticmethod
+    def send_bulk_notifications(
+        users: Iterable[Any],
+        title: str,
+        message: str,
+        notification_type: str = "system",
+        priority: str = "normal",
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Send to several users. Returns their Notifications."""
+        return _send_to_users(
+            list(users), title, message, notification_type=notification_type, priority=priority, **kwargs
+        )
+
+    @staticmethod
+    def send_tenant_notification(
+        tenant: Any,
+        title: str,
+        message: str,
+        notification_type: str = "system",
+        priority: str = "normal",
+        user_filter: Any = None,
+        *,
+        announce: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Send to the users of a tenant, also those that never connected.
+
+        `user_filter` is a dict of field lookups, a Q object or a function of a user. With `announce` it is one
+        announcement for the whole tenant, and the list has one Notification."""
+        fields = {"notification_type": notification_type, "priority": priority, **kwargs, "tenant": tenant}
+        if announce:
+            return [_announce(title, message, **fields)]
+        users = _filtered(conf.current().call("TENANT_USERS", tenant), user_filter)
+        return _send_to_users(users, title, message, **fields)
+
+    @staticmethod
+    def mark_as_read(notification_id: Any, user: Any) -> bool:
+        """Mark one notification as read. False if the user has none with this id."""
+        try:
+            identity.inbox_of(user).mark(str(notification_id), read=True)
+        except NotFound:
+            return False
+        return True
+
+    @staticmethod
+    def mark_all_as_read(user: Any) -> int:
+        """Mark all as read. Returns how many were unread."""
+        return identity.inbox_of(user).read(all=True).changed
+
+    @staticmethod
+    def get_unread_count(user: Any) -> int:
+        return identity.inbox_of(user).counts().unread
+
+    @staticmethod
+    def query(user: Any) -> inbox_query.InboxQuery:
+        """Return the user's notifications."""
+        return inbox_query.InboxQuery(user)
+
+
+def notify(to: Any, *, using: str | None = None, idempotency_key: object = None, **content: Any) -> int | None:
+    """Notify a user, several, a queryset of users, a group, or what `Bellcast.notify` takes.
+
+    Returns the row's number in the outbox of PostgresBackend, else None."""
+    number = None
+    for place, (target, tenant) in enumerate(_targets(to)):
+        body = drafts.draft(target, {"tenant": tenant} | content)
+        one = Outgoing("notify", body, _key(idempotency_key, place), idempotency_key=_text_key(idempotency_key))
+        number = backends.current().send([one], using)
+    return number
+
+
+def publish(
+    topic: Any, name: Any, data: Any = None, *, using: str | None = None, recipient: Any = None, tenant: Any = None
+) -> int | None:
+    """Publish a live event to a topic, or to the connections of a user.
+
+    Returns the row's number in the outbox of PostgresBackend, else None."""
+    if (topic is None) == (recipient is None):
+        raise InvalidArgument("topic", "expected either a topic or a recipient")
+    if recipient is None:
+        body = topics.event(arguments.name("topic", topic), name, data, tenant=tenant_key(tenant))
+    else:
+        if _is_user(recipient):
+            recipient, tenant = identity.recipient_of(recipient), tenant or identity.tenant_of(recipient)
+        to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
+        body = topics.event(to, name, data, tenant=tenant_key(tenant))
+    return backends.current().send([Outgoing("publish", body, row_key())], using)
+
+
+# --- recipients
+
+
+def _is_user(value: object) -> bool:
+    return hasattr(value, "is_authenticated")
+
+
+def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
+    """The targets of a send as REST has them, each with the tenant of its users."""
+    from django.contrib.auth.models import Group
+
+    if _is_user(to):
+        yield identity.recipient_of(to), identity.tenant_of(to)
+    elif isinstance(to, Group):
+        yield {"role": to.name}, None
+    elif isinstance(to, QuerySet) or (isinstance(to, Sequence) and to and all(map(_is_user, to))):
+        members = list(to)
+        if members and all(isinstance(one, Group) for one in members):
+            for group in members:
+                yield {"role": group.name}, None
+        else:
+            for tenant, users in _by_tenant(members, None):
+                yield [identity.recipient_of(user) for user in users], tenant
+    elif isinstance(to, Model):
+        raise InvalidArgument("to", f"expected a user, a group, a queryset or an id, got {type(to).__name__}")
+    else:
+        yield to, None
+
+
+def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str | None, list[Any]]]:
+    """Users in groups of one tenant, each of at most RECIPIENTS_PER_SEND."""
+    groups: dict[str | None, list[Any]] = {}
+    for user in users:
+        groups.setdefault(tenant if tenant is not None else identity.tenant_of(user), []).append(user)
+    for key, members in groups.items():
+        for start in range(0, len(members), RECIPIENTS_PER_SEND):
+            yield key, members[start : start + RECIPIENTS_PER_SEND]
+
+
+def _filtered(users: Iterable[Any], user_filter: Any) -> list[Any]:
+    if user_filter is None:
+        return list(users)
+    if callable(user_filter):
+        return [user for user in users if user_filter(user)]
+    if not isinstance(users, QuerySet):
+        raise ValidationError({"user_filter": "is for querysets: TENANT_USERS returned another iterable"})
+    return list(users.filter(**user_filter) if isinstance(user_filter, Mapping) else users.filter(user_filter))
+
+
+# --- sends of NotificationService
+
+
+def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any) -> list[Any]:
+    for user in users:
+        if not _is_user(user) or user.pk is None:
+            raise ValidationError({"user": f"expected a saved user, got {user!r}"})
+    tenant, key = tenant_key(fields.pop("tenant", None)), fields.get("idempotency_key")
+    sends, made = [], {}
+    for place, (owner, members) in enumerate(_by_tenant(users, tenant)):
+        recipients = [identity.recipient_of(user) for user in members]
+        to = recipients[0] if len(users) == 1 else recipients
+        payload, send_at = _payload(to, title, message, owner, fields, members)
+        notifications = [_notification(user, owner, payload, fields) for user in members]
+        made.update({id(user): one for user, one in zip(members, notifications, strict=True)})
+        sends.append(Outgoing("notify", payload, _key(key, place), _text_key(key), send_at, notifications))
+    if sends:
+        backends.current().send(sends, None)
+    return [made[id(user)] for user in users]
+
+
+def _announce(title: Any, message: Any, **fields: Any) -> Any:
+    owner = tenant_key(fields.pop("tenant"))
+    if owner is None:
+        raise ValidationError({"tenant": "is required"})
+    payload, send_at = _payload({"tenant": owner}, title, message, None, fields, ())
+    notification = _notification(None, owner, payload, fields)
+    key = fields.get("idempotency_key")
+    backends.current().send([Outgoing("notify", payload, _key(key, 0), _text_key(key), send_at, [notification])], None)
+    return notification
+
+
+def _payload(
+    to: Any, title: Any, message: Any, tenant: str | None, fields: Mapping[str, Any], users: Sequence[Any]
+) -> tuple[dict[str, Any], datetime | None]:
+    """Return the REST body and the time of the send. Raises ValidationError by argument name."""
+    _check_arguments(fields)
+    content = {
+        "title": title,
+        "body": message if message not in ("", None) else None,
+        "type": fields.get("notification_type"),
+        "priority": fields.get("priority"),
+        "action_url": fields.get("action_url") or None,
+        "action_text": fields.get("action_text") or None,
+        "icon": fields.get("icon") or None,
+        "data": fields.get("metadata") or None,
+        "expires_at": fields.get("expires_at"),
+        "tenant": tenant,
+    }
+    extra = [name for name, flag in (("email", "send_email"), ("sms", "send_sms")) if fields.get(flag)]
+    if extra:
+        content["channels"] = ["inbox", *extra]
+    try:
+        payload = as_json(drafts.draft(to, content))
+    except InvalidArgument as error:
+        name, _, rest = error.argument.partition(".")
+        raise ValidationError(
+            {ARGUMENTS.get(name, name): f"{rest}: {error.message}" if rest else error.message}
+        ) from error
+    if extra and (records := _addresses(users, extra)):
+        payload[ADDRESSES] = records
+    return payload, _send_at(fields.get("send_at"))
+
+
+KNOWN = frozenset(
+    {
+        "notification_type", "priority", "action_url", "action_text", "icon", "metadata", "expires_at", "send_email",
+        "send_sms", "send_at", "idempotency_key",
+    }
+)  # fmt: skip
+
+
+def _check_arguments(fields: Mapping[str, Any]) -> None:
+    for name in fields:
+        if name not in KNOWN:
+            raise TypeError(f"unexpected argument {name!r}")
+    if (priority := fields.get("priority")) not in PRIORITIES:
+        raise ValidationError({"priority": f"expected one of {', '.join(PRIORITIES)}, got {priority!r}"})
+    for name in ("send_email", "send_sms"):
+        if not isinstance(fields.get(name, False), bool):
+            raise ValidationError({name: "expected True or False"})
+
+
+def _send_at(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise ValidationError({"send_at": f"expected a datetime, got {type(value).__name__}"})
+    return value if timezone.is_aware(value) else timezone.make_aware(value)
+
+
+def _addresses(users: Sequence[Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The addresses that the channels need, by recipient."""
+    names = {"email": "email", "sms": "phone"}
+    found: dict[str, dict[str, str]] = {}
+    for user in users:
+        record = {names[one]: str(value) for one in channels if (value := getattr(user, names[one], None))}
+        if record:
+            found[identity.recipient_of(user)] = record
+    return found
+
+
+def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
+    from bellcast.contrib.django.models import Notification
+
+    made = Notification()
+    made.user, made.tenant, made.kind = user, tenant, "notify"
+    made.title, made.message = payload["title"], payload.get("body", "")
+    made.type, made.priority = payload.get("type", "general"), payload.get("priority", "normal")
+    made.action_url, made.action_text = payload.get("action_url", ""), payload.get("action_text", "")
+    made.icon, made.metadata = payload.get("icon", ""), payload.get("data", {})
+    expires_at = payload.get("expires_at")
+    made.expires_at = datetime.fromisoformat(expires_at) if isinstance(expires_at, str) else expires_at
+    return made
+
+
+def _key(idempotency_key: object, place: int) -> UUID:
+    """The key of a send's row; sends of one call that need several rows differ in the place."""
+    try:
+        key = row_key(idempotency_key)
+    except InvalidArgument as error:
+        raise ValidationError({"idempotency_key": error.message}) from error
+    return key if place == 0 else row_key(f"{key}/{place}")
+
+
+def _text_key(idempotency_key: object) -> str | None:
+    return None if idempotency_key is None else str(idempotency_key)

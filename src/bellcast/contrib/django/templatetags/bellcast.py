@@ -1,0 +1,90 @@
+"""`{% load bellcast %}`: the elements of a signed-in user. For anonymous users every tag is empty."""
+
+from typing import Any
+
+from django import template
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from bellcast.client import BellcastError
+from bellcast.contrib.django import conf, identity
+
+register = template.Library()
+EMPTY = mark_safe("")
+
+
+def _user(context: Any) -> Any:
+    """The signed-in user of a page; None for an anonymous one."""
+    request = context.get("request")
+    user = getattr(request, "user", None) or context.get("user")
+    return user if user is not None and user.is_authenticated else None
+
+
+def _token_url() -> str | None:
+    try:
+        return reverse("bellcast:token")
+    except NoReverseMatch:
+        return None
+
+
+def _element(context: Any, name: str, attributes: dict[str, Any]) -> SafeString:
+    user = _user(context)
+    if user is None:
+        return EMPTY
+    given = {key.replace("_", "-"): value for key, value in attributes.items()}
+    defaults = {
+        "server": conf.current().public_url,
+        "token-url": _token_url(),
+        "recipient": identity.recipient_of(user),
+    }
+    merged = {key: value for key, value in {**defaults, **given}.items() if value is not None and value is not False}
+    # Texts in a template count as safe, also with characters that end an attribute.
+    parts = [(key, "" if value is True else escape(value)) for key, value in merged.items()]
+    return format_html("<{} {}></{}>", mark_safe(name), format_html_join(" ", '{}="{}"', parts), mark_safe(name))  # noqa: S308  a constant
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_bell(context: Any, **attributes: Any) -> SafeString:
+    return _element(context, "bellcast-bell", attributes)
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_inbox(context: Any, **attributes: Any) -> SafeString:
+    return _element(context, "bellcast-inbox", attributes)
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_toasts(context: Any, **attributes: Any) -> SafeString:
+    return _element(context, "bellcast-toasts", attributes)
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_preferences(context: Any, **attributes: Any) -> SafeString:
+    return _element(context, "bellcast-preferences", attributes)
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_script(context: Any, **attributes: Any) -> SafeString:
+    """The script of the elements, with the nonce of the page's Content-Security-Policy."""
+    if _user(context) is None:
+        return EMPTY
+    request = context.get("request")
+    # Django 6 and django-csp name it so.
+    nonce = getattr(request, "csp_nonce", None) or context.get("csp_nonce")
+    given = {key.replace("_", "-"): value for key, value in attributes.items()}
+    merged = {"type": "module", "src": f"{conf.current().public_url}/bellcast.js", "nonce": nonce, **given}
+    parts = [(key, value) for key, value in merged.items() if value]
+    return format_html("<script {}></script>", format_html_join(" ", '{}="{}"', parts))
+
+
+@register.simple_tag(takes_context=True)
+def bellcast_unread_count(context: Any) -> str | int:
+    """The number of unread notifications; empty while Bellcast cannot be reached."""
+    user = _user(context)
+    if user is None:
+        return ""
+    try:
+        return identity.inbox_of(user).counts().unread
+    except BellcastError:
+        return ""

@@ -1,0 +1,29 @@
+"""`path("api/notifications/", include("bellcast.contrib.django.urls"))`."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from django.urls import path
+
+from bellcast.contrib.django import conf
+from bellcast.contrib.django.rest import calls, plain
+from bellcast.contrib.django.rest.routes import ROUTES
+
+app_name = "bellcast"
+
+
+def _views() -> Any:
+    """The module of the views: of Django REST framework if it is installed, unless the setting decides."""
+    wanted = conf.current().rest
+    if wanted == "plain" or (wanted == "auto" and find_spec("rest_framework") is None):
+        return plain
+    from bellcast.contrib.django.rest import drf
+
+    return drf
+
+
+urlpatterns = [
+    *(path(route, _views().view(handlers), name=name) for name, (route, handlers) in ROUTES.items()),
+    path("session/", plain.session_view, name="session"),
+    path("calls/", calls.answer_calls, name="calls"),
+]

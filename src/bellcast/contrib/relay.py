@@ -1,0 +1,234 @@
+"""The relay of the outbox table: sends due rows to Bellcast, deletes what was acknowledged.
+
+Several relays on one table are safe: each leases the rows that it sends, and the row's key, which is the idempotency
+key of the send, absorbs repeats."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from bellcast.client import Bellcast, BellcastError, Problem, RequestRefused, arguments
+from bellcast.client.notifications import BULK_TIMEOUT, once
+from bellcast.client.request import HttpRequest, json, nothing
+from bellcast.client.responses import BulkResult, BulkResults
+
+log = logging.getLogger("bellcast.relay")
+
+# Rows of one bulk request.
+BATCH_ROWS = 500
+# A relay that died holds its rows for this long.
+LEASE = timedelta(seconds=60)
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
+# A live event that is older has no use for its receivers.
+EVENT_LIFETIME = timedelta(seconds=60)
+# A repetition has the same outcome, so the row is refused. Other failures can pass.
+PERMANENT = frozenset({400, 409, 413, 422})
+# Addresses that were sent recently and are not sent again.
+KNOWN_ADDRESSES = 10_000
+# Of the payload: e-mail addresses and phone numbers of recipients, written to their records before the send.
+ADDRESSES = "addresses"
+
+
+class Row(NamedTuple):
+    """One row of the outbox. `attempts` includes the current one."""
+
+    id: int
+    key: UUID
+    kind: str
+    payload: Mapping[str, Any]
+    created_at: datetime
+    attempts: int
+
+
+class OutboxTable(Protocol):
+    """The table, in any database. Each method is one or more committed transactions."""
+
+    def now(self) -> datetime:
+        """Return the current time as the rows have it."""
+        ...
+
+    def lease(self, limit: int) -> Sequence[Row]:
+        """Return due rows by id. No other relay gets them for LEASE."""
+        ...
+
+    def delete(self, ids: Sequence[int]) -> None: ...
+
+    def refuse(self, id: int, error: str) -> None:
+        """Mark a row as refused: it stays in the table and is not sent."""
+        ...
+
+    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
+
+    def next_due(self) -> float | None:
+        """Return the seconds until the next row is due, or None if none waits."""
+        ...
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round did. `sent` has the ids of notifications by row key; `failure` is why it stopped early."""
+
+    sent: dict[UUID, list[str]] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    failure: BellcastError | None = None
+    wait: float | None = None
+
+
+class Relay:
+    """Sends what is due in one table. `on_refused` gets the row's id and the reason."""
+
+    def __init__(
+        self, table: OutboxTable, bell: Bellcast, on_refused: Callable[[int, str], None] | None = None
+    ) -> None:
+        self._table = table
+        self._bell = bell
+        self._on_refused = on_refused
+        self._addresses: dict[tuple[str | None, str], Mapping[str, Any]] = {}
+
+    def run(self) -> Round:
+        """Send all due rows in the order of their ids. Stops at the first failure that is not the fault of a row."""
+        done = Round()
+        while done.failure is None:
+            rows = self._table.lease(BATCH_ROWS)
+            self._send(rows, done)
+            if len(rows) < BATCH_ROWS:
+                break
+        if done.failure is None:
+            done.wait = self._table.next_due()
+        return done
+
+    def _send(self, rows: Sequence[Row], done: Round) -> None:
+        for kind, group in groupby(rows, key=lambda row: row.kind):
+            batch = list(group)
+            try:
+                if done.failure is not None:
+                    self._back_off(batch, done.failure)
+                elif kind == "notify":
+                    self._notify(batch, done)
+                else:
+                    self._publish(batch, done)
+            except BellcastError as error:
+                log.warning("relay_failed error=%s", error)
+                done.failure, done.wait = error, _backoff(batch[0].attempts)
+                self._back_off(batch, error)
+
+    def _back_off(self, batch: Sequence[Row], error: BellcastError) -> None:
+        # Rows that were sent before the failure are deleted: postponing them changes nothing.
+        self._table.postpone([row.id for row in batch], _backoff(batch[0].attempts), str(error))
+
+    def _notify(self, batch: Sequence[Row], done: Round) -> None:
+        self._write_addresses(batch)
+        self._write_addresses(batch)
+        for row, result in zip(batch, self._bulk(batch), strict=True):
+            if result.error is None:
+                done.sent[row.key] = result.ids or ([result.id] if result.id else [])
+            elif result.error.status in PERMANENT:
+                self._refuse(row, _reason(result.error), done)
+            else:
+                self._table.postpone([row.id], _backoff(row.attempts), _reason(result.error))
+        self._table.delete([row.id for row in batch if row.key in done.sent])
+
+    def _bulk(self, batch: Sequence[Row]) -> Iterable[BulkResult]:
+        """Send the rows in one request. If it is refused as a whole, send each alone, so that one does not block all."""
+        lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
+        body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
+        try:
+            return self._bell.sender.send(once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)).results  # type: ignore[arg-type]
+        except RequestRefused as refusal:
+            if refusal.status not in PERMANENT:
+                raise
+            if len(batch) == 1:
+                return [BulkResult(error=refusal.problem)]
+        return [result for row in batch for result in self._bulk([row])]
+
+    def _publish(self, batch: Sequence[Row], done: Round) -> None:
+        now = self._table.now()
+        for row in batch:
+            if now - row.created_at <= EVENT_LIFETIME:
+                try:
+                    self._bell.sender.send(HttpRequest("POST", "/v1/events", nothing, **json(row.payload)))
+                except RequestRefused as refusal:
+                    if refusal.status not in PERMANENT:
+                        raise
+                    self._refuse(row, refusal.reason, done)
+                    continue
+            self._table.delete([row.id])
+            done.sent[row.key] = []
+
+    def _write_addresses(self, batch: Sequence[Row]) -> None:
+        """Keep the addresses of the recipients' records current, for sends by e-mail and SMS."""
+        for row in batch:
+            tenant = row.payload.get("tenant")
+            for recipient, record in (row.payload.get(ADDRESSES) or {}).items():
+                if self._addresses.get((tenant, recipient)) != record:
+                    self._write_record(recipient, tenant, record)
+                    self._addresses[tenant, recipient] = record
+        while len(self._addresses) > KNOWN_ADDRESSES:
+            del self._addresses[next(iter(self._addresses))]
+
+    def _write_record(self, recipient: str, tenant: str | None, record: Mapping[str, Any]) -> None:
+        try:
+            try:
+                self._bell.recipients.patch(recipient, tenant=tenant, **record)
+            except RequestRefused as refusal:
+                if refusal.status != 404:
+                    raise
+                self._bell.recipients.put(recipient, tenant=tenant, **record)
+        except RequestRefused as refusal:
+            if refusal.status not in PERMANENT:
+                raise
+            log.warning("address_refused recipient=%s error=%s", recipient, refusal)
+
+    def _refuse(self, row: Row, reason: str, done: Round) -> None:
+        log.error("outbox_row_refused id=%s error=%s", row.id, reason)
+        self._table.refuse(row.id, reason)
+        done.refused[row.id] = reason
+        if self._on_refused is not None:
+            self._on_refused(row.id, reason)
+
+
+class RelayThread:
+    """A daemon thread that runs rounds when it is woken and when rows become due."""
+
+    def __init__(self, run: Callable[[], Round]) -> None:
+        self._run = run
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="bellcast-relay", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Run a round now, or at the end of the backoff after a failure."""
+        self._woken.set()
+
+    def stop(self, timeout: float) -> None:
+        """End after the current round; wait for it for `timeout` seconds."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            done = self._run()
+            # A wake during the backoff would send new rows before the postponed ones.
+            (self._woken if done.failure is None else self._stopped).wait(done.wait)
+
+
+def _draft(row: Row) -> dict[str, Any]:
+    fields = {name: value for name, value in row.payload.items() if name != ADDRESSES}
+    return {"idempotency_key": str(row.key), **fields}
+
+
+def _backoff(attempts: int) -> float:
+    """1, 2, 4 … 60 seconds."""
+    return float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(max(attempts, 1) - 1, 10)))
+
+
+def _reason(problem: Problem) -> str:
+    return RequestRefused(problem).reason

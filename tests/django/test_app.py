@@ -1,0 +1,355 @@
+"""Models, template tags, admin, commands, checks and test tools of the Django app."""
+
+import io
+import json
+
+import pytest
+
+
+def send(user, title="New sale", **fields):
+    from bellcast.contrib.django import NotificationService
+
+    return NotificationService.send_notification(user, title, fields.pop("message", ""), **fields)
+
+
+def run(*command):
+    from django.core.management import call_command
+
+    out = io.StringIO()
+    call_command(*command, stdout=out)
+    return out.getvalue()
+
+
+# --- models
+
+
+def test_queries_on_an_inbox(shop, relay):
+    from django.utils import timezone
+
+    from bellcast.contrib.django.models import Notification
+
+    for number in range(4):
+        send(shop.nadia, f"N{number}", notification_type="sale" if number % 2 else "system")
+    relay()
+    mine = Notification.objects.filter(user=shop.nadia)
+    assert [one.title for one in mine.order_by("-created_at")[1:3]] == ["N2", "N1"]
+    assert (mine.count(), mine.filter(type="sale").count(), mine.exists()) == (4, 2, True)
+    assert mine.filter(created_at__gte=timezone.now()).count() == 0
+    first = mine.get(type="sale", id=mine[0].id)
+    first.mark_as_read()
+    assert first.is_read
+    assert [one.title for one in shop.nadia.notifications.read()] == ["N3"]
+    assert mine.filter(type="system").update(is_read=True) == 2
+    assert [one.title for one in shop.nadia.notifications.unread()] == ["N1"]
+    assert shop.nadia.notifications.mark_all_as_read() == 1
+    assert mine.filter(type="sale").delete()[0] == 2
+    assert mine.filter(is_read=True).delete()[0] == 2
+    assert not mine.exists()
+    with pytest.raises(Notification.DoesNotExist):
+        mine.get()
+
+
+def test_query_that_the_inbox_cannot_answer_is_refused(shop):
+    from django.db.models import Q
+    from django.db.utils import NotSupportedError
+
+    from bellcast.contrib.django.models import Notification
+
+    for query in (
+        lambda: list(Notification.objects.all()),
+        lambda: Notification.objects.filter(title="x"),
+        lambda: Notification.objects.filter(Q(is_read=True)),
+        lambda: Notification.objects.filter(user=shop.nadia).order_by("title"),
+        lambda: Notification.objects.filter(user=shop.nadia).update(title="x"),
+        lambda: Notification.objects.exclude(user=shop.nadia),
+        lambda: shop.nadia.notifications.values("id"),
+        lambda: Notification().save(),
+    ):
+        with pytest.raises(NotSupportedError):
+            query()
+
+
+def test_create_sends(shop, relay):
+    from bellcast.contrib.django.models import Notification
+
+    Notification.objects.create(user=shop.nadia, title="Made", message="Text", type="sale")
+    relay()
+    assert [(one.title, one.message, one.type) for one in shop.nadia.notifications] == [("Made", "Text", "sale")]
+
+
+def test_service_reads_an_inbox(shop, relay):
+    from bellcast.contrib.django import NotificationService
+
+    for _ in range(3):
+        send(shop.nadia)
+    relay()
+    assert NotificationService.get_unread_count(shop.nadia) == 3
+    id = shop.nadia.notifications[0].id
+    assert NotificationService.mark_as_read(id, shop.nadia) is True
+    assert NotificationService.mark_as_read(id, shop.omar) is False
+    assert NotificationService.mark_all_as_read(shop.nadia) == 2
+
+
+def test_tools_of_django_that_walk_all_models_pass(shop):
+    send(shop.nadia)
+    dumped = json.loads(run("dumpdata", "--all", "bellcast"))
+    assert [one["model"] for one in dumped] == ["bellcast.outboxentry"]
+    run("makemigrations", "--check", "--dry-run", "bellcast")
+    shop.omar.delete()
+
+
+# --- template tags
+
+
+def render(template, user):
+    from django.contrib.auth.models import AnonymousUser
+    from django.template import Context, Template
+    from django.test import RequestFactory
+
+    request = RequestFactory().get("/")
+    request.user = user or AnonymousUser()
+    request.csp_nonce = "abc"
+    return Template("{% load bellcast %}" + template).render(Context({"request": request}))
+
+
+@pytest.mark.parametrize("name", ["bell", "inbox", "toasts", "preferences", "script", "unread_count"])
+def test_tag_of_an_anonymous_user_is_empty(shop, name):
+    assert render("{% bellcast_" + name + " %}", None) == ""
+
+
+def test_bell_has_the_address_of_the_token_and_given_attributes(shop, configured):
+    configured(PUBLIC_URL="https://bell.example.com/")
+    html = render("{% bellcast_bell tabs='all,<b>' sign_in_url='/login' title_badge=True %}", shop.nadia)
+    assert html == (
+        '<bellcast-bell server="https://bell.example.com" token-url="/api/notifications/token/" '
+        f'recipient="{shop.nadia.pk}" tabs="all,&lt;b&gt;" sign-in-url="/login" title-badge=""></bellcast-bell>'
+    )
+    script = render("{% bellcast_script %}", shop.nadia)
+    assert script == '<script type="module" src="https://bell.example.com/bellcast.js" nonce="abc"></script>'
+
+
+def test_unread_count_is_empty_in_an_outage(shop, relay, configured, unreachable):
+    send(shop.nadia)
+    relay()
+    assert render("{% bellcast_unread_count %}", shop.nadia) == "1"
+    configured(URL=unreachable)
+    assert render("{% bellcast_unread_count %}", shop.nadia) == ""
+
+
+# --- admin
+
+
+@pytest.fixture
+def admin(shop):
+    from django.test import Client
+
+    client = Client()
+    shop.nadia.is_staff = shop.nadia.is_superuser = True
+    shop.nadia.save()
+    client.force_login(shop.nadia)
+    return client
+
+
+def test_admin_shows_marks_and_recalls_notifications_of_a_user(shop, admin, relay):
+    page = f"/admin/bellcast/notification/?user={shop.omar.pk}"
+    send(shop.omar, "Shown in the admin", notification_type="sale")
+    relay()
+    (found,) = shop.omar.notifications
+    assert f"?user={shop.omar.pk}" in admin.get("/admin/bellcast/notification/").content.decode()
+    assert "Shown in the admin" in admin.get(page).content.decode()
+    assert "Shown in the admin" not in admin.get(f"{page}&type=other").content.decode()
+    base = f"/admin/bellcast/notification/{found.id}"
+    assert "created" in admin.get(f"{base}/timeline/?user={shop.omar.pk}").content.decode().lower()
+    assert admin.post(f"{base}/read/?user={shop.omar.pk}").status_code == 302
+    assert shop.omar.notifications.unread().count() == 0
+    assert admin.post(f"{base}/recall/?user={shop.omar.pk}").status_code == 302
+    assert shop.omar.notifications.count() == 0
+
+
+def test_admin_sends_and_shows_preferences(shop, admin, relay):
+    form = {"title": "From the admin", "notification_type": "other", "priority": "high"}
+    assert admin.post(f"/admin/bellcast/notification/send/?user={shop.omar.pk}", form).status_code == 302
+    relay()
+    assert [one.title for one in shop.omar.notifications] == ["From the admin"]
+    page = admin.get(f"/admin/bellcast/notificationpreference/?user={shop.omar.pk}").content.decode()
+    assert "email_sales" in page
+
+
+def test_admin_survives_an_outage(shop, admin, configured, unreachable):
+    configured(URL=unreachable)
+    for model in ("notification", "notificationpreference"):
+        answer = admin.get(f"/admin/bellcast/{model}/?user={shop.omar.pk}")
+        assert answer.status_code == 200
+        assert "does not respond" in answer.content.decode()
+    assert admin.get("/admin/bellcast/outboxentry/").status_code == 200
+
+
+def test_admin_retries_and_discards_refused_rows(shop, admin, relay):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    row = OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload={"to": "1"})
+    relay()
+    page = "/admin/bellcast/outboxentry/"
+    assert "refused" in admin.get(page).content.decode()
+    admin.post(page, {"action": "retry", "_selected_action": [row.pk]})
+    row.refresh_from_db()
+    assert row.refused_at is None
+    admin.post(page, {"action": "discard", "_selected_action": [row.pk]})
+    assert not OutboxEntry.objects.exists()
+
+
+def test_admin_needs_the_permission(shop, admin):
+    shop.nadia.is_superuser = False
+    shop.nadia.save()
+    assert admin.get(f"/admin/bellcast/notification/?user={shop.omar.pk}").status_code == 403
+
+
+# --- commands
+
+
+def test_commands(shop, configured, unreachable):
+    from django.core.management import CommandError
+
+    assert run("bellcast_notify", shop.nadia.username, "Now").strip() == shop.nadia.notifications[0].id
+    token = run("bellcast_token", str(shop.nadia.pk)).strip()
+    assert shop.bell.inbox(token).counts().unread == 1
+    assert run("bellcast_sync_users") == "3 users written.\n"
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "nadia@example.com"
+    send(shop.nadia, "Waits")
+    assert run("bellcast_relay", "--once") == "sent 1, refused 0\n"
+    assert "FAIL" not in run("bellcast_doctor")
+    configured(URL=unreachable)
+    send(shop.nadia)
+    with pytest.raises(CommandError, match="still due"):
+        run("bellcast_relay", "--once")
+    with pytest.raises(CommandError, match="problems"):
+        run("bellcast_doctor")
+    with pytest.raises(CommandError, match="No user"):
+        run("bellcast_notify", "nobody", "Now")
+
+
+def test_relay_command_retries_and_discards_refused_rows(shop, relay):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload={"to": "1"})
+    relay()
+    assert run("bellcast_relay", "--retry") == "1 refused rows will be sent again.\n"
+    relay()
+    assert run("bellcast_relay", "--discard") == "1 refused rows were deleted.\n"
+    assert not OutboxEntry.objects.exists()
+
+
+# --- checks
+
+
+@pytest.mark.parametrize(
+    ("values", "id"),
+    [
+        ({"SECRET": ""}, "bellcast.E001"),
+        ({"URL": "bell.example.com"}, "bellcast.E002"),
+        ({"BACKEND": "shop.Missing"}, "bellcast.E003"),
+        ({"TENANT": "shop.missing"}, "bellcast.E004"),
+        ({"RELAY": "pigeon"}, "bellcast.E004"),
+        ({"SECRETS": "x"}, "bellcast.E004"),
+        ({"PUBLIC_URL": "http://bell.example.com"}, "bellcast.W001"),
+    ],
+)
+def test_wrong_setting_is_reported_by_the_checks(shop, configured, values, id):
+    from django.core.checks import run_checks
+
+    configured(**values)
+    assert [message.id for message in run_checks()] == [id]
+
+
+def test_correct_setting_passes_the_checks(shop):
+    from django.core.checks import run_checks
+
+    assert run_checks() == []
+
+
+def test_row_that_waits_for_long_is_reported(shop):
+    from datetime import timedelta
+
+    from django.core.checks import run_checks
+    from django.utils import timezone
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    send(shop.nadia)
+    OutboxEntry.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    assert [message.id for message in run_checks(databases=["default"])] == ["bellcast.W002"]
+
+
+# --- security events and tests
+
+
+@pytest.fixture
+def django_tests(shop):
+    """Django's test runner: e-mail and notifications are collected."""
+    from django.test.utils import setup_test_environment, teardown_test_environment
+
+    from bellcast.contrib.django import testing
+
+    testing.clear()
+    setup_test_environment()
+    yield testing
+    teardown_test_environment()
+    testing.clear()
+
+
+def test_notifications_of_a_test_are_listed_at_once(shop, django_tests):
+    from bellcast.contrib.django import NotificationService, publish
+
+    send(shop.nadia, "Listed", notification_type="sale", metadata={"id": 7})
+    NotificationService.send_tenant_notification(shop.north, "All", "")
+    publish("desk", "sale", {"id": 7})
+    first, *rest = django_tests.sent
+    assert (first.to, first.tenant, first.title, first.type, first.data) == (
+        str(shop.nadia.pk), shop.north.slug, "Listed", "sale", {"id": 7},
+    )  # fmt: skip
+    assert [one.to for one in rest] == [str(shop.nadia.pk), str(shop.omar.pk)]
+    assert [(one.to, one.name) for one in django_tests.published] == [("desk", "sale")]
+
+
+def test_mixin_clears_what_was_sent(shop, django_tests):
+    from unittest import TestCase
+
+    send(shop.nadia)
+
+    class BookingTests(django_tests.BellcastTestMixin, TestCase):
+        def test_starts_empty(self):
+            assert self.bellcast_sent == []
+
+    result = BookingTests("test_starts_empty").run()
+    assert result.wasSuccessful()
+
+
+def test_security_events_are_reported_to_the_owner_of_the_account(shop, django_tests, configured):
+    from django.contrib.auth import authenticate
+    from django.test import Client
+
+    configured(SECURITY_EVENTS=True)
+    name = shop.nadia.username
+    assert authenticate(username=name, password="wrong") is None
+    shop.nadia.set_password("another")
+    shop.nadia.save()
+    shop.nadia.save()
+    for agent in ("Firefox", "Firefox", "Chrome"):
+        client = Client(headers={"user-agent": agent})
+        assert client.post("/admin/login/", {"username": name, "password": "another"}).status_code in (200, 302)
+    found = [(one.type, one.data["event"]) for one in django_tests.sent]
+    assert found[:2] == [("security", "login_failed"), ("security", "password_changed")]
+
+
+def test_sign_out_ends_the_live_sessions(shop):
+    from django.test import Client
+
+    from bellcast.client import Unauthorized
+
+    client = Client()
+    client.force_login(shop.nadia)
+    token = client.get("/api/notifications/token/").json()["token"]
+    shop.bell.inbox(token).counts()
+    client.logout()
+    with pytest.raises(Unauthorized):
+        shop.bell.inbox(token).counts()

@@ -1,0 +1,239 @@
+"""The REST paths, as plain views and as views of Django REST framework."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+LIST = "/api/notifications/notifications/"
+PREFERENCES = "/api/notifications/notification-preferences/"
+FIELDS = [
+    "id",
+    "type",
+    "title",
+    "message",
+    "priority",
+    "action_url",
+    "action_text",
+    "icon",
+    "metadata",
+    "is_read",
+    "read_at",
+    "created_at",
+    "expires_at",
+    "is_expired",
+]
+
+
+@pytest.fixture(params=["plain", "drf"])
+def api(request, shop, configured, relay):
+    """A client of Nadia's session, on either kind of views; it has three notifications."""
+    from importlib import reload
+
+    from django.test import Client
+    from django.urls import clear_url_caches
+
+    from bellcast.contrib.django import NotificationService, urls
+    from tests.django import urls as project_urls
+
+    configured(REST=request.param)
+    reload(urls)
+    reload(project_urls)
+    clear_url_caches()
+    for number, (type, priority) in enumerate([("sale", "low"), ("inventory", "urgent"), ("sale", "normal")]):
+        NotificationService.send_notification(shop.nadia, f"N{number}", "Text", type, priority, metadata={"n": number})
+    relay()
+    client = Client(headers={"accept": "application/json"})
+    client.force_login(shop.nadia)
+
+    def call(method, path, body=None):
+        data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        response = getattr(client, method)(path, **data)
+        return SimpleNamespace(status=response.status_code, body=response.json(), headers=response.headers)
+
+    return SimpleNamespace(call=call, client=client, get=lambda path: call("get", path), shop=shop, kind=request.param)
+
+
+def test_list_has_the_documented_fields(api):
+    answer = api.get(LIST)
+    assert answer.status == 200
+    assert (answer.body["next"], answer.body["previous"]) == (None, None)
+    first = answer.body["results"][0]
+    assert list(first) == FIELDS
+    assert (first["title"], first["type"], first["is_read"], first["icon"], first["metadata"]) == (
+        "N2",
+        "sale",
+        False,
+        "",
+        {"n": 2},
+    )
+
+
+def test_pages_are_linked_in_both_directions(api):
+    first = api.get(f"{LIST}?page_size=2").body
+    assert [one["title"] for one in first["results"]] == ["N2", "N1"]
+    second = api.get(first["next"]).body
+    assert first["next"].startswith("http://testserver/")
+    assert [one["title"] for one in second["results"]] == ["N0"]
+    assert api.get(second["previous"]).body == first
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [("type=inventory", ["N1"]), ("priority=low", ["N0"]), ("is_read=true", []), ("days=1", ["N2", "N1", "N0"])],
+)
+def test_list_is_filtered(api, query, titles):
+    assert [one["title"] for one in api.get(f"{LIST}?{query}").body["results"]] == titles
+
+
+@pytest.mark.parametrize("query", ["is_read=maybe", "priority=extreme", "page_size=x", "days=-1"])
+def test_wrong_filter_is_refused_by_field(api, query):
+    answer = api.get(f"{LIST}?{query}")
+    assert (answer.status, list(answer.body)) == (400, [query.partition("=")[0]])
+
+
+def test_notifications_are_marked_counted_and_deleted(api):
+    id = api.get(LIST).body["results"][0]["id"]
+    assert api.get(f"{LIST}unread_count/").body == {"count": 3}
+    read = api.call("post", f"{LIST}{id}/mark_single_as_read/").body
+    assert (read["id"], read["is_read"]) == (id, True)
+    assert read["read_at"] is not None
+    answer = api.call("post", f"{LIST}mark_as_read/", {"notification_ids": [id, "unknown"]}).body
+    assert answer["marked_count"] == 0
+    assert api.get(f"{LIST}{id}/").body == read
+    assert api.call("post", f"{LIST}mark_as_read/").body["marked_count"] == 2
+    assert len(api.get(f"{LIST}recent/").body) == 3
+    assert api.call("delete", f"{LIST}delete_read/").body["deleted_count"] == 3
+    assert api.get(f"{LIST}recent/").body == []
+
+
+def test_notification_of_another_user_is_not_found(api):
+    from django.test import Client
+
+    id = api.get(LIST).body["results"][0]["id"]
+    other = Client()
+    other.force_login(api.shop.omar)
+    assert other.get(f"{LIST}{id}/").status_code == 404
+    assert other.post(f"{LIST}{id}/mark_single_as_read/").status_code == 404
+    assert api.get(f"{LIST}guessed/").status == 404
+
+
+def test_wrong_method_is_refused(api):
+    answer = api.call("put", LIST, {})
+    assert (answer.status, list(answer.body)) == (405, ["detail"])
+
+
+def test_anonymous_user_is_refused(api):
+    from django.test import Client
+
+    assert Client().get(LIST).status_code == {"plain": 401, "drf": 403}[api.kind]
+    assert Client().get("/api/notifications/session/").status_code == 401
+
+
+def test_unsafe_request_without_csrf_token_is_refused(api):
+    from django.test import Client
+
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(api.shop.nadia)
+    assert client.post(f"{LIST}mark_as_read/").status_code == 403
+
+
+def test_preferences_are_read_and_changed(api):
+    before = api.get(PREFERENCES).body
+    assert before["email_sales"] is True
+    assert before["quiet_hours_start"] is None
+    changes = {
+        "email_sales": False,
+        "in_app_system": False,
+        "quiet_hours_start": "22:00:00",
+        "quiet_hours_end": "07:00",
+    }
+    after = api.call("put", PREFERENCES, changes | {"unknown": 1}).body
+    assert {name: after[name] for name in changes} == changes | {"quiet_hours_end": "07:00:00"}
+    assert after["email_enabled"] is True
+    document = api.shop.bell.preferences.get(str(api.shop.nadia.pk), tenant=api.shop.north.slug)
+    assert document["types"] == {"sale": {"email": False}, "system": {"inbox": False}}
+    assert document["quiet_hours"] == {"start": "22:00", "end": "07:00"}
+    again = api.call(
+        "patch", f"{PREFERENCES}any/", {"quiet_hours_start": None, "quiet_hours_end": None, "email_sales": True}
+    )
+    assert again.body["quiet_hours_end"] is None
+    assert again.body["email_sales"] is True
+
+
+def test_preference_is_enforced(api, relay):
+    from bellcast.contrib.django import NotificationService
+
+    api.call("patch", PREFERENCES, {"in_app_inventory": False})
+    NotificationService.send_notification(api.shop.nadia, "Hidden", "", "inventory")
+    relay()
+    assert "Hidden" not in [one["title"] for one in api.get(LIST).body["results"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"email_sales": "no"}, "email_sales"), ({"quiet_hours_start": "25:00"}, "quiet_hours_start"),
+     ({"quiet_hours_start": "22:00"}, "quiet_hours_end")],
+)  # fmt: skip
+def test_wrong_preference_is_refused_by_field(api, changes, field):
+    answer = api.call("patch", PREFERENCES, changes)
+    assert (answer.status, list(answer.body)) == (400, [field])
+
+
+def test_sms_can_be_limited_to_urgent_notifications(api):
+    after = api.call("patch", PREFERENCES, {"sms_urgent_only": True}).body
+    assert (after["sms_enabled"], after["sms_urgent_only"]) == (True, True)
+    off = api.call("patch", PREFERENCES, {"sms_enabled": False}).body
+    assert (off["sms_enabled"], off["sms_urgent_only"]) == (False, False)
+
+
+def test_outage_is_a_503_with_a_time_to_retry(api, configured, unreachable):
+    configured(URL=unreachable)
+    answer = api.get(LIST)
+    assert (answer.status, list(answer.body)) == (503, ["detail"])
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_token_opens_the_inbox_and_ends_with_the_session(api):
+    answer = api.get("/api/notifications/token/").body
+    assert sorted(answer) == ["expires_at", "token"]
+    inbox = api.shop.bell.inbox(answer["token"])
+    assert inbox.counts().unread == 3
+
+
+def test_session_view_identifies_the_user(api):
+    answer = api.get("/api/notifications/session/").body
+    assert answer["recipient"] == str(api.shop.nadia.pk)
+    assert answer["tenant"] == api.shop.north.slug
+    assert sorted(answer) == ["expires_at", "recipient", "roles", "tenant"]
+
+
+def test_calls_are_answered_by_the_handlers(api, configured):
+    import time
+
+    from bellcast import Handlers, Refused
+    from bellcast.calls.http_callback import signed
+
+    handlers = Handlers()
+
+    @handlers.on("free_slots")
+    def free_slots(call):
+        if call.data["day"] == "Sunday":
+            raise Refused("Closed.", data={"day": "Sunday"})
+        call.wait(call.emit("viewed", {"by": call.recipient}))
+        return ["10:00"]
+
+    configured(HANDLERS=handlers)
+
+    def call(name, day, secret=api.shop.server.secret):
+        body = json.dumps({"name": name, "args": [{"day": day}], "recipient": "7"}).encode()
+        headers = signed(secret.encode(), "call_1", int(time.time()), body)
+        response = api.client.post("/api/notifications/calls/", body, content_type="application/json", headers=headers)
+        return response.status_code, response.json()
+
+    assert call("free_slots", "Monday") == (
+        200, {"reply": ["10:00"], "emit": [{"name": "viewed", "args": [{"by": "7"}]}]},
+    )  # fmt: skip
+    assert call("free_slots", "Sunday") == (200, {"refuse": {"message": "Closed.", "data": {"day": "Sunday"}}})
+    assert call("unknown", "Monday")[0] == 404
+    assert call("free_slots", "Monday", "another secret")[0] == 401

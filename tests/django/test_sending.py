@@ -1,0 +1,283 @@
+"""NotificationService, notify, publish and the outbox of a Django project, on a real server."""
+
+from datetime import timedelta
+
+import pytest
+
+
+def titles(user):
+    return [one.title for one in user.notifications]
+
+
+def rows():
+    from bellcast.contrib.django.models import OutboxEntry
+
+    return list(OutboxEntry.objects.order_by("id"))
+
+
+def send(user, title="New sale", message="A sale of $100 was completed", **fields):
+    from bellcast.contrib.django import NotificationService
+
+    return NotificationService.send_notification(user, title, message, **fields)
+
+
+def test_notification_of_a_committed_transaction_is_sent_once(shop, relay):
+    from django.db import transaction
+
+    with transaction.atomic():
+        sent = send(
+            shop.nadia, notification_type="sale", action_url="/sales/7", action_text="View sale", metadata={"sale": 7}
+        )
+    assert sent.id is None
+    relay()
+    relay()
+    (found,) = shop.nadia.notifications
+    assert (found.title, found.message, found.type, found.priority) == (
+        "New sale", "A sale of $100 was completed", "sale", "normal",
+    )  # fmt: skip
+    assert (found.action_url, found.action_text, found.metadata) == ("/sales/7", "View sale", {"sale": 7})
+    assert sent.id == found.id
+    assert not rows()
+
+
+def test_notification_of_a_rolled_back_transaction_is_never_sent(shop, relay):
+    from django.db import transaction
+
+    def book():
+        with transaction.atomic():
+            send(shop.nadia)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        book()
+    relay()
+    assert titles(shop.nadia) == []
+
+
+def test_notification_sent_while_the_server_is_down_arrives_once_it_is_back(shop, relay, configured, unreachable):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    configured(URL=unreachable)
+    send(shop.nadia, "First")
+    done = relay()
+    assert done.failure is not None
+    assert done.wait == 1.0
+    send(shop.nadia, "Second")
+    configured()
+    OutboxEntry.objects.update(next_attempt_at=None)  # the end of the backoff
+    relay()
+    assert titles(shop.nadia) == ["Second", "First"]
+
+
+def test_backoff_doubles_up_to_a_minute(shop, relay, configured, unreachable):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    configured(URL=unreachable)
+    send(shop.nadia)
+    waits = []
+    for _ in range(8):
+        waits.append(relay().wait)
+        OutboxEntry.objects.update(next_attempt_at=None)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_refused_row_does_not_block_the_others(shop, relay):
+    from bellcast.contrib.django.models import OutboxEntry
+    from bellcast.contrib.django.signals import notification_refused
+
+    refused = []
+    notification_refused.connect(lambda entry, **_: refused.append(entry), weak=False, dispatch_uid="test")
+    OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload={"to": "1"})
+    send(shop.nadia)
+    relay()
+    assert titles(shop.nadia) == ["New sale"]
+    (row,) = rows()
+    assert row.refused_at is not None
+    assert "title" in row.error
+    assert refused == [row]
+    notification_refused.disconnect(dispatch_uid="test")
+
+
+def test_row_inserted_with_three_columns_is_sent(shop, relay):
+    from django.db import connection
+
+    payload = f'{{"to": "{shop.nadia.pk}", "tenant": "{shop.north.slug}", "title": "By SQL"}}'
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO bellcast_outbox (key, kind, payload) VALUES (%s, 'notify', %s)",
+            ["0b5f35f7-43f6-4d3b-8c6c-5bbf9f2c2a11", payload],
+        )
+    relay()
+    assert titles(shop.nadia) == ["By SQL"]
+
+
+def test_repeated_idempotency_key_sends_once(shop, relay):
+    for _ in range(2):
+        send(shop.nadia, idempotency_key=f"sale-{shop.nadia.pk}-7")
+        assert len(rows()) == 1
+    relay()
+    send(shop.nadia, idempotency_key=f"sale-{shop.nadia.pk}-7")
+    relay()
+    assert titles(shop.nadia) == ["New sale"]
+
+
+def test_later_notification_waits_in_the_outbox(shop, relay):
+    from django.utils import timezone
+
+    send(shop.nadia, send_at=timezone.now() + timedelta(hours=1))
+    assert 3590 < relay().wait < 3600
+    assert titles(shop.nadia) == []
+
+
+def test_tenant_send_reaches_users_that_never_connected_and_no_other_tenant(shop, relay):
+    from bellcast.contrib.django import NotificationService
+
+    sent = NotificationService.send_tenant_notification(
+        shop.north, "Low Stock Alert", "Product XYZ is running low", notification_type="inventory", priority="high"
+    )
+    relay()
+    assert [one.user for one in sent] == [shop.nadia, shop.omar]
+    assert [one.id for one in sent] == [shop.nadia.notifications[0].id, shop.omar.notifications[0].id]
+    assert titles(shop.petra) == []
+
+
+@pytest.mark.parametrize("user_filter", ["dict", "function", "q"])
+def test_tenant_send_takes_a_filter(shop, relay, user_filter):
+    from django.db.models import Q
+
+    from bellcast.contrib.django import NotificationService
+
+    name = shop.omar.username
+    chosen = {"dict": {"username": name}, "function": lambda user: user.username == name, "q": Q(username=name)}
+    NotificationService.send_tenant_notification(shop.north.slug, "Hi", "", user_filter=chosen[user_filter])
+    relay()
+    assert (titles(shop.nadia), titles(shop.omar)) == ([], ["Hi"])
+
+
+def test_announcement_for_a_tenant_is_one_row(shop, relay):
+    from bellcast.contrib.django import NotificationService
+
+    titles(shop.nadia)  # opens the inbox
+    (sent,) = NotificationService.send_tenant_notification(shop.north, "Maintenance", "Tonight", announce=True)
+    assert [row.payload["to"] for row in rows()] == [{"tenant": shop.north.slug}]
+    relay()
+    assert sent.id is not None
+    assert titles(shop.nadia) == ["Maintenance"]
+
+
+def test_bulk_send_groups_users_by_tenant(shop, relay):
+    from bellcast.contrib.django import NotificationService
+
+    sent = NotificationService.send_bulk_notifications([shop.petra, shop.nadia], "Update", "", idempotency_key="b")
+    assert [one.user for one in sent] == [shop.petra, shop.nadia]
+    relay()
+    assert titles(shop.petra) == titles(shop.nadia) == ["Update"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "argument"),
+    [
+        ({"priority": "extreme"}, "priority"),
+        ({"title": ""}, "title"),
+        ({"message": object()}, "message"),
+        ({"metadata": {"a": object()}}, "metadata"),
+        ({"expires_at": "whenever"}, "expires_at"),
+        ({"notification_type": ""}, "notification_type"),
+        ({"send_at": "tomorrow"}, "send_at"),
+        ({"send_email": "yes"}, "send_email"),
+    ],
+)
+def test_wrong_argument_is_named_before_the_insert(shop, fields, argument):
+    from django.core.exceptions import ValidationError
+
+    with pytest.raises(ValidationError) as failure:
+        send(shop.nadia, **fields)
+    assert list(failure.value.message_dict) == [argument]
+    assert not rows()
+
+
+def test_send_by_email_keeps_the_address_of_the_record_current(shop, relay):
+    send(shop.nadia, send_email=True, send_sms=True)
+    relay()
+    record = shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug)
+    assert (record.email, record.phone) == ("nadia@example.com", "+4915112345678")
+    shop.nadia.email = "new@example.com"
+    send(shop.nadia, send_email=True)
+    relay()
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "new@example.com"
+
+
+def test_notify_takes_users_querysets_groups_and_ids(shop, relay):
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Group
+
+    from bellcast.contrib.django import notify
+
+    group, _ = Group.objects.get_or_create(name="managers")
+    notify(shop.nadia, title="One")
+    notify(get_user_model().objects.filter(tenant=shop.north), title="All")
+    notify([shop.petra, shop.omar], title="Two")
+    notify(group, title="Role", tenant=shop.north.slug)
+    notify("7", title="Id", tenant=shop.north.slug)
+    assert [row.payload["to"] for row in rows()][-2:] == [{"role": "managers"}, "7"]
+    relay()
+    assert titles(shop.nadia) == ["All", "One"]
+    assert titles(shop.petra) == ["Two"]
+    assert titles(shop.omar) == ["Two", "All"]
+
+
+def test_live_event_expires_in_the_outbox(shop, relay):
+    from django.utils import timezone
+
+    from bellcast.contrib.django import publish
+    from bellcast.contrib.django.models import OutboxEntry
+
+    publish("desk", "sale", {"id": 7}, tenant=shop.north.slug)
+    publish(None, "sale", {"id": 7}, recipient=shop.nadia)
+    assert [row.payload for row in rows()] == [
+        {"topic": "desk", "name": "sale", "data": {"id": 7}, "tenant": shop.north.slug},
+        {"recipient": str(shop.nadia.pk), "name": "sale", "data": {"id": 7}, "tenant": shop.north.slug},
+    ]
+    OutboxEntry.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    relay()
+    assert not rows()
+
+
+def test_thread_sends_after_the_commit(shop, configured):
+    from bellcast.contrib.django import relaying
+
+    configured(RELAY="thread")
+    sent = send(shop.nadia)
+    relaying._process.finish()  # as at the exit of the process
+    assert sent.id is not None
+    assert titles(shop.nadia) == ["New sale"]
+
+
+def test_direct_backend_sends_at_the_commit_and_survives_an_outage(shop, configured, unreachable, caplog):
+    configured(BACKEND="bellcast.contrib.django.backends.DirectBackend")
+    assert send(shop.nadia).id is not None
+    configured(BACKEND="bellcast.contrib.django.backends.DirectBackend", URL=unreachable)
+    assert send(shop.nadia).id is None
+    assert "send_failed" in caplog.text
+    configured()
+    assert titles(shop.nadia) == ["New sale"]
+
+
+def test_console_backend_prints(shop, configured, capsys):
+    configured(BACKEND="bellcast.contrib.django.backends.ConsoleBackend")
+    send(shop.nadia, "Printed")
+    assert '"title":"Printed"' in capsys.readouterr().out
+
+
+def test_signal_of_django_notifications_hq_is_understood(shop, relay):
+    from bellcast.contrib.django.signals import notify
+    from tests.django.shop.models import Sale
+
+    sale = Sale.objects.create()
+    notify.send(shop.omar, recipient=shop.nadia, verb="commented", target=sale, level="warning", amount=3)
+    relay()
+    (found,) = shop.nadia.notifications
+    assert found.title == f"{shop.omar.username} commented on sale {sale.pk}"
+    assert (found.type, found.priority, found.action_url) == ("commented", "high", f"/sales/{sale.pk}")
+    assert found.metadata["amount"] == 3
+    assert found.metadata["target"] == {"model": "shop.sale", "pk": str(sale.pk), "text": f"sale {sale.pk}"}
