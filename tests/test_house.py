@@ -242,10 +242,11 @@ def type_names(tree: ast.Module) -> Iterator[str]:
 
 
 def test_type_names_are_unique() -> None:
-    """A port and its adapters share a name. `client` is a separate program; its types mirror the REST API."""
+    """A port and its adapters share a name. `client` and `contrib` are separate programs: types of the client mirror the
+    REST API, and frameworks prescribe names."""
     modules: dict[str, set[str]] = defaultdict(set)
     for path, tree in TREES.items():
-        if not path.startswith("client/"):
+        if not path.startswith(("client/", "contrib/")):
             for name in type_names(tree):
                 modules[name].add(path)
     shared = {name for name, paths in modules.items() if len(paths) > 1 and not is_port_with_adapters(paths)}
@@ -260,7 +261,12 @@ def is_port_with_adapters(paths: set[str]) -> bool:
 
 
 def test_listed_type_names_are_still_shared() -> None:
-    names = Counter(name for path, tree in TREES.items() if not path.startswith("client/") for name in type_names(tree))
+    names = Counter(
+        name
+        for path, tree in TREES.items()
+        if not path.startswith(("client/", "contrib/"))
+        for name in type_names(tree)
+    )
     assert [name for name in SHARED_TYPE_NAMES if names[name] < 2] == []
 
 

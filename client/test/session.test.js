@@ -466,3 +466,12 @@ test('a session whose getToken never settles calls it again and goes live', asyn
   env.link.receive(ready({ unread: 1, unseen: 1 }));
   assert.equal(session.state.status, 'live');
 });
+
+test('tokenUrl is fetched with cookies for the token', async () => {
+  const env = fakeEnvironment((request) => (request.url.pathname === '/bell-token' ? { token: 'one' } : page([1])));
+  const session = new Session({ server: 'https://bell.example', tokenUrl: 'https://shop.example/bell-token', environment: env }).open();
+  await env.timers.advance(1);
+  env.link.receive(ready({ unread: 1, unseen: 1 }));
+  assert.equal(session.state.status, 'live');
+  assert.deepEqual(env.requests.filter(({ url }) => url.pathname === '/bell-token').map(({ credentials }) => credentials), ['include']);
+});

@@ -21,6 +21,7 @@ import { browserEnvironment } from './environment.js';
  * @property {string} [server]  address of the server; by default the page's origin
  * @property {string | null} [token]
  * @property {GetToken} [getToken]  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
+ * @property {string} [tokenUrl]  instead of `getToken`: fetched with the page's cookies, responds with `{"token"}` or the token as text; 401 ends the session
  * @property {string} [recipient]  the signed-in person, with cookie authentication: lets this person's tabs share a connection
  * @property {Iterable<string>} [topics]
  * @property {Partial<Environment>} [environment]
@@ -73,14 +74,14 @@ export class Session extends EventTarget {
   #memo = new Map();
 
   /** @param {Options} [options] */
-  constructor({ server = '', token, getToken, recipient, topics = [], environment, ...others } = {}) {
+  constructor({ server = '', token, getToken, tokenUrl, recipient, topics = [], environment, ...others } = {}) {
     super();
     rejectUnknown(others, 'Session');
     const page = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
     this.#topics = new Set(topics);
     this.#environment = { ...browserEnvironment(), ...environment };
-    const credential = new Credential(token, getToken, recipient, this.#environment.timeout);
+    const credential = new Credential(token, getToken ?? (tokenUrl ? () => this.#environment.fetch(tokenUrl, { credentials: 'include', headers: { accept: 'application/json' } }) : undefined), recipient, this.#environment.timeout);
     this.#api = new Api(base, credential, this.#environment);
     this.#main = this.#view({});
     this.#queue = new ActionQueue({

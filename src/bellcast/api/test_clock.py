@@ -19,7 +19,7 @@ class ClockTime(Struct, frozen=True):
     now: datetime
 
 
-class Advance(Struct, frozen=True, forbid_unknown_fields=True):
+class ClockAdvance(Struct, frozen=True, forbid_unknown_fields=True):
     """A duration by which to move the clock: seconds, or a text such as "15m" or "3d"."""
 
     advance: str | float
@@ -45,7 +45,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/test-clock",
     tag="Server",
     required_scope="manage",
-    body=Advance,
+    body=ClockAdvance,
     response_types={200: ClockTime},
     refusals=(NotFound,),
     example={"advance": "3d"},
@@ -68,7 +68,7 @@ def _clock(request: ApiRequest) -> TestClockControl:
     return clock
 
 
-def _check(body: Advance, ctx: ApiContext) -> None:
+def _check(body: ClockAdvance, ctx: ApiContext) -> None:
     validation.check(_advance_errors(body.advance))
 
 
@@ -82,5 +82,5 @@ def _advance_errors(value: str | float) -> validation.FieldErrors:
         yield FieldError("advance", "must be between 0 and 366d")
 
 
-ADVANCE = request_body.Shape(Advance, _check)
+ADVANCE = request_body.Shape(ClockAdvance, _check)
 HANDLERS = [read, advance]

@@ -10,9 +10,9 @@ Channel = Literal["inbox", "email", "sms", "push", "chat"]
 CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
 Frequency = Literal["instant", "hourly", "daily", "weekly"]
 URGENT_ONLY: Literal["urgent"] = "urgent"
-Switch = bool | Literal["urgent"]
+SwitchValue = bool | Literal["urgent"]
 """On, off, or on for urgent notifications only."""
-Switches = dict[Channel, Switch]
+Switches = dict[Channel, SwitchValue]
 
 
 class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):

@@ -110,11 +110,11 @@ def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Sour
     return True, None
 
 
-def _is_on(value: preferences.Switch, occasion: Occasion) -> bool:
+def _is_on(value: preferences.SwitchValue, occasion: Occasion) -> bool:
     return occasion.priority == "urgent" if value == preferences.URGENT_ONLY else bool(value)
 
 
-def _value(rule: Switch, occasion: Occasion, document: Preferences) -> preferences.Switch | None:
+def _value(rule: Switch, occasion: Occasion, document: Preferences) -> preferences.SwitchValue | None:
     if rule == "channel":
         return document.channels.get(occasion.channel)
     if rule == "type":

@@ -21,7 +21,7 @@ import { parse } from './tab-bar.js';
 
 const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
 const SEEN_REPORT_INTERVAL = 300; // ms
-const COMMON_ATTRIBUTES = ['server', 'token', 'recipient', 'topics', 'lang'];
+const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang'];
 const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 
 /** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
@@ -138,7 +138,7 @@ export class Element extends BaseElement {
 
   /** Wait for attributes and properties that scripts may still set; with the attribute `session`, until a session is set. */
   async #startWhenReady() {
-    const isConfigured = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
+    const isConfigured = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('token-url') || this.hasAttribute('recipient');
     await (isConfigured || scriptsRun());
     if (!this.#providedSession && this.hasAttribute('session')) return;
     if (this.isConnected && !this.#abort) this.#start();
@@ -188,10 +188,12 @@ export class Element extends BaseElement {
   #acquireSession() {
     const { getToken } = this;
     const recipient = this.getAttribute('recipient');
+    const tokenUrl = this.getAttribute('token-url');
     return acquire({
       server: this.getAttribute('server') ?? '',
       token: this.getAttribute('token'),
       ...(getToken && { getToken }),
+      ...(tokenUrl && { tokenUrl }),
       ...(recipient && { recipient }),
     });
   }

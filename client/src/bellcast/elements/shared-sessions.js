@@ -19,7 +19,7 @@ function callbackId(callback) {
 
 /** @param {Options} options @returns {{session: Session, release: () => void}} */
 export function acquire(options) {
-  const key = JSON.stringify([options.server, options.token, options.recipient, callbackId(options.getToken)]);
+  const key = JSON.stringify([options.server, options.token, options.recipient, callbackId(options.getToken), options.tokenUrl]);
   const shared = sessions.get(key) ?? { session: new Session(options).open(), users: 0 };
   sessions.set(key, shared);
   shared.users++;

@@ -147,17 +147,20 @@ def _is_user(value: object) -> bool:
     return hasattr(value, "is_authenticated")
 
 
+def _is_group(value: object) -> bool:
+    # The class cannot be imported without django.contrib.auth among the installed apps.
+    return isinstance(value, Model) and value._meta.label_lower == "auth.group"
+
+
 def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
     """The targets of a send as REST has them, each with the tenant of its users."""
-    from django.contrib.auth.models import Group
-
     if _is_user(to):
         yield identity.recipient_of(to), identity.tenant_of(to)
-    elif isinstance(to, Group):
+    elif _is_group(to):
         yield {"role": to.name}, None
     elif isinstance(to, QuerySet) or (isinstance(to, Sequence) and to and all(map(_is_user, to))):
         members = list(to)
-        if members and all(isinstance(one, Group) for one in members):
+        if members and all(map(_is_group, members)):
             for group in members:
                 yield {"role": group.name}, None
         else:
