@@ -65,15 +65,30 @@ def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event
 def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Script[None]:
     """Add the announcements from before the recipient was first seen, at the first opening of its inbox: those since it
     is a member, or of `newcomers_ms` if the app did not set that time. The inbox has all later ones already."""
-    ((created_at, member_since),) = yield Statement("first_opening", {"inbox": inbox})
-    since = created_at - newcomers_ms if member_since is None else member_since
-    if member_since is not None or newcomers_ms:
-        found = yield Statement("intake_earlier", {"inbox": inbox, "since": since, "now": now})
-        pending = [PendingRow._make(row) for row in found]
-        plan = Materialization(tenant, (yield from _contents(pending)), now)
-        plan.catch_up(pending)
-        yield from plan.write()
+    pending = yield from _earlier(inbox, newcomers_ms, now)
+    plan = Materialization(tenant, (yield from _contents(pending)), now)
+    plan.catch_up(pending)
+    yield from plan.write()
+    yield from mark_opened(inbox)
+
+
+def has_earlier(inbox: int, newcomers_ms: int, now: int) -> Script[bool]:
+    """Whether the first opening of an inbox adds announcements."""
+    return bool((yield from _earlier(inbox, newcomers_ms, now)))
+
+
+def mark_opened(inbox: int) -> Script[None]:
+    """Record the first opening of an inbox."""
     yield Statement("inbox_opened", {"inbox": inbox})
+
+
+def _earlier(inbox: int, newcomers_ms: int, now: int) -> Script[list[PendingRow]]:
+    ((created_at, member_since),) = yield Statement("first_opening", {"inbox": inbox})
+    if member_since is None and not newcomers_ms:
+        return []
+    since = created_at - newcomers_ms if member_since is None else member_since
+    found = yield Statement("intake_earlier", {"inbox": inbox, "since": since, "now": now})
+    return [PendingRow._make(row) for row in found]
 
 
 def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:

@@ -32,6 +32,10 @@ class Engine(Protocol):
         """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
         ...
 
+    def write_without_waiting(self, command: Command[Any]) -> None:
+        """Queue a command whose result does not matter: it may fail."""
+        ...
+
     def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         """Write the items in order, each atomically. Yield their results in order, after each commit; an exception is
         the result of the item that raised it."""

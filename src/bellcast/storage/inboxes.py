@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.errors import NotFound
 from bellcast.model.events import Event
@@ -58,8 +59,19 @@ class Inboxes:
         else:
             opened = await self._engine.read(_reopen, wanted, since)
         if opened is not None:
-            return opened
+            return opened if opened.inbox.opened else self._first_opened(opened)
         return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
+
+    def _first_opened(self, opened: OpenInbox) -> OpenInbox:
+        """Record the first opening of an inbox that received nothing by it."""
+        inbox = opened.inbox
+        # The caller only reads: it does not wait for a locked database, nor fail because of a full one.
+        self._engine.write_without_waiting(
+            ScriptCommand(
+                lambda: announcements.mark_opened(inbox.number), [(inbox.state.tenant, inbox.state.recipient)]
+            )
+        )
+        return replace(opened, inbox=replace(inbox, opened=True))
 
     async def page(self, inbox: int, query: Query) -> InboxPage:
         return await self._engine.read(_page, inbox, query)
@@ -102,10 +114,10 @@ class _OpenRequest(Struct, frozen=True):
             raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
-        """Whether the inbox was opened before, and the record has the roles, name and time of the session."""
+        """Whether the record has the roles, name and time of the session."""
         same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
         same_since = self.member_since is None or self.member_since == inbox.member_since
-        return inbox.opened and same_roles and same_since and (self.name is None or self.name == inbox.name)
+        return same_roles and same_since and (self.name is None or self.name == inbox.name)
 
 
 def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
@@ -126,6 +138,8 @@ def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
     wanted.check_standing(inbox.revoked_before)
     if not wanted.written(inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
         return None
+    if not inbox.opened and (yield from announcements.has_earlier(inbox.number, wanted.newcomers_ms, wanted.now)):
+        return None
     return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
 
 
@@ -145,7 +159,7 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
         return (yield from _open_existing(wanted))
     inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
     wanted.check_standing(inbox.revoked_before)
-    if not wanted.written(inbox):
+    if not (wanted.written(inbox) and inbox.opened):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.knows(position):

@@ -109,6 +109,9 @@ class PostgresEngine:
     async def write(self, command: Command[T]) -> T:
         return await self._open_writer().write(command)
 
+    def write_without_waiting(self, command: Command[Any]) -> None:
+        self._open_writer().write_without_waiting(command)
+
     def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         return self._open_writer().write_items(command)
 

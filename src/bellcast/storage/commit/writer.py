@@ -34,6 +34,10 @@ class Writer(ABC):
         written: T = result
         return written
 
+    def write_without_waiting(self, command: Command[Any]) -> None:
+        """Queue a command. Its error, if it fails, is dropped."""
+        self._enqueue([command], command.tenant)
+
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         """Yield the results of the items in order, as they are committed."""
         if not command.items:
