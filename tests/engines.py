@@ -168,6 +168,18 @@ class RedisCluster:
         members = [f"127.0.0.1:{server.port}" for server in self.servers]
         command = [tool("redis-cli"), "--cluster", "create", *members, "--cluster-replicas", "0", "--cluster-yes"]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
+        for server in self.servers:
+            self._wait_until_joined(server)
+
+    def _wait_until_joined(self, server: RedisServer) -> None:
+        """Wait until a node serves its slots: it refuses commands until it has heard from the others."""
+        command = [tool("redis-cli"), "-p", str(server.port), "CLUSTER", "INFO"]
+        for _ in range(300):
+            output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+            if "cluster_state:ok" in output:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the Redis cluster did not start:\n{output}")
 
     @property
     def url(self) -> str:

@@ -1,25 +1,69 @@
 """The port of the live events' history: order, ids, expiry, floors of topics, and pages."""
 
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from bellcast.brokers.history import MemoryHistory, TenantLog
+from bellcast.brokers.redis import RedisTransport
+from bellcast.brokers.redis_log import RedisLog
+from bellcast.brokers.remote import RemoteBroker
+from bellcast.brokers.remote_history import RemoteHistory
 from bellcast.model import history as model
 from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.ports import TopicHistory
+from bellcast.server.clock import SystemClock
+from tests import engines
 from tests.clock import FakeClock
+
+projects = itertools.count()
 
 A, B = topic_stream("", "a"), topic_stream("", "b")
 
 
-def create(clock: FakeClock, *rules: str, limit: int = 1_000_000) -> TopicHistory:
-    return MemoryHistory(clock, model.parse_rules(rules or model.DEFAULT_HISTORY), limit)
+def shared_history(
+    engine: str,
+    project: str,
+    clock: FakeClock,
+    rules: Sequence[model.HistoryRule],
+    limit: int,
+    server: engines.RedisServer | None = None,
+) -> tuple[RemoteBroker, TopicHistory]:
+    """Return the broker and the history of one process; `server` is the engine's server of this run by default."""
+    used = server or (engines.redis() if engine == "redis" else engines.redis_cluster())
+    transport = RedisTransport(used.url, project)
+    broker = RemoteBroker(transport, SystemClock())
+    return broker, RemoteHistory(RedisLog(transport, limit), broker, clock, rules)
+
+
+Create = Callable[..., Awaitable[TopicHistory]]
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(params=["memory", "redis", "redis-cluster"])
+async def create(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Create]:
+    """Return a factory of histories with separate logs."""
+    brokers: list[RemoteBroker] = []
+
+    async def history(*rules: str, limit: int = 1_000_000) -> TopicHistory:
+        parsed = model.parse_rules(rules or model.DEFAULT_HISTORY)
+        if request.param == "memory":
+            return MemoryHistory(clock, parsed, limit)
+        broker, shared = shared_history(request.param, f"history{next(projects)}", clock, parsed, limit)
+        brokers.append(broker)
+        await broker.open()
+        await broker.ping()
+        return shared
+
+    yield history
+    for broker in brokers:
+        await broker.close()
 
 
 async def add(history: TopicHistory, topic: str, data: Any = None, **fields: Any) -> str:
@@ -28,74 +72,82 @@ async def add(history: TopicHistory, topic: str, data: Any = None, **fields: Any
     return kept.id
 
 
-def data(history: TopicHistory, after: str, *streams: Any) -> tuple[list[Any], bool]:
-    missed = history.missed("", streams, after)
+async def end(history: TopicHistory) -> str:
+    """Return the id of the log's newest event."""
+    end = (await history.newest("", [A], 0)).end
+    assert end is not None
+    return end
+
+
+async def data(history: TopicHistory, after: str, *streams: Any) -> tuple[list[Any], bool]:
+    missed = await history.missed("", streams, after)
     return [event.data for event in missed.events], missed.recovered
 
 
-async def test_missed_events_of_all_topics_are_in_log_order(clock: FakeClock) -> None:
-    history = create(clock)
-    start = history.end("")
-    assert start is not None
+async def test_missed_events_of_all_topics_are_in_log_order(create: Create) -> None:
+    history = await create()
+    start = await end(history)
     for number, topic in enumerate("abba"):
         await add(history, topic, number)
     await add(history, "c", 9)
-    assert data(history, start, A, B) == ([0, 1, 2, 3], True)
-    assert [event.data for event in history.newest("", [A, B], 1)] == [2, 3]
+    assert await data(history, start, A, B) == ([0, 1, 2, 3], True)
+    assert [event.data for event in (await history.newest("", [A, B], 1)).events] == [2, 3]
 
 
-async def test_id_is_known_only_to_its_log(clock: FakeClock) -> None:
-    history, other = create(clock), create(clock)
+async def test_id_is_known_only_to_its_log(create: Create) -> None:
+    history, other = await create(), await create()
     id = await add(history, "a")
-    assert data(history, id, A) == ([], True)
-    assert data(other, id, A) == ([], False)
-    assert history.missed("acme", [topic_stream("acme", "a")], id).recovered is False
+    assert await data(history, id, A) == ([], True)
+    assert await data(other, id, A) == ([], False)
+    assert (await history.missed("acme", [topic_stream("acme", "a")], id)).recovered is False
     epoch = id.partition(".")[0]
     for unknown in ("", "x", f"{epoch}.2", f"{epoch}.", "1.1"):
-        assert data(history, unknown, A) == ([], False)
+        assert await data(history, unknown, A) == ([], False)
 
 
-async def test_busy_topic_leaves_the_recovery_of_a_quiet_one(clock: FakeClock) -> None:
-    history = create(clock, "*=2m/2")
+async def test_busy_topic_leaves_the_recovery_of_a_quiet_one(create: Create) -> None:
+    history = await create("*=2m/2")
     quiet = await add(history, "b", "quiet")
     for number in range(3):
         last = await add(history, "a", number)
-    assert data(history, quiet, B) == ([], True)
-    assert data(history, quiet, A, B) == ([], False)
-    assert data(history, quiet, A) == ([], False)
-    assert data(history, last, A, B) == ([], True)
+    assert await data(history, quiet, B) == ([], True)
+    assert await data(history, quiet, A, B) == ([], False)
+    assert await data(history, quiet, A) == ([], False)
+    assert await data(history, last, A, B) == ([], True)
 
 
-async def test_expired_event_is_gone_for_every_reader_even_if_the_clock_returns(clock: FakeClock) -> None:
-    history = create(clock, "a=10s", "*=1h")
+async def test_expired_event_is_gone_for_every_reader_even_if_the_clock_returns(
+    create: Create, clock: FakeClock
+) -> None:
+    history = await create("a=10s", "*=1h")
     start = await add(history, "a", "first")
     await add(history, "a", "second")
     await add(history, "b", "third")
     clock.advance(10)
-    assert data(history, start, A, B) == ([], False)
-    assert data(history, start, B) == (["third"], True)
+    assert await data(history, start, A, B) == ([], False)
+    assert await data(history, start, B) == (["third"], True)
     clock.advance(-10)
-    assert data(history, start, A) == ([], False)
+    assert await data(history, start, A) == ([], False)
 
 
-async def test_beyond_the_limit_the_oldest_events_of_any_topic_leave(clock: FakeClock) -> None:
-    history = create(clock, limit=3_000)
+async def test_beyond_the_limit_the_oldest_events_of_any_topic_leave(create: Create) -> None:
+    history = await create(limit=3_400)
     start = await add(history, "b", "x" * 900)
     second = await add(history, "a", "y" * 900)
     await add(history, "a", "z" * 900)
-    assert data(history, start, A) == (["y" * 900, "z" * 900], True)
+    assert await data(history, start, A) == (["y" * 900, "z" * 900], True)
     for number in range(20):
         await add(history, "a", number)
-    assert data(history, second, A) == ([], False)
-    assert data(history, second, B) == ([], True)
+    assert await data(history, second, A) == ([], False)
+    assert await data(history, second, B) == ([], True)
 
 
-async def test_topics_without_history_do_not_count(clock: FakeClock) -> None:
-    history = create(clock, "b=off", "*=1m")
+async def test_topics_without_history_do_not_count(create: Create) -> None:
+    history = await create("b=off", "*=1m")
     start = await add(history, "a", 1)
     (event,) = await history.append(LiveEvent("", "n", 2, topic="b"))
     assert event.id is None
-    assert data(history, start, A, B) == ([], True)
+    assert await data(history, start, A, B) == ([], True)
 
 
 @pytest.mark.parametrize(
@@ -107,43 +159,42 @@ async def test_topics_without_history_do_not_count(clock: FakeClock) -> None:
     ],
     ids=["not to be kept", "between clients", "recipient without history"],
 )
-async def test_some_events_are_not_kept(clock: FakeClock, event: LiveEvent) -> None:
-    history = create(clock, "recipient:bob=off", "*=1m")
-    end = history.end("")
+async def test_some_events_are_not_kept(create: Create, event: LiveEvent) -> None:
+    history = await create("recipient:bob=off", "*=1m")
+    start = await end(history)
     assert await history.append(event) == (event,)
-    assert history.end("") == end
+    assert await end(history) == start
 
 
-async def test_events_to_a_recipient_are_kept(clock: FakeClock) -> None:
-    history = create(clock, "recipient:*=1m")
-    start = history.end("")
-    assert start is not None
+async def test_events_to_a_recipient_are_kept(create: Create) -> None:
+    history = await create("recipient:*=1m")
+    start = await end(history)
     await history.append(LiveEvent("", "n", 1, recipient="alice"), LiveEvent("", "n", 2, topic="a"))
-    assert data(history, start, inbox_stream("", "alice"), A) == ([1], True)
+    assert await data(history, start, inbox_stream("", "alice"), A) == ([1], True)
 
 
-async def test_cleared_topic_is_empty_and_not_recovered(clock: FakeClock) -> None:
-    history = create(clock)
+async def test_cleared_topic_is_empty_and_not_recovered(create: Create) -> None:
+    history = await create()
     start = await add(history, "b", 0)
     for number in range(3):
         last = await add(history, "a", number)
-    history.clear("", A)
-    assert data(history, start, A) == ([], False)
-    assert data(history, start, B) == ([], True)
-    assert data(history, last, A) == ([], True)
-    assert history.page("", A, None, 10).events == ()
+    await history.clear("", A)
+    assert await data(history, start, A) == ([], False)
+    assert await data(history, start, B) == ([], True)
+    assert await data(history, last, A) == ([], True)
+    assert (await history.page("", A, None, 10)).events == ()
 
 
-async def test_pages_continue_after_an_id_and_report_a_gap(clock: FakeClock) -> None:
-    history = create(clock, "*=1m/3")
+async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> None:
+    history = await create("*=1m/3")
     ids = [await add(history, "a", number) for number in range(5)]
-    first = history.page("", A, None, 2)
+    first = await history.page("", A, None, 2)
     assert ([one.event.data for one in first.events], first.has_more, first.recovered) == ([2, 3], True, True)
-    second = history.page("", A, first.events[-1].event.id, 2)
+    second = await history.page("", A, first.events[-1].event.id, 2)
     assert ([one.event.data for one in second.events], second.has_more, second.recovered) == ([4], False, True)
-    late = history.page("", A, ids[0], 10)
+    late = await history.page("", A, ids[0], 10)
     assert ([one.event.data for one in late.events], late.recovered) == ([2, 3, 4], False)
-    assert history.page("", A, "1.1", 10).recovered is False
+    assert (await history.page("", A, "1.1", 10)).recovered is False
 
 
 def test_forgotten_floor_counts_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:

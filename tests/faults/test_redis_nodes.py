@@ -95,17 +95,26 @@ def test_repeated_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, ot
     assert titles(other, "frank") == ["Once"]
 
 
-def test_notification_lost_by_redis_is_delivered_after_it_is_back(tmp_path: Path) -> None:
+def test_connections_resume_after_redis_lost_its_data_and_learn_that_events_may_be_missing(tmp_path: Path) -> None:
     redis = engines.RedisServer()
     redis.start()
     with cluster(tmp_path, redis.url, engines.postgres(), "redis_lost") as nodes:
         one, other = nodes.start(), nodes.start()
+        event = {"recipient": "alice", "name": "said"}
         with websocket(other, "alice") as bell:
-            bell.until("ready")
+            ready = bell.until("ready")
+            assert httpx.post(f"{one.url}/v1/events", json=event, headers=one.as_app()).status_code == 202
+            last = bell.until("event")["id"]
             redis.kill()
             assert eventually(lambda: httpx.get(f"{one.url}/readyz").status_code == 503)
             assert send(one, "alice", "while Redis was away").status_code == 201
+            assert httpx.post(f"{one.url}/v1/events", json=event, headers=one.as_app()).status_code == 503
             redis.start()
+            closing = bell.until("close")
+            assert (closing["code"], closing["reconnect"]) == (1012, True)
+        with websocket(other, "alice", position=f"{ready['position']}~{last}") as bell:
+            again = bell.until("ready")
+            assert (again["resumed"], again["recovered"]) == (True, False)
             assert bell.until("notification")["notification"]["title"] == "while Redis was away"
             assert eventually(lambda: httpx.get(f"{one.url}/readyz").status_code == 200)
             assert send(one, "alice", "after").status_code == 201

@@ -175,7 +175,9 @@ async def events(request: ApiRequest) -> ASGIApp:
     if params.after is not None and history.parse_event_id(params.after) is None:
         raise BadRequest("`after` is not an event's id: use an `id` of a page or a frame, or `next`.")
     tenant, named = tenants.single_tenant(request), topic(request)
-    found = context.of(request).engines.history.page(tenant, topic_stream(tenant, named), params.after, params.limit)
+    found = await context.of(request).engines.history.page(
+        tenant, topic_stream(tenant, named), params.after, params.limit
+    )
     shown = [
         PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
     ]
@@ -195,7 +197,7 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
     Clients that missed some of them learn that they did."""
     tenant, named = tenants.single_tenant(request), topic(request)
-    context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
+    await context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
     return responses.empty()
 
 

@@ -2,8 +2,8 @@
 
 import heapq
 import secrets
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.brokers.keep_rules import KeepRules
 from bellcast.model import history
-from bellcast.model.events import SEPARATOR, LiveEvent, Stream
+from bellcast.model.events import LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
-from bellcast.ports import Clock, HistoryPage, KeptEvent, MissedEvents
+from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
 
 # Below the 2**63 of the stores' integers.
 EPOCH_BITS = 48
@@ -23,21 +24,18 @@ ENTRY_BYTES = 500
 # Floors of topics without events that a log remembers. A follower of a forgotten topic fetches what it shows.
 MAX_FLOORS = 10_000
 SWEEP_INTERVAL_SECONDS = 60.0
-# The names of events to a recipient that are between clients.
-CLIENT_PREFIX = "client-"
 
 _encode = msgspec.json.Encoder().encode
 
 
 class LogEntry(Struct, eq=False):
-    """A kept event. `has_left` marks one that still is in the queue of the whole log."""
+    """A kept event."""
 
     offset: int
     event: LiveEvent
     at: int
     expires_at: int
     size: int
-    has_left: bool = False
 
 
 class TenantLog:
@@ -49,7 +47,7 @@ class TenantLog:
         self._limit_bytes = limit_bytes
         self._size = 0
         self._streams: dict[Stream, deque[LogEntry]] = {}
-        self._all: deque[LogEntry] = deque()
+        self._all: OrderedDict[int, LogEntry] = OrderedDict()  # by offset
         self._floors: dict[Stream, int] = {}
         self._forgotten = 0  # the floor of streams that are not in `_floors`
 
@@ -60,7 +58,7 @@ class TenantLog:
         entry = LogEntry(self.last, kept, now, now + rule.duration_ms, len(_encode(event.data)) + ENTRY_BYTES)
         entries = self._streams.setdefault(stream, deque())
         entries.append(entry)
-        self._all.append(entry)
+        self._all[entry.offset] = entry
         self._size += entry.size
         while rule.events is not None and len(entries) > rule.events:
             self._remove_oldest(stream)
@@ -90,16 +88,14 @@ class TenantLog:
             self._remove_oldest(stream)
 
     def _enforce_limit(self) -> None:
-        while self._all and (self._all[0].has_left or self._size > self._limit_bytes):
-            oldest = self._all.popleft()
-            if not oldest.has_left:
-                self._remove_oldest(oldest.event.stream)
+        while self._all and self._size > self._limit_bytes:
+            self._remove_oldest(next(iter(self._all.values())).event.stream)
 
     def _remove_oldest(self, stream: Stream) -> None:
         """Remove the oldest event of a stream and raise the stream's floor."""
         entries = self._streams[stream]
         entry = entries.popleft()
-        entry.has_left = True
+        del self._all[entry.offset]
         self._size -= entry.size
         self._floors.pop(stream, None)
         self._floors[stream] = entry.offset  # at the end: the first floors are the oldest
@@ -107,8 +103,6 @@ class TenantLog:
             del self._streams[stream]
         while len(self._floors) > MAX_FLOORS:
             self._forgotten = max(self._forgotten, self._floors.pop(next(iter(self._floors))))
-        while self._all and self._all[0].has_left:
-            self._all.popleft()
 
 
 class MemoryHistory:
@@ -116,7 +110,7 @@ class MemoryHistory:
 
     def __init__(self, clock: Clock, rules: Sequence[HistoryRule], limit_bytes: int) -> None:
         self._clock = clock
-        self._rules = rules
+        self._rules = KeepRules(rules)
         self._limit_bytes = limit_bytes
         self._logs: dict[str, TenantLog] = {}
 
@@ -124,35 +118,31 @@ class MemoryHistory:
         return tuple([self._keep(event) for event in events])
 
     def _keep(self, event: LiveEvent) -> LiveEvent:
-        stream = event.stream
-        rule = self._rule(stream) if event.keep else None
-        if rule is None or (event.topic is None and event.name.startswith(CLIENT_PREFIX)):
-            return event
-        return self._log(event.tenant).append(stream, event, rule, self._clock.now())
+        rule = self._rules.for_event(event)
+        return event if rule is None else self._log(event.tenant).append(event.stream, event, rule, self._clock.now())
 
     def end(self, tenant: str) -> str | None:
         log = self._log(tenant)
         return EventId(log.epoch, log.last).text
 
-    def missed(self, tenant: str, streams: Collection[Stream], after: str) -> MissedEvents:
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         log, start = self._log(tenant), history.parse_event_id(after)
         if start is None or start.epoch != log.epoch or start.offset > log.last:
-            return MissedEvents()
-        now = self._clock.now()
-        kept = [stream for stream in streams if self._rule(stream) is not None]
+            return PastEvents(end=self.end(tenant))
+        now, kept = self._clock.now(), self._rules.kept_streams(streams)
         parts = [_after(log.entries(stream, now), start.offset) for stream in kept]
         if any(log.floor(stream) > start.offset for stream in kept):
-            return MissedEvents()
+            return PastEvents(end=self.end(tenant))
         merged = heapq.merge(*parts, key=attrgetter("offset"))
-        return MissedEvents(tuple([entry.event for entry in merged]), recovered=True)
+        return PastEvents(tuple([entry.event for entry in merged]), recovered=True, end=self.end(tenant))
 
-    def newest(self, tenant: str, streams: Collection[Stream], count: int) -> tuple[LiveEvent, ...]:
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         log, now = self._log(tenant), self._clock.now()
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
         merged = sorted((entry for part in parts for entry in part), key=attrgetter("offset"))
-        return tuple([entry.event for entry in merged])
+        return PastEvents(tuple([entry.event for entry in merged]), end=self.end(tenant))
 
-    def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         log = self._log(tenant)
         entries = log.entries(stream, self._clock.now())
         start = None if after is None else history.parse_event_id(after)
@@ -161,8 +151,11 @@ class MemoryHistory:
         events = tuple([KeptEvent(entry.event, entry.at) for entry in found[:limit]])
         return HistoryPage(events, len(found) > limit, f"{log.epoch:x}", recovered=after is None or known)
 
-    def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream) -> None:
         self._log(tenant).clear(stream)
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        """Do nothing: a process misses none of its own events."""
 
     async def run(self) -> None:
         while True:
@@ -176,10 +169,6 @@ class MemoryHistory:
         if log is None:
             log = self._logs[tenant] = TenantLog(self._limit_bytes)
         return log
-
-    def _rule(self, stream: Stream) -> HistoryRule | None:
-        kind, _, name = stream.split(SEPARATOR, 2)
-        return history.rule_for(self._rules, name if kind == "topic" else history.RECIPIENT_PREFIX + name)
 
 
 def _after(entries: Sequence[LogEntry], offset: int) -> Iterator[LogEntry]:

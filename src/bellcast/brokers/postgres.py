@@ -7,6 +7,7 @@ are split into parts."""
 import asyncio
 import base64
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
@@ -47,6 +48,8 @@ class PostgresTransport:
         self._channels: Counter[str] = Counter()
         self._parts: dict[int, list[str]] = {}
         self._lost = asyncio.Event()
+        self._fence_channel = f"{self._name}_{secrets.token_hex(8)}"
+        self._fences: dict[str, asyncio.Future[None]] = {}
         self._query_lock = asyncio.Lock()  # a connection runs one query at a time
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
@@ -61,6 +64,7 @@ class PostgresTransport:
         except UNAVAILABLE_ERRORS as failure:
             raise Unavailable(f"PostgreSQL cannot be used: {failure}.") from failure
         self._listening.add_termination_listener(lambda _: self._lost.set())
+        await self._query(self._listening.add_listener, self._fence_channel, self._on_fence)
 
     async def _connection(self) -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -107,6 +111,23 @@ class PostgresTransport:
         if left == "0":
             self._on_message(base64.b64decode("".join(self._parts.pop(sender))))
 
+    async def fence(self) -> None:
+        """Return once every message before this call has been received: notifications keep the order of commits."""
+        number = str(next(self._numbers))
+        self._fences[number] = passed = asyncio.get_running_loop().create_future()
+        try:
+            await _await_result(self._open(self._sending).execute(NOTIFY, [self._fence_channel], [number]))
+            await asyncio.wait_for(passed, COMMAND_TIMEOUT)
+        except TimeoutError:
+            raise Unavailable("PostgreSQL does not respond.") from None
+        finally:
+            self._fences.pop(number, None)
+
+    def _on_fence(self, _: object, __: int, ___: str, number: object) -> None:
+        passed = self._fences.pop(str(number), None)
+        if passed is not None and not passed.done():
+            passed.set_result(None)
+
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond."""
         while True:
@@ -122,6 +143,9 @@ class PostgresTransport:
         await self._query(self._open(self._listening).execute, "SELECT 1")
 
     async def close(self) -> None:
+        for passed in self._fences.values():
+            if not passed.done():
+                passed.set_exception(Unavailable("The connection to PostgreSQL was lost."))
         for connection in (self._listening, self._sending):
             if connection is not None:
                 connection.terminate()

@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from bellcast.brokers.remote import PubSubMessage
 from bellcast.brokers.shards import COMMAND_TIMEOUT, PLAIN, SHARDED, Shard
 from bellcast.errors import Unavailable
-from bellcast.model.events import Stream
+from bellcast.model.events import SEPARATOR, Stream
 
 SLOTS = 16_384
 Address = tuple[str, int]
@@ -33,6 +33,7 @@ class RedisTransport:
         self._nodes: list[Address] = []  # the cluster's nodes when last connected
         self._shards: list[Shard] = []
         self._owners: list[int] | None = None  # index of each slot's shard; None without a cluster
+        self.has_log = False  # a log publishes kept events
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect, and pass received messages to `on_message`."""
@@ -72,12 +73,12 @@ class RedisTransport:
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         """Subscribe to these streams. Returns once Redis has confirmed every subscription."""
-        parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
+        parts = self._by_shard(self._channels(streams))
         await asyncio.gather(*(shard.follow([channel for channel, _ in items]) for shard, items in parts))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
-        parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
+        parts = self._by_shard(self._channels(streams))
         await asyncio.gather(*(shard.unfollow([channel for channel, _ in items]) for shard, items in parts))
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
@@ -97,6 +98,17 @@ class RedisTransport:
         for message in messages:
             parts[self._owners[key_slot(message[0])]].append(message)
         return ((self._shards[number], items) for number, items in parts.items())
+
+    async def fence(self) -> None:
+        """Return once every message before this call has been received."""
+        if not self._shards:
+            raise Unavailable("The connection to Redis was lost.")
+        await asyncio.gather(*(shard.fence() for shard in self._shards))
+
+    async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """Run a script whose keys are in one slot. Raises Unavailable, and LogUnsupported without the permission."""
+        ((shard, _),) = self._by_shard([(keys[0], b"")])
+        return await shard.run_script(script, keys, args)
 
     async def wait_lost(self) -> None:
         """Raise when the connection of a shard is lost or does not respond."""
@@ -119,6 +131,26 @@ class RedisTransport:
 
     def _channel(self, stream: Stream) -> bytes:
         return (self._prefix + stream).encode()
+
+    def _channels(self, streams: Sequence[Stream]) -> list[tuple[bytes, bytes]]:
+        """Return the channels of streams. On a cluster, kept events have others, in the slot of their tenant's log."""
+        channels = [self._channel(stream) for stream in streams]
+        if self._owners is not None and self.has_log:
+            of_tenants = [stream for stream in streams if SEPARATOR in stream]
+            channels += [self.log_channel(stream.split(SEPARATOR, 2)[1], stream) for stream in of_tenants]
+        return [(channel, b"") for channel in channels]
+
+    def log_channel(self, tenant: str, stream: Stream) -> bytes:
+        """Return the channel on which a tenant's log publishes the events of a stream."""
+        return self._channel(stream) if self._owners is None else self.log_key(tenant, stream)
+
+    def log_key(self, tenant: str, name: str) -> bytes:
+        """Return a key of a tenant's log. All are in one slot, by their hash tag."""
+        return f"{self._prefix}{{log:{tenant}}}:{name}".encode()
+
+    @property
+    def publish_command(self) -> bytes:
+        return (PLAIN if self._owners is None else SHARDED).publish
 
 
 def _by_slot(ranges: Sequence[Any], queried: Address) -> list[Address]:

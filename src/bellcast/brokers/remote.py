@@ -14,10 +14,12 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from bellcast.brokers.delivery import deliver
+from bellcast.brokers.topic_log import KEPT_PREFIX
 from bellcast.errors import Unavailable
-from bellcast.model.events import ANNOUNCEMENTS, Event, Stream
+from bellcast.model.events import ANNOUNCEMENTS, Event, LiveEvent, Stream
 from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,10 @@ class PubSubTransport(Protocol):
         """Send to every process that follows the streams. Keeps the order within a stream."""
         ...
 
+    async def fence(self) -> None:
+        """Return once every message that was sent before the call has been received. Call it after `follow`."""
+        ...
+
     async def wait_lost(self) -> None:
         """Return or raise when the connection is lost."""
         ...
@@ -70,17 +76,38 @@ class PubSubTransport(Protocol):
         ...
 
 
+class LogReader(Protocol):
+    """Receives the kept events that the log of live events publishes, and delivers them."""
+
+    def receive(self, event: LiveEvent) -> None: ...
+
+    def interrupted(self) -> None:
+        """The subscriptions were lost: events may be missing before the next one received."""
+        ...
+
+    def reconnected(self, streams: Sequence[Stream]) -> None:
+        """These streams, all that are followed, are subscribed again."""
+        ...
+
+    def closed(self) -> None: ...
+
+
 class RemoteBroker:
     """A Broker over a PubSubTransport."""
 
     def __init__(self, transport: PubSubTransport, clock: Clock) -> None:
-        self._transport = transport
+        self.transport = transport
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
         self._listener: Callable[[Event], None] | None = None
         self._on_gap: Callable[[Collection[Stream]], None] = lambda _: None
         self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
         self._changed: set[Stream] = set()
+        self._subscribing: set[Stream] = set()
+        self._subscribed: asyncio.Future[None] | None = None  # done after the next round of subscriptions
+        self._must_reconnect = False
+        self._fence: asyncio.Task[None] | None = None
+        self._log_reader: LogReader | None = None
         self._outgoing: deque[PubSubMessage] = deque(maxlen=MAX_OUTGOING)
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
@@ -103,6 +130,47 @@ class RemoteBroker:
         self._listener = listener
         self._on_gap = unsure or self._on_gap
 
+    def read_log_with(self, reader: LogReader) -> None:
+        """Pass kept events to `reader` from now on, in log order. Those that `publish` receives are its own already."""
+        self._log_reader = reader
+
+    def deliver(self, event: Event) -> None:
+        """Deliver an event to this process."""
+        if self._listener is not None:
+            deliver(self._listener, event)
+
+    @property
+    def followed(self) -> Collection[Stream]:
+        return self._interest.keys()
+
+    async def wait_followed(self, streams: Collection[Stream]) -> None:
+        """Wait until followed streams are subscribed. Raises Unavailable without a connection."""
+        while True:
+            if not self._connected:
+                raise Unavailable("The broker is not connected.")
+            if self._changed.isdisjoint(streams) and self._subscribing.isdisjoint(streams):
+                return
+            if self._subscribed is None:
+                self._subscribed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._subscribed)
+
+    async def fence(self) -> None:
+        """Return once everything that was published before the call has been delivered. Raises Unavailable."""
+        if self._fence is None:
+            self._fence = asyncio.get_running_loop().create_task(self._pass_fence())
+        await asyncio.shield(self._fence)
+
+    async def _pass_fence(self) -> None:
+        self._fence = None  # the calls so far share this one
+        try:
+            await self.transport.fence()
+        except OSError as failure:
+            raise Unavailable("The broker is not connected.") from failure
+
+    def reconnect(self) -> None:
+        self._must_reconnect = True
+        self._work.set()
+
     def follow(self, stream: Stream) -> None:
         self._interest[stream] += 1
         if self._interest[stream] == 1:
@@ -121,6 +189,8 @@ class RemoteBroker:
         if self._listener is None and self._task is None:
             return
         for event in events:
+            if isinstance(event, LiveEvent) and event.id is not None:
+                continue  # the log published it
             if self._listener is not None:
                 deliver(self._listener, event)
             try:
@@ -134,7 +204,7 @@ class RemoteBroker:
         if not self._connected:
             raise Unavailable("The broker is not connected.")
         try:
-            await self._transport.ping()
+            await self.transport.ping()
         except OSError as failure:
             raise Unavailable("The broker is not connected.") from failure
 
@@ -149,8 +219,10 @@ class RemoteBroker:
                 await self._send()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        self._connected = False
-        await self._transport.close()
+        self._on_lost()
+        if self._log_reader is not None:
+            self._log_reader.closed()
+        await self.transport.close()
 
     # --- connection
 
@@ -165,24 +237,38 @@ class RemoteBroker:
                 log.warning("broker_disconnected", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event
                 log.exception("broker_connection_failed")
-            self._connected = False
+            self._on_lost()
             self._tried.set()
-            await self._transport.close()
+            await self.transport.close()
             await self._clock.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, LONGEST_WAIT)
 
+    def _on_lost(self) -> None:
+        self._connected = self._must_reconnect = False
+        self._subscribing.clear()
+        self._end_round()
+        if self._log_reader is not None:
+            self._log_reader.interrupted()
+
+    def _end_round(self) -> None:
+        subscribed, self._subscribed = self._subscribed, None
+        if subscribed is not None:
+            subscribed.set_result(None)
+
     async def _connect(self) -> None:
-        await self._transport.connect(self._receive)
+        await self.transport.connect(self._receive)
         self._changed.clear()
         streams = list(self._interest)
-        await self._transport.follow(streams)
+        await self.transport.follow(streams)
         self._connected = True
         self._tried.set()
         self._on_gap(streams)
+        if self._log_reader is not None:
+            self._log_reader.reconnected(streams)
 
     async def _serve(self) -> None:
         """Send and subscribe until the connection is lost."""
-        lost = asyncio.ensure_future(self._transport.wait_lost())
+        lost = asyncio.ensure_future(self.transport.wait_lost())
         try:
             while not lost.done():
                 work = asyncio.ensure_future(self._work.wait())
@@ -191,6 +277,8 @@ class RemoteBroker:
                 finally:
                     work.cancel()
                 self._work.clear()
+                if self._must_reconnect:
+                    raise Unavailable("The log of live events cannot be read.")
                 await self._follow()
                 await self._send()
             await lost
@@ -199,28 +287,39 @@ class RemoteBroker:
 
     async def _follow(self) -> None:
         changed, self._changed = self._changed, set()
+        self._subscribing = changed
         ended = [stream for stream in changed if stream not in self._interest]
         begun = [stream for stream in changed if stream in self._interest]
         if ended:
-            await self._transport.unfollow(ended)
+            await self.transport.unfollow(ended)
         if begun:
-            await self._transport.follow(begun)
+            await self.transport.follow(begun)
             self._on_gap(begun)
+        self._subscribing = set()
+        self._end_round()
 
     async def _send(self) -> None:
         while self._outgoing:
             batch = [self._outgoing.popleft() for _ in range(min(MAX_BATCH_MESSAGES, len(self._outgoing)))]
-            await self._transport.send(batch)
+            await self.transport.send(batch)
 
     def _receive(self, message: bytes) -> None:
         """Deliver a message of another process. This process's own were delivered by `publish`."""
         if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
             return
+        id, start = "", ORIGIN_BYTES
+        if message.startswith(KEPT_PREFIX):
+            end = message.index(b"\0", ORIGIN_BYTES)
+            id, start = message[ORIGIN_BYTES:end].decode(), end + 1
         try:
-            event = _decode(memoryview(message)[ORIGIN_BYTES:])
+            event = _decode(memoryview(message)[start:])
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
             # A newer version's kind of event, during a rolling update.
             log.warning("event_not_decodable", reason=str(failure))
             return
-        if event.stream in self._interest:
+        if event.stream not in self._interest:
+            return
+        if id and isinstance(event, LiveEvent) and self._log_reader is not None:
+            self._log_reader.receive(replace(event, id=id))
+        else:
             deliver(self._listener, event)

@@ -1,6 +1,7 @@
 """One Redis node that carries all channels, or in a cluster those of its slots."""
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis
 
+from bellcast.brokers.topic_log import LogUnsupported
 from bellcast.errors import Unavailable
 
 # Channels per command. A burst of new connections costs a few writes of less than a megabyte.
@@ -47,6 +49,8 @@ class Shard:
         self._unconfirmed: set[bytes] = set()
         self._confirmed = asyncio.Event()
         self._last_received = False
+        self._fence_numbers = itertools.count(1)
+        self._fences: dict[bytes, asyncio.Future[None]] = {}
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect and start reading."""
@@ -62,15 +66,49 @@ class Shard:
         while True:
             reply = await self._listening.read_response()
             self._last_received = True
-            if not isinstance(reply, list):
-                continue  # reply to a ping while no channel is subscribed
+            if not isinstance(reply, list):  # reply to a ping while no channel is subscribed
+                self._pass_fence(reply)
+                continue
             kind, channel, *rest = reply
             if kind == names.message:
                 on_message(rest[0])
+            elif kind == b"pong":
+                self._pass_fence(channel)
             elif kind == names.followed:
                 self._unconfirmed.discard(channel)
                 if not self._unconfirmed:
                     self._confirmed.set()
+
+    def _pass_fence(self, name: bytes) -> None:
+        passed = self._fences.pop(name, None)
+        if passed is not None and not passed.done():
+            passed.set_result(None)
+
+    async def fence(self) -> None:
+        """Return once every message before this call has been received: the reply to a ping comes after them."""
+        name, passed = b"%d" % next(self._fence_numbers), asyncio.get_running_loop().create_future()
+        self._fences[name] = passed
+        try:
+            await self._command(b"PING", [name])
+            await asyncio.wait_for(passed, COMMAND_TIMEOUT)
+        except TimeoutError:
+            raise Unavailable("Redis does not respond.") from None
+        finally:
+            self._fences.pop(name, None)
+
+    async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """Run a script by its hash; the first time on a server, by its text."""
+        redis: Any = self._redis
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        try:
+            try:
+                return await redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
+        except exceptions.NoPermissionError as failure:
+            raise LogUnsupported(str(failure)) from failure
+        except exceptions.RedisError as failure:
+            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
 
     async def follow(self, channels: Sequence[bytes]) -> None:
         """Subscribe to these channels. Returns once Redis has confirmed every subscription."""
@@ -88,6 +126,8 @@ class Shard:
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
         channels_per_command, listening = self._names.channels_per_command, self._listening
+        if listening is None:
+            raise Unavailable("The connection to Redis was lost.")
         commands = [
             (command, *channels[at : at + channels_per_command]) for at in range(0, len(channels), channels_per_command)
         ]
@@ -145,6 +185,9 @@ class Shard:
         """Close the connections."""
         reading, self._reading = self._reading, None
         listening, self._listening = self._listening, None
+        for passed in self._fences.values():
+            if not passed.done():
+                passed.set_exception(Unavailable("The connection to Redis was lost."))
         if reading is not None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)

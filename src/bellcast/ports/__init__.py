@@ -5,7 +5,7 @@ from bellcast.ports.clock import Clock
 from bellcast.ports.context import Context
 from bellcast.ports.devices import UNKNOWN, DevicePosition, Devices
 from bellcast.ports.documents import Document, Documents
-from bellcast.ports.history import NO_HISTORY, HistoryPage, KeptEvent, MissedEvents, TopicHistory
+from bellcast.ports.history import NO_HISTORY, HistoryPage, KeptEvent, PastEvents, TopicHistory
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
@@ -80,10 +80,10 @@ __all__ = [
     "MessageQuery",
     "MessageUpdate",
     "Messages",
-    "MissedEvents",
     "NewDecision",
     "NewMessage",
     "OpenInbox",
+    "PastEvents",
     "PushEndpoint",
     "PushEndpoints",
     "Query",

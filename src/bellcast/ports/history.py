@@ -1,6 +1,6 @@
 """The history of live events: an ordered log per tenant, from which clients receive what they missed."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,12 +15,13 @@ class KeptEvent(Struct, frozen=True):
     at: int
 
 
-class MissedEvents(Struct, frozen=True):
-    """The events of some streams after an id, in log order. `recovered` is false if the id is not of this log or if an
-    event after it has left the log; then there are none."""
+class PastEvents(Struct, frozen=True):
+    """Events of some streams, in log order, up to the event `end` of the log. `recovered`: they are all that followed the
+    given id. It is false, without events, if the id is not of this log or an event after it has left the log."""
 
     events: tuple[LiveEvent, ...] = ()
     recovered: bool = False
+    end: str | None = None
 
 
 class HistoryPage(Struct, frozen=True):
@@ -33,30 +34,36 @@ class HistoryPage(Struct, frozen=True):
 
 
 class TopicHistory(Protocol):
-    """Keeps live events until they expire. A reader that follows the streams in the same iteration of the event loop
-    receives every later event live."""
+    """Keeps live events until they expire. A reader that follows the streams in the same iteration of the event loop in
+    which a read returns receives every later event live, and no earlier one.
+
+    Reads and `append` raise Unavailable if the log cannot be reached."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         """Append those events that are kept; return all, in order, with the ids of those. The caller publishes them in the
-        same iteration of the event loop. Raises Unavailable if the log cannot be reached."""
+        same iteration of the event loop; a log between processes publishes kept events itself, in log order."""
         ...
 
     def end(self, tenant: str) -> str | None:
-        """Return the id of the newest event of a tenant's log; None without a history."""
+        """Return the id of the tenant's newest event that this process has delivered; None without a history."""
         ...
 
-    def missed(self, tenant: str, streams: Collection[Stream], after: str) -> MissedEvents:
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         """Return the events of the streams after an id."""
         ...
 
-    def newest(self, tenant: str, streams: Collection[Stream], count: int) -> tuple[LiveEvent, ...]:
-        """Return the newest `count` events of each stream, in log order."""
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        """Return the newest `count` events of each stream."""
         ...
 
-    def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
 
-    def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream) -> None:
         """Remove the events of a stream."""
+        ...
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again."""
         ...
 
     async def run(self) -> None:
@@ -73,17 +80,20 @@ class NoHistory:
     def end(self, tenant: str) -> str | None:
         return None
 
-    def missed(self, tenant: str, streams: Collection[Stream], after: str) -> MissedEvents:
-        return MissedEvents()
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
+        return PastEvents()
 
-    def newest(self, tenant: str, streams: Collection[Stream], count: int) -> tuple[LiveEvent, ...]:
-        return ()
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        return PastEvents()
 
-    def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         return HistoryPage((), has_more=False, epoch=None, recovered=after is None)
 
-    def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream) -> None:
         """Do nothing: there are no events."""
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        """Do nothing: no kept event can be lost."""
 
     async def run(self) -> None:
         """Return: there is nothing to remove."""

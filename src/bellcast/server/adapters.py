@@ -1,7 +1,7 @@
 """Create the configured store and broker. Drivers of the large engines are imported only when configured."""
 
 import importlib.util
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from bellcast.brokers.history import MemoryHistory
@@ -9,6 +9,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.model import history
 from bellcast.model.events import Stream
+from bellcast.model.history import HistoryRule
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
@@ -56,11 +57,28 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
 
 
 def topic_history(config: StoreSettings, broker: Broker, clock: Clock, limits: Limits) -> TopicHistory:
-    """Create the history of live events. Only the memory broker has one."""
+    """Create the history of live events, where the broker is."""
     rules = history.parse_rules(config.topic_history)
-    if not isinstance(broker, MemoryBroker) or not limits.history or not any(rule.duration_ms for rule in rules):
+    if not limits.history or not any(rule.duration_ms for rule in rules):
         return NO_HISTORY
-    return MemoryHistory(clock, rules, limits.history)
+    if isinstance(broker, MemoryBroker):
+        return MemoryHistory(clock, rules, limits.history)
+    return _remote_history(config, broker, clock, rules, limits.history)
+
+
+def _remote_history(
+    config: StoreSettings, broker: Broker, clock: Clock, rules: Sequence[HistoryRule], limit_bytes: int
+) -> TopicHistory:
+    from bellcast.brokers.remote import RemoteBroker
+    from bellcast.brokers.remote_history import RemoteHistory
+
+    if isinstance(broker, RemoteBroker) and config.broker.startswith(REDIS):
+        from bellcast.brokers.redis import RedisTransport
+        from bellcast.brokers.redis_log import RedisLog
+
+        if isinstance(broker.transport, RedisTransport):
+            return RemoteHistory(RedisLog(broker.transport, limit_bytes), broker, clock, rules)
+    return NO_HISTORY
 
 
 def external_writes(

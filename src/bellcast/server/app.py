@@ -252,6 +252,11 @@ class App:
         self._reconciler.mark_suspect(streams)
         self.hub.cluster.mark_unsynchronized(streams)
 
+    def _on_events_lost(self, streams: Collection[Stream]) -> None:
+        """Close the connections that may have missed kept events, so that they learn it when they resume."""
+        lost = self.hub.hold_followers(streams)
+        self.tasks.spawn(drain(self.hub, self._real_clock, self.settings.server.drain, lost))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
@@ -303,6 +308,7 @@ class App:
         """Everything of a start that can fail. Safe to repeat after `_close`."""
         await self.store.open()
         self.broker.listen(self._receive, self._on_gap)
+        self.context.history.listen(self._on_events_lost)
         await self.broker.open()
         await maintenance.expire(self.context)
         await self._define_workflows()

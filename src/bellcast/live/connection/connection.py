@@ -140,8 +140,8 @@ class ConnectionOwner(Protocol):
 
     tick: int
 
-    def newest_event(self, tenant: str) -> str | None:
-        """Return the id of a tenant's newest live event; None without a history."""
+    def newest_event(self, connection: "Connection") -> str | None:
+        """Return the id of the newest live event up to which a connection has received all; None if there is none."""
         ...
 
     def on_disconnected(self, connection: "Connection") -> None:
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         if place is None:
             place = f"{self.epoch:x}-{self.revision:x}" if self.inbox else ""
         if event_id is None:
-            event_id = self.owner.newest_event(self.principal.tenant)
+            event_id = self.owner.newest_event(self)
         return place if event_id is None else f"{place}~{event_id}"
 
     def send_frame(self, frame: Any) -> None:

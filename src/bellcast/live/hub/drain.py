@@ -1,8 +1,10 @@
 """Graceful shutdown: closes connections over a window, so that clients do not reconnect simultaneously."""
 
 import random
+from collections.abc import Sequence
 
 from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
 from bellcast.ports import Clock
 
@@ -12,9 +14,10 @@ STEPS = 50
 MIN_BATCH_CONNECTIONS = 1_000
 
 
-async def drain(hub: Hub, clock: Clock, window: float) -> None:
-    """Close every connection within `window` seconds, each with a random reconnect delay within the same window."""
-    connections = list(hub)
+async def drain(hub: Hub, clock: Clock, window: float, connections: Sequence[Connection] | None = None) -> None:
+    """Close connections, by default all, within `window` seconds, each with a random reconnect delay within the same
+    window."""
+    connections = list(hub) if connections is None else connections
     span = window * min(1.0, len(connections) / MIN_BATCH_CONNECTIONS)
     for step in range(STEPS):
         for connection in connections[step::STEPS]:

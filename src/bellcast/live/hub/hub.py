@@ -107,6 +107,7 @@ class Hub:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
 
     def on_disconnected(self, connection: Connection) -> None:
+        self._recovering.discard(connection)
         if not self._index.remove(connection):
             return
         if connection.address is not None:
@@ -377,8 +378,18 @@ class Hub:
     def release(self, connection: Connection) -> None:
         self._recovering.discard(connection)
 
-    def newest_event(self, tenant: str) -> str | None:
-        return self.history.end(tenant)
+    def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
+        """Send no more kept events and no event ids to the followers of streams, until they close; return them. Pusher
+        clients, which cannot resume, continue."""
+        found = {one: None for stream in streams for one in self._streams.get(stream, ())}
+        followers = [one for one in found if one.dialect.protocol != "pusher"]
+        self._recovering.update(followers)
+        return followers
+
+    def newest_event(self, connection: Connection) -> str | None:
+        if connection in self._recovering:
+            return None
+        return self.history.end(connection.principal.tenant)
 
     def _note_tick_events(self) -> bool:
         if self._is_tick_busy:

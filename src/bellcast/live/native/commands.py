@@ -99,7 +99,6 @@ class Commands:
         accepted = [topic for topic in dict.fromkeys(command.topics) if topic in granted or topic in followed]
         if refused and not accepted:
             raise _none_accepted(refused)
-        self._hub.follow(connection, granted)
         fields = await self._replay_topics(connection, granted, command)
         present = self.members(connection.principal, accepted)
         more = {"presence": present} if present else {}
@@ -108,13 +107,14 @@ class Commands:
     async def _replay_topics(
         self, connection: Connection, granted: Mapping[str, Grant], command: protocol.SubscribeCommand
     ) -> dict[str, Any]:
-        """Send what the client missed of newly followed topics; return the fields of the ack."""
-        replay = topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
+        """Follow topics and send what the client missed of them; return the fields of the ack."""
+        replay = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
+        self._hub.follow(connection, granted)
         encode = protocol.encode_rewound(connection.dialect) if replay.is_rewind else connection.dialect.encode
         await topic_replay.send(self._hub, connection, replay, encode)
         if connection.phase is Phase.REPLAYING:
             await self._finish_replay(connection)
-        fields: dict[str, Any] = {"id": self._hub.history.end(connection.principal.tenant)}
+        fields: dict[str, Any] = {"id": self._hub.newest_event(connection) or replay.end}
         return fields if command.position is None else fields | {"recovered": replay.recovered}
 
     async def _finish_replay(self, connection: Connection) -> None:

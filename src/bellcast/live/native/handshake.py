@@ -126,11 +126,11 @@ class NativeHandshake:
             granted, refused = await topic_access.authorize_topics(
                 self._store, connection.principal, requested, 0, self._config
             )
+        topics = await topic_replay.read(self._hub, connection, granted, request.event_id, request.rewind)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
         self._hub.follow(connection, granted)
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
-        topics = topic_replay.read(self._hub, connection, granted, request.event_id, request.rewind)
         connection.revision = _revision(inbox, resumed)
         connection.place = None if resumed is None else resumed.text
         ready = connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, topics, granted, refused))

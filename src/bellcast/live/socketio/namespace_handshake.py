@@ -83,11 +83,13 @@ class NamespaceHandshake:
         missed = None if opened is None else opened.missed
         if missed is not None and point is not None:
             granted |= await self._dispatcher.joined_topics.restore(connection, len(granted))
+        topics = await topic_replay.read(self._hub, connection, granted, None if point is None else point.text, 0)
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        recovered = self._recover(connection, pid, point, missed, granted)
+        self._hub.follow(connection, granted)
+        recovered = _recovery(pid, point, missed, topics)
         if recovered is not None:
             await self._resume(connection, recovered, granted)
         else:
@@ -176,22 +178,6 @@ class NamespaceHandshake:
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
 
-    def _recover(
-        self,
-        connection: NamespaceConnection,
-        pid: Pid | None,
-        point: RecoveryPoint | None,
-        missed: Changes | None,
-        granted: dict[str, Grant],
-    ) -> Recovery | None:
-        """Return what a returning client missed; None if it is not complete. Follows the topics."""
-        if pid is None or point is None or missed is None:
-            return None
-        self._hub.follow(connection, granted)
-        topics = topic_replay.read(self._hub, connection, granted, point.text, 0)
-        is_complete = topics.recovered or topics.end is None  # without a history there is nothing to recover
-        return Recovery(pid, point, missed, topics) if is_complete else None
-
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         position = missed.point.position
@@ -208,7 +194,6 @@ class NamespaceHandshake:
     def _go_live(
         self, connection: NamespaceConnection, inbox: Inbox | None, granted: dict[str, Grant], *, lost: bool
     ) -> None:
-        self._hub.follow(connection, granted)
         if inbox is None:
             self._reply(connection, None)
             connection.go_live()
@@ -255,6 +240,16 @@ class NamespaceHandshake:
         self._hub.follow(connection, dict.fromkeys(context.pending_topics, Grant.APP))
         for name, args in frames:
             connection.emit(name, args)
+
+
+def _recovery(
+    pid: Pid | None, point: RecoveryPoint | None, missed: Changes | None, topics: topic_replay.TopicReplay
+) -> Recovery | None:
+    """Return what a returning client missed; None if it is not complete."""
+    if pid is None or point is None or missed is None:
+        return None
+    is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
+    return Recovery(pid, point, missed, topics) if is_complete else None
 
 
 def _token_of(data: Any) -> str:

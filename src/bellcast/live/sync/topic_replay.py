@@ -4,13 +4,18 @@ While it runs, the hub leaves the kept events of the connection to the history, 
 
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
 from msgspec import Struct
 
+from bellcast.errors import Unavailable
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.model import history
 from bellcast.model.events import LiveEvent, Stream, inbox_stream, topic_stream
+from bellcast.ports import PastEvents
+
+log = structlog.get_logger(__name__)
 
 # More past events than this of each topic are a fetch from the app or from REST.
 MAX_REWIND = 100
@@ -19,43 +24,54 @@ Encode = Callable[[LiveEvent], bytes | None]
 
 
 class TopicReplay(Struct, frozen=True):
-    """Events to send before live ones. `end` is the log's end when they were read; None without a history."""
+    """Events to send before live ones. `end` is the log's end when they were read; None if it is unknown."""
 
     events: tuple[LiveEvent, ...]
     recovered: bool
     is_rewind: bool
     start: str | None  # the id resumed from, or the log's end
     end: str | None
+    is_off: bool = False  # there is no history
 
 
-def read(hub: Hub, connection: Connection, topics: Iterable[str], position: str | None, rewind: int) -> TopicReplay:
+async def read(
+    hub: Hub, connection: Connection, topics: Iterable[str], position: str | None, rewind: int
+) -> TopicReplay:
     """Read what a client missed of its own events and these topics since its resume position or, without one that is
-    known, the newest events of the topics. The connection must follow them already."""
+    known, the newest events of the topics. The caller follows the topics before it awaits anything else."""
     tenant, recipient = connection.principal.tenant, connection.principal.recipient
     streams = [topic_stream(tenant, topic) for topic in topics]
     own = [] if recipient is None else [inbox_stream(tenant, recipient)]
-    return _read(hub, connection, streams, own, position, rewind)
+    return await _read(hub, connection, streams, own, position, rewind)
 
 
-def read_topics(
+async def read_topics(
     hub: Hub, connection: Connection, topics: Iterable[str], position: str | None, rewind: int
 ) -> TopicReplay:
     """Like `read`, without the client's own events, which it received while it was connected."""
     streams = [topic_stream(connection.principal.tenant, topic) for topic in topics]
-    return _read(hub, connection, streams, [], position, rewind)
+    return await _read(hub, connection, streams, [], position, rewind)
 
 
-def _read(
+async def _read(
     hub: Hub, connection: Connection, topics: Sequence[Stream], own: Sequence[Stream], position: str | None, rewind: int
 ) -> TopicReplay:
-    tenant, end = connection.principal.tenant, hub.history.end(connection.principal.tenant)
-    if position is not None:
-        after = history.event_id_of(position)
-        missed = hub.history.missed(tenant, [*topics, *own], after)
-        if missed.recovered:
-            return TopicReplay(_for(connection, missed.events), recovered=True, is_rewind=False, start=after, end=end)
-    events = hub.history.newest(tenant, topics, min(rewind, MAX_REWIND)) if rewind else ()
-    return TopicReplay(events, recovered=False, is_rewind=bool(events), start=end, end=end)
+    tenant = connection.principal.tenant
+    try:
+        if position is not None:
+            after = history.event_id_of(position)
+            past = await hub.history.missed(tenant, [*topics, *own], after)
+            if past.recovered:
+                events = _for(connection, past.events)
+                return TopicReplay(events, recovered=True, is_rewind=False, start=after, end=past.end)
+        past = await hub.history.newest(tenant, topics if rewind else [*topics, *own], min(rewind, MAX_REWIND))
+    except Unavailable as failure:
+        # Connections open without the broker too. When it returns, missed events are read or the connection is closed.
+        log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
+        return TopicReplay((), recovered=False, is_rewind=False, start=None, end=None)
+    is_off = past.end is None
+    is_rewind = bool(past.events)
+    return TopicReplay(past.events, recovered=False, is_rewind=is_rewind, start=past.end, end=past.end, is_off=is_off)
 
 
 async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode: Encode) -> None:
@@ -86,15 +102,14 @@ async def _send_paced(hub: Hub, connection: Connection, replay: TopicReplay, enc
             if frame is not None:
                 connection.write_replay(frame)
         tenant = connection.principal.tenant
-        missed = hub.history.missed(tenant, connection.streams, after)
-        if not missed.recovered:  # the reader is slower than the history is long
+        try:
+            missed = await hub.history.missed(tenant, connection.streams, after)
+        except Unavailable:
+            missed = PastEvents()
+        if not missed.recovered:  # the reader is slower than the history is long, or the log cannot be reached
             hub.end(connection, close_reasons.UNAVAILABLE)
             return
-        events, after, encode = (
-            _for(connection, missed.events),
-            hub.history.end(tenant) or "",
-            connection.dialect.encode,
-        )
+        events, after, encode = _for(connection, missed.events), missed.end or "", connection.dialect.encode
 
 
 def _frame(connection: Connection, event: LiveEvent, encode: Encode) -> bytes | None:

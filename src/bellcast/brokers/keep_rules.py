@@ -1,0 +1,31 @@
+"""Which live events the history keeps, and for how long."""
+
+from collections.abc import Iterable, Sequence
+
+from bellcast.model import history
+from bellcast.model.events import SEPARATOR, LiveEvent, Stream
+from bellcast.model.history import HistoryRule
+
+# The names of events to a recipient that are between clients.
+CLIENT_PREFIX = "client-"
+
+
+class KeepRules:
+    """The rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
+
+    def __init__(self, rules: Sequence[HistoryRule]) -> None:
+        self._rules = rules
+
+    def for_event(self, event: LiveEvent) -> HistoryRule | None:
+        """Return the rule of an event; None if it is not kept."""
+        if not event.keep or (event.topic is None and event.name.startswith(CLIENT_PREFIX)):
+            return None
+        return self.for_stream(event.stream)
+
+    def for_stream(self, stream: Stream) -> HistoryRule | None:
+        kind, _, name = stream.split(SEPARATOR, 2)
+        return history.rule_for(self._rules, name if kind == "topic" else history.RECIPIENT_PREFIX + name)
+
+    def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
+        """Return the streams whose events are kept."""
+        return [stream for stream in streams if self.for_stream(stream) is not None]

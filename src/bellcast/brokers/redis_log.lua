@@ -1,0 +1,148 @@
+-- A tenant's log of live events. All keys are in one slot; every call is atomic.
+--   meta    hash: run, epoch, last (offset), size (bytes), count (events), floors, forgotten
+--   events  sorted set, in lexical order: stream NUL offset at expires payload
+--   order   sorted set, in lexical order: offset stream
+--   floors  sorted set: stream by the offset of its newest event that has left
+-- Offsets, `at` and `expires` are 15 hexadecimal digits, so that their lexical order is the numerical one.
+local META, EVENTS, ORDER, FLOORS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local command, new_epoch, now, idle_ms, max_floors = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local DIGITS = 15
+
+-- A Redis that was restarted or replaced may have lost acknowledged events, and memory pressure may have evicted keys:
+-- then a new log begins.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local meta = redis.call('HMGET', META, 'run', 'epoch', 'last', 'size', 'count', 'floors', 'forgotten')
+local epoch, last, size, count, floors, forgotten =
+  meta[2], tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5]), tonumber(meta[6]), tonumber(meta[7])
+if meta[1] ~= run or redis.call('ZCARD', EVENTS) ~= count or redis.call('ZCARD', ORDER) ~= count
+    or redis.call('ZCARD', FLOORS) ~= floors then
+  redis.call('DEL', META, EVENTS, ORDER, FLOORS)
+  epoch, last, size, count, floors, forgotten = new_epoch, 0, 0, 0, 0, 0
+end
+
+local function save()
+  redis.call('HSET', META, 'run', run, 'epoch', epoch, 'last', last, 'size', size, 'count', count, 'floors', floors,
+    'forgotten', forgotten)
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, idle_ms) end
+end
+
+local function first_of(stream, limit)
+  return redis.call('ZRANGEBYLEX', EVENTS, '[' .. stream .. '\0', '(' .. stream .. '\1', 'LIMIT', 0, limit)
+end
+
+local function field(member, stream, number)
+  local start = #stream + 2 + number * DIGITS
+  return string.sub(member, start, start + DIGITS - 1)
+end
+
+local function remove(stream, member)
+  local offset = field(member, stream, 0)
+  redis.call('ZREM', EVENTS, member)
+  redis.call('ZREM', ORDER, offset .. stream)
+  count, size = count - 1, size - #member - ENTRY_BYTES
+  floors = floors + redis.call('ZADD', FLOORS, tonumber(offset, 16), stream)
+  if floors > max_floors then
+    local oldest = redis.call('ZPOPMIN', FLOORS)
+    floors, forgotten = floors - 1, math.max(forgotten, tonumber(oldest[2]))
+  end
+end
+
+local function sweep(stream)
+  repeat
+    local expired = 0
+    local oldest = first_of(stream, 50)
+    for _, member in ipairs(oldest) do
+      if field(member, stream, 2) > now then break end
+      remove(stream, member)
+      expired = expired + 1
+    end
+  until expired < 50
+end
+
+local function append(stream, payload, expires, max_events, limit, publish, channel)
+  last = last + 1
+  local offset = string.format('%015x', last)
+  local member = stream .. '\0' .. offset .. now .. expires .. payload
+  redis.call('ZADD', EVENTS, 0, member)
+  redis.call('ZADD', ORDER, 0, offset .. stream)
+  count, size = count + 1, size + #member + ENTRY_BYTES
+  sweep(stream)
+  if max_events > 0 then
+    local surplus = redis.call('ZLEXCOUNT', EVENTS, '[' .. stream .. '\0', '(' .. stream .. '\1') - max_events
+    if surplus > 0 then
+      for _, one in ipairs(first_of(stream, surplus)) do remove(stream, one) end
+    end
+  end
+  while size > limit and count > 0 do
+    local oldest = string.sub(redis.call('ZRANGE', ORDER, 0, 0)[1], DIGITS + 1)
+    remove(oldest, first_of(oldest, 1)[1])
+  end
+  redis.call(publish, channel, KEPT .. epoch .. '.' .. string.format('%x', last) .. '\0' .. payload)
+end
+
+local function floor_of(stream)
+  return tonumber(redis.call('ZSCORE', FLOORS, stream) or forgotten)
+end
+
+-- Appends and publishes; returns the epoch and the offset of the last event.
+if command == 'append' then
+  local limit, publish = tonumber(ARGV[6]), ARGV[7]
+  for at = 8, #ARGV, 5 do
+    append(ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), limit, publish, ARGV[at + 4])
+  end
+  save()
+  return {epoch, last}
+end
+
+if command == 'clear' then
+  local stream = ARGV[6]
+  repeat
+    local some = first_of(stream, 500)
+    for _, member in ipairs(some) do remove(stream, member) end
+  until #some == 0
+  save()
+  return {epoch, last}
+end
+
+local function sweep_oldest(most)
+  for removed = 1, most do
+    if count == 0 then return end
+    local stream = string.sub(redis.call('ZRANGE', ORDER, 0, 0)[1], DIGITS + 1)
+    local member = first_of(stream, 1)[1]
+    if field(member, stream, 2) > now then return end
+    remove(stream, member)
+  end
+end
+
+-- Removes expired events, the oldest first. Those behind an event that is kept for longer leave when their topic is used.
+if command == 'sweep' then
+  local before = count
+  sweep_oldest(SWEEP_EVENTS)
+  save()
+  return {epoch, last, before - count}
+end
+
+-- Returns the epoch, the newest offset, the numbers of the streams that are not complete after an id, and each stream's
+-- events. `missed`: those after the id, of complete streams; `newest`: the last `limit`, newest first; `page`: the first
+-- `limit` after the id or, if the stream is not complete, of all.
+local after_epoch, after, limit = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local after_offset = tonumber(after, 16)
+local is_known = after_epoch == epoch and after_offset <= last
+local incomplete, found = {}, {}
+for at = 9, #ARGV do
+  local stream = ARGV[at]
+  sweep(stream)
+  local is_complete = is_known and floor_of(stream) <= after_offset
+  if not is_complete then incomplete[#incomplete + 1] = at - 9 end
+  local first, beyond = '[' .. stream .. '\0', '(' .. stream .. '\1'
+  if is_complete then first = '(' .. stream .. '\0' .. after .. '\255' end
+  if command == 'newest' then
+    found[#found + 1] = redis.call('ZREVRANGEBYLEX', EVENTS, beyond, first, 'LIMIT', 0, limit)
+  elseif is_complete or command == 'page' then
+    found[#found + 1] = redis.call('ZRANGEBYLEX', EVENTS, first, beyond, 'LIMIT', 0, limit)
+  else
+    found[#found + 1] = {}
+  end
+end
+save()
+return {epoch, last, incomplete, found}

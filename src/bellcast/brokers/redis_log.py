@@ -1,0 +1,74 @@
+"""The log of live events on Redis: sorted sets per tenant, changed by one script."""
+
+import secrets
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from bellcast.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.brokers.redis import RedisTransport
+from bellcast.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry
+from bellcast.model.events import Stream
+from bellcast.model.history import EventId
+
+# A log without events or readers for a week is forgotten as a whole; the next one has another epoch.
+IDLE_MS = 7 * 24 * 3_600_000
+# Expired events per call of a sweep: about 5 ms of Redis.
+SWEEP_EVENTS = 1_000
+DIGITS = 15
+CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, KEPT = {ENTRY_BYTES}, {SWEEP_EVENTS}, string.rep('\\0', {len(KEPT_PREFIX)})
+"""
+SCRIPT = CONSTANTS + resources.files("bellcast.brokers").joinpath("redis_log.lua").read_text("utf-8")
+NO_LIMIT = -1
+
+
+class RedisLog:
+    """A TopicLog on the Redis of a transport. In a cluster a tenant's log is on one shard."""
+
+    def __init__(self, transport: RedisTransport, limit_bytes: int) -> None:
+        self._transport = transport
+        transport.has_log = True
+        self._limit_bytes = limit_bytes
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+        args: list[Any] = [self._limit_bytes, self._transport.publish_command]
+        for entry in entries:
+            channel = self._transport.log_channel(tenant, entry.stream)
+            expires = _hex(now + entry.duration_ms)
+            args += (entry.stream, entry.payload, expires, entry.max_events, channel)
+        epoch, last = await self._run("append", tenant, now, args)
+        return EventId(int(epoch, 16), last)
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
+        args = [epoch_text, offset, NO_LIMIT if kind == "missed" else limit, *streams]
+        epoch, last, incomplete, found = await self._run(kind, tenant, now, args)
+        entries = [_entry(stream, member) for stream, members in zip(streams, found, strict=True) for member in members]
+        entries.sort(key=lambda entry: entry.offset)
+        return LogRead(EventId(int(epoch, 16), last), entries, [streams[number] for number in incomplete])
+
+    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
+        await self._run("clear", tenant, now, [stream])
+
+    async def sweep(self, tenant: str, now: int) -> None:
+        removed = SWEEP_EVENTS
+        while removed == SWEEP_EVENTS:
+            _, _, removed = await self._run("sweep", tenant, now, [])
+
+    async def _run(self, command: str, tenant: str, now: int, args: Sequence[Any]) -> Any:
+        new_epoch = f"{secrets.randbits(EPOCH_BITS):x}"
+        head = [command, new_epoch, _hex(now), IDLE_MS, MAX_FLOORS]
+        keys = [self._transport.log_key(tenant, name) for name in ("meta", "events", "order", "floors")]
+        return await self._transport.run_script(SCRIPT, keys, [*head, *args])
+
+
+def _hex(number: int) -> str:
+    return f"{number:0{DIGITS}x}"
+
+
+def _entry(stream: Stream, member: bytes) -> StoredEntry:
+    start = len(stream.encode()) + 1
+    offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
+    return StoredEntry(int(member[start:offset], 16), int(member[offset:at], 16), member[payload:])

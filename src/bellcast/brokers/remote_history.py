@@ -1,0 +1,378 @@
+"""The history of live events in a log that several processes share.
+
+Kept events reach every process, the publishing one included, in log order over the subscriptions of the broker. A read
+joins what the log contains with what the subscriptions deliver meanwhile."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.brokers.history import SWEEP_INTERVAL_SECONDS
+from bellcast.brokers.keep_rules import KeepRules
+from bellcast.brokers.remote import UNENCODABLE, RemoteBroker
+from bellcast.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
+from bellcast.errors import Unavailable
+from bellcast.model import history
+from bellcast.model.events import SEPARATOR, LiveEvent, Stream
+from bellcast.model.history import EventId, HistoryRule
+from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
+
+log = structlog.get_logger(__name__)
+
+# Events appended by one call: about 5 ms of Redis, and one transaction of PostgreSQL.
+MAX_APPEND_EVENTS = 500
+# Tenants whose events are appended at the same time; each takes a connection.
+MAX_APPENDS = 8
+# Streams per read after an interruption: a few milliseconds of Redis.
+STREAMS_PER_READ = 500
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(LiveEvent).decode
+
+
+class PendingAppend(Struct, frozen=True):
+    entry: NewEntry
+    appended: asyncio.Future[EventId]
+
+
+class RemoteHistory:
+    """A TopicHistory in a log that several processes share."""
+
+    def __init__(self, topic_log: TopicLog, broker: RemoteBroker, clock: Clock, rules: Sequence[HistoryRule]) -> None:
+        self._log = topic_log
+        self._broker = broker
+        self._clock = clock
+        self._rules = KeepRules(rules)
+        self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
+        # By tenant: up to here, this process has delivered all kept events of the streams that it follows.
+        self._delivered: dict[str, EventId] = {}
+        self._collecting: dict[Stream, list[list[LiveEvent]]] = {}  # events received during reads
+        self._held: list[LiveEvent] | None = None  # received after an interruption, before the hole is filled
+        self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
+        self._filling: asyncio.Task[None] | None = None
+        self._interruptions = 0
+        self._pending: dict[str, list[PendingAppend]] = {}
+        self._appending: asyncio.Task[None] | None = None
+        self._used: set[str] = set()  # tenants with appends since the last sweep
+        self._is_supported = True
+        broker.read_log_with(self)
+
+    # --- TopicHistory
+
+    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+        pending = [self._enqueue(event) for event in events]
+        appended = [None if one is None else await one.appended for one in pending]
+        return tuple(
+            [event if id is None else replace(event, id=id.text) for event, id in zip(events, appended, strict=True)]
+        )
+
+    def end(self, tenant: str) -> str | None:
+        delivered = self._delivered.get(tenant)
+        return None if delivered is None else delivered.text
+
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
+        start = history.parse_event_id(after)
+        if start is None:
+            return await self.newest(tenant, streams, 0)
+        return await self._read("missed", tenant, streams, start, 0)
+
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        return await self._read("newest", tenant, streams, None, count)
+
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+        start = None if after is None else history.parse_event_id(after)
+        streams = self._rules.kept_streams([stream])
+        read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
+        events = tuple([KeptEvent(_event(entry, read.end.epoch), entry.at) for entry in read.entries[:limit]])
+        is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
+        return HistoryPage(events, len(read.entries) > limit, f"{read.end.epoch:x}", after is None or is_known)
+
+    async def clear(self, tenant: str, stream: Stream) -> None:
+        await self._log.clear(tenant, stream, self._clock.now())
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        self._on_lost = on_lost
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
+            used, self._used = self._used, set()
+            try:
+                for tenant in used:
+                    await self._log.sweep(tenant, self._clock.now())
+            except (Unavailable, LogUnsupported):
+                self._used |= used
+            self._forget_tenants()
+
+    def _forget_tenants(self) -> None:
+        """Forget how far events were delivered for tenants whose streams this process no longer follows."""
+        followed = {_tenant(stream) for stream in self._broker.followed}
+        for tenant in self._delivered.keys() - followed:
+            del self._delivered[tenant]
+
+    # --- append
+
+    def _enqueue(self, event: LiveEvent) -> PendingAppend | None:
+        rule = self._rules.for_event(event) if self._is_supported else None
+        if rule is None:
+            return None
+        try:
+            entry = NewEntry(event.stream, _encode(event), rule.duration_ms, rule.events or 0)
+        except UNENCODABLE:  # the broker logs it
+            return None
+        loop = asyncio.get_running_loop()
+        pending = PendingAppend(entry, loop.create_future())
+        self._pending.setdefault(event.tenant, []).append(pending)
+        if self._appending is None:
+            self._appending = loop.create_task(self._append_pending())
+        return pending
+
+    async def _append_pending(self) -> None:
+        """Append what is waiting. Events that arrive meanwhile share the next call."""
+        try:
+            while self._pending:
+                pending, self._pending = self._pending, {}
+                slots = asyncio.Semaphore(MAX_APPENDS)
+                await asyncio.gather(*(self._append_to(tenant, batch, slots) for tenant, batch in pending.items()))
+        finally:
+            self._appending = None
+
+    async def _append_to(self, tenant: str, batch: Sequence[PendingAppend], slots: asyncio.Semaphore) -> None:
+        self._used.add(tenant)
+        async with slots:
+            for start in range(0, len(batch), MAX_APPEND_EVENTS):
+                await self._append_batch(tenant, batch[start : start + MAX_APPEND_EVENTS])
+
+    async def _append_batch(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
+        try:
+            last = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+        except Exception as failure:  # noqa: BLE001 - every publisher raises it
+            error = self._translated(failure)
+            for one in batch:
+                if not one.appended.done():
+                    one.appended.set_exception(error)
+            return
+        for number, one in enumerate(batch):
+            if not one.appended.done():  # the publisher may have left
+                one.appended.set_result(EventId(last.epoch, last.offset - len(batch) + 1 + number))
+
+    def _translated(self, failure: Exception) -> Exception:
+        if isinstance(failure, LogUnsupported):
+            self._disable(failure)
+            return Unavailable("The history of live events is off.")
+        if not isinstance(failure, Unavailable):
+            log.error("event_append_failed", exc_info=failure)
+        return failure
+
+    def _disable(self, failure: LogUnsupported) -> None:
+        log.warning("topic_history_unsupported", reason=str(failure))
+        self._is_supported = False
+
+    # --- read
+
+    async def _read(
+        self, kind: ReadKind, tenant: str, streams: Collection[Stream], after: EventId | None, limit: int
+    ) -> PastEvents:
+        if not self._is_supported:
+            return PastEvents()
+        kept = self._rules.kept_streams(streams)
+        for stream in kept:
+            self._broker.follow(stream)
+        try:
+            while True:
+                await self._broker.wait_followed(kept)
+                if self._filled is not None and not await asyncio.shield(self._filled):
+                    raise Unavailable("The log of live events cannot be read.")
+                interruptions = self._interruptions
+                past = await self._read_once(kind, tenant, kept, after, limit)
+                if interruptions == self._interruptions:
+                    return past
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return PastEvents()
+        finally:
+            # After the caller's own `follow` in this iteration.
+            asyncio.get_running_loop().call_soon(self._unfollow, kept)
+
+    def _unfollow(self, streams: Iterable[Stream]) -> None:
+        for stream in streams:
+            self._broker.unfollow(stream)
+
+    async def _read_once(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
+    ) -> PastEvents:
+        collected: list[LiveEvent] = []
+        interruptions = self._interruptions
+        for stream in streams:
+            self._collecting.setdefault(stream, []).append(collected)
+        try:
+            read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
+            if self._may_be_in_flight(tenant, read):
+                await self._broker.fence()
+                if interruptions == self._interruptions:
+                    self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
+        finally:
+            for stream in streams:
+                _remove(self._collecting, stream, collected)
+        return _missed(read, collected) if kind == "missed" else _newest(read, collected, limit)
+
+    def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
+        """True if a subscription may still deliver an event up to the end of the log."""
+        delivered = self._delivered.get(tenant)
+        if delivered is None or delivered.epoch != read.end.epoch:
+            return True
+        return read.end.offset > delivered.offset
+
+    # --- the broker's LogReader
+
+    def receive(self, event: LiveEvent) -> None:
+        if self._held is not None:
+            self._held.append(event)
+        else:
+            self._deliver(event)
+
+    def _deliver(self, event: LiveEvent) -> None:
+        self._delivered[event.tenant] = _id(event)
+        for collected in self._collecting.get(event.stream, ()):
+            collected.append(event)
+        self._broker.deliver(event)
+
+    def interrupted(self) -> None:
+        """Hold kept events from now on: before them there may be a hole."""
+        self._interruptions += 1
+        self._held = []
+        filled, self._filled = self._filled, asyncio.get_running_loop().create_future()
+        if filled is not None:
+            filled.set_result(False)
+        if self._filling is not None:
+            self._filling.cancel()
+
+    def reconnected(self, streams: Sequence[Stream]) -> None:
+        """Fill the hole, then continue. If the log cannot be read, the broker connects again."""
+        if self._held is None:  # the first connection
+            return
+        self._filling = asyncio.get_running_loop().create_task(self._fill(streams))
+
+    def closed(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+
+    async def _fill(self, streams: Sequence[Stream]) -> None:
+        found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
+        lost: list[Stream] = []
+        try:
+            for tenant, followed in self._followed_by_tenant(streams).items():
+                for start in range(0, len(followed), STREAMS_PER_READ):
+                    some = followed[start : start + STREAMS_PER_READ]
+                    events, incomplete = await self._read_hole(tenant, some)
+                    found[tenant] |= {_id(event): event for event in events}
+                    lost += incomplete
+            await self._broker.fence()
+        except (Unavailable, OSError) as failure:
+            log.warning("topic_history_unreadable", reason=str(failure))
+            self._broker.reconnect()
+            return
+        self._resume_delivery(found, lost)
+
+    def _followed_by_tenant(self, streams: Iterable[Stream]) -> dict[str, list[Stream]]:
+        by_tenant: dict[str, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            if stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR)) and self._rules.for_stream(stream):
+                by_tenant[_tenant(stream)].append(stream)
+        return by_tenant
+
+    async def _read_hole(self, tenant: str, streams: Sequence[Stream]) -> tuple[list[LiveEvent], Sequence[Stream]]:
+        after = self._delivered.get(tenant)
+        if after is None:
+            return [], streams
+        try:
+            read = await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return [], streams
+        return _events(read), read.incomplete
+
+    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Sequence[Stream]) -> None:
+        held, self._held = self._held or [], None
+        filled, self._filled, self._filling = self._filled, None, None
+        if lost:
+            log.warning("kept_events_lost", streams=len(lost))
+            self._on_lost(lost)
+        later: list[LiveEvent] = []  # of another log, or without a hole before them
+        for event in held:
+            start = self._delivered.get(event.tenant)
+            if start is None or _id(event).epoch != start.epoch:
+                later.append(event)
+            elif _id(event).offset > start.offset:
+                missed[event.tenant][_id(event)] = event
+        for events in missed.values():
+            for id in sorted(events, key=lambda id: id.offset):
+                self._deliver(events[id])
+        for event in later:
+            self._deliver(event)
+        if filled is not None:
+            filled.set_result(True)
+
+
+def _tenant(stream: Stream) -> str:
+    return stream.split(SEPARATOR, 2)[1] if SEPARATOR in stream else ""
+
+
+def _id(event: LiveEvent) -> EventId:
+    id = history.parse_event_id(event.id or "")
+    if id is None:
+        raise ValueError(event.id)
+    return id
+
+
+def _event(entry: StoredEntry, epoch: int) -> LiveEvent:
+    return replace(_decode(entry.payload), id=EventId(epoch, entry.offset).text)
+
+
+def _later(one: EventId | None, other: EventId) -> EventId:
+    if one is None or one.epoch != other.epoch:
+        return other
+    return max(one, other, key=lambda id: id.offset)
+
+
+def _remove(lists: dict[Stream, list[list[LiveEvent]]], stream: Stream, collected: list[LiveEvent]) -> None:
+    remaining = [one for one in lists[stream] if one is not collected]
+    if remaining:
+        lists[stream] = remaining
+    else:
+        del lists[stream]
+
+
+def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:
+    """Join the entries after an id with the events received meanwhile."""
+    later, end = _later_events(read, collected)
+    if read.incomplete or end.epoch != read.end.epoch:
+        return PastEvents(end=end.text)
+    return PastEvents((*_events(read), *later), recovered=True, end=end.text)
+
+
+def _newest(read: LogRead, collected: Sequence[LiveEvent], count: int) -> PastEvents:
+    """Join the newest entries with the events received meanwhile: the newest `count` of each stream."""
+    later, end = _later_events(read, collected)
+    counts: Counter[Stream] = Counter()
+    newest: list[LiveEvent] = []
+    for event in reversed((*_events(read), *later)):
+        counts[event.stream] += 1
+        if counts[event.stream] <= count:
+            newest.append(event)
+    return PastEvents(tuple(reversed(newest)), end=end.text)
+
+
+def _later_events(read: LogRead, collected: Sequence[LiveEvent]) -> tuple[list[LiveEvent], EventId]:
+    """Return the events that were received but not read, and the id of the last event of both."""
+    later = [one for one in collected if _id(one).epoch != read.end.epoch or _id(one).offset > read.end.offset]
+    return later, _id(later[-1]) if later else read.end
+
+
+def _events(read: LogRead) -> list[LiveEvent]:
+    return [_event(entry, read.end.epoch) for entry in read.entries]

@@ -1,0 +1,70 @@
+"""The log of live events on an engine that several processes share."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from bellcast.model.events import Stream
+from bellcast.model.history import EventId
+
+# A kept event's message to other processes begins with this, its id and a zero byte.
+KEPT_PREFIX = b"\0" * 8
+
+ReadKind = Literal["missed", "newest", "page"]
+
+
+class NewEntry(Struct, frozen=True):
+    """An event to append: encoded, with its duration (milliseconds) and the most events kept of its stream (0: any)."""
+
+    stream: Stream
+    payload: bytes
+    duration_ms: int
+    max_events: int
+
+
+class StoredEntry(Struct, frozen=True):
+    """An event of the log; `at` is UTC milliseconds."""
+
+    offset: int
+    at: int
+    payload: bytes
+
+
+class LogRead(Struct, frozen=True):
+    """The state of a log, and entries in the order of their offsets. `incomplete`: the streams of which events after the
+    given id have left, or whose log does not know the id."""
+
+    end: EventId
+    entries: list[StoredEntry]
+    incomplete: list[Stream]
+
+
+class TopicLog(Protocol):
+    """Ordered logs of live events, one per tenant. Each call is atomic; all raise Unavailable if the engine cannot be
+    reached, and LogUnsupported if it can keep no log.
+
+    An engine that may have lost acknowledged events begins a new log, with another epoch."""
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+        """Append entries and publish them to all processes, in log order. Return the id of the last one."""
+        ...
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        """Read streams. `missed`: the entries after an id, of those streams that are complete; `newest`: the last `limit` of
+        each stream; `page`: the first `limit` of each stream after the id or, if it is incomplete, of all."""
+        ...
+
+    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
+        """Remove the entries of a stream."""
+        ...
+
+    async def sweep(self, tenant: str, now: int) -> None:
+        """Remove expired entries."""
+        ...
+
+
+class LogUnsupported(Exception):
+    """The engine does not permit what a log needs."""
