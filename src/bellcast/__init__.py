@@ -29,6 +29,7 @@ _HOMES = {
     "NotificationManager": "client",
     "Refused": "calls",
     "Workflows": "workflows.flows",
+    "asgi": "server",
 }
 
 

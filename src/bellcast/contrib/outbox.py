@@ -57,6 +57,13 @@ def table_sql(dialect: Dialect) -> str:
     )
 
 
+def insert_sql(dialect: Dialect, mark: str) -> str:
+    """Return the statement that inserts key, kind and payload. `mark` is the driver's parameter mark."""
+    key = "`key`" if dialect == "mysql" else "key"
+    verb, end = ("INSERT IGNORE", "") if dialect == "mysql" else ("INSERT", " ON CONFLICT (key) DO NOTHING")
+    return f"{verb} INTO {TABLE} ({key}, kind, payload) VALUES ({mark}, {mark}, {mark}){end}"
+
+
 def row_key(key: object = None) -> uuid.UUID:
     """Return the key of a row: a UUID as it is, the UUIDv5 (URL namespace) of another text, or a new UUID for None."""
     if key is None:

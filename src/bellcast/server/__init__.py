@@ -4,13 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bellcast.server.app import App, create_app
+    from bellcast.server.app import App, asgi, create_app
     from bellcast.server.run import serve
 
-__all__ = ["App", "create_app", "serve"]
+__all__ = ["App", "asgi", "create_app", "serve"]
 
 # Loaded lazily: a command that only opens the store starts in half the time.
-_HOMES = {"App": "app", "create_app": "app", "serve": "run"}
+_HOMES = {"App": "app", "asgi": "app", "create_app": "app", "serve": "run"}
 
 
 def __getattr__(name: str) -> Any:

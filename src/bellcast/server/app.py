@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from functools import cached_property, partial
 
 import httpx
@@ -48,7 +48,7 @@ from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.server.worker_metrics import WorkerMetrics
-from bellcast.settings import Settings, project
+from bellcast.settings import Settings, load, project
 from bellcast.shared_rates import SharedRates
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
@@ -131,7 +131,7 @@ class App:
             rates=self._rates,
         )
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
-        self._loop_transport = inprocess.LoopTransport(self._transport)
+        self.loop_transport = inprocess.LoopTransport(self._transport)
         wants_log = settings.server.log_requests or settings.server.log_level == "debug"
         self._log = RequestLog(real_clock) if wants_log else None
         self._time_travel = (
@@ -230,7 +230,16 @@ class App:
     def sync_client(self) -> Bellcast:
         """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. It raises
         BlockingInEventLoop in an event loop."""
-        return Bellcast(inprocess.URL, self._credentials(), transport=self._loop_transport)
+        return Bellcast(inprocess.URL, self._credentials(), transport=self.loop_transport)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Run while the app runs in which this one is mounted: `FastAPI(lifespan=bell.lifespan)`."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
 
     def _credentials(self) -> Credentials:
         return Credentials(self.project.secret, self.project.key)
@@ -301,7 +310,7 @@ class App:
             if not self.settings.server.no_jobs:
                 self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention()))
                 self.tasks.spawn_loop("jobs", self._jobs.run)
-            self._loop_transport.loop = asyncio.get_running_loop()
+            self.loop_transport.loop = asyncio.get_running_loop()
             self._started = True
 
     async def _open(self) -> None:
@@ -424,3 +433,11 @@ def create_app(
     if workflows is None and settings.server.workflows is not None:
         workflows = flows.load(settings.server.workflows)
     return App(settings, project(settings)[0], handlers, neighbours, test_clock, workflows)
+
+
+def asgi(
+    handlers: calls.Handlers | None = None, *, workflows: Workflows | None = None, **settings: object | None
+) -> App:
+    """Create the app with settings named as the flags of `bellcast serve`: `asgi(data="bellcast-data")`. The others
+    come from the environment."""
+    return create_app(load(settings), handlers, workflows=workflows)

@@ -14,6 +14,17 @@ class NotStarted(BellcastError):
     """The app has not been started: a blocking request needs the event loop that the app runs in."""
 
 
+class ThreadTransport(httpx.AsyncBaseTransport):
+    """Runs an async client's requests in the app's event loop, from any other event loop."""
+
+    def __init__(self, transport: "LoopTransport") -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return await asyncio.to_thread(self._transport.handle_request, request)
+
+
 class LoopTransport(httpx.BaseTransport):
     """Runs a blocking client's requests in the app's event loop, from any other thread."""
 

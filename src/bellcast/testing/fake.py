@@ -1,0 +1,162 @@
+"""A client for tests: it has all methods and refusals of the real one, and records what was sent."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from bellcast.client import Bellcast, BellcastError
+from bellcast.testing.local_server import LocalServer
+
+KEY_HEADER = "idempotency-key"
+
+
+@dataclass(frozen=True, slots=True)
+class SentDraft:
+    """One notification that was sent: `to` is a recipient or an audience. `draft` is the REST body."""
+
+    to: Any
+    title: str | None
+    body: str | None
+    type: str
+    tenant: str | None
+    data: dict[str, Any]
+    idempotency_key: str | None
+    draft: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedEvent:
+    """One live event that was published: `to` is a topic, a list of topics, or `{"recipient": id}`."""
+
+    to: Any
+    name: str
+    data: Any
+    tenant: str | None
+
+
+class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Passes requests to the server in this process, and records the sends that it accepted."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self._inner: httpx.BaseTransport = server.app.loop_transport
+        # Tests use the same idempotency keys again, for other sends.
+        self._test = uuid.uuid4().hex[:8]
+        self._keys: set[str] = set()
+        self.sent: list[SentDraft] = []
+        self.events: list[PublishedEvent] = []
+        self.failure: BellcastError | None = None
+
+    def clear(self) -> None:
+        """Forget what was sent, and its keys."""
+        self.sent.clear()
+        self.events.clear()
+        self._keys.clear()
+        self._test = uuid.uuid4().hex[:8]
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.failure is not None:
+            raise self.failure
+        request = self._with_own_keys(request)
+        response = self._inner.handle_request(request)
+        if request.method == "POST" and response.is_success:
+            self._record(request, response)
+        return response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return await asyncio.to_thread(self.handle_request, request)
+
+    def _with_own_keys(self, request: httpx.Request) -> httpx.Request:
+        """Return the request with idempotency keys of this test."""
+        content = request.read()
+        headers = dict(request.headers)
+        if KEY_HEADER in headers:
+            headers[KEY_HEADER] = f"{self._test}-{headers[KEY_HEADER]}"
+        if request.url.path == "/v1/notifications/bulk":
+            lines = [json.loads(line) for line in content.splitlines() if line.strip()]
+            for line in lines:
+                if line.get("idempotency_key") is not None:
+                    line["idempotency_key"] = f"{self._test}-{line['idempotency_key']}"
+            content = b"\n".join(json.dumps(line).encode() for line in lines)
+        headers.pop("content-length", None)
+        return httpx.Request(
+            request.method, request.url, headers=headers, content=content, extensions=request.extensions
+        )
+
+    def _record(self, request: httpx.Request, response: httpx.Response) -> None:
+        match request.url.path:
+            case "/v1/notifications":
+                self._add(json.loads(request.content), request.headers.get(KEY_HEADER))
+            case "/v1/notifications/bulk":
+                lines = [json.loads(line) for line in request.content.splitlines()]
+                for line, result in zip(lines, response.json()["results"], strict=True):
+                    if result.get("error") is None:
+                        self._add(line, line.get("idempotency_key"))
+            case "/v1/events":
+                self.events.append(_event(json.loads(request.content)))
+
+    def _add(self, draft: dict[str, Any], key: str | None) -> None:
+        if key is not None:
+            if key in self._keys:
+                return
+            self._keys.add(key)
+        plain_key = None if key is None else key.partition("-")[2]
+        self.sent += [_sent(to, draft, plain_key) for to in _recipients(draft)]
+
+
+class FakeBellcast(Bellcast):
+    """A blocking client whose sends are in `sent` and `events`."""
+
+    def __init__(self, server: LocalServer, transport: RecordingTransport) -> None:
+        super().__init__("http://127.0.0.1", server.credentials, transport=transport)
+        self._transport = transport
+
+    @property
+    def sent(self) -> list[SentDraft]:
+        """The notifications in the order of their sends, one per recipient."""
+        return self._transport.sent
+
+    @property
+    def events(self) -> list[PublishedEvent]:
+        """The live events."""
+        return self._transport.events
+
+    def sent_to(self, recipient: Any) -> list[SentDraft]:
+        """Return the notifications for a recipient, or for an audience."""
+        to = recipient if isinstance(recipient, Mapping) else str(recipient)
+        return [one for one in self.sent if one.to == to]
+
+    def clear(self) -> None:
+        """Forget what was sent, and its idempotency keys."""
+        self._transport.clear()
+
+    def fail_with(self, error: BellcastError | None) -> None:
+        """Raise this error in every call from now on; None ends that."""
+        self._transport.failure = error
+
+
+def _recipients(draft: Mapping[str, Any]) -> Iterator[Any]:
+    yield from draft["to"] if isinstance(draft["to"], list) else [draft["to"]]
+
+
+def _sent(to: Any, draft: dict[str, Any], key: str | None) -> SentDraft:
+    return SentDraft(
+        to=to,
+        title=draft.get("title"),
+        body=draft.get("body"),
+        type=draft.get("type", "general"),
+        tenant=draft.get("tenant"),
+        data=draft.get("data", {}),
+        idempotency_key=key,
+        draft=draft,
+    )
+
+
+def _event(body: Mapping[str, Any]) -> PublishedEvent:
+    to = body.get("topic") or body.get("topics") or {"recipient": body.get("recipient")}
+    return PublishedEvent(to, body["name"], body.get("data"), body.get("tenant"))

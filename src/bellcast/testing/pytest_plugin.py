@@ -1,0 +1,70 @@
+"""The fixtures that pytest loads from an installed Bellcast. Nothing of the server is imported before a test uses one."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from bellcast.testing import FakeBellcast, LocalServer
+
+
+@pytest.fixture(scope="session")
+def bellcast_server() -> Iterator["LocalServer"]:
+    """A real Bellcast in this process: `bellcast_server.sync_client.notify("alice", title="Hello")`."""
+    from bellcast.testing import LocalServer
+
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _bellcast_fake_server() -> Iterator["LocalServer"]:
+    from bellcast.testing import LocalServer
+
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.MonkeyPatch) -> Iterator["FakeBellcast"]:
+    """A client that records: `.sent`, `.events`, `.sent_to()`, `.clear()`, `.fail_with()`. Clients that your code makes
+    with `Bellcast()` or `AsyncBellcast()` meanwhile record there too."""
+    from bellcast.client import AsyncBellcast, Bellcast
+    from bellcast.testing import FakeBellcast, fake
+
+    transport = fake.RecordingTransport(_bellcast_fake_server)
+    bell = FakeBellcast(_bellcast_fake_server, transport)
+    for client in (Bellcast, AsyncBellcast):
+        init = _recording(client.__init__, transport, _bellcast_fake_server.credentials)
+        monkeypatch.setattr(client, "__init__", init)
+    yield bell
+    bell.close()
+    _forget_recipients(_bellcast_fake_server)
+
+
+def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
+    """Return a constructor that uses the recording transport, whatever the address and the secret."""
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("transport") is None:
+            args, kwargs = ("http://127.0.0.1", credentials), {"transport": recorder}
+        original(self, *args, **kwargs)
+
+    return init
+
+
+def _forget_recipients(server: "LocalServer") -> None:
+    """Delete what a test left, so that the next one starts with empty inboxes."""
+    bell = server.sync_client
+    for tenant in (None, *bell.stats().get("tenants", {})):
+        for recipient in bell.recipients.list(limit=1_000, tenant=tenant).recipients:
+            bell.recipients.delete(recipient.key, tenant=tenant)
+
+
+@pytest.fixture(autouse=True)
+def _clear_django_notifications() -> None:
+    """Start each test with an empty `bellcast.contrib.django.testing.sent`, in projects that use it."""
+    if (testing := sys.modules.get("bellcast.contrib.django.testing")) is not None:
+        testing.clear()
