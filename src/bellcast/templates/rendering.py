@@ -35,8 +35,8 @@ def _compiled(source: str, *, is_html: bool) -> jinja2.Template:
     try:
         return (_html if is_html else _plain).from_string(source)
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(error.message or "is not a template", line=error.lineno) from None
-    except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError) as error:
+        raise TemplateError((error.message or "is not a template")[:200], line=error.lineno) from None
+    except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
         raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
 
 

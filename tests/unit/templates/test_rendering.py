@@ -1,11 +1,12 @@
 """Templates: their values, their bounds, and the limits of the sandbox."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
 
-from bellcast.templates import Renderer, TemplateError, Variables, check_syntax
+from bellcast.templates import Renderer, TemplateError, Variables, check_syntax, sandbox
 
 DATA = {
     "client": "Ann <b>",
@@ -37,6 +38,18 @@ def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str 
         ("{{ data.client | replace('Ann', 'Eve') }}", "Eve <b>"),
         ("{% macro hi(name) %}hi {{ name }}{% endmacro %}{{ hi('x') }}", "hi x"),
         ("{% set x = 'y' %}{{ x | upper }}", "Y"),
+        ("{{ 2.345 | round(2) }} {{ 1234 | round(-2, 'floor') }}", "2.35 1200.0"),
+        ("{{ data.items | sum(attribute='price') }} {{ [1, 2] | sum(start=1.5) }}", "135.5 4.5"),
+        ("{{ {'a': [1, (2, 3)]} | tojson }}{{ [1] | tojson(indent=1) }}", '{"a": [1, [2, 3]]}[\n 1\n]'),
+        ("{{ ' a ' | trim }}{{ '-a-' | trim('-') }}", "aa"),
+        ("{{ '<p>a <!-- b --> &lt; <i>c</i>' | striptags }}", "a < c"),
+        ("{% for a, b in [(1, 2), (3, 4)] %}{{ a + b }} {% endfor %}", "3 7 "),
+        ("{% for x in [[1, [2]], [3]] recursive %}{{ loop(x) if x is iterable else x }},{% endfor %}", "1,2,,,3,,"),
+        ("{% set a, b = 1, -2 %}{{ a - b }}{{ -a }}{{ 7 // 2 }}{{ 7 % 4 }}{{ 2 ** 3 }}", "3-1338"),
+        ("{{ 1 < 2 <= 2 != 3 and 'a' in 'cat' and 2 not in [1] }}", "True"),
+        ("{% block a %}x{% endblock %}{% filter upper %}y{% endfilter %}", "xY"),
+        ("{{ data.items[::-1] | map(attribute='name') | list }}", "['Frame', 'Portrait']"),
+        ("{{ [3, 1, 2] | sort | join }}{{ ['b', 'a', 'b'] | unique | list }}", "123['b', 'a']"),
     ],
 )
 def test_template_renders_its_values(source: str, expected: str) -> None:
@@ -46,6 +59,8 @@ def test_template_renders_its_values(source: str, expected: str) -> None:
 def test_html_is_escaped_and_text_is_not() -> None:
     assert render("{{ data.client }}") == "Ann <b>"
     assert render("<p>{{ data.client ~ '!' }}</p>", is_html=True) == "<p>Ann &lt;b&gt;!</p>"
+    pieces = "{% set x %}<b>{{ data.client }}</b>{% endset %}{% macro m() %}<i>{{ x }}</i>{% endmacro %}{{ m() }}"
+    assert render(pieces, is_html=True) == "<i><b>Ann &lt;b&gt;</b></i>"
     assert render("{{ ['a', 'b' | safe] | join(data.client) }}", is_html=True) == "aAnn &lt;b&gt;b"
     assert render("{{ [data.client, '<i>'] | join('<br>') }}", is_html=True) == "Ann &lt;b&gt;&lt;br&gt;&lt;i&gt;"
 
@@ -144,35 +159,106 @@ def test_template_cannot_access_python_objects(source: str) -> None:
         render(source)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
-        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% set x = 'a' * 100000 %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}",
-        "{% set x = 'a' * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
-        "{% set x = [1] * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
-        "{{ 'a' * 10 ** 9 }}",
-        "{{ [0] * 10 ** 9 }}",
-        "{{ 10 ** 10 ** 10 }}",
-        "{% set x = 2 ** 60 %}" + "{% set x = x * x %}" * 40 + "{{ x }}",
-        "{{ '%1000000000d' % 1 }}",
-        "{% set x = 'a' * 400000 %}{{ x | replace('a', x) }}",
-        "{% set x = 'a' * 400000 %}{{ [x] * 400000 | join(x) }}",
-        "{{ range(10**12) | list }}",
-        "{{ range(10**5) | map('string') | map('upper') | list | length }}" * 400,
-        "{% for i in range(100000) %}" + "x" * 100 + "{% endfor %}",
-        "{{ 'a' | urlencode | truncate(10**9) }}{{ ' ' * 500000 }}{{ 'x' * 500000 }}",
-        "{% filter upper %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endfilter %}",
-        "{% set x %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endset %}{{ x }}",
-    ],
-)
+RUNAWAY = [
+    "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% set x = 'a' * 100000 %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}",
+    "{% set x = 'a' * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
+    "{% set x = [1] * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ [0] * 10 ** 9 }}",
+    "{{ 10 ** 10 ** 10 }}",
+    "{% set x = 2 ** 60 %}" + "{% set x = x * x %}" * 40 + "{{ x }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{% set x = 'a' * 400000 %}{{ x | replace('a', x) }}",
+    "{% set x = 'a' * 400000 %}{{ [x] * 400000 | join(x) }}",
+    "{{ range(10**12) | list }}",
+    "{{ range(10**5) | map('string') | map('upper') | list | length }}" * 400,
+    "{% for i in range(100000) %}" + "x" * 100 + "{% endfor %}",
+    "{{ 'a' | urlencode | truncate(10**9) }}{{ ' ' * 500000 }}{{ 'x' * 500000 }}",
+    "{% filter upper %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endfilter %}",
+    "{% set x %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endset %}{{ x }}",
+    # A list that contains itself twice has a million parts after twenty steps.
+    *(
+        "{% set a = 'x' %}{% set b = 'x' %}" + step * 22 + use
+        for step in (
+            "{% set a = [a, a] %}{% set b = [b, b] %}",
+            "{% set a = (a, a) %}{% set b = (b, b) %}",
+            "{% set a = {'a': a, 'b': a} %}{% set b = {'a': b, 'b': b} %}",
+            "{% set a = [a] * 2 %}{% set b = [b] + [b] %}",
+        )
+        for use in ("{{ a }}", "{{ a == b }}", "{{ a in [b] }}", "{{ a | tojson }}", "{{ a | string }}", "{{ a ~ a }}")
+    ),
+    "{{ 1 | round(2000000, 'ceil') }}",
+    "{{ 1 | round(-2000000) }}",
+    "{{ 'a' | round(9, 'ceil') }}",
+    "{{ ([[0]] * 10000) | sum(start=[]) | length }}",
+    "{{ ([[[[1]]]] * 1000) | tojson(indent=100000) }}",
+    "{% set t = 'a' * 200000 %}" + "{{ t | trim('b' * 200000) }}" * 100,
+    "{{ ('<>' * 200000) | striptags }}{{ ('<!---->' * 70000) | striptags }}" * 50,
+    "{% set a = 'a' * 100000 %}{{ (['a'] * 10000) | map('replace', 'a', a) | list | length }}",
+    "{% set a = 'a' * 100000 %}{{ range(10000) | map('upper') | map('replace', '1', a) | list | length }}",
+    "{% filter upper %}{% for i in range(10000) %}" + "x" * 100_000 + "{% endfor %}{% endfilter %}",
+    "{% set x %}{% for i in range(10000) %}" + "x" * 100_000 + "{% endfor %}{% endset %}{{ x | length }}",
+    "{% macro m() %}{% for i in range(10000) %}" + "x" * 100_000 + "{% endfor %}{% endmacro %}{{ m() | length }}",
+    "{% macro m() %}{{ caller() * 5 }}{% endmacro %}{% call m() %}" + "x" * 150_000 + "{% endcall %}",
+    "{% set l = [0] * 10000 %}{{ range(10000) | select('in', l) | list | length }}",
+    "{% set l = [0] * 10000 %}{% for i in l %}{{ 1 in l }}{% endfor %}",
+    "{% set l = [0] * 10000 %}{% for i in l %}{% set x = l[::-1] %}{% endfor %}",
+    "{% set l = [0] * 10000 %}{% for i in l %}{{ loop.changed(l) }}{% endfor %}",
+    "{% for i in [1] recursive %}{{ loop(range(10000)) if loop.depth < 4 else '' }}{% endfor %}",
+    "{{ ([0] * 10000) | sort(attribute=',' * 100000) | list | length }}",
+    "{{ ([0] * 10000) | map(attribute='.' * 100000) | list | length }}",
+    "{{ ('f' * 400000) | int(base=16) }}",
+    "{% set x = 2 ** 62 %}" + "{% set x = x - (-x) %}" * 400 + "{{ x }}",
+    "{{ " + "9" * 4000 + " }}",
+    "{% set d = {" + ",".join(f"{number * (2**61 - 1)}: 0" for number in range(1000)) + "} %}{{ d | length }}{{ 2 ** 65 }}",
+    "{{ a }}" * 40_000,
+    "{{ 1 " + "+ 1 " * 5_000 + "}}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", RUNAWAY, ids=lambda source: source[:60])
 def test_runaway_template_is_stopped(source: str) -> None:
     started = time.process_time()
     with pytest.raises(TemplateError):
         render(source)
     assert time.process_time() - started < 2  # CPU seconds: the bound is 0.25 s of wall time
+
+
+@pytest.mark.parametrize("source", RUNAWAY, ids=lambda source: source[:60])
+def test_runaway_template_has_bounded_memory(source: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(TemplateError):
+            render(source)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_missing_variables_of_a_preview_are_limited() -> None:
+    renderer = Renderer(Variables(values={"data": {}}), is_strict=False)
+    renderer.render("{% for i in range(300) %}{{ data[i ~ 'x' * 500] }}{% endfor %}")
+    assert len(renderer.missing) == sandbox.MAX_MISSING
+    assert {len(path) for path in renderer.missing} == {sandbox.MAX_PATH}
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ x | " + "a" * 100_000 + " }}", "{{ data['" + "a" * 100_000 + "'] }}", "{% " + "a" * 100_000 + " %}"]
+)
+def test_error_does_not_repeat_long_names(source: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render(source)
+    assert len(caught.value.message) + len(caught.value.variable or "") < 300
+
+
+def test_large_page_renders() -> None:
+    items = [{"name": "x" * 50, "tags": ["a", "b"], "price": number} for number in range(300)]
+    source = "{% for item in data.items %}<li>{{ item.name | upper }} {{ item.tags | join(', ') }} {{ item.price | money }}</li>{% endfor %}"
+    page = render("{% set page %}" + source + "{% endset %}{{ page }}", is_html=True, items=items)
+    assert page.count("<li>") == 300
 
 
 def test_wrong_value_of_a_format_is_an_error() -> None:
