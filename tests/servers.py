@@ -29,6 +29,7 @@ class ServerProcess:
         self.flags = flags
         self.prefix: list[str] = []  # command that starts the server, for example a debugger or `prlimit`
         self.program = [sys.executable, "-m", "bellcast"]
+        self.command = "serve"  # or "worker", which does not listen
         self.project, self.key, self.secret = PROJECT
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -41,14 +42,15 @@ class ServerProcess:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
         # Tests that share a server do not receive each other's announcements.
         environ |= {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_NEWCOMERS": "0"} | self.environ
-        command = [*self.program, "serve", "--port", str(self.port), "--data", str(self.data)]
+        address = ["--port", str(self.port)] if self.command == "serve" else []
+        command = [*self.program, self.command, *address, "--data", str(self.data)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, *command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if re.search(r"http://\S+", line):
+            if re.search(r"http://\S+|worker is running", line):
                 return self
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
 

@@ -36,6 +36,34 @@ class TestRecipients:
             response.json() | ALICE | {"locale": "de", "phone": None},
         )
 
+    async def test_bulk_writes_each_recipient_or_names_its_error(self, rest):
+        await rest.app.put("/v1/recipients/alice", json=ALICE)
+        body = [{"key": "alice", "locale": "de"}, {"key": "bob", "email": "bob@example.com"}, {"key": "", "nane": 1}, 7]
+        answer = await rest.app.post("/v1/recipients/bulk", json=body)
+        assert answer.status_code == 200
+        alice, bob, third, fourth = answer.json()["results"]
+        assert (alice, bob) == ({"key": "alice"}, {"key": "bob"})
+        assert third["error"]["errors"][0]["field"] == "2.nane"
+        assert fourth["error"]["status"] == 422
+        stored = (await rest.app.get("/v1/recipients/alice")).json()
+        assert (stored["locale"], stored["name"]) == ("de", "Alice")
+        assert (await rest.app.get("/v1/recipients/bob")).json()["email"] == "bob@example.com"
+
+    async def test_bulk_reads_lines_and_refuses_too_many_recipients(self, rest):
+        lines = {"content": b'{"key":"a"}\n\n{"key":"b"}\n', "headers": {"content-type": "application/x-ndjson"}}
+        answer = await rest.app.post("/v1/recipients/bulk?tenant=acme", **lines)
+        assert answer.json() == {"results": [{"key": "a"}, {"key": "b"}]}
+        assert (await rest.app.get("/v1/recipients/b?tenant=acme")).status_code == 200
+        many = [{"key": "a"}] * 10_001
+        assert refused(await rest.app.post("/v1/recipients/bulk", json=many), 413, "too_large")
+        assert refused(await rest.app.post("/v1/recipients/bulk", json={"key": "a"}), 422, "invalid")
+
+    async def test_recipient_may_have_the_key_bulk(self, rest):
+        assert (await rest.app.put("/v1/recipients/bulk", json=ALICE)).status_code == 201
+        assert (await rest.app.get("/v1/recipients/bulk")).json()["key"] == "bulk"
+        assert (await rest.app.delete("/v1/recipients/bulk")).status_code == 204
+        assert refused(await rest.anonymous.get("/v1/recipients/bulk"), 401, "unauthenticated")
+
     async def test_patch_of_an_unknown_recipient_is_a_404(self, rest):
         assert refused(await rest.app.patch("/v1/recipients/alice", json={"name": "A"}), 404, "not_found")
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")

@@ -32,6 +32,7 @@ from bellcast.api import (
     push_endpoints,
     pusher,
     recipients,
+    recipients_bulk,
     runs,
     schedules,
     suppressions,
@@ -52,6 +53,7 @@ from bellcast.model.limits import Limits
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
+    *recipients_bulk.HANDLERS,
     *(
         export.export,
         tenants.read,

@@ -176,7 +176,8 @@ async def revoke(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-def _check(fields: RecipientFields, ctx: ApiContext) -> None:
+def check_fields(fields: RecipientFields, ctx: ApiContext) -> None:
+    """Raise Invalid with all errors of a recipient's fields."""
     limits = ctx.limits
     validation.check(
         validation.text("name", fields.name, limits.title),
@@ -215,4 +216,4 @@ def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:
         yield from validation.role(f"roles.{number}", role, limits)
 
 
-FIELDS = request_body.Shape(RecipientFields, _check)
+FIELDS = request_body.Shape(RecipientFields, check_fields)

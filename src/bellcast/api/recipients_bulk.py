@@ -1,0 +1,118 @@
+"""Many recipients in one request: a JSON array or one JSON object per line, each written or refused separately."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.api import context, recipients, request_body, responses, tenants
+from bellcast.api.bulk import NDJSON
+from bellcast.api.context import ApiContext
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.inbox import recipients as inbox_recipients
+from bellcast.model import problems, validation
+from bellcast.model.identities import RecipientFields
+
+PATH = "/v1/recipients/bulk"
+MAX_RECIPIENTS = 10_000
+
+
+class BulkRecipient(RecipientFields, frozen=True, kw_only=True):
+    """A recipient with its key. Absent fields of a known recipient do not change."""
+
+    key: str
+
+
+class WrittenRecipient(Struct, frozen=True, omit_defaults=True):
+    """The result of one recipient: its key, or the problem it was refused with."""
+
+    key: str | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class WrittenRecipients(Struct, frozen=True):
+    """One result for each recipient, in order."""
+
+    results: list[WrittenRecipient]
+
+
+@operation(
+    "POST",
+    PATH,
+    tag="Recipients",
+    required_scope="manage",
+    query=TenantQuery,
+    body=list[BulkRecipient],
+    body_types=("application/json", *NDJSON),
+    response_types={200: WrittenRecipients},
+    example=[{"key": "alice", "email": "alice@example.com"}, {"key": "bob", "roles": ["admin"]}],
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write many recipients.
+
+    Up to 10,000, each created or changed, or refused separately: a JSON array, or one JSON object per line
+    (`application/x-ndjson`)."""
+    ctx = context.of(request)
+    items = await _items(request, ctx)
+    if len(items) > MAX_RECIPIENTS:
+        raise TooLarge(f"A bulk request has at most {MAX_RECIPIENTS} recipients, got {len(items)}.")
+    results: list[WrittenRecipient] = []
+    async for some in ctx.engines.pace.slices(items):
+        writes = [_write(request, ctx, number, item) for number, item in enumerate(some, len(results))]
+        results += await asyncio.gather(*writes)
+    return responses.json(WrittenRecipients(results))
+
+
+async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgspec.Raw]:
+    """The recipients of a body, not decoded."""
+    kind = request_body.media_type(request)
+    text = await request_body.raw(request, ctx.limits.bulk)
+    if kind in NDJSON:
+        return [line for line in text.splitlines() if line.strip()]
+    if not request_body.JSON_TYPE.fullmatch(kind):
+        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
+    try:
+        return request_body.decoder(list[msgspec.Raw]).decode(text)
+    except msgspec.ValidationError:
+        request_body.anything(text)  # invalid JSON has a different error
+        raise Invalid.of("", "must be a list of recipients") from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise request_body.unreadable(text, broken) from None
+
+
+async def _write(request: ApiRequest, ctx: ApiContext, number: int, item: bytes | msgspec.Raw) -> WrittenRecipient:
+    try:
+        fields = request_body.json(bytes(item), RECIPIENT, ctx)
+        tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
+        await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
+    except BellcastError as refusal:
+        return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
+    return WrittenRecipient(fields.key)
+
+
+def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
+    validation.check(validation.key("key", fields.key, ctx.limits))
+    recipients.check_fields(fields, ctx)
+
+
+def _of_recipient(handler: HTTPRouteHandler) -> HTTPRouteHandler:
+    """The operation for the recipient whose key is `bulk`, since this path hides its own."""
+
+    async def respond(request: ApiRequest) -> ASGIApp:
+        request.scope["path_params"]["key"] = "bulk"
+        found: ASGIApp = await handler.fn(request)
+        return found
+
+    return HTTPRouteHandler(PATH, http_method=min(handler.http_methods), status_code=200)(respond)
+
+
+RECIPIENT = request_body.Shape(BulkRecipient, _check, {"key": "x"})
+SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]
+HANDLERS = [write, *SAME_PATH]
