@@ -71,7 +71,6 @@ class WorkflowWorld:
         release = Release(store, clock, self.catalog)
         self.runner.register(JOB_KIND, MessageDelivery(store, clock, self._providers, release, NoWebhooks()).run)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
-        self.engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, router=self.router)
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = WorkflowParts(
@@ -87,6 +86,14 @@ class WorkflowWorld:
             self.runner,
             functions,
             lambda: self.engines,
+        )
+        self.engines = Context(
+            store=store,
+            broker=broker,
+            clock=clock,
+            new_id=ids.new,
+            router=self.router,
+            scheduler=self.workflows.schedules,
         )
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:

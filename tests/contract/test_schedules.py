@@ -4,13 +4,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from bellcast.errors import Invalid
+from bellcast.errors import IdempotencyMismatch, Invalid
+from bellcast.inbox import sending
 from bellcast.model import times
 from bellcast.model.limits import Limits
+from bellcast.model.notifications import Draft
 from bellcast.ports import Store
-from bellcast.workflows import schedules
-from bellcast.workflows.schedules import Schedule
+from bellcast.workflows import schedule_times, schedules
+from bellcast.workflows.schedule_times import Schedule
+from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -36,7 +40,7 @@ def daily(**fields: Any) -> Schedule:
 
 
 async def put(world: WorkflowWorld, schedule: Schedule) -> None:
-    schedules.check(schedule, world.clock.now(), Limits())
+    schedule_times.check(schedule, world.clock.now(), Limits())
     await world.workflows.schedules.put("", "s", schedule)
 
 
@@ -61,7 +65,7 @@ async def test_time_fires_once_and_has_no_next(world: WorkflowWorld, app: App) -
     assert await sent_at(app) == ["2025-03-29T19:00:00+00:00"]
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
-    shown = schedules.shown("s", "", *found)
+    shown = await world.workflows.schedules.shown("s", "", *found)
     assert (shown["next_at"], shown["last_error"]) == (None, None)
 
 
@@ -118,6 +122,126 @@ async def test_inactive_changed_and_deleted_schedules_do_not_fire(world: Workflo
     assert len(await sent_at(app)) == 1
 
 
+# --- the time zone of each recipient
+
+
+ZONES = {"alice": "Europe/Vienna", "bob": "America/New_York", "mia": None, "zoe": "Pacific/Auckland"}
+
+
+async def populate(world: WorkflowWorld) -> None:
+    for key, zone in ZONES.items():
+        await world.recipient(key, timezone=zone)
+
+
+async def times_of(app: App, key: str) -> list[str]:
+    return [one.created_at.isoformat()[5:16] for one in (await app.page(key))[::-1]]
+
+
+async def test_each_recipient_gets_a_local_time_in_its_own_zone(world: WorkflowWorld, app: App) -> None:
+    await populate(world)
+    everyone = {"to": {"all": True}, "title": "Good morning"}
+    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=everyone))
+    await world.advance(2 * DAY)
+    # In Vienna, the clocks went forward.
+    assert await times_of(app, "alice") == ["03-30T06:00", "03-31T06:00"]
+    assert await times_of(app, "bob") == ["03-29T12:00", "03-30T12:00"]
+    assert await times_of(app, "mia") == ["03-30T08:00", "03-31T08:00"]
+    assert await times_of(app, "zoe") == ["03-29T19:00", "03-30T19:00"]
+
+
+async def test_recipient_that_moves_gets_no_local_time_twice(world: WorkflowWorld, app: App) -> None:
+    await populate(world)
+    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification={"to": ["zoe"], "title": "Hi"}))
+    await world.advance(DAY / 2)
+    assert len(await times_of(app, "zoe")) == 1
+    await world.recipient("zoe", timezone="America/New_York")
+    await world.advance(DAY)  # past 8:00 of the same day in New York
+    assert len(await times_of(app, "zoe")) == 1
+    await world.advance(DAY)
+    assert await times_of(app, "zoe") == ["03-29T19:00", "03-31T12:00"]
+
+
+async def test_time_in_each_zone_fires_at_once_where_it_has_passed(world: WorkflowWorld, app: App) -> None:
+    await populate(world)
+    await world.put("hello", {"key": "bell", "type": "inbox", "title": "Hello"})
+    at = {"cron": None, "at": "2025-03-29T12:30:00", "timezone": "recipient"}
+    await put(world, daily(**at, notification=None, workflow="hello", to={"all": True}))
+    await world.advance(2 * DAY)
+    assert await times_of(app, "zoe") == ["03-29T11:00"]
+    assert await times_of(app, "alice") == ["03-29T11:30"]
+    assert await times_of(app, "mia") == ["03-29T12:30"]
+    assert await times_of(app, "bob") == ["03-29T16:30"]
+    assert await world._next_due() is None
+
+
+async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once(
+    world: WorkflowWorld, app: App
+) -> None:
+    await populate(world)
+    everyone = {"to": {"all": True}, "title": "Good morning", "channels": ["inbox", "email"]}
+    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=everyone))
+    before = await world.store.documents.get(schedules.PROGRESS, "", "s")
+    assert before is not None
+    await world.advance(DAY)
+    await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
+    (job,) = await app.lease(2**52, 2**52 + 1, 10)
+    await world.workflows.schedules.run(job)
+    assert [len(await times_of(app, key)) for key in ZONES] == [1, 1, 1, 1]
+
+
+# --- sends and triggers with `send_at`
+
+
+async def test_send_waits_for_its_time_and_its_schedule_goes(world: WorkflowWorld, app: App) -> None:
+    draft = Draft(
+        to="alice", title="Later", send_at="2025-03-29T20:00:00", timezone="Europe/Vienna", idempotency_key="k"
+    )
+    first = await sending.send(world.engines, Limits(), draft)
+    assert await sending.send(world.engines, Limits(), draft) == first
+    with pytest.raises(IdempotencyMismatch):
+        await sending.send(world.engines, Limits(), replace(draft, send_at="2025-03-29T21:00:00"))
+    scheduled = msgspec.json.decode(first)["schedule"]
+    assert scheduled["next_at"] == "2025-03-29T19:00:00Z"
+    await world.advance(DAY)
+    assert await sent_at(app) == ["2025-03-29T19:00:00+00:00"]
+    found = await world.workflows.schedules.find("", scheduled["key"])
+    assert found is not None
+    assert found[1].last_error is None
+    await world.advance(31 * DAY)
+    assert await world.workflows.schedules.find("", scheduled["key"]) is None
+
+
+async def test_trigger_waits_for_its_time_and_keeps_its_actor_and_key(world: WorkflowWorld, app: App) -> None:
+    await world.put("hello", {"key": "bell", "type": "inbox", "title": "{{ actor.name }}"})
+    draft = TriggerDraft(to="alice", actor="Bob", cancel_key="c", send_at="2025-03-30T12:00:00Z")
+    await world.workflows.schedules.trigger_later("hello", draft)
+    await world.advance(DAY)
+    assert await app.titles("alice") == []
+    await world.advance(DAY)
+    assert await app.titles("alice") == ["Bob"]
+    (run,) = await world.runs()
+    assert run.cancel_key == "c"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"send_at": "noon"}, "send_at"),
+        ({"send_at": "2025-03-30T12:00:00"}, "send_at"),
+        ({"send_at": "2025-03-29T10:00:00Z"}, "send_at"),
+        ({"send_at": "2027-03-29T10:00:00Z"}, "send_at"),
+        ({"send_at": "2025-03-30T12:00:00Z", "timezone": "recipient"}, "send_at"),
+        ({"timezone": "recipient"}, "timezone"),
+        ({"send_at": "2025-03-30T12:00:00", "timezone": "Mars"}, "timezone"),
+        ({"send_at": "2025-03-30T12:00:00Z", "template": "none"}, "template"),
+    ],
+)
+async def test_wrong_times_of_sends_are_refused(world: WorkflowWorld, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await sending.send(world.engines, Limits(), Draft(**{"to": "alice", "title": "x", **fields}))
+    assert [error.field for error in refused.value.errors] == [field]
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -129,6 +253,9 @@ async def test_inactive_changed_and_deleted_schedules_do_not_fire(world: Workflo
         ({"cron": None, "at": "2025-03-29T10:58:00Z"}, "at"),
         ({"cron": None, "at": "2026-04-01T00:00:00Z"}, "at"),
         ({"timezone": "Mars"}, "timezone"),
+        ({"cron": None, "at": "2025-03-30T00:00:00Z", "timezone": "recipient"}, "at"),
+        ({"timezone": "recipient", "notification": {"to": {"tenant": "*"}, "title": "x"}}, "notification.to.tenant"),
+        ({"notification": {"to": "a", "title": "x", "send_at": "2025-04-01T00:00:00Z"}}, "notification.send_at"),
         ({"notification": None}, "workflow"),
         ({"workflow": "x"}, "workflow"),
         ({"notification": None, "workflow": "x"}, "to"),
@@ -138,7 +265,7 @@ async def test_inactive_changed_and_deleted_schedules_do_not_fire(world: Workflo
 )
 def test_wrong_schedules_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        schedules.check(daily(**fields), START, Limits())
+        schedule_times.check(daily(**fields), START, Limits())
     assert field in [error.field for error in refused.value.errors]
 
 

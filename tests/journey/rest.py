@@ -119,8 +119,10 @@ async def opened(
     ids = Ids()
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
-    engines = Context(store=store, broker=broker, clock=clock, new_id=Ids().new)
     library = Library(store, clock)
+    triggers = Triggers(store, clock, library, ids.new)
+    schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, limits)
+    engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules)
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -136,7 +138,7 @@ async def opened(
         webhooks=webhooks,
         push_key="",
         library=library,
-        schedules=Schedules(lambda: engines, library, Triggers(store, clock, library, engines.new_id), limits),
+        schedules=schedules,
         app=handlers or NoBackend(),
     )
     await store.open()

@@ -28,3 +28,29 @@ async def test_wrong_schedules_are_refused(rest):
     assert refused(await rest.app.put("/v1/schedules/a b", json=BODY), 422, "invalid")
     assert (await rest.app.put("/v1/schedules/x?dry_run=true", json=BODY)).status_code == 200
     assert refused(await rest.app.get("/v1/schedules/x"), 404, "not_found")
+
+
+async def test_send_and_trigger_with_a_time_are_schedules(rest):
+    at = {"send_at": "2030-01-31T12:00:00", "timezone": "Europe/Vienna"}
+    rest.clock.advance(1_893_456_000 - rest.clock.now() / 1000)  # 2030-01-01
+    sent = await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Later", **at})
+    assert sent.status_code == 202, sent.text
+    key = sent.json()["schedule"]["key"]
+    assert sent.json() == {"schedule": {"key": key, "next_at": "2030-01-31T11:00:00Z"}}
+    shown = (await rest.app.get(f"/v1/schedules/{key}")).json()
+    assert shown["notification"] | {"to": "alice", "title": "Later"} == shown["notification"]
+    assert (await rest.app.delete(f"/v1/schedules/{key}")).status_code == 204
+    await rest.app.put("/v1/workflows/hello", json={"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]})
+    triggered = await rest.app.post("/v1/workflows/hello/trigger", json={"to": "alice", **at, "timezone": "recipient"})
+    assert (triggered.status_code, list(triggered.json())) == (202, ["schedule"])
+    late = await rest.app.post("/v1/workflows/none/trigger", json={"to": "alice", **at})
+    assert refused(late, 404, "not_found")
+    assert "send_at" in fields(await rest.app.post("/v1/notifications", json={"to": "a", "title": "x", "send_at": "?"}))
+
+
+async def test_bulk_items_with_a_time_are_schedules(rest):
+    rest.clock.advance(1_893_456_000 - rest.clock.now() / 1000)
+    body = [{"to": "alice", "title": "Now"}, {"to": "alice", "title": "Later", "send_at": "2030-01-31T12:00:00Z"}]
+    now, later = (await rest.app.post("/v1/notifications/bulk", json=body)).json()["results"]
+    assert list(now) == ["id"]
+    assert later["schedule"]["next_at"] == "2030-01-31T12:00:00Z"

@@ -53,7 +53,7 @@ from bellcast.model.limits import Limits
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
-    *recipients_bulk.HANDLERS,
+    recipients_bulk.write,
     *(
         export.export,
         tenants.read,
@@ -123,8 +123,9 @@ def described(limits: Limits) -> dict[str, Any]:
 
 
 def _router() -> Litestar:
+    handlers = [*HANDLERS, *recipients_bulk.SAME_PATH]
     return Litestar(
-        route_handlers=[*options_routes.options(HANDLERS), *HANDLERS],
+        route_handlers=[*options_routes.options(handlers), *handlers],
         exception_handlers=error_responses.HANDLERS,
         openapi_config=None,
         logging_config=None,

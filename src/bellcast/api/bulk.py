@@ -32,11 +32,12 @@ RawItem = bytes | msgspec.Raw
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
-    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, or the
-    problem it was refused with; then the item was not sent."""
+    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the schedule of
+    an item with `send_at`, or the problem it was refused with; then the item was not sent."""
 
     id: str | UnsetType = UNSET
     ids: list[str] | UnsetType = UNSET
+    schedule: dict[str, Any] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
 
@@ -57,6 +58,7 @@ class StoredAnswer(Struct, frozen=True):
 
     notifications: list[CreatedItem] = []
     announcement: CreatedItem | None = None
+    schedule: dict[str, Any] | None = None
 
 
 _stored_answer = msgspec.json.Decoder(StoredAnswer)
@@ -135,6 +137,8 @@ def _result(number: int, draft: Draft | BellcastError, outcome: bytes | Bellcast
     if isinstance(outcome, BellcastError):
         return Result(error=problems.problem(_with_fewer_errors(outcome), within=str(number)))
     answer = _stored_answer.decode(outcome)
+    if answer.schedule is not None:
+        return Result(schedule=answer.schedule)
     if answer.announcement is not None:
         return Result(answer.announcement.id)
     if isinstance(draft, Draft) and isinstance(draft.to, list):

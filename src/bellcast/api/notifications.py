@@ -96,7 +96,8 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     query=DryRunQuery,
     body=Draft,
     headers=("Idempotency-Key",),
-    response_types={200: None, 201: Sent},  # no schema for 200: generated clients type a send as `Sent`
+    # No schema for 200 and 202: generated clients type a send as `Sent`.
+    response_types={200: None, 201: Sent, 202: None},
     refusals=(IdempotencyMismatch,),
     example=EXAMPLE,
 )
@@ -107,6 +108,8 @@ async def send(request: ApiRequest) -> ASGIApp:
     notification is never lost. A repetition with the same `Idempotency-Key` and body within 24 hours returns the
     first response.
 
+    With `send_at`, a schedule sends it then: 202 `{"schedule": {"key", "next_at"}}`.
+
     `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written:
     200 `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
     ctx = context.of(request)
@@ -116,7 +119,8 @@ async def send(request: ApiRequest) -> ASGIApp:
     tenants.log_tenant(request, draft.tenant)
     if query.dry_run:
         return responses.json(_plan(*await sending.plan(ctx.engines, ctx.limits, draft)))
-    return responses.complete(201, await sending.send(ctx.engines, ctx.limits, draft))
+    status = 202 if sending.is_later(draft) else 201
+    return responses.complete(status, await sending.send(ctx.engines, ctx.limits, draft))
 
 
 def _plan(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:

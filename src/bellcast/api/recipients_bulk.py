@@ -115,4 +115,3 @@ def _of_recipient(handler: HTTPRouteHandler) -> HTTPRouteHandler:
 
 RECIPIENT = request_body.Shape(BulkRecipient, _check, {"key": "x"})
 SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]
-HANDLERS = [write, *SAME_PATH]

@@ -15,8 +15,8 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
-from bellcast.workflows import schedules
-from bellcast.workflows.schedules import Schedule, ScheduleProgress
+from bellcast.workflows import schedule_times, schedules
+from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 
 UNKNOWN = "There is no schedule with this key."
 READ_ADDS = {*ADDED, "next_at", "last_at", "last_error"}
@@ -116,8 +116,8 @@ async def write(request: ApiRequest) -> ASGIApp:
     schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
     await ctx.schedules.check_references(tenant, schedule)
     if request_body.query(request, DryRunQuery).dry_run:
-        progress = ScheduleProgress(until=ctx.engines.clock.now())
-        return responses.json(schedules.shown(key, tenant, schedule, progress))
+        progress = schedules.new_progress(schedule, ctx.engines.clock.now())
+        return responses.json(await ctx.schedules.shown(key, tenant, schedule, progress))
     is_new = await ctx.schedules.put(tenant, key, schedule)
     return responses.json(await _shown(ctx, tenant, key), 201 if is_new else 200)
 
@@ -174,11 +174,11 @@ async def following(request: ApiRequest) -> ASGIApp:
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     count = request_body.query(request, CountQuery).count
-    found = schedules.times_after(schedule, ctx.engines.clock.now(), count)
+    found = await ctx.schedules.times_after(tenant, schedule, ctx.engines.clock.now(), count)
     return responses.json(ScheduleTimes([times.to_rfc3339(one) for one in found]))
 
 
-async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[Schedule, ScheduleProgress]:
+async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress]:
     found = await ctx.schedules.find(tenant, key)
     if found is None:
         raise NotFound(UNKNOWN)
@@ -187,11 +187,11 @@ async def _find(ctx: ApiContext, tenant: str, key: str) -> tuple[Schedule, Sched
 
 async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, object]:
     schedule, progress = await _find(ctx, tenant, key)
-    return schedules.shown(key, tenant, schedule, progress)
+    return await ctx.schedules.shown(key, tenant, schedule, progress)
 
 
 def _check(schedule: Schedule, ctx: ApiContext) -> None:
-    schedules.check(schedule, ctx.engines.clock.now(), ctx.limits)
+    schedule_times.check(schedule, ctx.engines.clock.now(), ctx.limits)
 
 
 SCHEDULE = request_body.Shape(Schedule, _check)

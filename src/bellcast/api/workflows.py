@@ -297,10 +297,12 @@ async def trigger(request: ApiRequest) -> ASGIApp:
 
     A run per recipient begins. The response is sent after the commit: an acknowledged trigger is never lost. A repetition
     with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs of an audience are added
-    in the background."""
+    in the background. With `send_at`, a schedule triggers it then: 202 `{"schedule": {"key", "next_at"}}`."""
     ctx, key = context.of(request), objects.restricted_key(request)
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
+    if draft.send_at is not None or draft.timezone is not None:
+        return responses.complete(202, await ctx.schedules.trigger_later(key, draft))
     answer = await triggers.Triggers(ctx.engines.store, ctx.engines.clock, _library(ctx), ctx.engines.new_id).trigger(
         key, draft
     )

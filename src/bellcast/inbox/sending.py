@@ -14,6 +14,7 @@ from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
+from bellcast.ports.sends import Claim
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,7 +33,13 @@ class RefusedSend(Struct, frozen=True):
     error: BellcastError
 
 
-Prepared: TypeAlias = SendOrAnnounce | RefusedSend | BellcastError
+class LaterSend(Struct, frozen=True):
+    """A send that waits for its time."""
+
+    draft: Draft
+
+
+Prepared: TypeAlias = SendOrAnnounce | RefusedSend | LaterSend | BellcastError
 
 
 class Created(Struct, frozen=True):
@@ -42,18 +49,27 @@ class Created(Struct, frozen=True):
     recipient: str
 
 
-async def send(engines: Context, limits: Limits, draft: Draft) -> bytes:
-    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
+async def send(engines: Context, limits: Limits, draft: Draft, claim: Claim | None = None) -> bytes:
+    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or
+    `{"schedule":{…}}` for one with `send_at`. Raises ClaimTaken if another request has the claim."""
     engines.pace.contention.record()
     now = engines.clock.now()
+    if is_later(draft):
+        validation.check_draft(draft, limits, times.to_rfc3339(now))
+        return await engines.scheduler.send_later(draft)
     prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now)))
     if isinstance(prepared, SendRequest):
-        (answer,) = await _commit(engines, [prepared])
+        (answer,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
     else:
         answer = await _send_one(engines, prepared)
     if isinstance(answer, BellcastError):
         raise answer
     return answer
+
+
+def is_later(draft: Draft) -> bool:
+    """True for a send that waits for its time."""
+    return draft.send_at is not None or draft.timezone is not None
 
 
 async def plan(engines: Context, limits: Limits, draft: Draft) -> tuple[int | None, Sequence[NewDecision]]:
@@ -137,7 +153,14 @@ async def _with_fanout(engines: Context, draft: Draft, request: AnnounceRequest)
     return msgspec.structs.replace(request, fanout=_encode(draft), has_row="inbox" in channels)
 
 
-async def _send_one(engines: Context, prepared: AnnounceRequest | RefusedSend | BellcastError) -> bytes | BellcastError:
+async def _send_one(
+    engines: Context, prepared: AnnounceRequest | RefusedSend | LaterSend | BellcastError
+) -> bytes | BellcastError:
+    if isinstance(prepared, LaterSend):
+        try:
+            return await engines.scheduler.send_later(prepared.draft)
+        except BellcastError as refusal:
+            return refusal
     if isinstance(prepared, RefusedSend):
         return await _stored_answer(engines, prepared)
     return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
@@ -208,6 +231,8 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
         validation.check_draft(draft, limits, moment)
     except BellcastError as refusal:
         return refusal
+    if is_later(draft):
+        return LaterSend(draft)
     to = draft.to
     request = (
         _announce_request(engines, draft, to, now)

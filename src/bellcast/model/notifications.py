@@ -87,7 +87,8 @@ GENERAL = "general"
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification to send (`POST /v1/notifications`). Without a template it needs a title."""
+    """A notification to send (`POST /v1/notifications`). Without a template it needs a title. `send_at` sends it later: a time
+    with an offset, or one in `timezone` (an IANA name, or "recipient")."""
 
     to: str | list[str] | Audience
     title: str | UnsetType = UNSET
@@ -111,6 +112,8 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sms: SmsContent | None = None
     push: PushContent | None = None
     chat: ChatContent | None = None
+    send_at: str | None = None
+    timezone: str | None = None
     idempotency_key: str | None = None
 
 

@@ -11,6 +11,7 @@ from bellcast.ports.clock import Clock
 from bellcast.ports.history import NO_HISTORY, TopicHistory
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.routing import InboxOnly, Router
+from bellcast.ports.scheduling import NoScheduler, SendScheduler
 from bellcast.ports.store import Store
 from bellcast.ports.webhooks import NoWebhooks, WebhookSink
 
@@ -27,4 +28,5 @@ class Context(Struct, frozen=True):
     rates: Rates = field(default_factory=TokenBuckets)
     router: Router = InboxOnly()
     webhooks: WebhookSink = NoWebhooks()
+    scheduler: SendScheduler = NoScheduler()
     pace: Scheduler = field(default_factory=Scheduler)

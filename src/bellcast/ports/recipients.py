@@ -43,6 +43,10 @@ class Recipients(Protocol):
         """Return the profiles of the recipients that exist, by key."""
         ...
 
+    async def timezones(self, tenant: str) -> list[str | None]:
+        """Return the distinct time zones of a tenant's recipients. Takes time in proportion to their number."""
+        ...
+
     async def preferences(self, tenant: str, key: str) -> bytes | None:
         """A recipient's own preferences as JSON; None if it has none."""
         ...

@@ -6,8 +6,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from bellcast.model.events import Event
+from bellcast.ports.jobs import Job
 from bellcast.ports.messages import NEWEST
-from bellcast.ports.sends import SendRequest
+from bellcast.ports.sends import Claim, SendRequest
 from bellcast.ports.webhooks import WebhookEvent
 
 
@@ -49,14 +50,25 @@ class NewFanout(Struct, frozen=True, kw_only=True):
     state: str = "running"
 
 
+class NewSchedule(Struct, frozen=True):
+    """A schedule with its progress, as documents, and its job; no job if nothing is due any more."""
+
+    key: str
+    body: bytes
+    progress: bytes
+    job: Job | None
+
+
 class TriggerRequest(Struct, frozen=True, kw_only=True):
-    """An accepted trigger: runs for named recipients, or a fan-out. `answer` and the `fingerprint` of the body are stored
-    under `idempotency_key`."""
+    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later. `answer` and the
+    `fingerprint` of the body are stored under `idempotency_key`."""
 
     tenant: str
     created_at: int
     runs: tuple[StoredRun, ...] = ()
     fanout: NewFanout | None = None
+    schedules: tuple["NewSchedule", ...] = ()
+    claim: Claim | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
@@ -137,7 +149,12 @@ class Runs(Protocol):
     """Runs, their counters, and the versions of workflows. Each run that has not ended has a job of its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
-        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch."""
+        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch and
+        ClaimTaken."""
+        ...
+
+    async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
+        """Return those of the recipients that no request has claimed, in order."""
         ...
 
     async def get(self, id: str) -> StoredRun | None: ...

@@ -11,6 +11,17 @@ from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.webhooks import WebhookEvent
 
 
+class Claim(Struct, frozen=True):
+    """What a recipient gets once, whichever request has it first: a schedule's notification of one local time."""
+
+    name: str
+    expires_at: int
+
+
+class ClaimTaken(Exception):
+    """Another request has the claim of some recipients: nothing was written."""
+
+
 class SendRequest(Struct, frozen=True, kw_only=True):
     """An accepted send to named recipients, with an id per recipient. `answer` and the `fingerprint` of the body are
     stored under `idempotency_key`."""
@@ -28,6 +39,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     messages: tuple[NewMessage, ...] = ()
     decisions: tuple[NewDecision, ...] = ()
     events: tuple[WebhookEvent, ...] = ()
+    claim: Claim | None = None
 
 
 class AnnounceRequest(Struct, frozen=True, kw_only=True):

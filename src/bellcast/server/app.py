@@ -129,6 +129,7 @@ class App:
             webhooks=self._channels.webhooks,
             quotas=self._quotas,
             rates=self._rates,
+            scheduler=self._workflows.schedules,
         )
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)

@@ -40,6 +40,6 @@ class WorkflowParts:
         calls = StepCalls(http, clock, project, functions, config.retries)
         executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
         jobs.register(JOB_KIND, executor.run)
-        self.schedules = Schedules(engines, self.library, self.triggers, limits)
+        self.schedules = Schedules(engines, self.library, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedules.run)
         jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

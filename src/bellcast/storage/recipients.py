@@ -10,7 +10,7 @@ from bellcast.ports import RecipientOfLink, SubscriptionGrant
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, T
+from bellcast.storage.script import Script, Statement, T, fetch
 
 
 class Recipients:
@@ -32,6 +32,10 @@ class Recipients:
 
     async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
         return await self._engine.read(profiles.find, tenant, keys)
+
+    async def timezones(self, tenant: str) -> list[str | None]:
+        statement = Statement("recipient_timezones", {"tenant": tenant}, heavy=True)
+        return [name for (name,) in await self._engine.read_in_background(fetch, statement)]
 
     async def preferences(self, tenant: str, key: str) -> bytes | None:
         return await self._engine.read(profiles.preferences, tenant, key)

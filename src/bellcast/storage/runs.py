@@ -12,6 +12,7 @@ from bellcast.ports.runs import (
     CounterUpdate,
     ItemTimes,
     NewFanout,
+    NewSchedule,
     RunCommit,
     RunQuery,
     StoredCounter,
@@ -19,7 +20,7 @@ from bellcast.ports.runs import (
     TriggerRequest,
     WorkflowVersion,
 )
-from bellcast.storage import fanouts, insert, jobs, messages, rows, sends, webhook_events
+from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.commit.limits import STATEMENT_ROWS
@@ -28,6 +29,8 @@ from bellcast.storage.script import Params, Row, Script, Statement, WriteConflic
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
+# The kinds of the documents of schedules.
+SCHEDULES, PROGRESS = "schedules", "schedule-progress"
 # Runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
 
@@ -40,6 +43,9 @@ class Runs:
 
     async def start(self, request: TriggerRequest) -> bytes:
         return await self._engine.write(ScriptCommand(lambda: _start(request), []))
+
+    async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
+        return await self._engine.read(claims.unclaimed, tenant, claim, recipients)
 
     async def get(self, id: str) -> StoredRun | None:
         found = await self._engine.read(fetch, Statement("run_find", {"id": id}))
@@ -149,10 +155,21 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 
 
 def _add(request: TriggerRequest) -> Script[None]:
-    """Add the runs or the fan-out of a trigger, with their jobs."""
+    """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
+    yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
     yield from _insert(request.runs, NORMAL)
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
+    for schedule in request.schedules:
+        yield from _put_schedule(request.tenant, schedule, request.created_at)
+
+
+def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
+    for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
+        name = {"kind": kind, "tenant": tenant, "key": schedule.key}
+        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+    if schedule.job is not None:
+        yield Statement("job_add", jobs.new_params(schedule.job))
 
 
 def _insert(runs: Sequence[StoredRun], priority: int) -> Script[None]:

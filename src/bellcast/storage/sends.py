@@ -12,6 +12,7 @@ from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.storage import (
     announcements,
+    claims,
     fanouts,
     insert,
     insert_postgres,
@@ -84,13 +85,16 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         return len(item.recipients) + len(item.messages)
 
     def is_separate(self, item: SendRequest) -> bool:
-        return item.idempotency_key is not None or bool(item.decisions) or bool(item.events)
+        return item.idempotency_key is not None or bool(item.decisions or item.events or item.claim)
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
         stored = yield from find_answer(first.tenant, first)
         if stored is not None:
             return [Sent(stored)]
+        yield from claims.add(
+            first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
+        )
         sent = yield from insert.insert(self.items)
         yield from messages.add(first.messages, first.decisions)
         yield from webhook_events.add(first.events, first.created_at)

@@ -1,58 +1,44 @@
 """Schedules: triggers and notifications at a time, or at the times of a cron expression.
 
 The definition and the progress of a schedule are separate documents, so that a change by the app and a firing at the same time
-do not overwrite each other. Each firing has an idempotency key of its time: one that is repeated after a crash has no effect."""
+do not overwrite each other. Each firing has an idempotency key of its time: one that is repeated after a crash has no effect.
+With the time zone of each recipient, a firing is many requests, and each recipient is claimed for the local time."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from itertools import islice
-from typing import Any, Literal
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, FieldError, Invalid
+from bellcast.channels import audiences, decision_inputs
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.inbox import sending
-from bellcast.model import local_times, times, validation
+from bellcast.model import times
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.ports import Context, Job
-from bellcast.workflows import cron, triggers
+from bellcast.ports.runs import NewSchedule, TriggerRequest
+from bellcast.ports.sends import Claim, ClaimTaken
+from bellcast.workflows import schedule_times
 from bellcast.workflows.library import Library
-from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
+from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 SCHEDULES, PROGRESS = "schedules", "schedule-progress"
 JOB_KIND = "schedule"
-MAX_AHEAD_MS = 366 * 86_400_000
-# A time that is this long past when it is read is a mistake, or was missed.
-LATE_MS = 60_000
-# After downtime: how old the latest missed time may be, and how many of all are made up for.
-LATEST_MS = 24 * 3_600_000
-MAX_MISSED = 100
 SERVER_ERROR = 500
-
-
-class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to fire, by `cron` or `at`, and what: a `workflow` for `to`, or a `notification`."""
-
-    cron: str | None = None
-    at: str | None = None
-    timezone: str | None = None
-    workflow: str | None = None
-    to: str | list[str] | Audience | None = None
-    data: dict[str, Any] = {}
-    notification: dict[str, Any] | None = None
-    missed: Literal["latest", "all", "skip"] = "latest"
-    active: bool = True
-
-
-class ScheduleProgress(Struct, frozen=True, kw_only=True):
-    """How far a schedule has fired: every time up to `until` (UTC milliseconds)."""
-
-    until: int
-    last_at: int | None = None
-    last_error: str | None = None
+# Recipients may move to another zone: then their next time is found this much later at most.
+ZONE_POLL_MS = 3_600_000
+# A local time is 26 hours long around the world; after downtime it may be made up for during another day.
+CLAIM_MS = 3 * 86_400_000
+# As long as runs by default.
+GENERATED_MS = 30 * 86_400_000
+# Fields of a send that its schedule has instead, or that are of the request.
+NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
 
 
 class ScheduleName(Struct, frozen=True, array_like=True):
@@ -67,120 +53,34 @@ def job_id(tenant: str, key: str) -> str:
     return f"schedule {tenant} {key}"
 
 
-def check(schedule: Schedule, now: int, limits: Limits) -> None:
-    """Raise Invalid with all errors, except those of what it refers to."""
-    errors = [*_time_errors(schedule, now), *_content_errors(schedule, now, limits)]
-    if errors:
-        raise Invalid.fields(errors)
-
-
-def _time_errors(schedule: Schedule, now: int) -> validation.FieldErrors:
-    if (schedule.cron is None) == (schedule.at is None):
-        yield FieldError("cron", "must have either cron or at")
-        return
-    if schedule.timezone is not None and local_times.find_zone(schedule.timezone) is None:
-        yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna")
-        return
-    if schedule.cron is not None:
-        if not cron.is_cron(schedule.cron):
-            yield FieldError("cron", "must be five fields of cron, such as 0 8 * * 1-5")
-        return
-    moment = _at(schedule)
-    if moment is None:
-        yield FieldError("at", "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
-    elif not now - LATE_MS <= moment <= now + MAX_AHEAD_MS:
-        yield FieldError("at", "must be in the future, at most 366 days ahead")
-
-
-def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.FieldErrors:
-    if (schedule.workflow is None) == (schedule.notification is None):
-        yield FieldError("workflow", "must have either workflow or notification")
-        return
-    try:
-        if schedule.workflow is not None:
-            if schedule.to is None:
-                yield FieldError("to", "is missing")
-                return
-            triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
-            return
-        for name in ("to", "data"):
-            if getattr(schedule, name):
-                yield FieldError(name, "must be in the notification")
-        validation.check_draft(draft_of(schedule), limits, times.to_rfc3339(now))
-    except Invalid as error:
-        prefix = "" if schedule.workflow is not None else "notification."
-        yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)
-
-
-def draft_of(schedule: Schedule) -> Draft:
-    """The notification. Raises Invalid."""
-    try:
-        return msgspec.convert(schedule.notification, Draft)
-    except msgspec.ValidationError as error:
-        raise Invalid.of("", str(error)) from None
-
-
-def _at(schedule: Schedule) -> int | None:
-    """The time of `at` in UTC milliseconds; None if it is none."""
-    try:
-        moment = datetime.fromisoformat(schedule.at or "")
-    except ValueError:
-        return None
-    if moment.tzinfo is not None:
-        return times.milliseconds(moment) if times.is_storable(moment) else None
-    if schedule.timezone is None:
-        return None
-    zone = _zone(schedule)
-    return local_times.to_utc(moment.date(), moment.time(), zone)
-
-
-def _zone(schedule: Schedule) -> ZoneInfo:
-    return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
-
-
-def times_after(schedule: Schedule, moment: int, count: int) -> list[int]:
-    """The next times after a moment."""
-    if schedule.cron is not None:
-        return list(islice(cron.after(schedule.cron, _zone(schedule), moment), count))
-    at = _at(schedule)
-    return [at] if at is not None and at > moment else []
-
-
-def due_times(schedule: Schedule, until: int, now: int) -> list[int]:
-    """The times after `until` to fire now, oldest first; of those missed, as the schedule wants."""
-    if schedule.cron is not None:
-        due = cron.between(schedule.cron, _zone(schedule), until, now, MAX_MISSED)
-    else:
-        due = [at for at in times_after(schedule, until, 1) if at <= now]
-    missed = [at for at in due if now - at > LATE_MS]
-    on_time = due[len(missed) :]
-    if schedule.missed == "all":
-        return due
-    if schedule.missed == "skip" or on_time:
-        return on_time
-    return [at for at in missed[-1:] if now - at <= LATEST_MS]
-
-
 class Schedules:
     """Writes schedules, and fires those that are due."""
 
-    def __init__(self, engines: Callable[[], Context], library: Library, triggers: Triggers, limits: Limits) -> None:
+    def __init__(
+        self,
+        engines: Callable[[], Context],
+        library: Library,
+        triggers: Triggers,
+        settings_of: Callable[[str], Awaitable[TenantSettings]],
+        limits: Limits,
+    ) -> None:
         self._engines = engines
         self._library = library
         self._triggers = triggers
+        self._settings_of = settings_of
         self._limits = limits
+
+    # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule) -> bool:
         """Write a checked schedule, which fires from now on; whether it is new. Raises Invalid for an unknown workflow."""
         engines = self._engines()
         await self.check_references(tenant, schedule)
-        now = engines.clock.now()
-        # An `at` that has just passed still fires.
-        progress = ScheduleProgress(until=now if schedule.cron is not None else now - LATE_MS - 1)
-        documents = engines.store.documents
-        _, is_new = await documents.put(SCHEDULES, tenant, key, msgspec.json.encode(schedule), now)
-        await documents.put(PROGRESS, tenant, key, msgspec.json.encode(progress), now)
-        await self._plan(tenant, key, schedule, progress)
+        is_new = await engines.store.documents.get(SCHEDULES, tenant, key) is None
+        stored = msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
+        new = await self._new(tenant, key, stored)
+        await engines.store.runs.start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
+        engines.router.messages_added()
         return is_new
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
@@ -188,21 +88,22 @@ class Schedules:
         if schedule.workflow is not None and await self._library.find(tenant, schedule.workflow) is None:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
 
-    async def _plan(self, tenant: str, key: str, schedule: Schedule, progress: ScheduleProgress) -> None:
-        engines = self._engines()
-        following = times_after(schedule, progress.until, 1)
-        if schedule.active and following:
-            payload, now = msgspec.json.encode(ScheduleName(tenant, key)), engines.clock.now()
-            job = Job(
-                id=job_id(tenant, key),
-                kind=JOB_KIND,
-                payload=payload,
-                run_at=following[0],
-                created_at=now,
-                tenant=tenant,
-            )
-            await engines.store.jobs.add([job])
-            engines.router.messages_added()
+    async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
+        """A schedule that fires from now on."""
+        now = self._engines().clock.now()
+        progress = new_progress(schedule, now)
+        following = await self.times_after(tenant, schedule, progress.until, 1)
+        world = schedule_times.world_times(schedule) if schedule.is_by_zone else None
+        job = Job(
+            id=job_id(tenant, key),
+            kind=JOB_KIND,
+            payload=msgspec.json.encode(ScheduleName(tenant, key)),
+            run_at=max(now, world[0]) if world is not None else following[0] if following else now,
+            created_at=now,
+            tenant=tenant,
+        )
+        has_job = schedule.active and (bool(following) or world is not None)
+        return NewSchedule(key, msgspec.json.encode(schedule), msgspec.json.encode(progress), job if has_job else None)
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a schedule; whether there was one."""
@@ -210,17 +111,98 @@ class Schedules:
         await documents.delete(PROGRESS, tenant, key)
         return await documents.delete(SCHEDULES, tenant, key)
 
-    async def find(self, tenant: str, key: str) -> tuple[Schedule, ScheduleProgress] | None:
+    async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
         """A schedule and its progress."""
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
         if found is None:
             return None
-        schedule = msgspec.json.decode(found.body, type=Schedule)
+        schedule = msgspec.json.decode(found.body, type=StoredSchedule)
         if progress is None:
             return schedule, ScheduleProgress(until=found.created_at)
         return schedule, msgspec.json.decode(progress.body, type=ScheduleProgress)
+
+    async def times_after(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
+        """The next times after a moment, in the zones of its recipients."""
+        return schedule_times.times_after(schedule, await self._zones(tenant, schedule), moment, count)
+
+    async def shown(self, key: str, tenant: str, schedule: Schedule, progress: ScheduleProgress) -> dict[str, Any]:
+        """A schedule as the API returns it."""
+        following: Sequence[int] = ()
+        if schedule.active:
+            following = await self.times_after(tenant, schedule, progress.until, 1)
+        values = msgspec.to_builtins(schedule)
+        fields = {name: values[name] for name in Schedule.__struct_fields__ if values[name] is not None}
+        return {
+            **fields,
+            "key": key,
+            "tenant": tenant or None,
+            "next_at": times.to_rfc3339(following[0]) if following else None,
+            "last_at": times.to_rfc3339_or_null(progress.last_at),
+            "last_error": progress.last_error,
+        }
+
+    # --- sends and triggers with `send_at`
+
+    async def send_later(self, draft: Draft) -> bytes:
+        """Schedule a send; return the answer. Raises Invalid and IdempotencyMismatch."""
+        tenant = DEFAULT_TENANT if draft.tenant in (None, EVERY_TENANT) else str(draft.tenant)
+        values = {name: value for name, value in msgspec.to_builtins(draft).items() if value is not None}
+        kept = NOT_STORED - {"tenant"} if draft.tenant == EVERY_TENANT else NOT_STORED
+        notification = {name: value for name, value in values.items() if name not in kept}
+        schedule = StoredSchedule(
+            at=draft.send_at, timezone=draft.timezone, notification=notification, missed="all", is_generated=True
+        )
+        self._check_time(schedule)
+        await sending.plan(self._engines(), self._limits, msgspec.structs.replace(draft, send_at=None, timezone=None))
+        return await self._later(tenant, schedule, draft.idempotency_key, draft)
+
+    async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
+        """Schedule a checked trigger; return the answer. Raises NotFound, Conflict, Invalid and IdempotencyMismatch."""
+        tenant = draft.tenant or DEFAULT_TENANT
+        schedule = StoredSchedule(
+            at=draft.send_at,
+            timezone=draft.timezone,
+            workflow=workflow,
+            to=draft.to,
+            data=draft.data,
+            actor=draft.actor,
+            cancel_key=draft.cancel_key,
+            missed="all",
+            is_generated=True,
+        )
+        self._check_time(schedule)
+        await self._triggers.prepare(workflow, draft, Origin(tenant))
+        return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
+
+    def _check_time(self, schedule: Schedule) -> None:
+        if schedule.at is None:
+            raise Invalid.of("timezone", "needs send_at")
+        errors = list(schedule_times.time_errors(schedule, self._engines().clock.now(), "send_at"))
+        if errors:
+            raise Invalid.fields(errors)
+
+    async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
+        engines = self._engines()
+        now = engines.clock.now()
+        key = f"send-{engines.new_id(now)}"
+        following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)
+        next_at = times.to_rfc3339(following[0]) if following else None
+        answer = await engines.store.runs.start(
+            TriggerRequest(
+                tenant=tenant,
+                created_at=now,
+                schedules=(await self._new(tenant, key, schedule),),
+                idempotency_key=idempotency_key,
+                fingerprint=b"" if idempotency_key is None else _fingerprint(request),
+                answer=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
+            )
+        )
+        engines.router.messages_added()
+        return answer
+
+    # --- firing
 
     async def run(self, job: Job) -> int | None:
         """Fire what is due. Return the next time, or None."""
@@ -229,57 +211,174 @@ class Schedules:
         if found is None or not found[0].active:
             return None
         schedule, progress = found
+        fire = self._run_by_zone if schedule.is_by_zone else self._run
+        following = await fire(name, schedule, progress)
+        if following is None and schedule.is_generated:
+            return await self._delete_generated(name, progress)
+        return following
+
+    async def _delete_generated(self, name: ScheduleName, progress: ScheduleProgress) -> int | None:
+        """Delete a schedule of a send that is long past; return when it is."""
         now = self._engines().clock.now()
-        for moment in due_times(schedule, progress.until, now):
-            error = await self._fire(name, schedule, moment)
+        if progress.last_at is None or progress.last_at + GENERATED_MS > now:
+            return now + GENERATED_MS
+        await self.delete(name.tenant, name.key)
+        return None
+
+    async def _run(self, name: ScheduleName, schedule: StoredSchedule, progress: ScheduleProgress) -> int | None:
+        now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
+        for moment in schedule_times.due_times(schedule, zone, progress.until, now):
+            key = f"schedule {name.key} {moment}"
+            error = await self._refusal(self.fire(name.tenant, schedule, key))
             progress = ScheduleProgress(until=moment, last_at=moment, last_error=error)
             await self._save(name, progress)
         if progress.until < now:
-            progress = msgspec.structs.replace(progress, until=now)
-            await self._save(name, progress)
-        return next(iter(times_after(schedule, now, 1)), None)
+            await self._save(name, msgspec.structs.replace(progress, until=now))
+        return next(iter(schedule_times.times_after(schedule, [zone], now, 1)), None)
 
     async def _save(self, name: ScheduleName, progress: ScheduleProgress) -> None:
         engines = self._engines()
         body = msgspec.json.encode(progress)
         await engines.store.documents.put(PROGRESS, name.tenant, name.key, body, engines.clock.now())
 
-    async def _fire(self, name: ScheduleName, schedule: Schedule, moment: int) -> str | None:
-        """Fire for one time; return the error of one that was refused."""
+    async def _refusal(self, firing: Any) -> str | None:
+        """The error of a firing that was refused. Raises the errors after which it is repeated."""
         try:
-            await self.fire(name.tenant, schedule, f"schedule {name.key} {moment}")
+            await firing
+        except TooMany as error:
+            raise Unavailable(error.detail) from error
         except BellcastError as error:
             if error.status >= SERVER_ERROR:
                 raise
             return error.detail
         return None
 
-    async def fire(self, tenant: str, schedule: Schedule, idempotency_key: str | None) -> bytes:
+    async def fire(
+        self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, claim: Claim | None = None
+    ) -> bytes:
         """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict."""
         engines = self._engines()
         if schedule.workflow is not None and schedule.to is not None:
             draft = TriggerDraft(
-                to=schedule.to, data=schedule.data, tenant=tenant or None, idempotency_key=idempotency_key
+                to=schedule.to,
+                data=schedule.data,
+                actor=schedule.actor,
+                cancel_key=schedule.cancel_key,
+                tenant=tenant or None,
+                idempotency_key=idempotency_key,
             )
-            answer = await self._triggers.trigger(schedule.workflow, draft)
+            answer = await self._triggers.trigger(schedule.workflow, draft, claim)
             engines.router.messages_added()
             return answer
-        notification = draft_of(schedule)
+        notification = schedule_times.draft_of(schedule)
         changed = msgspec.structs.replace(
             notification, tenant=tenant or notification.tenant, idempotency_key=idempotency_key
         )
-        return await sending.send(engines, self._limits, changed)
+        return await sending.send(engines, self._limits, changed, claim)
+
+    # --- the zones of recipients
+
+    async def _zones(self, tenant: str, schedule: Schedule) -> list[ZoneInfo]:
+        """The zones in which a schedule fires: its own, or those of its recipients."""
+        if not schedule.is_by_zone:
+            return [schedule_times.zone_of(schedule)]
+        store, to = self._engines().store, _recipients_of(schedule)
+        if isinstance(to, Audience):
+            tenant = to.tenant or tenant
+            profiles = [Profile(key="", timezone=name) for name in await store.recipients.timezones(tenant)]
+        else:
+            keys = [to] if isinstance(to, str) else to
+            known = await store.recipients.profiles(tenant, keys)
+            profiles = [known.get(key) or Profile(key=key) for key in keys]
+        settings = await self._settings_of(tenant)
+        zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
+        return list(zones.values())
+
+    async def _run_by_zone(
+        self, name: ScheduleName, schedule: StoredSchedule, progress: ScheduleProgress
+    ) -> int | None:
+        now, zones = self._engines().clock.now(), await self._zones(name.tenant, schedule)
+        due: dict[str, set[str]] = {}
+        last_at, error = progress.last_at, progress.last_error
+        for zone in zones:
+            for moment in schedule_times.due_times(schedule, zone, progress.until, now):
+                due.setdefault(schedule_times.local_time(schedule, zone, moment), set()).add(zone.key)
+                last_at, error = max(moment, last_at or 0), None
+        for local in sorted(due):
+            error = await self._fire_zones(name, schedule, local, due[local]) or error
+        await self._save(name, ScheduleProgress(until=now, last_at=last_at, last_error=error))
+        following = schedule_times.times_after(schedule, zones, now, 1)
+        world = schedule_times.world_times(schedule)
+        if world is not None and now >= world[1]:
+            return None
+        poll_at = now + ZONE_POLL_MS
+        return max(min([*following, poll_at]), now if world is None else world[0])
+
+    async def _fire_zones(
+        self, name: ScheduleName, schedule: StoredSchedule, local: str, zones: set[str]
+    ) -> str | None:
+        """Fire for the recipients in these zones who did not get this local time; return the last error."""
+        claim = Claim(f"schedule {name.key} {local}", self._engines().clock.now() + CLAIM_MS)
+        error = None
+        async for keys in self._pages(name.tenant, schedule):
+            error = await self._fire_page(name, schedule, claim, keys, zones) or error
+        return error
+
+    async def _pages(self, tenant: str, schedule: Schedule) -> AsyncIterator[Sequence[str]]:
+        """The recipients, page by page."""
+        engines, to = self._engines(), _recipients_of(schedule)
+        if not isinstance(to, Audience):
+            named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+            for start in range(0, len(named), audiences.FANOUT_PAGE):
+                yield named[start : start + audiences.FANOUT_PAGE]
+            return
+        position, now = "", engines.clock.now()
+        while keys := await audiences.page(engines.store, to.tenant or tenant, to, position, now):
+            yield keys
+            position = keys[-1]
+
+    async def _fire_page(
+        self, name: ScheduleName, schedule: StoredSchedule, claim: Claim, keys: Sequence[str], zones: set[str]
+    ) -> str | None:
+        store, to = self._engines().store, _recipients_of(schedule)
+        tenant = (to.tenant if isinstance(to, Audience) else None) or name.tenant
+        settings = await self._settings_of(tenant)
+        while True:
+            unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)
+            profiles = await store.recipients.profiles(tenant, unclaimed) if unclaimed else {}
+            chosen = [
+                key
+                for key in unclaimed
+                if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
+            ]
+            if not chosen:
+                return None
+            try:
+                return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim))
+            except ClaimTaken:  # another process has the job too, because this one was slow
+                continue
 
 
-def shown(key: str, tenant: str, schedule: Schedule, progress: ScheduleProgress) -> dict[str, Any]:
-    """A schedule as the API returns it."""
-    following: Sequence[int] = times_after(schedule, progress.until, 1) if schedule.active else ()
-    fields = {name: value for name, value in msgspec.to_builtins(schedule).items() if value is not None}
-    return {
-        **fields,
-        "key": key,
-        "tenant": tenant or None,
-        "next_at": times.to_rfc3339(following[0]) if following else None,
-        "last_at": times.to_rfc3339_or_null(progress.last_at),
-        "last_error": progress.last_error,
-    }
+def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
+    """The progress of a schedule that fires from now on. An `at` that has just passed still fires; by zone, it fires wherever
+    the time has passed."""
+    if schedule.cron is not None:
+        return ScheduleProgress(until=now)
+    return ScheduleProgress(until=0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1)
+
+
+def _recipients_of(schedule: Schedule) -> str | list[str] | Audience:
+    if schedule.workflow is not None and schedule.to is not None:
+        return schedule.to
+    return schedule_times.draft_of(schedule).to
+
+
+def _for(schedule: StoredSchedule, keys: list[str]) -> StoredSchedule:
+    """The schedule for these recipients only."""
+    if schedule.workflow is not None:
+        return msgspec.structs.replace(schedule, to=keys)
+    return msgspec.structs.replace(schedule, notification={**(schedule.notification or {}), "to": keys})
+
+
+def _fingerprint(request: Any) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).digest()

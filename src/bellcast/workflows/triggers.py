@@ -16,6 +16,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
 from bellcast.ports import Clock, Job, Store
 from bellcast.ports.runs import NewFanout, StoredRun, TriggerRequest
+from bellcast.ports.sends import Claim
 from bellcast.workflows import run as runs
 from bellcast.workflows import schemas
 from bellcast.workflows.library import Library, Workflow
@@ -29,6 +30,8 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: dict[str, Any] = {}
     actor: Actor | str | None = None
     cancel_key: str | None = None
+    send_at: str | None = None
+    timezone: str | None = None
     tenant: str | None = None
     idempotency_key: str | None = None
 
@@ -82,10 +85,10 @@ class Triggers:
         self._library = library
         self._new_id = new_id
 
-    async def trigger(self, key: str, draft: TriggerDraft) -> bytes:
-        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict and Invalid."""
+    async def trigger(self, key: str, draft: TriggerDraft, claim: Claim | None = None) -> bytes:
+        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict, Invalid and ClaimTaken."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        return await self._store.runs.start(request)
+        return await self._store.runs.start(msgspec.structs.replace(request, claim=claim))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""

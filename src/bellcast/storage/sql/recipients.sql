@@ -100,3 +100,7 @@ SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :
 -- Sessions that began before are refused, should somebody of that key come to be again.
 INSERT INTO erased (digest, sessions_before) VALUES (:digest, :now)
 ON CONFLICT (digest) DO UPDATE SET sessions_before = excluded.sessions_before
+
+-- name: recipient_timezones
+-- The time zones of a tenant's recipients.
+SELECT DISTINCT timezone FROM recipients WHERE tenant = :tenant

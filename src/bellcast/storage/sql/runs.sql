@@ -155,6 +155,33 @@ ON CONFLICT (tenant, workflow, step, recipient, "by") DO UPDATE SET
 DELETE FROM step_counters
 WHERE tenant = :tenant AND workflow = :workflow AND step = :step AND recipient = :recipient AND "by" = :by
 
+-- name: claims_find @sqlite
+-- The recipients of a claim.
+SELECT recipient FROM step_counters
+WHERE tenant = :tenant AND workflow = '' AND step = :claim AND "by" = ''
+  AND recipient IN (SELECT value FROM json_each(:recipients))
+
+-- name: claims_find @postgres
+-- The recipients of a claim.
+SELECT recipient FROM step_counters
+WHERE tenant = :tenant AND workflow = '' AND step = :claim AND "by" = ''
+  AND recipient = ANY(ARRAY(SELECT value FROM json_array_elements_text(:recipients::json)))
+
+-- name: claims_add @sqlite
+-- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
+INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
+SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, :expires_at FROM json_each(:recipients) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING recipient
+
+-- name: claims_add @postgres
+-- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
+INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
+SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, CAST(:expires_at AS BIGINT)
+FROM json_array_elements_text(:recipients::json)
+ON CONFLICT DO NOTHING
+RETURNING recipient
+
 -- name: fanout_insert
 -- A trigger for an audience.
 INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state)

@@ -1,0 +1,25 @@
+"""Claims: what a recipient gets once, in the transaction that adds it."""
+
+from collections.abc import Sequence
+
+from bellcast.ports.sends import Claim, ClaimTaken
+from bellcast.storage import rows
+from bellcast.storage.script import Script, Statement
+
+
+def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:
+    """Claim the recipients. Raises ClaimTaken if another request has one of them."""
+    if claim is None:
+        return
+    wanted = set(recipients)
+    params = {"tenant": tenant, "claim": claim.name, "recipients": rows.to_json(sorted(wanted))}
+    claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
+    if len(claimed) != len(wanted):
+        raise ClaimTaken
+
+
+def unclaimed(tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
+    """The recipients that are not claimed, in order."""
+    params = {"tenant": tenant, "claim": claim, "recipients": rows.to_json(list(recipients))}
+    claimed = {key for (key,) in (yield Statement("claims_find", params))}
+    return [key for key in recipients if key not in claimed]

@@ -1,0 +1,188 @@
+"""When a schedule fires: cron expressions and single times, in one time zone or in each recipient's. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import local_times, times, validation
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Actor, Audience, Draft
+from bellcast.workflows import cron, triggers
+from bellcast.workflows.triggers import TriggerDraft
+
+MAX_AHEAD_MS = 366 * 86_400_000
+# A time that is this long past when it is read is a mistake, or was missed.
+LATE_MS = 60_000
+# After downtime: how old the latest missed time may be, and how many of all are made up for.
+LATEST_MS = 24 * 3_600_000
+MAX_MISSED = 100
+# The time zone of each recipient instead of one for all.
+RECIPIENT_ZONE = "recipient"
+# The zones whose clocks show a time first (UTC+14) and last (UTC-12).
+FIRST_ZONE, LAST_ZONE = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
+
+
+class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When to fire, by `cron` or `at`, and what: a `workflow` for `to`, or a `notification`. `timezone` is an IANA name, or
+    "recipient": then each recipient's own."""
+
+    cron: str | None = None
+    at: str | None = None
+    timezone: str | None = None
+    workflow: str | None = None
+    to: str | list[str] | Audience | None = None
+    data: dict[str, Any] = {}
+    notification: dict[str, Any] | None = None
+    missed: Literal["latest", "all", "skip"] = "latest"
+    active: bool = True
+
+    @property
+    def is_by_zone(self) -> bool:
+        """True if it fires at the local time of each recipient."""
+        return self.timezone == RECIPIENT_ZONE
+
+
+class StoredSchedule(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A schedule with what only a trigger with `send_at` has. A generated one is deleted some time after it fired."""
+
+    actor: Actor | str | None = None
+    cancel_key: str | None = None
+    is_generated: bool = False
+
+
+class ScheduleProgress(Struct, frozen=True, kw_only=True):
+    """How far a schedule has fired: every time up to `until` (UTC milliseconds)."""
+
+    until: int
+    last_at: int | None = None
+    last_error: str | None = None
+
+
+def check(schedule: Schedule, now: int, limits: Limits) -> None:
+    """Raise Invalid with all errors, except those of what it refers to."""
+    errors = [*time_errors(schedule, now), *_content_errors(schedule, now, limits)]
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def time_errors(schedule: Schedule, now: int, at: str = "at") -> validation.FieldErrors:
+    """The errors of its times; `at` is the name of that field."""
+    if (schedule.cron is None) == (schedule.at is None):
+        yield FieldError("cron", "must have either cron or at")
+        return
+    if not schedule.is_by_zone and local_times.find_zone(schedule.timezone or "UTC") is None:
+        yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna, or recipient")
+        return
+    if schedule.cron is not None:
+        if not cron.is_cron(schedule.cron):
+            yield FieldError("cron", "must be five fields of cron, such as 0 8 * * 1-5")
+        return
+    first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
+    if first is None or last is None:
+        yield FieldError(at, "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
+    elif schedule.is_by_zone and first == last:
+        yield FieldError(at, "must have no offset with the timezone recipient")
+    elif last < now - LATE_MS or first > now + MAX_AHEAD_MS:
+        yield FieldError(at, "must be in the future, at most 366 days ahead")
+
+
+def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.FieldErrors:
+    if (schedule.workflow is None) == (schedule.notification is None):
+        yield FieldError("workflow", "must have either workflow or notification")
+        return
+    try:
+        if schedule.workflow is not None:
+            if schedule.to is None:
+                yield FieldError("to", "is missing")
+                return
+            triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
+            return
+        for name in ("to", "data"):
+            if getattr(schedule, name):
+                yield FieldError(name, "must be in the notification")
+        draft = draft_of(schedule)
+        for name in ("send_at", "timezone"):
+            if getattr(draft, name) is not None:
+                yield FieldError(f"notification.{name}", "must be in the schedule")
+        if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
+            yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
+        validation.check_draft(draft, limits, times.to_rfc3339(now))
+    except Invalid as error:
+        prefix = "" if schedule.workflow is not None else "notification."
+        yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)
+
+
+def draft_of(schedule: Schedule) -> Draft:
+    """The notification. Raises Invalid."""
+    try:
+        return msgspec.convert(schedule.notification, Draft)
+    except msgspec.ValidationError as error:
+        raise Invalid.of("", str(error)) from None
+
+
+def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
+    """The time of `at` in UTC milliseconds; None if it is none. Without an offset, it is local: in its own time zone, or in
+    this one."""
+    try:
+        moment = datetime.fromisoformat(schedule.at or "")
+    except ValueError:
+        return None
+    if moment.tzinfo is not None:
+        return times.milliseconds(moment) if times.is_storable(moment) else None
+    if schedule.timezone is None or not times.is_storable(moment.replace(tzinfo=LAST_ZONE)):
+        return None
+    own = None if schedule.is_by_zone else local_times.find_zone(schedule.timezone)
+    return local_times.to_utc(moment.date(), moment.time(), own or zone)
+
+
+def zone_of(schedule: Schedule) -> ZoneInfo:
+    """The time zone of a schedule that has one for all."""
+    return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
+
+
+def times_after(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count: int) -> list[int]:
+    """The next times after a moment, in any of the zones."""
+    found: set[int] = set()
+    for zone in zones:
+        if schedule.cron is not None:
+            found.update(islice(cron.after(schedule.cron, zone, moment), count))
+        elif (at := _at(schedule, zone)) is not None and at > moment:
+            found.add(at)
+    return sorted(found)[:count]
+
+
+def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[int]:
+    """The times after `until` to fire now, oldest first; of those missed, as the schedule wants."""
+    if schedule.cron is not None:
+        due = cron.between(schedule.cron, zone, until, now, MAX_MISSED)
+    else:
+        due = [at for at in times_after(schedule, [zone], until, 1) if at <= now]
+        if schedule.is_by_zone and until == 0:
+            return due  # it has just been written: where the time has passed, it fires at once
+    missed = [at for at in due if now - at > LATE_MS]
+    on_time = due[len(missed) :]
+    if schedule.missed == "all":
+        return due
+    if schedule.missed == "skip" or on_time:
+        return on_time
+    return [at for at in missed[-1:] if now - at <= LATEST_MS]
+
+
+def local_time(schedule: Schedule, zone: ZoneInfo, moment: int) -> str:
+    """What clocks show when it fires: the same text in all zones of one local time."""
+    if schedule.at is not None:
+        return schedule.at
+    return times.to_rfc3339(moment).astimezone(zone).replace(tzinfo=None).isoformat()
+
+
+def world_times(schedule: Schedule) -> tuple[int, int] | None:
+    """When the local time of `at` is first and last anywhere; None for cron."""
+    first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
+    return None if first is None or last is None else (first, last)
