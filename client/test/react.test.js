@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 
-import { BellcastProvider, useBellcast, useWebSocket } from '../src/bellcast/react.js';
+import { BellcastProvider, useBellcast, useInbox, useWebSocket } from '../src/bellcast/react.js';
 import { Session } from '../src/bellcast/session.js';
 import { settled, fakeEnvironment } from './environment.js';
 
@@ -24,6 +24,12 @@ test('a provider passes every option to its session', async () => {
   await settled();
   const { searchParams } = env.link.url;
   assert.deepEqual([searchParams.get('token'), searchParams.getAll('topic')], ['one', ['team', 'room']]);
+});
+
+test('a query without a value throws instead of showing the whole inbox', () => {
+  const Below = () => (useInbox({ type: undefined }), null);
+  const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
+  assert.throws(() => renderToString(createElement(BellcastProvider, { session }, createElement(Below))), { message: 'view: invalid option type' });
 });
 
 test('an unknown prop throws', () => {

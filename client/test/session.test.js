@@ -314,7 +314,8 @@ test('a snoozed notification that returns is announced', async () => {
 
 for (const which of [
   { all: true, of: { tags: 'vip' } }, { all: true, of: { type: 'booking', group: 'vip' } }, { all: true, of: { type: undefined } }, { all: true, of: { type: '' } },
-  { all: true, of: {} }, { all: true, of: 'booking' }, { all: true, type: 'booking' }, { all: false }, { all: 'booking' }, {}, { ids: ['a'] }, undefined, null, 7,
+  { all: true, of: {} }, { all: true, of: 'booking' }, { all: true, of: undefined }, { all: true, of: null }, { all: true, of: ['booking'] }, { all: true, of: { type: 7 } },
+  { all: true, of: { type: 'booking', tag: undefined } }, { all: true, of: { view: 'read', type: null } }, { all: true, of: { view: 'read', tag: '' } }, { all: true, type: 'booking' }, { all: false }, { all: 'booking' }, {}, { ids: ['a'] }, undefined, null, 7,
 ]) {
   for (const verb of ['delete', 'read']) {
     test(`${verb} of ${JSON.stringify(which)} is an error, and nothing is sent`, async () => {
@@ -327,18 +328,48 @@ for (const which of [
   }
 }
 
+test('a second argument is an error: a filter in it would be lost', async () => {
+  const { env, session } = await open();
+  for (const which of ['all', notification(1).id, [notification(1).id]]) {
+    await assert.rejects(session.delete(which, { type: 'booking' }), TypeError);
+    assert.throws(() => session.hold('delete', which, { type: 'booking' }), TypeError);
+  }
+  assert.deepEqual(posted(env), []);
+});
+
+test('snoozing all is an error, and ids are those of the first argument', async () => {
+  const { env, session } = await open();
+  await assert.rejects(session.snooze('all', { for: '3h' }), TypeError);
+  await assert.rejects(session.snooze({ all: true }, { for: '3h' }), TypeError);
+  await assert.rejects(session.snooze('1', { for: NaN }), TypeError);
+  assert.deepEqual(posted(env), []);
+  await session.snooze(['1'], { for: '3h', ids: ['2'] });
+  assert.deepEqual(posted(env).map(({ body }) => body), [{ for: '3h', ids: ['1'] }]);
+});
+
+test('a preference without a value is an error, and null removes one', async () => {
+  const { env, session } = await open();
+  const sent = () => posted(env).map(({ body }) => body);
+  for (const value of [undefined, NaN, Infinity]) await assert.rejects(session.preferences({ muted: { news: value } }), TypeError);
+  assert.deepEqual(sent(), []);
+  await session.preferences({ muted: { news: null } });
+  assert.deepEqual(sent(), [{ muted: { news: null } }]);
+});
+
 test('an unknown option or filter throws', () => {
   assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: invalid option url' });
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.throws(() => session.view({ types: 'booking' }), { message: 'view: invalid option types' });
   assert.throws(() => session.view({ limit: 5 }), TypeError);
+  for (const empty of [undefined, null, '', 0, ['a']]) for (const name of ['view', 'type', 'tag']) assert.throws(() => session.view({ [name]: empty }), { message: `view: invalid option ${name}` });
+  assert.throws(() => new Session({ server: 'https://bell.example', topics: 'news' }), { message: 'Session: invalid option topics' });
 });
 
 test('views with equal filters share one request', async () => {
   const { env, session } = await open();
   const searches = () => env.requests.map(({ url }) => url.search);
   const before = searches().length;
-  session.view({ view: 'all', type: undefined, tag: '' });
+  session.view({ view: 'all' });
   session.view({ type: 'booking', view: 'unread' });
   session.view({ view: 'unread', type: 'booking' });
   await settled();

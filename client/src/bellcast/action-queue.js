@@ -4,7 +4,7 @@
  */
 
 import { loadResilience } from './lazy.js';
-import { rejectUnknown } from './strict.js';
+import { checkFilter, rejectUnknown } from './strict.js';
 
 /** @import { Target, Verb, View } from './events.js' */
 /** @import { QueueContext, Pending, StorageScope, OfflineStore } from './offline-store.js' */
@@ -34,27 +34,27 @@ export class ActionQueue {
     return this.actions.filter(({ isQueued, isConfirmed }) => isQueued && !isConfirmed).length;
   }
 
-  /** @param {Verb} verb @param {Which} which @param {Partial<Pending>} more */
-  #add(verb, which, more) {
+  /** @param {Verb} verb @param {[Which]} args  those of the session's method @param {Partial<Pending>} more */
+  #add(verb, args, more) {
     const { environment } = this.#context;
     const now = environment.now();
     /** @type {Pending} */
-    const pending = { id: `${now} ${environment.random()}`, verb, target: toTarget(verb, which), at: new Date(now).toISOString(), ...more };
+    const pending = { id: `${now} ${environment.random()}`, verb, target: toTarget(verb, ...args), at: new Date(now).toISOString(), ...more };
     this.set([...this.actions, pending]);
     return pending;
   }
 
-  /** @param {Verb} verb @param {Which} which @returns {Promise<void>} */
-  act(verb, which) {
+  /** @param {Verb} verb @param {[which: Which]} args @returns {Promise<void>} */
+  act(verb, ...args) {
     return new Promise((resolve, reject) => {
-      this.#add(verb, which, { resolve, reject });
+      this.#add(verb, args, { resolve, reject });
       void this.deliver();
     });
   }
 
-  /** Show an action as done; send it on `commit()` or `flushDeferred()`. @param {Verb} verb @param {Which} which */
-  defer(verb, which) {
-    const pending = this.#add(verb, which, { isDeferred: true });
+  /** Show an action as done; send it on `commit()` or `flushDeferred()`. @param {Verb} verb @param {[which: Which]} args */
+  defer(verb, ...args) {
+    const pending = this.#add(verb, args, { isDeferred: true });
     return {
       undo: () => this.#remove(pending),
       commit: () => {
@@ -139,13 +139,14 @@ export class ActionQueue {
   }
 }
 
-/** Convert an action's argument to the API's target. An unknown filter throws: ignoring it would widen the action. @param {Verb} verb @param {Which} which @returns {Target} */
-function toTarget(verb, which) {
+/** Convert an action's argument to the API's target. An unknown or empty filter, or a second argument, throws: ignoring it would widen the action. @param {Verb} verb @param {Which} which @param {unknown[]} more @returns {Target} */
+function toTarget(verb, which, ...more) {
+  rejectUnknown(more, verb);
   if (which === 'all') return { all: true };
   if (typeof which === 'string') return { ids: [which] };
   if (Symbol.iterator in which) return { ids: [...which] };
   const { all, of, ...others } = which;
-  const { type, view, tag, ...more } = { ...of };
-  rejectUnknown({ ...others, ...more, ...(all !== true && { all }), ...(of && !(type || view || tag) && { of }) }, verb);
+  rejectUnknown({ ...others, ...(all !== true && { all }) }, verb);
+  if ('of' in which) checkFilter(Object.keys(of ?? {}).length ? /** @type {object} */ (of) : { of }, verb);
   return which;
 }

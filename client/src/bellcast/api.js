@@ -1,5 +1,7 @@
 /** The REST API of the inbox, and the session token. A refused request throws `Refused`. */
 
+import { rejectLost } from './strict.js';
+
 /** @import { Page, Query, Target, Verb } from './events.js' */
 /** @import { Environment } from './environment.js' */
 
@@ -112,7 +114,7 @@ export class Api {
       credentials: token ? 'omit' : 'include',
       keepalive: method !== 'GET', // the request outlives the page: the click that marks as read may leave it
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
-      body: JSON.stringify(body),
+      body: JSON.stringify(body, rejectLost),
       signal: this.#environment.timeout(REQUEST_TIMEOUT),
     });
     const { ok, status, headers } = response;

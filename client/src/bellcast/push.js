@@ -1,6 +1,7 @@
 /** Push messages to this browser. Loaded when a page enables them. */
 
 import { Refused } from './api.js';
+import { rejectUnknown } from './strict.js';
 
 /** @import { Api } from './api.js' */
 
@@ -10,7 +11,8 @@ import { Refused } from './api.js';
  */
 
 /** @param {Api} api @param {Promise<NotificationPermission> | undefined} permission @param {string} base @param {PushOptions} [options] @returns {Promise<string>} */
-export async function enablePush(api, permission, base, { registration } = {}) {
+export async function enablePush(api, permission, base, { registration, ...others } = {}) {
+  rejectUnknown(others, 'enablePush');
   if (!('serviceWorker' in navigator && 'PushManager' in globalThis)) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
   if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The person has not allowed notifications.' });
   const worker = registration ?? (await navigator.serviceWorker.register(`${base}bellcast-push.js`));

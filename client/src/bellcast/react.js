@@ -51,8 +51,8 @@ function useSessionValue(read) {
 /** State and actions of the inbox, or of one of its views. `unread` is the count, so the action is named `markUnread`. @param {Query} [query] */
 export function useInbox(query) {
   const session = useBellcast();
-  const key = query && JSON.stringify(query);
-  const view = useMemo(() => (key ? session.view(JSON.parse(key)) : session), [session, key]);
+  const key = query && JSON.stringify(Object.entries(query));
+  const view = useMemo(() => (query ? session.view(query) : session), [session, key]);
   const state = useSessionValue(() => session.state);
   const listing = useSessionValue(() => view.state);
   const verbs = useMemo(() => ({

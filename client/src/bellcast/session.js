@@ -3,7 +3,7 @@
 import { Api, Credential, Refused } from './api.js';
 import { loadTopics } from './lazy.js';
 import { ActionQueue } from './action-queue.js';
-import { rejectUnknown } from './strict.js';
+import { checkFilter, rejectUnknown } from './strict.js';
 import { LeaderElection } from './tab-leader.js';
 import { InboxView } from './inbox-view.js';
 import { placeOf } from './inbox-reducer.js';
@@ -76,7 +76,7 @@ export class Session extends EventTarget {
   /** @param {Options} [options] */
   constructor({ server = '', token, getToken, tokenUrl, recipient, topics = [], environment, ...others } = {}) {
     super();
-    rejectUnknown(others, 'Session');
+    rejectUnknown({ ...others, ...(typeof topics === 'string' && { topics }) }, 'Session'); // its characters would be topics
     const page = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
     this.#topics = new Set(topics);
@@ -143,32 +143,33 @@ export class Session extends EventTarget {
     return { get state() { return listing(); }, loadMore: () => this.#loadMore(current()) };
   }
 
-  /** @param {Which} which */
-  seen(which) { return this.#queue.act('seen', which); }
+  /** @param {[which: Which]} args */
+  seen(...args) { return this.#queue.act('seen', ...args); }
 
-  /** @param {Which} which */
-  read(which) { return this.#queue.act('read', which); }
+  /** @param {[which: Which]} args */
+  read(...args) { return this.#queue.act('read', ...args); }
 
-  /** @param {Which} which */
-  unread(which) { return this.#queue.act('unread', which); }
+  /** @param {[which: Which]} args */
+  unread(...args) { return this.#queue.act('unread', ...args); }
 
-  /** @param {Which} which */
-  archive(which) { return this.#queue.act('archive', which); }
+  /** @param {[which: Which]} args */
+  archive(...args) { return this.#queue.act('archive', ...args); }
 
-  /** @param {Which} which */
-  unarchive(which) { return this.#queue.act('unarchive', which); }
+  /** @param {[which: Which]} args */
+  unarchive(...args) { return this.#queue.act('unarchive', ...args); }
 
-  /** @param {Which} which */
-  delete(which) { return this.#queue.act('delete', which); }
+  /** @param {[which: Which]} args */
+  delete(...args) { return this.#queue.act('delete', ...args); }
 
   /** Hide notifications until a time, or for a duration such as `'3h'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
   async snooze(ids, end) {
-    await this.#api.call('POST', 'v1/inbox/snooze', { ids: typeof ids === 'string' ? [ids] : [...ids], ...end });
+    rejectUnknown(ids === 'all' && { ids }, 'snooze');
+    await this.#api.call('POST', 'v1/inbox/snooze', { ...end, ids: typeof ids === 'string' ? [ids] : [...ids] });
   }
 
   /** Take an action of a notification, once; resolves with the notification. @param {string} id @param {string} key @returns {Promise<Notification>} */
   takeAction(id, key) {
-    return this.#api.call('POST', `v1/inbox/${id}/actions/${encodeURIComponent(key)}`);
+    return this.#api.call('POST', `v1/inbox/${encodeURIComponent(id)}/actions/${encodeURIComponent(key)}`);
   }
 
   /** Read the person's preferences, or change them: null removes a setting. @param {object} [changes] @returns {Promise<any>} */
@@ -176,9 +177,9 @@ export class Session extends EventTarget {
     return this.#api.call(changes ? 'PATCH' : 'GET', 'v1/preferences', changes);
   }
 
-  /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {Verb} verb @param {Which} which */
-  hold(verb, which) {
-    return this.#queue.defer(verb, which);
+  /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {[verb: Verb, which: Which]} args */
+  hold(...args) {
+    return this.#queue.defer(...args);
   }
 
   /** Load the next older page. Concurrent calls share one request. */
@@ -284,9 +285,10 @@ export class Session extends EventTarget {
   }
 
   /** @param {Query} query */
-  #view({ view: part, type, tag, ...others }) {
-    rejectUnknown(others, 'view');
-    const key = JSON.stringify({ view: part === 'all' ? undefined : part, type: type || undefined, tag: tag || undefined });
+  #view(query) {
+    const { view: part, type, tag } = query;
+    checkFilter(query, 'view');
+    const key = JSON.stringify({ view: part === 'all' ? undefined : part, type, tag });
     const view = this.#views.get(key) ?? new InboxView(JSON.parse(key), (part) => this.#api.inbox(part));
     this.#views.set(key, view);
     return view;

@@ -1,6 +1,17 @@
 /** Strict arguments: an unknown option or an invalid value throws before anything is done. */
 
-/** @param {object} rest  the argument without its known options @param {string} where */
+/** @param {object | false} rest  the argument without its known options @param {string} where */
 export function rejectUnknown(rest, where) {
-  for (const name in rest) throw new TypeError(`${where}: invalid option ${name}`);
+  for (const name in { ...rest }) throw new TypeError(`${where}: invalid option ${name}`);
+}
+
+/** A filter without a value would be lost on its way, and the selection would be wider. @param {object} filter  view, type and tag @param {string} where */
+export function checkFilter(filter, where) {
+  for (const [name, value] of Object.entries(filter)) if (!/^(view|type|tag)$/.test(name) || !value || typeof value !== 'string') rejectUnknown({ [name]: 0 }, where);
+}
+
+/** For `JSON.stringify`, which omits undefined values and turns NaN into null. @param {string} name @param {unknown} value */
+export function rejectLost(name, value) {
+  if (name && (value === undefined || (value !== null && JSON.stringify(value) === 'null'))) rejectUnknown({ [name]: 0 }, 'JSON');
+  return value;
 }
