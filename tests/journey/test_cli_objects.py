@@ -36,6 +36,8 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     listed = bellcast("message", "list", "--recipient", "cli-alice", "--json", **project).json
     assert [one["id"] for one in listed] == [sent.json["message"]]
     assert bellcast("message", "retry", sent.json["message"], **project).status == 1
+    refused = bellcast("message", "retry", sent.json["message"], "--channel", "sms", **project)
+    assert (refused.status, "leave out ID" in refused.err) == (2, True)
     page = httpx.get(bellcast("mailbox", **project).out.strip())
     assert "Hi Ann" in page.text
     type = written(tmp_path, "file", {"key": "cli-greeting", "template": "cli-hello"})

@@ -176,7 +176,13 @@ def test_wrong_value_is_reported_with_the_expected_form(name: str, text: str, ex
 
 @pytest.mark.parametrize("text", ["x", "a:b", "7:key:", ":key:secret", "7:a key:secret", "7:k:\udcff", "7::secret"])
 def test_wrong_credentials_are_refused_without_being_repeated(text: str) -> None:
-    assert refusal(BELLCAST_PROJECT=text) == "BELLCAST_PROJECT: expected id:key:secret."
+    assert refusal(BELLCAST_PROJECT=text) == "BELLCAST_PROJECT: expected id:key:secret of printable ASCII characters."
+
+
+@pytest.mark.parametrize("text", ["naïve", "\udcff", "a\tb"])
+def test_secret_that_no_header_can_carry_is_refused_without_being_repeated(text: str) -> None:
+    assert refusal(BELLCAST_SECRET=text) == "BELLCAST_SECRET: expected a secret of printable ASCII characters."
+    assert refusal(BELLCAST_PROJECT=f"7:key:{text}").startswith("BELLCAST_PROJECT: expected id:key:secret")
 
 
 def test_wrong_flag_and_wrong_file_are_reported_by_their_source(tmp_path: Path) -> None:

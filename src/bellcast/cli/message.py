@@ -64,10 +64,18 @@ def retry(
 ) -> None:
     """Retry messages that failed or bounced."""
     from bellcast.cli import remote
+    from bellcast.client.messages import RetryFilter
 
+    of: RetryFilter = {}
+    if channel is not None:
+        of["channel"] = channel
+    if since is not None:
+        of["since"] = since
     with remote.server(options.settings(ctx)) as client:
         if id is not None:
+            if of:
+                raise console.CommandError("--channel and --since are for all messages", "leave out ID, or both", 2)
             done = client.messages.retry(id, tenant=tenant)
         else:
-            done = client.messages.retry_all(channel=channel, since=since, tenant=tenant)
+            done = client.messages.retry_all(tenant=tenant, **of)
     console.json(done) if json else console.done(f"Queued {done.retried} again")

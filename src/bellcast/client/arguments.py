@@ -5,6 +5,7 @@ member), an `int`, a `uuid.UUID`, or a lazy string of the classes in `LAZY`. Oth
 rarely intended."""
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ LAZY = frozenset(
         "flask_babel.speaklater.LazyString",
     }
 )
+# The last second of the year 9999.
+LATEST_SECONDS = 253_402_300_799
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 DURATION_EXPECTED = 'a duration such as 90, "15m", "2h", "7d" or a timedelta'
@@ -35,14 +38,22 @@ AUDIENCES = ("topic", "role", "tenant", "all")
 
 
 def text(argument: str, value: object) -> str:
-    """Return the value as a plain string."""
+    """Return the value as a plain string, which UTF-8 can carry."""
     if isinstance(value, str):
-        return value if type(value) is str else str.__str__(value)
+        return _encodable(argument, value if type(value) is str else str.__str__(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return int.__repr__(value)
     if isinstance(value, UUID) or _is_lazy(value):
-        return str.__str__(str(value))
+        return _encodable(argument, str.__str__(str(value)))
     raise InvalidArgument(argument, f"expected a text, an int or a UUID, got {_kind(value)}")
+
+
+def _encodable(argument: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(argument, "must be valid Unicode text") from None
+    return value
 
 
 def name(argument: str, value: object) -> str:
@@ -182,6 +193,11 @@ def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Conver
     }
 
 
+def given(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
+    """Return the given fields converted. None is refused: without it, a filter would select more than intended."""
+    return {key: _converter(prefix, key, known)(f"{prefix}{key}", value) for key, value in values.items()}
+
+
 def _converter(prefix: str, key: str, known: Mapping[str, Convert]) -> Convert:
     if key in known:
         return known[key]
@@ -198,14 +214,33 @@ def json(value: Any) -> bytes:
 def encoded(argument: str, value: Any) -> msgspec.Raw:
     """Return an app's own data as JSON, or raise InvalidArgument naming the argument."""
     try:
+        _check_numbers(argument, value)
         return msgspec.Raw(json(value))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(argument, f"cannot be written as JSON: {error}") from None
 
 
+def document(argument: str, value: object) -> msgspec.Raw:
+    """Return the body of an object as JSON."""
+    return encoded(argument, mapping(argument, value))
+
+
 def data(argument: str, value: object) -> msgspec.Raw:
     """Return a notification's data as JSON."""
     return encoded(argument, mapping(argument, value))
+
+
+def _check_numbers(argument: str, value: object) -> None:
+    """Refuse not-a-number and the infinities, which would become null: in a patch, null removes a field."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise InvalidArgument(argument, f"must not contain {float(value)}: JSON has no such number")
+        case Mapping():
+            for part in value.values():
+                _check_numbers(argument, part)
+        case list() | tuple() | set() | frozenset():
+            for part in value:
+                _check_numbers(argument, part)
 
 
 def _plain(value: Any) -> Any:
@@ -221,7 +256,7 @@ def _plain(value: Any) -> Any:
 
 def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:
     convert: dict[str, Convert] = dict.fromkeys(AUDIENCES, name) | {"all": flag}
-    found = fields(f"{argument}.", value, convert)
+    found = given(f"{argument}.", value, convert)
     if not any(found.values()):
         raise InvalidArgument(argument, f"must name a recipient or one of {', '.join(AUDIENCES)}")
     return found
@@ -245,10 +280,9 @@ def _timestamp(argument: str, value: str) -> str:
 
 def epoch_seconds(argument: str, value: object) -> float:
     """Return a point in time as seconds since 1970, from a number of them or an aware datetime."""
-    if isinstance(value, datetime):
-        return _aware(argument, value).timestamp()
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return value
+    found = _aware(argument, value).timestamp() if isinstance(value, datetime) else value
+    if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= LATEST_SECONDS:
+        return found
     raise InvalidArgument(argument, f"expected seconds since 1970 or an aware datetime, got {_kind(value)}")
 
 

@@ -54,18 +54,27 @@ def find_credentials(value: str | Credentials | None, environ: Mapping[str, str]
 
     Raises NotConfigured if none are set or stored."""
     if isinstance(value, Credentials):
+        _check("secret", value.secret)
         return value
     secret = value if value is not None else _variable("SECRET", environ)
     if secret is None:
         project = _project(environ)
+        _check(
+            "the secret of " + ("BELLCAST_PROJECT" if _variable("PROJECT", environ) else "project.json"), project.secret
+        )
         return Credentials(project.secret, project.key)
-    if not secret or not secret.isascii() or not secret.isprintable():
-        raise InvalidArgument("secret", "must be printable ASCII, and not empty")
+    _check("BELLCAST_SECRET" if value is None else "secret", secret)
     try:
         project = _project(environ)
     except NotConfigured:
         return Credentials(secret)
     return Credentials(secret, project.key if project.secret == secret else None)
+
+
+def _check(source: str, secret: str) -> None:
+    """A secret is sent in a header. The error names the argument or variable, not the value."""
+    if not secret or not secret.isascii() or not secret.isprintable():
+        raise InvalidArgument(source, "must be printable ASCII, and not empty")
 
 
 def _project(environ: Mapping[str, str]) -> _Project:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
@@ -90,35 +90,39 @@ def delete(id: Text) -> HttpRequest[None]:
     return HttpRequest("DELETE", _path(id), nothing)
 
 
-def clear(view: Literal["read", "archived", "snoozed", "all"], *, type: Text | None = None) -> HttpRequest[Changed]:
-    """Delete all notifications in a view, or those of one type."""
-    params = {"view": _cleared("view", view), **query(type=type)}
+class OfType(TypedDict, total=False):
+    """Restricts `clear`."""
+
+    type: Text
+
+
+class Filter(TypedDict, total=False):
+    """Restricts an action on all."""
+
+    type: Text
+    view: View
+    tag: Text
+
+
+# A filter without a value is an error: without it, the action would affect the whole inbox.
+_FILTER: dict[str, arguments.Convert] = dict.fromkeys(("type", "view", "tag"), arguments.name)
+
+
+def clear(view: Literal["read", "archived", "snoozed", "all"], **of: Unpack[OfType]) -> HttpRequest[Changed]:
+    """Delete all notifications in a view, or those of one `type`."""
+    params = {"view": _cleared("view", view), **arguments.given("", of, {"type": arguments.name})}
     return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
 
 
 class Action(Protocol):
     """Takes ids, or all=True (of a type, view or tag); ids that the inbox does not have are ignored."""
 
-    def __call__(
-        self,
-        *ids: Text,
-        all: bool = False,
-        type: Text | None = None,
-        view: View | None = None,
-        tag: Text | None = None,
-    ) -> HttpRequest[Changed]: ...
+    def __call__(self, *ids: Text, all: bool = False, **of: Unpack[Filter]) -> HttpRequest[Changed]: ...
 
 
 def _action(verb: str, does: str, *, name: str = "") -> Action:
-    def act(
-        *ids: Text,
-        all: bool = False,
-        type: Text | None = None,
-        view: View | None = None,
-        tag: Text | None = None,
-    ) -> HttpRequest[Changed]:
-        of = query(type=type, view=view, tag=tag)
-        body = _selected(ids, of, all=arguments.flag("all", all))
+    def act(*ids: Text, all: bool = False, **of: Unpack[Filter]) -> HttpRequest[Changed]:
+        body = _selected(ids, arguments.given("", of, _FILTER), all=arguments.flag("all", all))
         return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
     act.__name__, act.__doc__ = (

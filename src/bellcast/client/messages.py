@@ -1,6 +1,7 @@
 """Requests for messages: what leaves through channels other than the inbox."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
@@ -41,12 +42,26 @@ def retry(id: Text, *, tenant: Text | None = None) -> HttpRequest[Retried]:
     return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant))
 
 
-def retry_all(
-    *, channel: Text | None = None, since: str | None = None, tenant: Text | None = None
-) -> HttpRequest[Retried]:
-    """Queue all messages again that failed or bounced, of a channel, created since a time."""
-    fields = {"channel": channel, "since": since}
-    content = json({name: value for name, value in fields.items() if value is not None})
+class RetryFilter(TypedDict, total=False):
+    """Restricts `retry_all`."""
+
+    channel: Text
+    since: datetime | str
+
+
+def _since(argument: str, value: object) -> datetime | str:
+    """A time in the past. A duration is refused: `arguments.moment` counts it from now."""
+    if isinstance(value, datetime):
+        return arguments.moment(argument, value)
+    return arguments.name(argument, value)
+
+
+_RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since": _since}
+
+
+def retry_all(*, tenant: Text | None = None, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
+    """Queue all messages again that failed or bounced, of a `channel`, created `since` a time."""
+    content = json(arguments.given("", of, _RETRY_FILTER))
     return HttpRequest("POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant), **content)
 
 

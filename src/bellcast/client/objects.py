@@ -27,7 +27,7 @@ class Objects:
 
     def put(self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
         """Create or replace an object; with `tenant`, the tenant's override."""
-        content = json(arguments.mapping("body", body))
+        content = json(arguments.document("body", body))
         return HttpRequest("PUT", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
     def delete(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

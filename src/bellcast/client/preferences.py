@@ -53,7 +53,7 @@ def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRe
 
 
 def _write(method: str, recipient: Text, body: Mapping[str, Any], tenant: Text | None) -> HttpRequest[dict[str, Any]]:
-    content = json(arguments.mapping("body", body))
+    content = json(arguments.document("body", body))
     return HttpRequest(method, _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 

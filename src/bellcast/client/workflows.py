@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Target, once
@@ -35,12 +37,12 @@ def trigger(
 
 
 def cancel(
-    workflow: Text, cancel_key: Text, to: Target | None = None, *, tenant: Text | None = None
+    workflow: Text, cancel_key: Text, to: Target | UnsetType = UNSET, *, tenant: Text | None = None
 ) -> HttpRequest[Cancelled]:
-    """Cancel the runs of a workflow that were triggered with this key, for all recipients or some."""
-    body = drop_none(
-        cancel_key=arguments.name("cancel_key", cancel_key), to=None if to is None else arguments.target("to", to)
-    )
+    """Cancel the runs of a workflow that were triggered with this key, for all recipients or, with `to`, for some."""
+    body: dict[str, Any] = {"cancel_key": arguments.name("cancel_key", cancel_key)}
+    if to is not UNSET:  # None is refused: it would cancel the runs of all recipients
+        body["to"] = arguments.target("to", to)
     where = _workflow(workflow, "cancel")
     return HttpRequest("POST", where, reads(Cancelled), params=query(tenant=tenant), harmless=True, **json(body))
 

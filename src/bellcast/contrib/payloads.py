@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bellcast.client import arguments, notifications, topics
+from bellcast.client import arguments, notifications, server_rules, topics
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.notifications import Content, Target
@@ -13,7 +13,9 @@ def notification(to: Target, content: Content, idempotency_key: Text | None) -> 
     body = notifications.draft(to, content)
     if idempotency_key is not None:
         body["idempotency_key"] = arguments.name("idempotency_key", idempotency_key)
-    return arguments.json(body).decode()
+    text = arguments.json(body)
+    server_rules.check_notification(text)
+    return text.decode()
 
 
 def event(topic: Text | None, name: Text, data: Any, recipient: Text | None, tenant: Text | None) -> str:
@@ -25,4 +27,6 @@ def event(topic: Text | None, name: Text, data: Any, recipient: Text | None, ten
     else:
         to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
         body = topics.event(to, name, data, tenant=tenant)
-    return arguments.json(body).decode()
+    text = arguments.json(body)
+    server_rules.check_event(text)
+    return text.decode()

@@ -179,12 +179,11 @@ def module(value: str) -> str:
 
 
 def credentials(value: str) -> Project:
-    """id:key:secret"""
+    """id:key:secret of printable ASCII characters"""
     match = CREDENTIALS.fullmatch(value)
     if match is None:
         raise ValueError(value)
-    value.encode()  # raises ValueError for lone surrogates, which cannot be signed
-    return Project(match[1], match[2], Secret(match[3]))
+    return Project(match[1], match[2], header_secret(match[3]))
 
 
 def log_level(value: str) -> str:
@@ -207,6 +206,14 @@ def origin(value: str) -> str:
 
 def secret(value: str) -> Secret:
     """a secret"""
+    value.encode()  # raises ValueError for lone surrogates, which cannot be signed
+    return Secret(value)
+
+
+def header_secret(value: str) -> Secret:
+    """a secret of printable ASCII characters"""
+    if not value.isascii() or not value.isprintable():  # it is sent in a header
+        raise ValueError(value)
     return Secret(value)
 
 

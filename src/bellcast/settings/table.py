@@ -54,7 +54,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_secret(self) -> bool:
         """True if the value is never displayed."""
-        return self.parse in (parsers.secret, parsers.secrets, parsers.credentials)
+        return self.parse in (parsers.secret, parsers.header_secret, parsers.secrets, parsers.credentials)
 
 
 SERVER: dict[str, tuple[Parser, str]] = {
@@ -123,7 +123,7 @@ CLIENT: dict[str, tuple[Parser, str]] = {
         "with this data folder, else http://127.0.0.1:8787.",
     ),
     "SECRET": (
-        parsers.secret,
+        parsers.header_secret,
         "The secret for commands and the Python client: the project secret or an API key. Default: the data folder's.",
     ),
 }

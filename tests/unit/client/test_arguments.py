@@ -11,9 +11,22 @@ import pytest
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
-from bellcast.client import InvalidArgument, UnknownArgument, arguments, inbox, notifications, recipients, topics
+from bellcast.client import (
+    Credentials,
+    InvalidArgument,
+    UnknownArgument,
+    arguments,
+    inbox,
+    messages,
+    notifications,
+    preferences,
+    recipients,
+    topics,
+    workflows,
+)
 from bellcast.contrib import payloads
 
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 ID = UUID("7b1f7a66-3c68-4e3c-9d4e-1f4c1ad3b6a1")
 
 
@@ -65,7 +78,10 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: notifications.notify("alice", title=True), "title"),
         (lambda: notifications.notify(None, title="Hello"), "to"),
         (lambda: notifications.notify([], title="Hello"), "to"),
-        (lambda: notifications.notify({"topic": None}, title="Hello"), "to"),
+        (lambda: notifications.notify({"topic": None}, title="Hello"), "to.topic"),
+        (lambda: notifications.notify({"role": None, "tenant": "acme"}, title="Hello"), "to.role"),
+        (lambda: notifications.notify({"all": True, "topic": None}, title="Hello"), "to.topic"),
+        (lambda: notifications.notify("alice", title="Hello", data={"x": [float("nan")]}), "data"),
         (lambda: notifications.notify({"everyone": True}, title="Hello"), "to.everyone"),
         (lambda: notifications.notify(["alice", None], title="Hello"), "to[1]"),
         (lambda: notifications.notify("alice", title="Hello", titel="x"), "titel"),
@@ -93,6 +109,18 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: topics.subscriptions("lobby", limit="5"), "limit"),
         (lambda: inbox.read("a", all=True), "ids"),
         (lambda: inbox.read("a", type="booking"), "type"),
+        (lambda: inbox.delete_many(all=True, type=None), "type"),
+        (lambda: inbox.delete_many(all=True, view="read", type=""), "type"),
+        (lambda: inbox.read(all=True, tag=None), "tag"),
+        (lambda: inbox.archive(all=True, view=None), "view"),
+        (lambda: inbox.clear("all", type=None), "type"),
+        (lambda: inbox.clear("all", type=""), "type"),
+        (lambda: inbox.clear("all", tag="vip"), "tag"),
+        (lambda: messages.retry_all(channel=None), "channel"),
+        (lambda: messages.retry_all(since=None), "since"),
+        (lambda: workflows.cancel("welcome", "order-7", None), "to"),
+        (lambda: workflows.cancel("welcome", "order-7", to={"role": None, "tenant": "acme"}), "to.role"),
+        (lambda: preferences.change("alice", {"muted": {"news": float("inf")}}), "body"),
         (lambda: inbox.mark("n1"), "mark"),
         (lambda: inbox.mark("n1", read="yes"), "read"),
         (lambda: inbox.clear("unread"), "view"),
@@ -102,6 +130,24 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: inbox.archive("n1", view="read"), "view"),
         (lambda: payloads.notification(42, {"titel": "x"}, None), "titel"),
         (lambda: payloads.notification(42, {}, None), "title"),
+        (lambda: payloads.notification(42, {"title": "x" * 501}, None), "title"),
+        (lambda: payloads.notification(42, {"title": "a\0b"}, None), "title"),
+        (lambda: payloads.notification(42, {"title": "\udc80"}, None), "title"),
+        (lambda: payloads.notification("x" * 201, {"title": "x"}, None), "to"),
+        (lambda: payloads.notification(["bob", "a\nb"], {"title": "x"}, None), "to[1]"),
+        (lambda: payloads.notification(42, {"title": "x", "action_url": "javascript:alert(1)"}, None), "action_url"),
+        (lambda: payloads.notification(42, {"title": "x", "data": {"x": "y" * 16_384}}, None), "data"),
+        (lambda: payloads.notification(42, {"title": "x", "data": {"x": float("nan")}}, None), "data"),
+        (lambda: payloads.notification(42, {"title": "x", "data": {"x": "a\0b"}}, None), "data"),
+        (lambda: payloads.notification(42, {"title": "x", "data": {"x": 2**64}}, None), "data.x"),
+        (lambda: payloads.notification(42, {"title": "x", "channels": ["fax"]}, None), "channels[0]"),
+        (lambda: payloads.notification(42, {"title": "x", "expires_at": PAST}, None), "expires_at"),
+        (lambda: payloads.notification(42, {"title": "x", "actor": {"name": "x" * 501}}, None), "actor.name"),
+        (lambda: payloads.notification(42, {"title": "x", "tenant": "*"}, None), "tenant"),
+        (lambda: payloads.event("a b", "hello", 1, None, None), "topic"),
+        (lambda: payloads.event("lobby", "x" * 201, 1, None, None), "name"),
+        (lambda: payloads.event("lobby", "hello", "y" * 10_241, None, None), "data"),
+        (lambda: payloads.event(None, "hello", 1, "a\nb", None), "recipient"),
         (lambda: payloads.event(None, "hello", 1, None, None), "topic"),
         (lambda: payloads.event("lobby", "", 1, None, None), "name"),
         (lambda: payloads.event("lobby", "x", object(), None, None), "data"),
@@ -112,6 +158,42 @@ def test_wrong_argument_is_refused_by_name(call, argument):
         call()
     assert refused.value.argument == argument
     assert str(refused.value).startswith(f"{argument}: ")
+
+
+@pytest.mark.parametrize(
+    ("claims", "argument"),
+    [
+        ({"tenant": "*"}, "tenant"),
+        ({"tenant": ""}, "tenant"),
+        ({"tenant": "a\nb"}, "tenant"),
+        ({"name": "x" * 501}, "name"),
+        ({"name": "\udc80"}, "name"),
+        ({"topics": ["a", "\udc80"]}, "topics[1]"),
+        ({"publish": ["x" * 201]}, "publish[0]"),
+        ({"roles": ["not a role"]}, "roles[0]"),
+        ({"topics": ["x" * 150] * 60}, "topics"),
+        ({"since": float("inf")}, "since"),
+        ({"since": datetime(1960, 1, 1, tzinfo=UTC)}, "since"),
+    ],
+    ids=lambda value: str(value).encode(errors="replace").decode()[:40],
+)
+def test_token_that_the_server_refuses_is_not_signed(claims, argument):
+    with pytest.raises(InvalidArgument) as refused:
+        recipients.token("alice", **claims).local(Credentials("secret"))
+    assert refused.value.argument == argument
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "recipient", ["x" * 201, "a\nb", "a\0b", "\udc80"], ids=["long", "newline", "NUL", "surrogate"]
+)
+def test_token_for_an_impossible_recipient_is_not_signed(recipient):
+    with pytest.raises(InvalidArgument, match=r"^recipient: "):
+        recipients.token(recipient).local(Credentials("secret"))
+
+
+def test_escaped_backslash_before_u0000_is_no_nul_character():
+    assert payloads.notification("alice", {"title": "x", "data": {"path": "C:\\u0000"}}, None)
 
 
 def test_unknown_argument_suggests_the_nearest():

@@ -86,6 +86,23 @@ def test_secret_that_no_header_can_carry_is_refused(secret):
     assert secret == "" or secret not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"BELLCAST_SECRET": "naïve"}, "BELLCAST_SECRET"),
+        ({"BELLCAST_SECRET": "\udcff"}, "BELLCAST_SECRET"),
+        ({"BELLCAST_PROJECT": "1:key:naïve"}, "BELLCAST_PROJECT"),
+    ],
+    ids=["not ASCII", "not UTF-8", "project"],
+)
+def test_secret_of_the_environment_that_no_header_can_carry_is_named(tmp_path, environ, named):
+    with pytest.raises(InvalidArgument, match=f"{named}: must be printable ASCII") as refused:
+        find_credentials(None, environ | {"BELLCAST_DATA": str(tmp_path)})
+    assert str(refused.value).isascii()
+    with pytest.raises(InvalidArgument, match="secret: must be printable ASCII"):
+        find_credentials(Credentials("naïve"), {})
+
+
 def test_environment_is_read_when_the_client_is_created(monkeypatch, tmp_path):
     monkeypatch.setenv("BELLCAST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("BELLCAST_SECRET", "mine")

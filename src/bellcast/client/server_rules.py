@@ -1,0 +1,97 @@
+"""The server's rules, applied before something is signed or written that the server would refuse later.
+
+Sizes are checked against the default limits. Every error names the argument."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bellcast.client.errors import InvalidArgument
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import live_event_drafts, validation
+from bellcast.model.limits import Limits
+from bellcast.model.live_event_drafts import EventDraft
+from bellcast.model.notifications import Draft
+
+LIMITS = Limits()
+# The longest session token that the server reads.
+MAX_TOKEN = 8_192
+# PostgreSQL's jsonb cannot contain this character. An escaped backslash before it makes it plain text.
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+_draft = msgspec.json.Decoder(Draft)
+_event = msgspec.json.Decoder(EventDraft)
+
+
+def check_session(recipient: str, claims: Mapping[str, Any]) -> None:
+    """Raise InvalidArgument for names that the server refuses in a session token."""
+    _refuse(_session_errors(recipient, claims))
+
+
+def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
+    """Raise InvalidArgument, naming the longest claim, if the server would not read a token of this length."""
+    if len(token) > MAX_TOKEN:
+        longest = max(claims, key=lambda claim: len(repr(claims[claim])), default="recipient")
+        raise InvalidArgument(longest, f"must be shorter: a token has at most {MAX_TOKEN} characters, got {len(token)}")
+
+
+def check_notification(body: bytes) -> None:
+    """Raise InvalidArgument if the outbox would refuse the body of a notification."""
+    draft = _read(_draft, body)
+    _check(lambda: validation.check_draft(draft, LIMITS, datetime.now(UTC)))  # noqa: TID251  outside the server there is no Clock port
+    _check_nul(body)
+
+
+def check_event(body: bytes) -> None:
+    """Raise InvalidArgument if the outbox would refuse the body of a live event."""
+    draft = _read(_event, body)
+    _check(lambda: live_event_drafts.check(draft, LIMITS))
+    _check_nul(body)
+
+
+def _session_errors(recipient: str, claims: Mapping[str, Any]) -> validation.FieldErrors:
+    yield from validation.key("recipient", recipient, LIMITS)
+    if "tenant" in claims:
+        yield from validation.tenant("tenant", claims["tenant"], LIMITS)
+    yield from validation.text("name", claims.get("name"), LIMITS.title)
+    for argument in ("topics", "publish"):
+        yield from _each(argument, claims.get(argument, ()), validation.key)
+    yield from _each("roles", claims.get("roles", ()), validation.role)
+
+
+def _each(
+    argument: str, values: Sequence[str], rule: Callable[[str, str, Limits], validation.FieldErrors]
+) -> validation.FieldErrors:
+    for number, value in enumerate(values):
+        yield from rule(f"{argument}.{number}", value, LIMITS)
+
+
+def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        raise InvalidArgument(path.rstrip("`") or "to", message[:1].lower() + message[1:]) from None
+
+
+def _check(rule: Callable[[], None]) -> None:
+    try:
+        rule()
+    except Invalid as invalid:
+        _refuse(invalid.errors)
+
+
+def _refuse(errors: Iterable[FieldError]) -> None:
+    """Raise the first error. Positions are written as in Python: `to[1]`, not `to.1`."""
+    for error in errors:
+        raise InvalidArgument(re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", error.field), error.message)
+
+
+def _check_nul(body: bytes) -> None:
+    if NUL.search(body):
+        for name, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items():
+            if NUL.search(value):
+                raise InvalidArgument(name, "must not contain the NUL character")
