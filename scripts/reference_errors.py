@@ -1,6 +1,7 @@
 """Generates the reference of errors and close codes from their definitions."""
 
 from bellcast import errors
+from bellcast.api.reasons import BY_CODE, REASONS
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 
@@ -41,19 +42,19 @@ event stream ends. `reconnect` is whether the client should reconnect, `after` t
 |---|---|---|---|---|
 """
 
+OTHERS = """
+## Other codes
+
+| Code | Meaning | |
+|---|---|---|
+"""
+
+# Meanings of the close reasons that share the code of an error. The others have pages of their own.
 MEANINGS = {
     "BAD_REQUEST": "The request is invalid here.",
     "UNAUTHENTICATED": "The credentials are missing or wrong: get a token.",
-    "REVOKED": "The recipient's sessions were ended: sign in again.",
-    "EXPIRED": "The session token has expired: reconnect with a fresh one.",
     "FORBIDDEN": "The credentials are valid but do not allow this.",
-    "NO_PONG": "The client did not respond to a ping; the connection was dead.",
-    "TOO_MANY": "The recipient already has `BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT` connections.",
-    "TOO_LARGE": "A frame was larger than `BELLCAST_LIMIT_FRAME`.",
-    "TOO_FAST": "More frames a second than `BELLCAST_LIMIT_FRAMES_PER_SECOND`.",
-    "TOO_SLOW": "The client had more than `BELLCAST_LIMIT_UNSENT` unread bytes. No event is lost: it resumes by position.",
     "UNAVAILABLE": "The store is unavailable, or the process has no room for connections.",
-    "RESTARTING": "The server is shutting down; `after` differs for each client, to spread the reconnects.",
 }
 
 
@@ -61,7 +62,8 @@ def page() -> str:
     """Return the page: the errors, then the close codes."""
     codes = "".join(map(_error, _distinct()))
     ends = "".join(_end(name, value) for name, value in vars(close_reasons).items() if isinstance(value, CloseReason))
-    return INTRODUCTION + codes + ENDS + ends
+    others = "".join(f"| `{one.code}` | {one.meaning} | {one.origin} |\n" for one in REASONS if one.close_code is None)
+    return INTRODUCTION + codes + ENDS + ends + OTHERS + others
 
 
 def _distinct() -> list[type[errors.BellcastError]]:
@@ -77,4 +79,6 @@ def _error(error: type[errors.BellcastError]) -> str:
 def _end(name: str, end: CloseReason) -> str:
     again = "yes" if end.reconnect else "no"
     wait = "" if end.after is None else f"{end.after:,}"
-    return f"| {end.code} | `{end.reason}` | {again} | {wait} | {MEANINGS[name]} |\n"
+    other = BY_CODE.get(end.reason)
+    meaning = MEANINGS[name] if other is None else other.meaning
+    return f"| {end.code} | `{end.reason}` | {again} | {wait} | {meaning} |\n"

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -100,10 +101,14 @@ RECORDED = ("rest", "frames")
 @pytest.fixture(scope="module", autouse=True)
 def recorded() -> Iterator[dict[str, subprocess.Popen[str]]]:
     command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"]
-    checks = {page: subprocess.Popen([*command, page], stderr=subprocess.PIPE, text=True) for page in RECORDED}
+    checks = {
+        page: subprocess.Popen([*command, page], stderr=subprocess.PIPE, text=True, start_new_session=True)
+        for page in RECORDED
+    }
     yield checks
     for check in checks.values():
-        check.kill()
+        if check.poll() is None:  # its server holds the pipe too
+            os.killpg(check.pid, signal.SIGKILL)
         check.communicate()
 
 

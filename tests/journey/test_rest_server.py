@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 
 from bellcast import __version__, errors
-from bellcast.api import browser_files
+from bellcast.api import browser_files, reasons
 from bellcast.api.app import HANDLERS
 from bellcast.inbox import recipients
 from bellcast.settings import table
@@ -168,9 +168,14 @@ class TestReference:
         assert "What to do" in response.text
         assert "`" not in response.text.partition("<pre>")[0]
 
+    async def test_code_of_a_close_or_a_client_has_a_page(self, rest):
+        for one in reasons.REASONS:
+            response = await rest.anonymous.get(f"/errors/{one.code}")
+            assert (response.status_code, one.title in response.text, "`" in response.text) == (200, True, False), one
+
     async def test_error_pages_name_existing_settings_only(self, rest):
         known = {setting.variable for setting in table.TABLE}
-        for error in errors.every():
+        for error in (*errors.every(), *reasons.REASONS):
             page = (await rest.anonymous.get(f"/errors/{error.code}")).text
             assert {name for name in re.findall(r"BELLCAST_[A-Z_]+[A-Z]", page) if name != "BELLCAST_LIMIT"} <= known
 
@@ -184,7 +189,9 @@ class TestReference:
 
     async def test_unknown_error_is_a_404(self, rest):
         assert refused(await rest.anonymous.get("/errors/nonsense"), 404, "not_found")
-        assert (await rest.anonymous.get("/errors")).text.count("<article") == len(errors.every())
+        assert (await rest.anonymous.get("/errors")).text.count("<article") == len(errors.every()) + len(
+            reasons.REASONS
+        )
 
 
 class TestBrowserClient:

@@ -7,7 +7,7 @@ import msgspec
 from litestar.types import ASGIApp
 
 from bellcast import errors
-from bellcast.api import docs_html, request_body, responses
+from bellcast.api import docs_html, reasons, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
@@ -35,7 +35,7 @@ async def reference(request: ApiRequest) -> ASGIApp:
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
     """All errors as HTML."""
-    return responses.complete(200, docs_html.errors(errors.every()), HTML, HEADERS)
+    return responses.complete(200, docs_html.errors(errors.every(), reasons.REASONS), HTML, HEADERS)
 
 
 @operation(
@@ -50,4 +50,6 @@ async def error(request: ApiRequest) -> ASGIApp:
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
             return responses.complete(200, docs_html.error(one, example), HTML, HEADERS)
+    if code in reasons.BY_CODE:
+        return responses.complete(200, docs_html.reason(reasons.BY_CODE[code]), HTML, HEADERS)
     raise NotFound("No error has this code. All errors are listed at /errors")

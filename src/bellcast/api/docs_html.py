@@ -8,6 +8,7 @@ from html import escape
 
 from bellcast.api.advice import BY_CODE
 from bellcast.api.openapi import Json
+from bellcast.api.reasons import Reason
 from bellcast.errors import BellcastError
 
 NAMES = re.compile("`([^`]+)`")
@@ -200,12 +201,31 @@ def error(one: type[BellcastError], example: str) -> bytes:
     return _sheet(f"{one.title} · Bellcast", "../", main)
 
 
-def errors(every: Sequence[type[BellcastError]]) -> bytes:
-    """Render the list of all errors."""
+def reason(one: Reason) -> bytes:
+    """Render the page of a code that is no HTTP error."""
+    main = (
+        f'<p class="badge"><code>{_label(one)}</code></p><h1>{escape(one.title)}</h1>'
+        f'<p class="lead">{_prose(one.meaning)}</p><p class="soft">{_prose(one.origin)}</p>'
+        f"<h2>What was wrong</h2>{_bullets(one.causes)}<h2>What to do</h2>{_bullets(one.remedies)}"
+    )
+    return _sheet(f"{one.title} · Bellcast", "../", main)
+
+
+def _label(one: Reason) -> str:
+    return one.code if one.close_code is None else f"{one.close_code} {one.code}"
+
+
+def errors(every: Sequence[type[BellcastError]], reasons: Sequence[Reason]) -> bytes:
+    """Render the list of all errors and other codes."""
     cards = "".join(
         f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{one.status} {one.code}</code>'
         f"<p>{_prose(_meaning(one))}</p></a></article>"
         for one in sorted(every, key=lambda one: (one.status, one.code))
+    )
+    cards += "".join(
+        f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{_label(one)}</code>'
+        f"<p>{_prose(one.meaning)}</p></a></article>"
+        for one in reasons
     )
     return _sheet("Errors · Bellcast", "", f'<h1>Errors</h1><div class="cards">{cards}</div>')
 

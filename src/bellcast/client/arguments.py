@@ -193,7 +193,7 @@ def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Conver
     }
 
 
-def given(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
+def fields_without_none(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
     """Return the given fields converted. None is refused: without it, a filter would select more than intended."""
     return {key: _converter(prefix, key, known)(f"{prefix}{key}", value) for key, value in values.items()}
 
@@ -256,7 +256,7 @@ def _plain(value: Any) -> Any:
 
 def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:
     convert: dict[str, Convert] = dict.fromkeys(AUDIENCES, name) | {"all": flag}
-    found = given(f"{argument}.", value, convert)
+    found = fields_without_none(f"{argument}.", value, convert)
     if not any(found.values()):
         raise InvalidArgument(argument, f"must name a recipient or one of {', '.join(AUDIENCES)}")
     return found

@@ -110,7 +110,7 @@ _FILTER: dict[str, arguments.Convert] = dict.fromkeys(("type", "view", "tag"), a
 
 def clear(view: Literal["read", "archived", "snoozed", "all"], **of: Unpack[OfType]) -> HttpRequest[Changed]:
     """Delete all notifications in a view, or those of one `type`."""
-    params = {"view": _cleared("view", view), **arguments.given("", of, {"type": arguments.name})}
+    params = {"view": _cleared("view", view), **arguments.fields_without_none("", of, {"type": arguments.name})}
     return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
 
 
@@ -122,7 +122,7 @@ class Action(Protocol):
 
 def _action(verb: str, does: str, *, name: str = "") -> Action:
     def act(*ids: Text, all: bool = False, **of: Unpack[Filter]) -> HttpRequest[Changed]:
-        body = _selected(ids, arguments.given("", of, _FILTER), all=arguments.flag("all", all))
+        body = _selected(ids, arguments.fields_without_none("", of, _FILTER), all=arguments.flag("all", all))
         return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
     act.__name__, act.__doc__ = (

@@ -61,7 +61,7 @@ _RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since
 
 def retry_all(*, tenant: Text | None = None, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
     """Queue all messages again that failed or bounced, of a `channel`, created `since` a time."""
-    content = json(arguments.given("", of, _RETRY_FILTER))
+    content = json(arguments.fields_without_none("", of, _RETRY_FILTER))
     return HttpRequest("POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant), **content)
 
 

@@ -1,0 +1,155 @@
+"""Codes that are no HTTP errors: why a live connection was closed, and what clients and templates report. Pure."""
+
+from msgspec import Struct
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """The page of one code; `names` in backquotes are code. `close_code` is that of a `close` frame; None for a code
+    of a client or a template."""
+
+    code: str
+    title: str
+    meaning: str
+    origin: str
+    close_code: int | None = None
+    causes: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+CLOSE = "The `reason` of a `close` frame, and the close code of a WebSocket."
+BROWSER = "The browser client reports it as `error.code` of a `Refused`; the server does not send it."
+
+REASONS = (
+    Reason(
+        code="restarting",
+        title="Server restarting",
+        meaning="The server is shutting down; `after` differs for each client, to spread the reconnects.",
+        origin=CLOSE,
+        close_code=1012,
+        causes=("The server or its node was stopped, restarted or updated.",),
+        remedies=("Reconnect after the delay; clients do so by themselves and resume from their position.",),
+    ),
+    Reason(
+        code="revoked",
+        title="Session revoked",
+        meaning="The recipient's sessions were ended: sign in again.",
+        origin=CLOSE,
+        close_code=4401,
+        causes=(
+            "Your app called `DELETE /v1/recipients/{key}/sessions`, as on sign-out or after a change of password.",
+            "The recipient or its tenant was erased.",
+        ),
+        remedies=("Sign the person in again, and connect with a token issued after that.",),
+    ),
+    Reason(
+        code="expired",
+        title="Session expired",
+        meaning="The session token has expired: reconnect with a fresh one.",
+        origin=CLOSE,
+        close_code=4402,
+        causes=("The token's `exp` has passed while the connection was open.",),
+        remedies=("Give the browser client a `getToken`: it renews the token before it expires.",),
+    ),
+    Reason(
+        code="no_pong",
+        title="No response to a ping",
+        meaning="The client did not respond to a ping; the connection was dead.",
+        origin=CLOSE,
+        close_code=4408,
+        causes=("The device slept, or lost its network.", "The page blocked its event loop for longer than a minute."),
+        remedies=("Reconnect; clients do so by themselves and resume from their position.",),
+    ),
+    Reason(
+        code="too_many_connections",
+        title="Too many connections",
+        meaning="The recipient already has `BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT` connections.",
+        origin=CLOSE,
+        close_code=4409,
+        causes=("A page opens a connection for each component.", "Many people share one recipient key."),
+        remedies=(
+            "Share one session in a page; the browser client does so for all elements and tabs.",
+            "Raise `BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT` if your app needs more.",
+        ),
+    ),
+    Reason(
+        code="frame_too_large",
+        title="Frame too large",
+        meaning="A frame was larger than `BELLCAST_LIMIT_FRAME`.",
+        origin=CLOSE,
+        close_code=4413,
+        causes=("The client sent an event or a call with too much data.",),
+        remedies=("Send a link or an id instead of the data.", "Raise `BELLCAST_LIMIT_FRAME` if your app needs it."),
+    ),
+    Reason(
+        code="too_fast",
+        title="Too many frames",
+        meaning="More frames a second than `BELLCAST_LIMIT_FRAMES_PER_SECOND`.",
+        origin=CLOSE,
+        close_code=4429,
+        causes=("A loop in the page publishes or calls without a pause.",),
+        remedies=("Send at most a few frames a second, as for the position of a pointer.",),
+    ),
+    Reason(
+        code="too_slow",
+        title="Client too slow",
+        meaning="The client had more than `BELLCAST_LIMIT_UNSENT` unread bytes. No event is lost: it resumes by position.",
+        origin=CLOSE,
+        close_code=4430,
+        causes=("The network is slower than the events of the connection's topics.", "The client stopped reading."),
+        remedies=("Follow fewer topics on one connection.", "Send smaller events."),
+    ),
+    Reason(
+        code="template_error",
+        title="Template error",
+        meaning="A template could not be rendered: the error `invalid` begins so in the field `template`.",
+        origin="A part of `errors` in a response with the code `invalid`.",
+        causes=("A filter or expression in the template fails with this data.", "The rendered text is too long."),
+        remedies=(
+            "Render the template with the same data: `POST /v1/templates/{key}/preview`, or `bellcast template preview`.",
+        ),
+    ),
+    Reason(
+        code="not_connected",
+        title="Not connected",
+        meaning="The call needs a live WebSocket, and there is none.",
+        origin=BROWSER,
+        causes=("The session is closed, or still connecting.", "The browser could use an event stream only."),
+        remedies=("Wait until `state.status` is `live`.", "Let every proxy pass WebSocket upgrades on."),
+    ),
+    Reason(
+        code="no_token",
+        title="No token",
+        meaning="The page's `getToken` returned a response with an error status.",
+        origin=BROWSER,
+        causes=("The person is not signed in to your app.", "The path that `getToken` fetches fails."),
+        remedies=("Look at the response of that request in the browser's network tools.",),
+    ),
+    Reason(
+        code="push_denied",
+        title="Push not allowed",
+        meaning="The person has not allowed notifications.",
+        origin=BROWSER,
+        causes=(
+            "The person declined, or has blocked notifications of the site.",
+            "`enablePush` was not called in a click.",
+        ),
+        remedies=("Call `enablePush` in a click, and explain first what the person gets.",),
+    ),
+    Reason(
+        code="push_unsupported",
+        title="Push not supported",
+        meaning="This browser has no push messages.",
+        origin=BROWSER,
+        causes=("The page is not served over HTTPS.", "On iOS, the page is not on the home screen."),
+        remedies=("Offer another channel, such as e-mail.",),
+    ),
+    Reason(
+        code="unknown",
+        title="Not a response of Bellcast",
+        meaning="A client got an error without a code, which no Bellcast server sends.",
+        origin="The clients report it; the server does not send it.",
+        causes=("The address is that of another server.", "A proxy responded with a page of its own."),
+        remedies=("Check the address, and run `bellcast doctor --url` with it.",),
+    ),
+)
+BY_CODE = {one.code: one for one in REASONS}
