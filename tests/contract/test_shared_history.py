@@ -9,17 +9,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bellcast.brokers.postgres import PostgresTransport
+from bellcast.brokers.postgres_log import PostgresLog
 from bellcast.brokers.remote import RemoteBroker
+from bellcast.brokers.remote_history import RemoteHistory
 from bellcast.errors import Unavailable
 from bellcast.model import history as model
 from bellcast.model.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.ports import TopicHistory
+from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until
 from tests.contract.test_topic_history import shared_history
 
-ENGINES = ["redis", "redis-cluster"]
+ENGINES = ["redis", "redis-cluster", "postgres"]
 A, B = topic_stream("", "a"), topic_stream("", "b")
 projects = itertools.count()
 
@@ -252,3 +256,60 @@ async def test_user_without_scripts_has_no_history(start: Start, own_redis: engi
     assert (await node.history.newest("", [A], 1)).end is None
     assert (await node.publish("a", 1)).id is None
     assert node.data == [1]
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[engines.PostgresServer]:
+    """A PostgreSQL for one test, which may restart it."""
+    server = engines.PostgresServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+async def test_log_survives_a_restart_of_postgres_and_not_its_loss(
+    start: Start, own_postgres: engines.PostgresServer
+) -> None:
+    node = await start(own_postgres)
+    await node.follow(A)
+    before = await node.publish("a", 1)
+    own_postgres.kill()
+    with pytest.raises(Unavailable):
+        await node.publish("a", "refused")
+    own_postgres.start()
+    await wait_until_open(node)
+    after = await node.publish("a", 2)
+    await wait_until(lambda: node.data == [1, 2])
+    assert node.lost == []
+    past = await node.history.missed("", [A], before.id or "")
+    assert ([event.data for event in past.events], past.recovered) == ([2], True)
+    # As after a restore of a backup, and after a failover to a replica: the identity of the data is another one.
+    await own_postgres.execute("UPDATE bellcast_live.logs SET server = 'restored'")
+    assert (await node.history.missed("", [A], after.id or "")).recovered is False
+    await own_postgres.execute("DROP SCHEMA bellcast_live CASCADE")
+
+
+async def wait_until_open(node: Node) -> None:
+    for _ in range(3_000):
+        try:
+            return await node.broker.ping()
+        except Unavailable:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the broker did not connect")
+
+
+async def test_user_without_the_right_to_create_tables_has_no_history(own_postgres: engines.PostgresServer) -> None:
+    await own_postgres.execute("CREATE ROLE limited LOGIN")
+    transport = PostgresTransport(own_postgres.url("postgres").replace("postgres@", "limited@"), "limited")
+    broker = RemoteBroker(transport, SystemClock())
+    log = PostgresLog(transport, "limited", 10**6)
+    history = RemoteHistory(log, broker, FakeClock(), model.parse_rules(model.DEFAULT_HISTORY))
+    received: list[Event] = []
+    broker.listen(received.append)
+    await broker.open()
+    assert (await history.newest("", [A], 1)).end is None
+    (event,) = await history.append(LiveEvent("", "n", 1, topic="a"))
+    await broker.publish(event)
+    assert received == [event]
+    await broker.close()

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from bellcast.brokers.history import MemoryHistory, TenantLog
+from bellcast.brokers.postgres import PostgresTransport
+from bellcast.brokers.postgres_log import PostgresLog
 from bellcast.brokers.redis import RedisTransport
 from bellcast.brokers.redis_log import RedisLog
 from bellcast.brokers.remote import RemoteBroker
 from bellcast.brokers.remote_history import RemoteHistory
+from bellcast.brokers.topic_log import TopicLog
 from bellcast.model import history as model
 from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.ports import TopicHistory
@@ -29,13 +32,20 @@ def shared_history(
     clock: FakeClock,
     rules: Sequence[model.HistoryRule],
     limit: int,
-    server: engines.RedisServer | None = None,
+    server: engines.RedisServer | engines.PostgresServer | None = None,
 ) -> tuple[RemoteBroker, TopicHistory]:
     """Return the broker and the history of one process; `server` is the engine's server of this run by default."""
-    used = server or (engines.redis() if engine == "redis" else engines.redis_cluster())
-    transport = RedisTransport(used.url, project)
-    broker = RemoteBroker(transport, SystemClock())
-    return broker, RemoteHistory(RedisLog(transport, limit), broker, clock, rules)
+    log: TopicLog
+    if engine == "postgres":
+        database = server if isinstance(server, engines.PostgresServer) else engines.postgres()
+        notify = PostgresTransport(database.url("postgres"), project)
+        broker, log = RemoteBroker(notify, SystemClock()), PostgresLog(notify, project, limit)
+    else:
+        redis = engines.redis() if engine == "redis" else engines.redis_cluster()
+        url = server.url if isinstance(server, engines.RedisServer) else redis.url
+        pubsub = RedisTransport(url, project)
+        broker, log = RemoteBroker(pubsub, SystemClock()), RedisLog(pubsub, limit)
+    return broker, RemoteHistory(log, broker, clock, rules)
 
 
 Create = Callable[..., Awaitable[TopicHistory]]
@@ -46,7 +56,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "redis", "redis-cluster"])
+@pytest.fixture(params=["memory", "redis", "redis-cluster", "postgres"])
 async def create(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Create]:
     """Return a factory of histories with separate logs."""
     brokers: list[RemoteBroker] = []

@@ -39,7 +39,7 @@ class PostgresTransport:
     """A PubSubTransport on two connections: one listens, the other sends."""
 
     def __init__(self, url: str, project: str) -> None:
-        self._url = url
+        self.url = url
         self._name = "bellcast_" + hashlib.sha256(project.encode()).hexdigest()[:16]
         self._numbers = count(1)
         self._listening: asyncpg.Connection | None = None
@@ -51,6 +51,7 @@ class PostgresTransport:
         self._fence_channel = f"{self._name}_{secrets.token_hex(8)}"
         self._fences: dict[str, asyncio.Future[None]] = {}
         self._query_lock = asyncio.Lock()  # a connection runs one query at a time
+        self._send_lock = asyncio.Lock()
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect, and pass received messages to `on_message`."""
@@ -68,7 +69,7 @@ class PostgresTransport:
 
     async def _connection(self) -> asyncpg.Connection:
         return await asyncpg.connect(
-            self._url,
+            self.url,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
             server_settings={"application_name": "bellcast"},
@@ -76,25 +77,29 @@ class PostgresTransport:
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         """Subscribe to these streams. Returns once PostgreSQL listens on their channels."""
-        for channel in map(self._channel, streams):
+        for channel in map(self.channel, streams):
             self._channels[channel] += 1
             if self._channels[channel] == 1:
                 await self._query(self._open(self._listening).add_listener, channel, self._on_notify)
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
-        for channel in map(self._channel, streams):
+        for channel in map(self.channel, streams):
             self._channels[channel] -= 1
             if self._channels[channel] == 0:
                 await self._query(self._open(self._listening).remove_listener, channel, self._on_notify)
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send in one round trip and one transaction."""
-        notices = [(self._channel(stream), part) for stream, data in messages for part in self._cut(data)]
+        notices = [(self.channel(stream), part) for stream, data in messages for part in self.cut(data)]
         channels, parts = [channel for channel, _ in notices], [part for _, part in notices]
-        await _await_result(self._open(self._sending).execute(NOTIFY, channels, parts))
+        await self._notify(channels, parts)
 
-    def _cut(self, message: bytes) -> Iterator[str]:
+    async def _notify(self, channels: Sequence[str], parts: Sequence[str]) -> None:
+        async with self._send_lock:
+            await _await_result(self._open(self._sending).execute(NOTIFY, channels, parts))
+
+    def cut(self, message: bytes) -> Iterator[str]:
         """Split a message into notifications. Sequence numbers keep equal ones distinct, since PostgreSQL drops
         duplicates."""
         text = base64.b64encode(message).decode()
@@ -116,7 +121,7 @@ class PostgresTransport:
         number = str(next(self._numbers))
         self._fences[number] = passed = asyncio.get_running_loop().create_future()
         try:
-            await _await_result(self._open(self._sending).execute(NOTIFY, [self._fence_channel], [number]))
+            await self._notify([self._fence_channel], [number])
             await asyncio.wait_for(passed, COMMAND_TIMEOUT)
         except TimeoutError:
             raise Unavailable("PostgreSQL does not respond.") from None
@@ -151,6 +156,10 @@ class PostgresTransport:
                 connection.terminate()
         self._listening = self._sending = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._listening is not None
+
     async def _query(self, method: Callable[..., Awaitable[object]], *args: object) -> None:
         async with self._query_lock:
             await _await_result(method(*args))
@@ -160,7 +169,7 @@ class PostgresTransport:
             raise Unavailable("The connection to PostgreSQL was lost.")
         return connection
 
-    def _channel(self, stream: Stream) -> str:
+    def channel(self, stream: Stream) -> str:
         return f"{self._name}_{hashlib.blake2b(stream.encode(), digest_size=1).digest()[0] % CHANNELS}"
 
 

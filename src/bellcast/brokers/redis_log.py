@@ -57,6 +57,9 @@ class RedisLog:
         while removed == SWEEP_EVENTS:
             _, _, removed = await self._run("sweep", tenant, now, [])
 
+    async def close(self) -> None:
+        """Do nothing: the transport has the connections."""
+
     async def _run(self, command: str, tenant: str, now: int, args: Sequence[Any]) -> Any:
         new_epoch = f"{secrets.randbits(EPOCH_BITS):x}"
         head = [command, new_epoch, _hex(now), IDLE_MS, MAX_FLOORS]

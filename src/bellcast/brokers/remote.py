@@ -89,7 +89,7 @@ class LogReader(Protocol):
         """These streams, all that are followed, are subscribed again."""
         ...
 
-    def closed(self) -> None: ...
+    async def closed(self) -> None: ...
 
 
 class RemoteBroker:
@@ -221,7 +221,7 @@ class RemoteBroker:
         await asyncio.gather(task, return_exceptions=True)
         self._on_lost()
         if self._log_reader is not None:
-            self._log_reader.closed()
+            await self._log_reader.closed()
         await self.transport.close()
 
     # --- connection

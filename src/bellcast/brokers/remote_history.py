@@ -258,9 +258,10 @@ class RemoteHistory:
             return
         self._filling = asyncio.get_running_loop().create_task(self._fill(streams))
 
-    def closed(self) -> None:
+    async def closed(self) -> None:
         if self._filling is not None:
             self._filling.cancel()
+        await self._log.close()
 
     async def _fill(self, streams: Sequence[Stream]) -> None:
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)

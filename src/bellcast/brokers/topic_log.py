@@ -65,6 +65,8 @@ class TopicLog(Protocol):
         """Remove expired entries."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class LogUnsupported(Exception):
     """The engine does not permit what a log needs."""

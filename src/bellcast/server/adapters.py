@@ -1,7 +1,7 @@
 """Create the configured store and broker. Drivers of the large engines are imported only when configured."""
 
 import importlib.util
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from bellcast.brokers.history import MemoryHistory
@@ -9,7 +9,6 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.model import history
 from bellcast.model.events import Stream
-from bellcast.model.history import HistoryRule
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
@@ -20,6 +19,8 @@ from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
+    from bellcast.brokers.remote import PubSubTransport
+    from bellcast.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.storage.external_writes import ExternalWrites
 
@@ -56,29 +57,36 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
     return MemoryBroker()
 
 
-def topic_history(config: StoreSettings, broker: Broker, clock: Clock, limits: Limits) -> TopicHistory:
+def topic_history(
+    config: StoreSettings, project: Project, broker: Broker, clock: Clock, limits: Limits
+) -> TopicHistory:
     """Create the history of live events, where the broker is."""
     rules = history.parse_rules(config.topic_history)
     if not limits.history or not any(rule.duration_ms for rule in rules):
         return NO_HISTORY
     if isinstance(broker, MemoryBroker):
         return MemoryHistory(clock, rules, limits.history)
-    return _remote_history(config, broker, clock, rules, limits.history)
-
-
-def _remote_history(
-    config: StoreSettings, broker: Broker, clock: Clock, rules: Sequence[HistoryRule], limit_bytes: int
-) -> TopicHistory:
     from bellcast.brokers.remote import RemoteBroker
     from bellcast.brokers.remote_history import RemoteHistory
 
-    if isinstance(broker, RemoteBroker) and config.broker.startswith(REDIS):
+    if not isinstance(broker, RemoteBroker):
+        return NO_HISTORY
+    return RemoteHistory(_topic_log(broker.transport, project, limits.history), broker, clock, rules)
+
+
+def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: int) -> "TopicLog":
+    if importlib.util.find_spec("redis") is not None:
         from bellcast.brokers.redis import RedisTransport
         from bellcast.brokers.redis_log import RedisLog
 
-        if isinstance(broker.transport, RedisTransport):
-            return RemoteHistory(RedisLog(broker.transport, limit_bytes), broker, clock, rules)
-    return NO_HISTORY
+        if isinstance(transport, RedisTransport):
+            return RedisLog(transport, limit_bytes)
+    from bellcast.brokers.postgres import PostgresTransport
+    from bellcast.brokers.postgres_log import PostgresLog
+
+    if not isinstance(transport, PostgresTransport):
+        raise TypeError(f"{type(transport).__name__} has no log")
+    return PostgresLog(transport, project.id, limit_bytes)
 
 
 def external_writes(

@@ -95,7 +95,7 @@ class App:
         clock: Clock = test_clock or real_clock
         self.store = adapters.store(settings.store, clock)
         self.broker = adapters.broker(settings.store, project, real_clock)
-        history = adapters.topic_history(settings.store, self.broker, clock, settings.limits)
+        history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
         self._rates = SharedRates(self.broker, real_clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
         self._clients = HttpClients(settings.channels.http_allow)

@@ -104,7 +104,7 @@ STORE: dict[str, tuple[Parser, str]] = {
     "TOPIC_HISTORY": (
         parsers.topic_history,
         "How long live events are kept for clients that reconnect, and how many of each topic: the first matching pattern "
-        "decides. Events to a recipient match as `recipient:<key>`. With the memory broker or Redis.",
+        "decides. Events to a recipient match as `recipient:<key>`.",
     ),
     "NEWCOMERS": (
         parsers.duration,

@@ -1,0 +1,275 @@
+"""The log of live events on PostgreSQL: tables beside the store's, in the database of the broker.
+
+Every change locks the row of its tenant's log until the commit, so offsets and notifications are in commit order. Every
+statement names the project and the tenant, the distribution key of all three tables."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg import exceptions
+from asyncpg.pool import PoolConnectionProxy
+
+from bellcast.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.brokers.postgres import COMMAND_TIMEOUT, CONNECT_TIMEOUT, NOTIFY, UNAVAILABLE_ERRORS, PostgresTransport
+from bellcast.brokers.topic_log import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
+from bellcast.errors import Unavailable
+from bellcast.model.events import Stream
+from bellcast.model.history import EventId
+
+# A burst of reconnecting clients reads with this many connections; appends share one transaction each.
+MAX_CONNECTIONS = 8
+# Beyond the limit a log is cut to this share of it, so that few appends have to add up its sizes.
+TRIM_SHARE = 0.95
+NO_LIMIT = 2**31 - 1
+# "bellcast" in ASCII: processes that start together create the tables one after the other.
+CREATE_LOCK = 0x62656C6C63617374
+
+CREATE = f"""
+SELECT pg_advisory_xact_lock({CREATE_LOCK});
+CREATE SCHEMA IF NOT EXISTS bellcast_live;
+CREATE TABLE IF NOT EXISTS bellcast_live.logs (
+  project text, tenant text, server text NOT NULL, epoch bigint NOT NULL, last bigint NOT NULL, size bigint NOT NULL,
+  forgotten bigint NOT NULL, PRIMARY KEY (project, tenant)
+);
+CREATE TABLE IF NOT EXISTS bellcast_live.events (
+  project text, tenant text, stream text, number bigint, epoch bigint NOT NULL, at bigint NOT NULL,
+  expires bigint NOT NULL, size integer NOT NULL, payload bytea NOT NULL,
+  PRIMARY KEY (project, tenant, stream, number)
+);
+CREATE INDEX IF NOT EXISTS events_by_number ON bellcast_live.events (project, tenant, number);
+CREATE TABLE IF NOT EXISTS bellcast_live.floors (
+  project text, tenant text, stream text, number bigint NOT NULL, PRIMARY KEY (project, tenant, stream)
+);
+"""
+EXISTS = "SELECT to_regclass('bellcast_live.floors') IS NOT NULL"
+# A replica that took over, a restored backup and a copied table may lack acknowledged events: each begins a new log.
+SERVER = """(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
+  || 'bellcast_live.logs'::regclass::oid FROM pg_control_system())"""
+RAISE_FLOORS = """, raised AS (
+  INSERT INTO bellcast_live.floors AS floor (project, tenant, stream, number)
+  SELECT $1, $2, stream, max(number) FROM gone GROUP BY stream
+  ON CONFLICT (project, tenant, stream) DO UPDATE SET number = greatest(floor.number, excluded.number)
+)
+UPDATE bellcast_live.logs SET size = size - (SELECT coalesce(sum(size), 0) FROM gone)
+WHERE project = $1 AND tenant = $2
+RETURNING size
+"""
+
+
+def _complete(statement: str) -> str:
+    return statement.replace("{server}", SERVER).replace("{raise_floors}", RAISE_FLOORS)
+
+
+LOCK = _complete("""
+INSERT INTO bellcast_live.logs AS log (project, tenant, server, epoch, last, size, forgotten)
+VALUES ($1, $2, {server}, $3, $4, $5, 0)
+ON CONFLICT (project, tenant) DO UPDATE SET
+  server = excluded.server,
+  epoch = CASE WHEN log.server = excluded.server THEN log.epoch ELSE excluded.epoch END,
+  last = CASE WHEN log.server = excluded.server THEN log.last ELSE 0 END + excluded.last,
+  size = CASE WHEN log.server = excluded.server THEN log.size ELSE 0 END + excluded.size,
+  forgotten = CASE WHEN log.server = excluded.server THEN log.forgotten ELSE 0 END
+RETURNING epoch, last, size, epoch = $3 AS is_new
+""")
+CLEAR_EVENTS = "DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2"
+CLEAR_FLOORS = "DELETE FROM bellcast_live.floors WHERE project = $1 AND tenant = $2"
+INSERT = """
+INSERT INTO bellcast_live.events (project, tenant, stream, number, epoch, at, expires, size, payload)
+SELECT $1, $2, one.stream, $3 + one.number, $4, $5, $5 + one.duration, one.size, one.payload
+FROM unnest($6::text[], $7::bigint[], $8::integer[], $9::bytea[]) WITH ORDINALITY one (stream, duration, size, payload, number)
+"""
+# Removes the expired events of streams ($3), and those beyond the number kept of each ($4; 0: any number).
+TRIM = _complete("""
+WITH gone AS (
+  DELETE FROM bellcast_live.events event
+  USING (SELECT stream, max(most) AS most FROM unnest($3::text[], $4::integer[]) one (stream, most) GROUP BY stream) rule
+  WHERE event.project = $1 AND event.tenant = $2 AND event.stream = rule.stream AND (
+    event.expires <= $5
+    OR rule.most > 0 AND event.number <= (
+      SELECT surplus.number FROM bellcast_live.events surplus
+      WHERE surplus.project = $1 AND surplus.tenant = $2 AND surplus.stream = rule.stream
+      ORDER BY surplus.number DESC OFFSET rule.most LIMIT 1))
+  RETURNING event.stream, event.number, event.size
+){raise_floors}""")
+# Removes the oldest events that are larger than $3 together.
+SHRINK = _complete("""
+WITH gone AS (
+  DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND number <= (
+    SELECT number FROM (
+      SELECT number, sum(size) OVER (ORDER BY number) AS total FROM bellcast_live.events
+      WHERE project = $1 AND tenant = $2) oldest
+    WHERE total >= $3 ORDER BY number LIMIT 1)
+  RETURNING stream, number, size
+){raise_floors}""")
+CLEAR_STREAM = _complete("""
+WITH gone AS (
+  DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND stream = $3 RETURNING stream, number, size
+){raise_floors}""")
+SWEEP = _complete("""
+WITH gone AS (
+  DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND expires <= $3 RETURNING stream, number, size
+){raise_floors}""")
+FORGET_FLOORS = """
+WITH old AS (
+  SELECT stream, number FROM bellcast_live.floors WHERE project = $1 AND tenant = $2 ORDER BY number DESC OFFSET $3
+), gone AS (
+  DELETE FROM bellcast_live.floors floor USING old
+  WHERE floor.project = $1 AND floor.tenant = $2 AND floor.stream = old.stream
+)
+UPDATE bellcast_live.logs SET forgotten = greatest(forgotten, (SELECT max(number) FROM old))
+WHERE project = $1 AND tenant = $2 AND EXISTS (SELECT FROM old)
+"""
+# One statement, so one snapshot. $3: streams, $4 and $5: epoch and number of an id, $6: limit.
+_READ = _complete("""
+SELECT log.epoch, log.last, stream.ordinal, state.is_complete, event.number, event.at, event.expires, event.payload
+FROM bellcast_live.logs log
+LEFT JOIN unnest($3::text[]) WITH ORDINALITY stream (name, ordinal) ON true
+LEFT JOIN LATERAL (
+  SELECT log.epoch = $4 AND $5 <= log.last AND $5 >= coalesce((
+    SELECT floor.number FROM bellcast_live.floors floor
+    WHERE floor.project = $1 AND floor.tenant = $2 AND floor.stream = stream.name), log.forgotten) AS is_complete
+) state ON true
+LEFT JOIN LATERAL (
+  SELECT number, at, expires, payload FROM bellcast_live.events
+  WHERE project = $1 AND tenant = $2 AND stream = stream.name AND {condition}
+  ORDER BY number {order} LIMIT $6
+) event ON true
+WHERE log.project = $1 AND log.tenant = $2 AND log.server = {server}
+""")
+READ: dict[ReadKind, str] = {
+    "missed": _READ.format(condition="state.is_complete AND number > $5", order="ASC"),
+    "newest": _READ.format(condition="true", order="DESC"),
+    "page": _READ.format(condition="(number > $5 OR NOT state.is_complete)", order="ASC"),
+}
+
+
+LogConnection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
+
+
+class PostgresLog:
+    """A TopicLog in the database of a transport. It survives a restart of PostgreSQL."""
+
+    def __init__(self, transport: PostgresTransport, project: str, limit_bytes: int) -> None:
+        self._transport = transport
+        # Databases may serve several projects, whose names need not be printable.
+        self._project = hashlib.sha256(project.encode()).hexdigest()[:16]
+        self._limit_bytes = limit_bytes
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._opening = asyncio.Lock()
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+        key = (self._project, tenant)
+        sizes = [len(one.payload) + len(one.stream.encode()) + ENTRY_BYTES for one in entries]
+        async with self._locked(tenant, len(entries), sum(sizes)) as (connection, end):
+            streams, durations = [one.stream for one in entries], [one.duration_ms for one in entries]
+            first, payloads = end.offset - len(entries), [one.payload for one in entries]
+            await connection.execute(INSERT, *key, first, end.epoch, now, streams, durations, sizes, payloads)
+            most = [one.max_events for one in entries]
+            size = await connection.fetchval(TRIM, *key, streams, most, now)
+            if size > self._limit_bytes:
+                await connection.execute(SHRINK, *key, size - round(self._limit_bytes * TRIM_SHARE))
+            notices = [
+                (self._transport.channel(one.stream), part)
+                for number, one in enumerate(entries, first + 1)
+                for part in self._transport.cut(_message(EventId(end.epoch, number), one.payload))
+            ]
+            await connection.execute(NOTIFY, [channel for channel, _ in notices], [part for _, part in notices])
+        return end
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        start = (None, 0) if after is None else (after.epoch, after.offset)
+        args = (self._project, tenant, streams, *start, NO_LIMIT if kind == "missed" else limit)
+        async with self._connection() as connection:
+            rows = await connection.fetch(READ[kind], *args)
+        if not rows:
+            async with self._locked(tenant, 0, 0):
+                pass  # a new log
+            return await self.read(kind, tenant, streams, after, limit, now)
+        if any(row["expires"] is not None and row["expires"] <= now for row in rows):
+            async with self._locked(tenant, 0, 0) as (connection, _):
+                await connection.execute(TRIM, self._project, tenant, streams, [0] * len(streams), now)
+            return await self.read(kind, tenant, streams, after, limit, now)
+        return _log_read(streams, rows)
+
+    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
+        async with self._locked(tenant, 0, 0) as (connection, _):
+            await connection.execute(CLEAR_STREAM, self._project, tenant, stream)
+
+    async def sweep(self, tenant: str, now: int) -> None:
+        async with self._locked(tenant, 0, 0) as (connection, _):
+            await connection.execute(SWEEP, self._project, tenant, now)
+            await connection.execute(FORGET_FLOORS, self._project, tenant, MAX_FLOORS)
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def _locked(self, tenant: str, count: int, size: int) -> AsyncIterator[tuple[LogConnection, EventId]]:
+        """Yield a transaction that has locked the tenant's log and reserved offsets, and the last of them."""
+        async with self._connection() as connection, connection.transaction():
+            key = (self._project, tenant)
+            row = await connection.fetchrow(LOCK, *key, secrets.randbits(EPOCH_BITS), count, size)
+            if row is None:
+                raise Unavailable("PostgreSQL returned no log.")
+            if row["is_new"]:
+                await connection.execute(CLEAR_EVENTS, *key)
+                await connection.execute(CLEAR_FLOORS, *key)
+            yield connection, EventId(row["epoch"], row["last"])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[LogConnection]:
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire(timeout=COMMAND_TIMEOUT) as connection:
+                yield connection
+        except exceptions.InsufficientPrivilegeError as failure:
+            raise LogUnsupported(str(failure)) from failure
+        except UNAVAILABLE_ERRORS as failure:
+            reason = str(failure) or type(failure).__name__
+            raise Unavailable(f"PostgreSQL cannot be used: {reason}.") from failure
+
+    async def _open(self) -> "asyncpg.Pool[Any]":
+        async with self._opening:
+            if not self._transport.is_open:
+                raise Unavailable("The connection to PostgreSQL was lost.")
+            if self._pool is None:
+                pool = await asyncpg.create_pool(
+                    self._transport.url,
+                    min_size=0,
+                    max_size=MAX_CONNECTIONS,
+                    timeout=CONNECT_TIMEOUT,
+                    command_timeout=COMMAND_TIMEOUT,
+                    # An acknowledged event must not be lost in a crash: the next one would get its id.
+                    server_settings={"application_name": "bellcast", "synchronous_commit": "on"},
+                )
+                try:
+                    async with pool.acquire() as connection:
+                        if not await connection.fetchval(EXISTS):
+                            await connection.execute(CREATE)
+                except BaseException:
+                    pool.terminate()
+                    raise
+                self._pool = pool
+            return self._pool
+
+
+def _message(id: EventId, payload: bytes) -> bytes:
+    return KEPT_PREFIX + id.text.encode() + b"\0" + payload
+
+
+def _log_read(streams: Sequence[Stream], rows: Sequence[Any]) -> LogRead:
+    incomplete = {row["ordinal"]: None for row in rows if row["ordinal"] is not None and not row["is_complete"]}
+    entries = [StoredEntry(row["number"], row["at"], row["payload"]) for row in rows if row["number"] is not None]
+    entries.sort(key=lambda entry: entry.offset)
+    return LogRead(
+        EventId(rows[0]["epoch"], rows[0]["last"]), entries, [streams[ordinal - 1] for ordinal in incomplete]
+    )
