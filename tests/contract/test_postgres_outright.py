@@ -11,7 +11,7 @@ import pytest
 
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import postgres_connection
-from bellcast.storage.commit.limits import POSTGRES
+from bellcast.storage.commit.batch_sizes import POSTGRES
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines

@@ -15,8 +15,8 @@ from bellcast.model.inboxes import InboxState
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import RecipientKey
-from bellcast.storage.commit.limits import STATEMENT_ROWS
 from bellcast.storage.script import Row, Script, Statement
 
 # The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.

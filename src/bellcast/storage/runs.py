@@ -22,8 +22,8 @@ from bellcast.ports.runs import (
 )
 from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import LockKey, ScriptCommand
-from bellcast.storage.commit.limits import STATEMENT_ROWS
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
 

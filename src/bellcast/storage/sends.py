@@ -23,8 +23,8 @@ from bellcast.storage import (
     webhook_events,
 )
 from bellcast.storage.commit import batch
+from bellcast.storage.commit.batch_sizes import MATERIALIZE_INBOXES
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
-from bellcast.storage.commit.limits import MATERIALIZE_INBOXES
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, Statement, WriteConflict
 

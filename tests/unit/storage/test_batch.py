@@ -7,8 +7,8 @@ import pytest
 from bellcast.errors import NotFound, Unavailable
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import QueuedCommand
+from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.commit.command import NO_TENANT, Command, ListCommand, LockKey, ScriptCommand
-from bellcast.storage.commit.limits import ENTRY_ROWS
 from bellcast.storage.script import Script
 
 

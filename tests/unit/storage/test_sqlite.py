@@ -18,8 +18,8 @@ from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
 from bellcast.ports import Sent
 from bellcast.storage.commit import sqlite_writer
+from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
-from bellcast.storage.commit.limits import ENTRY_ROWS
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import text

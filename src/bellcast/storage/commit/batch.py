@@ -1,4 +1,4 @@
-"""Cut, merge and split commands: the only module that divides rows, by the table in `limits`."""
+"""Cut, merge and split commands: the only module that divides rows, by the table in `batch_sizes`."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,8 @@ from itertools import accumulate, groupby
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from bellcast.errors import DiskFull, Unavailable
+from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.commit.command import Command, ListCommand
-from bellcast.storage.commit.limits import ENTRY_ROWS
 
 T = TypeVar("T")
 

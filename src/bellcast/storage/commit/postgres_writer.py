@@ -20,9 +20,9 @@ from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.commit import batch, pipeline
 from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
+from bellcast.storage.commit.batch_sizes import POSTGRES
 from bellcast.storage.commit.command import NO_TENANT, Command, LockKey, RecipientKey
 from bellcast.storage.commit.fair_queue import may_share_transaction
-from bellcast.storage.commit.limits import POSTGRES
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, translated
 from bellcast.storage.script import WriteConflict

@@ -15,8 +15,8 @@ from bellcast import ports
 from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
+from bellcast.storage.commit.batch_sizes import SMALL_BATCH_SECONDS, SQLITE
 from bellcast.storage.commit.command import Command
-from bellcast.storage.commit.limits import SMALL_BATCH_SECONDS, SQLITE
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.sqlite_connection import SqliteConnection, translated
 

@@ -9,9 +9,9 @@ from bellcast.contention import ContentionDetector
 from bellcast.errors import BellcastError
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import QueuedCommand, Result
+from bellcast.storage.commit.batch_sizes import SMALL_ROWS
 from bellcast.storage.commit.command import Command, ListCommand
 from bellcast.storage.commit.fair_queue import FairQueue
-from bellcast.storage.commit.limits import SMALL_ROWS
 
 T = TypeVar("T")
 
