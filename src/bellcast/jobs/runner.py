@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bellcast import ports
 from bellcast.errors import BellcastError, DiskFull, Unavailable
-from bellcast.jobs.shares import TenantShares
+from bellcast.jobs.job_slots import TenantShares
 from bellcast.ports import Job, JobGroup, JobShare
 from bellcast.ports.jobs import FANOUT, NORMAL, URGENT
 

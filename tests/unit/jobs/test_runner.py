@@ -12,8 +12,8 @@ from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner, runner
+from bellcast.jobs.job_slots import TENANT_SLOTS
 from bellcast.jobs.runner import LEASE_MS, RENEW_MS, SLOTS, URGENT_SLOTS
-from bellcast.jobs.shares import TENANT_SLOTS
 from bellcast.ports import Job, JobGroup, JobShare
 from bellcast.ports.jobs import NORMAL, URGENT
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bellcast.jobs.shares import TENANT_SLOTS, TenantShares
+from bellcast.jobs.job_slots import TENANT_SLOTS, TenantShares
 from bellcast.ports import Job, JobGroup
 from bellcast.ports.jobs import NORMAL
 
