@@ -4,7 +4,7 @@
 import '../src/bellcast/tab-coordinator.js';
 import '../src/bellcast/live-topics.js';
 import '../src/bellcast/resilience.js';
-import '../src/bellcast/transports/fallbacks.js';
+import '../src/bellcast/transports/http.js';
 
 class Timers {
   time = 1_000_000;

@@ -25,7 +25,7 @@ for (const [name, budget] of [
   ['bellcast-push.js', 0.6], // the service worker's part
   ['bellcast/live-topics.js', 1], // topics and requests
   ['bellcast/tab-coordinator.js', 1.7], // several tabs
-  ['bellcast/transports/fallbacks.js', 1], // fallback transports
+  ['bellcast/transports/http.js', 1], // event stream and polling
   ['bellcast/elements/panel.js', 15.5], // the panel: loaded when the person is about to open it
   ['bellcast/elements/keys-help.js', 1.2],
   ['bellcast/elements/row-menu.js', 2.1], // with the times to snooze

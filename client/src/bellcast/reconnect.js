@@ -40,7 +40,7 @@
  */
 
 /** Loaded when a WebSocket fails. */
-const fallbacks = () => import('./transports/fallbacks.js');
+const httpTransports = () => import('./transports/http.js');
 
 const READY_TIMEOUT = 10_000; // ms until `ready`: some proxies swallow an upgrade without a response
 const SILENCE_PER_HEARTBEAT_SECOND = 2_500; // ms of silence allowed for each second of the heartbeat interval: 2.5 heartbeats
@@ -57,7 +57,7 @@ const WAKE_EVENTS = ['visibilitychange', 'pageshow', 'resume', 'focus'];
 export class ReconnectPolicy {
   #connection;
   #options;
-  /** Best first; the fallbacks are added once loaded. @type {[Open, ...Open[]]} */
+  /** Best first; those over HTTP are added once loaded. @type {[Open, ...Open[]]} */
   #transports;
   #current = 0;
   #best = Infinity; // index of the best transport that was ever live
@@ -129,7 +129,7 @@ export class ReconnectPolicy {
   /** Switch to the next fallback transport. */
   async #downgrade() {
     const { generation } = this.#connection;
-    const fallback = await fallbacks().catch(() => null);
+    const fallback = await httpTransports().catch(() => null);
     if (generation !== this.#connection.generation) return;
     if (!fallback) return this.#scheduleRetry(0);
     this.#transports = [this.#transports[0], fallback.sse, fallback.polling];
@@ -211,7 +211,7 @@ export class ReconnectPolicy {
   /** Retry the better transports next to the one in use. */
   async #tryUpgrade() {
     const { generation } = this.#connection;
-    const { scheduleUpgrade } = await fallbacks();
+    const { scheduleUpgrade } = await httpTransports();
     if (generation !== this.#connection.generation) return;
     scheduleUpgrade(this.#current, (index, onEvent, onClose) => this.#connection.dial(this.#transportAt(index), onEvent, onClose), (delay, run) => this.#schedule(delay, run), (index) => this.#switchTo(index));
   }
