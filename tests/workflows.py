@@ -94,6 +94,7 @@ class WorkflowWorld:
             new_id=ids.new,
             router=self.router,
             scheduler=self.workflows.schedules,
+            reactions=self.workflows.sources,
         )
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:

@@ -39,6 +39,7 @@ from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.sources import Sources
 from bellcast.workflows.triggers import Triggers
 from tests.clock import FakeClock
 
@@ -122,7 +123,8 @@ async def opened(
     library = Library(store, clock)
     triggers = Triggers(store, clock, library, ids.new)
     schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, limits)
-    engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules)
+    sources = Sources(lambda: engines, library, triggers, catalog.tenant, limits)
+    engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources)
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -139,6 +141,7 @@ async def opened(
         push_key="",
         library=library,
         schedules=schedules,
+        sources=sources,
         app=handlers or NoBackend(),
     )
     await store.open()

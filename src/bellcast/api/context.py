@@ -22,6 +22,7 @@ from bellcast.ports import Clock, Context
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.sources import Sources
 
 
 class Connections(Protocol):
@@ -88,6 +89,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     previews: Previews
     library: Library
     schedules: Schedules
+    sources: Sources
     app: CallBackend = NoBackend()
     channels: ChannelConfig = ChannelConfig()
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used

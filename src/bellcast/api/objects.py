@@ -4,7 +4,7 @@ The project has one object of a key; with `?tenant=` a request is about a tenant
 applies to the tenant.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -53,13 +53,15 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
 
 # Returns the errors of the references of an object: of a tenant, with this key.
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
+# Returns what a read adds to the objects with these keys.
+Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
 # Returns the users of the objects with these keys, as `types/booking`.
 FindUses = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, list[str]]]]
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     """A kind of object: the plural in its path, the type of its body, and rules beyond the type. An object with uses
-    cannot be deleted. `merge` combines the project's object with a tenant's override; without it, the override
+    cannot be deleted. `describe` returns the fields `added` of a read; `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the override
     replaces the whole object."""
 
     plural: str
@@ -71,6 +73,10 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     any_key: bool = False
     check_references: CheckReferences[T] | None = None
     find_uses: FindUses | None = None
+    stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
+    added: Mapping[str, Any] = {}
+    describe: Describe | None = None
+    changed: Callable[[ApiContext], None] | None = None
     merge: Callable[[T, T], T] | None = None
 
 
@@ -102,10 +108,10 @@ def restricted_key(request: ApiRequest) -> str:
 def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
     """List, read, write and delete."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
-    shape = request_body.Shape(kind.type, kind.rules)
+    shape = request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
     shown = msgspec.defstruct(
         f"{kind.type.__name__}Object",
-        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else [])],
+        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else []), *kind.added.items()],
         bases=(kind.type,),
         namespace={"__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."},
         frozen=True,
@@ -137,7 +143,8 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
 
     async def write(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        value = request_body.json(without_added(await request_body.json_text(request)), shape, ctx)
+        text = without_added(await request_body.json_text(request), (*ADDED, *kind.added))
+        value = request_body.json(text, shape, ctx)
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Invalid.fields(errors)
         body = msgspec.json.encode(value)
@@ -146,7 +153,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
             return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None} | uses)
         engines = ctx.engines
         document, is_new = await engines.store.documents.put(kind.plural, tenant, key, body, engines.clock.now())
-        ctx.engines.router.forget()
+        _changed(kind, ctx)
         return responses.json(_outside(document, tenant) | uses, 201 if is_new else 200)
 
     async def delete(request: ApiRequest) -> ASGIApp:
@@ -154,7 +161,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
         await _check_unused(kind, ctx, tenant, key)
         if not await ctx.engines.store.documents.delete(kind.plural, tenant, key):
             raise NotFound(f"There is no {kind.name} with this key.")
-        ctx.engines.router.forget()
+        _changed(kind, ctx)
         return responses.empty()
 
     override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
@@ -170,6 +177,13 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
                    query=TenantQuery, response_types={204: None},
                    refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
     ]  # fmt: skip
+
+
+def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
+    """Read objects again: this process changed one."""
+    ctx.engines.router.forget()
+    if kind.changed is not None:
+        kind.changed(ctx)
 
 
 async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:
@@ -221,18 +235,20 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
         raise Conflict(f"This {kind.name} is used by {shown}: change what uses it first.")
 
 
-async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What a read adds to the objects with these keys."""
+    if kind.describe is not None:
+        return await kind.describe(ctx, tenant, keys)
     if kind.find_uses is None:
         return {key: {} for key in keys}
     return {key: {"uses": users} for key, users in (await kind.find_uses(ctx, tenant, keys)).items()}
 
 
-def without_added(text: bytes) -> bytes:
+def without_added(text: bytes, added: Sequence[str] = ADDED) -> bytes:
     """The body without the fields that a read adds."""
     value = request_body.anything(text)
     if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in ADDED}
+        value = {name: inner for name, inner in value.items() if name not in added}
     return msgspec.json.encode(value)
 
 

@@ -8,7 +8,9 @@ from bellcast.ports import Context, LastEvent
 
 
 async def publish(engines: Context, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-    """Save the last events of cache topics, then publish; return the events with the ids of those that are kept."""
+    """Commit what follows from the events, save the last events of cache topics, then publish. Return the events with the ids
+    of those that are kept."""
+    await engines.reactions.react(events)
     for event in events:
         if event.topic is not None and topics.is_cache(event.topic):
             await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))

@@ -10,6 +10,7 @@ from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
 from bellcast.ports.history import NO_HISTORY, TopicHistory
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
+from bellcast.ports.reactions import EventReactions, NoReactions
 from bellcast.ports.routing import InboxOnly, Router
 from bellcast.ports.scheduling import NoScheduler, SendScheduler
 from bellcast.ports.store import Store
@@ -29,4 +30,5 @@ class Context(Struct, frozen=True):
     router: Router = InboxOnly()
     webhooks: WebhookSink = NoWebhooks()
     scheduler: SendScheduler = NoScheduler()
+    reactions: EventReactions = NoReactions()
     pace: Scheduler = field(default_factory=Scheduler)

@@ -50,6 +50,36 @@ class NewFanout(Struct, frozen=True, kw_only=True):
     state: str = "running"
 
 
+class NewWait(Struct, frozen=True):
+    """A live event that a step of a run waits for; `target` is the stream of its topic or recipient."""
+
+    run: str
+    step: str
+    tenant: str
+    recipient: str
+    name: str
+    target: str
+
+
+class StoredWait(Struct, frozen=True):
+    """A wait of a run, with the event that ended it as JSON."""
+
+    target: str
+    event: bytes | None
+
+
+class WaitingRun(Struct, frozen=True):
+    """A run that waits for an event, with what decides whether the event matches."""
+
+    run: str
+    step: str
+    owner: str
+    workflow: str
+    version: int
+    recipient: str
+    body: bytes
+
+
 class NewSchedule(Struct, frozen=True):
     """A schedule with its progress, as documents, and its job; no job if nothing is due any more."""
 
@@ -68,6 +98,7 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     runs: tuple[StoredRun, ...] = ()
     fanout: NewFanout | None = None
     schedules: tuple["NewSchedule", ...] = ()
+    waits: tuple["NewWait", ...] = ()
     claim: Claim | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
@@ -104,7 +135,8 @@ class CounterUpdate(Struct, frozen=True, kw_only=True):
 
 class RunCommit(Struct, frozen=True, kw_only=True):
     """The new state of a run with all effects of the steps that led to it. `run.revision` is the one that was read;
-    `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it."""
+    `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it, `waits` are new waits for
+    live events; `has_waits`: those of the run are deleted with its end."""
 
     run: StoredRun
     now: int
@@ -113,6 +145,8 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     counters: tuple[CounterUpdate, ...] = ()
     triggers: tuple[TriggerRequest, ...] = ()
     watched: tuple[str, ...] = ()
+    waits: tuple[NewWait, ...] = ()
+    has_waits: bool = False
     events: tuple[WebhookEvent, ...] = ()
 
 
@@ -192,7 +226,21 @@ class Runs(Protocol):
 
     async def fanout(self, id: str) -> NewFanout | None: ...
 
-    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun]) -> bool:
+    async def waits(self, run: str) -> dict[str, StoredWait]:
+        """Return the waits of a run for live events, by step."""
+        ...
+
+    async def waiting(
+        self, tenant: str, name: str, target: str, after: tuple[str, str], limit: int
+    ) -> list[WaitingRun]:
+        """Return runs that wait for an event, by id and step, after a run and step."""
+        ...
+
+    async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
+        """Give the event to the waits that have none yet, and wake their runs."""
+        ...
+
+    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> bool:
         """Add runs of a fan-out, and move it to the given position and state. False if it is not running any more, or has
         moved already."""
         ...

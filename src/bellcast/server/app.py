@@ -130,6 +130,7 @@ class App:
             quotas=self._quotas,
             rates=self._rates,
             scheduler=self._workflows.schedules,
+            reactions=self._workflows.sources,
         )
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
@@ -203,6 +204,7 @@ class App:
             previews=self._channels.previews,
             library=self._workflows.library,
             schedules=self._workflows.schedules,
+            sources=self._workflows.sources,
             app=app,
             channels=_with_public_url(settings),
             url_problem=self._clients.guard.problem,

@@ -14,6 +14,7 @@ from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.sources import Sources
 from bellcast.workflows.triggers import Triggers
 
 
@@ -41,5 +42,6 @@ class WorkflowParts:
         executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
         jobs.register(JOB_KIND, executor.run)
         self.schedules = Schedules(engines, self.library, self.triggers, router.tenant, limits)
+        self.sources = Sources(engines, self.library, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedules.run)
         jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

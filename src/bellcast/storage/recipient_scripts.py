@@ -74,6 +74,7 @@ ERASED = (
     "erase_decisions",
     "erase_runs",
     "erase_step_counters",
+    "erase_event_waits",
     "erase_recipient",
 )
 

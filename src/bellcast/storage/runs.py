@@ -13,11 +13,14 @@ from bellcast.ports.runs import (
     ItemTimes,
     NewFanout,
     NewSchedule,
+    NewWait,
     RunCommit,
     RunQuery,
     StoredCounter,
     StoredRun,
+    StoredWait,
     TriggerRequest,
+    WaitingRun,
     WorkflowVersion,
 )
 from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
@@ -121,8 +124,22 @@ class Runs:
         found = await self._engine.read(fetch, Statement("fanout_find", {"id": id}))
         return _fanout(found[0]) if found else None
 
-    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun]) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs), []))
+    async def waits(self, run: str) -> dict[str, StoredWait]:
+        found = await self._engine.read(fetch, Statement("event_waits_of_run", {"run": run}))
+        return {step: StoredWait(target, None if event is None else event.encode()) for step, target, event in found}
+
+    async def waiting(
+        self, tenant: str, name: str, target: str, after: tuple[str, str], limit: int
+    ) -> list[WaitingRun]:
+        params = {"tenant": tenant, "name": name, "target": target, "run": after[0], "step": after[1], "limit": limit}
+        found = await self._engine.read(fetch, Statement("event_waits_open", params))
+        return [WaitingRun(*names, body.encode()) for *names, body in found]
+
+    async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
+        await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
+
+    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs, waits), []))
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
         statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})
@@ -158,6 +175,7 @@ def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
     yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
     yield from _insert(request.runs, NORMAL)
+    yield from _put_waits(request.waits)
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
@@ -196,11 +214,26 @@ def _job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
     )
 
 
-def _add_page(fanout: NewFanout, runs: Sequence[StoredRun]) -> Script[bool]:
+def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
+    if waits:
+        yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
+
+
+def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
+    for wait in waits:
+        if not (yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event})):
+            continue
+        for (state,) in (yield Statement("run_wake", {"run": wait.run})):
+            if state == "waiting":
+                yield Statement("run_job_wake", {"run": wait.run})
+
+
+def _add_page(fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> Script[bool]:
     position = fanout.position if runs else None
     if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
         return False
     yield from _insert(runs, FANOUT)
+    yield from _put_waits(waits)
     return True
 
 
@@ -232,6 +265,9 @@ def _commit(commit: RunCommit) -> Script[tuple[Event, ...] | None]:
     if commit.watched:
         watched = {"run": run.id, "tenant": run.tenant, "recipient": run.recipient}
         yield Statement("notification_watch", many=[{**watched, "id": id} for id in commit.watched])
+    yield from _put_waits(commit.waits)
+    if commit.has_waits and run.ended_at is not None:
+        yield Statement("event_waits_delete", {"run": run.id})
     for request in commit.triggers:
         yield from _add(request)
     yield from webhook_events.add(commit.events, commit.now)
@@ -279,6 +315,7 @@ def _cancel(runs: Sequence[StoredRun], now: int) -> Script[int]:
         yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
         yield Statement("run_counters_delete", {"run": run.id})
         yield Statement("run_job_delete", {"run": run.id})
+        yield Statement("event_waits_delete", {"run": run.id})
     return cancelled
 
 

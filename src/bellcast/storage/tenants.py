@@ -54,6 +54,7 @@ ERASED = (
     "erase_dead_jobs",
     "erase_runs_of_tenant",
     "erase_step_counters_of_tenant",
+    "erase_event_waits_of_tenant",
     "erase_fanouts",
     "erase_workflow_versions",
     "erase_tenant",

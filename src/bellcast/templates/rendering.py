@@ -24,7 +24,7 @@ class TemplateError(Exception):
     """A text that cannot be rendered. `line` is set for errors of syntax, `variable` for a variable without a value."""
 
     def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message if variable is None else f"{variable} {message}")
         self.message = message
         self.line = line
         self.variable = variable

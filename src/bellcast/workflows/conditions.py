@@ -119,8 +119,10 @@ def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -
         raise Invalid.fields(errors)
 
 
-def errors_of(field: str, condition: Any, step_keys: frozenset[str]) -> Iterator[FieldError]:
-    """The parts of a condition that are wrong."""
+def errors_of(
+    field: str, condition: Any, step_keys: frozenset[str], roots: frozenset[str] = ROOTS
+) -> Iterator[FieldError]:
+    """The parts of a condition that are wrong. Its variables begin with one of the roots."""
     parts: list[tuple[str, Any, int]] = [(field, condition, 0)]
     count = 0
     while parts:
@@ -141,12 +143,14 @@ def errors_of(field: str, condition: Any, step_keys: frozenset[str]) -> Iterator
             yield from _only(path, part, {"not"})
             parts.append((f"{path}.not", part["not"], depth + 1))
         else:
-            yield from _comparison_errors(path, part, step_keys)
+            yield from _comparison_errors(path, part, step_keys, roots)
 
 
-def _comparison_errors(path: str, part: Condition, step_keys: frozenset[str]) -> Iterator[FieldError]:
+def _comparison_errors(
+    path: str, part: Condition, step_keys: frozenset[str], roots: frozenset[str]
+) -> Iterator[FieldError]:
     yield from _only(path, part, {"var", "op", "value"})
-    yield from variable_errors(f"{path}.var", part.get("var"), step_keys)
+    yield from variable_errors(f"{path}.var", part.get("var"), step_keys, roots)
     operator = part.get("op", "eq")
     if operator not in OPERATORS:
         yield FieldError(f"{path}.op", f"must be one of: {', '.join(OPERATORS)}")
@@ -156,17 +160,19 @@ def _comparison_errors(path: str, part: Condition, step_keys: frozenset[str]) ->
     elif "value" not in part:
         yield FieldError(f"{path}.value", "is missing")
     if _is_reference(part.get("value")):
-        yield from variable_errors(f"{path}.value.var", part["value"]["var"], step_keys)
+        yield from variable_errors(f"{path}.value.var", part["value"]["var"], step_keys, roots)
 
 
-def variable_errors(path: str, variable: Any, step_keys: frozenset[str]) -> Iterator[FieldError]:
+def variable_errors(
+    path: str, variable: Any, step_keys: frozenset[str], roots: frozenset[str] = ROOTS
+) -> Iterator[FieldError]:
     """Check a dotted path: it must begin with a known root, and `steps` must be followed by a known step."""
     if not isinstance(variable, str) or not all(variable.split(".")):
         yield FieldError(path, "must be a path such as data.total")
         return
     root, _, rest = variable.partition(".")
-    if root not in ROOTS:
-        yield FieldError(path, f"must begin with one of: {', '.join(sorted(ROOTS))}")
+    if root not in roots:
+        yield FieldError(path, f"must begin with one of: {', '.join(sorted(roots))}")
     elif root == "steps" and (step := rest.partition(".")[0]) not in step_keys:
         yield FieldError(path, f"names an unknown step {step[:100]!r}")
 

@@ -58,13 +58,15 @@ class Branch(Struct, frozen=True, kw_only=True):
 
 class Definition(Struct, frozen=True, kw_only=True):
     """A checked workflow. `ordered` are all steps in the order in which they may run, `awaited` the steps whose events
-    others wait for; `refers_to_events` is False if nothing depends on what recipients did."""
+    others wait for, `live_waits` those that wait for live events; `refers_to_events` is False if nothing depends on what
+    recipients did."""
 
     type: str | None
     schema: Any
     steps: tuple[Step, ...]
     ordered: tuple[Step, ...]
     awaited: frozenset[str]
+    live_waits: tuple[Step, ...]
     refers_to_events: bool
 
 
@@ -96,6 +98,7 @@ def parse(value: Any) -> Definition:
         steps=steps,
         ordered=ordered,
         awaited=awaited,
+        live_waits=tuple(step for step in ordered if step.type == "wait_for" and "step" not in step.fields),
         refers_to_events=bool(awaited) or b"seen_at" in text or b"read_at" in text,
     )
 
@@ -481,7 +484,7 @@ STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
             "on_match": _one_of("stop", "continue"),
             "on_timeout": _one_of("stop", "continue"),
         },
-        ("event", "step"),  # live events are not awaited yet
+        ("event",),
     ),
     "trigger": ({"workflow": _text, "to": _to, "data": _object}, ("workflow", "to")),
     "http": (

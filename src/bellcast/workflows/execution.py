@@ -19,11 +19,19 @@ from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Template
 from bellcast.ports import Broker, Clock, Job, SendRequest, Store
-from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
+from bellcast.ports.runs import (
+    CounterKey,
+    CounterUpdate,
+    NewWait,
+    RunCommit,
+    StoredRun,
+    StoredWait,
+    TriggerRequest,
+)
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.templates import Renderer, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
-from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import PARTS, Definition, Step
@@ -51,6 +59,7 @@ class Execution(Struct, kw_only=True):
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
     watched: list[str] = []
+    waits: Mapping[str, StoredWait] = {}
 
     @property
     def has_effects(self) -> bool:
@@ -150,6 +159,7 @@ class RunExecutor:
         found = await self._store.recipients.profiles(stored.tenant, [stored.recipient])
         profile = found.get(stored.recipient) or Profile(key=stored.recipient)
         tenant = await self._router.tenant(stored.tenant)
+        waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}
         around = Surroundings(
             now=self._clock.now(),
             id=stored.id,
@@ -159,8 +169,9 @@ class RunExecutor:
             recipient=contents.recipient_values(profile),
             tenant=tenant.values,
             facts=await self._facts(stored, definition, state),
+            events=live_waits.events_of(waits),
         )
-        return Execution(stored=stored, definition=definition, state=state, around=around, profile=profile)
+        return Execution(stored=stored, definition=definition, state=state, around=around, profile=profile, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""
@@ -185,6 +196,7 @@ class RunExecutor:
 
     async def _commit(self, execution: Execution, *, ignores_events: bool = False) -> None:
         """Write the run with its effects, publish its inbox rows, and begin to deliver its messages. Raises StaleRun."""
+        waits = self._new_waits(execution)
         stored = self._with_state(execution)
         commit = RunCommit(
             run=stored,
@@ -194,6 +206,8 @@ class RunExecutor:
             counters=tuple(execution.counters),
             triggers=tuple(execution.triggers),
             watched=tuple(execution.watched),
+            waits=waits,
+            has_waits=bool(execution.definition.live_waits),
             events=await self._events(execution.stored, stored),
         )
         events = await self._store.runs.commit(commit)
@@ -204,6 +218,19 @@ class RunExecutor:
             self._router.messages_added()
         execution.stored = msgspec.structs.replace(stored, revision=stored.revision + 1)
         execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+
+    def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
+        """The waits for live events whose topic was not known before. A wrong topic fails the run."""
+        definition, state, around = execution.definition, execution.state, execution.around
+        if not definition.live_waits or state.status != "waiting":
+            return ()
+        variables = Variables(values=self._values(execution), locale=around.locale, zone=around.zone)
+        try:
+            return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
+        except TemplateError as error:
+            step = next(one for one in definition.live_waits if state.step(one.key).state == "waiting")
+            execution.state = engine.fail(state, step, str(error)[:MAX_BY])
+            return ()
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
         """What webhooks get with the commit: a new state."""
@@ -256,7 +283,7 @@ class RunExecutor:
         execution.state = engine.record(execution.state, step, outcome)
         await self._commit(execution, ignores_events=True)
         refreshed = await self._open(execution.stored, execution.definition, execution.state)
-        execution.around, execution.profile = refreshed.around, refreshed.profile
+        execution.around, execution.profile, execution.waits = refreshed.around, refreshed.profile, refreshed.waits
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()

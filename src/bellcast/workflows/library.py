@@ -18,6 +18,8 @@ from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 
 WORKFLOWS = "workflows"
+# The names of live events that a version of a workflow waits for: publishing others needs no search for waiting runs.
+AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
 # Parsed definitions: 50 steps are some 20 KB.
 CACHED_DEFINITIONS = 1000
@@ -64,11 +66,13 @@ class Library:
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
         self._bodies: dict[tuple[str, str, int], bytes] = {}
+        self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
     def forget(self) -> None:
         """Read the current versions again: this process changed one."""
         self._current.clear()
+        self.changes += 1
 
     async def find(self, tenant: str, key: str) -> Workflow | None:
         """The workflow of a key that applies to a tenant: its own, else the project's."""
@@ -137,6 +141,8 @@ class Library:
         is new. Raises Conflict for one that is defined in code."""
         await self._check_writable(owner, key, is_code=is_code)
         now = self._clock.now()
+        for step in definitions.parse(value).live_waits:
+            await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
         before = await self._store.documents.get(WORKFLOWS, owner, key)
         is_active = is_code or before is None or _decode(before.body).active

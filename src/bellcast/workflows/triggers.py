@@ -15,10 +15,10 @@ from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.runs import NewFanout, StoredRun, TriggerRequest
+from bellcast.ports.runs import NewFanout, NewWait, StoredRun, TriggerRequest
 from bellcast.ports.sends import Claim
+from bellcast.workflows import live_waits, schemas
 from bellcast.workflows import run as runs
-from bellcast.workflows import schemas
 from bellcast.workflows.library import Library, Workflow
 from bellcast.workflows.run import MAX_DATA, RunState
 
@@ -124,7 +124,19 @@ class Triggers:
         ids = [id] if len(recipients) == 1 else [self._new_id(now) for _ in recipients]
         template = _NewRuns(id, tenant, workflow.owner, key, workflow.current.version, draft.cancel_key, now, body)
         started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
-        return msgspec.structs.replace(common, runs=tuple(template.runs(started)), answer=_answer(id, started))
+        new = tuple(template.runs(started))
+        waits = tuple(await self._waits(new))
+        return msgspec.structs.replace(common, runs=new, waits=waits, answer=_answer(id, started))
+
+    async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
+        """The waits of new runs of one workflow for live events."""
+        if not new:
+            return []
+        definition = await self._library.definition(new[0].owner, new[0].workflow, new[0].version)
+        if not definition.live_waits:
+            return []
+        state = runs.decode(new[0].body)
+        return [wait for run in new for wait in live_waits.of_new_run(definition, run, state)]
 
     async def run_fanout(self, job: Job) -> int | None:
         """Add the next pages of a fan-out's runs. Return when the rest is due, or None."""
@@ -141,7 +153,7 @@ class Triggers:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
         if not keys:
-            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), ())
+            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), (), ())
             return False
         new = _NewRuns(
             fanout.id,
@@ -155,7 +167,8 @@ class Triggers:
         )
         started = [StartedRun(self._new_id(new.created_at), key) for key in keys]
         moved = msgspec.structs.replace(fanout, position=keys[-1])
-        return await self._store.runs.add_page(moved, new.runs(started))
+        page = new.runs(started)
+        return await self._store.runs.add_page(moved, page, await self._waits(page))
 
 
 class _NewRuns(Struct, frozen=True):

@@ -238,7 +238,8 @@ DELETE FROM suppressions WHERE tenant = :tenant
 -- A tenant's objects and overrides.
 DELETE FROM documents
 WHERE tenant = :tenant AND kind IN (
-  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress'
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress',
+  'sources', 'source-errors', 'awaited-events'
 )
 
 -- name: messages_forget

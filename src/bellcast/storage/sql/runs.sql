@@ -155,6 +155,39 @@ ON CONFLICT (tenant, workflow, step, recipient, "by") DO UPDATE SET
 DELETE FROM step_counters
 WHERE tenant = :tenant AND workflow = :workflow AND step = :step AND recipient = :recipient AND "by" = :by
 
+-- name: event_wait_put
+-- A live event that a run waits for; another target than before has no event yet.
+INSERT INTO event_waits (run, step, tenant, recipient, name, target)
+VALUES (:run, :step, :tenant, :recipient, :name, :target)
+ON CONFLICT (run, step) DO UPDATE SET target = excluded.target, event = NULL
+
+-- name: event_waits_of_run
+-- What a run waits for.
+SELECT step, target, event FROM event_waits WHERE run = :run
+
+-- name: event_waits_open
+-- The runs that wait for an event, by id.
+SELECT w.run, w.step, r.owner, r.workflow, r.version, r.recipient, r.body FROM event_waits w JOIN runs r ON r.id = w.run
+WHERE w.tenant = :tenant AND w.name = :name AND w.target = :target AND w.event IS NULL AND (w.run, w.step) > (:run, :step)
+  AND r.ended_at IS NULL
+ORDER BY w.run, w.step LIMIT :limit
+
+-- name: event_wait_end
+-- The event of a wait, unless it has one.
+UPDATE event_waits SET event = :event WHERE run = :run AND step = :step AND event IS NULL RETURNING run
+
+-- name: event_waits_delete
+-- The waits of a run that has ended.
+DELETE FROM event_waits WHERE run = :run
+
+-- name: erase_event_waits
+-- The waits of the runs for one recipient.
+DELETE FROM event_waits WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+
+-- name: erase_event_waits_of_tenant
+-- The waits of a tenant's runs.
+DELETE FROM event_waits WHERE tenant = :tenant
+
 -- name: claims_find @sqlite
 -- The recipients of a claim.
 SELECT recipient FROM step_counters

@@ -1,0 +1,21 @@
+"""What follows from a live event of the app."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bellcast.model.events import LiveEvent
+
+
+class EventReactions(Protocol):
+    """Sends and triggers of event sources, and the waits of runs."""
+
+    async def react(self, events: Sequence[LiveEvent]) -> None:
+        """Commit what follows from events. Raises Unavailable if the store is away; then it may be committed in part."""
+        ...
+
+
+class NoReactions:
+    """Nothing follows from events."""
+
+    async def react(self, events: Sequence[LiveEvent]) -> None:
+        """Do nothing."""

@@ -1,0 +1,78 @@
+"""Waits of runs for live events, to their recipient or on a topic."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.ports.runs import NewWait, StoredRun, StoredWait
+from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.workflows import conditions
+from bellcast.workflows.definitions import Definition, Step
+from bellcast.workflows.run import RunState
+
+
+def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:
+    """The waits of a run that begins: events count from its start. A topic that depends on what the run does first is known
+    when its step is reached."""
+    values = {
+        "data": state.data,
+        "actor": state.actor,
+        "recipient": {"key": run.recipient},
+        "run": {"id": run.id, "workflow": run.workflow},
+    }
+    found = []
+    for step in definition.live_waits:
+        try:
+            target = target_of(step, run, Variables(values=values))
+        except TemplateError:
+            continue
+        found.append(new(step, run, target))
+    return found
+
+
+def new(step: Step, run: StoredRun, target: str) -> NewWait:
+    """The wait of a step."""
+    return NewWait(run.id, step.key, run.tenant, run.recipient, step.fields["event"], target)
+
+
+def target_of(step: Step, run: StoredRun, variables: Variables) -> str:
+    """The stream of the topic or the recipient. Raises TemplateError."""
+    topic = step.fields.get("topic")
+    if topic is None:
+        return inbox_stream(run.tenant, run.recipient)
+    return topic_stream(run.tenant, Renderer(variables).render(topic))
+
+
+def values_of(event: LiveEvent) -> dict[str, Any]:
+    """The root `event` of conditions and templates."""
+    return {"name": event.name, "data": event.data, "topic": event.topic, "recipient": event.recipient}
+
+
+def matches(step: Step, event: Mapping[str, Any], run: RunState, recipient: str) -> bool:
+    """True if an event ends a wait."""
+    condition = step.fields.get("match")
+    if condition is None:
+        return True
+    values = {"event": event, "data": run.data, "actor": run.actor, "recipient": {"key": recipient}}
+    return conditions.evaluate(condition, values)
+
+
+def events_of(waits: Mapping[str, StoredWait]) -> dict[str, Any]:
+    """The events that ended waits, by step."""
+    return {step: msgspec.json.decode(wait.event) for step, wait in waits.items() if wait.event is not None}
+
+
+def missing(
+    definition: Definition, run: StoredRun, state: RunState, variables: Variables, known: Mapping[str, StoredWait]
+) -> Sequence[NewWait]:
+    """The waits of a waiting run that the store does not have, or has for another topic."""
+    found = []
+    for step in definition.live_waits:
+        if state.step(step.key).state != "waiting":
+            continue
+        target = target_of(step, run, variables)
+        if step.key not in known or known[step.key].target != target:
+            found.append(new(step, run, target))
+    return found

@@ -1,0 +1,331 @@
+"""Event sources: a live event of the app becomes a send or a trigger, and ends the waits of runs.
+
+The rules are read again after CACHE_SECONDS, so that publishing an event without any takes no read of the store."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.errors import BellcastError, FieldError, Invalid, TooMany
+from bellcast.inbox import sending
+from bellcast.model import validation
+from bellcast.model.events import LiveEvent
+from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Audience, Draft
+from bellcast.ports import Context
+from bellcast.ports.documents import PROJECT
+from bellcast.templates import Renderer, TemplateError, Variables, check_syntax
+from bellcast.workflows import conditions, live_waits, triggers
+from bellcast.workflows import run as runs
+from bellcast.workflows.library import AWAITED, Library
+from bellcast.workflows.triggers import TriggerDraft, Triggers
+
+log = structlog.get_logger(__name__)
+
+SOURCES, ERRORS = "sources", "source-errors"
+# Rules of one read.
+PAGE = 1000
+# Publishing waits this long for changed rules, then goes on with those of before.
+READ_TIMEOUT_SECONDS = 1.0
+# Runs that one transaction wakes: about 10 ms.
+WAKE_BATCH_ROWS = 250
+SERVER_ERROR = 500
+PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+MAX_PLACEHOLDERS = 5
+MAX_ERROR = 500
+ROOTS = frozenset({"event", "topic"})
+
+
+class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A live event of the app (`event`, on a `topic` or, with null, to a recipient) becomes a `notification`, or triggers a
+    `workflow`. A placeholder such as `{provider}` in the topic is `topic.provider` in templates and in the condition `if`."""
+
+    event: str
+    topic: str | None = None
+    condition: dict[str, Any] | None = msgspec.field(default=None, name="if")
+    notification: dict[str, Any] | None = None
+    workflow: str | None = None
+    to: Any = None
+    data: dict[str, Any] = {}
+
+
+def check(source: EventSource, limits: Limits) -> None:
+    """Raise Invalid with all errors, except those of what it refers to."""
+    errors = [
+        *validation.text("event", source.event, limits.event_name),
+        *_topic_errors(source, limits),
+        *_content_errors(source),
+    ]
+    if not source.event:
+        errors.append(FieldError("event", "must not be empty"))
+    if source.condition is not None:
+        errors += conditions.errors_of("if", source.condition, frozenset(), ROOTS)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _topic_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
+    if source.topic is None:
+        return
+    names = PLACEHOLDER.findall(source.topic)
+    if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
+        yield FieldError("topic", f"must have at most {MAX_PLACEHOLDERS} placeholders with different names")
+    yield from validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
+
+
+def _content_errors(source: EventSource) -> validation.FieldErrors:
+    if (source.workflow is None) == (source.notification is None):
+        yield FieldError("workflow", "must have either workflow or notification")
+    if source.notification is not None:
+        for name in ("to", "data"):
+            if getattr(source, name):
+                yield FieldError(name, "must be in the notification")
+        if "to" not in source.notification:
+            yield FieldError("notification.to", "is required")
+        known = Draft.__struct_fields__
+        for name in source.notification.keys() - set(known):
+            yield FieldError(f"notification.{name}", "is not known")
+        yield from _template_errors("notification", source.notification)
+    elif source.to is None:
+        yield FieldError("to", "is missing")
+    yield from _template_errors("to", source.to)
+    yield from _template_errors("data", source.data)
+
+
+def _template_errors(path: str, value: Any) -> validation.FieldErrors:
+    if isinstance(value, str):
+        try:
+            check_syntax(value, is_html=False)
+        except TemplateError as error:
+            yield FieldError(path, f"line {error.line}: {error.message}")
+    elif isinstance(value, Mapping):
+        if value.keys() == {"var"}:
+            yield from conditions.variable_errors(path, value["var"], frozenset(), ROOTS)
+            return
+        for name, inner in value.items():
+            yield from _template_errors(f"{path}.{name}", inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _template_errors(f"{path}.{number}", inner)
+
+
+@lru_cache(PAGE)
+def _pattern(topic: str) -> re.Pattern[str]:
+    """The topics that fit. A placeholder is one part between dots; at the end, it is all that remains."""
+    parts = PLACEHOLDER.split(topic)  # text, name, text, name, …, text
+    text = re.escape(parts[0])
+    for name, following in zip(parts[1::2], parts[2::2], strict=True):
+        text += f"(?P<{name}>[^.]+)" if following else f"(?P<{name}>.+)"
+        text += re.escape(following)
+    return re.compile(text, re.DOTALL)
+
+
+def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
+    """The roots of templates and conditions; None if the event does not fit."""
+    names: dict[str, str] = {}
+    if (source.topic is None) != (event.topic is None):
+        return None
+    if source.topic is not None:
+        found = _pattern(source.topic).fullmatch(event.topic or "")
+        if found is None:
+            return None
+        names = found.groupdict()
+    values = {"event": live_waits.values_of(event), "topic": names}
+    if source.condition is not None and not conditions.evaluate(source.condition, values):
+        return None
+    return values
+
+
+def _filled(value: Any, values: Mapping[str, Any], renderer: Renderer) -> Any:
+    """A value with its templates rendered. Raises TemplateError."""
+    if isinstance(value, str):
+        return renderer.render(value)
+    if isinstance(value, Mapping):
+        if value.keys() == {"var"}:
+            return conditions.lookup(value["var"], values)
+        return {name: _filled(inner, values, renderer) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, values, renderer) for inner in value]
+    return value
+
+
+class Rules(Struct, frozen=True):
+    """The sources by event name, each with its owner and key, and the owners whose workflows wait for an event name."""
+
+    sources: Mapping[str, Sequence[tuple[str, str, EventSource]]]
+    awaited: Mapping[str, frozenset[str]]
+    overridden: frozenset[tuple[str, str]]  # tenants with their own source of a key
+
+
+NO_RULES = Rules({}, {}, frozenset())
+
+
+class Sources:
+    """Finds what follows from live events, and commits it."""
+
+    def __init__(
+        self,
+        engines: Callable[[], Context],
+        library: Library,
+        triggers: Triggers,
+        settings_of: Callable[[str], Any],
+        limits: Limits,
+    ) -> None:
+        self._engines = engines
+        self._library = library
+        self._triggers = triggers
+        self._settings_of = settings_of
+        self._limits = limits
+        self._rules = NO_RULES
+        self._valid_until = 0
+        self._changes = -1
+        self._reading: asyncio.Task[None] | None = None
+
+    def forget(self) -> None:
+        """Read the rules again: this process changed one."""
+        self._valid_until = 0
+
+    async def react(self, events: Sequence[LiveEvent]) -> None:
+        """Commit what follows from events: sends and triggers of sources, and the end of waits."""
+        rules = await self._current()
+        if not rules.sources and not rules.awaited:
+            return
+        for event in events:
+            for owner, key, source in rules.sources.get(event.name, ()):
+                if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in rules.overridden):
+                    await self._apply(owner, key, source, event)
+            if rules.awaited.get(event.name, frozenset()) & {PROJECT, event.tenant}:
+                await self._end_waits(event)
+
+    # --- rules
+
+    async def _current(self) -> Rules:
+        engines = self._engines()
+        is_valid = self._valid_until > engines.clock.now() and self._changes == self._library.changes
+        if not is_valid:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.ensure_future(self._read())
+            # A store that does not answer must not stop live events that have no rules.
+            with contextlib.suppress(TimeoutError, BellcastError):
+                await asyncio.wait_for(asyncio.shield(self._reading), READ_TIMEOUT_SECONDS)
+        return self._rules
+
+    async def _read(self) -> None:
+        now, changes = self._engines().clock.now(), self._library.changes
+        sources: dict[str, list[tuple[str, str, EventSource]]] = {}
+        overridden: set[tuple[str, str]] = set()
+        for owner, key, body in await self._documents(SOURCES):
+            source = _decode(body)
+            sources.setdefault(source.event, []).append((owner, key, source))
+            if owner != PROJECT:
+                overridden.add((owner, key))
+        awaited: dict[str, frozenset[str]] = {}
+        for owner, name, _ in await self._documents(AWAITED):
+            awaited[name] = awaited.get(name, frozenset()) | {owner}
+        self._rules = Rules(sources, awaited, frozenset(overridden))
+        self._valid_until, self._changes = now + int(CACHE_SECONDS * 1000), changes
+
+    async def _documents(self, kind: str) -> list[tuple[str, str, bytes]]:
+        found: list[tuple[str, str, bytes]] = []
+        after = ("", "")
+        while True:
+            page = await self._engines().store.documents.of_all_tenants(kind, after, PAGE)
+            found += [(owner, one.key, one.body) for owner, one in page]
+            if len(page) < PAGE:
+                return found
+            after = (page[-1][0], page[-1][1].key)
+
+    # --- sends and triggers
+
+    async def _apply(self, owner: str, key: str, source: EventSource, event: LiveEvent) -> None:
+        """Send or trigger, if the event fits. A rule that fails blocks nothing."""
+        try:
+            values = values_of(source, event)
+            if values is not None:
+                await self._fire(source, event.tenant, values)
+                return
+        except TooMany as error:
+            reason = error.detail
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            reason = triggers.refused(error)
+        except (TemplateError, msgspec.ValidationError, RecursionError) as error:
+            reason = str(error)
+        else:
+            return
+        log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
+        await self._save_error(owner, key, reason)
+
+    async def _save_error(self, owner: str, key: str, reason: str) -> None:
+        engines = self._engines()
+        body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
+        await engines.store.documents.put(ERRORS, owner, key, body, engines.clock.now())
+
+    async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
+        """The last errors of sources."""
+        documents = self._engines().store.documents
+        found: dict[str, str | None] = {}
+        for key in keys:
+            document = await documents.get(ERRORS, tenant, key) or await documents.get(ERRORS, PROJECT, key)
+            found[key] = None if document is None else msgspec.json.decode(document.body)["last_error"]
+        return found
+
+    async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any]) -> None:
+        engines = self._engines()
+        settings: TenantSettings = await self._settings_of(tenant)
+        renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone))
+        if source.notification is not None:
+            filled = _filled(source.notification, values, renderer)
+            filled["to"] = _numbers_as_text(filled.get("to"))
+            draft = msgspec.convert(filled, Draft)
+            own = draft.tenant if draft.tenant is not None else (tenant if tenant != DEFAULT_TENANT else None)
+            await sending.send(engines, self._limits, msgspec.structs.replace(draft, tenant=own))
+            return
+        to = msgspec.convert(_numbers_as_text(_filled(source.to, values, renderer)), str | list[str] | Audience)
+        trigger = TriggerDraft(to=to, data=_filled(source.data, values, renderer), tenant=tenant or None)
+        triggers.check(trigger, self._limits)
+        await self._triggers.trigger(source.workflow or "", trigger)
+        engines.router.messages_added()
+
+    # --- waits
+
+    async def _end_waits(self, event: LiveEvent) -> None:
+        """Give the event to the runs that wait for it."""
+        engines, value = self._engines(), live_waits.values_of(event)
+        body = msgspec.json.encode(value)
+        after = ("", "")
+        while True:
+            page = await engines.store.runs.waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
+            matched = []
+            for wait in page:
+                definition = await self._library.definition(wait.owner, wait.workflow, wait.version)
+                step = next(one for one in definition.live_waits if one.key == wait.step)
+                if live_waits.matches(step, value, runs.decode(wait.body), wait.recipient):
+                    matched.append(wait)
+            if matched:
+                await engines.store.runs.end_waits(matched, body)
+                engines.router.messages_added()
+            if len(page) < WAKE_BATCH_ROWS:
+                return
+            after = (page[-1].run, page[-1].step)
+
+
+def _numbers_as_text(to: Any) -> Any:
+    """Recipients whose keys are numbers in the event's data."""
+    if isinstance(to, list):
+        return [_numbers_as_text(one) for one in to]
+    return str(to) if isinstance(to, int) and not isinstance(to, bool) else to
+
+
+_decode = msgspec.json.Decoder(EventSource).decode

@@ -1,0 +1,209 @@
+"""What follows from live events of the app: the end of waits, and event sources, on every store."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellcast.errors import Invalid, Unavailable
+from bellcast.inbox import events
+from bellcast.model.events import LiveEvent
+from bellcast.model.limits import Limits
+from bellcast.ports import Response, Store
+from bellcast.workflows import sources
+from bellcast.workflows.sources import EventSource
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+BELL = {"key": "bell", "type": "inbox", "title": "{{ event.data.name | default('nobody') }}"}
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
+    return WorkflowWorld(store, clock)
+
+
+async def publish(world: WorkflowWorld, name: str, data: Any = None, **target: Any) -> None:
+    await events.publish(world.engines, LiveEvent(**{"tenant": "", "name": name, "data": data, **target}))
+
+
+async def put_waiting(world: WorkflowWorld, **fields: Any) -> None:
+    wait = {"key": "wait", "type": "wait_for", "event": "accepted", "on_match": "continue", "timeout": "1h", **fields}
+    await world.put("booking", wait, BELL)
+
+
+class TestWaits:
+    async def test_event_to_the_recipient_ends_the_wait(self, world: WorkflowWorld, app: App) -> None:
+        await put_waiting(world)
+        run, other = await world.trigger("booking"), await world.trigger("booking", "bob")
+        await world.settle()
+        await publish(world, "accepted", {"name": "Ann"}, recipient="alice")
+        await publish(world, "accepted", {"name": "Eve"}, recipient="alice")
+        await world.settle()
+        assert await world.status(run) == "completed"
+        assert (await world.run(run))[1].step("wait").reason == "matched"
+        assert await app.titles("alice") == ["Ann"]
+        assert await world.status(other) == "waiting"
+        assert await world.store.runs.waits(run) == {}
+
+    async def test_event_counts_from_the_start_of_the_run(self, world: WorkflowWorld, app: App) -> None:
+        pause = {"key": "pause", "type": "delay", "for": "10m"}
+        wait = {"key": "wait", "type": "wait_for", "event": "accepted", "topic": "b.{{ data.id }}"}
+        await world.put("booking", pause, {**wait, "on_match": "continue"}, BELL)
+        await world.trigger("booking", data={"id": 7})
+        await publish(world, "accepted", {"name": "Ann"}, topic="b.7")
+        await world.advance(600)
+        assert await app.titles("alice") == ["Ann"]
+
+    async def test_match_decides_which_event_ends_the_wait(self, world: WorkflowWorld) -> None:
+        await put_waiting(world, topic="bookings", match={"var": "event.data.id", "value": {"var": "data.id"}})
+        runs = [await world.trigger("booking", data={"id": number}) for number in (1, 2)]
+        await world.settle()
+        await publish(world, "accepted", {"id": 2}, topic="bookings")
+        await world.settle()
+        assert [await world.status(run) for run in runs] == ["waiting", "completed"]
+        await world.advance(3600)
+        assert (await world.run(runs[0]))[1].step("wait").reason == "timeout"
+
+    async def test_topic_of_an_earlier_result_is_awaited_from_its_step(self, world: WorkflowWorld, app: App) -> None:
+        world.http.answers.append(_answer({"topic": "t.1"}))
+        call = {"key": "call", "type": "http", "url": "https://example.com"}
+        wait = {"key": "wait", "type": "wait_for", "event": "accepted", "topic": "{{ steps.call.result.topic }}"}
+        await world.put("booking", call, {**wait, "on_match": "continue"}, BELL)
+        run = await world.trigger("booking")
+        await publish(world, "accepted", {"name": "early"}, topic="t.1")
+        await world.settle()
+        assert await world.status(run) == "waiting"
+        await publish(world, "accepted", {"name": "Ann"}, topic="t.1")
+        await world.settle()
+        assert await app.titles("alice") == ["Ann"]
+
+    async def test_cancelled_run_waits_no_more(self, world: WorkflowWorld) -> None:
+        await put_waiting(world)
+        run = await world.trigger("booking")
+        await world.settle()
+        assert await world.store.runs.cancel("", run, world.clock.now()) == 1
+        await publish(world, "accepted", recipient="alice")
+        await world.settle()
+        assert await world.status(run) == "cancelled"
+        assert await world.store.runs.waits(run) == {}
+
+    async def test_event_reaches_all_runs_of_an_audience_in_batches(
+        self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sources, "WAKE_BATCH_ROWS", 2)
+        await put_waiting(world, topic="bookings")
+        runs = [await world.trigger("booking", key) for key in "abcde"]
+        await world.settle()
+        await publish(world, "accepted", topic="bookings")
+        await world.settle()
+        assert {await world.status(run) for run in runs} == {"completed"}
+
+
+def _answer(body: Any) -> Response:
+    return Response(200, {}, msgspec.json.encode(body))
+
+
+async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
+    source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
+    sources.check(source, Limits())
+    await world.store.documents.put(sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
+    world.workflows.sources.forget()
+
+
+LEAD = {"to": "{{ topic.provider }}", "title": "Lead of {{ event.data.client }}"}
+
+
+class TestSources:
+    async def test_event_on_a_topic_becomes_a_notification(self, world: WorkflowWorld, app: App) -> None:
+        await put_source(world, topic="private-provider.{provider}", notification=LEAD)
+        await publish(world, "lead.assigned", {"client": "Bob"}, topic="private-provider.alice")
+        await publish(world, "lead.assigned", {"client": "Eve"}, topic="private-other.alice")
+        await publish(world, "lead.lost", {"client": "Eve"}, topic="private-provider.alice")
+        await publish(world, "lead.assigned", {"client": "Eve"}, recipient="alice")
+        assert await app.titles("alice") == ["Lead of Bob"]
+
+    async def test_event_to_a_recipient_triggers_a_workflow(self, world: WorkflowWorld) -> None:
+        await world.put("hello", {"key": "bell", "type": "inbox", "title": "{{ data.total }}"})
+        condition = {"var": "event.data.total", "op": "gte", "value": 100}
+        fields = {"workflow": "hello", "to": "{{ event.recipient }}", "data": {"total": {"var": "event.data.total"}}}
+        await put_source(world, **{"if": condition}, **fields)
+        await publish(world, "lead.assigned", {"total": 100}, recipient="alice")
+        await publish(world, "lead.assigned", {"total": 99}, recipient="alice")
+        (run,) = await world.runs()
+        assert (run.recipient, (await world.run(run.id))[1].data) == ("alice", {"total": 100})
+
+    async def test_failing_rule_is_recorded_and_blocks_nothing(self, world: WorkflowWorld, app: App) -> None:
+        await put_source(world, "a", notification={"to": "{{ event.data.nothing }}", "title": "x"})
+        await put_source(world, "b", workflow="none", to="alice")
+        await put_source(world, "c", notification={"to": "{{ event.recipient }}", "title": "fine"})
+        await publish(world, "lead.assigned", {}, recipient="alice")
+        assert await app.titles("alice") == ["fine"]
+        errors = await world.workflows.sources.last_errors("", ["a", "b", "c"])
+        assert "nothing" in str(errors["a"])
+        assert errors["b"] == "There is no workflow with this key."
+        assert errors["c"] is None
+
+    async def test_source_of_a_tenant_replaces_the_projects(self, world: WorkflowWorld, app: App) -> None:
+        await put_source(world, notification={"to": "alice", "title": "project"})
+        await put_source(world, tenant="acme", notification={"to": "alice", "title": "acme"})
+        await publish(world, "lead.assigned", recipient="x", tenant="acme")
+        await publish(world, "lead.assigned", recipient="x", tenant="globex")
+        assert await app.titles("alice", tenant="acme") == ["acme"]
+        assert await app.titles("alice", tenant="globex") == ["project"]
+
+    async def test_store_that_is_away_refuses_matched_events_only(
+        self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await put_source(world, notification={"to": "alice", "title": "x"})
+        await publish(world, "other", recipient="alice")
+
+        def refuse(*_: Any) -> Any:
+            raise Unavailable("away")
+
+        monkeypatch.setattr(type(world.store.sends), "add", refuse)
+        monkeypatch.setattr(type(world.store.documents), "of_all_tenants", refuse)
+        world.workflows.sources.forget()
+        await publish(world, "other", recipient="alice")
+        with pytest.raises(Unavailable):
+            await publish(world, "lead.assigned", recipient="alice")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "workflow"),
+        ({"workflow": "x"}, "to"),
+        ({"workflow": "x", "notification": {"to": "a"}}, "workflow"),
+        ({"notification": {"title": "x"}}, "notification.to"),
+        ({"notification": {"to": "a", "typo": 1}}, "notification.typo"),
+        ({"notification": {"to": "{{", "title": "x"}}, "notification.to"),
+        ({"event": "", "workflow": "x", "to": "a"}, "event"),
+        ({"topic": "{a}.{a}", "workflow": "x", "to": "a"}, "topic"),
+        ({"topic": "a b", "workflow": "x", "to": "a"}, "topic"),
+        ({"if": {"var": "data.x", "value": 1}, "workflow": "x", "to": "a"}, "if.var"),
+        ({"workflow": "x", "to": {"var": "data.x"}}, "to"),
+    ],
+)
+def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        sources.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
+    assert field in [error.field for error in refused.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "names"),
+    [
+        ("a.{x}", "a.b.c", {"x": "b.c"}),
+        ("a.{x}.c", "a.b.c", {"x": "b"}),
+        ("a.{x}.c", "a.b.b.c", None),
+        ("{x}-{y}", "a-b", {"x": "a", "y": "b"}),
+        ("a.+", "a.x", None),
+        ("a", "a", {}),
+    ],
+)
+def test_placeholders_of_topics(pattern: str, topic: str, names: dict[str, str] | None) -> None:
+    source = EventSource(event="e", topic=pattern)
+    found = sources.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
+    assert (None if found is None else found["topic"]) == names
