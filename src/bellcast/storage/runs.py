@@ -133,7 +133,10 @@ class Runs:
     ) -> list[WaitingRun]:
         params = {"tenant": tenant, "name": name, "target": target, "run": after[0], "step": after[1], "limit": limit}
         found = await self._engine.read(fetch, Statement("event_waits_open", params))
-        return [WaitingRun(*names, body.encode()) for *names, body in found]
+        return [
+            WaitingRun(run, step, owner, workflow, version, recipient, body.encode())
+            for run, step, owner, workflow, version, recipient, body in found
+        ]
 
     async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
         await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
