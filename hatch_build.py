@@ -13,7 +13,7 @@ SOURCES = {
     "client/dist": ("bellcast/browser/dist", ("*.js", "*.js.gz", "*.js.br")),
     "examples": ("bellcast/examples", ("*",)),
 }
-IGNORED = {"node_modules", "__pycache__", ".gitignore"}
+IGNORED = {"node_modules", "__pycache__", ".gitignore", "server"}  # `server` is the npm package's client for servers
 
 
 class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]  # hatchling ships no types

@@ -82,9 +82,15 @@ async function pack(entry, code) {
   await writeFile(new URL(`${entry}.br`, DIST), brotliCompressSync(code, { params }));
 }
 
+const SERVER = new URL('dist-server/', import.meta.url);
 await rm(DIST, { recursive: true, force: true });
+await rm(SERVER, { recursive: true, force: true });
 const codes = await Promise.all(ENTRIES.map(bundle));
 await Promise.all(codes.map((code, at) => pack(ENTRIES[at] ?? '', code)));
 execFileSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { cwd: new URL('.', import.meta.url), stdio: 'inherit' });
 await cp(new URL('types/', DIST), DIST, { recursive: true });
 await rm(new URL('types/', DIST), { recursive: true });
+// For servers the sources are the build: readable in stack traces, and small enough for edge runtimes.
+await cp(new URL('server/', SRC), SERVER, { recursive: true });
+await cp(new URL('server/', DIST), SERVER, { recursive: true });
+await rm(new URL('server/', DIST), { recursive: true });

@@ -24,7 +24,8 @@ def build_npm(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as staged:
         for file in (CLIENT / "package.json", CLIENT / "README.md", ROOT / "LICENSE"):
             shutil.copy(file, staged)
-        shutil.copytree(CLIENT / "dist", Path(staged) / "dist")
+        for name in ("dist", "dist-server"):
+            shutil.copytree(CLIENT / name, Path(staged) / name)
         # The build is done; the package's `prepack` would run it again.
         command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder.resolve())]
         subprocess.run(command, cwd=staged, check=True, stdout=subprocess.DEVNULL)

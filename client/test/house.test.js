@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { INTERNAL_NAMES } from '../internal-names.js';
 
 const SRC = new URL('../src/', import.meta.url);
-const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js'));
+const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js') && !name.startsWith('server/')); // `server/` is a client of its own: bellcast/server
 const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 
 /** Layers, top first. Modules of one layer do not import each target, except within a folder. */
@@ -80,4 +80,10 @@ test('every name that the build shortens is used in the sources, is never a stri
     assert.doesNotMatch(sources, new RegExp(`['"\`]${name}['"\`]`), `${name} is a string`);
     assert.doesNotMatch(readme, new RegExp(`\\b${name}\\b`), `${name} is documented`);
   }
+});
+
+test('bellcast/server imports only its own modules, and nothing of Node', () => {
+  const modules = readdirSync(new URL('server/', SRC));
+  const foreign = modules.flatMap((name) => [...text(`server/${name}`).matchAll(/from '([^']+)'/g)].map(([, path]) => path).filter((path) => !modules.includes(path.slice(2))));
+  assert.deepEqual(foreign, []);
 });

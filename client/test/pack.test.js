@@ -24,13 +24,13 @@ test('the package contains the build, its types and nothing else', () => {
   for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/cache-invalidation.js', 'dist/bellcast/touches.js', 'dist/bellcast/tab-coordinator.js', 'dist/bellcast/live-topics.js', 'dist/bellcast/resilience.js', 'README.md', 'package.json']) {
     assert.ok(names.includes(name), name);
   }
-  assert.deepEqual(names.filter((name) => !/^(dist\/.*\.(js|d\.ts)|README\.md|package\.json|LICENSE)$/.test(name)), []);
+  assert.deepEqual(names.filter((name) => !/^(dist(-server)?\/.*\.(js|d\.ts)|README\.md|package\.json|LICENSE)$/.test(name)), []);
 });
 
 test('every entry can be imported without a DOM', async () => {
-  const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
+  const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches', 'bellcast/server'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
   const output = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: result.app, encoding: 'utf8' });
-  assert.equal(output.trim(), 'true,true,true,true,true');
+  assert.equal(output.trim(), 'true,true,true,true,true,true');
 });
 
 test('Vite builds an app with the package', () => {

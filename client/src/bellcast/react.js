@@ -14,7 +14,7 @@ const SessionContext = createContext(/** @type {LiveSession | null} */ (null));
 
 /** Opens a session while mounted, or provides a given one without opening or closing it. @param {Options & {session?: LiveSession, children?: ReactNode}} props */
 export function BellcastProvider({ session: provided, children, ...options }) {
-  const { server, token, recipient, getToken, topics } = options;
+  const { server, token, tokenUrl, recipient, getToken, topics } = options;
   const getTokenRef = useRef(getToken);
   getTokenRef.current = getToken;
   const created = useMemo(() => {
@@ -22,7 +22,7 @@ export function BellcastProvider({ session: provided, children, ...options }) {
     if (provided) return null;
     const renew = getToken && (() => getTokenRef.current?.() ?? null);
     return new Session({ ...options, ...(renew && { getToken: renew }) });
-  }, [provided, server, token, recipient, Boolean(getToken), topics && [...topics].join()]);
+  }, [provided, server, token, tokenUrl, recipient, Boolean(getToken), topics && [...topics].join()]);
   useEffect(() => {
     created?.open();
     return () => created?.close();

@@ -1,0 +1,437 @@
+/** The client of a Bellcast server, for servers: Node, Deno, Bun, edge runtimes and Workers. */
+
+import { findCredentials, findUrl } from './configuration.js';
+import { seconds } from './durations.js';
+import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized } from './errors.js';
+import { callHandler, sessionHandler, tokenHandler } from './handlers.js';
+import { request } from './requests.js';
+import { isSigned, signToken } from './signatures.js';
+import { rowKey } from './uuid.js';
+
+/** @import { Call, FindUser } from './handlers.js' */
+/** @import { Options as RequestOptions, Transport } from './requests.js' */
+/** @import { WebCrypto } from './signatures.js' */
+
+const TIMEOUT = 5000; // ms for a response
+const BULK_TIMEOUT = 30_000; // ms: 10,000 items take about a second on an idle server
+const BULK_ITEMS = 10_000; // the server's limit for one request
+const BULK_CHARACTERS = 5 * 1024 * 1024; // at most 15 MiB of UTF-8, below the server's 16
+const API_KEY = 'bc_'; // API keys begin so; they cannot sign tokens
+const DEFAULT_TTL = 3600; // seconds
+const LONGEST_TTL = 30 * 86_400;
+const TOLERANCE = 300; // seconds between the time in a signature and now
+
+/**
+ * @typedef {string | number} Id
+ * @typedef {Id | Id[] | {topic: string} | {role: string} | {tenant: string} | {all: true}} Target  one recipient, several, or an audience
+ * @typedef {'low' | 'normal' | 'high' | 'urgent'} Priority
+ *
+ * @typedef {object} Draft  the fields of POST /v1/notifications
+ * @property {string} [title]
+ * @property {string | null} [body]
+ * @property {string} [type]
+ * @property {Priority} [priority]
+ * @property {string | null} [action_url]
+ * @property {string | null} [action_text]
+ * @property {string | null} [icon]
+ * @property {string | {id?: string, name?: string, avatar?: string} | null} [actor]
+ * @property {Record<string, unknown>} [data]
+ * @property {string[]} [tags]
+ * @property {string | null} [group]
+ * @property {string | Date | null} [expires_at]
+ * @property {'plain' | 'markdown'} [body_format]
+ * @property {{key: string, label: string, url?: string, call?: string, style?: 'primary' | 'default' | 'danger'}[]} [actions]
+ * @property {(string | {channel: string, after?: string | number, unless?: string})[]} [channels]
+ * @property {string} [template]
+ * @property {Record<string, unknown>} [email]
+ * @property {Record<string, unknown>} [sms]
+ * @property {Record<string, unknown>} [push]
+ * @property {Record<string, unknown>} [chat]
+ * @property {string | null} [tenant]
+ *
+ * @typedef {Draft & {to: Target, idempotency_key?: string}} Item
+ * @typedef {{tenant?: string | null, signal?: AbortSignal}} CallOptions
+ * @typedef {{id?: string, ids?: string[], error?: {status: number, code: string, detail?: string, errors?: {field: string, message: string}[]} | null}} BulkResult
+ *
+ * @typedef {object} Notification
+ * @property {string} id
+ * @property {string} type
+ * @property {string} title
+ * @property {string | null} body
+ * @property {Priority} priority
+ * @property {string | null} action_url
+ * @property {string | null} action_text
+ * @property {string | null} icon
+ * @property {Record<string, any>} data
+ * @property {string[]} tags
+ * @property {string} created_at
+ * @property {string | null} expires_at
+ * @property {string | null} seen_at
+ * @property {string | null} read_at
+ * @property {string | null} archived_at
+ *
+ * @typedef {{notifications: Notification[], next: string | null, unread: number, unseen: number, position: string}} Page
+ * @typedef {{changed: number, unread: number, unseen: number}} Changed
+ * @typedef {string[] | {all: true, of?: {type?: string, view?: string, tag?: string}}} Which
+ *
+ * @typedef {object} Options
+ * @property {string} [url]  default: BELLCAST_URL
+ * @property {string} [secret]  the project's secret or an API key; default: BELLCAST_SECRET, or that of BELLCAST_PROJECT
+ * @property {string} [key]  the project's public key
+ * @property {number} [timeout]  ms for one response
+ * @property {number} [retries]
+ * @property {typeof fetch} [fetch]
+ * @property {WebCrypto} [crypto]  `webcrypto` of node:crypto in Node 18
+ */
+
+/** @param {...Id} segments */
+const path = (...segments) => ['/v1', ...segments.map((segment) => encodeURIComponent(String(segment)).replace(/^\.{1,2}$/, (dots) => dots.replace(/\./g, '%2E')))].join('/');
+
+/** @param {unknown} id @param {string} name @returns {string} */
+function text(id, name) {
+  if ((typeof id !== 'string' && typeof id !== 'number') || `${id}`.trim() === '') throw new InvalidArgument(`${name}: expected a text or a number that is not empty, got ${JSON.stringify(id)}`);
+  return String(id);
+}
+
+/** @param {Target} to @returns {unknown} */
+function target(to) {
+  if (Array.isArray(to)) return to.map((one) => text(one, 'to'));
+  return typeof to === 'object' && to !== null ? to : text(to, 'to');
+}
+
+/** The address of a live event. @param {string | string[] | {recipient: Id}} to */
+function address(to) {
+  if (Array.isArray(to)) return { topics: to };
+  return typeof to === 'object' ? { recipient: text(to.recipient, 'to.recipient') } : { topic: text(to, 'to') };
+}
+
+/** The operations of one kind of object. */
+class Objects {
+  #send;
+  #kind;
+
+  /** @param {Bellcast['request']} send @param {string} kind */
+  constructor(send, kind) {
+    this.#send = send;
+    this.#kind = kind;
+  }
+
+  /** @param {Record<string, unknown>} [query] @returns {Promise<any>} */
+  list(query) {
+    return this.#send('GET', path(this.#kind), { query: query ?? {} });
+  }
+
+  /** @param {Id} key @param {CallOptions} [options] @returns {Promise<any>} */
+  get(key, options) {
+    return this.#send('GET', path(this.#kind, key), from(options));
+  }
+
+  /** @param {Id} key @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
+  put(key, body, options) {
+    return this.#send('PUT', path(this.#kind, key), { body, ...from(options) });
+  }
+
+  /** @param {Id} key @param {CallOptions} [options] @returns {Promise<void>} */
+  async delete(key, options) {
+    await this.#send('DELETE', path(this.#kind, key), from(options));
+  }
+}
+
+/** Records of recipients. */
+class Recipients extends Objects {
+  #send;
+
+  /** @param {Bellcast['request']} send */
+  constructor(send) {
+    super(send, 'recipients');
+    this.#send = send;
+  }
+
+  /** Change the given fields. @param {Id} key @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
+  patch(key, body, options) {
+    return this.#send('PATCH', path('recipients', key), { body, ...from(options) });
+  }
+
+  /** @param {Id} key @param {CallOptions} [options] @returns {Promise<any>} */
+  export(key, options) {
+    return this.#send('GET', `${path('recipients', key)}/export`, from(options));
+  }
+}
+
+/** What recipients switch off, and when they want to be reached. */
+class Preferences {
+  #send;
+
+  /** @param {Bellcast['request']} send */
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** @param {Id} recipient @param {CallOptions} [options] @returns {Promise<any>} */
+  get(recipient, options) {
+    return this.#send('GET', `${path('recipients', recipient)}/preferences`, from(options));
+  }
+
+  /** @param {Id} recipient @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
+  put(recipient, body, options) {
+    return this.#send('PUT', `${path('recipients', recipient)}/preferences`, { body, ...from(options) });
+  }
+
+  /** Null removes a field. @param {Id} recipient @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
+  change(recipient, body, options) {
+    return this.#send('PATCH', `${path('recipients', recipient)}/preferences`, { body, ...from(options) });
+  }
+}
+
+/** @param {CallOptions | undefined} options @returns {RequestOptions} */
+const from = (options) => ({ query: { tenant: options?.tenant }, signal: options?.signal });
+
+/** The inbox of a session token's recipient. */
+class Inbox {
+  #send;
+
+  /** @param {Bellcast['request']} send */
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** A page, newest first; `next` goes into `before`. @param {{view?: string, type?: string | string[], tag?: string | string[], priority?: string | string[], limit?: number, before?: string}} [query] @returns {Promise<Page>} */
+  list(query) {
+    return this.#send('GET', '/v1/inbox', { query: query ?? {} });
+  }
+
+  /** @returns {Promise<{unread: number, unseen: number, position: string, by_type: Record<string, number>}>} */
+  counts() {
+    return this.#send('GET', '/v1/inbox/counts');
+  }
+
+  /** @param {string} id @returns {Promise<Notification>} */
+  get(id) {
+    return this.#send('GET', path('inbox', id));
+  }
+
+  /** @param {string} id @param {{seen?: boolean, read?: boolean, archived?: boolean}} state @returns {Promise<Notification>} */
+  mark(id, state) {
+    return this.#send('PATCH', path('inbox', id), { body: state });
+  }
+
+  /** @param {Which} which */
+  seen(which) { return this.#act('seen', which); }
+
+  /** @param {Which} which */
+  read(which) { return this.#act('read', which); }
+
+  /** @param {Which} which */
+  unread(which) { return this.#act('unread', which); }
+
+  /** @param {Which} which */
+  archive(which) { return this.#act('archive', which); }
+
+  /** @param {Which} which */
+  unarchive(which) { return this.#act('unarchive', which); }
+
+  /** @param {string[]} ids @param {{until: string} | {for: string | number}} end @returns {Promise<Changed>} */
+  snooze(ids, end) {
+    return this.#send('POST', path('inbox', 'snooze'), { body: { ids, ...end }, harmless: true });
+  }
+
+  /** Take an action of a notification, once. @param {string} id @param {string} key @returns {Promise<Notification>} */
+  act(id, key) {
+    return this.#send('POST', path('inbox', id, 'actions', key), { harmless: true });
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  async delete(id) {
+    await this.#send('DELETE', path('inbox', id));
+  }
+
+  /** @param {'read' | 'archived' | 'snoozed' | 'all'} view @param {{type?: string}} [query] @returns {Promise<Changed>} */
+  clear(view, query) {
+    return this.#send('DELETE', '/v1/inbox', { query: { view, ...query } });
+  }
+
+  /** @param {string} verb @param {Which} which @returns {Promise<Changed>} */
+  #act(verb, which) {
+    return this.#send('POST', path('inbox', verb), { body: Array.isArray(which) ? { ids: which } : which, harmless: true });
+  }
+}
+
+/** A Bellcast server, called with the project's secret or an API key. */
+export class Bellcast {
+  #transport;
+  #secret;
+  #key;
+  #crypto;
+
+  /** @param {Options} [options] */
+  constructor({ url, secret, key, timeout = TIMEOUT, retries = 2, fetch: send = globalThis.fetch, crypto = globalThis.crypto } = {}) {
+    const credentials = findCredentials(secret, key);
+    this.#secret = credentials.secret;
+    this.#key = credentials.key;
+    this.#crypto = crypto;
+    /** @type {Transport} */
+    this.#transport = { url: findUrl(url), bearer: credentials.secret, timeout, retries, fetch: (...args) => send(...args) };
+    const bound = this.request.bind(this);
+    this.recipients = new Recipients(bound);
+    this.preferences = new Preferences(bound);
+    this.templates = new Objects(bound, 'templates');
+    this.types = new Objects(bound, 'types');
+    this.workflows = new Objects(bound, 'workflows');
+    this.schedules = new Objects(bound, 'schedules');
+  }
+
+  /** Send any request of the REST API, with the client's retries. @param {string} method @param {string} address  with `/v1` @param {RequestOptions} [options] @returns {Promise<any>} */
+  request(method, address, options) {
+    return request(this.#transport, method, address, options);
+  }
+
+  /** Notify one recipient, several, or an audience. It is sent once, however often it has to be tried. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null}>} */
+  async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
+    const body = { to: target(to), ...draft, ...(tenant && { tenant }) };
+    const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
+    const sent = await this.request('POST', '/v1/notifications', { body, headers, signal, harmless: true });
+    const notifications = sent.notifications ?? [];
+    const ids = sent.announcement ? [sent.announcement.id] : notifications.map((/** @type {{id: string}} */ { id }) => id);
+    return { id: ids[0], ids, notifications, announcement: sent.announcement ?? null };
+  }
+
+  /** Send any number of notifications; results are in their order, and a refused one does not stop the others. @param {Iterable<Item>} drafts @param {{signal?: AbortSignal}} [options] @returns {Promise<BulkResult[]>} */
+  async notifyMany(drafts, { signal } = {}) {
+    /** @type {BulkResult[]} */
+    const results = [];
+    for (const lines of slices(drafts)) {
+      try {
+        const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': this.#crypto.randomUUID() };
+        const answer = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT });
+        results.push(...answer.results);
+      } catch (error) {
+        if (error instanceof BellcastError) throw new BulkInterrupted(results, error);
+        throw error;
+      }
+    }
+    return results;
+  }
+
+  /** A notification with its recipient and timeline. @param {string} id @param {CallOptions} [options] @returns {Promise<Notification & {recipient: string | null, timeline: object[]}>} */
+  notification(id, options) {
+    return this.request('GET', path('notifications', id), from(options));
+  }
+
+  /** Change a sent notification in every inbox that has it; null removes a field. @param {string} id @param {Draft} changes @param {CallOptions} [options] @returns {Promise<Notification>} */
+  edit(id, changes, options) {
+    return this.request('PATCH', path('notifications', id), { body: changes, ...from(options) });
+  }
+
+  /** Remove a sent notification from every inbox that has it. @param {string} id @param {CallOptions} [options] @returns {Promise<void>} */
+  async recall(id, options) {
+    await this.request('DELETE', path('notifications', id), from(options));
+  }
+
+  /** Publish a live event to a topic, several topics or `{recipient}`, without storing it. `except` is the id of a connection that does not receive it. @param {string | string[] | {recipient: Id}} to @param {string} name @param {unknown} [data] @param {CallOptions & {except?: string}} [options] @returns {Promise<void>} */
+  async publish(to, name, data = null, { except, tenant, signal } = {}) {
+    await this.request('POST', '/v1/events', { body: { ...address(to), name, data, ...(except && { except }), ...(tenant && { tenant }) }, signal });
+  }
+
+  /** Start a workflow. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]}>} */
+  trigger(workflow, to, data = {}, { idempotencyKey, tenant, signal } = {}) {
+    const body = { to: target(to), data, ...(tenant && { tenant }) };
+    const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
+    return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true });
+  }
+
+  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h". @param {Id} recipient @param {{ttl?: number | string, topics?: string[], publish?: string[], roles?: string[], tenant?: string | null, name?: string}} [options] @returns {Promise<string>} */
+  async token(recipient, { ttl = DEFAULT_TTL, ...options } = {}) {
+    const sub = text(recipient, 'recipient');
+    const lifetime = seconds('ttl', ttl);
+    if (lifetime < 1 || lifetime > LONGEST_TTL) throw new InvalidArgument('ttl: must be between 1 second and 30 days');
+    const claims = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+    if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true })).token;
+    const now = Date.now() / 1000;
+    return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });
+  }
+
+  /** Close a recipient's live connections and refuse the tokens issued so far. @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */
+  async revoke(recipient, options) {
+    await this.request('DELETE', `${path('recipients', recipient)}/sessions`, from(options));
+  }
+
+  /** @param {string} topic @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */
+  async subscribe(topic, recipient, options) {
+    await this.request('PUT', path('topics', topic, 'subscriptions', recipient), from(options));
+  }
+
+  /** @param {string} topic @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */
+  async unsubscribe(topic, recipient, options) {
+    await this.request('DELETE', path('topics', topic, 'subscriptions', recipient), from(options));
+  }
+
+  /** The members connected to a topic now. @param {string} topic @param {CallOptions} [options] @returns {Promise<{topic: string, members: {recipient: string, name: string | null, connections: number}[]}>} */
+  presence(topic, options) {
+    return this.request('GET', `${path('topics', topic)}/presence`, from(options));
+  }
+
+  /** The live connections. @param {{limit?: number, after?: string, tenant?: string}} [query] @returns {Promise<any>} */
+  connections(query) {
+    return this.request('GET', '/v1/connections', { query: query ?? {} });
+  }
+
+  /** @param {CallOptions} [options] @returns {Promise<any>} */
+  stats(options) {
+    return this.request('GET', '/v1/stats', from(options));
+  }
+
+  /** The inbox of the recipient of this session token. @param {string} token */
+  inbox(token) {
+    return new Inbox((method, address, options) => request({ ...this.#transport, bearer: token }, method, address, options));
+  }
+
+  /** Check a webhook's signature and return its payload. Throws Unauthorized. @param {Request | {headers: Headers | Record<string, string | string[] | undefined>, body: string}} incoming @param {{tolerance?: number, secret?: string}} [options]  `tolerance` in seconds; `secret` of the webhook @returns {Promise<any>} */
+  async verifyWebhook(incoming, { tolerance = TOLERANCE, secret = this.#secret } = {}) {
+    const body = incoming instanceof Request ? await incoming.text() : incoming.body;
+    const { headers } = incoming;
+    const header = (/** @type {string} */ name) => (headers instanceof Headers ? headers.get(name) : [headers[name]].flat()[0] ?? null);
+    if (!(await isSigned(this.#crypto, secret, header, body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
+    return JSON.parse(body);
+  }
+
+  /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'mysql'}} [options] @returns {{sql: string, params: [string, string, string]}} */
+  outboxRow(kind, payload, { key, dialect = 'postgresql' } = {}) {
+    const mark = (/** @type {number} */ at) => (dialect === 'postgresql' ? `$${at}` : '?');
+    const column = dialect === 'mysql' ? '`key`' : 'key';
+    const [verb, end] = dialect === 'mysql' ? ['INSERT IGNORE', ''] : ['INSERT', ' ON CONFLICT (key) DO NOTHING'];
+    const sql = `${verb} INTO bellcast_outbox (${column}, kind, payload) VALUES (${mark(1)}, ${mark(2)}, ${mark(3)})${end}`;
+    return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(payload)] };
+  }
+
+  /** A handler that responds with a session token of the signed-in user. @param {FindUser} who */
+  tokenHandler(who) {
+    return tokenHandler(this, who);
+  }
+
+  /** A handler for BELLCAST_SESSION_URL. @param {FindUser} who */
+  sessionHandler(who) {
+    return sessionHandler(who);
+  }
+
+  /** A handler for BELLCAST_HANDLER_URL: functions of a call, by name. @param {Record<string, (call: Call) => any>} handlers */
+  callHandler(handlers) {
+    return callHandler(this.#crypto, this.#secret, handlers);
+  }
+}
+
+/** Lines of NDJSON in requests that the server accepts. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
+function* slices(drafts) {
+  /** @type {string[]} */
+  let lines = [];
+  let size = 0;
+  for (const { to, ...draft } of drafts) {
+    const line = JSON.stringify({ to: target(to), ...draft });
+    if (lines.length === BULK_ITEMS || (lines.length && size + line.length > BULK_CHARACTERS)) {
+      yield lines;
+      [lines, size] = [[], 0];
+    }
+    lines.push(line);
+    size += line.length;
+  }
+  if (lines.length) yield lines;
+}

@@ -1,0 +1,82 @@
+/** The errors of the client, named as in Python. */
+
+/** Base of every error of the client. */
+export class BellcastError extends Error {
+  /** @param {string} message @param {ErrorOptions} [options] */
+  constructor(message, options) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** No secret was passed or set. */
+export class NotConfigured extends BellcastError {}
+
+/** An argument is wrong. Nothing was sent. */
+export class InvalidArgument extends BellcastError {}
+
+/** @typedef {{field: string, message: string}} FieldError */
+
+/** The server refused the request. Nothing was changed. */
+export class RequestRefused extends BellcastError {
+  /** @param {number} status @param {{code?: string, title?: string, detail?: string, errors?: FieldError[]}} problem @param {string} url */
+  constructor(status, problem, url) {
+    const { code = 'unknown', title = '', detail, errors = [] } = problem;
+    const reason = detail ?? (title || code);
+    const fields = errors.map(({ field, message }) => (field ? `${field}: ${message}` : message)).filter((text) => !reason.includes(text));
+    super(`${url}: ${status} ${reason}${fields.length ? ` (${fields.join('; ')})` : ''}`);
+    this.status = status;
+    this.code = code;
+    this.errors = errors;
+    /** Seconds to wait, if the server named them. @type {number | null} */
+    this.retryAfter = null;
+  }
+}
+
+/** 401: the secret, key or token is not accepted. */
+export class Unauthorized extends RequestRefused {}
+
+/** 403: accepted, but not for this. */
+export class Forbidden extends RequestRefused {}
+
+/** 404. */
+export class NotFound extends RequestRefused {}
+
+/** 429, after every try. */
+export class TooManyRequests extends RequestRefused {}
+
+/** No response, or 502, 503 or 504, after every try. */
+export class Unavailable extends BellcastError {
+  /** @param {string} message @param {number | null} status @param {ErrorOptions} [options] */
+  constructor(message, status, options) {
+    super(message, options);
+    this.status = status;
+    this.code = 'unavailable';
+    /** @type {FieldError[]} */
+    this.errors = [];
+  }
+}
+
+/** A response that is not one of a Bellcast server. Check the URL. */
+export class Unreadable extends BellcastError {}
+
+/** A bulk send stopped between two requests: `results` are the items done, `cause` is why. */
+export class BulkInterrupted extends BellcastError {
+  /** @param {object[]} results @param {unknown} cause */
+  constructor(results, cause) {
+    super(`stopped after ${results.length} items: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    this.results = results;
+  }
+}
+
+/** Thrown by a handler to reject a call: the client receives the message and the data. */
+export class Refused extends BellcastError {
+  /** @param {string} message @param {unknown} [data] */
+  constructor(message, data) {
+    super(message);
+    this.data = data;
+  }
+}
+
+/** The class of a status. @type {Record<number, typeof RequestRefused>} */
+export const REFUSALS = { 401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests };

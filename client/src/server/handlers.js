@@ -1,0 +1,156 @@
+/** Handlers of requests, `(Request) => Promise<Response>`: for Next.js, Hono, Deno, Bun and Workers; `toNode` adapts them to Express and node:http. */
+
+import { Refused } from './errors.js';
+import { isSigned } from './signatures.js';
+
+/** @import { Bellcast } from './client.js' */
+/** @import { WebCrypto } from './signatures.js' */
+
+/**
+ * @typedef {{recipient: string | number, tenant?: string | null, roles?: string[], topics?: string[], publish?: string[], name?: string, expires_at?: string | number | Date | null}} Identity
+ * @typedef {string | number | Identity | null | undefined} Who  a user id, an identity, or null for a visitor who is not signed in
+ * @typedef {(request: Request) => Who | Promise<Who>} FindUser
+ */
+
+const DEFAULT_TTL = 3600; // seconds
+const TOLERANCE = 300; // seconds between the time in a signature and now
+
+/** @param {number} status @param {unknown} body */
+const json = (status, body) => new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-store' } });
+
+/** @param {Who} who @returns {Identity | null} */
+function identityOf(who) {
+  if (who === null || who === undefined || who === '') return null;
+  return typeof who === 'object' ? who : { recipient: who };
+}
+
+/** Milliseconds of the session's end; NaN without one. @param {Identity} identity */
+const endOf = ({ expires_at: end }) => (end === null || end === undefined ? NaN : new Date(end).getTime());
+
+/** Respond with a session token of the user, which ends with the session. @param {Bellcast} bell @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
+export function tokenHandler(bell, who) {
+  return async (request) => {
+    const identity = identityOf(await who(request));
+    if (!identity) return json(401, { detail: 'Not signed in.' });
+    const { recipient, expires_at: _, ...claims } = identity;
+    const left = (endOf(identity) - Date.now()) / 1000;
+    if (left <= 0) return json(401, { detail: 'The session has ended.' });
+    const ttl = Number.isNaN(left) ? DEFAULT_TTL : Math.max(1, Math.min(left, DEFAULT_TTL));
+    return json(200, { token: await bell.token(recipient, { ...claims, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
+  };
+}
+
+/** Respond with what BELLCAST_SESSION_URL expects. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
+export function sessionHandler(who) {
+  return async (request) => {
+    const identity = identityOf(await who(request));
+    if (!identity) return json(401, { detail: 'Not signed in.' });
+    const { recipient, tenant = null, roles } = identity;
+    const end = endOf(identity);
+    return json(200, { recipient: String(recipient), tenant, ...(roles && { roles }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
+  };
+}
+
+/** A call of a page, and its effects. */
+export class Call {
+  /** @type {Record<string, any>} */
+  #response;
+
+  /** @param {Record<string, any>} fields @param {Record<string, any>} response */
+  constructor(fields, response) {
+    this.#response = response;
+    /** @type {string} */
+    this.name = fields.name;
+    /** @type {any[]} */
+    this.args = fields.args ?? [];
+    /** The first argument. @type {any} */
+    this.data = this.args[0];
+    /** @type {string | null} */
+    this.recipient = fields.recipient ?? null;
+    /** @type {string | null} */
+    this.tenant = fields.tenant ?? null;
+    /** @type {string[]} */
+    this.roles = fields.roles ?? [];
+    /** @type {string} */
+    this.connection = fields.connection ?? '';
+    /** @type {string} */
+    this.dialect = fields.dialect ?? '';
+    /** @type {string} */
+    this.namespace = fields.namespace ?? '/';
+  }
+
+  /** Emit to the caller, before the reply. @param {string} name @param {...any} args */
+  emit(name, ...args) {
+    (this.#response.emit ??= []).push({ name, args });
+  }
+
+  /** Publish to a topic of the caller's tenant. @param {string} topic @param {string} name @param {any} [data] */
+  publish(topic, name, data = null) {
+    (this.#response.emit ??= []).push({ name, args: [data], to: topic });
+  }
+
+  /** Subscribe the caller to topics. @param {...string} topics */
+  join(...topics) {
+    (this.#response.join ??= []).push(...topics);
+  }
+
+  /** @param {...string} topics */
+  leave(...topics) {
+    (this.#response.leave ??= []).push(...topics);
+  }
+
+  /** In `connect`: authenticate the connection as this recipient. @param {string | number} recipient @param {{roles?: string[], tenant?: string | null}} [options] */
+  accept(recipient, { roles, tenant } = {}) {
+    if (this.name !== 'connect') throw new Error(`call.accept() is for the connect handler, not for ${JSON.stringify(this.name)}`);
+    this.#response.accept = { recipient: String(recipient), ...(roles && { roles }), ...(tenant && { tenant }) };
+  }
+}
+
+/** Answer calls of pages, for BELLCAST_HANDLER_URL. @param {WebCrypto} crypto @param {string} secret @param {Record<string, (call: Call) => any>} handlers @returns {(request: Request) => Promise<Response>} */
+export function callHandler(crypto, secret, handlers) {
+  return async (request) => {
+    const body = await request.text();
+    if (!(await isSigned(crypto, secret, (name) => request.headers.get(name), body, TOLERANCE))) return json(401, { detail: 'The signature is missing, wrong or too old.' });
+    const fields = JSON.parse(body);
+    const handler = Object.hasOwn(handlers, fields.name) ? handlers[fields.name] : undefined;
+    if (!handler) return json(404, { detail: `No handler exists for ${JSON.stringify(fields.name)}.` });
+    /** @type {Record<string, any>} */
+    const response = {};
+    try {
+      return json(200, { ...response, reply: (await handler(new Call(fields, response))) ?? null, ...response });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return json(200, { ...response, refuse: { message: error.message, data: error.data ?? null } });
+    }
+  };
+}
+
+/** Adapt a handler to node:http and Express. A body that a parser has read is encoded again, so put signed paths before parsers. @param {(request: Request) => Promise<Response>} handler */
+export function toNode(handler) {
+  /** @param {any} incoming @param {any} outgoing @param {(error: unknown) => void} [next] */
+  return async (incoming, outgoing, next) => {
+    try {
+      const headers = new Headers();
+      for (const [name, value] of Object.entries(incoming.headers)) for (const one of [value].flat()) headers.append(name, String(one));
+      const hasBody = incoming.method !== 'GET' && incoming.method !== 'HEAD';
+      const body = hasBody ? await bodyOf(incoming) : null;
+      const url = `http://${incoming.headers.host ?? 'localhost'}${incoming.originalUrl ?? incoming.url}`;
+      const response = await handler(new Request(url, { method: incoming.method, headers, body }));
+      outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+      outgoing.end(await response.text());
+    } catch (error) {
+      if (next) return next(error);
+      if (!outgoing.headersSent) outgoing.writeHead(500, { 'content-type': 'application/json' });
+      outgoing.end('{"detail":"Internal error."}');
+    }
+  };
+}
+
+/** @param {any} incoming @returns {Promise<string>} */
+async function bodyOf(incoming) {
+  if (incoming.body !== undefined) return typeof incoming.body === 'string' ? incoming.body : ArrayBuffer.isView(incoming.body) ? new TextDecoder().decode(incoming.body) : JSON.stringify(incoming.body);
+  const decoder = new TextDecoder();
+  let body = '';
+  for await (const chunk of incoming) body += decoder.decode(chunk, { stream: true });
+  return body + decoder.decode();
+}

@@ -1,0 +1,26 @@
+/** `bellcast/server`: the client for servers. It imports nothing of Node, so that it runs wherever `fetch` and Web Crypto exist. */
+
+export { Bellcast } from './client.js';
+export {
+  BellcastError,
+  BulkInterrupted,
+  Forbidden,
+  InvalidArgument,
+  NotConfigured,
+  NotFound,
+  Refused,
+  RequestRefused,
+  TooManyRequests,
+  Unauthorized,
+  Unavailable,
+  Unreadable,
+} from './errors.js';
+export { Call, toNode } from './handlers.js';
+
+/** @typedef {import('./client.js').Draft} Draft */
+/** @typedef {import('./client.js').Item} Item */
+/** @typedef {import('./client.js').Notification} Notification */
+/** @typedef {import('./client.js').Options} Options */
+/** @typedef {import('./client.js').Target} Target */
+/** @typedef {import('./handlers.js').Identity} Identity */
+/** @typedef {import('./handlers.js').Who} Who */

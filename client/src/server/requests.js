@@ -1,0 +1,121 @@
+/** Requests with a timeout and retries: the same policy as the Python client. */
+
+import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable } from './errors.js';
+
+const DEADLINE = 8000; // ms for all tries of a request and the waits between them
+const FIRST_WAIT = 200; // ms; doubles, with jitter
+const LONGEST_RETRY_AFTER = 20_000; // ms
+/** Idempotent in this API. */
+const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
+
+/**
+ * @typedef {object} Options
+ * @property {Record<string, unknown>} [query]
+ * @property {unknown} [body]
+ * @property {string} [text]  a body that is not JSON
+ * @property {Record<string, string>} [headers]
+ * @property {boolean} [harmless]  a repetition changes nothing
+ * @property {number} [timeout]  ms
+ * @property {AbortSignal | undefined} [signal]
+ *
+ * @typedef {object} Transport
+ * @property {string} url
+ * @property {string} bearer
+ * @property {number} timeout
+ * @property {number} retries
+ * @property {typeof fetch} fetch
+ */
+
+/** Send a request and return the decoded response; null without a body. @param {Transport} transport @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
+export async function request(transport, method, path, options = {}) {
+  const address = transport.url + path;
+  const query = Object.entries(options.query ?? {}).flatMap(([name, value]) => (value === undefined || value === null ? [] : [value].flat().map((one) => [name, String(one)])));
+  const url = query.length ? `${address}?${new URLSearchParams(query)}` : address;
+  const deadline = Date.now() + Math.max(DEADLINE, options.timeout ?? transport.timeout);
+  const isRepeatable = options.harmless || REPEATABLE.has(method);
+  let isDoubtful = false;
+  for (let tried = 1; ; tried++) {
+    const outcome = await attempt(transport, method, url, options, deadline - Date.now());
+    if (outcome instanceof Response) {
+      if (outcome.ok) return decode(outcome, address);
+      // The first try succeeded and its response was lost.
+      if (isDoubtful && method === 'DELETE' && outcome.status === 404) return null;
+    }
+    const isLost = !(outcome instanceof Response) || outcome.status === 502 || outcome.status === 504;
+    isDoubtful ||= isLost;
+    const mayRepeat = isLost ? isRepeatable : outcome.status === 429 || outcome.status === 503;
+    const wait = waitBefore(outcome, tried);
+    if (!mayRepeat || tried > transport.retries || wait === null || Date.now() + wait >= deadline) throw await failure(outcome, address);
+    await pause(wait, options.signal);
+  }
+}
+
+/** One try: the response, or the error of a lost connection. @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Response | Error>} */
+async function attempt(transport, method, url, options, left) {
+  const timeout = AbortSignal.timeout(Math.max(1, Math.min(options.timeout ?? transport.timeout, left)));
+  const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  const headers = { authorization: `Bearer ${transport.bearer}`, ...(content !== undefined && { 'content-type': 'application/json' }), ...options.headers };
+  try {
+    return await transport.fetch(url, { method, headers, signal: options.signal ? anyOf(options.signal, timeout) : timeout, ...(content !== undefined && { body: content }) });
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Aborted with either. `AbortSignal.any` is missing in Node 18. @param {AbortSignal} a @param {AbortSignal} b */
+function anyOf(a, b) {
+  const controller = new AbortController();
+  for (const signal of [a, b]) {
+    if (signal.aborted) controller.abort(signal.reason);
+    else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+  }
+  return controller.signal;
+}
+
+/** Milliseconds before the next try; null if the server asks for more than a caller would wait. @param {Response | Error} outcome @param {number} tried */
+function waitBefore(outcome, tried) {
+  const after = retryAfter(outcome);
+  if (after === null) return Math.random() * FIRST_WAIT * 2 ** tried;
+  return after * 1000 > LONGEST_RETRY_AFTER ? null : after * 1000 + Math.random() * FIRST_WAIT;
+}
+
+/** @param {Response | Error} outcome @returns {number | null} seconds */
+function retryAfter(outcome) {
+  const text = outcome instanceof Response ? outcome.headers.get('retry-after') : null;
+  return text && /^\d+$/.test(text) ? Number(text) : null;
+}
+
+/** @param {number} milliseconds @param {AbortSignal | undefined} signal @returns {Promise<void>} */
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
+
+/** @param {Response} response @param {string} address */
+async function decode(response, address) {
+  if (response.status === 204) return null;
+  const text = await response.text();
+  if (!text) return null;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Unreadable(`${address}: answered ${response.status}, but not with JSON; is this the address of a Bellcast server?`, { cause });
+  }
+}
+
+/** @param {Response | Error} outcome @param {string} address @returns {Promise<BellcastError>} */
+async function failure(outcome, address) {
+  if (!(outcome instanceof Response)) {
+    const { cause } = /** @type {{cause?: {message?: string}}} */ (outcome);
+    return new Unavailable(`${address}: no answer: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
+  }
+  const problem = await outcome.json().catch(() => ({}));
+  const { status } = outcome;
+  if (status === 502 || status === 503 || status === 504) return new Unavailable(`${address}: ${status} ${problem.detail ?? problem.title ?? ''}`, status);
+  const error = new (REFUSALS[status] ?? RequestRefused)(status, problem, address);
+  error.retryAfter = retryAfter(outcome);
+  return error;
+}

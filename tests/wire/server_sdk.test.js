@@ -1,0 +1,192 @@
+/** `bellcast/server` against a real server; test_server_sdk.py starts it and passes its address and project. */
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { test } from 'node:test';
+
+import * as sdk from '../../client/src/server/index.js';
+
+const { Bellcast, BulkInterrupted, InvalidArgument, NotConfigured, NotFound, RequestRefused, Refused, Unauthorized, Unavailable, toNode } = sdk;
+const bell = new Bellcast();
+const [, key, secret] = process.env.BELLCAST_PROJECT.split(':');
+const unique = () => `node-${crypto.randomUUID()}`;
+
+async function sign(body, { id = 'call_1', at = Math.floor(Date.now() / 1000), using = secret } = {}) {
+  const imported = await crypto.subtle.importKey('raw', new TextEncoder().encode(using), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  const digest = await crypto.subtle.sign('HMAC', imported, new TextEncoder().encode(`${id}.${at}.${body}`));
+  return { 'webhook-id': id, 'webhook-timestamp': String(at), 'webhook-signature': `v1,${Buffer.from(digest).toString('base64')}` };
+}
+
+test('a notification is sent, read, edited and recalled', async () => {
+  const alice = unique();
+  const { id } = await bell.notify(alice, { title: 'Your session is booked', type: 'booking', data: { booking: 7 } });
+  const inbox = bell.inbox(await bell.token(alice));
+  const { notifications, unread } = await inbox.list({ type: 'booking' });
+  assert.deepEqual([notifications.map((one) => one.id), unread], [[id], 1]);
+  assert.equal((await bell.edit(id, { title: 'Moved to Sunday' })).title, 'Moved to Sunday');
+  assert.equal((await inbox.read([id])).unread, 0);
+  assert.equal((await bell.notification(id)).recipient, alice);
+  await bell.recall(id);
+  await assert.rejects(() => bell.notification(id), NotFound);
+  assert.equal((await inbox.list()).notifications.length, 0);
+});
+
+test('the same idempotency key sends once', async () => {
+  const [alice, idempotencyKey] = [unique(), unique()];
+  const ids = [];
+  for (let times = 0; times < 2; times++) ids.push((await bell.notify(alice, { title: 'Hello' }, { idempotencyKey })).id);
+  assert.equal(ids[0], ids[1]);
+});
+
+test('several recipients and tenants are separate', async () => {
+  const [alice, bob] = [unique(), unique()];
+  const sent = await bell.notify([alice, bob], { title: 'Hello' }, { tenant: 'acme' });
+  assert.deepEqual(sent.notifications.map(({ recipient }) => recipient), [alice, bob]);
+  assert.equal((await bell.inbox(await bell.token(alice)).counts()).unread, 0);
+  assert.equal((await bell.inbox(await bell.token(alice, { tenant: 'acme' })).counts()).unread, 1);
+});
+
+test('a bulk send reports each item', async () => {
+  const alice = unique();
+  const results = await bell.notifyMany([{ to: alice, title: 'One' }, { to: alice, title: 'x'.repeat(501) }, { to: [alice, unique()], title: 'Two' }]);
+  assert.ok(results[0].id);
+  assert.equal(results[1].error.status, 422);
+  assert.equal(results[2].ids.length, 2);
+});
+
+test('refusals are typed and name the field', async () => {
+  await assert.rejects(bell.notify(unique(), { title: 'Hello', action_url: 'javascript:x' }), (error) => error instanceof RequestRefused && error.status === 422 && error.errors[0].field === 'action_url');
+  await assert.rejects(new Bellcast({ secret: 'another' }).stats(), Unauthorized);
+  await assert.rejects(bell.notify('', { title: 'Hello' }), InvalidArgument);
+  await assert.rejects(bell.token('alice', { ttl: 'soon' }), InvalidArgument);
+});
+
+test('topics, recipients and preferences', async () => {
+  const alice = unique();
+  await bell.recipients.put(alice, { name: 'Alice', email: 'alice@example.com' });
+  assert.equal((await bell.recipients.patch(alice, { locale: 'de' })).name, 'Alice');
+  await bell.subscribe('node.news', alice);
+  await bell.notify({ topic: 'node.news' }, { title: 'News' });
+  assert.equal((await bell.inbox(await bell.token(alice)).counts()).unread, 1);
+  await bell.unsubscribe('node.news', alice);
+  await bell.publish('node.news', 'tick', { at: 1 });
+  assert.deepEqual((await bell.presence('presence-node')).members, []);
+  assert.deepEqual((await bell.preferences.change(alice, { channels: { sms: 'urgent' } })).channels, { sms: 'urgent' });
+  await bell.recipients.delete(alice);
+});
+
+test('a revoked token is refused', async () => {
+  const alice = unique();
+  const inbox = bell.inbox(await bell.token(alice));
+  await inbox.counts();
+  await bell.revoke(alice);
+  await assert.rejects(inbox.counts(), Unauthorized);
+});
+
+test('a token is signed without a request, with the key of the project', async () => {
+  const offline = new Bellcast({ url: 'http://127.0.0.1:9', secret, key });
+  const [header, claims] = (await offline.token(7, { ttl: '2h', roles: ['admin'] })).split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
+  assert.equal(header.kid, key);
+  assert.deepEqual([claims.sub, claims.roles, Math.round(claims.exp - claims.iat)], ['7', ['admin'], 7200]);
+});
+
+test('a lost connection is retried, then Unavailable', async () => {
+  let tries = 0;
+  const fetch = async () => {
+    tries++;
+    throw new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') });
+  };
+  const offline = new Bellcast({ url: 'http://bell.example', secret, fetch });
+  await assert.rejects(offline.notify('alice', { title: 'Hello' }), (error) => error instanceof Unavailable && /bell\.example.*ECONNREFUSED/.test(error.message));
+  assert.equal(tries, 3);
+  tries = 0;
+  await assert.rejects(offline.publish('desk', 'tick'), Unavailable);
+  assert.equal(tries, 1, 'a live event that may have arrived is not repeated');
+  await assert.rejects(offline.notifyMany([{ to: 'alice', title: 'Hello' }]), BulkInterrupted);
+});
+
+test('every try of a send carries the same key, and Retry-After is respected', async () => {
+  const keys = [];
+  const fetch = async (url, { headers }) => {
+    keys.push(headers['idempotency-key']);
+    return keys.length < 2 ? new Response('{}', { status: 503, headers: { 'retry-after': '0' } }) : new Response(JSON.stringify({ notifications: [{ id: '1', recipient: 'alice' }] }), { status: 201 });
+  };
+  assert.equal((await new Bellcast({ secret, fetch }).notify('alice', { title: 'Hello' })).id, '1');
+  assert.equal(keys.length, 2);
+  assert.equal(keys[0], keys[1]);
+});
+
+test('without a secret it is not configured', () => {
+  const { BELLCAST_PROJECT } = process.env;
+  delete process.env.BELLCAST_PROJECT;
+  try {
+    assert.throws(() => new Bellcast(), NotConfigured);
+  } finally {
+    process.env.BELLCAST_PROJECT = BELLCAST_PROJECT;
+  }
+});
+
+test('webhooks are verified', async () => {
+  const body = '{"type":"notification.created"}';
+  assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body), body }), JSON.parse(body));
+  assert.deepEqual(await bell.verifyWebhook(new Request('http://x/', { method: 'POST', headers: await sign(body), body })), JSON.parse(body));
+  const whsec = `whsec_${Buffer.from('another').toString('base64')}`;
+  assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body, { using: 'another' }), body }, { secret: whsec }), JSON.parse(body));
+  for (const wrong of [await sign(`${body} `), await sign(body, { at: 1 }), {}]) await assert.rejects(bell.verifyWebhook({ headers: wrong, body }), Unauthorized);
+});
+
+test('handlers issue tokens that end with the session', async () => {
+  const handler = bell.tokenHandler((request) => (request.headers.get('cookie') ? { recipient: 7, tenant: 'acme', expires_at: new Date(Date.now() + 60_000) } : null));
+  assert.equal((await handler(new Request('http://x/'))).status, 401);
+  const { token, expires_at: end } = await (await handler(new Request('http://x/', { headers: { cookie: 'a=1' } }))).json();
+  assert.ok(new Date(end) - Date.now() <= 60_000);
+  assert.equal((await bell.inbox(token).counts()).unread, 0);
+  const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'] }))(new Request('http://x/'))).json();
+  assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'] });
+});
+
+test('calls are answered, in Node too', async () => {
+  const handle = bell.callHandler({
+    free_slots: (call) => {
+      call.emit('viewed', { by: call.recipient });
+      call.join('desk');
+      return ['10:00', call.data.day];
+    },
+    closed: () => {
+      throw new Refused('Closed.', { day: 'Sunday' });
+    },
+    connect: (call) => call.accept(7, { roles: ['admin'] }),
+  });
+  const server = createServer(toNode(handle));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const call = async (name, signed) => {
+    const body = JSON.stringify({ name, args: [{ day: 'Monday' }], recipient: 'é' });
+    const response = await fetch(`http://127.0.0.1:${server.address().port}/`, { method: 'POST', headers: signed ?? (await sign(body)), body });
+    return [response.status, await response.json()];
+  };
+  try {
+    assert.deepEqual(await call('free_slots'), [200, { emit: [{ name: 'viewed', args: [{ by: 'é' }] }], join: ['desk'], reply: ['10:00', 'Monday'] }]);
+    assert.deepEqual(await call('closed'), [200, { refuse: { message: 'Closed.', data: { day: 'Sunday' } } }]);
+    assert.deepEqual((await call('connect'))[1].accept, { recipient: '7', roles: ['admin'] });
+    assert.equal((await call('unknown'))[0], 404);
+    assert.equal((await call('toString'))[0], 404);
+    assert.equal((await call('free_slots', {}))[0], 401);
+  } finally {
+    server.close();
+  }
+});
+
+test('outbox rows have the keys of the other languages', () => {
+  const row = bell.outboxRow('notify', { to: 'alice', title: 'Hello' }, { key: 'booking-7', dialect: 'sqlite' });
+  assert.equal(row.sql, 'INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING');
+  assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
+  assert.match(bell.outboxRow('publish', {}).sql, /VALUES \(\$1, \$2, \$3\)/);
+  assert.match(bell.outboxRow('publish', {}, { dialect: 'mysql' }).sql, /^INSERT IGNORE INTO bellcast_outbox \(`key`/);
+});
+
+test('a workflow is triggered', async () => {
+  const [workflow, alice] = [unique(), unique()];
+  await bell.workflows.put(workflow, { steps: [{ key: 'hello', type: 'inbox', title: 'Hello {{ name }}' }] });
+  const { run } = await bell.trigger(workflow, alice, { name: 'Alice' });
+  assert.ok(run);
+});

@@ -1,0 +1,25 @@
+"""`bellcast/server`, the client for Node and other JavaScript servers, against a real server."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from bellcast.contrib.outbox import row_key
+from tests.servers import PROJECT, ServerProcess
+
+TESTS = Path(__file__).with_name("server_sdk.test.js")
+
+
+def test_server_sdk(bellcast_server: ServerProcess) -> None:
+    environ = {
+        **os.environ,
+        "BELLCAST_URL": bellcast_server.url,
+        "BELLCAST_PROJECT": ":".join(PROJECT),
+        "ROW_KEY": str(row_key("booking-7")),
+    }
+    result = subprocess.run(
+        ["node", "--test", "--test-reporter=tap", str(TESTS)], env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr
+    assert int(re.search(r"^# pass (\d+)$", result.stdout, re.MULTILINE)[1]) >= 16
