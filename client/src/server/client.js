@@ -3,12 +3,12 @@
 import { findCredentials, findUrl } from './configuration.js';
 import { seconds } from './durations.js';
 import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized } from './errors.js';
-import { callHandler, sessionHandler, tokenHandler } from './handlers.js';
+import { callHandler, sessionHandler, tokenHandler } from './responders.js';
 import { request } from './requests.js';
 import { isSigned, signToken } from './signatures.js';
 import { rowKey } from './uuid.js';
 
-/** @import { Call, FindUser } from './handlers.js' */
+/** @import { Call, FindUser } from './responders.js' */
 /** @import { Options as RequestOptions, Transport } from './requests.js' */
 /** @import { WebCrypto } from './signatures.js' */
 

@@ -15,12 +15,12 @@ export {
   Unavailable,
   Unreadable,
 } from './errors.js';
-export { Call, toNode } from './handlers.js';
+export { Call, toNode } from './responders.js';
 
 /** @typedef {import('./client.js').Draft} Draft */
 /** @typedef {import('./client.js').Item} Item */
 /** @typedef {import('./client.js').Notification} Notification */
 /** @typedef {import('./client.js').Options} Options */
 /** @typedef {import('./client.js').Target} Target */
-/** @typedef {import('./handlers.js').Identity} Identity */
-/** @typedef {import('./handlers.js').Who} Who */
+/** @typedef {import('./responders.js').Identity} Identity */
+/** @typedef {import('./responders.js').Who} Who */
