@@ -58,7 +58,7 @@ def test_invalid_claims_are_refused_before_signing():
     assert "at most 200 characters" in bellcast("token", "x" * 201, **OURS).err
     for since in ("soon", "2026-01-31T12:00:00"):
         assert "--since" in bellcast("token", "alice", "--since", since, **OURS).err
-    for ttl in ("soon", "0", "-1"):
+    for ttl in ("soon", "0", "-1", "100d", "2592001"):
         refused = bellcast("token", "alice", "--ttl", ttl, **OURS)
         assert (refused.status, refused.out) == (2, "")
         assert "--ttl" in refused.err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bellcast import api, channels, templates, workflows
 from bellcast.live import http, native, socketio
 from bellcast.settings import table
 from bellcast.settings.groups import Settings
@@ -42,6 +43,29 @@ def test_settings_that_bound_clients_are_documented() -> None:
     ]
     assert len(numbers) > 30
     assert [name for name in numbers if name not in NAMES] == []
+
+
+# Bounds of these modules that do not limit what a peer can hold.
+OTHER_BOUNDS = {
+    "api.explanations.MAX_MESSAGES",
+    "api.mailbox.MAX_TTL_SECONDS",
+    "api.preferences_page.MAX_TTL_SECONDS",
+    "api.templates.MAX_LOCALE",
+}
+
+
+def test_bounds_of_the_api_and_the_engines_are_documented() -> None:
+    bounds = {
+        f"{package.__name__.partition('.')[2]}.{module.name}.{constant}"
+        for package in (api, channels, templates, workflows)
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+        for constant, value in vars(importlib.import_module(f"{package.__name__}.{module.name}")).items()
+        if constant.startswith("MAX_") and isinstance(value, int | float)
+    }
+    documented = {name.rpartition(".")[2] for name in NAMES}
+    assert len(bounds) > 40
+    assert {bound for bound in bounds - OTHER_BOUNDS if bound.rpartition(".")[2] not in documented} == set()
 
 
 def test_transport_bounds_are_documented() -> None:

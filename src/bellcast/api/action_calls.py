@@ -64,7 +64,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
         raise NotFound("This inbox has no notification with this id.")
     for action in before.actions:
         if action.key == key and before.acted is None and action.call is not None and not ctx.app.has(action.call):
-            raise NoHandler(f"The app has no handler of the name {action.call!r}.")
+            raise NoHandler(f"The app has no handler of the name {action.call[:100]!r}.")
     taken = await ctx.engines.store.inboxes.act(inbox.number, id, key, ctx.engines.clock.now())
     if taken.events:
         await ctx.engines.broker.publish(*taken.events)

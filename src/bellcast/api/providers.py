@@ -13,7 +13,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import delivery_status
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
 from bellcast.model import times
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields
@@ -21,6 +21,8 @@ from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 
 MAX_URL = 4096
+# Fields of a receipt: vendors send up to 30.
+MAX_FORM_FIELDS = 200
 # A browser's connections to one server are six; vendors limit theirs to hundreds.
 MAX_CONCURRENCY = 1000
 MAX_RATE = 100_000.0
@@ -232,7 +234,10 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
 
 def _fields(body: bytes, media_type: str) -> dict[str, str]:
     if media_type == FORM:
-        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        text = body.decode(errors="replace")
+        if text.count("&") >= MAX_FORM_FIELDS:
+            raise TooLarge(f"A receipt has at most {MAX_FORM_FIELDS} fields.")
+        return dict(parse_qsl(text, keep_blank_values=True))
     value = request_body.anything(body)
     return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
 

@@ -4,7 +4,8 @@
 from typing import Any
 
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
-from bellcast.api.tokens import MAX_TTL_SECONDS, PATTERNS
+from bellcast.api.tokens import PATTERNS
+from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.model.limits import Limits
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION

@@ -98,7 +98,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
         return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
     email = request_body.decoder(Template).decode(found[0].body).email
     if email is None or email.html is None or not is_layout(email.html):
-        return f"the HTML of template {name!r} has no {{{{ content }}}}"
+        return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}"
     return None
 
 

@@ -17,8 +17,6 @@ from bellcast.model import times, validation
 from bellcast.model.limits import Limits
 
 HOUR = 3_600
-# Longer sessions are not needed: the app can always request a new token.
-MAX_TTL_SECONDS = 30 * 24 * HOUR
 PATTERNS = 100
 
 
@@ -98,7 +96,7 @@ def _ttl(ttl: float | str) -> validation.FieldErrors:
     except ValueError as expected:
         yield FieldError("ttl", str(expected))
         return
-    if not 1 <= seconds <= MAX_TTL_SECONDS:
+    if not 1 <= seconds <= tokens.MAX_TTL_SECONDS:
         yield FieldError("ttl", "must be between 1 second and 30 days")
 
 

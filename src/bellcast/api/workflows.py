@@ -217,7 +217,9 @@ async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
     """The definition in a body without what a read adds, and the YAML text it was read from."""
     text: YamlText | None = None
     if request_body.media_type(request) in YAML_TYPES:
-        text = YamlText(await request_body.raw(request, context.of(request).limits.request))
+        # The parser of YAML is slow.
+        limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
+        text = YamlText(await request_body.raw(request, limit))
         value = text.value
     else:
         value = request_body.plain_json(await request_body.json_text(request))

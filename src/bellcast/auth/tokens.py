@@ -20,6 +20,8 @@ from bellcast.model.limits import Limits
 
 # About the limit of cookies and URLs. Also bounds the cost of rejected requests.
 MAX_LENGTH = 8_192
+# Longer sessions are not needed: the app can always request a new token.
+MAX_TTL_SECONDS = 30 * 86_400
 PADDING = (b"", b"===", b"==", b"=")
 # Maps base64url to base64, and characters that only base64 has to one that strict decoding rejects.
 URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")

@@ -122,7 +122,7 @@ class Contents:
         template = occasion.layouts.get(name)
         part = None if template is None else template.part("email", self._locales)
         if part is None or part.html is None:
-            raise Invalid.of("email.layout", f"there is no template {name!r} with HTML")
+            raise Invalid.of("email.layout", f"there is no template {name[:100]!r} with HTML")
         return lambda inner, subject: self._text(part.html, "email", "layout", content=inner)
 
     def _merged(self, channel: Channel) -> Any:

@@ -235,7 +235,7 @@ class Router:
         tenant = request.tenant
         template = None if template_key is None else await self._catalog.template(tenant, template_key)
         if template is None and template_key is not None:
-            raise Invalid.of("template", f"there is no template {template_key!r}")
+            raise Invalid.of("template", f"there is no template {template_key[:100]!r}")
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)

@@ -104,12 +104,13 @@ def _epoch_seconds(time: str) -> float:
 
 
 def _milliseconds(ttl: str) -> int:
+    from bellcast.auth import tokens
     from bellcast.model import times
 
     try:
         seconds = times.seconds(ttl)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--ttl") from None
-    if seconds < 1:
-        raise typer.BadParameter("expected at least one second", param_hint="--ttl")
+    if not 1 <= seconds <= tokens.MAX_TTL_SECONDS:
+        raise typer.BadParameter("expected a lifetime between 1 second and 30 days", param_hint="--ttl")
     return round(seconds * 1000)

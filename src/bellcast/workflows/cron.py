@@ -15,15 +15,19 @@ from cronsim import CronSim, CronSimError
 from bellcast.model import times
 
 FIELDS = 5
+# Every minute of an hour by number has 169 characters.
+MAX_LENGTH = 500
 # Expressions of one project are few; parsing one takes some 20 µs.
 CACHED_EXPRESSIONS = 1000
 
 
-@lru_cache(CACHED_EXPRESSIONS)
 def is_cron(expression: str) -> bool:
     """True for five fields that Debian's cron would accept and that fire at least once in the next years."""
-    if len(expression.split()) != FIELDS:
-        return False
+    return len(expression) <= MAX_LENGTH and len(expression.split()) == FIELDS and _fires(expression)
+
+
+@lru_cache(CACHED_EXPRESSIONS)
+def _fires(expression: str) -> bool:
     try:
         next(CronSim(expression, times.EPOCH))
     except (CronSimError, StopIteration):

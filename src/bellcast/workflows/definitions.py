@@ -154,6 +154,9 @@ def _list_errors(path: str, value: Any, seen: _Seen, depth: int) -> Errors:
     if not isinstance(value, list) or not value:
         yield FieldError(path, "must be a list of at least one step" if value is not None else "is missing")
         return
+    if len(value) > MAX_STEPS:
+        yield FieldError(path, f"must have at most {MAX_STEPS} steps, got {len(value)}")
+        return
     if depth > MAX_BRANCH_DEPTH:
         yield FieldError(path, f"must not be nested deeper than {MAX_BRANCH_DEPTH} branches")
         return
@@ -167,7 +170,7 @@ def _step_errors(path: str, step: Any, seen: _Seen, depth: int) -> Errors:
         return
     yield from _key_errors(f"{path}.key", step.get("key"), seen)
     kind = step.get("type")
-    if kind not in STEP_TYPES:
+    if not isinstance(kind, str) or kind not in STEP_TYPES:
         yield FieldError(f"{path}.type", f"must be one of: {', '.join(STEP_TYPES)}")
         return
     if "if" in step:

@@ -346,9 +346,9 @@ class RunExecutor:
             return Template(**{step.type: part})  # type: ignore[arg-type]  # the part of this channel
         template = await self._router.template(tenant, key)
         if template is None:
-            raise InvalidValue(f"template: there is no template {key!r}")
+            raise InvalidValue(f"template: there is no template {key[:100]!r}")
         if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]
-            raise InvalidValue(f"template: {key!r} has no part for {step.type}")
+            raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template
 
     def _values(self, execution: Execution) -> dict[str, Any]:

@@ -44,7 +44,18 @@ def test_missed_times_are_listed_oldest_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["", "* * * *", "* * * * * *", "60 * * * *", "@daily", "0 0 31 2 *", "a b c d e", "0 8 * * MOO"]
+    "expression",
+    [
+        "",
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "@daily",
+        "0 0 31 2 *",
+        "a b c d e",
+        "0 8 * * MOO",
+        "9" * 5_000 + " * * * *",
+    ],
 )
 def test_wrong_expression_is_refused(expression: str) -> None:
     assert not cron.is_cron(expression)

@@ -96,7 +96,7 @@ class AppCallbacks:
     async def call(self, connection: Connection, name: str, data: Any) -> Any:
         """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
         if name in (calls.CONNECT, calls.DISCONNECT):
-            raise NoHandler(f"{name!r} cannot be called.")
+            raise NoHandler(f"{name[:100]!r} cannot be called.")
         context = NativeCallContext(self._engines, self._hub, connection)
         try:
             return await self._app.dispatch(self._call(context, connection, name, data))

@@ -202,9 +202,9 @@ class EventDispatcher:
             finally:
                 context.close_if_requested()
         elif name not in BUILTIN_EVENTS:
-            raise NoHandler(f"There is no handler for {name!r}.")
+            raise NoHandler(f"There is no handler for {name[:100]!r}.")
         if attachments:
-            raise Invalid(f"{name!r} takes JSON only: send no binary values.")
+            raise Invalid(f"{name[:100]!r} takes JSON only: send no binary values.")
         ack = await self._commands.perform(connection, _command(name, args))
         match name:
             case "ping":

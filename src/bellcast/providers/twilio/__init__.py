@@ -16,6 +16,7 @@ API = "https://api.twilio.com"
 OPTIONS = frozenset({"from"})
 # The recipient replied STOP; the number cannot receive text messages or does not exist.
 BOUNCES = frozenset({21610, 21211, 21214, 21614, 30005, 30006})
+BOUNCE_CODES = frozenset(map(str, BOUNCES))
 STATES: Mapping[str, State] = {
     "delivered": "delivered",
     "read": "delivered",
@@ -84,7 +85,7 @@ class TwilioProvider:
         if state is None:
             return None
         code = request.form.get("ErrorCode")
-        is_bounce = code is not None and code.isdigit() and int(code) in BOUNCES
+        is_bounce = code in BOUNCE_CODES
         return Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
 
     async def close(self) -> None:

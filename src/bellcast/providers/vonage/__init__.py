@@ -102,7 +102,7 @@ class VonageProvider:
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={_signable(fields[name])}" for name in sorted(fields))
         digest = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(digest, request.form.get("sig", "").lower()):
+        if not hmac.compare_digest(digest.encode(), request.form.get("sig", "").lower().encode()):
             raise PermissionError("the signature is wrong")
         if "text" in fields and "status" not in fields:
             return opt_out("+" + fields.get("msisdn", "").lstrip("+"), fields["text"])
