@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
 # Client libraries under test. npm writes this file when the installation is complete.
-TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node openapi_node)
+TESTED := $(patsubst %,%/node_modules/.package-lock.json,$(addprefix tests/wire/,node socketio_node openapi_node) client/test/react18)
 # Write .pyc files even if the environment disables them: a server then starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -69,9 +69,10 @@ async function bundle(entry) {
   });
   const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4, hoist_funs: true } });
   const file = new URL(entry, DIST);
+  const content = entry === 'bellcast/react.js' ? `'use client';${code}` : code; // minifiers drop the directive of React Server Components
   await mkdir(new URL('.', file), { recursive: true });
-  await writeFile(file, code);
-  return code;
+  await writeFile(file, content);
+  return content;
 }
 
 /** As the server sends it: better packed than it has the time for. Browsers take Brotli over HTTPS only. @param {string} entry @param {string} code */

@@ -16,7 +16,14 @@ import pip_audit  # noqa: F401 - run below; when it is not installed that must n
 ROOT = Path(__file__).parent.parent
 LOCK = "requirements.lock"
 # Folders without a lock file are audited with the versions that npm would install now.
-FOLDERS = ("client", "tests/wire/node", "tests/wire/socketio_node", "tests/wire/openapi_node", "benchmarks/peers")
+FOLDERS = (
+    "client",
+    "client/test/react18",
+    "tests/wire/node",
+    "tests/wire/socketio_node",
+    "tests/wire/openapi_node",
+    "benchmarks/peers",
+)
 TIMEOUT = 300  # seconds for one tool; a service that answers takes about 30 for all packages
 PIP_AUDIT = ("--requirement", LOCK, "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 

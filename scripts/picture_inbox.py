@@ -88,7 +88,7 @@ def send(bell: Bellcast, recipients: Sequence[str], content: dict[str, Any], cou
 
 
 def fill(bell: Bellcast, url: str, secret: str, recipients: Sequence[str]) -> None:
-    """Tell the story in the inbox of each recipient, on the server's test clock."""
+    """Send the story to each recipient, on the server's test clock."""
     read: dict[str, list[str]] = {}
     minutes = 41 * 24 * 60 + 320  # from START to NOW
     for at, (ago, content) in enumerate(STORY):
@@ -102,7 +102,7 @@ def fill(bell: Bellcast, url: str, secret: str, recipients: Sequence[str]) -> No
 
 
 def define_types(url: str, secret: str) -> None:
-    """Define the types, so that people find them in their preferences. Some e-mails about payments cannot be switched off."""
+    """Define the types that preferences list. E-mails about payments cannot be switched off."""
     headers = {"authorization": f"Bearer {secret}"}
     for key in ("booking", "comment", "contract", "payment"):
         rules = {"required": ["email"]} if key == "payment" else {}

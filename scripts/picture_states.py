@@ -1,4 +1,4 @@
-"""The states of the bell that `make pictures` shows. Each function brings an open page into one of them."""
+"""The states of the bell that `make pictures` shows. Each function takes an open page to its state."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -12,14 +12,14 @@ LIVE = "({ session }) => session?.state.status === 'live'"
 
 
 class Stage(NamedTuple):
-    """What a state can use beside its page."""
+    """The inputs of a state besides its page."""
 
     notify: Callable[..., None]
     device: Device
 
 
 class State(NamedTuple):
-    """A picture. `body` is the page's markup, `part` the selector of what is cut out; without it, the whole page."""
+    """A picture. `body` is the page's markup, `devices` are those on which the state exists."""
 
     name: str
     caption: str
@@ -80,13 +80,13 @@ def _(page: Page, stage: Stage) -> None:
     pass
 
 
-@state("bell-many", "A hundred and more")
+@state("bell-many", "More than 99 unread notifications")
 def _(page: Page, stage: Stage) -> None:
     stage.notify(HIGH, count=100)
     page.locator(".badge", has_text="99+").wait_for()
 
 
-@state("bell-offline", "Not connected: the count may be old")
+@state("bell-offline", "A bell without a connection")
 def _(page: Page, stage: Stage) -> None:
     in_bell(page, "bell.session.close()")
     page.locator(".button.offline").wait_for()
@@ -97,20 +97,20 @@ def _(page: Page, stage: Stage) -> None:
     open_panel(page)
 
 
-@state("row-pointed-at", "Under the pointer, a row offers its tools", devices=("desktop",))
+@state("row-pointed-at", "A row under the pointer shows its tools", devices=("desktop",))
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     row(page, "contract").hover()
 
 
-@state("row-focused", "The list is one tab stop; arrows and letters do the rest", devices=("desktop",))
+@state("row-focused", "A row with the focus", devices=("desktop",))
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.keyboard.press("j")
     page.keyboard.press("j")
 
 
-@state("new-divider", "What arrived since the last look")
+@state("new-divider", "New since the panel was last open")
 def _(page: Page, stage: Stage) -> None:
     in_bell(page, "bell.session.seen('all')")
     page.wait_for_function("() => document.querySelector('bellcast-bell').session.state.unseen === 0")
@@ -122,7 +122,7 @@ def _(page: Page, stage: Stage) -> None:
     open_panel(page)
 
 
-@state("new-above", "Nothing moves while one reads: a pill counts what arrived")
+@state("new-above", "New rows move nothing: a pill counts them")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.locator(".scroll").evaluate("(list) => { list.scrollTop = 260 }")
@@ -160,7 +160,7 @@ def _(page: Page, stage: Stage) -> None:
     open_panel(page)
 
 
-@state("nothing-archived", "An empty archive says so", story=False)
+@state("nothing-archived", "An empty archive", story=False)
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     choose_tab(page, "Archive")
@@ -223,7 +223,7 @@ def _(page: Page, stage: Stage) -> None:
     page.get_by_role("menuitem", name="Tomorrow").wait_for()
 
 
-@state("selection", "Several rows, one action")
+@state("selection", "Several rows are selected")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     for _ in range(2):
@@ -233,7 +233,7 @@ def _(page: Page, stage: Stage) -> None:
     page.keyboard.press("Shift+ArrowDown")
 
 
-@state("undo", "Everything can be undone")
+@state("undo", "Every action can be undone")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.get_by_role("button", name="Mark all as read").click()
@@ -247,7 +247,7 @@ def _(page: Page, stage: Stage) -> None:
     page.get_by_role("dialog", name="Keyboard shortcuts").wait_for()
 
 
-@state("group", "A group names its people and acts as one")
+@state("group", "A folded group names its actors")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     row(page, "3 others").scroll_into_view_if_needed()
@@ -261,7 +261,7 @@ def _(page: Page, stage: Stage) -> None:
     page.locator(".scroll").evaluate("(list) => { list.scrollTop = 470 }")
 
 
-@state("action-pending", "A button waits for the answer")
+@state("action-pending", "A button waits for the server's response")
 def _(page: Page, stage: Stage) -> None:
     page.route("**/actions/accept", hold)
     open_panel(page)
@@ -269,7 +269,7 @@ def _(page: Page, stage: Stage) -> None:
     page.locator(".act[data-state=pending]").wait_for()
 
 
-@state("action-failed", "It failed: try again")
+@state("action-failed", "An action that failed")
 def _(page: Page, stage: Stage) -> None:
     page.route("**/actions/accept", lambda route: route.fulfill(status=502, json={"code": "handler_failed"}))
     open_panel(page)
@@ -291,7 +291,7 @@ def _(page: Page, stage: Stage) -> None:
     page.locator(".preference-table").wait_for()
 
 
-@state("preferences-changed", "Saved at once, with a way back; required channels are locked")
+@state("preferences-changed", "A change is saved and can be undone; required channels are locked")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.get_by_role("button", name="Preferences").click()
@@ -355,7 +355,7 @@ def _(page: Page, stage: Stage) -> None:
     open_panel(page)
 
 
-@state("swipe", "A finger archives", devices=("phone",))
+@state("swipe", "A swipe archives", devices=("phone",))
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.evaluate("import('/bellcast/elements/touch.js')")
@@ -374,7 +374,7 @@ def _(page: Page, stage: Stage) -> None:
     open_panel(page)
 
 
-@state("forced-colors", "The system's own colours", options={"forced_colors": "active"}, devices=("desktop",))
+@state("forced-colors", "The system's forced colours", options={"forced_colors": "active"}, devices=("desktop",))
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.keyboard.press("j")

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -31,6 +31,20 @@ test('every entry can be imported without a DOM', async () => {
   const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches', 'bellcast/server'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
   const output = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: result.app, encoding: 'utf8' });
   assert.equal(output.trim(), 'true,true,true,true,true,true');
+});
+
+test('React Server Components see a client module', () => {
+  const file = join(result.app, 'node_modules/bellcast/dist/bellcast/react.js');
+  assert.match(readFileSync(file, 'utf8'), /^'use client';/);
+});
+
+test('a server renders the elements with their attributes and the place of the bell', () => {
+  const [bell] = /<bellcast-bell[^>]*>/.exec(result.rendered) ?? [''];
+  for (const attribute of ['class="place"', 'badge="unread"', 'title-badge=""', 'sign-in-url="/login"', 'session=""', 'min-width:var(--bellcast-size, 40px)']) {
+    assert.ok(bell.includes(attribute), `${attribute} in ${bell}`);
+  }
+  assert.doesNotMatch(bell, /open|toasts/);
+  for (const name of ['toasts', 'preferences']) assert.ok(result.rendered.includes(`<bellcast-${name}`), name);
 });
 
 test('Vite builds an app with the package', () => {

@@ -1,4 +1,4 @@
-"""A React app, built by Vite with the packed package, against a real server."""
+"""React apps, built by Vite with the packed package, against a real server."""
 
 import subprocess
 import threading
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import bell
+from tests import stock
+from tests.browser.shop import bell, row, tab, toasts
 
+BROWSER_MESSAGES = ("Failed to load resource", "Download the React DevTools")
 CLIENT = Path(__file__).parents[2] / "client"
 
 
@@ -20,11 +22,12 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
+@pytest.fixture(scope="module", params=["18", "19"], ids=["React 18", "React 19"])
+def site(request, tmp_path_factory):
     """The URL of the built app."""
     folder = tmp_path_factory.mktemp("packed")
-    subprocess.run(["node", "test/app/pack.js", folder], cwd=CLIENT, check=True, timeout=120)
+    stock.installed(CLIENT / "test" / "react18")
+    subprocess.run(["node", "test/app/pack.js", folder, request.param], cwd=CLIENT, check=True, timeout=120)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder / "app/dist")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -90,3 +93,59 @@ def test_queries_touched_by_a_notification_are_refetched(app, person, desk):
     app.notify(person, title="Another", data={"touches": ["booking:8"]})
     expect(output(desk, "unread")).to_have_text("2")
     expect(output(desk, "asked")).to_have_text("2 2")
+
+
+@pytest.fixture
+def hydrated(site, chromium, bellcast_server, person):
+    """A page that a server rendered and React hydrated, in StrictMode."""
+    context = chromium.new_context()
+    context.set_default_timeout(40_000)
+    complaints = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page = context.new_page()
+    page.goto(f"{site}hydrated.html#server={bellcast_server.url}&token={bellcast_server.token(person)}")
+    yield page
+    context.close()
+    # React reports what differs from the server's page, and what StrictMode dislikes.
+    assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
+
+
+def test_components_work_after_hydration_in_strict_mode(app, person, hydrated):
+    expect(output(hydrated, "status")).to_have_text("connected")
+    app.notify(person, title="Paid", type="order", action_url="/orders/7")
+    expect(bell(hydrated, 1)).to_be_visible()
+    expect(toasts(hydrated)).to_have_count(1)
+    expect(hydrated).to_have_title("(1) Shop")
+    hydrated.get_by_role("button", name="List").click()
+    expect(row(hydrated.locator("#inbox"), "Paid")).to_be_visible()
+    hydrated.get_by_role("button", name="List").click()
+    expect(hydrated.locator("#inbox")).to_have_count(0)
+    expect(hydrated.locator("#preferences").get_by_role("checkbox", name="General, Push")).to_be_checked()
+    assert hydrated.locator("bellcast-bell").evaluate("(bell) => [bell.className, bell.open]") == ["place", False]
+    hydrated.locator("bellcast-bell").get_by_role("button").first.click()
+    row(hydrated.locator("bellcast-bell"), "Paid").get_by_role("link", name="Paid").click()
+    expect(output(hydrated, "opened")).to_have_text("Paid")
+    expect(bell(hydrated, 0)).to_have_count(1)
+
+
+def test_properties_of_components_change(hydrated):
+    expect(output(hydrated, "status")).to_have_text("connected")
+    hydrated.get_by_role("button", name="Tabs").click()
+    hydrated.get_by_role("button", name="Open", exact=True).click()
+    expect(tab(hydrated.locator("bellcast-bell"), "Orders")).to_be_visible()
+
+
+def test_hook_with_familiar_names_reads_and_removes(app, person, hydrated):
+    expect(output(hydrated, "status")).to_have_text("connected")
+    app.notify(person, title="Paid", body="150.00")
+    app.notify(person, title="Booked")
+    expect(output(hydrated, "count")).to_have_text("2")
+    feed = hydrated.get_by_label("feed").get_by_role("listitem")
+    expect(feed).to_have_text(["Read BookedRemove Booked", "Read 150.00Remove 150.00"])
+    hydrated.get_by_role("button", name="Read 150.00").click()
+    expect(feed.last).to_have_attribute("data-read", "true")
+    hydrated.get_by_role("button", name="Remove 150.00").click()
+    expect(feed).to_have_count(1)
+    hydrated.get_by_label("feed").get_by_role("button", name="Read all").click()
+    expect(output(hydrated, "count")).to_have_text("0")

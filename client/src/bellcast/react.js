@@ -1,60 +1,25 @@
-/** React bindings: one session for a tree, hooks, and the bell as a component. No JSX, no compile step. */
+'use client';
 
-import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+/** React bindings: one session for a tree, hooks, and the elements as components. No JSX, no compile step. */
 
-import { Session } from '../bellcast.js';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 
-/** @import { ReactNode } from 'react' */
+import { INITIAL, useBellcast, useSessionValue } from './react/provider.js';
+
 /** @import { Member, Notification, Query } from './events.js' */
-/** @import { Options, Session as LiveSession } from './session.js' */
+/** @import { Listing, Session as LiveSession, State } from './session.js' */
 
-/** @typedef {{type: string, [field: string]: unknown}} Message */
-
-const SessionContext = createContext(/** @type {LiveSession | null} */ (null));
-
-/** Opens a session while mounted, or provides a given one without opening or closing it. @param {Options & {session?: LiveSession, children?: ReactNode}} props */
-export function BellcastProvider({ session: provided, children, ...options }) {
-  const { server, token, tokenUrl, recipient, getToken, topics } = options;
-  const getTokenRef = useRef(getToken);
-  getTokenRef.current = getToken;
-  const created = useMemo(() => {
-    for (const [name, value] of Object.entries(provided ? options : {})) if (value !== undefined) throw new TypeError(`BellcastProvider: pass ${name} to the session instead`);
-    if (provided) return null;
-    const renew = getToken && (() => getTokenRef.current?.() ?? null);
-    return new Session({ ...options, ...(renew && { getToken: renew }) });
-  }, [provided, server, token, tokenUrl, recipient, Boolean(getToken), topics && [...topics].join()]);
-  useEffect(() => {
-    created?.open();
-    return () => created?.close();
-  }, [created]);
-  return createElement(SessionContext.Provider, { value: provided ?? created }, children);
-}
-
-/** The session of the nearest provider. @returns {LiveSession} */
-export function useBellcast() {
-  const session = useContext(SessionContext);
-  if (!session) throw new Error('useBellcast() needs a <BellcastProvider> above it.');
-  return session;
-}
-
-/** @template T @param {(session: LiveSession) => T} read  must return the same value for the same state */
-function useSessionValue(read) {
-  const session = useBellcast();
-  const subscribe = useCallback((/** @type {() => void} */ changed) => {
-    session.addEventListener('change', changed);
-    return () => session.removeEventListener('change', changed);
-  }, [session]);
-  const get = () => read(session);
-  return useSyncExternalStore(subscribe, get, get);
-}
+export { Bell, Inbox, Preferences, RealtimeNotifications, Toasts } from './react/components.js';
+export { BellcastProvider, useBellcast } from './react/provider.js';
+export { useWebSocket } from './react/websocket.js';
 
 /** State and actions of the inbox, or of one of its views. `unread` is the count, so the action is named `markUnread`. @param {Query} [query] */
 export function useInbox(query) {
   const session = useBellcast();
   const key = query && JSON.stringify(Object.entries(query));
   const view = useMemo(() => (query ? session.view(query) : session), [session, key]);
-  const state = useSessionValue(() => session.state);
-  const listing = useSessionValue(() => view.state);
+  const state = useSessionValue(() => session.state, INITIAL);
+  const listing = useSessionValue(() => view.state, /** @type {Listing} */ (INITIAL));
   const verbs = useMemo(() => ({
     seen: session.seen.bind(session),
     read: session.read.bind(session),
@@ -67,7 +32,30 @@ export function useInbox(query) {
   return { ...state, ...listing, ...verbs, loadMore };
 }
 
-export const useUnread = () => useSessionValue((session) => session.state.unread);
+export const useUnread = () => useSessionValue((session) => session.state.unread, 0);
+
+/**
+ * The inbox under the names of common hand-written hooks. The list is live: `refetch` retries a failed connection immediately.
+ */
+export function useRealtimeNotifications() {
+  const session = useBellcast();
+  const { notifications, unread, loaded, status, error } = useSessionValue(() => session.state, INITIAL);
+  const rows = useMemo(() => notifications.map(toRow), [notifications]);
+  const actions = useMemo(() => ({
+    refetch: () => void session.open(),
+    markAsRead: (/** @type {string} */ id) => session.read(id),
+    markAllAsRead: () => session.read('all'),
+    removeNotification: (/** @type {string} */ id) => session.delete(id),
+    clearNotifications: () => session.delete('all'),
+  }), [session]);
+  return { notifications: rows, unreadCount: unread, loading: !loaded && !error, isConnected: status === 'live', ...actions };
+}
+
+/** @param {Notification} notification */
+function toRow(notification) {
+  const { title, body, read_at, created_at, action_url } = notification;
+  return { ...notification, message: body ?? title, isRead: read_at !== null, createdAt: created_at, actionUrl: action_url, timestamp: created_at };
+}
 
 /** Call `onEvent` for live events with this name, and on this topic if given. @param {string} name @param {(data: any) => void} onEvent @param {string} [topic] */
 export function useEvent(name, onEvent, topic) {
@@ -116,62 +104,4 @@ function useTopic(session, topic) {
       if (!counts.get(topic)) session.unsubscribe(topic).catch(() => {});
     };
   }, [session, topic]);
-}
-
-/** `<bellcast-bell>` with the session of this tree; attributes are props. @param {Record<string, unknown>} props */
-export function Bell(props) {
-  const session = useBellcast();
-  const set = useCallback((/** @type {HTMLElement | null} */ element) => void (element && Object.assign(element, { session })), [session]);
-  return createElement('bellcast-bell', { ...props, ref: set });
-}
-
-/** @typedef {{[callback: `on${string}Update`]: (data: Message) => void, onNotification?: (data: any) => void}} MessageCallbacks */
-
-/**
- * Passes each live event and notification as `{type, ...data}` to one callback: `on<Word>Update` if the type contains that word
- * (`onOrderUpdate` receives `new_order` and `order.paid`), otherwise `onNotification`.
- * @param {MessageCallbacks} [callbacks]
- */
-export function useWebSocket(callbacks = {}) {
-  for (const name of Object.keys(callbacks)) if (!CALLBACK.test(name)) throw new TypeError(`useWebSocket: invalid option ${name}`);
-  const session = useBellcast();
-  const latest = useRef(callbacks);
-  latest.current = callbacks;
-  const isConnected = useSessionValue(({ state }) => state.status === 'live');
-  useEffect(() => {
-    /** @param {Event} event */
-    const listen = (event) => route(latest.current, message(/** @type {CustomEvent} */ (event)));
-    const types = ['event', 'notification'];
-    for (const type of types) session.addEventListener(type, listen);
-    return () => types.forEach((type) => session.removeEventListener(type, listen));
-  }, [session]);
-  const sendMessage = useCallback((/** @type {Message} */ { type, ...data }) => send(session, type, data), [session]);
-  return { isConnected, sendMessage };
-}
-
-const CALLBACK = /^on(Notification|[A-Z]\w*Update)$/;
-
-/** @param {CustomEvent} event @returns {Message} */
-function message({ type, detail }) {
-  const { data } = detail;
-  if (type === 'event') return { ...data, type: detail.name };
-  return { message: detail.body ?? detail.title, ...data, id: detail.id, title: detail.title, type: detail.type };
-}
-
-/** @param {MessageCallbacks} callbacks @param {Message} received */
-function route(callbacks, received) {
-  for (const word of received.type.split(/[^A-Za-z0-9]+|(?=[A-Z])/)) {
-    const callback = callbacks[`on${word.charAt(0).toUpperCase()}${word.slice(1)}Update`];
-    if (callback) return callback(received);
-  }
-  callbacks.onNotification?.(received);
-}
-
-/** Send now, or as soon as the session is live. @param {LiveSession} session @param {string} type @param {object} data */
-async function send(session, type, data) {
-  while (session.state.status !== 'live') {
-    if (session.state.error) throw session.state.error;
-    await new Promise((resolve) => session.addEventListener('change', resolve, { once: true }));
-  }
-  return type === 'ping' ? session.ping() : session.call(type, data);
 }
