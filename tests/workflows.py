@@ -26,6 +26,7 @@ from bellcast.storage.sends import FANOUT_JOB_KIND
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.run import RunState
+from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
 
@@ -60,7 +61,13 @@ class FakeHttp:
 class WorkflowWorld:
     """Everything that workflows need. Messages are simulated."""
 
-    def __init__(self, store: Store, clock: FakeClock, functions: Mapping[str, StepFunction] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: FakeClock,
+        functions: Mapping[str, StepFunction] | None = None,
+        tasks: Mapping[str, Task] | None = None,
+    ) -> None:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
@@ -86,6 +93,7 @@ class WorkflowWorld:
             self.runner,
             functions,
             lambda: self.engines,
+            {} if tasks is None else tasks,
         )
         self.engines = Context(
             store=store,

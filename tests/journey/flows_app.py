@@ -20,3 +20,8 @@ def booking_created(flow):
 @workflows.function("score")
 def score(run):
     return {"score": run.data["total"] / 10, "attempt": run.attempt, "recipient": run.recipient["key"]}
+
+
+@workflows.task("remind", cron="0 8 * * *")
+def remind(task):
+    task.notify("bob", title="Good morning")

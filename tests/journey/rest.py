@@ -19,6 +19,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import JobRunner
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -122,7 +123,8 @@ async def opened(
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     library = Library(store, clock)
     triggers = Triggers(store, clock, library, ids.new)
-    schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, limits)
+    router = Router(store, clock, catalog, ChannelConfig(), PROJECT, ids.new, lambda: None, webhooks)
+    schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, library, triggers, catalog.tenant, limits)
     engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources)
     context = ApiContext(

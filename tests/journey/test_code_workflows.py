@@ -25,6 +25,8 @@ def test_workflows_in_code_run_and_are_read_only(tmp_path: Path) -> None:
         assert {step["key"]: step["state"] for step in done["steps"]} == {
             "bell": "done", "risk": "done", "size": "done", "high": "done", "low": "skipped",
         }  # fmt: skip
+        app.post("/v1/test-clock", json={"advance": "1d"})
+        assert app.get("/v1/inbox", headers=server.as_recipient("bob")).json()["unread"] == 1
         assert done["steps"][1]["result"] == {"score": 12.0, "attempt": 1, "recipient": "alice"}
 
 

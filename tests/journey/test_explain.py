@@ -206,3 +206,57 @@ async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> No
 async def test_unusable_suppression_is_refused(tmp_path: Path, path: str) -> None:
     async with app(tmp_path) as (_, client):
         assert (await client.put(f"/v1/suppressions/{path}", json={})).status_code == 422
+
+
+async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
+    never = {"var": "data.total", "op": "gte", "value": 100}
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
+        {"key": "text", "type": "sms", "text": "Hi"},
+        {"key": "again", "type": "email", "subject": "Again", "text": "Hi", "if": never},
+        {"key": "pause", "type": "delay", "for": "1d"},
+        {"key": "last", "type": "email", "subject": "Last", "text": "Hi"},
+    ]
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/workflows/booking", json={"steps": steps})
+        run = (await client.post("/v1/workflows/booking/trigger", json={"to": "alice"})).json()["run"]
+        await ended(client)
+        explained = await explain(client, run=run)
+        found = [(one["channel"], one["outcome"], one["rule"]) for one in explained["channels"]]
+        assert found == [
+            ("inbox", "send", None),
+            ("email", "send", None),
+            ("sms", "skip", "no_address"),
+            ("email", "skip", "condition"),
+        ]
+        assert "the condition of its step did not hold" in explained["text"]
+        wrong = await client.get("/v1/explain", params={"recipient": "bob", "run": run})
+        assert wrong.status_code == 404
+        both = await client.get("/v1/explain", params={"recipient": "alice", "run": run, "type": "x"})
+        assert both.status_code == 422
+
+
+async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
+    ]
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/alice/preferences", json={"workflows": {"booking": {"email": False}}})
+        await client.put("/v1/workflows/booking", json={"steps": steps, "type": "booking"})
+        trigger = "/v1/workflows/booking/trigger?dry_run=true"
+        planned = await client.post(trigger, json={"to": ["alice", "bob"]})
+        assert planned.status_code == 200, planned.text
+        found = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in planned.json()["plan"]]
+        assert found == [
+            ("alice", "inbox", "send", None),
+            ("alice", "email", "skip", "workflow"),
+            ("bob", "inbox", "send", None),
+            ("bob", "email", "skip", "no_address"),
+        ]
+        assert (await client.post(trigger, json={"to": {"all": True}})).json() == {"recipients": None, "plan": []}
+        assert (await client.post(trigger, json={"to": "alice", "send_at": "?"})).status_code == 422
+        assert (await client.get("/v1/runs")).json()["runs"] == []

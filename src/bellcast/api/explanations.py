@@ -14,16 +14,18 @@ from bellcast.model import ids, times, validation
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import MessageQuery, NewDecision
 from bellcast.ports.messages import MAX_DECISIONS
+from bellcast.workflows import run as runs
 
 # A notification has one message per channel.
 MAX_MESSAGES = len(CHANNELS)
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
-    """A recipient with a notification that was sent, or with a type as it would be sent now."""
+    """A recipient with a notification that was sent, with a run, or with a type as it would be sent now."""
 
     recipient: str
     notification: str | None = None
+    run: str | None = None
     type: str | None = None
     channel: Channel | None = None
 
@@ -40,16 +42,18 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
 async def explain(request: ApiRequest) -> ASGIApp:
     """Explain a delivery.
 
-    With `notification`: the decisions for the recipient at the time of the send, and their results. With `type`, and
+    With `notification` or `run`: the decisions for the recipient at the time of the send, and their results. With `type`, and
     `channel` for a single channel: the result of a send now. `text` explains it in sentences."""
     query = request_body.query(request, ExplainQuery)
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))
-    if (query.notification is None) == (query.type is None):
-        raise Invalid.of("notification", "expected either notification, or type with channel")
+    if [query.notification, query.run, query.type].count(None) != 2:
+        raise Invalid.of("notification", "expected either notification, run, or type with channel")
+    if query.type is None and query.channel is not None:
+        raise Invalid.of("channel", "is for type only; notification and run explain every channel")
+    if query.run is not None:
+        return responses.json(await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
-        if query.channel is not None:
-            raise Invalid.of("channel", "is for type only; notification explains every channel")
         return responses.json(await _sent(ctx, tenant, query.recipient, query.notification))
     return responses.json(await _now(ctx, tenant, query))
 
@@ -66,6 +70,30 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
     return explanations.explain_sent(decisions, messages, zone)
+
+
+async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
+    """Explain the sending steps of a run, in order."""
+    store = ctx.engines.store
+    run = await store.runs.get(id)
+    if run is None or run.tenant != tenant or run.recipient != recipient:
+        raise NotFound("This recipient has no run with this id.")
+    definition = await ctx.library.definition(run.owner, run.workflow, run.version)
+    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
+    explained = []
+    for step in definition.ordered:
+        done = state.step(step.key)
+        if step.type not in CHANNELS or done.state in ("pending", "running"):
+            continue
+        if done.decided is None:
+            explained.append(explanations.explain_undecided(step.type, done.reason))
+            continue
+        stored = await store.messages.decisions(tenant, done.decided, recipient, MAX_DECISIONS)
+        messages = await store.messages.find(list(done.messages)) if done.messages else ()
+        decisions = [one for one in stored if one.channel == step.type]
+        explained += explanations.explain_sent(decisions, messages, zone).channels
+    return explanations.joined(explained)
 
 
 async def _inbox_decision(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> NewDecision:

@@ -118,12 +118,13 @@ async def send(request: ApiRequest) -> ASGIApp:
     draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
     tenants.log_tenant(request, draft.tenant)
     if query.dry_run:
-        return responses.json(_plan(*await sending.plan(ctx.engines, ctx.limits, draft)))
+        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft)))
     status = 202 if sending.is_later(draft) else 201
     return responses.complete(status, await sending.send(ctx.engines, ctx.limits, draft))
 
 
-def _plan(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:
+def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:
+    """The plan of a dry run."""
     plan = [
         PlannedChannel(one.recipient, one.channel, one.outcome, one.rule, times.to_rfc3339_or_null(one.due_at))
         for one in decisions

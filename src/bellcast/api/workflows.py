@@ -7,8 +7,9 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, notifications, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -287,10 +288,10 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/workflows/{key:str}/trigger",
     tag="Workflows",
     required_scope="send",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=TriggerDraft,
     headers=("Idempotency-Key",),
-    response_types={202: Triggered},
+    response_types={200: SendPlan, 202: Triggered},
     refusals=(NotFound, Conflict, IdempotencyMismatch),
     example={"to": "alice", "data": {"client": "Bob"}},
 )
@@ -299,17 +300,17 @@ async def trigger(request: ApiRequest) -> ASGIApp:
 
     A run per recipient begins. The response is sent after the commit: an acknowledged trigger is never lost. A repetition
     with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs of an audience are added
-    in the background. With `send_at`, a schedule triggers it then: 202 `{"schedule": {"key", "next_at"}}`."""
+    in the background. With `send_at`, a schedule triggers it then: 202 `{"schedule": {"key", "next_at"}}`.
+
+    `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients, what would
+    be decided now; conditions of steps are not evaluated."""
     ctx, key = context.of(request), objects.restricted_key(request)
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
-    if draft.send_at is not None or draft.timezone is not None:
-        return responses.complete(202, await ctx.schedules.trigger_later(key, draft))
-    answer = await triggers.Triggers(ctx.engines.store, ctx.engines.clock, _library(ctx), ctx.engines.new_id).trigger(
-        key, draft
-    )
-    ctx.engines.router.messages_added()
-    return responses.complete(202, answer)
+    if request_body.query(request, DryRunQuery).dry_run:
+        recipients, plan = await ctx.schedules.plan(key, draft)
+        return responses.json(notifications.plan_of(recipients, plan))
+    return responses.complete(202, await ctx.schedules.trigger(key, draft))
 
 
 def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:

@@ -78,7 +78,7 @@ class Explanation(Struct, frozen=True):
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
     """What would happen to a notification that is sent now."""
-    return _joined(
+    return joined(
         [
             ChannelExplanation(
                 channel=channel,
@@ -98,7 +98,7 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
     by_id = {message.id: message for message in messages}
     # The release of a held message decides again: the last decision counts.
     last = {decision.channel: decision for decision in decisions}
-    return _joined(
+    return joined(
         [
             ChannelExplanation(
                 channel=decision.channel,
@@ -113,7 +113,15 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
     )
 
 
-def _joined(channels: list[ChannelExplanation]) -> Explanation:
+def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanation:
+    """Explain a step that was skipped or failed before any rule was applied."""
+    because = "the condition of its step did not hold" if reason == "condition" else f"its step failed: {reason}"
+    text = f"The {NAMES[channel]} was not sent, because {because}."
+    return ChannelExplanation(channel=channel, outcome="skip", rule=reason, by=None, at=None, text=text)
+
+
+def joined(channels: list[ChannelExplanation]) -> Explanation:
+    """All explanations, and their sentences together."""
     return Explanation(channels, " ".join(one.text for one in channels))
 
 

@@ -15,7 +15,7 @@ from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import Profile, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
-from bellcast.model.notifications import ChannelRequest, Content, Draft, content
+from bellcast.model.notifications import GENERAL, ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
@@ -205,6 +205,29 @@ class Router:
         channels = (ChannelRequest(channel=step.channel),)
         route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables)
         return await self._with_events(self._routed(route, request))
+
+    async def plan_steps(
+        self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
+    ) -> list[NewDecision]:
+        """What steps of a workflow on these channels would decide now."""
+        now, type = self._clock.now(), type or GENERAL
+        inputs = await decision_inputs.read(self._store, self._catalog, tenant, type, recipients, channels, workflow)
+        return [
+            NewDecision(
+                tenant=tenant,
+                notification="",
+                recipient=key,
+                channel=channel,
+                outcome=decision.outcome,
+                rule=decision.rule,
+                source=decision.by,
+                due_at=decision.at,
+                decided_at=now,
+            )
+            for key in recipients
+            for channel in channels
+            for decision in (inputs.decide(inputs.profile(key), channel, "normal", now),)
+        ]
 
     async def tenant(self, key: str) -> TenantSettings:
         """The tenant's settings."""

@@ -3,8 +3,9 @@
 An unreadable or forbidden row is refused with a reason, without affecting the others. If the store is unavailable, the
 batch stops and its remaining rows stay in the outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
+from typing import Any
 
 import msgspec
 import structlog
@@ -17,10 +18,12 @@ from bellcast.model import live_event_drafts
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_event_drafts import EventDraft
-from bellcast.model.notifications import Draft
+from bellcast.model.notifications import Audience, Draft
 from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import RowChange
 from bellcast.ports import Context
+from bellcast.workflows import triggers
+from bellcast.workflows.triggers import TriggerDraft
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,18 @@ UNAVAILABLE_ERRORS = (Unavailable, DiskFull)
 _draft = msgspec.json.Decoder(Draft)
 _event = msgspec.json.Decoder(EventDraft)
 _change = msgspec.json.Decoder(RowChange)
+
+
+class WorkflowTrigger(Struct, frozen=True, forbid_unknown_fields=True):
+    """The payload of a trigger."""
+
+    workflow: str
+    to: str | list[str] | Audience
+    data: dict[str, Any] = {}
+
+
+_trigger = msgspec.json.Decoder(WorkflowTrigger)
+TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
 class OutboxRow(Struct, frozen=True):
@@ -54,9 +69,10 @@ class DeliveryResult(Struct):
 class Delivery:
     """Sends rows in their order."""
 
-    def __init__(self, engines: Context, limits: Limits) -> None:
+    def __init__(self, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
         self._engines = engines
         self._limits = limits
+        self._trigger = trigger
 
     async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
         """Send a batch, up to the row at which the store became unavailable."""
@@ -113,8 +129,11 @@ class Delivery:
                 _record(outcome, row, await self._publish_row(row))
 
     async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
-        """Publish the row's live events. Returns the error of a failure."""
+        """Publish the row's live events, or trigger its workflow. Returns the error of a failure."""
         try:
+            if row.kind == "trigger":
+                await self._trigger_row(row)
+                return None
             for draft in _events(row, self._limits):
                 live_event_drafts.check(draft, self._limits)
                 await events.publish(self._engines, *live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT))
@@ -123,6 +142,15 @@ class Delivery:
         except Exception as failure:  # noqa: BLE001  as in _send_one
             return await self._classify(failure)
         return None
+
+    async def _trigger_row(self, row: OutboxRow) -> None:
+        try:
+            trigger = _trigger.decode(row.payload)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Invalid(str(error)) from None
+        draft = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
+        triggers.check(draft, self._limits)
+        await self._trigger(trigger.workflow, draft)
 
 
 def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:

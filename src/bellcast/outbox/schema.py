@@ -15,7 +15,14 @@ CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 15.0
 # Advisory lock: one `bellcast sql` at a time ("Bell", "outb").
 LOCK = 0x42656C6C_6F757462
-FUNCTIONS = ("notify(jsonb)", "notify(text, jsonb)", "publish(jsonb)", "publish(text, text, jsonb)")
+FUNCTIONS = (
+    "notify(jsonb)",
+    "notify(text, jsonb)",
+    "publish(jsonb)",
+    "publish(text, text, jsonb)",
+    "trigger(text, text, jsonb)",
+    "trigger(text, jsonb, jsonb)",
+)
 # Errors of asyncpg when the database is unreachable or refuses the connection. Errors in statements are not among them.
 UNAVAILABLE_ERRORS = (
     asyncpg.PostgresConnectionError,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.brokers.remote import PubSubTransport
     from bellcast.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
+    from bellcast.outbox.delivery import TriggerWorkflow
     from bellcast.storage.external_writes import ExternalWrites
 
 
@@ -100,7 +101,9 @@ def external_writes(
     return ExternalWrites(config.url, clock, unsure)
 
 
-def outbox(config: StoreSettings, engines: Context, limits: Limits) -> "OutboxConsumer | None":
+def outbox(
+    config: StoreSettings, engines: Context, limits: Limits, trigger: "TriggerWorkflow"
+) -> "OutboxConsumer | None":
     """Return the outbox consumer if the app has its own PostgreSQL or shares the store's."""
     if config.outbox_url is None:
         return None
@@ -108,7 +111,7 @@ def outbox(config: StoreSettings, engines: Context, limits: Limits) -> "OutboxCo
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.outbox.delivery import Delivery
 
-    return OutboxConsumer(config.outbox_url, Delivery(engines, limits), engines.clock)
+    return OutboxConsumer(config.outbox_url, Delivery(engines, limits, trigger), engines.clock)
 
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:

@@ -118,6 +118,7 @@ class App:
             self._jobs,
             workflows.functions,
             lambda: self.context,
+            workflows.tasks,
         )
         self.context = Context(
             store=self.store,
@@ -192,7 +193,7 @@ class App:
         self._dialects = [wire(live) for wire in dialects.DIALECTS]
         self._live = LivePaths(self._dialects)
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
-        self._outbox = adapters.outbox(settings.store, engines, settings.limits)
+        self._outbox = adapters.outbox(settings.store, engines, settings.limits, self._workflows.schedules.trigger)
         rooms = ApiContext(
             engines=engines,
             limits=settings.limits,
@@ -338,6 +339,7 @@ class App:
             except Invalid as error:
                 raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
             await library.put(PROJECT, key, definition, is_code=True)
+        await self._workflows.tasks.plan()
 
     async def _close(self) -> None:
         """Undo `_open, which may have failed at any step."""

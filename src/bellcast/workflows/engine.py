@@ -66,6 +66,7 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     result: Any = None
     notification: str | None = None
     messages: tuple[str, ...] = ()
+    decided: str | None = None
     due_at: int | None = None
     attempts: int = 0
     digest: Digest | None = None
@@ -288,6 +289,7 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
         result=outcome.result,
         notification=outcome.notification,
         messages=outcome.messages,
+        decided=outcome.decided,
         due_at=outcome.due_at,
         attempts=outcome.attempts,
     )

@@ -314,13 +314,14 @@ class RunExecutor:
         execution.sends.append(request)
         (decision,) = request.decisions
         if decision.outcome == "skip":
-            return StepOutcome(state="skipped", reason=decision.rule)
+            return StepOutcome(state="skipped", reason=decision.rule, decided=decision.notification)
         if step.type == "inbox" and step.key in execution.definition.awaited:
             execution.watched.append(request.ids[0])
         return StepOutcome(
             reason=decision.rule,
             notification=request.ids[0] if request.ids else None,
             messages=tuple(message.id for message in request.messages),
+            decided=decision.notification,
         )
 
     def _notification(self, execution: Execution, step: Step, now: int) -> str:

@@ -23,9 +23,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bellcast.errors import Invalid, SettingsError
-from bellcast.workflows import definitions
+from bellcast.errors import FieldError, Invalid, SettingsError
+from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
+from bellcast.workflows.schedule_times import Schedule
+from bellcast.workflows.tasks import Task
 
 DEFAULT_NAME = "workflows"
 AnyStepFunction = TypeVar("AnyStepFunction", bound=Callable[..., Any])
@@ -262,6 +264,7 @@ class Workflows:
     def __init__(self) -> None:
         self.definitions: dict[str, dict[str, Any]] = {}
         self.functions: dict[str, StepFunction] = {}
+        self.tasks: dict[str, Task] = {}
 
     def define(
         self, key: str, *, type: str | None = None, data: Mapping[str, Any] | None = None
@@ -289,6 +292,22 @@ class Workflows:
 
         def register(function: AnyStepFunction) -> AnyStepFunction:
             self.functions[name] = function
+            return function
+
+        return register
+
+    def task(self, name: str, *, cron: str, timezone: str = "UTC") -> Callable[[AnyStepFunction], AnyStepFunction]:
+        """Run a function by the clock, in one of the processes that have it: `async def`, or `def`, which runs in a thread. Its
+        argument has `trigger`, `notify` and `fired_at`. Raises Invalid for a wrong `cron` or `timezone`."""
+        if name in self.tasks:
+            raise ValueError(f"The task {name!r} is already registered.")
+        schedule = Schedule(cron=cron, timezone=timezone)
+        errors = [FieldError("timezone", "must be an IANA time zone")] if schedule.is_by_zone else []
+        if errors := [*errors, *schedule_times.time_errors(schedule, 0)]:
+            raise Invalid.fields(errors)
+
+        def register(function: AnyStepFunction) -> AnyStepFunction:
+            self.tasks[name] = Task(function, schedule)
             return function
 
         return register

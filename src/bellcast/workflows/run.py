@@ -24,7 +24,8 @@ MAX_RUN = 256 * 1024
 
 
 class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a step did. `notification` is its inbox item, `messages` are its messages. `due_at` (UTC milliseconds) is when
+    """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+    `decided`. `due_at` (UTC milliseconds) is when
     it goes on by itself; `attempts` counts calls of an http or python step."""
 
     state: StepStatus = "pending"
@@ -32,6 +33,7 @@ class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: Any = None
     notification: str | None = None
     messages: tuple[str, ...] = ()
+    decided: str | None = None
     due_at: int | None = None
     attempts: int = 0
 

@@ -20,7 +20,8 @@ from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
-from bellcast.ports import Context, Job
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.ports import Context, Job, NewDecision
 from bellcast.ports.runs import NewSchedule, TriggerRequest
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.workflows import schedule_times
@@ -39,6 +40,10 @@ CLAIM_MS = 3 * 86_400_000
 GENERATED_MS = 30 * 86_400_000
 # Fields of a send that its schedule has instead, or that are of the request.
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
+
+
+# Decides for a tenant, a workflow, the type of its notifications, recipients and channels.
+PlanSteps = Callable[[str, str, str | None, Sequence[str], Sequence[Channel]], Awaitable[Sequence[NewDecision]]]
 
 
 class ScheduleName(Struct, frozen=True, array_like=True):
@@ -62,12 +67,14 @@ class Schedules:
         library: Library,
         triggers: Triggers,
         settings_of: Callable[[str], Awaitable[TenantSettings]],
+        plan_steps: PlanSteps,
         limits: Limits,
     ) -> None:
         self._engines = engines
         self._library = library
         self._triggers = triggers
         self._settings_of = settings_of
+        self._plan_steps = plan_steps
         self._limits = limits
 
     # --- writing
@@ -158,23 +165,39 @@ class Schedules:
         await sending.plan(self._engines(), self._limits, msgspec.structs.replace(draft, send_at=None, timezone=None))
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
 
+    async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
+        """Commit a checked trigger, or a schedule for one with `send_at`; return the answer. Raises NotFound, Conflict, Invalid
+        and IdempotencyMismatch."""
+        if draft.send_at is not None or draft.timezone is not None:
+            return await self.trigger_later(workflow, draft)
+        answer = await self._triggers.trigger(workflow, draft)
+        self._engines().router.messages_added()
+        return answer
+
     async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
         """Schedule a checked trigger; return the answer. Raises NotFound, Conflict, Invalid and IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
-        schedule = StoredSchedule(
-            at=draft.send_at,
-            timezone=draft.timezone,
-            workflow=workflow,
-            to=draft.to,
-            data=draft.data,
-            actor=draft.actor,
-            cancel_key=draft.cancel_key,
-            missed="all",
-            is_generated=True,
-        )
+        schedule = _later(workflow, draft)
         self._check_time(schedule)
         await self._triggers.prepare(workflow, draft, Origin(tenant))
         return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
+
+    async def plan(self, workflow: str, draft: TriggerDraft) -> tuple[int | None, Sequence[NewDecision]]:
+        """What the sending steps of a checked trigger would decide now: the number of named recipients, and the decisions for
+        the first of them. None and no decisions for an audience. Raises NotFound, Conflict and Invalid."""
+        if draft.send_at is not None or draft.timezone is not None:
+            self._check_time(_later(workflow, draft))
+        request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
+        if not request.runs:
+            return None, ()
+        first = request.runs[: sending.PLANNED]
+        definition = await self._library.definition(first[0].owner, workflow, first[0].version)
+        types = {step.type for step in definition.ordered}
+        channels = [channel for channel in CHANNELS if channel in types]
+        plan = await self._plan_steps(
+            request.tenant, workflow, definition.type, [run.recipient for run in first], channels
+        )
+        return len(request.runs), plan
 
     def _check_time(self, schedule: Schedule) -> None:
         if schedule.at is None:
@@ -365,6 +388,21 @@ def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
     if schedule.cron is not None:
         return ScheduleProgress(until=now)
     return ScheduleProgress(until=0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1)
+
+
+def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
+    """The schedule of a trigger with `send_at`."""
+    return StoredSchedule(
+        at=draft.send_at,
+        timezone=draft.timezone,
+        workflow=workflow,
+        to=draft.to,
+        data=draft.data,
+        actor=draft.actor,
+        cancel_key=draft.cancel_key,
+        missed="all",
+        is_generated=True,
+    )
 
 
 def _recipients_of(schedule: Schedule) -> str | list[str] | Audience:

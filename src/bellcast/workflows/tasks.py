@@ -1,0 +1,192 @@
+"""Tasks: Python functions of the app that run by the clock, in one process that has them.
+
+A task whose process dies runs again for the same time. What it sends and triggers has idempotency keys of that time, so that a
+repetition with the same content has no effect."""
+
+import asyncio
+import hashlib
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.inbox import sending
+from bellcast.jobs import JobRunner
+from bellcast.model import times
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Draft
+from bellcast.ports import Context, Job
+from bellcast.ports.documents import PROJECT
+from bellcast.workflows import schedule_times, triggers
+from bellcast.workflows.schedule_times import Schedule
+from bellcast.workflows.triggers import TriggerDraft
+
+log = structlog.get_logger(__name__)
+
+PROGRESS = "task-progress"
+# Later than every job that is due one day.
+END_OF_TIME = 2**52
+
+T = TypeVar("T")
+TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
+
+
+class Task(Struct, frozen=True):
+    """A function with its times."""
+
+    function: Callable[..., Any]
+    schedule: Schedule
+
+
+class TaskProgress(Struct, frozen=True, kw_only=True):
+    """How far a task has run: for every time up to `until` (UTC milliseconds), of this cron expression and zone."""
+
+    until: int
+    cron: str
+    timezone: str
+
+
+class AsyncTaskRun:
+    """What an `async def` task gets: `name`, `fired_at`, `trigger` and `notify`."""
+
+    def __init__(self, name: str, moment: int, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
+        self.name = name
+        self.fired_at: datetime = times.to_rfc3339(moment)
+        self._moment = moment
+        self._engines = engines
+        self._limits = limits
+        self._trigger = trigger
+        self._calls: Counter[str] = Counter()
+
+    async def trigger(self, workflow: str, to: Any, data: Mapping[str, Any] | None = None, **fields: Any) -> Any:
+        """Trigger a workflow; return the response of the REST API. Raises BellcastError."""
+        values = {"to": to, "data": dict(data or {}), **fields}
+        draft = _converted({"idempotency_key": self._key([workflow, values]), **values}, TriggerDraft)
+        triggers.check(draft, self._limits)
+        return msgspec.json.decode(await self._trigger(workflow, draft))
+
+    async def notify(self, to: Any, **fields: Any) -> Any:
+        """Send a notification; return the response of the REST API. Raises BellcastError."""
+        values = {"to": to, **fields}
+        draft = _converted({"idempotency_key": self._key(values), **values}, Draft)
+        return msgspec.json.decode(await sending.send(self._engines, self._limits, draft))
+
+    def _key(self, values: Any) -> str:
+        """The same for the same call of a repeated run."""
+        text = hashlib.sha256(msgspec.json.encode(values, order="deterministic")).hexdigest()
+        self._calls[text] += 1
+        return f"task {self._moment} {self._calls[text]} {text}"
+
+
+class TaskRun:
+    """What a task in a thread gets: as `AsyncTaskRun`, with methods that wait."""
+
+    def __init__(self, run: AsyncTaskRun, loop: asyncio.AbstractEventLoop) -> None:
+        self.name = run.name
+        self.fired_at = run.fired_at
+        self._run = run
+        self._loop = loop
+
+    def trigger(self, workflow: str, to: Any, data: Mapping[str, Any] | None = None, **fields: Any) -> Any:
+        """Trigger a workflow; return the response of the REST API. Raises BellcastError."""
+        return self._wait(self._run.trigger(workflow, to, data, **fields))
+
+    def notify(self, to: Any, **fields: Any) -> Any:
+        """Send a notification; return the response of the REST API. Raises BellcastError."""
+        return self._wait(self._run.notify(to, **fields))
+
+    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+
+class Tasks:
+    """Runs the tasks of this process."""
+
+    def __init__(
+        self,
+        engines: Callable[[], Context],
+        tasks: Mapping[str, Task],
+        trigger: TriggerWorkflow,
+        limits: Limits,
+        jobs: JobRunner,
+    ) -> None:
+        self._engines = engines
+        self._tasks = tasks
+        self._trigger = trigger
+        self._limits = limits
+        for name in tasks:
+            jobs.register(_kind(name), self.run, concurrency=1)
+
+    async def plan(self) -> None:
+        """Add the jobs of tasks that have none. A task with other times than before begins now."""
+        engines = self._engines()
+        waiting = {group.kind for group in await engines.store.jobs.due(END_OF_TIME)}
+        for name, task in self._tasks.items():
+            progress = await self._progress(name)
+            is_same = progress is not None and (progress.cron, progress.timezone) == _times(task.schedule)
+            if is_same and _kind(name) in waiting:
+                continue
+            now = engines.clock.now()
+            if progress is None or not is_same:
+                progress = await self._save(name, task.schedule, now)
+            following = next(iter(_after(task.schedule, progress.until)))
+            job = Job(id=_kind(name), kind=_kind(name), payload=name.encode(), run_at=following, created_at=now)
+            await engines.store.jobs.add([job])
+
+    async def run(self, job: Job) -> int | None:
+        """Run a task for the time that is due; of several, for the latest. Return its next time."""
+        name = job.payload.decode()
+        task, now = self._tasks[name], self._engines().clock.now()
+        progress = await self._progress(name) or await self._save(name, task.schedule, now)
+        due = schedule_times.due_times(task.schedule, schedule_times.zone_of(task.schedule), progress.until, now)
+        if due:
+            await self._call(name, task, due[-1])
+            await self._save(name, task.schedule, due[-1])
+        return next(iter(_after(task.schedule, now)))
+
+    async def _call(self, name: str, task: Task, moment: int) -> None:
+        """Call the function. An error is logged; the task runs again at its next time."""
+        run = AsyncTaskRun(name, moment, self._engines(), self._limits, self._trigger)
+        try:
+            if inspect.iscoroutinefunction(task.function):
+                await task.function(run)
+            else:
+                await asyncio.to_thread(task.function, TaskRun(run, asyncio.get_running_loop()))
+        except Exception:
+            log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
+
+    async def _progress(self, name: str) -> TaskProgress | None:
+        found = await self._engines().store.documents.get(PROGRESS, PROJECT, name)
+        return None if found is None else msgspec.json.decode(found.body, type=TaskProgress)
+
+    async def _save(self, name: str, schedule: Schedule, until: int) -> TaskProgress:
+        engines = self._engines()
+        cron, timezone = _times(schedule)
+        progress = TaskProgress(until=until, cron=cron, timezone=timezone)
+        await engines.store.documents.put(PROGRESS, PROJECT, name, msgspec.json.encode(progress), engines.clock.now())
+        return progress
+
+
+def _kind(name: str) -> str:
+    return f"task {name}"
+
+
+def _times(schedule: Schedule) -> tuple[str, str]:
+    return schedule.cron or "", schedule.timezone or "UTC"
+
+
+def _after(schedule: Schedule, moment: int) -> list[int]:
+    return schedule_times.times_after(schedule, [schedule_times.zone_of(schedule)], moment, 1)
+
+
+def _converted(values: dict[str, Any], type: type[T]) -> T:
+    """A draft of Python values. Raises TypeError with the field that is wrong."""
+    try:
+        return msgspec.convert(values, type)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
