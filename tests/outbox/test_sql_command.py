@@ -64,6 +64,6 @@ def test_printed_installation_equals_the_command(empty_database):
     printed = bellcast("sql", "install", "--print").out
     with empty_database.connect() as connection:
         connection.execute(printed)
-    assert empty_database.sql("install") == {"from": 2, "to": 2, "granted": []}
+    assert empty_database.sql("install") == {"from": 3, "to": 3, "granted": []}
     empty_database.run("SELECT bellcast.notify('alice', '{}')")
     assert eventually(lambda: empty_database.waiting() == 1)

@@ -3,7 +3,7 @@
 An unreadable or forbidden row is refused with a reason, without affecting the others. If the store is unavailable, the
 batch stops and its remaining rows stay in the outbox."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -23,7 +23,7 @@ from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import RowChange
 from bellcast.ports import Context
 from bellcast.workflows import triggers
-from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,6 @@ class WorkflowTrigger(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _trigger = msgspec.json.Decoder(WorkflowTrigger)
-TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
 class OutboxRow(Struct, frozen=True):

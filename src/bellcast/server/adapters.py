@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.brokers.remote import PubSubTransport
     from bellcast.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
-    from bellcast.outbox.delivery import TriggerWorkflow
     from bellcast.storage.external_writes import ExternalWrites
+    from bellcast.workflows.triggers import TriggerWorkflow
 
 
 def store(config: StoreSettings, clock: Clock) -> Store:

@@ -15,7 +15,7 @@ from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
-from bellcast.workflows.tasks import Task, Tasks
+from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import Triggers
 
 
@@ -44,7 +44,7 @@ class WorkflowParts:
         executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
         jobs.register(JOB_KIND, executor.run)
         self.schedules = Schedules(engines, self.library, self.triggers, router.tenant, router.plan_steps, limits)
-        self.tasks = Tasks(engines, tasks, self.schedules.trigger, limits, jobs)
+        self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.library, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedules.run)
         jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from bellcast.ports import Context, Job
 from bellcast.ports.documents import PROJECT
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
-from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,6 @@ PROGRESS = "task-progress"
 END_OF_TIME = 2**52
 
 T = TypeVar("T")
-TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
 class Task(Struct, frozen=True):
@@ -104,7 +103,7 @@ class TaskRun:
         return asyncio.run_coroutine_threadsafe(call, self._loop).result()
 
 
-class Tasks:
+class ScheduledTasks:
     """Runs the tasks of this process."""
 
     def __init__(

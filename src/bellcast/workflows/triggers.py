@@ -1,7 +1,7 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +34,10 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timezone: str | None = None
     tenant: str | None = None
     idempotency_key: str | None = None
+
+
+# Accepts a checked trigger of a workflow, now or for later, and returns the answer.
+TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
 class StartedRun(Struct, frozen=True):
