@@ -67,7 +67,7 @@ class MailboxQuery(Struct, frozen=True, kw_only=True):
     "POST",
     "/v1/mailbox-link",
     tag="Messages",
-    required_scope="read",
+    required_scope="manage",
     query=DryRunQuery,
     body=MailboxRequest,
     response_types={200: MailboxLink, 201: MailboxLink},

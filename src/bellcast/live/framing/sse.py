@@ -41,9 +41,10 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
     )
 
 
-def event(name: str, data: bytes) -> bytes:
-    """Encode one event. An id precedes it."""
-    return b"%bdata: %b\n\n" % (_field("event", name), _data_lines(data))
+def event(name: str, data: bytes, id: str = "") -> bytes:
+    """Encode one event. An id that differs between connections precedes it instead, see `id_field`."""
+    fields = _field("event", name) + (_field("id", id) if id else b"")
+    return b"%bdata: %b\n\n" % (fields, _data_lines(data))
 
 
 def id_field(id: str) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
@@ -133,10 +134,11 @@ class NativeHandshake:
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         connection.revision = _revision(inbox, resumed)
         connection.place = None if resumed is None else resumed.text
-        ready = connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, topics, granted, refused))
-        # Without an id, so that a disconnection during a replay loses nothing.
-        has_id = resumed is None and not topics.recovered and not topics.is_rewind
-        connection.write_tracked(connection.marked(ready) if has_id else ready)
+        ready = self._ready_frame(connection, inbox, resumed, topics, granted, refused)
+        # Before a replay without a position, so that a disconnection loses nothing.
+        if resumed is None and not topics.recovered and not topics.is_rewind:
+            ready = replace(ready, position=connection.resume_position())
+        connection.write_tracked(connection.dialect.encode_frame(ready))
         await topic_replay.send(self._hub, connection, topics, self._encoder(connection, topics))
         if resumed is not None:
             return opened_inbox.missed, resumed

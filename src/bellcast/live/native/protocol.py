@@ -42,6 +42,7 @@ class Frame(Struct, frozen=True):
 
     name: str
     fields: dict[str, Any]
+    position: str = ""  # the id of a server-sent event
 
 
 class NativeDialect(Struct, frozen=True, eq=False):
@@ -73,7 +74,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
 
 
 def _sse_event(frame: Frame) -> bytes:
-    return sse.event(frame.name, _encode(frame.fields))
+    return sse.event(frame.name, _encode(frame.fields), frame.position)
 
 
 def _sse_chunk(frame: Frame) -> bytes:

@@ -24,6 +24,7 @@ HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-typ
 class LinesDialect(msgspec.Struct, frozen=True, eq=False):
     protocol: str = "lines"
     transport: str = "http"
+    mark: None = None  # clients read the position from each frame
 
     def encode_frame(self, payload: Payload) -> bytes:
         return msgspec.json.encode({"type": payload.name, **payload.fields}) + b"\n"
