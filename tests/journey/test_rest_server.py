@@ -67,7 +67,9 @@ class TestEveryPath:
         body = {} if operation.body is None else {"json": operation.example}
         query = required | {"surprise": "1"}
         response = await client.request(min(handler.http_methods), path, params=query, **body)
-        if operation.any_query:  # files of the browser client, with a version in the query; receipts, with a vendor's fields
+        if (
+            operation.any_query
+        ):  # files of the browser client, with a version in the query; receipts, with a vendor's fields
             assert operation.tag == "Server" or path.endswith("/receipts")
             assert response.status_code != 422
             return
