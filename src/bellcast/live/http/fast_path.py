@@ -17,7 +17,7 @@ from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from bellcast.errors import BellcastError
-from bellcast.live.framing.http_head import CLOSE, head
+from bellcast.live.framing.response_head import CLOSE, head
 from bellcast.live.http import asgi
 from bellcast.live.http.closing import linger
 from bellcast.live.http.takeover import (

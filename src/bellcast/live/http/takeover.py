@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
-from bellcast.live.framing.http_head import CLOSE, head
+from bellcast.live.framing.response_head import CLOSE, head
 from bellcast.live.http.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
 
 EXTENSION = "bellcast.takeover"

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from bellcast.live.framing.http_head import HeaderFields, lines
+from bellcast.live.framing.response_head import HeaderFields, lines
 
 
 class Upgrade(msgspec.Struct, frozen=True):
