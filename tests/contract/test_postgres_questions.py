@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from bellcast.errors import Invalid, Unavailable
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import OpenInbox, ResumeFrom
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore

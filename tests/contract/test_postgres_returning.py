@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import OpenInbox, ResumeFrom, SubscriptionGrant
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore

@@ -9,9 +9,9 @@ import pytest
 
 from bellcast.live.connection.connection import Phase
 from bellcast.live.sync import resume
-from bellcast.model.inboxes import parse_position
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Edit
+from bellcast.model.positions import parse_position
 from bellcast.ports import Query, ResumeFrom
 from tests.contract.app import App
 from tests.unit.live.fakes import connect, new_hub

@@ -1,6 +1,6 @@
 """State of the foreign dialects: last events, device positions."""
 
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import UNKNOWN, DevicePosition, LastEvent
 from tests.contract.app import App
 

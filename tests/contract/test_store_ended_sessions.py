@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bellcast.model.identities import RecipientFields
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import ResumeFrom, SessionRevoked
 from tests.contract.app import App
 from tests.contract.test_store_tenants import all_rows

@@ -6,8 +6,8 @@ import pytest
 
 from bellcast.errors import NotFound
 from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.inboxes import Position, SentRows
 from bellcast.model.notifications import Notification
+from bellcast.model.positions import Position, SentRows
 from bellcast.ports import Action, Change, Marking, Query, ResumeFrom
 from tests.contract.app import App
 

@@ -15,7 +15,7 @@ from bellcast.channels import html
 from bellcast.errors import BellcastError
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import PacketReader
-from bellcast.model import decode_errors, ids, inboxes, patterns, times, validation
+from bellcast.model import decode_errors, ids, patterns, positions, times, validation
 from bellcast.model.limits import Limits
 
 LIMITS = Limits()
@@ -42,7 +42,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "socket ids": (signatures.is_socket_id, ["1" * SIZE, "1." * SIZE]),
     "patterns": (lambda text: patterns.matches("*a" * 80 + "*b", text), ["a" * SIZE]),
     "ids": (ids.is_id, ["0" * SIZE, "0-" * SIZE]),
-    "positions": (inboxes.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
+    "positions": (positions.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
     "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
     "wording": (
         lambda text: decode_errors.field_error(msgspec.ValidationError(text)),

@@ -21,7 +21,8 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.sync import resume
 from bellcast.model.identities import Principal
-from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.inboxes import Inbox
+from bellcast.model.positions import Position
 from bellcast.ports import Context, OpenInbox, SessionRevoked
 
 # Retry delay when a process or an address has reached its connection limit.

@@ -1,16 +1,8 @@
-"""State of an inbox: its counters, its revision, and the position that clients resume from."""
-
-import re
-from typing import NamedTuple
+"""State of an inbox: its counters, its revision, and what it can replay."""
 
 from msgspec import Struct
 
-# The stores keep the numbers of a position as signed 64-bit integers.
-MAX_POSITION_NUMBER = 2**63 - 1
-NUMBER = "[0-9a-f]{1,16}"
-# Interrupted replays that a position tells apart. Of more, rows of the oldest two may be sent as updates once more.
-MAX_REPLAYS = 8
-POSITION = re.compile(rf"({NUMBER})-({NUMBER})(?:-({NUMBER})((?:\.{NUMBER}\.{NUMBER}){{1,{MAX_REPLAYS}}}))?")
+from bellcast.model.positions import Position
 
 
 class InboxState(Struct, frozen=True):
@@ -27,57 +19,6 @@ class InboxState(Struct, frozen=True):
     def position(self) -> str:
         """The position of this state, as clients carry it."""
         return Position(self.epoch, self.revision).text
-
-
-class SentRows(NamedTuple):
-    """Rows that a replay sent as new: those created up to the revision `created`, as of the revision `read`."""
-
-    created: int
-    read: int
-
-
-class Position(Struct, frozen=True):
-    """A position in an inbox's changes: the client knows those up to `revision`.
-
-    One within a replay also has its `base`, the revision where the replay began, and what the client received of the rows
-    created since then: `sent`, in order of creation, one entry for each replay that was interrupted."""
-
-    epoch: int
-    revision: int
-    base: int | None = None
-    sent: tuple[SentRows, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The text form, opaque to clients: epoch, revision and, within a replay, its base and the rows sent."""
-        place = f"{self.epoch:x}-{self.revision:x}"
-        return place + (f"-{self.base:x}" + "".join(f".{c:x}.{r:x}" for c, r in self.sent) if self.sent else "")
-
-    @property
-    def newest(self) -> int:
-        """The revision of the newest creation that the client knows: every later row is new to it."""
-        return self.sent[-1].created if self.sent else self.revision
-
-    def known_revision(self, first_revision: int) -> int:
-        """Return the revision of the state in which the client knows a row created at `first_revision`."""
-        if self.sent and first_revision > (self.base or 0):
-            for created, read in self.sent:
-                if first_revision <= created:
-                    return max(read, self.revision)
-        return self.revision
-
-    def after_created(self, created: int, read: int) -> "Position":
-        """Return the position after the rows created up to a revision, which were read at another."""
-        sent = (*self.sent, SentRows(created, read))
-        if len(sent) > MAX_REPLAYS:
-            oldest, second = sent[:2]
-            sent = (SentRows(second.created, min(oldest.read, second.read)), *sent[2:])
-        base = self.revision if self.base is None else self.base
-        return Position(self.epoch, self.revision, base, sent)
-
-    def after_changed(self, revision: int) -> "Position":
-        """Return the position after all changes up to a revision of rows that the client knew."""
-        return Position(self.epoch, max(revision, self.revision), self.base, self.sent)
 
 
 class Inbox(Struct, frozen=True, kw_only=True):
@@ -98,16 +39,3 @@ class Inbox(Struct, frozen=True, kw_only=True):
         state, revision = self.state, position.revision
         is_ordered = (position.base or 0) <= revision <= position.newest <= state.revision
         return position.epoch == state.epoch and is_ordered and self.oldest_revision <= revision
-
-
-def parse_position(text: str) -> Position | None:
-    """Parse a client's position. None if it is invalid (then the client is reset)."""
-    match = POSITION.fullmatch(text)
-    if match is None:
-        return None
-    numbers = [int(part, 16) for part in re.split("[-.]", text)]
-    if max(numbers) > MAX_POSITION_NUMBER:
-        return None
-    if match[3] is None:
-        return Position(numbers[0], numbers[1])
-    return Position(numbers[0], numbers[1], numbers[2], tuple(map(SentRows, numbers[3::2], numbers[4::2])))

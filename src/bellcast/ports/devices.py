@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 
 # The revision of a connection that has acknowledged nothing yet.
 UNKNOWN = -1

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from bellcast.errors import Unauthenticated
 from bellcast.model.events import Event, InboxEvent
-from bellcast.model.inboxes import Inbox, InboxState, Position
+from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import ActionButton, Notification, Priority, View
+from bellcast.model.positions import Position
 
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "snooze", "delete"]
 

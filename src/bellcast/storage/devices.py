@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import UNKNOWN, DevicePosition
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine

@@ -12,8 +12,9 @@ from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
-from bellcast.model.inboxes import Inbox, Position, parse_position
+from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
+from bellcast.model.positions import Position, parse_position
 from bellcast.ports import Changes, Store
 
 

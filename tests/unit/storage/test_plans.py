@@ -8,8 +8,8 @@ import pytest
 from tests.contract.app import App
 
 from bellcast.live.sync.resume import NO_REVISION
-from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Edit
+from bellcast.model.positions import Position
 from bellcast.ports import Job, JobShare, Marking, Query, ResumeFrom
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine

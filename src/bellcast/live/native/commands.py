@@ -19,7 +19,7 @@ from bellcast.live.sync import resume, topic_replay
 from bellcast.model import event_names, times, validation
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.identities import Principal
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 from bellcast.ports import Action, Context, Marking
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,8 @@ from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
 from bellcast.model import history
 from bellcast.model.identities import Principal
-from bellcast.model.inboxes import Inbox, InboxState, Position, parse_position
+from bellcast.model.inboxes import Inbox, InboxState
+from bellcast.model.positions import Position, parse_position
 from bellcast.ports import Changes, OpenInbox, Store
 
 NOTHING: topic_access.Authorized = ({}, ())

@@ -23,7 +23,8 @@ from bellcast.live.sync import resume
 from bellcast.model import validation
 from bellcast.model.events import inbox_stream
 from bellcast.model.identities import DEFAULT_TENANT, Principal
-from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.inboxes import Inbox
+from bellcast.model.positions import Position
 from bellcast.ports import UNKNOWN, DevicePosition
 
 log = structlog.get_logger(__name__)

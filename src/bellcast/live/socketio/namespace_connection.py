@@ -8,7 +8,7 @@ from bellcast.live.connection.connection import NULL_TRANSPORT, Connection, Phas
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.protocol import dialect, packets
 from bellcast.live.socketio.protocol.packets import ACK, EVENT, Packet
-from bellcast.model.inboxes import Position
+from bellcast.model.positions import Position
 
 
 class NamespaceConnection(Connection):

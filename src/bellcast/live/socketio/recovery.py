@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.model import history
 from bellcast.model.identities import Principal, Project
-from bellcast.model.inboxes import Position, parse_position
+from bellcast.model.positions import Position, parse_position
 
 PURPOSE = b"socketio recovery\0"
 SIGNATURE_BYTES = 16

@@ -14,8 +14,9 @@ from bellcast.errors import BellcastError
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.inboxes import Inbox, InboxState, Position
+from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.limits import Limits
+from bellcast.model.positions import Position
 from bellcast.ports import Change, Changes, ResumeFrom, Store
 
 log = structlog.get_logger(__name__)

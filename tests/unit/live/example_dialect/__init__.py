@@ -16,7 +16,8 @@ from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.model.events import Event, InboxEvent
-from bellcast.model.inboxes import InboxState, parse_position
+from bellcast.model.inboxes import InboxState
+from bellcast.model.positions import parse_position
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}
 
