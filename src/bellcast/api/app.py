@@ -40,6 +40,7 @@ from bellcast.api import (
     templates,
     tenants,
     test_clock,
+    theme,
     tokens,
     topics,
     unsubscribe,
@@ -91,7 +92,7 @@ HANDLERS = [
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
     *(*preferences_page.HANDLERS, *mailbox.HANDLERS),
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
-    *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send),
+    *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send, theme.show),
 ]
 
 

@@ -54,7 +54,7 @@ dialog[aria-busy=true]::after { content: ""; width: 22px; height: 22px; margin: 
 [data-priority=urgent] { --tone: var(--urgent) !important; }
 [data-priority=high] { --tone: var(--high) !important; }
 [data-priority=urgent]:is(.toast, [data-unread])::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
-.avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--accent) 12%, transparent); color: var(--accent); font-size: 13px; font-weight: 600; }
+.avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--accent) 12%, transparent); color: color-mix(in srgb, var(--accent) 75%, var(--text)); font-size: 13px; font-weight: 600; }
 .avatar.emoji { background: var(--disc); font-size: 18px; }
 img { display: block; width: 100%; height: 100%; object-fit: cover; }
 .main { flex: 1; min-width: 0; overflow-wrap: anywhere; }
