@@ -17,7 +17,7 @@ from bellcast.inbox import views
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.sync import resume
 from bellcast.model.identities import Principal
@@ -154,7 +154,7 @@ class Admission:
         principal, opened = await views.enter(self._engines, connection.principal, since, self._authenticator.renewed)
         inbox = opened.inbox
         connection.principal = principal.with_name(inbox.name)
-        connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
+        connection.inbox, connection.epoch, connection.mark_revision = inbox.number, inbox.state.epoch, NO_MARK
         return opened
 
 

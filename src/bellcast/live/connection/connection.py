@@ -25,6 +25,8 @@ REPLAY_BUFFER_BYTES = 65_536
 CLOSE_TIMEOUT = 5
 
 
+NO_MARK = -1  # no revision
+
 # Called once `ready` has been written.
 OnReady = Callable[[], None]
 
@@ -79,7 +81,7 @@ class Dialect(Protocol):
         ...
 
     @property
-    def mark(self) -> Callable[[bytes, str], bytes] | None:
+    def mark(self) -> "PositionMark | None":
         """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it; None for
         dialects whose clients derive the position."""
         ...
@@ -106,6 +108,23 @@ class Dialect(Protocol):
 
     def close(self, end: CloseReason) -> bytes:
         """Encode the last frame before the server closes, for a reason in the dialect's codes."""
+        ...
+
+
+class PositionMark(Protocol):
+    """Adds resume positions `<inbox position>~<event id>` to the encoded frames of a dialect."""
+
+    def __call__(self, data: bytes, position: str) -> bytes:
+        """Return the frame with its position."""
+        ...
+
+    def head(self, position: str) -> bytes:
+        """Encode an inbox position for `completer`; it stays valid until the position changes."""
+        ...
+
+    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
+        """Return a function from a `head` to the frame of a live event, for the same client as the frame of a call, in a
+        fifth of the time: every delivery has one."""
         ...
 
 
@@ -184,6 +203,8 @@ class Connection(asyncio.Protocol):
         "is_stale",
         "last_received_tick",
         "last_sent_tick",
+        "mark_head",
+        "mark_revision",
         "max_unsent",
         "owner",
         "pending",
@@ -220,6 +241,9 @@ class Connection(asyncio.Protocol):
         self.epoch = 0
         self.revision = 0
         self.place: str | None = None  # the inbox position within a replay; None: `epoch` and `revision`
+        # The encoded position of all live events until the revision changes; a new epoch resets it.
+        self.mark_head = b""
+        self.mark_revision = NO_MARK
         self.phase = Phase.OPENING
         self.is_stale = False  # an inbox change was skipped while it was not live
         self.last_sent_tick = owner.tick
@@ -254,10 +278,17 @@ class Connection(asyncio.Protocol):
         mark = self.dialect.mark
         if mark is None:
             return data
-        if event_id is not None and self.place is None and self.inbox:  # every delivery of a live event
-            return mark(data, f"{self.epoch:x}-{self.revision:x}~{event_id}")
         position = self.resume_position(event_id)
         return mark(data, position) if position else data
+
+    def update_mark(self) -> bytes:
+        """Encode the inbox position for the live events until it changes. The connection must be live: within a replay it
+        has another position."""
+        mark = self.dialect.mark
+        if mark is not None:
+            self.mark_revision = self.revision
+            self.mark_head = mark.head(f"{self.epoch:x}-{self.revision:x}" if self.inbox else "")
+        return self.mark_head
 
     def resume_position(self, event_id: str | None = None) -> str:
         """Return `<inbox position>~<event id>`; empty for an anonymous connection without a history."""

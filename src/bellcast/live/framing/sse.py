@@ -52,13 +52,6 @@ def id_field(id: str) -> bytes:
     return _field("id", id)
 
 
-def id_chunk(id: str) -> bytes:
-    """Encode the id as a chunk, as `chunk(id_field(id))` in a quarter of the time: each delivery of a live event has one.
-    The id must have no line break."""
-    field = b"id: %b\n" % id.encode()
-    return b"%x\r\n%b\r\n" % (len(field), field)
-
-
 def retry(ms: int) -> bytes:
     """Encode the delay before the browser reconnects."""
     if ms < 0:

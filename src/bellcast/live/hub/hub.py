@@ -344,16 +344,26 @@ class Hub:
         is_coalescing = self._note_tick_events()
         sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
-        dialect, shared, has_id, tick, live = None, None, False, self.tick, Phase.LIVE
+        dialect, shared, complete, tick, live = None, None, None, self.tick, Phase.LIVE
+        completers: dict[object, Callable[[bytes], bytes] | None] = {}
         for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
                 if dialect not in encoded:
-                    encoded[dialect] = encode(dialect)
-                shared, has_id = encoded[dialect], id is not None and dialect.mark is not None
+                    encoded[dialect] = shared = encode(dialect)
+                    mark = dialect.mark if id is not None and shared is not None else None
+                    completers[dialect] = None if mark is None else mark.completer(shared or b"", id or "")
+                shared, complete = encoded[dialect], completers[dialect]
             if shared is None or connection is sender:
                 continue
-            data = connection.marked(shared, id) if has_id else shared
+            if complete is None:
+                data = shared
+            elif connection.phase is not live:
+                data = connection.marked(shared, id)
+            elif connection.mark_revision == connection.revision:
+                data = complete(connection.mark_head)
+            else:
+                data = complete(connection.update_mark())
             connection.last_sent_tick = tick
             sock, transport = connection.sock, connection.transport
             if is_coalescing or sock is None or connection.phase is not live:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from bellcast.errors import BadRequest, BellcastError, Invalid
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Dialect
+from bellcast.live.connection.connection import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.topic_access import TopicRefused
 from bellcast.model import times
@@ -51,7 +51,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
-    mark: Callable[[bytes, str], bytes] | None = None
+    mark: PositionMark | None = None
 
     def encode(self, event: Event) -> bytes | None:
         fields = frame(event)
@@ -89,16 +89,24 @@ def _websocket_frame(frame: Frame) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
-def _mark_chunk(chunk: bytes, position: str) -> bytes:
-    return sse.id_chunk(position) + chunk
+class IdMark(Struct, frozen=True):
+    """The SSE id before an event. `frame` frames a part of the response body."""
+
+    frame: Callable[[bytes], bytes]
+
+    def __call__(self, data: bytes, position: str) -> bytes:
+        return self.frame(sse.id_field(position)) + data
+
+    def head(self, position: str) -> bytes:
+        return self.frame(b"id: " + position.encode())
+
+    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
+        tail = self.frame(b"~%b\n" % event_id.encode()) + data
+        return lambda head: head + tail
 
 
-def _mark_event(event: bytes, position: str) -> bytes:
-    return sse.id_field(position) + event
-
-
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=_mark_chunk)  # written directly to an HTTP/1.1 socket
-SSE_PLAIN = NativeDialect("sse", _sse_event, mark=_mark_event)  # HTTP/1.0, or through ASGI `send`
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))  # written directly to an HTTP/1.1 socket
+SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or through ASGI `send`
 WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to the socket
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 

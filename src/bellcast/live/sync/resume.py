@@ -12,7 +12,7 @@ import structlog
 
 from bellcast.errors import BellcastError
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.limits import Limits
@@ -118,6 +118,7 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, s
 async def _reset(store: Store, connection: Connection) -> None:
     state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
     connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
+    connection.mark_revision = NO_MARK
     connection.write_replay(connection.marked(connection.dialect.reset(state)))
 
 

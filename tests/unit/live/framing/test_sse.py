@@ -87,7 +87,3 @@ def dispatched(stream: bytes) -> list[tuple[dict[str, str], str]]:
             events.append((fields, data[:-1]))
             fields, data = {}, ""
     return events
-
-
-def test_id_chunk_is_the_chunk_of_an_id_field():
-    assert sse.id_chunk("5f3a-1~c81e.2") == sse.chunk(sse.id_field("5f3a-1~c81e.2"))

@@ -12,6 +12,7 @@ from bellcast.live.framing.websocket.frames import (
     ping_frame,
     pong_frame,
     text_frame,
+    text_header,
 )
 from bellcast.live.framing.websocket.handshake import HandshakeRejected, Upgrade, accept_key, check_upgrade, response
 from bellcast.live.framing.websocket.reader import (
@@ -52,4 +53,5 @@ __all__ = [
     "pong_frame",
     "response",
     "text_frame",
+    "text_header",
 ]

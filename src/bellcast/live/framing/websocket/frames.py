@@ -32,6 +32,11 @@ def text_frame(payload: bytes) -> bytes:
     return _frame(TEXT_OPCODE, payload)
 
 
+def text_header(size: int) -> bytes:
+    """Encode what precedes the payload of a text message."""
+    return _header(TEXT_OPCODE, size)
+
+
 def binary_frame(payload: bytes) -> bytes:
     return _frame(BINARY_OPCODE, payload)
 
@@ -66,9 +71,12 @@ def _control_frame(opcode: int, data: bytes) -> bytes:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    size = len(payload)
+    return _header(opcode, len(payload)) + payload
+
+
+def _header(opcode: int, size: int) -> bytes:
     if size < TWO_BYTES_FOLLOW:
-        return b"%c%c%b" % (FINAL | opcode, size, payload)
+        return b"%c%c" % (FINAL | opcode, size)
     if size < 1 << 16:
-        return struct.pack("!BBH", FINAL | opcode, TWO_BYTES_FOLLOW, size) + payload
-    return struct.pack("!BBQ", FINAL | opcode, EIGHT_BYTES_FOLLOW, size) + payload
+        return struct.pack("!BBH", FINAL | opcode, TWO_BYTES_FOLLOW, size)
+    return struct.pack("!BBQ", FINAL | opcode, EIGHT_BYTES_FOLLOW, size)

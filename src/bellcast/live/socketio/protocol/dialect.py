@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import PositionMark
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import Encoding
 from bellcast.live.socketio.protocol.packets import Packet
@@ -32,6 +33,31 @@ from bellcast.model.events import (
 from bellcast.model.inboxes import InboxState
 
 _encode = msgspec.json.Encoder().encode
+
+
+class LastArgument(Struct, frozen=True):
+    """The resume position as the last argument of an event."""
+
+    encoding: Encoding
+
+    def __call__(self, data: bytes, position: str) -> bytes:
+        return self.encoding.text(data + f',"{position}"]'.encode())
+
+    def head(self, position: str) -> bytes:
+        return f',"{position}'.encode()
+
+    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
+        tail = f'~{event_id}"]'.encode()
+        starts: dict[int, bytes] = {}  # by the length of the head: few lengths are in use
+
+        def complete(head: bytes) -> bytes:
+            size = len(head)
+            start = starts.get(size)
+            if start is None:
+                start = starts[size] = self.encoding.text_header(len(data) + size + len(tail)) + data
+            return start + head + tail
+
+        return complete
 
 
 class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
@@ -76,11 +102,8 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self._head + _encode(args)[:-1] if self.resumable else self._text(args)
 
     @property
-    def mark(self) -> Callable[[bytes, str], bytes] | None:
-        return self._mark if self.resumable else None
-
-    def _mark(self, packet: bytes, position: str) -> bytes:
-        return self.encoding.text(packet + f',"{position}"]'.encode())
+    def mark(self) -> PositionMark | None:
+        return LastArgument(self.encoding) if self.resumable else None
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         change = inbox_payloads.payload_of(event, position)

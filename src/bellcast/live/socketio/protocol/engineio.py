@@ -41,10 +41,15 @@ class Encoding(Struct, frozen=True, eq=False):
     transport: Literal["websocket", "polling"]
     text: Callable[[bytes], bytes]
     binary: Callable[[bytes], bytes]
+    text_header: Callable[[int], bytes]  # of `text`, by the length of the packet
 
 
 def _raw(packet: bytes) -> bytes:
     return packet
+
+
+def _no_header(size: int) -> bytes:
+    return b""
 
 
 def _base64(data: bytes) -> bytes:
@@ -55,9 +60,11 @@ def _prefixed_base64(data: bytes) -> bytes:
     return BASE64_PREFIX + data
 
 
-FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame)  # written directly to the socket
-ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64)  # through ASGI `send`
-POLLING_BODY = Encoding("polling", _raw, _base64)
+FRAMES = Encoding(
+    "websocket", websocket.text_frame, websocket.binary_frame, websocket.text_header
+)  # written directly to the socket
+ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64, _no_header)  # through ASGI `send`
+POLLING_BODY = Encoding("polling", _raw, _base64, _no_header)
 
 
 def reencode(packet: bytes, encoding: Encoding) -> bytes:
