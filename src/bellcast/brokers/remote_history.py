@@ -66,9 +66,12 @@ class RemoteHistory:
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         pending = [self._enqueue(event) for event in events]
-        appended = [None if one is None else await one.appended for one in pending]
+        ids = iter(await asyncio.gather(*(one.appended for one in pending if one is not None)))
         return tuple(
-            [event if id is None else replace(event, id=id.text) for event, id in zip(events, appended, strict=True)]
+            [
+                event if one is None else replace(event, id=next(ids).text)
+                for event, one in zip(events, pending, strict=True)
+            ]
         )
 
     def end(self, tenant: str) -> str | None:
@@ -108,6 +111,8 @@ class RemoteHistory:
             except (Unavailable, LogUnsupported):
                 self._used |= used
             self._forget_tenants()
+            if self._held is None:
+                self._on_lost(())
 
     def _forget_tenants(self) -> None:
         """Forget how far events were delivered for tenants whose streams this process no longer follows."""
@@ -303,7 +308,7 @@ class RemoteHistory:
         filled, self._filled, self._filling = self._filled, None, None
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
-            self._on_lost(lost)
+        self._on_lost(lost)
         later: list[LiveEvent] = []  # of another log, or without a hole before them
         for event in held:
             start = self._delivered.get(event.tenant)

@@ -107,7 +107,8 @@ class Shard:
                 return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
         except exceptions.NoPermissionError as failure:
             raise LogUnsupported(str(failure)) from failure
-        except exceptions.RedisError as failure:
+        # redis-py raises AttributeError in commands on a connection that `close` disconnects.
+        except (exceptions.RedisError, OSError, AttributeError) as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
 
     async def follow(self, channels: Sequence[bytes]) -> None:
@@ -163,14 +164,16 @@ class Shard:
 
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond to a ping."""
-        if self._reading is None:
+        reading = self._reading
+        if reading is None:
             return
         while True:
             self._last_received = False
             await self._command(b"PING", [b""])
-            done, _ = await asyncio.wait((self._reading,), timeout=COMMAND_TIMEOUT)
+            done, _ = await asyncio.wait((reading,), timeout=COMMAND_TIMEOUT)
             if done:
-                raise Unavailable(f"The connection to Redis was lost: {self._reading.exception()}.")
+                reason = "it was closed" if reading.cancelled() else reading.exception()
+                raise Unavailable(f"The connection to Redis was lost: {reason}.")
             if not self._last_received:
                 raise Unavailable("Redis does not respond.")
 

@@ -63,7 +63,8 @@ class TopicHistory(Protocol):
         ...
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again."""
+        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again; without
+        streams when reads that failed may succeed now."""
         ...
 
     async def run(self) -> None:

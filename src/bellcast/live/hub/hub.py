@@ -76,6 +76,7 @@ class Hub:
         self._by_id, self._streams = self._index.by_id, self._index.by_stream  # shortcuts for the dispatch
         self._is_tick_busy = False
         self._recovering: set[Connection] = set()  # they read kept events from the history
+        self._incomplete: set[Connection] = set()  # they may have missed kept events, and close
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def __len__(self) -> int:
@@ -108,6 +109,7 @@ class Hub:
 
     def on_disconnected(self, connection: Connection) -> None:
         self._recovering.discard(connection)
+        self._incomplete.discard(connection)
         if not self._index.remove(connection):
             return
         if connection.address is not None:
@@ -386,14 +388,23 @@ class Hub:
         self._recovering.add(connection)
 
     def release(self, connection: Connection) -> None:
-        self._recovering.discard(connection)
+        if connection not in self._incomplete:
+            self._recovering.discard(connection)
+
+    def hold_unread(self, connection: Connection) -> None:
+        """Send no kept events and no event ids to a connection for which the history could not be read, until
+        `hold_followers` returns it."""
+        self._recovering.add(connection)
+        self._incomplete.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
-        """Send no more kept events and no event ids to the followers of streams, until they close; return them. Pusher
-        clients, which cannot resume, continue."""
+        """Send no more kept events and no event ids to the followers of streams, until they close; return them and those of
+        `hold_unread`. Pusher clients, which cannot resume, continue."""
         found = {one: None for stream in streams for one in self._streams.get(stream, ())}
+        found |= dict.fromkeys(self._incomplete)
         followers = [one for one in found if one.dialect.protocol != "pusher"]
         self._recovering.update(followers)
+        self._incomplete.update(followers)
         return followers
 
     def newest_event(self, connection: Connection) -> str | None:

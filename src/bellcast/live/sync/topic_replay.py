@@ -66,7 +66,8 @@ async def _read(
                 return TopicReplay(events, recovered=True, is_rewind=False, start=after, end=past.end)
         past = await hub.history.newest(tenant, topics if rewind else [*topics, *own], min(rewind, MAX_REWIND))
     except Unavailable as failure:
-        # Connections open without the broker too. When it returns, missed events are read or the connection is closed.
+        # Connections open without the broker too. When it returns, they are closed, and recover what they can.
+        hub.hold_unread(connection)
         log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
         return TopicReplay((), recovered=False, is_rewind=False, start=None, end=None)
     is_off = past.end is None
