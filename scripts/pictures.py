@@ -122,6 +122,7 @@ class Studio:
             except Error as error:
                 raise RuntimeError(f"{state.name} cannot be shown: {error}") from error
             image = shot(page)
+            page.unroute_all(behavior="ignoreErrors")  # some states leave requests without a response
         ALL.mkdir(parents=True, exist_ok=True)
         (ALL / f"{state.name}-{device}-{scheme}.webp").write_bytes(image)
         if (device, scheme) == (state.devices[0], "light"):

@@ -1,19 +1,30 @@
 /**
- * The push part of a service worker: shows push messages of Bellcast, and opens their links. A worker of your own adds it with
+ * The push part of a service worker: shows push messages of Bellcast with a dot on the app's icon, and opens their links. A worker of your own adds it with
  * `importScripts('/bellcast-push.js')`; nothing here becomes global.
  */
 ((worker) => {
   worker.addEventListener('push', (/** @type {any} */ event) => {
     const message = read(event.data);
-    if (message) event.waitUntil(worker.registration.showNotification(message.title, { body: message.body, tag: message.id, data: message }));
+    if (message) event.waitUntil(show(message));
   });
 
   worker.addEventListener('notificationclick', (/** @type {any} */ event) => {
     const { data, tag } = event.notification;
     if (!data || data.id !== tag) return; // another part of the worker has shown it
     event.notification.close();
-    event.waitUntil(focusOrOpen(new URL(data.url || './', worker.registration.scope).href));
+    const button = buttonsOf(data).find(({ key }) => key === event.action);
+    event.waitUntil(focusOrOpen(new URL((button || data).url || './', worker.registration.scope).href));
   });
+
+  /** A page shows the number of unread ones on the icon as soon as one is open. @param {any} message */
+  function show(message) {
+    const actions = buttonsOf(message).map(({ key, label }) => ({ action: key, title: label }));
+    const shown = worker.registration.showNotification(message.title, { body: message.body, tag: message.id, data: message, actions });
+    return Promise.all([shown, worker.navigator.setAppBadge?.().catch(() => {})]);
+  }
+
+  /** @param {any} message @returns {{key: string, label: string, url: string}[]} */
+  const buttonsOf = ({ actions }) => (Array.isArray(actions) ? actions : []);
 
   /** Return the message, or null for a push of another sender. @param {any} data */
   function read(data) {

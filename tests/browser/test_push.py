@@ -11,7 +11,7 @@ from tests.servers import ServerProcess
 from bellcast.client import Bellcast
 
 SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotifications())
-  .map(({title, body, tag}) => ({title, body, tag}))"""
+  .map(({title, body, tag, actions}) => ({title, body, tag, buttons: actions.map(({action, title}) => `${action} ${title}`)}))"""
 
 
 def test_service_worker_shows_a_push_and_ignores_those_of_others(
@@ -37,13 +37,22 @@ def test_service_worker_shows_a_push_and_ignores_those_of_others(
             parameters = {"origin": bellcast_server.url, "registrationId": registrations[-1], "data": json.dumps(data)}
             cdp.send("ServiceWorker.deliverPushMessage", parameters)
 
-        push({"id": "n1", "title": "New booking", "body": "Saturday", "url": "/bookings/7"})
+        buttons = [
+            {"key": "open", "label": "Open", "url": "/bookings/7"},
+            {"key": "move", "label": "Move", "url": "/move/7"},
+        ]
+        push({"id": "n1", "title": "New booking", "body": "Saturday", "url": "/bookings/7", "actions": buttons})
         page.wait_for_function(f"async () => (await ({SHOWN})()).length > 0")
         push({"kind": "another sender's"})
         push({"id": "n2", "title": "Second"})
         page.wait_for_function(f"async () => (await ({SHOWN})()).some(({{tag}}) => tag === 'n2')")
         shown = {one["tag"]: one for one in page.evaluate(SHOWN)}
-        assert shown["n1"] == {"title": "New booking", "body": "Saturday", "tag": "n1"}
+        assert shown["n1"] == {
+            "title": "New booking",
+            "body": "Saturday",
+            "tag": "n1",
+            "buttons": ["open Open", "move Move"],
+        }
         assert shown.keys() <= {"n1", "n2", "user_visible_auto_notification"}
     finally:
         context.close()

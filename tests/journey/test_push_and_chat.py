@@ -36,6 +36,23 @@ async def test_browser_registers_and_decrypts_its_push(tmp_path: Path) -> None:
         assert (message["state"], message["provider"]) == ("sent", "webpush")
 
 
+async def test_push_has_the_first_two_buttons_with_a_link(tmp_path: Path) -> None:
+    """A service worker has no session, so it cannot take an action that calls a handler."""
+    browser = Browser()
+    links = [
+        {"key": key, "label": key.title(), "url": f"https://app.example/{key}"} for key in ("open", "move", "third")
+    ]
+    async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        service.default = answer(201, b"")
+        subscription = browser.to_json(f"http://{service.host}/send/1")
+        await client.post("/v1/push-endpoints", json=subscription, headers=session_of(server, "alice"))
+        actions = [{"key": "accept", "label": "Accept", "call": "answer"}, *links]
+        await client.post("/v1/notifications", json={**DRAFT, "actions": actions})
+        await ended(client)
+        (request,) = service.requests
+        assert json.loads(browser.decrypt(request.body))["actions"] == links[:2]
+
+
 @pytest.mark.parametrize("status", [404, 410])
 async def test_endpoint_that_is_gone_is_deleted(tmp_path: Path, status: int) -> None:
     async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):

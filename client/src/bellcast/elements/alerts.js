@@ -35,7 +35,7 @@ function listenForAlerts(session, many, open) {
   return end;
 }
 
-let badged = 0;
+let badged = -1; // unknown: a push may have put a dot on the icon while no page was open
 
 /** @param {number} count */
 function badge(count) {

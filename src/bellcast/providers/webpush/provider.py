@@ -17,7 +17,7 @@ GONE = frozenset({404, 410})
 # A push that a browser has not fetched after four weeks is dropped by the large push services anyway.
 MAX_TTL = 28 * 86_400
 # Fields that the service worker reads.
-FIELDS = ("id", "title", "body", "url")
+FIELDS = ("id", "title", "body", "url", "actions")
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
