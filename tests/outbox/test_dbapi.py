@@ -1,11 +1,15 @@
 """The outbox table through DB-API drivers."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
 from bellcast.contrib import dbapi, outbox
+from tests.faults.nodes import titles
 
 
 @pytest.fixture
@@ -40,3 +44,35 @@ def test_key_that_waits_adds_no_row(connection):
     (key,) = connection.execute("SELECT key FROM bellcast_outbox").fetchone()
     assert key == str(outbox.row_key("booking-7"))
     assert len(rows(connection)) == 1
+
+
+def run(*command, **environ):
+    command = [sys.executable, "-m", "bellcast", *command]
+    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120)
+
+
+def test_relay_command_sends_due_rows_and_keeps_refused_ones(bellcast_server, tmp_path):
+    file = tmp_path / "shop.db"
+    printed = run("sql", "outbox", "sqlite").stdout
+    connection = sqlite3.connect(file)
+    connection.executescript(printed)
+    for number in range(3):
+        dbapi.notify(connection, "relay-reader", title=f"N{number}", idempotency_key=f"relay-{file}-{number}")
+    connection.execute(
+        "INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, 'notify', '{}')", [str(outbox.row_key())]
+    )
+    dbapi.publish(connection, "desk", "tick")
+    connection.commit()
+    relay = ("relay", f"sqlite:///{file}", "--once", "--url")
+    down = run(*relay, "http://127.0.0.1:9", BELLCAST_SECRET=bellcast_server.secret)
+    assert down.returncode == 1, down.stdout
+    assert "still due" in down.stderr
+    connection.execute("UPDATE bellcast_outbox SET next_attempt_at = NULL")
+    connection.commit()
+    sent = run(*relay, bellcast_server.url, BELLCAST_SECRET=bellcast_server.secret)
+    assert sent.returncode == 0, sent.stderr
+    assert titles(bellcast_server, "relay-reader") == ["N2", "N1", "N0"]
+    ((kind, error, refused_at),) = connection.execute("SELECT kind, error, refused_at FROM bellcast_outbox")
+    connection.close()
+    assert (kind, refused_at is None) == ("notify", False)
+    assert error

@@ -1,6 +1,7 @@
 """`bellcast demo`: runs the server with the demo apps, without configuration."""
 
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +50,7 @@ def demo(
 
         def ready(url: str) -> None:
             for demo_app in apps:
-                demo_app.start(url, credentials)
+                demo_app.start(url, credentials, Path(data))
             _print_urls(url, data, apps)
             if not no_browser:
                 demo_apps.open_page(apps[0].url)

@@ -4,6 +4,7 @@ import importlib
 import socket
 import threading
 import webbrowser
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -13,12 +14,13 @@ from bellcast.model.identities import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, which returns an ASGI application. Optional: a
 # SESSION_PATH that returns the recipient of a session cookie, a HANDLER_PATH that handles client calls, and a
-# JWT_SECRET with which the app signs its own tokens. At most one app may have each.
+# JWT_SECRET with which the app signs its own tokens. At most one app may have each. With KEEPS_DATA, it gets a folder.
 APPS = {
     "Photo studio": "bellcast.examples.photo_studio",
     "Home services": "bellcast.examples.service_marketplace",
     "Lead market": "bellcast.examples.lead_market",
     "Celebrity booking": "bellcast.examples.celebrity_booking",
+    "Shop suite": "bellcast.examples.shop_suite",
 }
 LOOPBACK = "127.0.0.1"
 # Seconds: uvicorn closes open streams one second after the shutdown starts.
@@ -67,11 +69,14 @@ class DemoApp:
         """Server settings required by this app."""
         return getattr(self._module, "SERVER_SETTINGS", {})
 
-    def start(self, bellcast: str, project: Project) -> None:
-        """Start serving in a thread."""
-        uses_pusher = getattr(self._module, "SPEAKS_PUSHER", False)
-        credentials = {"app_id": project.id, "key": project.key} if uses_pusher else {}
-        asgi_app = self._module.create_app(bellcast, project.secret, **credentials)
+    def start(self, bellcast: str, project: Project, data: Path) -> None:
+        """Start serving in a thread. `data` is a folder for the app's files."""
+        options: dict[str, object] = {}
+        if getattr(self._module, "SPEAKS_PUSHER", False):
+            options |= {"app_id": project.id, "key": project.key}
+        if getattr(self._module, "KEEPS_DATA", False):
+            options["data"] = data
+        asgi_app = self._module.create_app(bellcast, project.secret, **options)
         config = uvicorn.Config(asgi_app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)

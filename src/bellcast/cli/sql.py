@@ -98,6 +98,18 @@ def install(
         console.done("The outbox is installed: `SELECT bellcast.notify('alice', '{…}')`.")
 
 
+@sql.command(cls=options.CliCommand)
+def outbox(
+    dialect: Annotated[str, typer.Argument(metavar="DIALECT", help="sqlite, postgresql or mysql.", show_default=False)],
+) -> None:
+    """Print the outbox table for an app's own migrations; `bellcast relay` sends its rows."""
+    from bellcast.contrib.outbox import DIALECTS, table_sql
+
+    if dialect not in DIALECTS:
+        raise CommandError(f"unknown dialect {dialect}", f"expected {', '.join(DIALECTS)}", 2)
+    print(table_sql(dialect), end="")
+
+
 @sql.command(cls=SqlCommand)
 def uninstall(
     ctx: typer.Context,

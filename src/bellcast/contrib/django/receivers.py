@@ -37,7 +37,7 @@ def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
     if user is None or not conf.current().values["REVOKE_ON_LOGOUT"] or _is_in_tests():
         return
     try:
-        conf.client().revoke(identity.recipient_of(user), tenant=identity.tenant_of(user))
+        conf.relay_client().revoke(identity.recipient_of(user), tenant=identity.tenant_of(user))
     except BellcastError as error:
         log.warning("revoke_failed user=%s error=%s", user.pk, error)
 

@@ -1,0 +1,58 @@
+"""What the shop notifies its people of. Each function is called in the transaction of the change."""
+
+from bellcast.contrib.django import NotificationService
+
+from .models import Customer, Product, Sale, Tenant
+
+
+def sale_completed(sale: Sale) -> None:
+    NotificationService.send_tenant_notification(
+        tenant=sale.tenant,
+        title="New Sale",
+        message=f"A sale of ${sale.total:.2f} was completed by {sale.seller.first_name}",
+        notification_type="sale",
+        action_url=sale.get_absolute_url(),
+        action_text="View Sale",
+        metadata={"sale": sale.pk, "total": str(sale.total)},
+        idempotency_key=f"suite-sale-{sale.token}",
+    )
+
+
+def stock_is_low(product: Product) -> None:
+    NotificationService.send_tenant_notification(
+        tenant=product.tenant,
+        title="Low Stock Alert",
+        message=f"{product.name} is running low: {product.stock} left",
+        notification_type="inventory",
+        priority="urgent" if product.stock == 0 else "high",
+        action_url="/inventory/",
+        action_text="View Inventory",
+    )
+
+
+def stock_adjusted(product: Product, before: int, by: str) -> None:
+    NotificationService.send_tenant_notification(
+        tenant=product.tenant,
+        title="Stock adjusted",
+        message=f"{by} changed {product.name} from {before} to {product.stock}",
+        notification_type="inventory",
+        priority="low",
+        action_url="/inventory/",
+    )
+
+
+def customer_saved(customer: Customer, *, is_new: bool) -> None:
+    NotificationService.send_tenant_notification(
+        tenant=customer.tenant,
+        title="New customer" if is_new else "Customer updated",
+        message=customer.name,
+        notification_type="customer",
+        action_url=customer.get_absolute_url(),
+        action_text="View Customer",
+    )
+
+
+def maintenance_announced(tenant: Tenant, message: str) -> None:
+    NotificationService.send_tenant_notification(
+        tenant=tenant, title="System notice", message=message, notification_type="system", announce=True
+    )

@@ -1,0 +1,51 @@
+"""Changes of the stock, which alert when a product runs low."""
+
+from django.db import transaction
+
+from . import notifications
+from .models import Customer, Product, Sale, User
+
+
+class OutOfStock(Exception):
+    """Fewer pieces are left than were sold."""
+
+
+@transaction.atomic
+def sell(product_id: int, quantity: int, customer: Customer | None, seller: User, token: str) -> Sale:
+    """Record a sale and take its pieces from the stock. A token that was used returns its sale."""
+    product = Product.objects.select_for_update().get(pk=product_id, tenant=seller.tenant)
+    known = Sale.objects.filter(token=token, tenant=seller.tenant).first()
+    if known is not None:
+        return known
+    if product.stock < quantity:
+        raise OutOfStock
+    sale = Sale.objects.create(
+        tenant=product.tenant,
+        product=product,
+        customer=customer,
+        seller=seller,
+        quantity=quantity,
+        total=product.price * quantity,
+        token=token,
+    )
+    notifications.sale_completed(sale)
+    _set(product, product.stock - quantity)
+    return sale
+
+
+@transaction.atomic
+def adjust(product_id: int, stock: int, user: User) -> None:
+    """Set the stock after a delivery or a count."""
+    product = Product.objects.select_for_update().get(pk=product_id, tenant=user.tenant)
+    before = product.stock
+    if before == stock:
+        return
+    _set(product, stock)
+    notifications.stock_adjusted(product, before, user.first_name)
+
+
+def _set(product: Product, stock: int) -> None:
+    was_low, product.stock = product.is_low, stock
+    product.save()
+    if product.is_low and (not was_low or product.stock == 0):
+        notifications.stock_is_low(product)

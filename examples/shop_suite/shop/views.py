@@ -1,0 +1,144 @@
+"""The pages of a shop."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_required, user_passes_test
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import LoginView, LogoutView
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_POST
+
+from . import models, notifications, seeds, stock
+from .forms import CustomerForm, NoticeForm, SaleForm, StockForm
+
+
+class SignIn(LoginView):
+    """The login page, which names the people of the demo."""
+
+    template_name = "shop/login.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(people=seeds.PEOPLE, password=seeds.PASSWORD, **kwargs)
+
+
+class SignOut(LogoutView):
+    """Ends the session in the database, and with it the live connections."""
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("sales")
+
+
+@login_required
+def sales(request: HttpRequest) -> HttpResponse:
+    """List sales, and record one."""
+    tenant = models.of(request)
+    form = SaleForm(tenant, request.POST or None, initial={"token": uuid.uuid4()})
+    if request.method == "POST" and form.is_valid():
+        fields = form.cleaned_data
+        try:
+            sale = stock.sell(
+                fields["product"].pk, fields["quantity"], fields["customer"], request.user, str(fields["token"])
+            )
+        except stock.OutOfStock:
+            form.add_error("quantity", f"Only {fields['product'].stock} left.")
+        else:
+            messages.success(request, f"Sold {sale}.")
+            return redirect("sales")
+    rows = tenant.sales.select_related("product", "customer", "seller")[:50]
+    return render(request, "shop/sales.html", {"form": form, "sales": rows}, status=422 if form.errors else 200)
+
+
+@login_required
+def sale(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "shop/sale.html", {"sale": get_object_or_404(models.of(request).sales, pk=pk)})
+
+
+@login_required
+def inventory(request: HttpRequest) -> HttpResponse:
+    return render(request, "shop/inventory.html", {"products": models.of(request).products.all()})
+
+
+@require_POST
+@login_required
+def adjust_stock(request: HttpRequest, pk: int) -> HttpResponse:
+    product = get_object_or_404(models.of(request).products, pk=pk)
+    form = StockForm(request.POST)
+    if form.is_valid():
+        stock.adjust(product.pk, form.cleaned_data["stock"], request.user)
+        messages.success(request, f"{product}: {form.cleaned_data['stock']} in stock.")
+    else:
+        messages.error(request, "The stock must be a whole number from 0 to 100,000.")
+    return redirect("inventory")
+
+
+@login_required
+def customers(request: HttpRequest) -> HttpResponse:
+    """List customers, and add one."""
+    tenant = models.of(request)
+    form = CustomerForm(request.POST or None, instance=models.Customer(tenant=tenant))
+    if request.method == "POST" and form.is_valid():
+        _save_customer(form, is_new=True)
+        return redirect("customers")
+    rows = tenant.customers.all()
+    return render(request, "shop/customers.html", {"form": form, "customers": rows}, status=422 if form.errors else 200)
+
+
+@login_required
+def change_customer(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(models.of(request).customers, pk=pk)
+    form = CustomerForm(request.POST or None, instance=customer)
+    if request.method == "POST" and form.is_valid():
+        _save_customer(form, is_new=False)
+        return redirect("customers")
+    return render(request, "shop/customer.html", {"form": form, "customer": customer})
+
+
+@transaction.atomic
+def _save_customer(form: CustomerForm, *, is_new: bool) -> None:
+    notifications.customer_saved(form.save(), is_new=is_new)
+
+
+@login_required
+def security(request: HttpRequest) -> HttpResponse:
+    """Change the password. Failed logins, changed passwords and new browsers are reported to the user."""
+    form = PasswordChangeForm(request.user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            form.save()
+        update_session_auth_hash(request, form.user)
+        messages.success(request, "The password was changed.")
+        return redirect("security")
+    return render(request, "shop/security.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@user_passes_test(lambda user: user.is_authenticated and user.is_manager)
+def system(request: HttpRequest) -> HttpResponse:
+    """Announce maintenance to everyone of the shop."""
+    form = NoticeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            notifications.maintenance_announced(models.of(request), form.cleaned_data["message"])
+        messages.success(request, "The notice was sent.")
+        return redirect("system")
+    return render(request, "shop/system.html", {"form": form})
+
+
+@login_required
+@ensure_csrf_cookie
+def preferences(request: HttpRequest) -> HttpResponse:
+    return render(request, "shop/preferences.html")
+
+
+@login_required
+@ensure_csrf_cookie
+def classic(request: HttpRequest) -> HttpResponse:
+    """The front end that the suite had before: its own bell on the REST API and the WebSocket."""
+    return render(request, "shop/classic.html")

@@ -1,0 +1,92 @@
+"""`bellcast relay`: sends the rows of the table `bellcast_outbox` in the app's database."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+
+if TYPE_CHECKING:
+    from bellcast.contrib.outbox_rows import OutboxRows
+    from bellcast.contrib.relay import Round
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast sql outbox postgresql | psql shop
+  bellcast relay postgresql://shop@db/shop
+  bellcast relay sqlite:///shop.db --once
+
+[dim]Run it beside an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
+reason in[/] error[dim].[/]
+"""
+# Seconds between two looks at the table: no commit wakes this process.
+POLL_INTERVAL = 1.0
+
+app = typer.Typer()
+
+
+@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+def relay(
+    ctx: typer.Context,
+    database: Annotated[
+        str, typer.Argument(metavar="DATABASE_URL", help="sqlite:///file.db, postgresql://… or mysql://…")
+    ],
+    once: Annotated[bool, typer.Option("--once", help="Send what is due and exit; status 1 if due rows stay.")] = False,
+) -> None:
+    """Send the rows of the app's outbox table."""
+    from bellcast import settings
+    from bellcast.cli import remote
+    from bellcast.client import Bellcast, Retries
+    from bellcast.contrib.relay import Relay
+
+    loaded = options.settings(ctx)
+    rows = _connect(database)
+    with Bellcast(settings.url(loaded), remote.credentials(loaded), retries=Retries(tries=1)) as bell:
+        sender = Relay(rows, bell)
+        try:
+            if once:
+                done = sender.run()
+                _print(done)
+                if done.failure is not None:
+                    raise CommandError(f"rows are still due: {done.failure}", "they are sent by the next run")
+            else:
+                _serve(sender.run)
+        finally:
+            rows.close()
+
+
+def _connect(database: str) -> "OutboxRows":
+    from bellcast.contrib import outbox_rows
+
+    try:
+        return outbox_rows.connect(database)
+    except ImportError as error:
+        raise CommandError(f"the driver {error.name} is not installed", f"pip install {error.name}") from None
+    except ValueError as error:
+        raise CommandError(str(error), "see bellcast relay --help", 2) from None
+    except Exception as error:  # every driver has its own
+        raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
+
+
+def _serve(run: Callable[[], "Round"]) -> None:
+    import threading
+
+    stopped = threading.Event()
+    console.note("The relay runs. Ctrl-C ends it.")
+    while True:
+        done = run()
+        _print(done)
+        wait = POLL_INTERVAL if done.wait is None else done.wait
+        stopped.wait(wait if done.failure is not None else max(0.05, min(wait, POLL_INTERVAL)))
+
+
+def _print(done: "Round") -> None:
+    if done.sent:
+        console.done(f"{len(done.sent)} sent")
+    for id, reason in done.refused.items():
+        console.note(f"Row {id} was refused: {reason}")
+    if done.failure is not None:
+        console.note(f"Bellcast does not accept rows: {done.failure}; the next try is in {done.wait:.0f} s.")

@@ -1,0 +1,123 @@
+"""The outbox table for the relay, through a DB-API driver: SQLite, PostgreSQL (psycopg) or MySQL (PyMySQL)."""
+
+import importlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from bellcast.contrib.outbox import TABLE, Dialect
+from bellcast.contrib.relay import LEASE, Row
+
+# Of SQLite: the text that sorts by time, as Django writes it.
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
+DUE = "refused_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= {mark})"
+
+
+class OutboxRows:
+    """One connection, in autocommit mode: each statement is a transaction."""
+
+    def __init__(self, connection: Any, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._mark = "?" if dialect == "sqlite" else "%s"
+        self._key = "`key`" if dialect == "mysql" else "key"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251  beside the app, there is no Clock port
+
+    def lease(self, limit: int) -> Sequence[Row]:
+        now = self.now()
+        due = DUE.format(mark=self._mark)
+        ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]  # noqa: S608
+        if not ids:
+            return []
+        # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
+        until = now + LEASE
+        self._run(
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, attempts = coalesce(attempts, 0) + 1, "  # noqa: S608
+            f"created_at = coalesce(created_at, {self._mark}) WHERE id IN ({self._marks(ids)}) AND {due}",
+            *(until, now, *ids, now),
+        )
+        columns = f"id, {self._key}, kind, payload, created_at, attempts"
+        rows = self._run(
+            f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",  # noqa: S608
+            *(*ids, until),
+        )
+        return [_row(*row) for row in rows]
+
+    def delete(self, ids: Sequence[int]) -> None:
+        if ids:
+            self._run(f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})", *ids)  # noqa: S608
+
+    def refuse(self, id: int, error: str) -> None:
+        self._run(f"UPDATE {TABLE} SET refused_at = {self._mark}, error = {self._mark} WHERE id = {self._mark}",  # noqa: S608
+                  self.now(), error, id)  # fmt: skip
+
+    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None:
+        at = self.now() + timedelta(seconds=seconds)
+        self._run(
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark} WHERE id IN ({self._marks(ids)})",  # noqa: S608
+            *(at, error, *ids),
+        )
+
+    def next_due(self) -> float | None:
+        ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")  # noqa: S608
+        return None if at is None else max(0.0, (_time(at) - self.now()).total_seconds())
+
+    def _marks(self, ids: Sequence[int]) -> str:
+        return ", ".join([self._mark] * len(ids))
+
+    def _run(self, statement: str, *params: Any) -> list[Any]:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement, [self._param(one) for one in params])
+            return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            cursor.close()
+
+    def _param(self, value: Any) -> Any:
+        if not isinstance(value, datetime) or self._dialect == "postgresql":
+            return value
+        naive = value.astimezone(UTC).replace(tzinfo=None)
+        return naive.strftime(TIME_FORMAT) if self._dialect == "sqlite" else naive
+
+
+def connect(url: str) -> OutboxRows:
+    """Connect to `sqlite:///path`, `postgresql://…` or `mysql://…`. Raises ImportError without the driver, ValueError for
+    another scheme, and the driver's errors."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme == "sqlite":
+        file = Path(unquote(parts.path).removeprefix("/") if parts.path.startswith("/") else parts.path)
+        if not file.exists():
+            raise ValueError(f"the file {file} does not exist")
+        return OutboxRows(sqlite3.connect(file, timeout=SQLITE_TIMEOUT, isolation_level=None), "sqlite")
+    if scheme in ("postgresql", "postgres"):
+        psycopg = importlib.import_module("psycopg")
+        return OutboxRows(psycopg.connect(parts._replace(scheme="postgresql").geturl(), autocommit=True), "postgresql")
+    if scheme == "mysql":
+        pymysql = importlib.import_module("pymysql")
+        options = {"host": parts.hostname, "port": parts.port or 3306, "user": unquote(parts.username or "")}
+        options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}
+        return OutboxRows(pymysql.connect(**options, autocommit=True), "mysql")
+    raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or url!r}")
+
+
+def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
+    body = json.loads(payload) if isinstance(payload, str | bytes) else payload
+    return Row(id, key if isinstance(key, UUID) else UUID(str(key)), kind, body, _time(created_at), attempts)
+
+
+def _time(value: Any) -> datetime:
+    """An aware time of a driver's value, which is in UTC if it has no zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""The shop suite in Chromium, along its document: the bell in the header, the old front end, preferences, the admin."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.suites import PASSWORD, Suite
+
+# Messages of the browser itself about an unreachable server, which a page cannot silence.
+BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to", "[DOM]")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    with Suite(tmp_path_factory.mktemp("suite")) as suite:
+        yield suite
+
+
+@pytest.fixture
+def nadia(chromium: Browser, suite: Suite) -> Iterator[Page]:
+    """A signed-in page; no page may log an error."""
+    context: BrowserContext = chromium.new_context(base_url=suite.url, viewport={"width": 1200, "height": 800})
+    context.set_default_timeout(40_000)
+    complaints: list[str] = []
+    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    page = context.new_page()
+    page.goto("/")
+    page.fill("[name=username]", "nadia")
+    page.fill("[name=password]", PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Sales")).to_be_visible()
+    yield page
+    context.close()
+    assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
+
+
+def record_sale(page: Page, quantity: int) -> None:
+    page.select_option("[name=product]", label="Hand grinder")
+    page.fill("[name=quantity]", str(quantity))
+    page.get_by_role("button", name="Record sale").click()
+    expect(page.get_by_text(f"Sold {quantity} × Hand grinder")).to_be_visible()
+
+
+def test_bell_in_the_header_shows_a_sale_and_its_low_stock(nadia: Page) -> None:
+    record_sale(nadia, 3)
+    nadia.get_by_role("button", name="Notifications").click()
+    panel = nadia.locator("bellcast-bell")
+    expect(panel.get_by_text("New Sale")).to_be_visible()
+    expect(panel.get_by_text("A sale of $300.00 was completed by Nadia")).to_be_visible()
+    expect(panel.get_by_text("Low Stock Alert")).to_be_visible()
+    expect(panel.get_by_text("High", exact=True)).to_be_visible()
+    panel.get_by_role("link", name="View Sale").or_(panel.get_by_text("View Sale")).first.click()
+    expect(nadia.get_by_role("heading", name="Sale 1")).to_be_visible()
+    for path in ("/inventory/", "/customers/", "/security/", "/system/", "/preferences/"):
+        nadia.goto(path)
+        expect(nadia.locator("bellcast-bell")).to_be_visible()
+
+
+def test_old_front_end_works_on_the_same_paths(nadia: Page, suite: Suite) -> None:
+    nadia.goto("/classic/")
+    expect(nadia.locator("#state")).to_have_text("connected")
+    badge = nadia.locator("#center .badge")
+    with suite.visitor("nadia") as other:
+        other.api("POST", "notifications/mark_as_read/")
+        expect(badge).to_be_hidden()
+        other.submit("/customers/", name="Bakery Ost", email="")
+    expect(badge).to_have_text("1")
+    nadia.get_by_role("button", name="Notifications").click()
+    newest = nadia.locator(".classic-panel article").first
+    expect(newest).to_contain_text("New customer")
+    newest.get_by_role("button", name="Mark as read").click()
+    expect(badge).to_be_hidden()
+    expect(nadia.locator(".classic-panel h2")).to_have_text(["Read"])
+
+
+def test_old_front_end_reconnects_after_a_restart_of_bellcast(nadia: Page, suite: Suite) -> None:
+    nadia.goto("/classic/")
+    expect(nadia.locator("#state")).to_have_text("connected")
+    suite.server.restart()
+    with suite.visitor("nadia") as other:
+        other.submit("/customers/", name="Harbour Kiosk", email="")
+    nadia.wait_for_function("Number(document.querySelector('#center .badge').textContent) > 0")
+
+
+def test_preference_is_saved_and_enforced(nadia: Page, suite: Suite) -> None:
+    nadia.goto("/preferences/")
+    box = nadia.get_by_label("Customers in the app")
+    expect(box).to_be_checked()
+    box.uncheck()
+    expect(nadia.get_by_text("Saved.")).to_be_visible()
+    nadia.reload()
+    expect(nadia.get_by_label("Customers in the app")).not_to_be_checked()
+    nadia.get_by_label("Customers in the app").check()
+    expect(nadia.get_by_text("Saved.")).to_be_visible()
+
+
+def test_admin_lists_the_notifications_of_a_user(nadia: Page) -> None:
+    record_sale(nadia, 1)
+    nadia.goto("/admin/bellcast/notification/")
+    nadia.get_by_role("link", name="omar").click()
+    expect(nadia.get_by_role("link", name="New Sale").first).to_be_visible()
+
+
+def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, suite: Suite, nadia: Page) -> None:
+    nadia.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/"):
+        nadia.goto(path)
+        assert nadia.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
