@@ -120,7 +120,7 @@ export function fakeEnvironment(respond = () => ({})) {
     now: () => timers.time,
     random: () => 0.5,
     online: () => environment.network,
-    async fetch(url, { method = 'GET', headers, body, ...rest }) {
+    async fetch(url, { method = 'GET', headers = {}, body, ...rest }) {
       const request = { method, url: new URL(url), token: headers.authorization?.slice(7), ifNoneMatch: headers['if-none-match'], body: body && JSON.parse(body), ...rest };
       requests.push(request);
       const { signal } = rest;

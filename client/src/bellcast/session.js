@@ -81,7 +81,7 @@ export class Session extends EventTarget {
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
     this.#topics = new Set(topics);
     this.#environment = { ...browserEnvironment(), ...environment };
-    const credential = new Credential(token, getToken ?? (tokenUrl ? () => this.#environment.fetch(tokenUrl, { credentials: 'include', headers: { accept: 'application/json' } }) : undefined), recipient, this.#environment.timeout);
+    const credential = new Credential(token, getToken ?? (tokenUrl ? () => this.#environment.fetch(tokenUrl, { credentials: 'include' }) : undefined), recipient, this.#environment.timeout);
     this.#api = new Api(base, credential, this.#environment);
     this.#main = this.#view({});
     this.#queue = new ActionQueue({

@@ -1,4 +1,4 @@
-"""The relay of the outbox table: sends due rows to Bellcast, deletes what was acknowledged.
+"""The relay of the outbox table: sends due rows to Bellcast and deletes the acknowledged ones.
 
 Several relays on one table are safe: each leases the rows that it sends, and the row's key, which is the idempotency
 key of the send, absorbs repeats."""
@@ -71,7 +71,7 @@ class OutboxTable(Protocol):
 
 @dataclass(slots=True)
 class Round:
-    """What one round did. `sent` has the ids of notifications by row key; `failure` is why it stopped early."""
+    """The result of one round. `sent` has the ids of notifications by row key; `failure` is why it stopped early."""
 
     sent: dict[UUID, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Round:
 
 
 class Relay:
-    """Sends what is due in one table. `on_refused` gets the row's id and the reason."""
+    """Sends the due rows of one table. `on_refused` gets the row's id and the reason."""
 
     def __init__(
         self, table: OutboxTable, bell: Bellcast, on_refused: Callable[[int, str], None] | None = None

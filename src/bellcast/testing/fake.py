@@ -1,4 +1,4 @@
-"""A client for tests: it has all methods and refusals of the real one, and records what was sent."""
+"""A client for tests: it has all methods and refusals of the real one, and records sends."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.failure: BellcastError | None = None
 
     def clear(self) -> None:
-        """Forget what was sent, and its keys."""
+        """Remove all records, and forget their keys."""
         self.sent.clear()
         self.events.clear()
         self._keys.clear()
@@ -132,7 +132,7 @@ class FakeBellcast(Bellcast):
         return [one for one in self.sent if one.to == to]
 
     def clear(self) -> None:
-        """Forget what was sent, and its idempotency keys."""
+        """Remove all records, and forget their idempotency keys."""
         self._transport.clear()
 
     def fail_with(self, error: BellcastError | None) -> None:

@@ -1,4 +1,4 @@
-"""For tests: what was sent is in `sent` at once, without a server, while Django's test runner replaces e-mail too."""
+"""For tests: sends appear in `sent` at once, without a server, while Django's test runner replaces e-mail too."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,7 @@ _keys: set[Any] = set()
 
 
 def clear() -> None:
-    """Forget what was sent."""
+    """Remove all records."""
     sent.clear()
     published.clear()
     _keys.clear()

@@ -9,7 +9,7 @@ from bellcast.contrib.django.rest import actions
 
 @dataclass(frozen=True)
 class Incoming:
-    """What an action may use of a request. `body` is read on use."""
+    """The parts of a request that actions use. `body` is read on use."""
 
     user: Any
     query: dict[str, str]
