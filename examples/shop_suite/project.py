@@ -1,6 +1,7 @@
 """The Django project: its settings, its ASGI application, and the shops that it starts with."""
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,12 @@ def create_app(bellcast: str, secret: str, data: Path) -> Any:
     configure(data, {"URL": bellcast, "SECRET": secret})
     from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
     from django.core.asgi import get_asgi_application
-    from django.core.management import call_command
 
     from bellcast.contrib.django.asgi import NotificationSocket
 
-    from .shop import seeds
-
-    call_command("migrate", verbosity=0)
-    seeds.create()
+    # In a thread: `bellcast demo` calls this in an event loop, where Django refuses to use the database.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_prepare_database).result()
     pages = ASGIStaticFilesHandler(get_asgi_application())
     socket = NotificationSocket.as_asgi()
 
@@ -101,6 +100,18 @@ def create_app(bellcast: str, secret: str, data: Path) -> Any:
             await send({"type": "websocket.close", "code": 4404})
 
     return application
+
+
+def _prepare_database() -> None:
+    """Bring the database up to date, and fill a new one."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    from .shop import seeds
+
+    call_command("migrate", verbosity=0)
+    seeds.create()
+    connections.close_all()
 
 
 async def _start_and_stop(receive: Any, send: Any) -> None:
