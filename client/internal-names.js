@@ -5,7 +5,7 @@
 export const INTERNAL_NAMES = [
   'abortSignal', 'becomeFollower', 'becomeLeader', 'cancelTimers', 'changeTopics', 'claimAlerts', 'confirmed', 'coordinator', 'createError',
   'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'isConfirmed', 'isDeferred',
-  'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange',
-  'onDial', 'onDisconnected', 'onEvent', 'onMoved', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'rejectAll',
-  'renderNow', 'reopen', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'tabBar', 'twoWay', 'withPending',
+  'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastEvent', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange',
+  'onDial', 'onDisconnected', 'onError', 'onEvent', 'onMoved', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'refresh', 'rejectAll',
+  'renderNow', 'reopen', 'restore', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'suspend', 'tabBar', 'twoWay', 'withPending',
 ];
