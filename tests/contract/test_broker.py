@@ -286,3 +286,16 @@ async def test_unencodable_event_fails_neither_the_publisher_nor_later_events(
     assert first.received == [bad, live_event(2)]
     await wait_until(lambda: second.received)
     assert second.received == [live_event(2)]
+
+
+async def test_stream_that_is_unfollowed_before_its_subscription_can_be_followed_later(
+    nodes: tuple[Node, Node],
+) -> None:
+    first, second = nodes
+    first.broker.follow(ROOM)
+    first.broker.unfollow(ROOM)
+    await follow_and_wait(first, topic_stream("", "other"))  # the round of subscriptions is over
+    await follow_and_wait(first, ROOM)
+    event = LiveEvent("", "n", 1, topic="room")
+    await second.broker.publish(event)
+    await wait_until(lambda: event in first.received)

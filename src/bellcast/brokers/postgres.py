@@ -8,7 +8,6 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
 
@@ -45,7 +44,7 @@ class PostgresTransport:
         self._listening: asyncpg.Connection | None = None
         self._sending: asyncpg.Connection | None = None
         self._on_message: Callable[[bytes], None] = lambda _: None
-        self._channels: Counter[str] = Counter()
+        self._channels: dict[str, set[Stream]] = {}
         self._parts: dict[int, list[str]] = {}
         self._lost = asyncio.Event()
         self._fence_channel = f"{self._name}_{secrets.token_hex(8)}"
@@ -77,16 +76,21 @@ class PostgresTransport:
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         """Subscribe to these streams. Returns once PostgreSQL listens on their channels."""
-        for channel in map(self.channel, streams):
-            self._channels[channel] += 1
-            if self._channels[channel] == 1:
+        for stream in streams:
+            channel = self.channel(stream)
+            followed = self._channels.setdefault(channel, set())
+            is_first = not followed
+            followed.add(stream)
+            if is_first:
                 await self._query(self._open(self._listening).add_listener, channel, self._on_notify)
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
-        for channel in map(self.channel, streams):
-            self._channels[channel] -= 1
-            if self._channels[channel] == 0:
+        for stream in streams:  # also streams that were unfollowed before they were subscribed
+            channel = self.channel(stream)
+            followed = self._channels.get(channel, set())
+            followed.discard(stream)
+            if not followed and self._channels.pop(channel, None) is not None:
                 await self._query(self._open(self._listening).remove_listener, channel, self._on_notify)
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
