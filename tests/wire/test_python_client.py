@@ -292,6 +292,20 @@ def test_live_state_can_be_queried(bell):
     assert isinstance(bell.stats(), dict)
 
 
+def test_kept_live_events_can_be_read_and_deleted(bell, alice):
+    topic = f"kept-{alice}"
+    for number in range(3):
+        bell.publish(topic, "counted", number)
+    bell.publish(topic, "counted", "not kept", keep=False)
+    first = bell.topic_events(topic, limit=2)
+    assert ([one.data for one in first.events], first.recovered) == ([0, 1], True)
+    rest = bell.topic_events(topic, after=first.next)
+    assert ([one.data for one in rest.events], rest.next, rest.epoch) == ([2], None, first.epoch)
+    bell.clear_topic_events(topic)
+    assert bell.topic_events(topic).events == []
+    assert not bell.topic_events(topic, after=first.events[0].id).recovered
+
+
 def test_wrong_secret_is_unauthorized(kind, bellcast_server):
     with client(kind, bellcast_server.url, "wrong") as bell, pytest.raises(Unauthorized) as refused:
         bell.stats()

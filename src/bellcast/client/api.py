@@ -174,6 +174,8 @@ class ServerApi(Surface[S]):
     unsubscribe = Method(topics.unsubscribe)
     subscriptions = Method(topics.subscriptions)
     presence = Method(topics.presence)
+    topic_events = Method(topics.topic_events)
+    clear_topic_events = Method(topics.clear_topic_events)
 
     token = Method(recipients.token)
     revoke = Method(recipients.revoke)

@@ -290,6 +290,25 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     members: list[Member] = []
 
 
+class TopicEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A live event that is still kept."""
+
+    id: str
+    name: str
+    data: Any = None
+    at: datetime
+
+
+class TopicEventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Kept live events, oldest first. `recovered` is false if events after the given id are no longer kept; another `epoch`
+    means that earlier ids are unknown."""
+
+    events: list[TopicEvent]
+    next: str | None = None
+    epoch: str | None = None
+    recovered: bool
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """One live connection, with its recipient, `protocol` and `transport`."""
 

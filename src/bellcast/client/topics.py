@@ -7,7 +7,7 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
-from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage
+from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage, TopicEventPage
 
 
 class ToRecipient(TypedDict):
@@ -37,19 +37,37 @@ def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence
     return HttpRequest("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
 
 
+def topic_events(
+    topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+) -> HttpRequest[TopicEventPage]:
+    """Return a page of the kept live events of a topic, oldest first. `after` is the id of an event or the `next` of the
+    page before."""
+    params = query(limit=limit, after=after, tenant=tenant)
+    return HttpRequest("GET", f"{_topic(topic)}/events", reads(TopicEventPage), params=params)
+
+
+def clear_topic_events(topic: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Delete the kept live events of a topic."""
+    return HttpRequest("DELETE", f"{_topic(topic)}/events", nothing, params=query(tenant=tenant))
+
+
 def publish(
     to: Text | Sequence[Text] | ToRecipient,
     name: Text,
     data: Any = None,
     *,
     exclude: Text | None = None,
+    keep: bool = True,
     tenant: Text | None = None,
 ) -> HttpRequest[None]:
-    """Publish a live event to a topic, several topics or `{"recipient": id}`, without storing it.
+    """Publish a live event to a topic, several topics or `{"recipient": id}`.
 
-    `exclude` is the id of a connection that does not receive it. An event that the server may have received is not
+    `exclude` is the id of a connection that does not receive it. With `keep=False` clients that reconnect do not receive it
+    either. An event that the server may have received is not
     sent again: it could arrive twice."""
-    return HttpRequest("POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, tenant=tenant)))
+    return HttpRequest(
+        "POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
+    )
 
 
 def event(
@@ -58,6 +76,7 @@ def event(
     data: Any,
     *,
     exclude: Text | None = None,
+    keep: bool = True,
     tenant: Text | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /v1/events."""
@@ -67,6 +86,7 @@ def event(
         "name": arguments.name("name", name),
         "data": arguments.encoded("data", data),
         **{key: arguments.text("exclude" if key == "except" else key, value) for key, value in more.items()},
+        **({} if arguments.flag("keep", keep) else {"keep": False}),
     }
 
 

@@ -55,7 +55,7 @@ METHODS = [
 
 
 VALUES = {
-    **dict.fromkeys(("all", "seen", "read", "archived"), True),
+    **dict.fromkeys(("all", "seen", "read", "archived", "keep"), True),
     **{key: ["x"] for key in ("topics", "publish", "roles")},
     "items": [{"to": "x", "title": "x"}],
     "body": {"a": 1},
