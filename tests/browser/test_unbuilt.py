@@ -60,6 +60,7 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     in_page(first, "bell.open = true")
     expect(first.locator("bellcast-bell .row")).to_have_count(1)
     first.get_by_role("dialog").press("?")  # loads the list of keys
+    expect(first.locator("bellcast-bell .help")).to_be_visible()  # Escape closes it, not the panel
     first.keyboard.press("Escape")
     first.locator("bellcast-bell .menu").dispatch_event("click")
     row = first.locator("bellcast-bell .title")

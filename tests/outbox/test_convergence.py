@@ -1,6 +1,8 @@
 """Snapshot + events == fresh snapshot while another program writes to the same rows."""
 
+import contextlib
 import random
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,10 +53,19 @@ class SharedScenario(Scenario):
             case "reconnect":
                 self.reconnect(0, rng.choice(["websocket", "stream"]))
 
+    @staticmethod
+    def execute_until_no_deadlock(connection: psycopg.Connection, statement: str, values: dict[str, Any]) -> None:
+        """Execute a statement that may lock the same rows as the server in another order, as docs/howto/watch.md says."""
+        for _ in range(20):
+            with contextlib.suppress(psycopg.errors.DeadlockDetected), connection.transaction():
+                connection.execute(statement, values)
+                return
+        raise AssertionError("20 deadlocks in a row")
+
     def write_directly(self, statement: str) -> None:
         values = {"inbox": self.inbox, "type": "booking", "at": 1_763_000_000_000, "some": self.sample_ids()}
         with psycopg.connect(self.store.url) as connection:
-            connection.execute(FOREIGN_WRITES[statement], values)
+            self.execute_until_no_deadlock(connection, FOREIGN_WRITES[statement], values)
             rows = connection.execute("SELECT id FROM bellcast.notifications WHERE recipient = %s", [self.inbox])
             self.ids = list(dict.fromkeys([*self.ids, *(id for (id,) in rows)]))
 

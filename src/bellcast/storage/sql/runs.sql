@@ -182,7 +182,9 @@ DELETE FROM event_waits WHERE run = :run
 
 -- name: erase_event_waits
 -- The waits of the runs for one recipient.
-DELETE FROM event_waits WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM event_waits
+WHERE tenant = (SELECT tenant FROM recipients WHERE id = :inbox)
+  AND recipient = (SELECT key FROM recipients WHERE id = :inbox)
 
 -- name: erase_event_waits_of_tenant
 -- The waits of a tenant's runs.

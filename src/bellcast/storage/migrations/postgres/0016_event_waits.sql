@@ -1,12 +1,12 @@
 -- Live events that runs wait for, from the start of the run. `target` is the stream of the topic or recipient; `event` is the
 -- first event that matched, as JSON.
 CREATE TABLE event_waits (
-  run TEXT NOT NULL,
-  step TEXT NOT NULL,
-  tenant TEXT NOT NULL,
-  recipient TEXT NOT NULL,
-  name TEXT NOT NULL,
-  target TEXT NOT NULL,
+  run TEXT COLLATE "C" NOT NULL,
+  step TEXT COLLATE "C" NOT NULL,
+  tenant TEXT COLLATE "C" NOT NULL,
+  recipient TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  target TEXT COLLATE "C" NOT NULL,
   event TEXT,
   PRIMARY KEY (run, step)
 );
