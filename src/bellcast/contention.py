@@ -20,6 +20,7 @@ CONTENTION_WINDOW_SECONDS = 1.0
 STEP, SMALL_STEP = 250, 40
 # Between the starts of two slices under contention: most of this time the loop is idle, and other processes can run.
 STEP_INTERVAL_SECONDS = 0.0025
+PART_SECONDS = 0.003  # as long as a slice of 250 drafts
 # Under contention the store rests between two bulk batches for a multiple of the last one's duration, up to this limit: a
 # batch that took longer was waiting for something else.
 MAX_BACKOFF_SECONDS = 0.05
@@ -39,6 +40,19 @@ class ContentionDetector:
         return (
             len(self._arrivals) == CONTENTION_SENDS and perf_counter() - self._arrivals[0] < CONTENTION_WINDOW_SECONDS
         )
+
+
+class Pauses:
+    """Lets other tasks run between the parts of one long piece of work, such as a template rendered for each recipient."""
+
+    def __init__(self) -> None:
+        self._resumed = perf_counter()
+
+    async def pause_if_due(self) -> None:
+        """Yield to the event loop if the work has run for PART_SECONDS."""
+        if perf_counter() - self._resumed > PART_SECONDS:
+            await asyncio.sleep(0)
+            self._resumed = perf_counter()
 
 
 class Scheduler:

@@ -69,3 +69,15 @@ async def test_short_work_completes_between_two_batches(contended: Scheduler) ->
     await asyncio.gather(*(bulk() for _ in range(3)), short())
     # The three bulk jobs start together; their later batches are spaced.
     assert done.index("short") == 3
+
+
+async def test_pauses_let_other_tasks_run_only_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("bellcast.contention.perf_counter", lambda: now)
+    pauses, others = contention.Pauses(), list[str]()
+    asyncio.get_running_loop().call_soon(others.append, "other")
+    await pauses.pause_if_due()
+    assert others == []
+    now = contention.PART_SECONDS * 2
+    await pauses.pause_if_due()
+    assert others == ["other"]

@@ -11,6 +11,7 @@ from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, Notifi
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.contention import Pauses
 from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import Profile, Project
@@ -109,7 +110,7 @@ class Router:
             if draft.channels is None:
                 self._remember(request.tenant, draft.type)
             return request
-        routed = self._routed(await self._read(draft, request, channels, template_key), request)
+        routed = await self._routed(await self._read(draft, request, channels, template_key), request)
         return await self._with_events(routed)
 
     async def _with_events(self, request: SendRequest) -> SendRequest:
@@ -127,7 +128,7 @@ class Router:
         """What `route` would decide. Raises Invalid as it does."""
         channels, type = await self.channels_of(draft, request.tenant)
         route = await self._read(draft, request, channels, draft.template or type.template)
-        return self._routed(route, request).decisions
+        return (await self._routed(route, request)).decisions
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
         """The channels of a send."""
@@ -145,10 +146,12 @@ class Router:
         route = await self._read(draft, page, external, draft.template or type.template)
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
+        pauses = Pauses()
         for key in keys:
+            await pauses.pause_if_due()
             one = msgspec.structs.replace(empty, recipients=(key,), ids=(id,))
             try:
-                routed = self._routed(route, one)
+                routed = await self._routed(route, one)
             except Invalid as error:
                 routed = self._failed(route, one, error)
             messages += routed.messages
@@ -204,7 +207,7 @@ class Router:
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)
         route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables)
-        return await self._with_events(self._routed(route, request))
+        return await self._with_events(await self._routed(route, request))
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
@@ -264,12 +267,13 @@ class Router:
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
         return SendRoute(draft, channels, template, layouts, inputs)
 
-    def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
+    async def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
-        draft = route.draft
+        draft, pauses = route.draft, Pauses()
         for id, key in zip(request.ids, request.recipients, strict=True):
+            await pauses.pause_if_due()
             profile = route.inputs.profile(key)
             rendered = self._contents(route, request, profile)
             for entry in route.channels:
