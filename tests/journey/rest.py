@@ -122,7 +122,7 @@ async def opened(
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     library = Library(store, clock)
-    triggers = Triggers(store, clock, library, ids.new)
+    triggers = Triggers(store, clock, library, ids.new, webhooks)
     router = Router(store, clock, catalog, ChannelConfig(), PROJECT, ids.new, lambda: None, webhooks)
     schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, library, triggers, catalog.tenant, limits)
@@ -138,7 +138,7 @@ async def opened(
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
         providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
-        receipts=Receipts(store, clock, webhooks, lambda: None),
+        receipts=Receipts(store, clock, webhooks, jobs),
         webhooks=webhooks,
         push_key="",
         library=library,

@@ -260,3 +260,21 @@ async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
         assert (await client.post(trigger, json={"to": {"all": True}})).json() == {"recipients": None, "plan": []}
         assert (await client.post(trigger, json={"to": "alice", "send_at": "?"})).status_code == 422
         assert (await client.get("/v1/runs")).json()["runs"] == []
+
+
+async def test_send_outside_the_inbox_has_a_timeline(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client, channels=["email"])
+        await ended(client)
+        shown = (await client.get(f"/v1/notifications/{id}")).json()
+        assert (shown["recipient"], shown["title"], shown["type"]) == ("alice", "Hi", "booking")
+        assert [one["what"] for one in shown["timeline"]] == ["accepted", "routed", "queued", "simulated"]
+        skipped = await send(client, channels=["sms"])
+        assert [one["what"] for one in await timeline(client, skipped)] == ["accepted", "skipped"]
+        everyone = await client.post(
+            "/v1/notifications", json={"to": {"all": True}, "title": "All", "type": "news", "channels": ["email"]}
+        )
+        announced = (await client.get(f"/v1/notifications/{everyone.json()['announcement']['id']}")).json()
+        assert (announced["recipient"], announced["title"], announced["audience"]["all"]) == (None, "All", True)
+        assert (await client.get(f"/v1/notifications/{id}", params={"tenant": "acme"})).status_code == 404

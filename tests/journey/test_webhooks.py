@@ -77,6 +77,38 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         assert shown == {name: value for name, value in webhook.items() if name != "secret"}
 
 
+async def test_cancelled_run_and_its_messages_are_reported(tmp_path: Path) -> None:
+    steps = [
+        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
+        {"key": "pause", "type": "delay", "for": "1d"},
+    ]
+    quiet = {"quiet_hours": {"start": "00:00", "end": "23:59"}}
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        await create(client, vendor, "run.*", "message.cancelled")
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        await client.put("/v1/recipients/alice/preferences", json=quiet)
+        await client.put("/v1/workflows/booking", json={"steps": steps})
+        run = (await client.post("/v1/workflows/booking/trigger", json={"to": "alice"})).json()["run"]
+        await received(vendor, 2)
+        assert (await client.delete(f"/v1/runs/{run}")).status_code == 204
+        bodies = {request.json["type"]: request.json["data"] for request in await received(vendor, 4)}
+        assert bodies.keys() == {"run.running", "run.waiting", "run.cancelled", "message.cancelled"}
+        assert {body["id"] for type, body in bodies.items() if type.startswith("run.")} == {run}
+        assert (bodies["message.cancelled"]["run"], bodies["message.cancelled"]["state"]) == (run, "cancelled")
+
+
+async def test_recalled_notification_reports_its_messages(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        await create(client, vendor, "message.cancelled")
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        channels = ["inbox", {"channel": "email", "after": "1h"}]
+        sent = await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": channels})
+        id = sent.json()["notifications"][0]["id"]
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 204
+        (request,) = await received(vendor, 1)
+        assert (request.json["data"]["notification"], request.json["data"]["reason"]) == (id, "recalled")
+
+
 async def test_end_of_a_run_is_reported_with_what_it_sent(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
         await create(client, vendor, "run.*", "notification.created")

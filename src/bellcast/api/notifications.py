@@ -155,9 +155,12 @@ def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None)
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a sent notification.
 
-    A notification or an announcement, with its audience and its timeline."""
-    ctx = context.of(request)
-    item = await sent.find(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    A notification or an announcement, with its audience and its timeline; also of sends that were not for the inbox."""
+    ctx, id, tenant = context.of(request), request_body.path(request, "id"), tenants.single_tenant(request)
+    try:
+        item = await sent.find(ctx.engines, tenant, id)
+    except NotFound:
+        item = await sent.find_outside(ctx.engines, tenant, id)
     return responses.json(await _sent_notification(ctx.engines, item))
 
 

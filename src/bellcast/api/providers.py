@@ -229,7 +229,8 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
     if isinstance(receipt, OptOut):
         await ctx.receipts.apply_opt_out(key, tenant, receipt)
         return True
-    return await ctx.receipts.apply_receipt(key, tenant, receipt)
+    await ctx.receipts.take_receipt(key, tenant, receipt)
+    return True
 
 
 def _fields(body: bytes, media_type: str) -> dict[str, str]:

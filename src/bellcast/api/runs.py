@@ -19,6 +19,8 @@ from bellcast.workflows import run as runs
 from bellcast.workflows.run import RunStatus, StepStatus
 
 UNKNOWN = "There is no run with this id."
+# What webhooks get when a run is cancelled.
+CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TenantQuery, frozen=True, kw_only=True):
@@ -137,7 +139,9 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     After the response no step starts, and messages that were not yet attempted are cancelled."""
     engines = context.of(request).engines
     id = request_body.path(request, "id")
-    cancelled = await engines.store.runs.cancel(tenants.single_tenant(request), id, engines.clock.now())
+    tenant = tenants.single_tenant(request)
+    report = await engines.webhooks.report(tenant, CANCELLED)
+    cancelled = await engines.store.runs.cancel(tenant, id, engines.clock.now(), report)
     if cancelled is None:
         raise NotFound("There is no run or trigger with this id.")
     if not cancelled:

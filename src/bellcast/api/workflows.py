@@ -13,6 +13,7 @@ from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.model import times, validation
@@ -343,7 +344,8 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
     now = ctx.engines.clock.now()
-    cancelled = await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now)
+    report = await ctx.engines.webhooks.report(tenant, CANCELLED)
+    cancelled = await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
 
 

@@ -1,9 +1,13 @@
 """What later reports change: the state of a message, and the suppression of its address."""
 
-from collections.abc import Callable
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
-from bellcast.ports import Clock, Store, Suppression
+from bellcast.jobs import JobRunner
+from bellcast.ports import Clock, Job, Store, Suppression
 from bellcast.ports.messages import StoredMessage, as_change, with_outcome
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import WebhookSink
@@ -11,17 +15,45 @@ from bellcast.ports.webhooks import WebhookSink
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
 
+JOB_KIND = "receipt"
+# A vendor may report before the commit that records its reference. Later, the message is not ours.
+RETRIES_MS = (1_000, 5_000, 30_000, 120_000)
+
+
+class EarlyReceipt(Struct, frozen=True, array_like=True):
+    """The payload of the job of a receipt whose message is not known yet."""
+
+    provider: str
+    tenant: str
+    receipt: Receipt
+
+
 class Receipts:
     """Applies reports. Each may arrive more than once, and in any order: a state never moves back."""
 
-    def __init__(self, store: Store, clock: Clock, webhooks: WebhookSink, jobs_added: Callable[[], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, webhooks: WebhookSink, jobs: JobRunner) -> None:
         self._store = store
         self._clock = clock
         self._webhooks = webhooks
-        self._added = jobs_added
+        self._jobs = jobs
+        jobs.register(JOB_KIND, self.run)
 
-    async def apply_receipt(self, provider: str, tenant: str, receipt: Receipt) -> bool:
+    async def take_receipt(self, provider: str, tenant: str, receipt: Receipt) -> None:
+        """Apply a vendor's receipt; soon, if its message is not known yet."""
+        if not await self._apply(EarlyReceipt(provider, tenant, receipt)):
+            payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
+            await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0])
+
+    async def run(self, job: Job) -> int | None:
+        """Apply an early receipt. Return when to try again, or None."""
+        early = msgspec.json.decode(job.payload, type=EarlyReceipt)
+        if await self._apply(early) or job.attempts >= len(RETRIES_MS):
+            return None
+        return self._clock.now() + RETRIES_MS[job.attempts]
+
+    async def _apply(self, early: EarlyReceipt) -> bool:
         """Apply a vendor's receipt; whether its message is known."""
+        provider, tenant, receipt = early.provider, early.tenant, early.receipt
         message = await self._store.messages.find_reference(provider, receipt.reference)
         if message is None or tenant not in ("", message.tenant):
             return False
@@ -53,7 +85,7 @@ class Receipts:
         events = await self._webhooks.events(message.tenant, f"message.{receipt.state}", [as_change(changed)])
         now = self._clock.now()
         if await self._store.messages.settle(message.id, receipt.state, receipt.code, events, now) and events:
-            self._added()
+            self._jobs.wake()
         if receipt.state == "bounced":
             await self._suppress(message.tenant, message, BOUNCE)
 

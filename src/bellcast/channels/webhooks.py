@@ -19,7 +19,7 @@ from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import State
 from bellcast.ports import Clock, Http, Job, Store
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.ports.webhooks import EventReport, WebhookEvent
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +109,16 @@ class Webhooks:
             return ()
         now = self._clock.now()
         return tuple(self._event(tenant, type, change, now) for change in changes)
+
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        """Return what makes the events of changes of these types, where the changes are known only in their transaction."""
+        wanted = {type for type in types if await self._matching(tenant, type)}
+        now = self._clock.now()
+
+        def made(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+            return (self._event(tenant, type, change, now),) if type in wanted else ()
+
+        return made
 
     async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
         """Add an event for each change, after its commit: a crash in between loses them."""

@@ -1,10 +1,15 @@
 """Find, edit and recall sent items through the server API."""
 
+import msgspec
+
 from bellcast.errors import NotFound
 from bellcast.model import ids, times, validation
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Edit
-from bellcast.ports import Context, SentItem
+from bellcast.model.notifications import GENERAL, Audience, Draft, Edit, Notification, content
+from bellcast.ports import Context, MessageQuery, SentItem
+
+# The parts of a message that may serve as a title, in this order.
+TITLES = ("subject", "title", "text")
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
@@ -13,6 +18,31 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
     if found is None:
         raise NotFound("There is no notification or announcement with this id.")
     return found
+
+
+async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
+    """Return what was sent to other channels than the inbox under this id. Raises NotFound."""
+    store = engines.store
+    fanout = await store.runs.fanout(id) if ids.is_id(id) else None
+    if fanout is not None and fanout.tenant == tenant and not fanout.workflow:
+        draft = msgspec.json.decode(fanout.body, type=Draft)
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        shown = _outside(id, draft.type, content(draft).title, fanout.created_at)
+        return SentItem(
+            notification=shown, tenant=tenant, recipient=None, announcement=True, has_row=False, topic=audience.topic
+        )
+    decisions = await store.messages.decisions(tenant, id, None, 1) if ids.is_id(id) else []
+    if not decisions:
+        raise NotFound("There is no notification or announcement with this id.")
+    found = await store.messages.page(MessageQuery(tenant=tenant, notification=id, limit=1))
+    parts = msgspec.json.decode(found[0].content) if found else {}
+    title = next((parts[name] for name in TITLES if isinstance(parts.get(name), str)), "")
+    shown = _outside(id, found[0].type if found else GENERAL, title, decisions[0].decided_at)
+    return SentItem(notification=shown, tenant=tenant, recipient=decisions[0].recipient, has_row=False)
+
+
+def _outside(id: str, type: str, title: str, created_at: int) -> Notification:
+    return Notification(id=id, type=type, title=title, created_at=times.to_rfc3339(created_at))
 
 
 async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
@@ -29,7 +59,8 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
 
 async def recall(engines: Context, tenant: str, id: str) -> None:
     """Remove an item from all inboxes."""
-    events = await engines.store.sends.recall(tenant, id, engines.clock.now()) if ids.is_id(id) else None
+    report = await engines.webhooks.report(tenant, ["message.cancelled"])
+    events = await engines.store.sends.recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
     if events is None:
         raise NotFound("There is no notification or announcement with this id.")
     await engines.broker.publish(*events)

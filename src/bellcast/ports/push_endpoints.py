@@ -21,7 +21,7 @@ class PushEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class PushEndpoints(Protocol):
-    """A tenant has each address once."""
+    """Each address is known once, in all tenants."""
 
     async def put(self, tenant: str, recipient: str, endpoint: PushEndpoint, limit: int) -> tuple[str, bool]:
         """Register an endpoint; creates the recipient. A known address keeps its id and moves to this recipient. Beyond

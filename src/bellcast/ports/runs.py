@@ -1,7 +1,7 @@
 """Runs of workflows."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ from bellcast.model.events import Event
 from bellcast.ports.jobs import Job
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.sends import Claim, SendRequest
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
@@ -32,6 +32,19 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     revision: int = 0
     woken: int = 0
     body: bytes
+
+
+def as_change(run: StoredRun) -> dict[str, Any]:
+    """A run as events report it."""
+    return {
+        "id": run.id,
+        "trigger": run.trigger,
+        "recipient": run.recipient,
+        "workflow": run.workflow,
+        "version": run.version,
+        "state": run.state,
+        "reason": run.reason,
+    }
 
 
 class NewFanout(Struct, frozen=True, kw_only=True):
@@ -99,6 +112,7 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     fanout: NewFanout | None = None
     schedules: tuple["NewSchedule", ...] = ()
     waits: tuple["NewWait", ...] = ()
+    events: tuple[WebhookEvent, ...] = ()
     claim: Claim | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
@@ -200,12 +214,19 @@ class Runs(Protocol):
         if the run or a counter changed since they were read."""
         ...
 
-    async def cancel(self, tenant: str, id: str, now: int) -> int | None:
-        """Cancel a run, or all of a trigger; return how many. None if there is neither."""
+    async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
+        """Cancel a run, or all of a trigger, with its messages that were not attempted; return how many. None if there is
+        neither."""
         ...
 
     async def cancel_by_key(
-        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, now: int
+        self,
+        tenant: str,
+        workflow: str,
+        cancel_key: str,
+        recipients: Sequence[str] | None,
+        now: int,
+        report: EventReport = no_report,
     ) -> int:
         """Cancel the runs of a workflow that have this key, for all recipients or some; return how many."""
         ...
@@ -240,7 +261,9 @@ class Runs(Protocol):
         """Give the event to the waits that have none yet, and wake their runs."""
         ...
 
-    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> bool:
+    async def add_page(
+        self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+    ) -> bool:
         """Add runs of a fan-out, and move it to the given position and state. False if it is not running any more, or has
         moved already."""
         ...

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.model.events import Event
 from bellcast.model.notifications import Content, Edit, Notification
 from bellcast.ports.messages import NewDecision, NewMessage
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 
 class Claim(Struct, frozen=True):
@@ -72,6 +72,7 @@ class SentItem(Struct, frozen=True, kw_only=True):
     tenant: str
     recipient: str | None
     announcement: bool = False
+    has_row: bool = True  # False if it was not for the inbox
     topic: str | None = None
     edited_at: int | None = None
     snoozed_at: int | None = None
@@ -111,8 +112,8 @@ class Sends(Protocol):
         """Edit an item in all inboxes; None if it does not exist."""
         ...
 
-    async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
-        """Remove an item from all inboxes; None if it does not exist."""
+    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
+        """Remove an item from all inboxes, and cancel its messages that were not attempted; None if it does not exist."""
         ...
 
     def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:

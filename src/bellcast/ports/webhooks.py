@@ -1,6 +1,6 @@
 """Events for the app's webhooks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -14,6 +14,15 @@ class WebhookEvent(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     type: str
     body: bytes
+
+
+# Returns the events of a change of one type, in the transaction of the change; none for a type without interested webhooks.
+EventReport = Callable[[str, dict[str, Any]], tuple[WebhookEvent, ...]]
+
+
+def no_report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+    """No events."""
+    return ()
 
 
 class WebhookEvents(Protocol):
@@ -39,6 +48,10 @@ class WebhookSink(Protocol):
         """Return an event for each change, for the transaction of the change; none if no webhook is interested."""
         ...
 
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        """Return what makes the events of changes of these types, where the changes are known only in their transaction."""
+        ...
+
     async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
         """Add an event for each change, after its commit: a crash in between loses them."""
         ...
@@ -54,6 +67,10 @@ class NoWebhooks:
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
         """No events."""
         return ()
+
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        """No events."""
+        return no_report
 
     async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
         """Do nothing."""

@@ -53,7 +53,7 @@ class Channels:
         self.vapid_key = VapidKey(push.project_key(secret))
         self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs)
-        self.receipts = Receipts(store, clock, self.webhooks, jobs.wake)
+        self.receipts = Receipts(store, clock, self.webhooks, jobs)
         self._built_in = {
             "push": [NamedProvider("webpush", self._web_push())],
             "chat": [NamedProvider("webhook", ChatWebhookProvider(clients.guarded()))],

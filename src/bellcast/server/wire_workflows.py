@@ -39,7 +39,7 @@ class WorkflowParts:
         tasks: Mapping[str, Task],
     ) -> None:
         self.library = Library(store, clock)
-        self.triggers = Triggers(store, clock, self.library, new_id)
+        self.triggers = Triggers(store, clock, self.library, new_id, router.webhooks)
         calls = StepCalls(http, clock, project, functions, config.retries)
         executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
         jobs.register(JOB_KIND, executor.run)

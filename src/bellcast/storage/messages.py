@@ -7,8 +7,16 @@ from msgspec import Struct
 
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
-from bellcast.ports.messages import MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.ports.messages import (
+    MessageQuery,
+    MessageUpdate,
+    NewDecision,
+    NewMessage,
+    StoredMessage,
+    Suppression,
+    as_change,
+)
+from bellcast.ports.webhooks import EventReport, WebhookEvent
 from bellcast.storage import jobs, rows, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -101,9 +109,16 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
 
 
-def cancel(tenant: str, notification: str) -> Script[None]:
+def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
     """Cancel what was not yet attempted of a recalled notification."""
-    yield Statement("messages_cancel", {"tenant": tenant, "notification": notification, "reason": "recalled"})
+    params = {"tenant": tenant, "notification": notification, "reason": "recalled"}
+    cancelled = yield Statement("messages_cancel", params)
+    yield from webhook_events.add(report_cancelled(cancelled, report), now)
+
+
+def report_cancelled(found: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
+    """The events of cancelled messages."""
+    return [event for row in found for event in report("message.cancelled", as_change(_message(row)))]
 
 
 def _new_params(message: NewMessage) -> dict[str, object]:

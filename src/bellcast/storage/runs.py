@@ -22,7 +22,9 @@ from bellcast.ports.runs import (
     TriggerRequest,
     WaitingRun,
     WorkflowVersion,
+    as_change,
 )
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
@@ -60,7 +62,7 @@ class Runs:
     async def commit(self, commit: RunCommit) -> tuple[Event, ...] | None:
         return await self._engine.write(ScriptCommand(lambda: _commit(commit), _locks(commit)))
 
-    async def cancel(self, tenant: str, id: str, now: int) -> int | None:
+    async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
         fanout = await self.fanout(id)
         run = await self.get(id)
         owners = [one.tenant for one in (fanout, run) if one is not None]
@@ -71,18 +73,27 @@ class Runs:
         end = Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
         ended = len(await self._engine.write(ScriptCommand(lambda: fetch(end), [])))
         if run is not None and run.trigger != id:
-            return await self._cancel([run], now)
-        return ended + await self._cancel_all(Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id}), now)
+            return await self._cancel([run], now, report)
+        runs_of_trigger = Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id})
+        return ended + await self._cancel_all(runs_of_trigger, now, report)
 
     async def cancel_by_key(
-        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, now: int
+        self,
+        tenant: str,
+        workflow: str,
+        cancel_key: str,
+        recipients: Sequence[str] | None,
+        now: int,
+        report: EventReport = no_report,
     ) -> int:
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
         if recipients is None:
             await self._engine.write(ScriptCommand(lambda: _end_fanouts(params), []))
-        return await self._cancel_all(Statement("runs_of_cancel_key", params), now, recipients)
+        return await self._cancel_all(Statement("runs_of_cancel_key", params), now, report, recipients)
 
-    async def _cancel_all(self, statement: Statement, now: int, recipients: Sequence[str] | None = None) -> int:
+    async def _cancel_all(
+        self, statement: Statement, now: int, report: EventReport, recipients: Sequence[str] | None = None
+    ) -> int:
         """Cancel the open runs that a statement selects, page by page."""
         cancelled = 0
         known: frozenset[str] = frozenset()
@@ -97,14 +108,14 @@ class Runs:
                 and (recipients is None or recipient in recipients)
                 and (run := await self.get(id)) is not None
             ]
-            cancelled += await self._cancel(runs, now)
+            cancelled += await self._cancel(runs, now, report)
             known |= {id for id, _, _ in found}
             if len(found) < limit:
                 return cancelled
 
-    async def _cancel(self, runs: Sequence[StoredRun], now: int) -> int:
+    async def _cancel(self, runs: Sequence[StoredRun], now: int, report: EventReport) -> int:
         keys = {(run.tenant, run.recipient) for run in runs}
-        return await self._engine.write(ScriptCommand(lambda: _cancel(runs, now), keys)) if runs else 0
+        return await self._engine.write(ScriptCommand(lambda: _cancel(runs, now, report), keys)) if runs else 0
 
     async def retry(self, run: StoredRun, now: int) -> bool:
         return await self._engine.write(ScriptCommand(lambda: _retry(run, now), [(run.tenant, run.recipient)]))
@@ -141,8 +152,10 @@ class Runs:
     async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
         await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
 
-    async def add_page(self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs, waits), []))
+    async def add_page(
+        self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+    ) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs, waits, events), []))
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
         statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})
@@ -179,6 +192,7 @@ def _add(request: TriggerRequest) -> Script[None]:
     yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
     yield from _insert(request.runs, NORMAL)
     yield from _put_waits(request.waits)
+    yield from webhook_events.add(request.events, request.created_at)
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
@@ -231,12 +245,15 @@ def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
                 yield Statement("run_job_wake", {"run": wait.run})
 
 
-def _add_page(fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait]) -> Script[bool]:
+def _add_page(
+    fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+) -> Script[bool]:
     position = fanout.position if runs else None
     if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
         return False
     yield from _insert(runs, FANOUT)
     yield from _put_waits(waits)
+    yield from webhook_events.add(events, fanout.created_at)
     return True
 
 
@@ -309,13 +326,15 @@ def _send(requests: Sequence[SendRequest]) -> Script[tuple[Event, ...]]:
 # --- cancel, retry, resume
 
 
-def _cancel(runs: Sequence[StoredRun], now: int) -> Script[int]:
+def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[int]:
     cancelled = 0
     for run in runs:
         if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
             continue
         cancelled += 1
-        yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
+        unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
+        events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
+        yield from webhook_events.add((*events, *messages.report_cancelled(unsent, report)), now)
         yield Statement("run_counters_delete", {"run": run.id})
         yield Statement("run_job_delete", {"run": run.id})
         yield Statement("event_waits_delete", {"run": run.id})

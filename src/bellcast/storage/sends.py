@@ -10,6 +10,7 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
 from bellcast.ports.runs import NewFanout, TriggerRequest
+from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
     announcements,
     claims,
@@ -61,9 +62,9 @@ class Sends:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)
         return await self._engine.write(ScriptCommand(lambda: sent.edit(tenant, id, edit, now), [inbox]))
 
-    async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
+    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)
-        return await self._engine.write(ScriptCommand(lambda: sent.recall(tenant, id, now), [inbox]))
+        return await self._engine.write(ScriptCommand(lambda: sent.recall(tenant, id, now, report), [inbox]))
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:
         for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):

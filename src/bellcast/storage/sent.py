@@ -6,6 +6,7 @@ from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
 from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem
+from bellcast.ports.webhooks import EventReport
 from bellcast.storage import marking, messages, rows
 from bellcast.storage.script import Row, Script, Statement
 
@@ -40,9 +41,9 @@ def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, t
     return (yield from _edit_direct(tenant, id, columns))
 
 
-def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
+def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
     """Remove an item; inboxes drop a recalled announcement when they are next opened."""
-    yield from messages.cancel(tenant, id)
+    yield from messages.cancel(tenant, id, report, now)
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))

@@ -27,6 +27,7 @@ from bellcast.ports.runs import (
     StoredRun,
     StoredWait,
     TriggerRequest,
+    as_change,
 )
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.templates import Renderer, TemplateError, Variables
@@ -236,16 +237,7 @@ class RunExecutor:
         """What webhooks get with the commit: a new state."""
         if run.state == before.state:
             return ()
-        change = {
-            "id": run.id,
-            "trigger": run.trigger,
-            "recipient": run.recipient,
-            "workflow": run.workflow,
-            "version": run.version,
-            "state": run.state,
-            "reason": run.reason,
-        }
-        return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [change])
+        return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
 
     def _with_state(self, execution: Execution) -> StoredRun:
         """The stored run with the new state; one that became too large fails."""

@@ -15,12 +15,15 @@ from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.runs import NewFanout, NewWait, StoredRun, TriggerRequest
+from bellcast.ports.runs import NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
+from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows import run as runs
 from bellcast.workflows.library import Library, Workflow
 from bellcast.workflows.run import MAX_DATA, RunState
+
+BEGUN = "run.running"
 
 
 class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +86,10 @@ def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
 class Triggers:
     """Accepts triggers and adds the runs of fan-outs."""
 
-    def __init__(self, store: Store, clock: Clock, library: Library, new_id: Any) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, library: Library, new_id: Callable[[int], str], webhooks: WebhookSink
+    ) -> None:
+        self._webhooks = webhooks
         self._store = store
         self._clock = clock
         self._library = library
@@ -130,7 +136,14 @@ class Triggers:
         started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
         new = tuple(template.runs(started))
         waits = tuple(await self._waits(new))
-        return msgspec.structs.replace(common, runs=new, waits=waits, answer=_answer(id, started))
+        events = await self._events(tenant, new)
+        return msgspec.structs.replace(common, runs=new, waits=waits, events=events, answer=_answer(id, started))
+
+    async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
+        """What webhooks get with the commit of new runs."""
+        if not await self._webhooks.is_wanted(tenant, BEGUN):
+            return ()
+        return await self._webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
 
     async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
         """The waits of new runs of one workflow for live events."""
@@ -157,7 +170,7 @@ class Triggers:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
         if not keys:
-            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), (), ())
+            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), (), (), ())
             return False
         new = _NewRuns(
             fanout.id,
@@ -172,7 +185,8 @@ class Triggers:
         started = [StartedRun(self._new_id(new.created_at), key) for key in keys]
         moved = msgspec.structs.replace(fanout, position=keys[-1])
         page = new.runs(started)
-        return await self._store.runs.add_page(moved, page, await self._waits(page))
+        events = await self._events(fanout.tenant, page)
+        return await self._store.runs.add_page(moved, page, await self._waits(page), events)
 
 
 class _NewRuns(Struct, frozen=True):

@@ -172,6 +172,9 @@ ORDER BY recipient, decided_at LIMIT :limit
 -- Messages of a recalled notification that no attempt was made for.
 UPDATE messages SET state = 'cancelled', reason = :reason
 WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued')
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: message_requeue
 -- A message that failed is due again, with a fresh series of attempts.

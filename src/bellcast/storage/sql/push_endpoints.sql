@@ -1,13 +1,13 @@
 -- name: push_endpoint_find
 -- An endpoint by its address, with its recipient's inbox.
-SELECT id, recipient FROM push_endpoints WHERE tenant = :tenant AND address = :address
+SELECT id, recipient FROM push_endpoints WHERE address = :address
 
 -- name: push_endpoint_write
 -- Register an endpoint; a known one moves to this recipient.
 INSERT INTO push_endpoints (id, tenant, recipient, kind, address, p256dh, auth, registered_at)
 VALUES (:id, :tenant, :inbox, :kind, :address, :public_key, :auth, :registered_at)
-ON CONFLICT (tenant, address) DO UPDATE SET
-  recipient = excluded.recipient, kind = excluded.kind, p256dh = excluded.p256dh, auth = excluded.auth,
+ON CONFLICT (address) DO UPDATE SET
+  tenant = excluded.tenant, recipient = excluded.recipient, kind = excluded.kind, p256dh = excluded.p256dh, auth = excluded.auth,
   registered_at = excluded.registered_at
 RETURNING id
 

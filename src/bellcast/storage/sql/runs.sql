@@ -100,6 +100,9 @@ RETURNING id
 -- The messages of a run that no attempt was made for.
 UPDATE messages SET state = 'cancelled', reason = 'cancelled'
 WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued')
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: run_job_delete
 -- The job of a run that has ended.
