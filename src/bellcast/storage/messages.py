@@ -116,9 +116,9 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
     yield from webhook_events.add(report_cancelled(cancelled, report), now)
 
 
-def report_cancelled(found: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
+def report_cancelled(cancelled: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
     """The events of cancelled messages."""
-    return [event for row in found for event in report("message.cancelled", as_change(_message(row)))]
+    return [event for row in cancelled for event in report("message.cancelled", as_change(_message(row)))]
 
 
 def _new_params(message: NewMessage) -> dict[str, object]:
