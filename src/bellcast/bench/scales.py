@@ -39,6 +39,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     crossing_seconds: int = 10
     resuming: int = 10_000
     everyone: int = 100_000
+    runs: int = 10_000
+    followers: int = 100_000
     # Seconds: longer than the heartbeat interval.
     everyone_hold: float = 30.0
 
@@ -69,6 +71,8 @@ QUICK = Scale(
     crossing_seconds=2,
     resuming=500,
     everyone=3_000,
+    runs=500,
+    followers=1_000,
     everyone_hold=1.0,
 )
 

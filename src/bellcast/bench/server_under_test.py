@@ -48,7 +48,7 @@ class BenchServer:
         self.process = process
         self.address = address
         self.data = data
-        self._authorization = f"Authorization: Bearer {SECRET}\r\n"
+        self.authorization = f"Authorization: Bearer {SECRET}\r\n"
 
     def used(self) -> Used:
         """CPU time so far."""
@@ -68,7 +68,10 @@ class BenchServer:
         return target.sse_request(f"/v1/stream?{query}")
 
     def send(self, path: str, body: Any) -> bytes:
-        return target.post(path, msgspec.json.encode(body), self._authorization)
+        return target.post(path, msgspec.json.encode(body), self.authorization)
+
+    def put(self, path: str, body: Any) -> bytes:
+        return b"PUT" + self.send(path, body).removeprefix(b"POST")
 
     def trigger(self, body: bytes) -> bytes:
         """A request of Pusher's HTTP API, signed as its SDKs do."""
@@ -83,7 +86,7 @@ class BenchServer:
 
     def bulk_lines(self, items: Sequence[JsonObject]) -> bytes:
         lines = b"\n".join(msgspec.json.encode(item) for item in items)
-        return target.post("/v1/notifications/bulk", lines, self._authorization, "application/x-ndjson")
+        return target.post("/v1/notifications/bulk", lines, self.authorization, "application/x-ndjson")
 
     def read(self, path: str, token: str) -> bytes:
         return target.get(path, f"Authorization: Bearer {token}\r\n")

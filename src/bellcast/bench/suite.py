@@ -25,6 +25,7 @@ from bellcast.bench import (
     pusher_trigger,
     socketio,
     storm,
+    workflows,
 )
 from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
 from bellcast.bench.figures import Figure, MissingFigure
@@ -99,6 +100,10 @@ ALL = [
         cluster_announcement.measure,
     ),
     Benchmark(inbox.NAME, "inbox page and counts with 100 and 1,000,000 rows in the store", 420, inbox.measure),
+    Benchmark(workflows.NAME, "triggers accepted and 3-step runs completed per second", 300, workflows.measure),
+    Benchmark(
+        workflows.TOPIC_NAME, "one trigger to a topic of 100,000 with inbox and e-mail", 600, workflows.measure_topic
+    ),
     Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
 ]
 BY_NAME = {benchmark.name: benchmark for benchmark in ALL}

@@ -47,6 +47,9 @@ class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 NO_TYPE = NotificationType()
+_decode_type = msgspec.json.Decoder(NotificationType).decode
+_decode_template = msgspec.json.Decoder(Template).decode
+_decode_preferences = msgspec.json.Decoder(Preferences).decode
 
 
 class _Cached(Struct, Generic[T]):
@@ -69,13 +72,13 @@ class Catalog:
 
     async def type(self, tenant: str, key: str) -> NotificationType:
         """The type that applies to a tenant; an unknown one has no rules."""
-        found = await self._overridden(TYPES, tenant, key, _decoder(NotificationType))
+        found = await self._overridden(TYPES, tenant, key, _decode_type)
         return NO_TYPE if found is None else found
 
     async def template(self, tenant: str, key: str) -> Template | None:
         """The project's template with the parts that the tenant overrides."""
-        own = None if tenant == PROJECT else await self._one(TEMPLATES, tenant, key, _decoder(Template))
-        base = await self._one(TEMPLATES, PROJECT, key, _decoder(Template))
+        own = None if tenant == PROJECT else await self._one(TEMPLATES, tenant, key, _decode_template)
+        base = await self._one(TEMPLATES, PROJECT, key, _decode_template)
         if own is None or base is None:
             return own or base
         return base.overridden_by(own)
@@ -92,8 +95,8 @@ class Catalog:
 
     async def preferences(self, tenant: str) -> tuple[Preferences, Preferences]:
         """The tenant's and the project's preference defaults."""
-        project = await self._one(PREFERENCES, PROJECT, "", _decoder(Preferences))
-        own = None if tenant == PROJECT else await self._one(PREFERENCES, tenant, "", _decoder(Preferences))
+        project = await self._one(PREFERENCES, PROJECT, "", _decode_preferences)
+        own = None if tenant == PROJECT else await self._one(PREFERENCES, tenant, "", _decode_preferences)
         return own or NO_PREFERENCES, project or NO_PREFERENCES
 
     async def tenant(self, key: str) -> TenantSettings:
@@ -127,7 +130,3 @@ class Catalog:
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
         self._cached[kind, tenant, key] = _Cached(value, self._clock.now() + int(CACHE_SECONDS * 1000))
-
-
-def _decoder(kind: type[T]) -> Callable[[bytes], T]:
-    return msgspec.json.Decoder(kind).decode

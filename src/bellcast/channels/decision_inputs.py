@@ -1,6 +1,6 @@
 """What decisions about a tenant's recipients depend on: the type, the preferences, the addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -63,9 +63,10 @@ async def read(
     recipients: Sequence[str],
     channels: Sequence[Channel],
     workflow: str | None = None,
+    known: Mapping[str, Profile] | None = None,
 ) -> DecisionInputs:
-    """Read what decisions about these recipients and channels need."""
-    profiles = await store.recipients.profiles(tenant, recipients)
+    """Read what decisions about these recipients and channels need; `known` are their profiles, if they were read already."""
+    profiles = await store.recipients.profiles(tenant, recipients) if known is None else dict(known)
     if "push" in channels:
         endpoints = await store.push_endpoints.addresses(tenant, recipients)
         for key in endpoints.keys() & profiles.keys():

@@ -53,6 +53,7 @@ class StepSend(Struct, frozen=True, kw_only=True):
     run: str
     workflow: str
     variables: Mapping[str, Any]
+    profiles: Mapping[str, Profile]  # the recipient's, if it exists
     now: int
 
 
@@ -202,7 +203,14 @@ class Router:
             created_at=step.now,
         )
         inputs = await decision_inputs.read(
-            self._store, self._catalog, step.tenant, step.draft.type, [step.recipient], [step.channel], step.workflow
+            self._store,
+            self._catalog,
+            step.tenant,
+            step.draft.type,
+            [step.recipient],
+            [step.channel],
+            step.workflow,
+            step.profiles,
         )
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)

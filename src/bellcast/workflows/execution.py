@@ -55,7 +55,7 @@ class Execution(Struct, kw_only=True):
     definition: Definition
     state: RunState
     around: Surroundings
-    profile: Profile
+    profiles: Mapping[str, Profile]  # the recipient's, if it exists
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
@@ -172,7 +172,7 @@ class RunExecutor:
             facts=await self._facts(stored, definition, state),
             events=live_waits.events_of(waits),
         )
-        return Execution(stored=stored, definition=definition, state=state, around=around, profile=profile, waits=waits)
+        return Execution(stored=stored, definition=definition, state=state, around=around, profiles=found, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""
@@ -275,7 +275,7 @@ class RunExecutor:
         execution.state = engine.record(execution.state, step, outcome)
         await self._commit(execution, ignores_events=True)
         refreshed = await self._open(execution.stored, execution.definition, execution.state)
-        execution.around, execution.profile, execution.waits = refreshed.around, refreshed.profile, refreshed.waits
+        execution.around, execution.profiles, execution.waits = refreshed.around, refreshed.profiles, refreshed.waits
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
@@ -295,6 +295,7 @@ class RunExecutor:
             run=stored.id,
             workflow=stored.workflow,
             variables=self._values(execution),
+            profiles=execution.profiles,
             now=now,
         )
         try:
