@@ -66,3 +66,22 @@ def test_file_that_is_no_object_is_refused(project, tmp_path):
     assert bellcast("template", "put", str(broken), **project).status == 1
     assert bellcast("template", "put", str(tmp_path / "none.json"), **project).status == 2
     assert bellcast("template", **project).status == 2
+
+
+def test_schedule_is_written_fired_and_deleted(project, tmp_path):
+    body = {"cron": "0 8 * * 1", "timezone": "Europe/Vienna", "notification": {"to": "cli-alice", "title": "Plan"}}
+    assert bellcast("schedule", "put", written(tmp_path, "cli-week", body), **project).status == 0
+    assert "cli-week" in bellcast("schedule", "list", **project).out
+    times = bellcast("schedule", "next", "cli-week", "--count", "2", "--json", **project).json
+    assert times[0] == bellcast("schedule", "show", "cli-week", **project).json["next_at"]
+    fired = bellcast("schedule", "run", "cli-week", "--json", **project).json
+    assert fired["notifications"][0]["recipient"] == "cli-alice"
+    assert bellcast("schedule", "delete", "cli-week", **project).status == 0
+    assert bellcast("schedule", "run", "cli-week", **project).status == 1
+
+
+def test_source_is_written_and_deleted(project, tmp_path):
+    body = {"event": "cli.event", "notification": {"to": "{{ event.recipient }}", "title": "Hi"}}
+    assert bellcast("source", "put", written(tmp_path, "cli-source", body), **project).status == 0
+    assert bellcast("source", "show", "cli-source", **project).json["last_error"] is None
+    assert bellcast("source", "delete", "cli-source", **project).status == 0

@@ -155,6 +155,15 @@ class SchedulesApi(Surface[S]):
     next = Method(workflows.next_times)
 
 
+class SourcesApi(Surface[S]):
+    """Live events of the app that become sends or triggers."""
+
+    list = Method(objects.sources.page)
+    get = Method(objects.sources.get)
+    put = Method(objects.sources.put)
+    delete = Method(objects.sources.delete)
+
+
 class ServerApi(Surface[S]):
     """A Bellcast server, spoken to with the project secret or an API key."""
 
@@ -221,6 +230,10 @@ class ServerApi(Surface[S]):
     @property
     def schedules(self) -> SchedulesApi[S]:
         return SchedulesApi(self.sender)
+
+    @property
+    def sources(self) -> SourcesApi[S]:
+        return SourcesApi(self.sender)
 
     @property
     def runs(self) -> RunsApi[S]:

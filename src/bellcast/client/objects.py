@@ -63,5 +63,6 @@ def send_test(
 
 
 schedules = Objects("schedules")
+sources = Objects("sources")
 templates = Objects("templates")
 types = Objects("types")

@@ -1,0 +1,43 @@
+"""`bellcast schedule`: lists, shows, writes, fires and deletes schedules."""
+
+from typing import Annotated
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import OwnerOption
+
+ScheduleKey = Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")]
+
+schedule, app = objects.group("schedule", "List, show, write, fire and delete schedules.")
+objects.add_commands(schedule, "schedules", "schedule")
+
+
+@schedule.command(cls=objects.SETTINGS)
+def run(ctx: typer.Context, key: ScheduleKey, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
+    """Fire a schedule now, besides its times."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        response = client.schedules.run(key, tenant=tenant)
+    console.json(response) if json else console.done(f"Fired {key}")
+
+
+@schedule.command("next", cls=objects.SETTINGS)
+def following(
+    ctx: typer.Context,
+    key: ScheduleKey,
+    count: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=100, help="How many times.")] = 10,
+    tenant: OwnerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Print the next times of a schedule, in UTC."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        times = client.schedules.next(key, count=count, tenant=tenant)["times"]
+    if json:
+        console.json(times)
+        return
+    for moment in times:
+        console.out.print(moment, markup=False)
