@@ -111,12 +111,12 @@ async def test_recalled_notification_reports_its_messages(tmp_path: Path) -> Non
 
 async def test_end_of_a_run_is_reported_with_what_it_sent(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
-        await create(client, vendor, "run.*", "notification.created")
+        await create(client, vendor, "run.*", "notification.created")  # and run.running
         steps = [{"key": "bell", "type": "inbox", "title": "Hi"}]
         assert (await client.put("/v1/workflows/welcome", json={"steps": steps})).status_code == 201
         triggered = await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})
         (run,) = triggered.json()["runs"]
-        bodies = {request.json["type"]: request.json["data"] for request in await received(vendor, 2)}
+        bodies = {request.json["type"]: request.json["data"] for request in await received(vendor, 3)}
         assert bodies["run.completed"]["id"] == run["id"]
         assert (bodies["run.completed"]["workflow"], bodies["run.completed"]["recipient"]) == ("welcome", "alice")
         assert bodies["notification.created"]["title"] == "Hi"
