@@ -28,9 +28,9 @@ OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
 _databases = count(1)
 # The state after the migrations: no connections, no rows, and tables without gaps, so that new rows are in insertion
-# order.
+# order. A connection may still commit until it has ended, so that is awaited.
 EMPTY = f"""
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$ DECLARE one TEXT; is_filled BOOLEAN; BEGIN
   FOR one IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
     WHERE schemaname = '{SCHEMA}' AND tablename NOT IN ('schema_version', 'counters')
