@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Set the folder for temporary files, and the certificates and timeouts of clients."""
+    """Set the folder for temporary files, the certificates and timeouts of clients, and the signal that ends commands."""
+    # A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # A commit waits 3 ms for a good disk, and no test cuts the power.
     if "TMPDIR" not in os.environ and _has_space(MEMORY_DISK):
         os.environ["TMPDIR"], tempfile.tempdir = MEMORY_DISK, MEMORY_DISK

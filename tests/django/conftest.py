@@ -19,7 +19,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> None:
     from django.core.management import call_command
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.settings"
-    os.environ["BELLCAST_TEST_DATABASE"] = str(tmp_path_factory.mktemp("django") / "django.db")
+    os.environ["DJANGO_TEST_DATABASE"] = str(tmp_path_factory.mktemp("django") / "django.db")
     django.setup()
     call_command("migrate", run_syncdb=True, verbosity=0)
 

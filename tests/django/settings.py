@@ -6,7 +6,7 @@ SECRET_KEY = "of a test, and long enough for Django to accept it"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ["BELLCAST_TEST_DATABASE"],
+        "NAME": os.environ["DJANGO_TEST_DATABASE"],
         "OPTIONS": {"timeout": 30},
     }
 }

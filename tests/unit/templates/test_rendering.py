@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from itertools import count
 from typing import Any
 
 import pytest
@@ -270,3 +271,9 @@ def test_wrong_value_of_a_format_is_an_error() -> None:
     ):
         with pytest.raises(TemplateError):
             render(source)
+
+
+def test_time_without_a_processor_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(step=10)
+    monkeypatch.setattr(sandbox, "monotonic", lambda: next(clock))
+    assert render("{% for item in data['items'] %}{{ item.name }} {% endfor %}") == "Portrait Frame "
