@@ -240,12 +240,17 @@ def test_plain_http_is_redirected_to_https(caddy):
 
 
 def test_doctor_finds_no_problem_with_caddy(caddy, server):
+    # Caddy may answer one request with 502 after the cut upload of the test before.
+    ready = ["curl", "--silent", "--fail", "--retry", "5", "--retry-all-errors", "--cacert", caddy.chain]
+    subprocess.run([*ready, caddy.url + "/readyz"], check=True, capture_output=True, timeout=WAIT)
     result = bellcast(
         "doctor", "--url", caddy.url, "--json", BELLCAST_SECRET=server.secret, SSL_CERT_FILE=str(caddy.chain)
     )
     checks = {finding["check"]: finding["state"] for finding in result.json["findings"]}
     checked = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
-    assert {name: checks.get(name) for name in checked} == dict.fromkeys(checked, "ok"), result.json["findings"]
+    assert {name: checks.get(name) for name in checked} == dict.fromkeys(checked, "ok"), [
+        finding for finding in result.json["findings"] if finding["state"] != "ok"
+    ]
 
 
 def test_polling_stays_with_one_node_until_it_dies(through_caddy, caddy, nodes):
