@@ -29,7 +29,7 @@ class State(NamedTuple):
     lang: str = "en"
     css: str = ""
     devices: tuple[Device, ...] = ("desktop", "phone")
-    options: dict[str, Any] = {}  # noqa: RUF012 - of the browser context; never changed
+    options: dict[str, Any] = {}  # noqa: RUF012  a default that no state changes, only replaces
 
 
 STATES: list[State] = []

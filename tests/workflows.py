@@ -111,8 +111,8 @@ class WorkflowWorld:
     async def put(self, key: str, *steps: dict[str, Any], tenant: str = "", **fields: Any) -> None:
         """Check and write a workflow."""
         value = {**fields, "steps": list(steps)}
-        await self.workflows.library.check(tenant, key, value)
-        await self.workflows.library.put(tenant, key, value)
+        await self.workflows.workflow_catalog.check(tenant, key, value)
+        await self.workflows.workflow_catalog.put(tenant, key, value)
 
     async def recipient(self, key: str, tenant: str = "", **fields: Any) -> None:
         await self.store.recipients.put(tenant, key, RecipientFields(**fields), self.clock.now(), replace=True)

@@ -16,7 +16,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
 
-BELL = {"key": "bell", "type": "inbox", "title": "{{ event.data.name | default('nobody') }}"}
+BELL = {"key": "bell", "type": "inbox", "title": "{{ event.data.name | default('a client') }}"}
 
 
 @pytest.fixture

@@ -197,13 +197,13 @@ async def test_inactive_workflow_pauses_runs_and_refuses_triggers(world: Workflo
     await world.put("booking", LATER, MAIL)
     id = await world.trigger("booking", data={"client": "x"})
     await world.settle()
-    library = world.workflows.library
-    await library.change("", "booking", active=False, version=None)
+    workflow_catalog = world.workflows.workflow_catalog
+    await workflow_catalog.change("", "booking", active=False, version=None)
     with pytest.raises(Conflict):
         await world.trigger("booking")
     await world.advance(7_200)
     assert (await world.status(id), await world.messages()) == ("paused", [])
-    await library.change("", "booking", active=True, version=None)
+    await workflow_catalog.change("", "booking", active=True, version=None)
     assert await world.store.runs.resume("booking", "", world.clock.now(), 10) == 1
     await world.settle()
     assert await world.status(id) == "completed"
@@ -217,7 +217,7 @@ async def test_run_keeps_its_version_after_a_change_and_a_deletion(world: Workfl
     assert [one.version for one in await world.store.runs.versions("", "booking", 10)] == [2, 1]
     await world.put("booking", LATER, MAIL)
     assert len(await world.store.runs.versions("", "booking", 10)) == 2
-    assert await world.workflows.library.delete("", "booking")
+    assert await world.workflows.workflow_catalog.delete("", "booking")
     await world.advance(3_600)
     assert (await world.status(id), await app.titles("alice")) == ("completed", ["Booked by x"])
     with pytest.raises(NotFound):

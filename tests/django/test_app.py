@@ -225,7 +225,7 @@ def test_commands(shop, configured, unreachable):
     with pytest.raises(CommandError, match="problems"):
         run("bellcast_doctor")
     with pytest.raises(CommandError, match="No user"):
-        run("bellcast_notify", "nobody", "Now")
+        run("bellcast_notify", "unknown", "Now")
 
 
 def test_relay_command_retries_and_discards_refused_rows(shop, relay):

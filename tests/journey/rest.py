@@ -38,10 +38,10 @@ from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
-from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -121,11 +121,11 @@ async def opened(
     ids = Ids()
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
-    library = Library(store, clock)
-    triggers = Triggers(store, clock, library, ids.new, webhooks)
+    workflow_catalog = WorkflowCatalog(store, clock)
+    triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks)
     router = Router(store, clock, catalog, ChannelConfig(), PROJECT, ids.new, lambda: None, webhooks)
-    schedules = Schedules(lambda: engines, library, triggers, catalog.tenant, router.plan_steps, limits)
-    sources = Sources(lambda: engines, library, triggers, catalog.tenant, limits)
+    schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
+    sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
     engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources)
     context = ApiContext(
         engines=engines,
@@ -141,7 +141,7 @@ async def opened(
         receipts=Receipts(store, clock, webhooks, jobs),
         webhooks=webhooks,
         push_key="",
-        library=library,
+        workflow_catalog=workflow_catalog,
         schedules=schedules,
         sources=sources,
         app=handlers or NoBackend(),

@@ -20,9 +20,9 @@ from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
 from bellcast.ports.provider_directory import ProviderDirectory
-from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
 class Connections(Protocol):
@@ -87,7 +87,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     connections: Connections
     catalog: Catalog
     previews: Previews
-    library: Library
+    workflow_catalog: WorkflowCatalog
     schedules: Schedules
     sources: Sources
     app: CallBackend = NoBackend()

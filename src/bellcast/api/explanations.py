@@ -78,7 +78,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
     run = await store.runs.get(id)
     if run is None or run.tenant != tenant or run.recipient != recipient:
         raise NotFound("This recipient has no run with this id.")
-    definition = await ctx.library.definition(run.owner, run.workflow, run.version)
+    definition = await ctx.workflow_catalog.definition(run.owner, run.workflow, run.version)
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained = []

@@ -15,7 +15,7 @@ def _check(value: EventSource, ctx: ApiContext) -> None:
 
 
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
-    if value.workflow is None or await ctx.library.find(tenant, value.workflow) is not None:
+    if value.workflow is None or await ctx.workflow_catalog.find(tenant, value.workflow) is not None:
         return []
     return [FieldError("workflow", f"names an unknown workflow {value.workflow[: objects.MAX_KEY]!r}")]
 

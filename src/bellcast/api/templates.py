@@ -24,7 +24,7 @@ from bellcast.model.templates import Parts, Template
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import TemplateError, check_syntax, is_layout
-from bellcast.workflows.library import WORKFLOWS
+from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # A template is read as a whole on each send that uses it.
 MAX_BYTES = 256 * 1024

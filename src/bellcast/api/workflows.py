@@ -17,9 +17,9 @@ from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.model import times, validation
-from bellcast.workflows import library, triggers
-from bellcast.workflows.library import UNKNOWN, Library, Workflow
+from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
+from bellcast.workflows.workflow_catalog import UNKNOWN, Workflow
 from bellcast.workflows.yaml_text import YamlText
 
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
@@ -130,9 +130,11 @@ async def page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, ObjectsQuery)
     tenant = tenants.single_tenant(request)
     documents = context.of(request).engines.store.documents
-    found = await documents.page(library.WORKFLOWS, tenant, query.after or "", query.limit + 1)
+    found = await documents.page(workflow_catalog.WORKFLOWS, tenant, query.after or "", query.limit + 1)
     shown = [
-        Workflow(key=one.key, owner=tenant, current=msgspec.json.decode(one.body, type=library.CurrentVersion)).outside
+        Workflow(
+            key=one.key, owner=tenant, current=msgspec.json.decode(one.body, type=workflow_catalog.CurrentVersion)
+        ).outside
         for one in found[: query.limit]
     ]
     following = shown[-1]["key"] if len(found) > query.limit else None
@@ -153,7 +155,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
     ctx = context.of(request)
-    found = await _library(ctx).get(tenants.single_tenant(request), objects.restricted_key(request))
+    found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
     version = request_body.query(request, VersionQuery).version
     if version is None:
         return responses.json(found.outside)
@@ -177,7 +179,7 @@ async def versions(request: ApiRequest) -> ASGIApp:
 
     Newest first."""
     ctx = context.of(request)
-    found = await _library(ctx).get(tenants.single_tenant(request), objects.restricted_key(request))
+    found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
     stored = await ctx.engines.store.runs.versions(found.owner, found.key, MAX_VERSIONS)
     infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
     return responses.json(WorkflowVersions(infos))
@@ -204,14 +206,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     value, text = await _definition(request)
     try:
-        await _library(ctx).check(tenant, key, value)
+        await ctx.workflow_catalog.check(tenant, key, value)
     except Invalid as refusal:
         if text is None:
             raise
         raise Invalid.fields(text.with_lines(refusal.errors)) from None
     if request_body.query(request, DryRunQuery).dry_run:
         return responses.json({**value, "key": key, "tenant": tenant or None})
-    workflow, is_new = await _library(ctx).put(tenant, key, value)
+    workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
     return responses.json(workflow.outside, 201 if is_new else 200)
 
 
@@ -249,7 +251,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
-    workflow = await _library(ctx).change(owner, key, active=body.active, version=body.version)
+    workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
     if workflow.current.active:
         await _resume(ctx, workflow)
     return responses.json(workflow.outside)
@@ -279,7 +281,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
     Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
     ctx = context.of(request)
-    if not await _library(ctx).delete(tenants.single_tenant(request), objects.restricted_key(request)):
+    if not await ctx.workflow_catalog.delete(tenants.single_tenant(request), objects.restricted_key(request)):
         raise NotFound(UNKNOWN)
     return responses.empty()
 
@@ -347,10 +349,6 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
     cancelled = await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
-
-
-def _library(ctx: ApiContext) -> Library:
-    return ctx.library
 
 
 def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:

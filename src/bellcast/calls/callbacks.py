@@ -18,7 +18,7 @@ TOLERANCE = 300
 
 
 class CallbackContext:
-    """Collects the effects of a handler for the response. A connection is not at hand: it cannot be asked or closed."""
+    """Collects the effects of a handler for the response. Without a connection, `ask` and `close` are unavailable."""
 
     def __init__(self) -> None:
         self.response: dict[str, Any] = {}

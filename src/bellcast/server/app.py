@@ -203,7 +203,7 @@ class App:
             connections=self._survey,
             catalog=self._channels.catalog,
             previews=self._channels.previews,
-            library=self._workflows.library,
+            workflow_catalog=self._workflows.workflow_catalog,
             schedules=self._workflows.schedules,
             sources=self._workflows.sources,
             app=app,
@@ -331,14 +331,14 @@ class App:
 
     async def _define_workflows(self) -> None:
         """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
-        library = self._workflows.library
-        library.expected = frozenset(self._defined.definitions)
+        workflow_catalog = self._workflows.workflow_catalog
+        workflow_catalog.expected = frozenset(self._defined.definitions)
         for key, definition in self._defined.definitions.items():
             try:
-                await library.check(PROJECT, key, definition)
+                await workflow_catalog.check(PROJECT, key, definition)
             except Invalid as error:
                 raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
-            await library.put(PROJECT, key, definition, is_code=True)
+            await workflow_catalog.put(PROJECT, key, definition, is_code=True)
         await self._workflows.tasks.plan()
 
     async def _close(self) -> None:

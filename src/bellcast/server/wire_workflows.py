@@ -1,4 +1,4 @@
-"""Wires workflows: their library, the jobs of runs and fan-outs, and the functions of the app."""
+"""Wires workflows: their catalog, the jobs of runs and fan-outs, and the functions of the app."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,11 +12,11 @@ from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
-from bellcast.workflows.library import Library
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
 class WorkflowParts:
@@ -38,13 +38,17 @@ class WorkflowParts:
         engines: Callable[[], Context],
         tasks: Mapping[str, Task],
     ) -> None:
-        self.library = Library(store, clock)
-        self.triggers = Triggers(store, clock, self.library, new_id, router.webhooks)
+        self.workflow_catalog = WorkflowCatalog(store, clock)
+        self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
         calls = StepCalls(http, clock, project, functions, config.retries)
-        executor = RunExecutor(store, broker, clock, self.library, router, self.triggers, calls, limits, new_id)
+        executor = RunExecutor(
+            store, broker, clock, self.workflow_catalog, router, self.triggers, calls, limits, new_id
+        )
         jobs.register(JOB_KIND, executor.run)
-        self.schedules = Schedules(engines, self.library, self.triggers, router.tenant, router.plan_steps, limits)
+        self.schedules = Schedules(
+            engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
+        )
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
-        self.sources = Sources(engines, self.library, self.triggers, router.tenant, limits)
+        self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedules.run)
         jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)

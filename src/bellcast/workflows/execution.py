@@ -37,9 +37,9 @@ from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import PARTS, Definition, Step
 from bellcast.workflows.engine import InvalidValue, StepCounter, StepFacts, StepOutcome, Surroundings
-from bellcast.workflows.library import Library
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Triggers of triggers: a workflow that triggers itself ends here.
 MAX_TRIGGER_DEPTH = 3
@@ -80,7 +80,7 @@ class RunExecutor:
         store: Store,
         broker: Broker,
         clock: Clock,
-        library: Library,
+        workflow_catalog: WorkflowCatalog,
         router: Router,
         triggers: Triggers,
         calls: StepCalls,
@@ -90,7 +90,7 @@ class RunExecutor:
         self._store = store
         self._broker = broker
         self._clock = clock
-        self._library = library
+        self._workflow_catalog = workflow_catalog
         self._router = router
         self._triggers = triggers
         self._calls = calls
@@ -118,7 +118,7 @@ class RunExecutor:
 
     async def _execute(self, stored: StoredRun) -> int | None:
         state = runs.decode(stored.body)
-        definition = await self._library.definition(stored.owner, stored.workflow, stored.version)
+        definition = await self._workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
         execution = await self._open(stored, definition, state)
         while True:
             if not await self._is_active(stored):
@@ -142,7 +142,7 @@ class RunExecutor:
 
     async def _is_active(self, stored: StoredRun) -> bool:
         """False while the workflow is switched off. Runs of a deleted one finish."""
-        current = await self._library.current(stored.owner, stored.workflow)
+        current = await self._workflow_catalog.current(stored.owner, stored.workflow)
         return current is None or current.active
 
     async def _pause(self, execution: Execution) -> int | None:

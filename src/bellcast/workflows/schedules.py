@@ -25,9 +25,9 @@ from bellcast.ports import Context, Job, NewDecision
 from bellcast.ports.runs import NewSchedule, TriggerRequest
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.workflows import schedule_times
-from bellcast.workflows.library import Library
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 SCHEDULES, PROGRESS = "schedules", "schedule-progress"
 JOB_KIND = "schedule"
@@ -64,14 +64,14 @@ class Schedules:
     def __init__(
         self,
         engines: Callable[[], Context],
-        library: Library,
+        workflow_catalog: WorkflowCatalog,
         triggers: Triggers,
         settings_of: Callable[[str], Awaitable[TenantSettings]],
         plan_steps: PlanSteps,
         limits: Limits,
     ) -> None:
         self._engines = engines
-        self._library = library
+        self._workflow_catalog = workflow_catalog
         self._triggers = triggers
         self._settings_of = settings_of
         self._plan_steps = plan_steps
@@ -92,7 +92,7 @@ class Schedules:
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
         """Raise Invalid for an unknown workflow."""
-        if schedule.workflow is not None and await self._library.find(tenant, schedule.workflow) is None:
+        if schedule.workflow is not None and await self._workflow_catalog.find(tenant, schedule.workflow) is None:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
@@ -191,7 +191,7 @@ class Schedules:
         if not request.runs:
             return None, ()
         first = request.runs[: sending.PLANNED]
-        definition = await self._library.definition(first[0].owner, workflow, first[0].version)
+        definition = await self._workflow_catalog.definition(first[0].owner, workflow, first[0].version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
         plan = await self._plan_steps(

@@ -27,8 +27,8 @@ from bellcast.ports.documents import PROJECT
 from bellcast.templates import Renderer, TemplateError, Variables, check_syntax
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows import run as runs
-from bellcast.workflows.library import AWAITED, Library
 from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
@@ -176,13 +176,13 @@ class Sources:
     def __init__(
         self,
         engines: Callable[[], Context],
-        library: Library,
+        workflow_catalog: WorkflowCatalog,
         triggers: Triggers,
         settings_of: Callable[[str], Any],
         limits: Limits,
     ) -> None:
         self._engines = engines
-        self._library = library
+        self._workflow_catalog = workflow_catalog
         self._triggers = triggers
         self._settings_of = settings_of
         self._limits = limits
@@ -211,7 +211,7 @@ class Sources:
 
     async def _current(self) -> Rules:
         engines = self._engines()
-        is_valid = self._valid_until > engines.clock.now() and self._changes == self._library.changes
+        is_valid = self._valid_until > engines.clock.now() and self._changes == self._workflow_catalog.changes
         if not is_valid:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.ensure_future(self._read())
@@ -221,7 +221,7 @@ class Sources:
         return self._rules
 
     async def _read(self) -> None:
-        now, changes = self._engines().clock.now(), self._library.changes
+        now, changes = self._engines().clock.now(), self._workflow_catalog.changes
         sources: dict[str, list[tuple[str, str, EventSource]]] = {}
         overridden: set[tuple[str, str]] = set()
         for owner, key, body in await self._documents(SOURCES):
@@ -309,7 +309,7 @@ class Sources:
             page = await engines.store.runs.waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
             matched = []
             for wait in page:
-                definition = await self._library.definition(wait.owner, wait.workflow, wait.version)
+                definition = await self._workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
                 step = next(one for one in definition.live_waits if one.key == wait.step)
                 if live_waits.matches(step, value, runs.decode(wait.body), wait.recipient):
                     matched.append(wait)

@@ -20,8 +20,8 @@ from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows import run as runs
-from bellcast.workflows.library import Library, Workflow
 from bellcast.workflows.run import MAX_DATA, RunState
+from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 
 BEGUN = "run.running"
 
@@ -87,12 +87,17 @@ class Triggers:
     """Accepts triggers and adds the runs of fan-outs."""
 
     def __init__(
-        self, store: Store, clock: Clock, library: Library, new_id: Callable[[int], str], webhooks: WebhookSink
+        self,
+        store: Store,
+        clock: Clock,
+        workflow_catalog: WorkflowCatalog,
+        new_id: Callable[[int], str],
+        webhooks: WebhookSink,
     ) -> None:
         self._webhooks = webhooks
         self._store = store
         self._clock = clock
-        self._library = library
+        self._workflow_catalog = workflow_catalog
         self._new_id = new_id
 
     async def trigger(self, key: str, draft: TriggerDraft, claim: Claim | None = None) -> bytes:
@@ -103,7 +108,7 @@ class Triggers:
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""
         tenant = origin.tenant
-        workflow = await self._library.get(tenant, key)
+        workflow = await self._workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")
         check_data(workflow, draft.data)
@@ -149,7 +154,7 @@ class Triggers:
         """The waits of new runs of one workflow for live events."""
         if not new:
             return []
-        definition = await self._library.definition(new[0].owner, new[0].workflow, new[0].version)
+        definition = await self._workflow_catalog.definition(new[0].owner, new[0].workflow, new[0].version)
         if not definition.live_waits:
             return []
         state = runs.decode(new[0].body)

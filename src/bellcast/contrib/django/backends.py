@@ -90,7 +90,7 @@ class DirectBackend:
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
         _refuse_send_at(sends, "DirectBackend")
         for one in sends:
-            transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]
+            transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]  # a lambda with a default
         return None
 
     def _post(self, one: Outgoing) -> None:

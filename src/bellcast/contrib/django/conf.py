@@ -100,7 +100,7 @@ def callable_of(name: str, value: Any) -> Callable[..., Any]:
         raise ImproperlyConfigured(f"BELLCAST[{name!r}]: {error}") from error
     if not callable(found):
         raise ImproperlyConfigured(f"BELLCAST[{name!r}] must be a callable or the path of one, got {value!r}.")
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # Django has no types
 
 
 def client() -> Bellcast:

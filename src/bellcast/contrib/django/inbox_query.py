@@ -261,7 +261,7 @@ QUERYSET_METHODS = frozenset(name for name in dir(models.QuerySet) if not name.s
 OWN_METHODS = ("all", "filter", "order_by", "count", "exists", "first", "get", "update", "delete", "create")
 
 
-class NotificationManager(models.Manager):  # type: ignore[type-arg, unused-ignore]
+class NotificationManager(models.Manager):  # type: ignore[type-arg, unused-ignore]  # generic only in django-stubs
     """Queries on an inbox. Every query needs `user`."""
 
     def get_queryset(self) -> Any:

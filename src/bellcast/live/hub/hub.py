@@ -398,8 +398,8 @@ class Hub:
         self._incomplete.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
-        """Send no more kept events and no event ids to the followers of streams, until they close; return them and those of
-        `hold_unread`. Pusher clients, which cannot resume, continue."""
+        """Stop sending kept events and event ids to the followers of streams until they are closed. Return these followers
+        and those of `hold_unread`. Pusher clients, which cannot resume, are excluded."""
         found = {one: None for stream in streams for one in self._streams.get(stream, ())}
         found |= dict.fromkeys(self._incomplete)
         followers = [one for one in found if one.dialect.protocol != "pusher"]

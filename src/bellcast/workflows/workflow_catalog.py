@@ -58,7 +58,7 @@ def parsed(body: bytes) -> Definition:
 _decode = msgspec.json.Decoder(CurrentVersion).decode
 
 
-class Library:
+class WorkflowCatalog:
     """Reads and writes workflows."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
