@@ -56,6 +56,10 @@ class TestRecipients:
         assert (await rest.app.get("/v1/recipients/b?tenant=acme")).status_code == 200
         many = [{"key": "a"}] * 10_001
         assert refused(await rest.app.post("/v1/recipients/bulk", json=many), 413, "too_large")
+        too_many_lines = lines | {"content": b'{"key":"a"}\n' * 10_001}
+        assert refused(await rest.app.post("/v1/recipients/bulk", **too_many_lines), 413, "too_large")
+        # Counted before they are decoded.
+        assert refused(await rest.app.post("/v1/recipients/bulk", content=b"[" + b"1," * 5_000_000), 413, "too_large")
         assert refused(await rest.app.post("/v1/recipients/bulk", json={"key": "a"}), 422, "invalid")
 
     async def test_recipient_may_have_the_key_bulk(self, rest):

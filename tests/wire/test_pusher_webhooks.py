@@ -35,6 +35,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if len(body) < int(self.headers["content-length"]):
+                    return  # the node was killed while it sent
                 receiver.requests.put(({name.lower(): value for name, value in self.headers.items()}, body))
                 receiver.refuse -= 1
                 self.send_response(500 if receiver.refuse >= 0 else 200)

@@ -28,7 +28,7 @@ def lines(text: bytes, limit: int) -> list[bytes]:
     return items
 
 
-async def elements(text: bytes, limit: int, pace: Scheduler) -> list[msgspec.Raw]:
+async def elements(text: bytes, limit: int, pace: Scheduler, noun: str = "notifications") -> list[msgspec.Raw]:
     """Split a JSON array into elements without decoding them. Raises TooLarge for more than `limit` (0: any number)."""
     # Most bodies have fewer commas than the limit.
     if limit and text.count(b",") >= limit and ARRAY.match(text):
@@ -43,7 +43,7 @@ async def elements(text: bytes, limit: int, pace: Scheduler) -> list[msgspec.Raw
         return request_body.decoder(list[msgspec.Raw]).decode(text)
     except msgspec.ValidationError:
         request_body.anything(text)  # invalid JSON has a different error
-        raise Invalid.of("", "must be a list of notifications") from None
+        raise Invalid.of("", f"must be a list of {noun}") from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise request_body.unreadable(text, broken) from None
 

@@ -9,13 +9,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import context, recipients, request_body, responses, tenants
+from bellcast.api import bulk_items, context, recipients, request_body, responses, tenants
 from bellcast.api.bulk import NDJSON
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.errors import BellcastError, UnsupportedMediaType
 from bellcast.inbox import recipients as inbox_recipients
 from bellcast.model import problems, validation
 from bellcast.model.identities import RecipientFields
@@ -61,8 +61,6 @@ async def write(request: ApiRequest) -> ASGIApp:
     (`application/x-ndjson`)."""
     ctx = context.of(request)
     items = await _items(request, ctx)
-    if len(items) > MAX_RECIPIENTS:
-        raise TooLarge(f"A bulk request has at most {MAX_RECIPIENTS} recipients, got {len(items)}.")
     results: list[WrittenRecipient] = []
     async for some in ctx.engines.pace.slices(items):
         writes = [_write(request, ctx, number, item) for number, item in enumerate(some, len(results))]
@@ -75,16 +73,10 @@ async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgsp
     kind = request_body.media_type(request)
     text = await request_body.raw(request, ctx.limits.bulk)
     if kind in NDJSON:
-        return [line for line in text.splitlines() if line.strip()]
+        return bulk_items.lines(text, MAX_RECIPIENTS)
     if not request_body.JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
-    try:
-        return request_body.decoder(list[msgspec.Raw]).decode(text)
-    except msgspec.ValidationError:
-        request_body.anything(text)  # invalid JSON has a different error
-        raise Invalid.of("", "must be a list of recipients") from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
-        raise request_body.unreadable(text, broken) from None
+    return await bulk_items.elements(text, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
 
 
 async def _write(request: ApiRequest, ctx: ApiContext, number: int, item: bytes | msgspec.Raw) -> WrittenRecipient:
