@@ -12,12 +12,12 @@ from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.fanout import SendFanout
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
-from bellcast.jobs import JobRunner
+from bellcast.jobs import JobRunner, PageOutcome
 from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
-from bellcast.ports import Context, Http, MessageQuery, Response, Store, StoredMessage
+from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import WorkflowParts
@@ -76,7 +76,8 @@ class WorkflowWorld:
         self.catalog = Catalog(store, clock, config)
         self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake, NoWebhooks())
         release = Release(store, clock, self.catalog)
-        self.runner.register(JOB_KIND, MessageDelivery(store, clock, self._providers, release, NoWebhooks()).run)
+        delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks())
+        self.runner.register_pages(JOB_KIND, delivery.run_page)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
         http: Http = self.http
         functions = {} if functions is None else functions
@@ -137,6 +138,10 @@ class WorkflowWorld:
             await self.settle()
         self.clock.advance((end - self.clock.now()) / 1000)
 
+    async def execute(self, *jobs: Job) -> list[int | None]:
+        """Execute a page of jobs to its end; return when each is due again. Raises what the handler raises."""
+        return [await _ended(outcome) for outcome in await self.runner._kinds[jobs[0].kind].handler(jobs)]
+
     async def _next_due(self) -> int | None:
         groups = await self.store.jobs.due(2**52)
         return min((group.run_at for group in groups), default=None)
@@ -158,3 +163,11 @@ class WorkflowWorld:
 
     async def runs(self, **query: Any) -> list[StoredRun]:
         return await self.store.runs.page(RunQuery(**{"tenant": "", "limit": 1000, **query}))
+
+
+async def _ended(outcome: PageOutcome) -> int | None:
+    while callable(outcome):
+        outcome = await outcome()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

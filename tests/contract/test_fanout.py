@@ -60,9 +60,8 @@ async def test_repeated_page_adds_nothing(world: WorkflowWorld, app: App) -> Non
     await join(world, 3)
     id = await announce(world)
     (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]
-    handler = world.runner._kinds[job.kind].handler
-    assert await handler(job) is None
-    assert await handler(job) is None
+    assert await world.execute(job) == [None]
+    assert await world.execute(job) == [None]
     assert len(await world.messages(notification=id)) == 3
 
 

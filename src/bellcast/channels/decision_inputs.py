@@ -1,6 +1,6 @@
 """What decisions about a tenant's recipients depend on: the type, the preferences, the addresses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -55,18 +55,18 @@ class DecisionInputs(Struct, frozen=True):
         return decide(occasion, layers)
 
 
-async def read(
-    store: Store,
-    catalog: Catalog,
-    tenant: str,
-    type_key: str,
-    recipients: Sequence[str],
-    channels: Sequence[Channel],
-    workflow: str | None = None,
-    known: Mapping[str, Profile] | None = None,
-) -> DecisionInputs:
-    """Read what decisions about these recipients and channels need; `known` are their profiles, if they were read already."""
-    profiles = await store.recipients.profiles(tenant, recipients) if known is None else dict(known)
+class RecipientInputs(Struct, frozen=True):
+    """The recipients' part of the inputs: their profiles, and those of their addresses that are suppressed."""
+
+    profiles: dict[str, Profile]
+    suppressed: frozenset[tuple[str, str]]
+
+
+async def read_recipients(
+    store: Store, tenant: str, recipients: Sequence[str], channels: Collection[Channel]
+) -> RecipientInputs:
+    """Read what decisions need about recipients."""
+    profiles = await store.recipients.profiles(tenant, recipients)
     if "push" in channels:
         endpoints = await store.push_endpoints.addresses(tenant, recipients)
         for key in endpoints.keys() & profiles.keys():
@@ -77,14 +77,36 @@ async def read(
         for profile in profiles.values()
         for address in addresses.usable(profile, channel)
     ]
+    return RecipientInputs(profiles, await store.messages.suppressed(tenant, candidates) if candidates else frozenset())
+
+
+async def with_rules(
+    catalog: Catalog, tenant: str, type_key: str, recipients: RecipientInputs, workflow: str | None = None
+) -> DecisionInputs:
+    """Add the rules of a type and a tenant."""
     return DecisionInputs(
         type_key=type_key,
         type=await catalog.type(tenant, type_key),
         tenant=await catalog.tenant(tenant),
         defaults=await catalog.preferences(tenant),
-        profiles=profiles,
-        suppressed=await store.messages.suppressed(tenant, candidates) if candidates else frozenset(),
+        profiles=recipients.profiles,
+        suppressed=recipients.suppressed,
         workflow=workflow,
+    )
+
+
+async def read(
+    store: Store,
+    catalog: Catalog,
+    tenant: str,
+    type_key: str,
+    recipients: Sequence[str],
+    channels: Sequence[Channel],
+    workflow: str | None = None,
+) -> DecisionInputs:
+    """Read what decisions about these recipients and channels need."""
+    return await with_rules(
+        catalog, tenant, type_key, await read_recipients(store, tenant, recipients, channels), workflow
     )
 
 

@@ -1,7 +1,8 @@
-"""Deliver one message: check that it is still wanted, hand it to a provider, record the outcome."""
+"""Deliver messages: check that they are still wanted, hand them to providers, record the outcomes."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from bellcast.channels.email import Email
 from bellcast.channels.provider_limits import ProviderLimits
 from bellcast.channels.release import Release, is_held
 from bellcast.channels.targets import Target
+from bellcast.jobs import PageOutcome
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
@@ -42,6 +44,14 @@ class NamedProvider(Struct, frozen=True):
             return await self.provider.send(message)
 
 
+class WantedMessage(Struct, frozen=True):
+    """A message whose attempt has begun, with the providers that can deliver it."""
+
+    message: StoredMessage
+    target: Target
+    providers: Sequence[NamedProvider]
+
+
 # The providers of a tenant's channel in failover order; without one for an address, the message is simulated.
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
@@ -66,17 +76,41 @@ class MessageDelivery:
         self._retries = retry_delays
         self.ended: Counter[tuple[str, str]] = Counter()  # messages of this process by channel and final state
 
-    async def run(self, job: Job) -> int | None:
-        """Make one round of attempts for the message that the job names. Return when the next round is due, or None. Safe
-        to repeat: an ended message does not change, and an interrupted attempt is repeated with the same id."""
-        id = job.payload.decode()
-        for message in await self._store.messages.begin([id], self._clock.now()):
-            update = await self._with_events(await self._update(message))
-            await self._store.messages.finish([update], self._clock.now())
-            if update.message.state not in OPEN_STATES:
-                self.ended[update.message.channel, update.message.state] += 1
-        found = await self._store.messages.find([id])
+    async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
+        """Make one round of attempts for the messages that the jobs name, each alone; messages without an attempt share a
+        commit. Safe to repeat: an ended message does not change, and an interrupted attempt is repeated with the same id."""
+        ids = [job.payload.decode() for job in jobs]
+        outcomes: dict[str, PageOutcome] = {}
+        updates: list[MessageUpdate] = []
+        for message in await self._store.messages.begin(ids, self._clock.now()):
+            update = await self._examine(message)
+            if isinstance(update, MessageUpdate):
+                updates.append(update)
+            else:
+                outcomes[message.id] = partial(self._deliver, update)
+        await self._finish(updates)
+        ended = {update.message.id for update in updates if update.message.state not in OPEN_STATES}
+        waiting = [id for id in ids if id not in outcomes and id not in ended]
+        found = await self._store.messages.find(waiting) if waiting else []
+        outcomes |= {message.id: _next_run(message) for message in found}
+        return [outcomes.get(id) for id in ids]
+
+    async def _deliver(self, wanted: WantedMessage) -> int | None:
+        """Try the providers, and record the outcome. Return when the next round is due, or None."""
+        update = await self._attempt(wanted)
+        await self._finish([update])
+        if update.message.state not in OPEN_STATES:
+            return None
+        found = await self._store.messages.find([update.message.id])
         return _next_run(found[0]) if found else None
+
+    async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
+        if not updates:
+            return
+        await self._store.messages.finish([await self._with_events(update) for update in updates], self._clock.now())
+        for message in [update.message for update in updates]:
+            if message.state not in OPEN_STATES:
+                self.ended[message.channel, message.state] += 1
 
     async def _with_events(self, update: MessageUpdate) -> MessageUpdate:
         """Add the events of an end; another round is none."""
@@ -86,7 +120,8 @@ class MessageDelivery:
         events = await self._webhooks.events(message.tenant, f"message.{message.state}", [as_change(message)])
         return msgspec.structs.replace(update, events=events)
 
-    async def _update(self, message: StoredMessage) -> MessageUpdate:
+    async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
+        """The update that ends or holds a message without an attempt, or what the attempt needs."""
         ended = outdated(message, self._clock.now())
         if ended is not None:
             return ended
@@ -102,12 +137,15 @@ class MessageDelivery:
         providers = [named for named in found if named.provider.kind == target.kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
-        update = await self._attempt(message, target, providers)
-        if message.channel == "push" and update.message.state == "bounced":
-            await self._store.push_endpoints.forget(message.tenant, message.address)
+        return WantedMessage(message, target, providers)
+
+    async def _attempt(self, wanted: WantedMessage) -> MessageUpdate:
+        update = await self._try_providers(wanted.message, wanted.target, wanted.providers)
+        if wanted.message.channel == "push" and update.message.state == "bounced":
+            await self._store.push_endpoints.forget(wanted.message.tenant, wanted.message.address)
         return update
 
-    async def _attempt(
+    async def _try_providers(
         self, message: StoredMessage, target: Target, providers: Sequence[NamedProvider]
     ) -> MessageUpdate:
         """Try each provider once, in order."""

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct
 from bellcast.channels import contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses
 from bellcast.errors import Invalid
@@ -53,7 +53,7 @@ class StepSend(Struct, frozen=True, kw_only=True):
     run: str
     workflow: str
     variables: Mapping[str, Any]
-    profiles: Mapping[str, Profile]  # the recipient's, if it exists
+    recipients: RecipientInputs  # with the recipient's, if it exists
     now: int
 
 
@@ -202,15 +202,8 @@ class Router:
             content=content(step.draft),
             created_at=step.now,
         )
-        inputs = await decision_inputs.read(
-            self._store,
-            self._catalog,
-            step.tenant,
-            step.draft.type,
-            [step.recipient],
-            [step.channel],
-            step.workflow,
-            step.profiles,
+        inputs = await decision_inputs.with_rules(
+            self._catalog, step.tenant, step.draft.type, step.recipients, step.workflow
         )
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)

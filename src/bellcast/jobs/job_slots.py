@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from bellcast.ports import Job, JobGroup, JobShare
 
 # Slots of one tenant: jobs that hang until their timeouts leave room for the jobs of others.
-TENANT_SLOTS = 24
+TENANT_SLOTS = 64
 # Virtual times that are remembered; those that lie behind the current one are equal to none.
 MAX_TENANTS = 10_000
 

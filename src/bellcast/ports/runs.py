@@ -209,9 +209,13 @@ class Runs(Protocol):
 
     async def page(self, query: RunQuery) -> list[StoredRun]: ...
 
-    async def commit(self, commit: RunCommit) -> tuple[Event, ...] | None:
-        """Write a run and its effects in one transaction; return the events of its inbox rows. None, and nothing written,
-        if the run or a counter changed since they were read."""
+    async def find(self, ids: Sequence[str]) -> list[StoredRun]:
+        """Return runs by id, in any order; those that do not exist are absent."""
+        ...
+
+    async def commit(self, commits: Sequence[RunCommit]) -> list[tuple[Event, ...] | Exception | None]:
+        """Write runs, each with its effects in one transaction; runs share transactions. Return for each the events of its
+        inbox rows; None, and nothing written, if it or a counter changed since they were read; the error if it failed."""
         ...
 
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:

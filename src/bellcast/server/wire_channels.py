@@ -65,7 +65,7 @@ class Channels:
         delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, config.retries)
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         self.ended = delivery.ended
-        jobs.register(JOB_KIND, delivery.run)
+        jobs.register_pages(JOB_KIND, delivery.run_page)
         jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)

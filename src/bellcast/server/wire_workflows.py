@@ -44,7 +44,7 @@ class WorkflowParts:
         executor = RunExecutor(
             store, broker, clock, self.workflow_catalog, router, self.triggers, calls, limits, new_id
         )
-        jobs.register(JOB_KIND, executor.run)
+        jobs.register_pages(JOB_KIND, executor.run_page)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )

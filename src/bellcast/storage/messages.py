@@ -18,7 +18,9 @@ from bellcast.ports.messages import (
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
 from bellcast.storage import jobs, rows, waking, webhook_events
-from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
@@ -63,7 +65,10 @@ class Messages:
         return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others), []))
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: _finish(updates, now), []))
+        written = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
+        for error in [result async for results in written for result in results]:
+            if error is not None:
+                raise error
 
     async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
         return await self._engine.read(_find_reference, provider, reference)
@@ -100,13 +105,28 @@ class Messages:
         return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
 
 
+class FinishMessages(ListCommand[tuple[MessageUpdate, int], None]):
+    """Write the outcomes of attempts, each with the time of its commit. Deliveries end one by one; those that end during a
+    commit share the next one."""
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    def rows_of(self, item: tuple[MessageUpdate, int]) -> int:
+        return 1
+
+    def script(self) -> Script[list[None]]:
+        yield from _finish([update for update, _ in self.items], self.items[0][1])
+        return [None for _ in self.items]
+
+
 def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
     """Add messages with the jobs that deliver them, in the transaction of the send."""
-    if messages:
-        yield Statement("message_insert", many=[_new_params(message) for message in messages])
-        yield Statement("job_add", many=_jobs(messages))
-    if decisions:
-        yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
+    for some in chunks(messages, STATEMENT_ROWS):
+        yield Statement("message_insert", many=[_new_params(message) for message in some])
+        yield Statement("job_add", many=_jobs(some))
+    for decided in chunks(decisions, STATEMENT_ROWS):
+        yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
 
 
 def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
@@ -261,9 +281,9 @@ def _update_members(digest: StoredMessage) -> Script[None]:
 
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
-    for message in messages:
-        if message.run is not None and message.state not in OPEN_STATES:
-            yield from waking.wake(message.run)
+    ended = {message.run for message in messages if message.run is not None and message.state not in OPEN_STATES}
+    for run in sorted(ended):  # the order in which commits of runs lock them
+        yield from waking.wake(run)
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Runs of workflows: each commit writes a run together with the effects of its steps."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -28,7 +30,7 @@ from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import LockKey, ScriptCommand
+from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
 
@@ -38,6 +40,10 @@ JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
 SCHEDULES, PROGRESS = "schedules", "schedule-progress"
 # Runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
+
+
+# The events of a run's inbox rows; None if it was not written.
+CommitResult: TypeAlias = tuple[Event, ...] | None
 
 
 class Runs:
@@ -59,8 +65,13 @@ class Runs:
     async def page(self, query: RunQuery) -> list[StoredRun]:
         return await self._engine.read(_page, query)
 
-    async def commit(self, commit: RunCommit) -> tuple[Event, ...] | None:
-        return await self._engine.write(ScriptCommand(lambda: _commit(commit), _locks(commit)))
+    async def find(self, ids: Sequence[str]) -> list[StoredRun]:
+        found = await self._engine.read(fetch, Statement("runs_find", {"ids": rows.to_json(ids)}))
+        return list(map(_run, found))
+
+    async def commit(self, commits: Sequence[RunCommit]) -> list[CommitResult | Exception]:
+        written = self._engine.write_items(CommitRuns(commits))
+        return [result async for results in written for result in results]
 
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
         fanout = await self.fanout(id)
@@ -265,37 +276,79 @@ def _end_fanouts(params: Params) -> Script[None]:
 # --- commits
 
 
-def _locks(commit: RunCommit) -> list[LockKey]:
-    run = commit.run
-    return [(run.tenant, run.recipient)]
+class CommitRuns(ListCommand[RunCommit, CommitResult]):
+    """Write runs with the effects of their steps. Runs that count or trigger have a script to themselves: what they read and
+    add depends on the order."""
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)
+
+    def rows_of(self, item: RunCommit) -> int:
+        return 1  # with about five more, in 0.1 ms
+
+    def is_separate(self, item: RunCommit) -> bool:
+        return bool(item.counters or item.triggers)
+
+    def script(self) -> Script[list[CommitResult]]:
+        return _commit(self.items)
 
 
-def _commit(commit: RunCommit) -> Script[tuple[Event, ...] | None]:
-    run = commit.run
-    for update in commit.counters:
+def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
+    is_current = yield from _are_current(commits)
+    current = [commit for commit, one in zip(commits, is_current, strict=True) if one]
+    if not current:
+        return [None] * len(commits)
+    yield Statement("run_save", many=[_state_params(commit.run) for commit in current])
+    for commit in current:
+        for update in commit.counters:
+            yield _counter_statement(update)
+    events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
+    watched = [
+        {"run": commit.run.id, "tenant": commit.run.tenant, "recipient": commit.run.recipient, "id": id}
+        for commit in current
+        for id in commit.watched
+    ]
+    if watched:
+        yield Statement("notification_watch", many=watched)
+    yield from _put_waits([wait for commit in current for wait in commit.waits])
+    ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
+    if ended:
+        yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
+    for commit in current:
+        for request in commit.triggers:
+            yield from _add(request)
+    yield from webhook_events.add([event for commit in current for event in commit.events], commits[0].now)
+    results = zip(commits, is_current, strict=True)
+    return [tuple(events.get(commit.run.id, ())) if one else None for commit, one in results]
+
+
+def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
+    """For each commit, whether its run and counters did not change since they were read."""
+    locked = yield Statement("runs_lock", {"ids": rows.to_json([commit.run.id for commit in commits])})
+    versions = {id: (revision, woken) for id, revision, woken in locked}
+    found: list[bool] = []
+    for commit in commits:
+        run = commit.run
+        revision, woken = versions.get(run.id, (None, None))
+        is_current = revision == run.revision and (commit.ignores_events or woken == run.woken)
+        found.append(is_current and (yield from _has_counters(commit.counters)))
+        if found[-1]:
+            versions.pop(run.id)  # a second commit of this run is not current
+    return found
+
+
+def _has_counters(updates: Sequence[CounterUpdate]) -> Script[bool]:
+    """True if the counters did not change since they were read."""
+    for update in updates:
         found = yield from _counter(update.key)
         if (0 if found is None else found.revision) != update.revision:
-            return None
-    written = {"id": run.id, "revision": run.revision, "woken": None if commit.ignores_events else run.woken}
-    if not (yield Statement("run_write", _state_params(run) | written)):
-        return None
-    for update in commit.counters:
-        yield _counter_statement(update)
-    events = yield from _send(commit.sends)
-    if commit.watched:
-        watched = {"run": run.id, "tenant": run.tenant, "recipient": run.recipient}
-        yield Statement("notification_watch", many=[{**watched, "id": id} for id in commit.watched])
-    yield from _put_waits(commit.waits)
-    if commit.has_waits and run.ended_at is not None:
-        yield Statement("event_waits_delete", {"run": run.id})
-    for request in commit.triggers:
-        yield from _add(request)
-    yield from webhook_events.add(commit.events, commit.now)
-    return events
+            return False
+    return True
 
 
 def _state_params(run: StoredRun) -> dict[str, object]:
     return {
+        "id": run.id,
         "state": run.state,
         "reason": run.reason,
         "wakes_at": run.wakes_at,
@@ -312,15 +365,21 @@ def _counter_statement(update: CounterUpdate) -> Statement:
     return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
 
 
-def _send(requests: Sequence[SendRequest]) -> Script[tuple[Event, ...]]:
-    events: list[Event] = []
-    for request in requests:
-        if request.recipients:
-            (sent,) = yield from insert.insert([request])
-            events += sent.events
-        yield from messages.add(request.messages, request.decisions)
-        yield from webhook_events.add(request.events, request.created_at)
-    return tuple(events)
+def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[Event]]]:
+    """Add the inbox rows and messages of runs; return the events of the rows by run."""
+    events = defaultdict[str, list[Event]](list)
+    with_rows = [(run, request) for run, request in requests if request.recipients]
+    if with_rows:
+        sent = yield from insert.insert([request for _, request in with_rows])
+        for (run, _), one in zip(with_rows, sent, strict=True):
+            events[run] += one.events
+    yield from messages.add(
+        [message for _, request in requests for message in request.messages],
+        [decision for _, request in requests for decision in request.decisions],
+    )
+    reported = [event for _, request in requests for event in request.events]
+    yield from webhook_events.add(reported, requests[0][1].created_at if reported else 0)
+    return events
 
 
 # --- cancel, retry, resume
@@ -342,8 +401,7 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[
 
 
 def _retry(run: StoredRun, now: int) -> Script[bool]:
-    written = {"id": run.id, "revision": run.revision, "woken": None}
-    if not (yield Statement("run_write", _state_params(run) | written)):
+    if not (yield Statement("run_write", {**_state_params(run), "revision": run.revision})):
         return False
     yield Statement("job_add", _job_params(run, now))
     return True

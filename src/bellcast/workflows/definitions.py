@@ -9,8 +9,8 @@ from msgspec import Struct
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, times, validation
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.model.preferences import CHANNELS
-from bellcast.model.templates import InboxContent
+from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.model.templates import InboxContent, Template
 from bellcast.templates import TemplateError, check_syntax
 from bellcast.workflows import conditions, cron, schemas
 
@@ -39,7 +39,8 @@ Errors = Iterator[FieldError]
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One step. `fields` are its own, as defined; `branches` and `otherwise` are of the type `branch`."""
+    """One step. `fields` are its own, as defined; `branches` and `otherwise` are of the type `branch`. `content` is what a
+    step of a channel sends if it has no template."""
 
     key: str
     type: str
@@ -47,6 +48,7 @@ class Step(Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Any] = {}
     branches: tuple["Branch", ...] = ()
     otherwise: tuple["Step", ...] = ()
+    content: Template | None = None
 
 
 class Branch(Struct, frozen=True, kw_only=True):
@@ -58,8 +60,8 @@ class Branch(Struct, frozen=True, kw_only=True):
 
 class Definition(Struct, frozen=True, kw_only=True):
     """A checked workflow. `ordered` are all steps in the order in which they may run, `awaited` the steps whose events
-    others wait for, `live_waits` those that wait for live events; `refers_to_events` is False if nothing depends on what
-    recipients did."""
+    others wait for, `live_waits` those that wait for live events, `channels` those that its steps use; `refers_to_events` is
+    False if nothing depends on what recipients did, `has_counters` if no throttle or digest counts across runs."""
 
     type: str | None
     schema: Any
@@ -67,7 +69,9 @@ class Definition(Struct, frozen=True, kw_only=True):
     ordered: tuple[Step, ...]
     awaited: frozenset[str]
     live_waits: tuple[Step, ...]
+    channels: frozenset[Channel]
     refers_to_events: bool
+    has_counters: bool
 
 
 def _flattened(steps: Sequence[Step]) -> Iterator[Step]:
@@ -99,7 +103,9 @@ def parse(value: Any) -> Definition:
         ordered=ordered,
         awaited=awaited,
         live_waits=tuple(step for step in ordered if step.type == "wait_for" and "step" not in step.fields),
+        channels=frozenset(step.type for step in ordered if step.type in PARTS),  # type: ignore[misc]  # its keys are channels
         refers_to_events=bool(awaited) or b"seen_at" in text or b"read_at" in text,
+        has_counters=any(step.type in ("throttle", "digest") for step in ordered),
     )
 
 
@@ -111,11 +117,15 @@ STRUCTURE = ("key", "type", "if", "branches", "else")
 
 
 def _step(value: Mapping[str, Any]) -> Step:
+    type = value["type"]
+    fields = {name: field for name, field in value.items() if name not in STRUCTURE}
+    has_content = type in PARTS and "template" not in fields
     return Step(
         key=value["key"],
-        type=value["type"],
+        type=type,
         condition=value.get("if"),
-        fields={name: field for name, field in value.items() if name not in STRUCTURE},
+        fields=fields,
+        content=Template(**{type: msgspec.convert(fields, PARTS[type])}) if has_content else None,
         branches=tuple(
             Branch(condition=branch["if"], steps=_steps(branch["steps"])) for branch in value.get("branches", ())
         ),

@@ -1,22 +1,28 @@
 """Executes runs: reads what a step needs, performs it, and commits the new state of the run with all effects.
 
-Steps without calls to other servers share one commit. A call to another server begins after the commit of everything
-before it, and ends with a commit of its own: if the process dies in between, only the call is repeated."""
+The runs of a page share their reads and one commit for all steps without calls to other servers. A call to another server
+begins after the commit of everything before it, and ends with a commit of its own: if the process dies in between, only
+the call is repeated."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
+from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, StepSend
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.contention import Pauses
 from bellcast.errors import BellcastError
+from bellcast.jobs import PageOutcome
 from bellcast.model import local_times
 from bellcast.model.identities import Profile
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft
-from bellcast.model.preferences import CHANNELS
+from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Broker, Clock, Job, SendRequest, Store
 from bellcast.ports.runs import (
@@ -35,7 +41,7 @@ from bellcast.workflows import calls as step_calls
 from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
-from bellcast.workflows.definitions import PARTS, Definition, Step
+from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, StepCounter, StepFacts, StepOutcome, Surroundings
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
@@ -43,8 +49,8 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Triggers of triggers: a workflow that triggers itself ends here.
 MAX_TRIGGER_DEPTH = 3
-# Commits that lose against other commits of the same recipient; after these the job runs again.
-MAX_CONFLICTS = 20
+# Commits of a page. A run that lost against another commit in all of them is due again at once.
+MAX_COMMITS = 50
 DEFAULT_TYPE = "general"
 
 
@@ -55,17 +61,15 @@ class Execution(Struct, kw_only=True):
     definition: Definition
     state: RunState
     around: Surroundings
-    profiles: Mapping[str, Profile]  # the recipient's, if it exists
+    recipients: RecipientInputs  # with the recipient's, if it exists
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
     watched: list[str] = []
     waits: Mapping[str, StoredWait] = {}
-
-    @property
-    def has_effects(self) -> bool:
-        """True if something waits for the commit."""
-        return bool(self.sends or self.counters or self.triggers)
+    call: Step | None = None  # follows the commit
+    due_at: int | None = None  # when the run goes on, if no call follows
+    is_unchanged: bool = False  # there is nothing to commit
 
 
 class StaleRun(Exception):
@@ -104,62 +108,101 @@ class RunExecutor:
             "trigger": self._trigger,
         }
 
-    async def run(self, job: Job) -> int | None:
-        """Execute the steps that are due. Return when the next one is, or None. Safe to repeat."""
-        for _ in range(MAX_CONFLICTS):
-            stored = await self._store.runs.get(job.payload.decode())
-            if stored is None or stored.ended_at is not None:
-                return None
-            try:
-                return await self._execute(stored)
-            except StaleRun:
-                continue
-        return self._clock.now()
+    async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
+        """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
+        return await self._execute([job.payload.decode() for job in jobs])
 
-    async def _execute(self, stored: StoredRun) -> int | None:
-        state = runs.decode(stored.body)
-        definition = await self._workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
-        execution = await self._open(stored, definition, state)
+    async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:
+        outcomes: dict[str, PageOutcome] = {}
+        remaining = ids
+        for _ in range(MAX_COMMITS):
+            executions, remaining = await self._open(remaining)
+            pauses = Pauses()
+            for execution in executions:
+                await pauses.pause_if_due()
+                await self._advance(execution)
+            for execution, error in zip(executions, await self._commit(executions), strict=True):
+                if isinstance(error, StaleRun):
+                    remaining.append(execution.stored.id)
+                else:
+                    outcomes[execution.stored.id] = error or self._next(execution)
+            if not remaining:
+                break
+        outcomes |= dict.fromkeys(remaining, self._clock.now())
+        return [outcomes.get(id) for id in ids]
+
+    def _next(self, execution: Execution) -> PageOutcome:
+        """When a run is due again, or its call."""
+        return execution.due_at if execution.call is None else partial(self._call, execution, execution.call)
+
+    async def _advance(self, execution: Execution) -> None:
+        """Execute steps up to the next call, the next wait or the end."""
+        stored = execution.stored
         while True:
             if not await self._is_active(stored):
-                return await self._pause(execution)
+                self._pause(execution)
+                return
             try:
-                execution.state, step = engine.advance(definition, execution.state, execution.around)
+                execution.state, step = engine.advance(execution.definition, execution.state, execution.around)
             except RecursionError:  # a value nested deeper than Python's stack
                 step = None
                 execution.state = execution.state.ended("failed", "too_large")
             if step is None:
-                break
+                execution.due_at = execution.state.wakes_at
+                return
             if step.type in step_calls.TYPES:
-                if not self._calls.can_run(step):
-                    await self._commit(execution)
-                    return self._clock.now() + step_calls.FUNCTION_POLL_MS
-                await self._call(execution, step)
-            else:
-                execution.state = engine.record(execution.state, step, await self._outcome(execution, step))
-        await self._commit(execution)
-        return execution.state.wakes_at
+                if self._calls.can_run(step):
+                    execution.call = step
+                else:
+                    execution.due_at = self._clock.now() + step_calls.FUNCTION_POLL_MS
+                return
+            execution.state = engine.record(execution.state, step, await self._outcome(execution, step))
 
     async def _is_active(self, stored: StoredRun) -> bool:
         """False while the workflow is switched off. Runs of a deleted one finish."""
         current = await self._workflow_catalog.current(stored.owner, stored.workflow)
         return current is None or current.active
 
-    async def _pause(self, execution: Execution) -> int | None:
+    def _pause(self, execution: Execution) -> None:
         """Pause before the next step; a run that waits for a time or an event goes on waiting."""
         wakes_at = execution.state.wakes_at
         if wakes_at is not None and wakes_at > self._clock.now():
-            return wakes_at
-        execution.state = msgspec.structs.replace(execution.state, status="paused")
-        await self._commit(execution)
-        return None
+            execution.due_at, execution.is_unchanged = wakes_at, True
+        else:
+            execution.state = msgspec.structs.replace(execution.state, status="paused")
 
     # --- the surroundings of a run
 
-    async def _open(self, stored: StoredRun, definition: Definition, state: RunState) -> Execution:
-        found = await self._store.recipients.profiles(stored.tenant, [stored.recipient])
-        profile = found.get(stored.recipient) or Profile(key=stored.recipient)
-        tenant = await self._router.tenant(stored.tenant)
+    async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
+        """Read those of a tenant's runs that have not ended, with what their steps need. A run that may change the counters
+        of another one waits for its commit: returns the ids of such runs too."""
+        found = {stored.id: stored for stored in await self._store.runs.find(ids) if stored.ended_at is None}
+        opened: list[tuple[StoredRun, Definition]] = []
+        waiting: list[str] = []
+        counting: set[str] = set()
+        for stored in [found[id] for id in ids if id in found]:
+            definition = await self._workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
+            if definition.has_counters and stored.recipient in counting:
+                waiting.append(stored.id)
+                continue
+            if definition.has_counters:
+                counting.add(stored.recipient)
+            opened.append((stored, definition))
+        if not opened:
+            return [], waiting
+        tenant = opened[0][0].tenant
+        keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
+        channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
+        recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
+        settings = await self._router.tenant(tenant)
+        executions = [await self._opened(stored, definition, recipients, settings) for stored, definition in opened]
+        return executions, waiting
+
+    async def _opened(
+        self, stored: StoredRun, definition: Definition, recipients: RecipientInputs, tenant: TenantSettings
+    ) -> Execution:
+        state = runs.decode(stored.body)
+        profile = recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}
         around = Surroundings(
             now=self._clock.now(),
@@ -172,7 +215,9 @@ class RunExecutor:
             facts=await self._facts(stored, definition, state),
             events=live_waits.events_of(waits),
         )
-        return Execution(stored=stored, definition=definition, state=state, around=around, profiles=found, waits=waits)
+        return Execution(
+            stored=stored, definition=definition, state=state, around=around, recipients=recipients, waits=waits
+        )
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""
@@ -195,11 +240,28 @@ class RunExecutor:
 
     # --- commits
 
-    async def _commit(self, execution: Execution, *, ignores_events: bool = False) -> None:
-        """Write the run with its effects, publish its inbox rows, and begin to deliver its messages. Raises StaleRun."""
+    async def _commit(self, executions: Sequence[Execution], *, ignores_events: bool = False) -> list[Exception | None]:
+        """Write runs with their effects, publish their inbox rows, and begin to deliver their messages. Returns an error for
+        each run that was not written: StaleRun, or another."""
+        changed = [execution for execution in executions if not execution.is_unchanged]
+        commits = [await self._prepared(execution, ignores_events=ignores_events) for execution in changed]
+        results = await self._store.runs.commit(commits)
+        await self._broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
+        if any(commit.sends or commit.triggers for commit in commits):
+            self._router.messages_added()
+        errors: dict[str, Exception] = {}
+        for execution, commit, result in zip(changed, commits, results, strict=True):
+            if not isinstance(result, tuple):
+                errors[commit.run.id] = result or StaleRun()
+                continue
+            execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
+            execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+        return [errors.get(execution.stored.id) for execution in executions]
+
+    async def _prepared(self, execution: Execution, *, ignores_events: bool) -> RunCommit:
         waits = self._new_waits(execution)
         stored = self._with_state(execution)
-        commit = RunCommit(
+        return RunCommit(
             run=stored,
             now=self._clock.now(),
             ignores_events=ignores_events or execution.state.status != "waiting",
@@ -211,14 +273,6 @@ class RunExecutor:
             has_waits=bool(execution.definition.live_waits),
             events=await self._events(execution.stored, stored),
         )
-        events = await self._store.runs.commit(commit)
-        if events is None:
-            raise StaleRun
-        await self._broker.publish(*events)
-        if execution.sends or execution.triggers:
-            self._router.messages_added()
-        execution.stored = msgspec.structs.replace(stored, revision=stored.revision + 1)
-        execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
 
     def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
         """The waits for live events whose topic was not known before. A wrong topic fails the run."""
@@ -265,17 +319,18 @@ class RunExecutor:
         except (InvalidValue, TemplateError) as error:
             return StepOutcome(state="failed", reason=str(error)[:500])
 
-    async def _call(self, execution: Execution, step: Step) -> None:
-        """Perform a step that calls the app, between two commits."""
-        await self._commit(execution, ignores_events=True)
+    async def _call(self, execution: Execution, step: Step) -> PageOutcome:
+        """Perform a step that calls the app, commit its result, and go on."""
         try:
             outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
-        except (InvalidValue, TemplateError) as error:
-            outcome = StepOutcome(state="failed", reason=str(error)[:500])
+        except (InvalidValue, TemplateError) as invalid:
+            outcome = StepOutcome(state="failed", reason=str(invalid)[:500])
         execution.state = engine.record(execution.state, step, outcome)
-        await self._commit(execution, ignores_events=True)
-        refreshed = await self._open(execution.stored, execution.definition, execution.state)
-        execution.around, execution.profiles, execution.waits = refreshed.around, refreshed.profiles, refreshed.waits
+        (error,) = await self._commit([execution], ignores_events=True)
+        if error is not None and not isinstance(error, StaleRun):
+            return error
+        (following,) = await self._execute([execution.stored.id])
+        return following
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
@@ -295,7 +350,7 @@ class RunExecutor:
             run=stored.id,
             workflow=stored.workflow,
             variables=self._values(execution),
-            profiles=execution.profiles,
+            recipients=execution.recipients,
             now=now,
         )
         try:
@@ -334,10 +389,9 @@ class RunExecutor:
 
     async def _template(self, tenant: str, step: Step) -> Template:
         """The content of a step: its template's, or its own."""
-        key = step.fields.get("template")
-        if key is None:
-            part = msgspec.convert(dict(step.fields), PARTS[step.type])
-            return Template(**{step.type: part})  # type: ignore[arg-type]  # the part of this channel
+        if step.content is not None:
+            return step.content
+        key = step.fields["template"]
         template = await self._router.template(tenant, key)
         if template is None:
             raise InvalidValue(f"template: there is no template {key[:100]!r}")

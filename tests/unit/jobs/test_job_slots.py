@@ -48,8 +48,8 @@ def test_newcomer_is_next_and_does_not_catch_up() -> None:
 
 def test_one_tenant_leaves_slots_for_others() -> None:
     shares = TenantShares(lambda tenant: 1.0)
-    assert serve(shares, [group("a")], 32) == {("a", "k"): TENANT_SLOTS}
-    (share,) = shares.allocate([group("a")], 32, {"a": TENANT_SLOTS - 1}, ROOM)
+    assert serve(shares, [group("a")], 96) == {("a", "k"): TENANT_SLOTS}
+    (share,) = shares.allocate([group("a")], 96, {"a": TENANT_SLOTS - 1}, ROOM)
     assert share.limit == 1
 
 

@@ -130,8 +130,8 @@ async def test_free_slot_is_used_while_slow_jobs_run(world: World) -> None:
 
 
 async def test_urgent_job_starts_while_all_others_wait(world: World) -> None:
-    world.add(40, "a", tenant="acme")
-    world.add(40, "z", tenant="zoo")
+    world.add(SLOTS, "a", tenant="acme")
+    world.add(SLOTS, "z", tenant="zoo")
     await world.settle()
     assert len(world.running) == SLOTS - URGENT_SLOTS
     world.add(1, "urgent", tenant="acme", priority=URGENT)
@@ -155,8 +155,8 @@ async def test_kind_runs_up_to_its_concurrency(world: World) -> None:
 
 
 async def test_full_slots_read_no_jobs(world: World) -> None:
-    world.add(10, "u", priority=URGENT, tenant="a")
-    world.add(30, "v", priority=URGENT, tenant="b")
+    world.add(TENANT_SLOTS, "u", priority=URGENT, tenant="a")
+    world.add(TENANT_SLOTS, "v", priority=URGENT, tenant="b")
     await world.settle()
     assert len(world.running) == SLOTS
     before = world.store.leases

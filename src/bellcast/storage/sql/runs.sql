@@ -14,6 +14,20 @@ SELECT
   revision, woken, body
 FROM runs WHERE id = :id
 
+-- name: runs_find @sqlite
+-- Runs by id, in any order.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: runs_find @postgres
+-- Runs by id, in any order.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
 -- name: runs_page
 -- Runs of a tenant, newest first. A null filter matches everything.
 SELECT
@@ -66,11 +80,26 @@ WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before
 ORDER BY id DESC LIMIT :limit
 
 -- name: run_write
--- The new state of a run, if neither another commit nor, with :woken, an event came between.
+-- The new state of a run, if no other commit came between.
 UPDATE runs SET
   state = :state, reason = :reason, wakes_at = :wakes_at, ended_at = :ended_at, body = :body, revision = revision + 1
-WHERE id = :id AND revision = :revision AND (CAST(:woken AS BIGINT) IS NULL OR woken = :woken)
+WHERE id = :id AND revision = :revision
 RETURNING id
+
+-- name: runs_lock @sqlite
+-- Which commits and events runs have; nothing else changes them before the commit.
+SELECT id, revision, woken FROM runs WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: runs_lock @postgres
+-- Which commits and events runs have; nothing else changes them before the commit.
+SELECT id, revision, woken FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+ORDER BY id FOR UPDATE
+
+-- name: run_save
+-- The new state of a locked run.
+UPDATE runs SET
+  state = :state, reason = :reason, wakes_at = :wakes_at, ended_at = :ended_at, body = :body, revision = revision + 1
+WHERE id = :id
 
 -- name: run_wake
 -- An event that a run may wait for.
