@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from bellcast.workflows.run import ENDED
 from tests import engines
+from bellcast.jobs.runner import SLOTS
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE
 from tests.servers import START_TIMEOUT, ServerProcess
 from tests.smtp_server import Mailbox, smtp_server
@@ -35,8 +36,6 @@ TRIGGERING_THREADS = 4
 SECONDS_BETWEEN_KILLS = (0.2, 1.0)
 SECONDS_TO_SETTLE = 600
 PAGE = 1000
-# Jobs that a process runs at a time: what a kill can interrupt.
-SLOTS = 32
 STEPS: list[dict[str, Any]] = [
     {"key": "bell", "type": "inbox", "title": "{{ data.n }}"},
     {"key": "pause", "type": "delay", "for": "20s"},
@@ -254,7 +253,7 @@ class RunLoad:
             repeated_mails=mails - self._runs,
             hooks=hooks,
             repeated_hooks=hooks - self._runs,
-            interrupted=killed * SLOTS,
+            interrupted=killed * SLOTS,  # jobs that a process runs at a time
         )
 
 

@@ -25,7 +25,7 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `extra`
+    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `roots`
     those of a workflow's step. A preview (`is_strict` False) renders missing variables as empty."""
 
     draft: Draft
@@ -36,7 +36,7 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     tenant: TenantSettings
     links: Mapping[str, str]
     is_strict: bool = True
-    extra: Mapping[str, Any] = {}
+    roots: Mapping[str, Any] = {}
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
@@ -186,14 +186,10 @@ class Contents:
         occasion = self._occasion
         profile, content = occasion.profile, occasion.content
         values = {
-            "data": occasion.draft.data,
-            "recipient": recipient_values(profile),
-            "actor": msgspec.to_builtins(content.actor),
-            "tenant": occasion.tenant.values,
             "brand": msgspec.to_builtins(occasion.tenant.brand),
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **occasion.links,
-            **occasion.extra,
+            **(occasion.roots or own_roots(occasion)),
         }
         zone = profile.timezone or occasion.tenant.timezone
         return Renderer(Variables(values=values, locale=self._locale, zone=zone), is_strict=occasion.is_strict)
@@ -224,9 +220,20 @@ RECIPIENT_FIELDS = ("key", "name", "email", "phone", "chat", "locale", "timezone
 NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags", "group")
 
 
+def own_roots(occasion: ContentContext) -> dict[str, Any]:
+    """The variables of a send without a workflow."""
+    return {
+        "data": occasion.draft.data,
+        "recipient": recipient_values(occasion.profile),
+        "actor": msgspec.to_builtins(occasion.content.actor),
+        "tenant": occasion.tenant.values,
+    }
+
+
 def recipient_values(profile: Profile) -> dict[str, Any]:
     """What templates and conditions see as `recipient`."""
-    return {name: msgspec.to_builtins(getattr(profile, name)) for name in RECIPIENT_FIELDS}
+    values = {name: getattr(profile, name) for name in RECIPIENT_FIELDS}
+    return values | {name: msgspec.to_builtins(values[name]) for name in ("chat", "roles", "data")}
 
 
 def _fields(part: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from bellcast.channels import preferences_link, unsubscribe
 from bellcast.channels.config import ChannelConfig
 from bellcast.model.identities import Project
 
+# In the names of all variables with links.
+VARIABLE_SUFFIX = b"_url"
 # The labels in the footer of an e-mail.
 LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
 

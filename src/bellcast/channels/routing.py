@@ -21,10 +21,12 @@ from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
 from bellcast.ports.messages import as_change
-from bellcast.ports.webhooks import WebhookSink
+from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
 
 CREATED = "notification.created"
+# What webhooks get with new messages, by their state.
+MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
@@ -116,14 +118,17 @@ class Router:
 
     async def _with_events(self, request: SendRequest) -> SendRequest:
         """The request with what webhooks get with its commit."""
-        contents = request.contents or (request.content,) * len(request.ids)
-        rows = zip(request.ids, request.recipients, contents, strict=True)
-        created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]
-        events = [*await self.webhooks.events(request.tenant, CREATED, created)]
-        for state in ("queued", "held"):
-            changes = [as_change(message) for message in request.messages if message.state == state]
-            events += await self.webhooks.events(request.tenant, f"message.{state}", changes)
-        return msgspec.structs.replace(request, events=tuple(events))
+        events: list[WebhookEvent] = []
+        if await self.webhooks.is_wanted(request.tenant, CREATED):
+            contents = request.contents or (request.content,) * len(request.ids)
+            rows = zip(request.ids, request.recipients, contents, strict=True)
+            created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]
+            events += await self.webhooks.events(request.tenant, CREATED, created)
+        for state, type in MESSAGE_EVENTS:
+            messages = [message for message in request.messages if message.state == state]
+            if messages and await self.webhooks.is_wanted(request.tenant, type):
+                events += await self.webhooks.events(request.tenant, type, [as_change(one) for one in messages])
+        return msgspec.structs.replace(request, events=tuple(events)) if events else request
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """What `route` would decide. Raises Invalid as it does."""
@@ -299,6 +304,9 @@ class Router:
     def _contents(self, route: SendRoute, request: SendRequest, profile: Profile) -> contents.Contents:
         rules, draft = route.inputs.type.rules, route.draft
         types = () if rules.requires("email") else (draft.type,)
+        urls: Mapping[str, str] = {}
+        if _uses_links(route):
+            urls = links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at)
         context = contents.ContentContext(
             draft=draft,
             content=request.content,
@@ -306,8 +314,8 @@ class Router:
             layouts=route.layouts,
             profile=profile,
             tenant=route.inputs.tenant,
-            links=links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at),
-            extra=route.variables,
+            links=urls,
+            roots=route.variables,
         )
         return contents.Contents(context)
 
@@ -350,6 +358,13 @@ class Router:
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
             content=rendered.external(channel),
         )
+
+
+def _uses_links(route: SendRoute) -> bool:
+    """False if no content can show a link to unsubscribe or to the preferences: signing them takes as long as a rendering."""
+    if any(entry.channel != "inbox" for entry in route.channels):
+        return True
+    return route.template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(route.template)
 
 
 def _record(

@@ -42,8 +42,13 @@ class Layers(Struct, frozen=True, kw_only=True):
     rules: TypeRules = NO_RULES
 
     def documents(self) -> tuple[tuple[Source, Preferences], ...]:
-        """The documents with their names, in order of precedence."""
-        return (("recipient", self.recipient), ("tenant", self.tenant), ("project", self.project))
+        """The documents that set something, with their names, in order of precedence."""
+        documents: tuple[tuple[Source, Preferences], ...] = (
+            ("recipient", self.recipient),
+            ("tenant", self.tenant),
+            ("project", self.project),
+        )
+        return tuple(one for one in documents if one[1] is not NO_PREFERENCES)
 
 
 class Occasion(Struct, frozen=True, kw_only=True):
