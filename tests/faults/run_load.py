@@ -20,9 +20,9 @@ from uuid import uuid4
 import httpx
 from msgspec import Struct
 
+from bellcast.jobs.runner import SLOTS
 from bellcast.workflows.run import ENDED
 from tests import engines
-from bellcast.jobs.runner import SLOTS
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE
 from tests.servers import START_TIMEOUT, ServerProcess
 from tests.smtp_server import Mailbox, smtp_server
