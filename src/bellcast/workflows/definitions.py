@@ -119,18 +119,22 @@ STRUCTURE = ("key", "type", "if", "branches", "else")
 def _step(value: Mapping[str, Any]) -> Step:
     type = value["type"]
     fields = {name: field for name, field in value.items() if name not in STRUCTURE}
-    has_content = type in PARTS and "template" not in fields
     return Step(
         key=value["key"],
         type=type,
         condition=value.get("if"),
         fields=fields,
-        content=Template(**{type: msgspec.convert(fields, PARTS[type])}) if has_content else None,
+        content=_content(type, fields) if type in PARTS and "template" not in fields else None,
         branches=tuple(
             Branch(condition=branch["if"], steps=_steps(branch["steps"])) for branch in value.get("branches", ())
         ),
         otherwise=_steps(value.get("else", ())),
     )
+
+
+def _content(channel: str, fields: Mapping[str, Any]) -> Template:
+    part = msgspec.convert(fields, PARTS[channel])
+    return Template(**{channel: part})  # type: ignore[arg-type]  # the part of this channel
 
 
 # --- the whole
