@@ -41,6 +41,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     everyone: int = 100_000
     runs: int = 10_000
     followers: int = 100_000
+    emails: int = 100_000
+    decisions: int = 200_000
     # Seconds: longer than the heartbeat interval.
     everyone_hold: float = 30.0
 
@@ -73,6 +75,8 @@ QUICK = Scale(
     everyone=3_000,
     runs=500,
     followers=1_000,
+    emails=500,
+    decisions=2_000,
     everyone_hold=1.0,
 )
 

@@ -13,7 +13,9 @@ from bellcast.bench import (
     announcement,
     cluster_announcement,
     cross_node_latency,
+    decisions,
     dialects,
+    emails,
     failover_resume,
     fairness,
     fanout,
@@ -104,6 +106,11 @@ ALL = [
     Benchmark(
         workflows.TOPIC_NAME, "one trigger to a topic of 100,000 with inbox and e-mail", 600, workflows.measure_topic
     ),
+    Benchmark(
+        workflows.WORKERS_NAME, "triggers and 3-step runs of two workers on PostgreSQL", 300, workflows.measure_workers
+    ),
+    Benchmark(emails.NAME, "e-mails handed to a local SMTP server, and the memory meanwhile", 900, emails.measure),
+    Benchmark(decisions.NAME, "the CPU time of a preference decision", 60, decisions.measure),
     Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
 ]
 BY_NAME = {benchmark.name: benchmark for benchmark in ALL}

@@ -2,29 +2,31 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from bellcast.bench import figures, server_under_test, target
-from bellcast.bench.figures import Figure
+from bellcast.bench import figures, nodes, recipients, server_under_test, target
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
+from bellcast.bench.ingest import Measured
+from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item
 from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "workflows"
+WORKERS_NAME = "workflow-workers"
 TOPIC_NAME = "workflow-topic"
+
+WORKERS = 2
 
 IN_FLIGHT = 64
 RECIPIENTS = 1_000
-# Recipients of one bulk request.
-BULK = 10_000
 WARM_UP = 200
 POLL_SECONDS = 0.05
-# The topic of a role, which one bulk request subscribes to.
-ROLE = "follower"
-TOPIC = f"role.{ROLE}"
 GOAL_TRIGGERS, GOAL_RUNS = 2_000, 700
+# Two workers.
+GOAL_WORKERS_TRIGGERS = 4_000
 GOAL_ACCEPT_MS, GOAL_FANOUT = 50, 3_000
 STEPS = [
     {"key": "bell", "type": "inbox", "title": "Booking {{ data.n }}"},
@@ -34,35 +36,53 @@ STEPS = [
 
 
 def measure(run: Run) -> list[Figure]:
-    """Trigger a workflow of three steps for single recipients, and wait for the end of all runs."""
+    """Measure one process on SQLite."""
     with server_under_test.running(run.folder, run.deadline) as server:
-        _prepare(run, server, STEPS, RECIPIENTS)
-        _trigger(run, server, WARM_UP)
-        _wait_until_ended(run, server)
-        number = run.scale.runs
-        run.report(f"{number:,} triggers of a workflow of three steps")
-        before, started = server.used(), time.perf_counter()
-        accepted = _trigger(run, server, number)
-        _wait_until_ended(run, server)
-        seconds = time.perf_counter() - started
-        used = cpu_per_item(before, server.used(), number)
-    triggers = Figure(
-        benchmark=NAME,
-        name=f"triggers of a 3-step workflow accepted while runs are executed, {IN_FLIGHT} in flight",
-        value=number / accepted,
-        unit="/s",
-        goal=figures.at_least(GOAL_TRIGGERS),
-        details={},
-    )
-    runs = Figure(
-        benchmark=NAME,
-        name="3-step runs completed, one process, triggers included",
-        value=number / seconds,
-        unit="/s",
-        goal=figures.at_least(GOAL_RUNS),
-        details=used,
-    )
-    return [triggers, runs]
+        triggers, runs = _measure_runs(run, server, server)
+    return [
+        triggers.figure(NAME, "triggers of a 3-step workflow", GOAL_TRIGGERS),
+        runs.figure(NAME, "3-step runs completed, one process, triggers included", GOAL_RUNS),
+    ]
+
+
+def measure_workers(run: Run) -> Sequence[Figure | MissingFigure]:
+    """Measure two processes on PostgreSQL."""
+    what = f"triggers of a 3-step workflow, {WORKERS} workers on PostgreSQL"
+    try:
+        with nodes.workers(run, WORKERS) as cluster:
+            triggers, runs = _measure_runs(run, cluster.each[0], cluster)
+    except AbsentError as absent:
+        return [MissingFigure(WORKERS_NAME, what, str(absent))]
+    return [
+        triggers.figure(WORKERS_NAME, what, GOAL_WORKERS_TRIGGERS),
+        runs.figure(WORKERS_NAME, f"3-step runs completed, {WORKERS} workers on PostgreSQL", None),
+    ]
+
+
+class Rate(NamedTuple):
+    """Items per second, with the CPU time of one."""
+
+    value: float
+    details: dict[str, float]
+
+    def figure(self, benchmark: str, name: str, goal: float | None) -> Figure:
+        bound = None if goal is None else figures.at_least(goal)
+        return Figure(benchmark=benchmark, name=name, value=self.value, unit="/s", goal=bound, details=self.details)
+
+
+def _measure_runs(run: Run, server: BenchServer, measured: Measured) -> tuple[Rate, Rate]:
+    """Trigger a workflow of three steps for single recipients, and wait for the end of all runs. Returns the rates of
+    triggers accepted while runs are executed, and of runs completed."""
+    _prepare(run, server, STEPS, RECIPIENTS)
+    _trigger(run, server, WARM_UP)
+    _wait_until_ended(run, server)
+    number = run.scale.runs
+    run.report(f"{number:,} triggers of a workflow of three steps, {IN_FLIGHT} in flight")
+    before, started = measured.used(), time.perf_counter()
+    accepted = _trigger(run, server, number)
+    _wait_until_ended(run, server)
+    seconds = time.perf_counter() - started
+    return Rate(number / accepted, {}), Rate(number / seconds, cpu_per_item(before, measured.used(), number))
 
 
 def measure_topic(run: Run) -> list[Figure]:
@@ -72,7 +92,7 @@ def measure_topic(run: Run) -> list[Figure]:
         _prepare(run, server, STEPS[:2], number)
         run.report(f"one trigger to {number:,} subscribers of a topic")
         before, started = server.used(), time.perf_counter()
-        body = {"to": {"topic": TOPIC}, "data": {"n": 1, "client": "Ann"}}
+        body = {"to": {"topic": recipients.TOPIC}, "data": {"n": 1, "client": "Ann"}}
         answer = server.send_request(run.deadline, server.send("/v1/workflows/booking/trigger", body), 202)
         accepted = time.perf_counter() - started
         _wait_for_fanout(run, server, answer["trigger"], number)
@@ -100,10 +120,7 @@ def measure_topic(run: Run) -> list[Figure]:
 
 def _prepare(run: Run, server: BenchServer, steps: Sequence[dict[str, Any]], number: int) -> None:
     server.send_request(run.deadline, server.put("/v1/workflows/booking", {"steps": steps}), 201)
-    for first in range(0, number, BULK):
-        numbers = range(first, min(first + BULK, number))
-        people = [{"key": f"r{n}", "email": f"r{n}@example.com", "roles": [ROLE]} for n in numbers]
-        server.send_request(run.deadline, server.send("/v1/recipients/bulk", people))
+    recipients.add(run, server, number)
 
 
 def _trigger(run: Run, server: BenchServer, number: int) -> float:
