@@ -17,10 +17,14 @@ from bellcast.model.messages import Brand, EmailContent
 AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
 
-def composed(**fields: Any) -> EmailMessage:
+def composed_bytes(**fields: Any) -> bytes:
     base = {"message_id": "m1", "to": "alice@example.com", "to_name": "Alice", "at": AT}
     mail = Email(**{**base, "subject": "New booking", "text": "Hi", "html": "<p>Hi</p>", **fields})
-    parsed = message_from_bytes(email.compose(mail, "bells@example.com", "Shop"), policy=default)
+    return email.compose(mail, "bells@example.com", "Shop")
+
+
+def composed(**fields: Any) -> EmailMessage:
+    parsed = message_from_bytes(composed_bytes(**fields), policy=default)
     assert isinstance(parsed, EmailMessage)
     assert parsed.defects == []
     return parsed
@@ -45,6 +49,24 @@ def test_mail_has_both_parts_and_its_headers() -> None:
 
 def test_required_mail_has_no_unsubscribe_header() -> None:
     assert composed()["List-Unsubscribe"] is None
+
+
+def test_long_link_to_unsubscribe_is_not_encoded() -> None:
+    """Mail programs do not decode words in List-Unsubscribe."""
+    url = f"https://b.example/u/{'x' * 300}"
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in composed_bytes(unsubscribe_url=url)
+
+
+def test_subject_that_looks_encoded_stays_as_written() -> None:
+    assert composed(subject="=?utf-8?q?hidden?=")["Subject"] == "=?utf-8?q?hidden?="
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_lines_are_short_and_parts_keep_their_text(text: str, rich: str) -> None:
+    lines = composed_bytes(text=text, html=rich).split(b"\r\n")
+    assert not any(b"\n" in line or b"\r" in line or len(line) > 998 for line in lines)
+    parts = [part.get_payload(decode=True) for part in composed(text=text, html=rich).iter_parts()]
+    assert parts == [b"\r\n".join(one.encode().splitlines()) for one in (text, rich)]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

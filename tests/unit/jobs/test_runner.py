@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -11,9 +12,9 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
-from bellcast.jobs import JobRunner, runner
+from bellcast.jobs import JobRunner, PageOutcome, runner
 from bellcast.jobs.job_slots import TENANT_SLOTS
-from bellcast.jobs.runner import LEASE_MS, RENEW_MS, SLOTS, URGENT_SLOTS
+from bellcast.jobs.runner import LEASE_MS, PAGE, RENEW_MS, SLOTS, URGENT_SLOTS
 from bellcast.ports import Job, JobGroup, JobShare
 from bellcast.ports.jobs import NORMAL, URGENT
 
@@ -213,3 +214,58 @@ async def test_shutdown_releases_jobs_that_do_not_end(monkeypatch: pytest.Monkey
         await asyncio.gather(task, return_exceptions=True)
         assert world.running == {}
     assert world.store.jobs["j0"].run_at == world.clock.now()
+
+
+class Pages:
+    """Handles pages of a kind: keeps them, and has one prepared behaviour for each job."""
+
+    def __init__(self, world: World) -> None:
+        self.seen: list[list[str]] = []
+        self.failing: set[str] = set()
+        self.slow: set[str] = set()
+        self.world = world
+        world.runner.register_pages("page", self.handle)
+
+    async def handle(self, jobs: Sequence[Job]) -> list[PageOutcome]:
+        self.seen.append([job.id for job in jobs])
+        if self.failing & {job.id for job in jobs}:
+            raise ValueError("one of them is bad")
+        return [partial(self.world.handle, job) if job.id in self.slow else None for job in jobs]
+
+
+async def test_jobs_of_one_tenant_run_in_pages(world: World) -> None:
+    pages = Pages(world)
+    world.add(PAGE + 1, "a", kind="page", tenant="acme")
+    world.add(1, "z", kind="page", tenant="zoo")
+    await world.settle()
+    assert sorted(len(page) for page in pages.seen) == [1, 1, PAGE]
+    assert world.store.jobs == {}
+
+
+async def test_failing_job_of_a_page_fails_alone(world: World) -> None:
+    pages = Pages(world)
+    pages.failing = {"j1"}
+    world.add(3, kind="page")
+    await world.settle()
+    assert pages.seen == [["j0", "j1", "j2"], ["j0"], ["j1"], ["j2"]]
+    (left,) = world.store.jobs.values()
+    assert (left.id, left.crashes, left.error) == ("j1", 1, "ValueError: one of them is bad")
+
+
+async def test_job_that_failed_runs_alone_afterwards(world: World) -> None:
+    pages = Pages(world)
+    world.store.put(Job(id="bad", kind="page", payload=b"", run_at=0, created_at=0, crashes=1))
+    world.add(2, kind="page")
+    await world.settle()
+    assert sorted(pages.seen) == [["bad"], ["j0", "j1"]]
+
+
+async def test_slow_job_of_a_page_delays_no_other(world: World) -> None:
+    pages = Pages(world)
+    pages.slow = {"j1"}
+    world.add(3, kind="page")
+    await world.settle()
+    assert list(world.store.jobs) == list(world.running) == ["j1"]
+    world.running["j1"].set()
+    await world.settle()
+    assert world.store.jobs == {}
