@@ -119,7 +119,7 @@ class Router:
     async def _with_events(self, request: SendRequest) -> SendRequest:
         """The request with what webhooks get with its commit."""
         events: list[WebhookEvent] = []
-        if await self.webhooks.is_wanted(request.tenant, CREATED):
+        if request.ids and await self.webhooks.is_wanted(request.tenant, CREATED):
             contents = request.contents or (request.content,) * len(request.ids)
             rows = zip(request.ids, request.recipients, contents, strict=True)
             created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]

@@ -1,0 +1,37 @@
+"""The SMTP server of the benchmarks, with the provider that it measures."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from bellcast.bench.smtp_sink import SinkConnection
+from bellcast.channels.email import Email
+from bellcast.ports.providers import OutgoingMessage
+from bellcast.providers import smtp
+
+
+async def test_sink_counts_the_mails_of_a_provider() -> None:
+    server = await asyncio.get_running_loop().create_server(SinkConnection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    before = SinkConnection.messages
+    provider = smtp.from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off")
+    text = "A line\r\n.\r\nDATA\r\n"
+    for number in range(3):
+        mail = Email(
+            message_id=f"m{number}",
+            to="alice@example.com",
+            to_name=None,
+            subject="Hello",
+            text=text,
+            html=f"<p>{text}</p>",
+            at=datetime(2026, 6, 10, tzinfo=UTC),
+        )
+        accepted = await provider.send(OutgoingMessage(id=mail.message_id, to=mail.to, content=mail))
+        assert accepted.code == "250"
+    await provider.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.readline()
+    writer.write(b"VRFY all\r\n")
+    assert await reader.readline() == f"252 {before + 3}\r\n".encode()
+    writer.close()
+    await writer.wait_closed()
+    server.close()
