@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -161,16 +161,48 @@ async def test_hole_that_the_log_no_longer_covers_is_reported_by_stream(start: S
     await second.follow(A, B)
     await first.publish("a", "seen")
     await wait_until(lambda: second.data == ["seen"])
+    connect, is_back = second.broker.transport.connect, asyncio.Event()
+
+    async def connect_later(on_message: Callable[[bytes], None]) -> None:
+        await is_back.wait()
+        await connect(on_message)
+
+    second.broker.transport.connect = connect_later  # type: ignore[method-assign]  # until all are published
     await second.broker.transport.close()  # the network fails
     for number in range(3):
         await first.publish("a", number)
     await first.publish("b", "kept")
+    is_back.set()
     await wait_until(lambda: second.lost)
     assert second.lost == [A]
     await wait_until(lambda: "kept" in second.data)
     assert second.data == ["seen", "kept"]
     await first.publish("a", "live")
     await wait_until(lambda: "live" in second.data)
+
+
+async def test_confirmed_stream_receives_every_later_event(start: Start) -> None:
+    """Without the confirmation, the node would deliver a later event of another stream, and miss this one."""
+    first, second = await start(), await start()
+    await second.follow(B)
+    subscribe, may_subscribe = second.broker.transport.follow, asyncio.Event()
+
+    async def subscribe_later(streams: Sequence[Stream]) -> None:
+        await may_subscribe.wait()
+        await subscribe(streams)
+
+    second.broker.transport.follow = subscribe_later  # type: ignore[method-assign]  # a slow broker
+    confirming = asyncio.ensure_future(second.history.confirm([A]))
+    await first.publish("a", "before")
+    later = await first.publish("b", "other")
+    await wait_until(lambda: second.data == ["other"])
+    assert second.history.end("") == later.id
+    assert not confirming.done()
+    may_subscribe.set()
+    await confirming
+    second.broker.follow(A)
+    await first.publish("a", "after")
+    await wait_until(lambda: second.data[1:] == ["after"])
 
 
 async def test_id_of_another_node_is_recovered(start: Start) -> None:
@@ -190,6 +222,8 @@ async def test_without_connection_an_append_and_a_read_are_unavailable(start: St
         await node.publish("a", 1)
     with pytest.raises(Unavailable):
         await node.history.newest("", [A], 1)
+    with pytest.raises(Unavailable):
+        await node.history.confirm([A])
 
 
 on_redis = pytest.mark.parametrize("engine", ["redis"], indirect=True)

@@ -107,11 +107,13 @@ class LawClient:
         self.law, self.rng, self.name = law, law.rng, name
         self.is_sse = law.rng.random() < 0.5
         self.topics = law.rng.sample(TOPICS, law.rng.randint(1, len(TOPICS)))
+        self.joined: dict[str, Offset] = {}  # topics that the app's handlers chose; their later events are expected
         self.position: str | None = None
         self.base: Offset | None = None  # events after it are expected
         self.received: list[Offset] = []  # since `base`
         self.own: set[str] = set()  # the ids of its connections
         self.connection: FakeConnection | None = None
+        self.node: LawNode | None = None
         self.handled = 0
         self.recoveries = self.resets = 0
 
@@ -125,16 +127,34 @@ class LawClient:
         dialect = protocol.SSE_PLAIN if self.is_sse else protocol.MESSAGE
         limit = self.rng.choice([0, 300])
         connection = connect(node.hub, id, principal, phase=Phase.OPENING, dialect=dialect, max_unsent=limit)
-        self.connection, self.handled = connection, 0
-        replay = await topic_replay.read(node.hub, connection, self.topics, self.position, 0)
+        self.connection, self.handled, self.node = connection, 0, node
+        joined = tuple(self.joined)
+        replay = await topic_replay.read(node.hub, connection, self.topics, self.position, 0, joined=joined)
         if connection.phase is Phase.CLOSED:
             return
-        node.hub.follow(connection, dict.fromkeys(self.topics, Grant.APP))
+        node.hub.follow(connection, dict.fromkeys((*self.topics, *joined), Grant.APP))
         fields = {"id": replay.start, "recovered": replay.recovered}
         ready = dialect.encode_frame(protocol.Frame("ready", fields))
         connection.write(ready if replay.recovered else connection.marked(ready))
         await topic_replay.send(node.hub, connection, replay, dialect.encode)
         connection.go_live()
+
+    async def join(self, node: LawNode) -> None:
+        """Join another topic, as a handler of the app does."""
+        connection, others = self.connection, [topic for topic in TOPICS if topic not in (*self.topics, *self.joined)]
+        if connection is None or connection.phase is not Phase.LIVE or not others:
+            return
+        topic = self.rng.choice(others)
+        await topic_replay.confirm(node.hub, connection, (topic,))
+        node.hub.follow(connection, {topic: Grant.APP})
+        try:
+            end = _offset((await node.history.newest(self.law.tenant, [], 0)).end)
+        except Unavailable:
+            end = None
+        if connection is self.connection and connection.phase is not Phase.CLOSED and end is not None:
+            self.joined[topic] = end
+        else:
+            node.hub.unfollow(connection, (topic,))
 
     def cut(self) -> None:
         """Lose the connection, and with it some of the frames that were sent."""
@@ -175,7 +195,7 @@ class LawClient:
                 if self.received:
                     last = self.received[-1]
                     assert event_id[0] != last[0] or event_id > last, f"{self.name}: {event_id} after {last}"
-                assert frame["topic"] in self.topics
+                assert frame["topic"] in TOPICS
                 if self.base is None:  # it connected while the log could not be reached
                     self.base = event_id
                 self.received.append(event_id)
@@ -196,7 +216,7 @@ class LawClient:
         return [
             id
             for id, event in self.law.log.items()
-            if event.topic in self.topics
+            if (event.topic in self.topics or (event.topic in self.joined and id > self.joined[event.topic]))
             and event.sender not in self.own
             and id[0] == self.base[0]
             and self.base < id <= end
@@ -222,7 +242,7 @@ class TopicHistories:
 
     async def step(self) -> None:
         client, node = self.rng.choice(self.clients), self.rng.choice(self.nodes)
-        match self.rng.randint(0, 12):
+        match self.rng.randint(0, 14):
             case 0 | 1 | 2 | 3 | 4:
                 await self.publish(node, self.rng.choice(TOPICS[:2]), self.rng.randint(1, 3), client)
             case 5:
@@ -236,6 +256,8 @@ class TopicHistories:
                 self.change_inbox(client)
             case 11:
                 await node.cut_off(self.rng)
+            case 13 | 14:
+                await client.join(client.node or node)
             case 12:
                 match self.rng.randint(0, 3):
                     case 0:

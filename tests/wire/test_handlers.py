@@ -301,6 +301,21 @@ def test_actions_of_a_connect_handler_follow_ready(
         assert bell.next()["name"] == "shouted"
 
 
+def test_events_of_a_topic_that_the_connect_handler_joins_are_recovered(shop: ServerProcess, alice: Socket) -> None:
+    with websocket(shop, "ann") as ann:
+        ann.next()
+        with websocket(shop, "greeted") as bell:
+            assert (bell.next()["type"], bell.next()["name"]) == ("ready", "welcome")
+            ann.ask("call", name="shout", data="received")
+            last = bell.next()
+        ann.ask("call", name="shout", data="missed")
+        with websocket(shop, "greeted", position=f"~{last['id']}") as bell:
+            assert bell.next()["recovered"] is True
+            assert [bell.next()["data"], bell.next()["name"]] == ["missed", "welcome"]
+        with websocket(shop, "greeted", rewind=5) as bell:  # for topics that the client names
+            assert [bell.next()["type"], bell.next()["name"]] == ["ready", "welcome"]
+
+
 def test_disconnect_handler_runs_for_every_admitted_client(shop: ServerProcess, alice: Socket) -> None:
     for follow, who in ((websocket, "w"), (stream, "s"), (websocket, "bitter")):
         with follow(shop, who) as bell:

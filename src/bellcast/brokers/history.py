@@ -142,6 +142,9 @@ class MemoryHistory:
         merged = sorted((entry for part in parts for entry in part), key=attrgetter("offset"))
         return PastEvents(tuple([entry.event for entry in merged]), end=self.end(tenant))
 
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        """Do nothing: a process receives all of its own events."""
+
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         log = self._log(tenant)
         entries = log.entries(stream, self._clock.now())

@@ -47,17 +47,21 @@ local function remove(stream, member)
   end
 end
 
-local function sweep(stream)
-  repeat
-    local expired = 0
-    local oldest = first_of(stream, 50)
-    for _, member in ipairs(oldest) do
-      if field(member, stream, 2) > now then break end
-      remove(stream, member)
-      expired = expired + 1
-    end
-  until expired < 50
+local function has_expired(stream)
+  local oldest = first_of(stream, 1)[1]
+  return oldest and field(oldest, stream, 2) <= now
 end
+
+local function sweep(stream)
+  while has_expired(stream) do
+    for _, member in ipairs(first_of(stream, 50)) do
+      if field(member, stream, 2) > now then return end
+      remove(stream, member)
+    end
+  end
+end
+
+local swept = {}  -- streams whose expired events this call has removed
 
 local function append(stream, payload, expires, max_events, limit, publish, channel)
   last = last + 1
@@ -66,7 +70,10 @@ local function append(stream, payload, expires, max_events, limit, publish, chan
   redis.call('ZADD', EVENTS, 0, member)
   redis.call('ZADD', ORDER, 0, offset .. stream)
   count, size = count + 1, size + #member + ENTRY_BYTES
-  sweep(stream)
+  if not swept[stream] then
+    swept[stream] = true
+    sweep(stream)
+  end
   if max_events > 0 then
     local surplus = redis.call('ZLEXCOUNT', EVENTS, '[' .. stream .. '\0', '(' .. stream .. '\1') - max_events
     if surplus > 0 then

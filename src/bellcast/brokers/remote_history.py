@@ -4,8 +4,9 @@ Kept events reach every process, the publishing one included, in log order over 
 joins what the log contains with what the subscriptions deliver meanwhile."""
 
 import asyncio
+import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -86,6 +87,11 @@ class RemoteHistory:
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         return await self._read("newest", tenant, streams, None, count)
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        if self._is_supported:
+            with self._following(streams) as kept:
+                await self._wait_received(kept)
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         start = None if after is None else history.parse_event_id(after)
@@ -185,24 +191,35 @@ class RemoteHistory:
     ) -> PastEvents:
         if not self._is_supported:
             return PastEvents()
+        try:
+            with self._following(streams) as kept:
+                while True:
+                    await self._wait_received(kept)
+                    interruptions = self._interruptions
+                    past = await self._read_once(kind, tenant, kept, after, limit)
+                    if interruptions == self._interruptions:
+                        return past
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return PastEvents()
+
+    @contextlib.contextmanager
+    def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
+        """Follow those of the streams that are kept, until the caller had the chance to follow them itself."""
         kept = self._rules.kept_streams(streams)
         for stream in kept:
             self._broker.follow(stream)
         try:
-            while True:
-                await self._broker.wait_followed(kept)
-                if self._filled is not None and not await asyncio.shield(self._filled):
-                    raise Unavailable("The log of live events cannot be read.")
-                interruptions = self._interruptions
-                past = await self._read_once(kind, tenant, kept, after, limit)
-                if interruptions == self._interruptions:
-                    return past
-        except LogUnsupported as failure:
-            self._disable(failure)
-            return PastEvents()
+            yield kept
         finally:
             # After the caller's own `follow` in this iteration.
             asyncio.get_running_loop().call_soon(self._unfollow, kept)
+
+    async def _wait_received(self, streams: Sequence[Stream]) -> None:
+        """Wait until followed streams are subscribed and no hole is open. Raises Unavailable."""
+        await self._broker.wait_followed(streams)
+        if self._filled is not None and not await asyncio.shield(self._filled):
+            raise Unavailable("The log of live events cannot be read.")
 
     def _unfollow(self, streams: Iterable[Stream]) -> None:
         for stream in streams:

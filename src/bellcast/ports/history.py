@@ -37,7 +37,7 @@ class TopicHistory(Protocol):
     """Keeps live events until they expire. A reader that follows the streams in the same iteration of the event loop in
     which a read returns receives every later event live, and no earlier one.
 
-    Reads and `append` raise Unavailable if the log cannot be reached."""
+    Reads, `confirm` and `append` raise Unavailable if the log cannot be reached."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         """Append those events that are kept; return all, in order, with the ids of those. The caller publishes them in the
@@ -54,6 +54,10 @@ class TopicHistory(Protocol):
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         """Return the newest `count` events of each stream."""
+        ...
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        """Return once this process receives all later kept events of the streams; for a reader that wants no past ones."""
         ...
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
@@ -86,6 +90,9 @@ class NoHistory:
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         return PastEvents()
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        """Do nothing: no event is kept."""
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         return HistoryPage((), has_more=False, epoch=None, recovered=after is None)

@@ -393,16 +393,17 @@ class Hub:
 
     def hold_unread(self, connection: Connection) -> None:
         """Send no kept events and no event ids to a connection for which the history could not be read, until
-        `hold_followers` returns it."""
-        self._recovering.add(connection)
-        self._incomplete.add(connection)
+        `hold_followers` returns it. Pusher clients, which cannot resume, are excluded."""
+        if _can_resume(connection) and connection.phase is not Phase.CLOSED:
+            self._recovering.add(connection)
+            self._incomplete.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
         """Stop sending kept events and event ids to the followers of streams until they are closed. Return these followers
         and those of `hold_unread`. Pusher clients, which cannot resume, are excluded."""
         found = {one: None for stream in streams for one in self._streams.get(stream, ())}
         found |= dict.fromkeys(self._incomplete)
-        followers = [one for one in found if one.dialect.protocol != "pusher"]
+        followers = [one for one in found if _can_resume(one)]
         self._recovering.update(followers)
         self._incomplete.update(followers)
         return followers
@@ -468,6 +469,10 @@ class Hub:
             self._log.refused(connection, end)
         connection.close(end)
         self.on_disconnected(connection)
+
+
+def _can_resume(connection: Connection) -> bool:
+    return connection.dialect.protocol != "pusher"
 
 
 def _send(connection: Connection, sock: SocketType, data: bytes) -> None:

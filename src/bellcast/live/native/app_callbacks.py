@@ -16,6 +16,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
+from bellcast.live.sync import topic_replay
 from bellcast.model import validation
 from bellcast.model.events import LiveEvent
 from bellcast.model.identities import Principal
@@ -61,6 +62,7 @@ class NativeCallContext:
         if self.pending_frames is not None:
             self.pending_topics.append(topic)
         else:
+            await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:

@@ -36,6 +36,12 @@ class OpenedInbox(Struct, frozen=True):
     position: Position | None
     came_back: bool  # the client sent an inbox position, valid or not
     on_ready: OnReady
+    context: NativeCallContext | None  # of the `connect` handler
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Return the topics that the `connect` handler has joined so far."""
+        return () if self.context is None else tuple(dict.fromkeys(self.context.pending_topics))
 
     @property
     def inbox(self) -> Inbox | None:
@@ -102,7 +108,7 @@ class NativeHandshake:
         requested, _ = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)
-        return OpenedInbox(opened, position, bool(requested), partial(self._connected, connection, context))
+        return OpenedInbox(opened, position, bool(requested), partial(self._connected, connection, context), context)
 
     async def send_ready(
         self,
@@ -128,10 +134,10 @@ class NativeHandshake:
             granted, refused = await topic_access.authorize_topics(
                 self._store, connection.principal, requested, 0, self._config
             )
-        topics = await topic_replay.read(self._hub, connection, granted, request.event_id, request.rewind)
+        topics, joined = await self._read_topics(connection, opened_inbox, granted, request)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
-        self._hub.follow(connection, granted)
+        self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         connection.revision = _revision(inbox, resumed)
         connection.place = None if resumed is None else resumed.text
@@ -145,6 +151,19 @@ class NativeHandshake:
             return opened_inbox.missed, resumed
         _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, Position(connection.epoch, connection.revision)
+
+    async def _read_topics(
+        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant], request: HandshakeRequest
+    ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
+        """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
+        joins more of them during the read."""
+        while True:
+            joined = opened_inbox.joined
+            topics = await topic_replay.read(
+                self._hub, connection, granted, request.event_id, request.rewind, joined=joined
+            )
+            if joined == opened_inbox.joined:
+                return topics, joined
 
     def _encoder(self, connection: Connection, topics: topic_replay.TopicReplay) -> topic_replay.Encode:
         return protocol.encode_rewound(connection.dialect) if topics.is_rewind else connection.dialect.encode

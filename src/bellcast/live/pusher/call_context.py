@@ -10,6 +10,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.pusher.protocol import frames
+from bellcast.live.sync import topic_replay
 from bellcast.model import validation
 from bellcast.model.events import LiveEvent
 from bellcast.ports import Context
@@ -42,7 +43,9 @@ class PusherCallContext:
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic and notify the client. The app's call is the authorization."""
         if self._connection.phase is not Phase.CLOSED:
+            await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.follow(self._connection, {topic: Grant.APP})
+        if self._connection.phase is not Phase.CLOSED:
             self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:

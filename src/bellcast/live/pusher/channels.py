@@ -20,6 +20,7 @@ from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
+from bellcast.live.sync import topic_replay
 from bellcast.model import topics, validation
 from bellcast.model.events import LiveEvent, Member, topic_stream
 
@@ -70,6 +71,9 @@ class PusherChannels:
             raise BadRequest(f"This connection follows {channel} already.")
         self._check_room(len(followed))
         grant, member = await self._authorize(connection, command, len(followed))
+        await topic_replay.confirm(self._hub, connection, (channel,))
+        if member is not None:
+            self._check_members(connection, channel)  # others may have joined meanwhile
         if connection.phase is not Phase.CLOSED:
             self._hub.follow(connection, {channel: grant}, member)
             connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
@@ -120,11 +124,15 @@ class PusherChannels:
             message = f"{command.channel}: the signature is invalid. It must be {project.key}:<hex HMAC-SHA256> of "
             raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
 
+    def _check_members(self, connection: Connection, channel: str) -> None:
+        limit = self._config.presence_members
+        if limit and self._presence_cache.count(connection.principal.tenant, channel) >= limit:
+            raise SubscriptionRefused("LimitReached", f"{channel} has {limit} members already.", 403)
+
     def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
         self._check_signature(connection, command, command.channel_data)
-        principal, limit = connection.principal, self._config.presence_members
-        if limit and self._presence_cache.count(principal.tenant, command.channel) >= limit:
-            raise SubscriptionRefused("LimitReached", f"{command.channel} has {limit} members already.", 403)
+        principal = connection.principal
+        self._check_members(connection, command.channel)
         if command.channel_data is None:
             if principal.recipient is None:
                 raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)

@@ -23,6 +23,7 @@ from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
+from bellcast.live.sync import topic_replay
 from bellcast.model import validation
 from bellcast.model.decode_errors import field_error
 from bellcast.model.events import LiveEvent
@@ -96,6 +97,7 @@ class SocketIOCallContext:
         if self.pending_frames is not None:
             self.pending_topics.append(topic)
         elif self._connection.phase is not Phase.CLOSED:
+            await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.follow(self._connection, {topic: Grant.APP})
             await self._joined_topics.follow(self._connection, (topic,), by_app=True)
 

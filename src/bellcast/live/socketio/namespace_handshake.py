@@ -83,12 +83,12 @@ class NamespaceHandshake:
         missed = None if opened is None else opened.missed
         if missed is not None and point is not None:
             granted |= await self._dispatcher.joined_topics.restore(connection, len(granted))
-        topics = await topic_replay.read(self._hub, connection, granted, None if point is None else point.text, 0)
+        topics, joined = await self._read_topics(connection, context, granted, point)
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        self._hub.follow(connection, granted)
+        self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
         recovered = _recovery(pid, point, missed, topics)
         if recovered is not None:
             await self._resume(connection, recovered, granted)
@@ -177,6 +177,22 @@ class NamespaceHandshake:
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
+
+    async def _read_topics(
+        self,
+        connection: NamespaceConnection,
+        context: SocketIOCallContext,
+        granted: dict[str, Grant],
+        point: RecoveryPoint | None,
+    ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
+        """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
+        joins more of them during the read."""
+        position = None if point is None else point.text
+        while True:
+            joined = tuple(dict.fromkeys(context.pending_topics))
+            topics = await topic_replay.read(self._hub, connection, granted, position, 0, joined=joined)
+            if joined == tuple(dict.fromkeys(context.pending_topics)):
+                return topics, joined
 
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""

@@ -35,13 +35,20 @@ class TopicReplay(Struct, frozen=True):
 
 
 async def read(
-    hub: Hub, connection: Connection, topics: Iterable[str], position: str | None, rewind: int
+    hub: Hub,
+    connection: Connection,
+    topics: Iterable[str],
+    position: str | None,
+    rewind: int,
+    joined: Iterable[str] = (),
 ) -> TopicReplay:
     """Read what a client missed of its own events and these topics since its resume position or, without one that is
-    known, the newest events of the topics. The caller follows the topics before it awaits anything else."""
+    known, the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller follows
+    all of them before it awaits anything else."""
     tenant, recipient = connection.principal.tenant, connection.principal.recipient
     streams = [topic_stream(tenant, topic) for topic in topics]
     own = [] if recipient is None else [inbox_stream(tenant, recipient)]
+    own += [topic_stream(tenant, topic) for topic in joined]
     return await _read(hub, connection, streams, own, position, rewind)
 
 
@@ -53,26 +60,41 @@ async def read_topics(
     return await _read(hub, connection, streams, [], position, rewind)
 
 
+async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> None:
+    """Wait until this process receives the kept events of topics. A client that follows them earlier could get a position
+    behind an event that it missed, and recover without it. The caller follows them before it awaits anything else."""
+    try:
+        await hub.history.confirm([topic_stream(connection.principal.tenant, topic) for topic in topics])
+    except Unavailable as failure:
+        _hold_unread(hub, connection, failure)
+
+
 async def _read(
     hub: Hub, connection: Connection, topics: Sequence[Stream], own: Sequence[Stream], position: str | None, rewind: int
 ) -> TopicReplay:
     tenant = connection.principal.tenant
+    streams = list(dict.fromkeys([*topics, *own]))
     try:
         if position is not None:
             after = history.event_id_of(position)
-            past = await hub.history.missed(tenant, [*topics, *own], after)
+            past = await hub.history.missed(tenant, streams, after)
             if past.recovered:
                 events = _for(connection, past.events)
                 return TopicReplay(events, recovered=True, is_rewind=False, start=after, end=past.end)
-        past = await hub.history.newest(tenant, topics if rewind else [*topics, *own], min(rewind, MAX_REWIND))
+        past = await hub.history.newest(tenant, streams, min(rewind, MAX_REWIND))
     except Unavailable as failure:
-        # Connections open without the broker too. When it returns, they are closed, and recover what they can.
-        hub.hold_unread(connection)
-        log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
+        _hold_unread(hub, connection, failure)
         return TopicReplay((), recovered=False, is_rewind=False, start=None, end=None)
+    rewound = tuple([event for event in past.events if event.stream in topics])
     is_off = past.end is None
-    is_rewind = bool(past.events)
-    return TopicReplay(past.events, recovered=False, is_rewind=is_rewind, start=past.end, end=past.end, is_off=is_off)
+    is_rewind = bool(rewound)
+    return TopicReplay(rewound, recovered=False, is_rewind=is_rewind, start=past.end, end=past.end, is_off=is_off)
+
+
+def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:
+    """Serve a connection without the broker. When it returns, the connection is closed, and recovers what it can."""
+    hub.hold_unread(connection)
+    log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
 
 
 async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode: Encode) -> None:

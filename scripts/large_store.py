@@ -1,0 +1,211 @@
+"""Compare a page, a send and a resume on PostgreSQL among many notifications with the same among a few.
+
+`python scripts/large_store.py 50000000` fills a fresh PostgreSQL with so many rows, measures, and saves the result to
+`benchmarks/results`. A row takes about 700 bytes of disk with its indexes and the WAL."""
+
+import asyncio
+import contextlib
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import asyncpg
+
+from bellcast.bench import engines, figures, handshakes, record, server_under_test
+from bellcast.bench.client_pool import ClientPool
+from bellcast.bench.engines import RunningEngine
+from bellcast.bench.epoll_loop import Deadline, EpollLoop, pause
+from bellcast.bench.figures import Figure, median
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import drive
+from bellcast.bench.processes import Used, cpu_per_item
+from bellcast.bench.scales import FULL, Run
+from bellcast.bench.server_under_test import READY, BenchServer, booking
+from bellcast.bench.suite import BenchmarkResult
+from bellcast.bench.target import is_marked
+from bellcast.model import times
+from bellcast.server.clock import SystemClock
+from bellcast.storage.migrations.postgres import SCHEMA
+
+NAME = "large"
+PAGE = 20
+SMALL = 20_000
+GOAL_RATIO = 1.2
+# Recipients that are read and sent to, drawn from the whole table.
+SAMPLE = 1_000
+ROUNDS = 3
+IN_FLIGHT = 16
+TIME_LIMIT_S = 6 * 3600.0
+ROWS_PER_INSERT = 500_000
+# Autovacuum would add its CPU time to some of the measured requests; the fill ends with one VACUUM.
+SETTINGS = {**engines.POSTGRES_SETTINGS, "autovacuum": "off"}
+
+RECIPIENTS = """
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revision, unread, unseen)
+SELECT '', 'guest-' || n, n + 1, 0, 1767225600000, 1, $2, $2, $2 FROM generate_series(0, $1 - 1) n
+"""
+# Each layer is one notification to each recipient, in random order, so that the rows of an inbox are far apart.
+LAYER = """
+INSERT INTO notifications (
+  recipient, id, first_revision, revision, type, title, body, priority, action_url, created_at
+)
+SELECT r, left(t, 8) || '-' || right(t, 4) || '-7' || left(h, 3) || '-8' || substr(h, 4, 3) || '-' || substr(h, 7, 12),
+  $1, $1, 'booking', 'New booking', 'marker-000000: Saturday, 14:00, garden', 'normal', '/bookings/' || r, at
+FROM (
+  SELECT id AS r, 1767225600000 + $1 * 86400000 + id AS at,
+    lpad(to_hex(1767225600000 + $1 * 86400000 + id), 12, '0') AS t, md5(id || '.' || $1) AS h
+  FROM recipients WHERE id > $2 AND id <= $3
+) one ORDER BY h
+"""
+
+
+class LargeStore:
+    """A server on its own PostgreSQL with `rows` notifications, and the recipients that are measured."""
+
+    def __init__(self, server: BenchServer, postgres: RunningEngine, rows: int) -> None:
+        self.server, self.postgres, self.rows = server, postgres, rows
+        choice = random.Random(1)
+        self.guests = [f"guest-{number}" for number in choice.sample(range(rows // PAGE), SAMPLE)]
+        self.tokens = [server.token(guest) for guest in self.guests]
+
+    def used(self) -> Used:
+        return {"server": self.server.process.cpu(), "postgres": self.postgres.process.cpu()}
+
+
+def main(rows: int) -> None:
+    raised = Deadline(TIME_LIMIT_S)
+    with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
+        run = Run(scale=FULL, deadline=raised, folder=Path(folder), store_folder=Path(folder), report=report)
+        started, load = times.to_rfc3339(SystemClock().now()), os.getloadavg()[0]
+        found = measure(run, rows)
+    result = BenchmarkResult(name=NAME, started=started, load=load, scale=FULL, figures=found, absent=[])
+    report(f"saved {record.save(record.build([result]))}")
+    for figure in found:
+        report(f"{figure.name}: {figure.value:.3g} {figure.unit} {dict(figure.details)}")
+
+
+def report(text: str) -> None:
+    sys.stdout.write(f"{times.to_rfc3339(SystemClock().now())} {text}\n")
+    sys.stdout.flush()
+
+
+def measure(run: Run, rows: int) -> list[Figure]:
+    """Measure both stores alternately, so that changes of the machine's load affect both."""
+    with store(run, "small", SMALL) as small, store(run, "large", rows) as large:
+        size = asyncio.run(_bytes(large.postgres))
+        costs: dict[tuple[str, str], list[dict[str, float]]] = {}
+        for number in range(ROUNDS):
+            for name, cost in OPERATIONS.items():
+                for place, at in (("small", small), ("large", large)):
+                    run.report(f"round {number + 1} of {ROUNDS}: {name}, {at.rows:,} rows")
+                    cost(run, at)  # warm up
+                    costs.setdefault((name, place), []).append(cost(run, at))
+    return [_figure(name, rows, size, costs[name, "small"], costs[name, "large"]) for name in OPERATIONS]
+
+
+@contextlib.contextmanager
+def store(run: Run, name: str, rows: int) -> Iterator[LargeStore]:
+    with engines.postgres(run.deadline, SETTINGS) as postgres:
+        settings = {"BELLCAST_STORE": postgres.url}
+        with server_under_test.running(run.folder, run.deadline, settings, name) as server:
+            asyncio.run(_fill(run, postgres, rows))
+            yield LargeStore(server, postgres, rows)
+
+
+async def _fill(run: Run, postgres: RunningEngine, rows: int) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    recipients = rows // PAGE
+    await connection.execute(f"SET search_path = {SCHEMA}")
+    await connection.execute("SET synchronous_commit = off")
+    await connection.execute(RECIPIENTS, recipients, PAGE, timeout=TIME_LIMIT_S)
+    for layer in range(1, PAGE + 1):
+        run.report(f"filling: {(layer - 1) * recipients:,} of {rows:,} rows")
+        for start in range(0, recipients, ROWS_PER_INSERT):
+            run.deadline.check()
+            await connection.execute(LAYER, layer, start, start + ROWS_PER_INSERT, timeout=TIME_LIMIT_S)
+    await connection.execute("VACUUM ANALYZE", timeout=TIME_LIMIT_S)
+    await connection.execute("CHECKPOINT", timeout=TIME_LIMIT_S)
+    if await connection.fetchval("SELECT count(*) FROM notifications", timeout=TIME_LIMIT_S) != recipients * PAGE:
+        raise HandshakeRefused("the store does not have all rows")
+    await connection.close()
+
+
+async def _bytes(postgres: RunningEngine) -> int:
+    connection = await asyncpg.connect(postgres.url)
+    size: int = await connection.fetchval("SELECT pg_database_size(current_database())")
+    await connection.close()
+    return size
+
+
+# --- operations: each returns the microseconds of CPU per item
+
+
+def read_pages(run: Run, at: LargeStore) -> dict[str, float]:
+    before = at.used()
+    requests = (at.server.read("/v1/inbox?limit=20", token) for token in at.tokens)
+    drive(run.deadline, at.server.address, requests, IN_FLIGHT).expect_status(200)
+    return cpu_per_item(before, at.used(), SAMPLE)
+
+
+def send(run: Run, at: LargeStore) -> dict[str, float]:
+    before = at.used()
+    requests = (at.server.send("/v1/notifications", booking(guest)) for guest in at.guests)
+    drive(run.deadline, at.server.address, requests, IN_FLIGHT).expect_status(201)
+    return cpu_per_item(before, at.used(), SAMPLE)
+
+
+def resume(run: Run, at: LargeStore) -> dict[str, float]:
+    """Connect every client with the position before its last notification, which it must receive once."""
+    positions = [_position(run, at, token) for token in at.tokens]
+    send(run, at)
+    pairs = zip(at.tokens, positions, strict=True)
+    greetings = [at.server.greeting("websocket", token, position=position) for token, position in pairs]
+    before = at.used()
+    with EpollLoop(run.deadline) as loop:
+        pool = ClientPool(loop, at.server.address, "websocket", is_marked, handshakes.until(READY), is_uniform=False)
+        pool.connect(iter(greetings))
+        pool.wait_for_events(SAMPLE, tick=0)
+        if not pool.has_all_received(1):
+            raise HandshakeRefused("not every client received its missed notification once")
+        cost = cpu_per_item(before, at.used(), SAMPLE)
+    while at.server.send_request(run.deadline, at.server.read("/v1/stats", server_under_test.SECRET))["connections"]:
+        pause(0.1)
+    return cost
+
+
+def _position(run: Run, at: LargeStore, token: str) -> str:
+    position: str = at.server.send_request(run.deadline, at.server.read("/v1/inbox?limit=1", token))["position"]
+    return position
+
+
+OPERATIONS: dict[str, Callable[[Run, LargeStore], dict[str, float]]] = {
+    "page of 20": read_pages,
+    "send": send,
+    "resume with one missed notification": resume,
+}
+
+
+def _figure(
+    name: str, rows: int, size: int, small: Sequence[dict[str, float]], large: Sequence[dict[str, float]]
+) -> Figure:
+    def total(samples: Sequence[dict[str, float]]) -> float:
+        return median([sum(sample.values()) for sample in samples])
+
+    def each(place: str, samples: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {f"{place}_{part}": median([sample[part] for sample in samples]) for part in samples[0]}
+
+    return Figure(
+        benchmark=NAME,
+        name=f"PostgreSQL, {rows:,} rows, {name}: CPU of server and PostgreSQL, against {SMALL:,} rows",
+        value=total(large) / total(small),
+        unit="times",
+        goal=figures.at_most(GOAL_RATIO),
+        details={**each("small", small), **each("large", large), "rows": rows, "database_bytes": size},
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

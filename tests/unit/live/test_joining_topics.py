@@ -1,0 +1,115 @@
+"""Topics that a handler or a Pusher client joins: they are followed once the process receives their events."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, cast
+
+import pytest
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, connect
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import Unavailable
+from bellcast.live.connection.connection import Dialect
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import NativeCallContext
+from bellcast.live.pusher.call_context import PusherCallContext
+from bellcast.live.pusher.protocol import dialect as pusher
+from bellcast.live.socketio.events import SocketIOCallContext
+from bellcast.model.events import Stream, topic_stream
+from bellcast.ports.history import NoHistory
+
+ROOM = topic_stream("", "room")
+
+
+class SlowHistory(NoHistory):
+    """Confirms subscriptions when `confirmed` is set, or refuses them."""
+
+    def __init__(self) -> None:
+        self.confirmed = asyncio.Event()
+        self.requested: list[Stream] = []
+        self.is_away = False
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        self.requested += streams
+        if self.is_away:
+            raise Unavailable("The broker is not connected.")
+        await self.confirmed.wait()
+
+
+class JoinedTopics:
+    async def follow(self, *_: Any, by_app: bool) -> None: ...
+
+
+Join = Callable[[Hub, FakeConnection], Awaitable[None]]
+
+
+def native(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
+    return NativeCallContext(cast(Any, None), hub, connection).join("room")
+
+
+def socketio(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
+    return SocketIOCallContext(cast(Any, None), hub, cast(Any, JoinedTopics()), cast(Any, connection)).join("room")
+
+
+def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
+    return PusherCallContext(cast(Any, None), hub, connection, None).join("room")
+
+
+DIALECTS: list[tuple[Join, Dialect]] = [
+    (native, protocol.MESSAGE),
+    (socketio, protocol.MESSAGE),
+    (pusher_client, pusher.MESSAGE),
+]
+each_dialect = pytest.mark.parametrize(("join", "dialect"), DIALECTS, ids=["native", "socketio", "pusher"])
+
+
+@pytest.fixture
+def history() -> SlowHistory:
+    return SlowHistory()
+
+
+@pytest.fixture
+def hub(history: SlowHistory) -> Hub:
+    return Hub(Presence(()), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
+
+
+@each_dialect
+async def test_join_follows_once_the_subscription_is_confirmed(
+    hub: Hub, history: SlowHistory, join: Join, dialect: Dialect
+) -> None:
+    connection = connect(hub, dialect=dialect)
+    joining = asyncio.ensure_future(join(hub, connection))
+    await asyncio.sleep(0)
+    assert history.requested == [ROOM]
+    assert (hub.connections_on(ROOM), connection.fake.written) == ([], [])
+    history.confirmed.set()
+    await joining
+    assert hub.connections_on(ROOM) == [connection]
+
+
+@each_dialect
+async def test_connection_that_closes_meanwhile_does_not_join(
+    hub: Hub, history: SlowHistory, join: Join, dialect: Dialect
+) -> None:
+    connection = connect(hub, dialect=dialect)
+    joining = asyncio.ensure_future(join(hub, connection))
+    await asyncio.sleep(0)
+    connection.connection_lost(None)
+    history.confirmed.set()
+    await joining
+    assert (hub.connections_on(ROOM), connection.fake.written) == ([], [])
+
+
+@each_dialect
+async def test_join_without_the_broker_is_incomplete_for_clients_that_recover(
+    hub: Hub, history: SlowHistory, join: Join, dialect: Dialect
+) -> None:
+    history.is_away = True
+    connection = connect(hub, dialect=dialect)
+    await join(hub, connection)
+    assert hub.connections_on(ROOM) == [connection]
+    assert hub.hold_followers(()) == ([] if dialect.protocol == "pusher" else [connection])

@@ -1,0 +1,178 @@
+"""Every statement of the hot path names the recipient or the tenant as its distribution key, so that tables can be divided by
+it: PostgreSQL reads one partition, or one server."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from bellcast.storage import statements
+
+# Alternatives of columns that together are the distribution key.
+INBOX = [{"recipient"}]
+KEYS: dict[str, list[set[str]]] = {
+    "recipients": [{"id"}, {"tenant", "key"}],
+    "notifications": INBOX,
+    "notification_tags": INBOX,
+    "tombstones": INBOX,
+    "entries": INBOX,
+    "inbox_entries": INBOX,
+    "subscriptions": [*INBOX, {"tenant"}],
+    "devices": [{"inbox"}],
+    "joined_topics": [{"inbox"}],
+    "pending": [{"inbox"}],
+    "pending_entries": [{"inbox"}],
+    "idempotency": [{"tenant"}],
+    "last_events": [{"tenant"}],
+    "push_endpoints": [*INBOX, {"tenant"}],
+    "webhook_events": [{"tenant"}],
+    "messages": [{"tenant"}],
+    "runs": [{"tenant"}],
+}
+# Small tables, of which every server has a copy.
+EVERYWHERE = {"announcements", "counters", "tenants"}
+HOT_FILES = (
+    "inboxes",
+    "sends",
+    "marking",
+    "announcements",
+    "holding",
+    "devices",
+    "subscriptions",
+    "joined_topics",
+    "topics",
+)
+
+MAINTENANCE = "the sweeps of all inboxes read by time"
+BY_ID = "your server names a notification by its id alone; the index notifications_direct has it"
+EXCEPTIONS = {
+    "due_snoozed": MAINTENANCE,
+    "device_forget": MAINTENANCE,
+    "last_event_forget": MAINTENANCE,
+    "joined_topics_sweep": MAINTENANCE,
+    "direct_find": BY_ID,
+}
+
+KEYWORDS = "SET|WHERE|ON|ORDER|CROSS|LEFT|JOIN|GROUP|LIMIT|UNION|SELECT|VALUES|FOR"
+SOURCE = re.compile(
+    rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+(?!SET\b|LATERAL\b)(\w+)\b(?! ?\((?!SUBQUERY))(?:\s+(?:AS\s+)?(?!(?:{KEYWORDS})\b)(\w+))?"
+)
+WITH = re.compile(r"(\w+)(?: \([^)]*\))? AS (?:MATERIALIZED )?\(")
+INSERT = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
+SET = re.compile(r"\bSET\b.*?(?=\bWHERE\b|\Z)", re.DOTALL)
+COMPARISON = re.compile(r"(?<![\w:])((?:\w+\.)?\w+) (?:=|IN) \(?((?:\w+\.)?:?\w+)")
+PAIRS = re.compile(r"\((\w+), (\w+)\) (?:=|IN) \(?SUBQUERY")
+
+
+def hot_statements() -> list[tuple[str, str, str]]:
+    """Return the statements of the hot path: their dialects, names and texts."""
+    found = []
+    for dialect in ("sqlite", "postgres"):
+        texts = statements.load(dialect)
+        names = {name for file in HOT_FILES for name in names_in(file)}
+        found += [(dialect, name, statements.body(texts[name])) for name in sorted(names & texts.keys())]
+    return found
+
+
+def names_in(file: str) -> list[str]:
+    text = statements.resources.files("bellcast.storage").joinpath(f"sql/{file}.sql").read_text(encoding="utf-8")
+    return [match[1] for match in statements.HEAD.finditer(text)]
+
+
+def unkeyed(text: str) -> list[str]:
+    """Return the tables of a statement that it does not search by a distribution key.
+
+    A table is searched by its key if the columns are compared with values, or with columns of a table that is."""
+    own = set(WITH.findall(text))
+    tables: dict[str, tuple[str, dict[str, set[str]]]] = {}
+    missing = []
+    for number, query in enumerate(queries(text)):
+        compared = comparisons(query)
+        for table, columns in INSERT.findall(query):
+            if not is_keyed(table, set(re.findall(r"\w+", columns))):
+                missing.append(table)
+        for table, alias in SOURCE.findall(query):
+            if table not in own and table in KEYS:
+                tables[f"{alias or table} {number}"] = (table, compared(alias))
+    return missing + unresolved(tables)
+
+
+def is_keyed(table: str, columns: set[str]) -> bool:
+    return table not in KEYS or any(key <= columns for key in KEYS[table])
+
+
+def unresolved(tables: dict[str, tuple[str, dict[str, set[str]]]]) -> list[str]:
+    """Return the tables of which no key is compared with values, directly or through other tables."""
+    found: set[str] = set()
+    while True:
+        open_aliases = {alias.split()[0] for alias in tables.keys() - found}
+        new = {
+            alias
+            for alias, (table, compared) in tables.items()
+            if is_keyed(table, {column for column, others in compared.items() if others - open_aliases})
+        } - found
+        if not new:
+            return [table for alias, (table, _) in tables.items() if alias not in found]
+        found |= new
+
+
+def queries(text: str) -> list[str]:
+    """Return a statement and its subqueries, each with the text SUBQUERY in the place of its own."""
+    found: list[str] = []
+    stack = [""]
+    for character in text:
+        if character == "(":
+            stack.append("")
+        elif character == ")":
+            inner = stack.pop()
+            is_query = re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", inner) is not None
+            found += [inner] * is_query
+            stack[-1] += "(SUBQUERY)" if is_query else f"({inner})"
+        else:
+            stack[-1] += character
+    return [SET.sub("", query) if "INSERT" not in query else query for query in (*found, *stack)]
+
+
+def comparisons(query: str) -> Callable[[str], dict[str, set[str]]]:
+    """Return a function from an alias to its columns, each with the aliases or values that it is compared with."""
+    pairs = [(column, "SUBQUERY") for pair in PAIRS.findall(query) for column in pair]
+    found = COMPARISON.findall(query) + pairs
+
+    def of(alias: str) -> dict[str, set[str]]:
+        columns: dict[str, set[str]] = {}
+        for one, other in [*found, *((other, one) for one, other in found)]:
+            owner, _, column = one.rpartition(".")
+            if owner in (alias, ""):
+                columns.setdefault(column, set()).add(other.partition(".")[0])
+        return columns
+
+    return of
+
+
+@pytest.mark.parametrize(("dialect", "name", "text"), hot_statements(), ids=lambda part: part if len(part) < 40 else "")
+def test_hot_statement_names_its_distribution_key(dialect: str, name: str, text: str) -> None:
+    assert bool(unkeyed(text)) == (name in EXCEPTIONS), f"searched without a key: {unkeyed(text)}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id FROM notifications WHERE id = :id",
+        "SELECT id FROM notifications n WHERE n.created_at < :before",
+        "UPDATE recipients SET name = :name WHERE key = :key",
+        "DELETE FROM devices WHERE heard_at < :before",
+        "SELECT 1 FROM recipients r JOIN notifications n ON n.id = :id WHERE r.id = :inbox",
+        "SELECT 1 FROM recipients r JOIN notifications n ON n.recipient = r.id WHERE r.tenant = :tenant",
+        "DELETE FROM devices WHERE inbox IN (SELECT inbox FROM devices WHERE heard_at < :before)",
+        "UPDATE notifications SET recipient = :inbox WHERE id = :id",
+        "INSERT INTO tombstones (revision, id) VALUES (1, 2)",
+    ],
+)
+def test_statement_without_a_key_is_found(text: str) -> None:
+    assert unkeyed(text)
+
+
+def test_every_table_of_a_hot_statement_is_known() -> None:
+    for _, _, text in hot_statements():
+        found = {table for query in queries(text) for table, _ in SOURCE.findall(query)}
+        assert found - set(WITH.findall(text)) <= KEYS.keys() | EVERYWHERE
