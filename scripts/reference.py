@@ -81,8 +81,12 @@ def _row(setting: table.Setting, default: str) -> str:
     return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.description} |"
 
 
-# Each other page has a module `reference_<page>.py`. In these two, only the text between the marks is generated.
-FIGURES = {"figures": ROOT / "benchmarks" / "README.md", "headlines": ROOT / "README.md"}
+# Each other page has a module `reference_<page>.py`. In these three, only the text between the marks is generated.
+FIGURES = {
+    "figures": ROOT / "benchmarks" / "README.md",
+    "headlines": ROOT / "README.md",
+    "scale": ROOT / "docs" / "design" / "scale.md",
+}
 PAGES = {
     "settings": FOLDER / "settings.md",
     "cli": FOLDER / "cli.md",

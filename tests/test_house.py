@@ -127,6 +127,15 @@ def test_figures_are_copied_from_a_committed_run() -> None:
     assert figures.shown(headlines.PAGE) == headlines.headlines(runs), "run: make docs"
 
 
+def test_scale_tables_are_calculated_from_committed_runs() -> None:
+    figures, scale = reference.module("figures"), reference.module("scale")
+    shown = figures.shown(scale.PAGE)
+    named = re.findall(r"/([\w.-]+\.json)\)", shown)
+    assert named
+    runs = [run for run in figures.runs() if run.name in named]
+    assert shown == scale.tables(runs), "run: python scripts/reference.py scale"
+
+
 def test_reference_pages_are_all_made() -> None:
     made = {path for path in reference.PAGES.values() if path.parent == reference.FOLDER}
     assert set(reference.FOLDER.glob("*.md")) == made
