@@ -19,7 +19,7 @@ IN_FLIGHT = 64
 WARM_UP = 500
 SETTINGS: dict[str, dict[str, str]] = {"with": {}, "without": {"BELLCAST_TOPIC_HISTORY": "*=off"}}
 
-Sample = tuple[float, dict[str, float]]  # events per second, and CPU per event by component
+PublishSample = tuple[float, dict[str, float]]  # events per second, and CPU per event by component
 
 
 def measure(run: Run) -> list[Figure | MissingFigure]:
@@ -48,7 +48,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
     return [rate]
 
 
-def _round(run: Run, redis: RunningEngine, place: str, number: int) -> Sample:
+def _round(run: Run, redis: RunningEngine, place: str, number: int) -> PublishSample:
     run.report(f"round {number + 1} of {run.scale.rounds}: {run.scale.triggers:,} events, {place} history")
     settings, name = {"BELLCAST_BROKER": redis.url, **SETTINGS[place]}, f"{place}-{number}"
     with (
