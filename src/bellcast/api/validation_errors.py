@@ -2,6 +2,7 @@
 field."""
 
 import difflib
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from types import UnionType
@@ -75,6 +76,12 @@ def _root(field: str) -> str:
     return field.partition(".")[0]
 
 
+@functools.cache
+def _fields(type: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a struct, which take 0.2 ms to resolve."""
+    return msgspec.structs.fields(type)
+
+
 class _Search(NamedTuple):
     """The search for invalid fields in one value."""
 
@@ -86,7 +93,7 @@ class _Search(NamedTuple):
         for name in value:
             if name not in known:
                 yield FieldError(prefix + shortened(name), unknown(name, known, self.suggestions))
-        for field in msgspec.structs.fields(type):
+        for field in _fields(type):
             if field.encode_name in value:
                 yield from self._in_value(field.type, value[field.encode_name], prefix + field.encode_name)
             elif field.required:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -99,9 +99,9 @@ async def send_many(
     answers: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
     for index, draft in enumerate(drafts):
-        if isinstance(draft, Draft):
-            prepared[index] = await _routed(engines, draft, prepared[index])
         one = prepared[index]
+        if isinstance(draft, Draft) and _needs_routing(one, engines, draft):
+            one = prepared[index] = await _routed(engines, draft, one)
         if isinstance(one, SendRequest):
             waiting.append(one)
             continue
@@ -127,11 +127,18 @@ def _refuse(engines: Context, prepared: Sequence[Prepared], failure: BellcastErr
     return [one if isinstance(one, BellcastError) else failure for one in prepared]
 
 
+def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGuard[SendRequest | AnnounceRequest]:
+    """False for most sends: they use the inbox only."""
+    if isinstance(prepared, SendRequest):
+        return not engines.router.is_inbox_only(draft, prepared.tenant)
+    return isinstance(prepared, AnnounceRequest)
+
+
 async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
+    if not _needs_routing(prepared, engines, draft):
+        return prepared
     if isinstance(prepared, AnnounceRequest):
         return await _with_fanout(engines, draft, prepared)
-    if not isinstance(prepared, SendRequest) or engines.router.is_inbox_only(draft, prepared.tenant):
-        return prepared
     try:
         return await engines.router.route(draft, prepared)
     except BellcastError as refusal:

@@ -1,7 +1,8 @@
-"""Validation of drafts, edits and names. Pure: each rule yields the invalid fields."""
+"""Validation of drafts, edits and names. Pure: each rule returns the invalid fields. A rule for one text is not a
+generator, because a send applies a dozen."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -45,7 +46,7 @@ MAX_PATH = 200
 _to_json = msgspec.json.Encoder().encode
 _to_msgpack = msgspec.msgpack.Encoder().encode
 
-FieldErrors = Iterator[FieldError]
+FieldErrors = Iterable[FieldError]
 
 
 def key(field: str, value: str, limits: Limits) -> FieldErrors:
@@ -87,20 +88,22 @@ def role(field: str, value: str, limits: Limits) -> FieldErrors:
 def text(field: str, value: object, limit: int) -> FieldErrors:
     """A text of at most `limit` characters (0: any)."""
     if not isinstance(value, str):
-        return
+        return ()
     if limit and len(value) > limit:
-        yield FieldError(field, f"must be at most {limit} characters, got {len(value)}")
-    yield from encodable(field, value)
+        return [FieldError(field, f"must be at most {limit} characters, got {len(value)}"), *encodable(field, value)]
+    return encodable(field, value)
 
 
 def encodable(field: str, value: str) -> FieldErrors:
     """A text that UTF-8 can carry and a store can keep: no lone surrogates, no NUL."""
+    errors = []
     if "\x00" in value:
-        yield FieldError(field, "must not contain the NUL character")
+        errors.append(FieldError(field, "must not contain the NUL character"))
     try:
         value.encode()
     except UnicodeEncodeError:
-        yield FieldError(field, "must be valid Unicode text")
+        errors.append(FieldError(field, "must be valid Unicode text"))
+    return errors
 
 
 def url(field: str, value: object, limits: Limits) -> FieldErrors:
@@ -135,7 +138,7 @@ def data(field: str, value: object, limit: int) -> FieldErrors:
         yield from islice(_unencodable(field, value), 1)
 
 
-def _unencodable(field: str, value: object) -> FieldErrors:
+def _unencodable(field: str, value: object) -> Iterator[FieldError]:
     """The parts of a JSON value that not every encoder takes."""
     parts: list[tuple[str, object, int]] = [(field, value, 0)]
     while parts:
@@ -324,21 +327,27 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
         yield FieldError("type", "must not be empty")
     yield from text("type", draft.type, limits.type)
     yield from text("group", draft.group, limits.group)
-    yield from actor("actor", draft.actor, limits)
-    yield from tags("tags", draft.tags, limits)
+    if draft.actor is not None:
+        yield from actor("actor", draft.actor, limits)
+    if draft.tags:
+        yield from tags("tags", draft.tags, limits)
     yield from channels("channels", draft.channels)
     yield from text("template", draft.template, MAX_TEMPLATE_KEY)
     for channel in EXTERNAL_CHANNELS:
         part = getattr(draft, channel)
-        for name in () if part is None else part.__struct_fields__:
+        if part is None:
+            continue
+        for name in part.__struct_fields__:
             limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
             yield from text(f"{channel}.{name}", getattr(part, name), limit)
 
 
 def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:
     """Channels of a send or a type: each at most once, `unless` with the inbox only."""
-    if value is None:
-        return
+    return () if value is None else _channel_errors(field, value)
+
+
+def _channel_errors(field: str, value: list[str | ChannelRequest]) -> FieldErrors:
     if not 1 <= len(value) <= len(CHANNELS):
         yield FieldError(field, f"must have 1 to {len(CHANNELS)} channels, got {len(value)}")
         return

@@ -98,7 +98,8 @@ class InsertPlan:
 
     def _advance(self, name: RecipientKey) -> InboxHead:
         inbox, before = self._heads[name]
-        head = InboxHead(inbox, _with_one_more(before))
+        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + 1, before.unseen + 1)
+        head = InboxHead(inbox, state)
         self._heads[name] = head
         self._changed[name] = None
         return head
@@ -115,11 +116,6 @@ class InsertPlan:
         for name, sets in (("notification_insert", self._rows), ("tag_row", self._tags), ("inbox_stand", heads)):
             for some in chunks(sets, STATEMENT_ROWS):
                 yield Statement(name, many=some)
-
-
-def _with_one_more(before: InboxState) -> InboxState:
-    tenant, recipient, epoch = before.tenant, before.recipient, before.epoch
-    return InboxState(tenant, recipient, epoch, before.revision + 1, before.unread + 1, before.unseen + 1)
 
 
 def _head_params(inbox: int, state: InboxState) -> Params:
