@@ -272,19 +272,22 @@ class Webhooks:
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
         """The owners and ids of the active webhooks that want events of this type and tenant."""
+        own, of_all = await self._of(tenant), await self._of(EVERY_TENANT)
+        if not own and not of_all:
+            return []
         return [
             (owner, id)
-            for owner in (tenant, EVERY_TENANT)
-            for id, webhook in (await self._of(owner)).items()
+            for owner, known in ((tenant, own), (EVERY_TENANT, of_all))
+            for id, webhook in known.items()
             if webhook.active and webhook.wants(type)
         ]
 
     async def _of(self, owner: str) -> dict[str, Webhook]:
-        until, known = self._known.get(owner, (0, {}))
-        now = self._clock.now()
-        if until <= now:
-            known = dict(await self.page(owner, "", MAX_WEBHOOKS))
-            self._known[owner] = now + int(CACHE_SECONDS * 1000), known
+        now, found = self._clock.now(), self._known.get(owner)
+        if found is not None and found[0] > now:
+            return found[1]
+        known = dict(await self.page(owner, "", MAX_WEBHOOKS))
+        self._known[owner] = now + int(CACHE_SECONDS * 1000), known
         return known
 
     async def _change(self, place: WebhookDelivery, **changes: Any) -> Webhook | None:

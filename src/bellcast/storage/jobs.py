@@ -3,8 +3,6 @@
 import secrets
 from collections.abc import Sequence
 
-import msgspec
-
 from bellcast.ports.jobs import Job, JobGroup, JobShare
 from bellcast.storage import rows
 from bellcast.storage.commit.command import ScriptCommand
@@ -14,6 +12,8 @@ from bellcast.storage.script import Params, Row, Script, Statement, fetch
 # The `run_at` of dead jobs: the largest integer that JSON keeps.
 NEVER = 2**53 - 1
 LEASE_BYTES = 8
+# The columns of a new job.
+ADDED_COLUMNS = ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")
 
 
 class Jobs:
@@ -73,8 +73,7 @@ class Jobs:
 
 def new_params(job: Job) -> Params:
     """The parameters of `job_add`."""
-    params = msgspec.structs.asdict(job)
-    return {name: params[name] for name in ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")}
+    return {name: getattr(job, name) for name in ADDED_COLUMNS}
 
 
 def _lease_params(job: Job) -> dict[str, object]:
