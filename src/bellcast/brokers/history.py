@@ -129,6 +129,8 @@ class MemoryHistory:
         log, start = self._log(tenant), history.parse_event_id(after)
         if start is None or start.epoch != log.epoch or start.offset > log.last:
             return PastEvents(end=self.end(tenant))
+        if start.offset == log.last:  # as after most reconnections
+            return PastEvents(recovered=True, end=self.end(tenant))
         now, kept = self._clock.now(), self._rules.kept_streams(streams)
         parts = [_after(log.entries(stream, now), start.offset) for stream in kept]
         if any(log.floor(stream) > start.offset for stream in kept):

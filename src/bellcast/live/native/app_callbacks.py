@@ -107,12 +107,15 @@ class AppCallbacks:
         finally:
             context.close_if_requested()
 
-    async def connected(self, connection: Connection, data: Any) -> NativeCallContext | None:
+    @property
+    def handles_connect(self) -> bool:
+        """True if the app has a `connect` handler."""
+        return self._app.has(calls.CONNECT)
+
+    async def connected(self, connection: Connection) -> NativeCallContext:
         """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
-        if not self._app.has(calls.CONNECT):
-            return None
         context = NativeCallContext(self._engines, self._hub, connection)
-        call = self._call(context, connection, calls.CONNECT, data)
+        call = self._call(context, connection, calls.CONNECT, None)
         try:
             await self._app.dispatch(call)
         except calls.Refused as refused:

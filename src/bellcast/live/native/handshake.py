@@ -103,8 +103,10 @@ class NativeHandshake:
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
-        with self._admission.waiting_for_app(request.address):
-            context = await self._app.connected(connection, None)
+        context = None
+        if self._app.handles_connect:
+            with self._admission.waiting_for_app(request.address):
+                context = await self._app.connected(connection)
         requested, _ = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)
