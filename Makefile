@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
 # Client libraries under test. npm writes this file when the installation is complete.
 TESTED := $(patsubst %,%/node_modules/.package-lock.json,$(addprefix tests/wire/,node socketio_node openapi_node) client/test/react18)
+# Django 4.2 with django-notifications-hq, which the importer is tested with, beside the newer Django of the other tests.
+HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -22,7 +24,7 @@ test: ## Run all checks and tests, as CI does
 	@# Four processes, one file each at a time: most tests wait for a server or a browser.
 	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-ready: engines check client compiled $(TESTED)
+ready: engines check client compiled $(TESTED) $(HQ)
 
 check: lint types layers audit $(CLIENT) ## Lint, types, layers, formatting, known vulnerabilities
 	cd client && npm run check --silent
@@ -85,6 +87,10 @@ $(CLIENT): client/package-lock.json $(shell find client/src client/build.js clie
 
 $(TESTED): %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --silent --no-audit --no-fund
+
+$(HQ): tests/django/hq_requirements.txt $(INSTALLED)
+	$(RUN)uv pip install --quiet --no-config --no-deps --require-hashes --python $(RUN)python --target $(@D) -r $<
+	touch $@
 
 system: ## Install the Debian packages that the tests use: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
 	scripts/install_system.sh python node engines

@@ -15,6 +15,7 @@ from bellcast.api import (
     explanations,
     export,
     health,
+    imports,
     inbox,
     jobs,
     keys,
@@ -56,6 +57,7 @@ HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
     recipients_bulk.write,
+    imports.load,
     *(
         export.export,
         tenants.read,

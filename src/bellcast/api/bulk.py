@@ -4,7 +4,7 @@ Items are decoded in slices: decoding all 10,000 in one step would block all liv
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar.types import ASGIApp
@@ -29,6 +29,15 @@ MAX_ITEM_ERRORS = 10
 MAX_ITEM_BYTES = 1_048_576
 
 RawItem = bytes | msgspec.Raw
+D = TypeVar("D", bound=Draft)
+
+
+class BulkRequest(NamedTuple):
+    """The items of a request, not decoded."""
+
+    items: Sequence[RawItem]
+    tenant: str | None
+    key: str | None
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
@@ -82,6 +91,14 @@ async def send(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
     item without one."""
+    ctx, received = context.of(request), await read(request)
+    drafts = await decode(ctx, received, notifications.DRAFT)
+    outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
+    return responses.json(await results_of(ctx, drafts, outcomes))
+
+
+async def read(request: ApiRequest) -> BulkRequest:
+    """Read the items of a request without decoding them, with its tenant and idempotency key."""
     ctx = context.of(request)
     kind = request_body.media_type(request)
     if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
@@ -97,19 +114,27 @@ async def send(request: ApiRequest) -> ASGIApp:
         items = bulk_items.lines(text, limit)
     else:
         items = await bulk_items.elements(text, limit, ctx.engines.pace)
-    return responses.json(BulkResults(await _send(ctx, items, tenant, key)))
+    return BulkRequest(items, tenant, key)
 
 
-async def _send(ctx: ApiContext, items: Sequence[RawItem], tenant: str | None, key: str | None) -> list[Result]:
-    pace, suggestions = ctx.engines.pace, Suggestions()
-    drafts: list[Draft | BellcastError] = []
-    async for keyed in pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
-        drafts += [_read(ctx, item, tenant, key, suggestions) for item, key in keyed]
-    outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
+async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]) -> list[D | BellcastError]:
+    """Decode the items in slices; an invalid one becomes its refusal."""
+    items, tenant, key = received
+    suggestions = Suggestions()
+    drafts: list[D | BellcastError] = []
+    async for keyed in ctx.engines.pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
+        drafts += [_read(ctx, item, shape, tenant, key, suggestions) for item, key in keyed]
+    return drafts
+
+
+async def results_of(
+    ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError]
+) -> BulkResults:
+    """The response for the answers and refusals of drafts, in their order."""
     results: list[Result] = []
-    async for sent in pace.slices(list(zip(drafts, outcomes, strict=True))):
+    async for sent in ctx.engines.pace.slices(list(zip(drafts, outcomes, strict=True))):
         results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
-    return results
+    return BulkResults(results)
 
 
 def _keys(key: str | None, count: int) -> list[str | None]:
@@ -121,13 +146,18 @@ def _keys(key: str | None, count: int) -> list[str | None]:
 
 
 def _read(
-    ctx: ApiContext, item: RawItem, tenant: str | None, key: str | None, suggestions: Suggestions
-) -> Draft | BellcastError:
+    ctx: ApiContext,
+    item: RawItem,
+    shape: request_body.Shape[D],
+    tenant: str | None,
+    key: str | None,
+    suggestions: Suggestions,
+) -> D | BellcastError:
     text = bytes(item)
     if len(text) > MAX_ITEM_BYTES:
         return TooLarge(f"An item has at most {MAX_ITEM_BYTES} bytes, got {len(text)}.")
     try:
-        draft = request_body.json(text, notifications.DRAFT, ctx, suggestions)
+        draft = request_body.json(text, shape, ctx, suggestions)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal

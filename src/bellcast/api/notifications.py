@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 from litestar.types import ASGIApp
@@ -22,6 +23,8 @@ from bellcast.model.notifications import Audience, Draft, Edit, Notification
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
 from bellcast.ports.messages import MAX_DECISIONS
+
+D = TypeVar("D", bound=Draft)
 
 EXAMPLE = {
     "to": "alice",
@@ -132,7 +135,7 @@ def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPla
     return SendPlan(recipients, plan)
 
 
-def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
+def with_defaults(draft: D, tenant: str | None, idempotency_key: str | None) -> D:
     """Apply the query and header values to the draft."""
     chosen = tenants.tenant_of(tenant, draft.tenant)
     if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):

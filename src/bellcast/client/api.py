@@ -169,6 +169,7 @@ class ServerApi(Surface[S]):
 
     notify = Method(notifications.notify)
     bulk = Method(notifications.bulk)
+    import_notifications = Method(notifications.import_notifications)
     notification = Method(notifications.read)
     edit = Method(notifications.edit)
     recall = Method(notifications.recall)

@@ -106,6 +106,15 @@ class Item(Content, total=False):
     idempotency_key: Text
 
 
+class ImportedItem(Item, total=False):
+    """One notification of another system, with its times. It goes to named recipients and to the inbox alone."""
+
+    created_at: datetime | str
+    seen_at: datetime | str | None
+    read_at: datetime | str | None
+    archived_at: datetime | str | None
+
+
 class Edit(TypedDict, total=False):
     """The fields that can be changed afterwards; None removes a field."""
 
@@ -148,6 +157,10 @@ _CONTENT: dict[str, arguments.Convert] = {
     "tenant": arguments.text,
 }
 _ITEM: dict[str, arguments.Convert] = {**_CONTENT, "to": arguments.target, "idempotency_key": arguments.name}
+_IMPORTED: dict[str, arguments.Convert] = {
+    **_ITEM,
+    **dict.fromkeys(("created_at", "seen_at", "read_at", "archived_at"), arguments.moment),
+}
 # Fields that an edit can set to null.
 _REMOVABLE = frozenset({"body", "action_url", "action_text", "icon", "expires_at"})
 
@@ -181,15 +194,15 @@ def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkRes
     When the server becomes unreachable, `BulkInterrupted` carries the results so far; give items your own
     `idempotency_key` to send the rest again safely.
     """
-    results: list[BulkResult] = []
-    try:
-        for entries in _slices(items):
-            lines = [entry for entry in entries if isinstance(entry, bytes)]
-            sent = iter((yield from _slice(lines)).results if lines else ())
-            results += [next(sent) if isinstance(entry, bytes) else entry for entry in entries]
-    except BellcastError as error:
-        raise BulkInterrupted(results) from error
-    return results
+    return (yield from _post("/v1/notifications/bulk", items, _ITEM))
+
+
+def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
+    """Import notifications of another system with their times (scope `manage`). Nothing alerts: no message, no toast.
+
+    Results and errors are those of `bulk`. Give items an `idempotency_key` and `created_at`: then a repetition imports nothing
+    twice."""
+    return (yield from _post("/v1/import", items, _IMPORTED))
 
 
 def read(id: Text, *, tenant: Text | None = None) -> HttpRequest[Notification]:
@@ -227,17 +240,34 @@ def once(
     return HttpRequest("POST", where, reads(kind), headers=headers, content=content, harmless=True, timeout=timeout)
 
 
-def _slice(lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
+def _post(
+    where: str, items: Iterable[Mapping[str, Any]], converters: Mapping[str, arguments.Convert]
+) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
+    """Send items in slices. Raises BulkInterrupted with the results so far."""
+    results: list[BulkResult] = []
+    try:
+        for entries in _slices(items, converters):
+            lines = [entry for entry in entries if isinstance(entry, bytes)]
+            sent = iter((yield from _slice(where, lines)).results if lines else ())
+            results += [next(sent) if isinstance(entry, bytes) else entry for entry in entries]
+    except BellcastError as error:
+        raise BulkInterrupted(results) from error
+    return results
+
+
+def _slice(where: str, lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
     """One slice. The server makes a key for each item that has none from the key of the slice."""
     body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
-    return once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
+    return once(where, body, None, BulkResults, BULK_TIMEOUT)
 
 
-def _slices(items: Iterable[Item]) -> Generator[list[bytes | BulkResult], None, None]:
+def _slices(
+    items: Iterable[Mapping[str, Any]], converters: Mapping[str, arguments.Convert]
+) -> Generator[list[bytes | BulkResult], None, None]:
     entries: list[bytes | BulkResult] = []
     size = 0
     for number, item in enumerate(items):
-        entry = _entry(number, item)
+        entry = _entry(number, item, converters)
         length = len(entry) if isinstance(entry, bytes) else 0
         if entries and (len(entries) == SLICE_ITEMS or size + length > SLICE_BYTES):
             yield entries
@@ -248,11 +278,11 @@ def _slices(items: Iterable[Item]) -> Generator[list[bytes | BulkResult], None, 
         yield entries
 
 
-def _entry(number: int, item: Item) -> bytes | BulkResult:
+def _entry(number: int, item: Mapping[str, Any], converters: Mapping[str, arguments.Convert]) -> bytes | BulkResult:
     """Return an item's line, or its refusal in the server's form."""
     try:
         content = drop_none(**arguments.mapping(f"items[{number}]", item))
-        return arguments.json(_complete(arguments.fields("", content, _ITEM))) + b"\n"
+        return arguments.json(_complete(arguments.fields("", content, converters))) + b"\n"
     except InvalidArgument as error:
         wrong = [FieldError(field=error.argument, message=error.message)]
         return BulkResult(error=Problem(status=422, code="invalid", detail=str(error), errors=wrong))

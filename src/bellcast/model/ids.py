@@ -26,8 +26,19 @@ class Ids:
             if self._counter >> COUNTER_BITS:  # borrowed from the next millisecond rather than repeated
                 self._last, self._counter = self._last + 1, 0
         number = self._last << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | random.getrandbits(62)
-        digits = f"{number:032x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return _text(number)
+
+
+def _text(number: int) -> str:
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def derived(at: int, digest: bytes) -> str:
+    """The id of a digest of at least 10 bytes and a time (UTC milliseconds): the same for the same arguments."""
+    bits = int.from_bytes(digest[:10])
+    number = at << 80 | 7 << 76 | (bits >> 62 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1
+    return _text(number)
 
 
 def place(id: str, at: int) -> str:

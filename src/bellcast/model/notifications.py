@@ -117,6 +117,16 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotency_key: str | None = None
 
 
+class ImportedDraft(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A notification of another system (`POST /v1/import`): a draft with its original times. It is for named recipients and for the
+    inbox alone. A time of reading is also the time of seeing where that is absent."""
+
+    created_at: datetime | None = None
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes to a sent notification. Absent fields stay."""
 

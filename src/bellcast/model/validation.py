@@ -4,7 +4,7 @@ generator, because a send applies a dozen."""
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +16,16 @@ from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.messages import EXTERNAL_CHANNELS
-from bellcast.model.notifications import GENERAL, ActionButton, Actor, Audience, ChannelRequest, Draft, Edit
+from bellcast.model.notifications import (
+    GENERAL,
+    ActionButton,
+    Actor,
+    Audience,
+    ChannelRequest,
+    Draft,
+    Edit,
+    ImportedDraft,
+)
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
@@ -40,6 +49,9 @@ MAX_TEMPLATE_KEY = 100
 ACTION_KEY = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 # Calls that only connections make.
 RESERVED_CALLS = frozenset({"connect", "disconnect"})
+# Fields of a draft that only a send has: an import sends no messages and does not wait.
+NOT_IMPORTED = ("channels", "template", "email", "sms", "push", "chat", "send_at", "timezone")
+IMPORTED_TIMES = ("created_at", "seen_at", "read_at", "archived_at")
 # Characters of a path in an error.
 MAX_PATH = 200
 
@@ -299,6 +311,36 @@ def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
     errors = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
     if errors:
         raise Invalid.fields(errors)
+
+
+def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
+    """Raise Invalid naming every bad field of an imported notification."""
+    shared = chain(_audience_errors(draft, limits), content_errors(draft, limits, now), _label_errors(draft, limits))
+    check(chain(shared, _import_errors(draft, now)))
+
+
+def _import_errors(draft: ImportedDraft, now: datetime) -> FieldErrors:
+    if isinstance(draft.to, Audience):
+        yield FieldError("to", "must name recipients: an audience cannot be imported")
+    if draft.title is UNSET and draft.type != GENERAL:  # no template supplies it
+        yield FieldError("title", "is required")
+    for field in NOT_IMPORTED:
+        if getattr(draft, field) is not None:
+            yield FieldError(field, "must be absent: imported notifications are for the inbox alone")
+    for field in IMPORTED_TIMES:
+        yield from _past_time(field, getattr(draft, field), draft.created_at, now)
+
+
+def _past_time(field: str, value: datetime | None, created_at: datetime | None, now: datetime) -> FieldErrors:
+    """A time with a UTC offset that is not after now and not before the creation."""
+    if value is None:
+        return
+    wrong = list(moment(field, value))
+    if not wrong and value > now:
+        yield FieldError(field, "must not be in the future")
+    elif not wrong and created_at is not None and not list(moment(field, created_at)) and value < created_at:
+        yield FieldError(field, "must not be before created_at")
+    yield from wrong
 
 
 def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:

@@ -42,6 +42,24 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     claim: Claim | None = None
 
 
+class ImportRequest(Struct, frozen=True, kw_only=True):
+    """An accepted import for named recipients, with an id per recipient. `created_at` is the time of the import, the other times
+    are those of the notification. An inbox that has the id of a request with an `idempotency_key` keeps its row."""
+
+    tenant: str
+    recipients: tuple[str, ...]
+    ids: tuple[str, ...]
+    content: Content
+    created_at: int
+    sent_at: int
+    seen_at: int | None = None
+    read_at: int | None = None
+    archived_at: int | None = None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    answer: bytes = b""
+
+
 class AnnounceRequest(Struct, frozen=True, kw_only=True):
     """An accepted announcement. `tenant` "*" means all tenants; without `topic` it is for all recipients."""
 
@@ -84,6 +102,11 @@ class Sends(Protocol):
     def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
         """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
         request (IdempotencyMismatch) does not affect the others."""
+        ...
+
+    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[Sent | Exception]]:
+        """Like `add`, for notifications of another system. Their rows are changes of the inbox, never new ones: no client
+        announces them, not even one that resumes."""
         ...
 
     async def announce(self, request: AnnounceRequest) -> Sent:

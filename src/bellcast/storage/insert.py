@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bellcast.model.events import Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import SendRequest, Sent
+from bellcast.ports import ImportRequest, SendRequest, Sent
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
@@ -29,13 +29,13 @@ class InboxHead(NamedTuple):
 
 def insert(requests: Sequence[SendRequest]) -> Script[list[Sent]]:
     """Insert a row for each recipient of each request, in order; each row gets a revision."""
-    plan = InsertPlan((yield from _heads(requests)))
+    plan = InsertPlan((yield from read_heads(requests)))
     sent = [plan.add(request) for request in requests]
     yield from plan.write()
     return sent
 
 
-def _heads(requests: Sequence[SendRequest]) -> Script[dict[RecipientKey, InboxHead]]:
+def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
     """Read the recipients' inboxes; create those that are missing."""
     wanted: dict[str, dict[str, int]] = {}
     for request in requests:
@@ -67,6 +67,8 @@ def _heads_by_name(tenant: str, matches: list[Row]) -> dict[RecipientKey, InboxH
 class InsertPlan:
     """The changes that requests make to inboxes, collected before they are written."""
 
+    insertion = "notification_insert"
+
     def __init__(self, heads: dict[RecipientKey, InboxHead]) -> None:
         self._heads = heads
         self._changed: dict[RecipientKey, None] = {}
@@ -96,9 +98,9 @@ class InsertPlan:
             events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
         return Sent(request.answer, tuple(events))
 
-    def _advance(self, name: RecipientKey) -> InboxHead:
+    def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
         inbox, before = self._heads[name]
-        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + 1, before.unseen + 1)
+        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
         head = InboxHead(inbox, state)
         self._heads[name] = head
         self._changed[name] = None
@@ -113,7 +115,7 @@ class InsertPlan:
         """Write the planned rows, sorted by inbox: adjacent rows share a page of the file."""
         self._rows.sort(key=itemgetter("inbox"))
         heads = [_head_params(*self._heads[name]) for name in self._changed]
-        for name, sets in (("notification_insert", self._rows), ("tag_row", self._tags), ("inbox_stand", heads)):
+        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_stand", heads)):
             for some in chunks(sets, STATEMENT_ROWS):
                 yield Statement(name, many=some)
 

@@ -1,6 +1,7 @@
 """Sends: one row per named recipient, or one row for an announcement to many."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -8,7 +9,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
+from bellcast.ports import AnnounceRequest, ImportRequest, SendRequest, Sent, SentItem
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
@@ -16,6 +17,7 @@ from bellcast.storage import (
     claims,
     fanouts,
     insert,
+    insert_imported,
     insert_postgres,
     messages,
     rows,
@@ -28,6 +30,8 @@ from bellcast.storage.commit.batch_sizes import MATERIALIZE_INBOXES
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, Statement, WriteConflict
+
+KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"
@@ -42,6 +46,9 @@ class Sends:
 
     def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
         return self._engine.write_items(InsertNotifications(requests))
+
+    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[Sent | Exception]]:
+        return self._engine.write_items(ImportNotifications(requests))
 
     async def announce(self, request: AnnounceRequest) -> Sent:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
@@ -109,11 +116,38 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         return ScriptCommand(lambda: insert_postgres.ensure_recipients(self.items), self.lock_keys())
 
 
+class ImportNotifications(ListCommand[ImportRequest, Sent]):
+    """Insert a row with its times for each recipient of each request. A request with an idempotency key has a script to
+    itself."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((request.tenant, key) for request in self.items for key in request.recipients)
+
+    def rows_of(self, item: ImportRequest) -> int:
+        return len(item.recipients)
+
+    def is_separate(self, item: ImportRequest) -> bool:
+        return item.idempotency_key is not None
+
+    def script(self) -> Script[list[Sent]]:
+        first = self.items[0]
+        stored = yield from find_answer(first.tenant, first)
+        if stored is not None:
+            return [Sent(stored)]
+        sent = yield from insert_imported.insert(self.items)
+        yield from keep_answer(first.tenant, first)
+        return sent
+
+
 def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[list[Event]]:
     return ScriptCommand(lambda: announcements.materialize(tenant, keys, now), [(tenant, key) for key in keys])
 
 
-def find_answer(tenant: str, request: SendRequest | AnnounceRequest | TriggerRequest) -> Script[bytes | None]:
+def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
     """The answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
     if request.idempotency_key is None:
         return None
@@ -132,7 +166,7 @@ def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
     return request.tenant if isinstance(request, SendRequest) else request.key_tenant
 
 
-def keep_answer(tenant: str, request: SendRequest | AnnounceRequest | TriggerRequest) -> Script[None]:
+def keep_answer(tenant: str, request: KeyedRequest) -> Script[None]:
     """Store the answer under the request's idempotency key, if it has one."""
     if request.idempotency_key is None:
         return

@@ -21,6 +21,16 @@ INSERT INTO notifications (
   :tags, :group, :created_at, :expires_at, :body_format, :actions
 )
 
+-- name: notification_import
+-- A notification of another system, with its times. Its first revision is 0: it is new to no client.
+INSERT INTO notifications (
+  recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
+  tags, "group", created_at, expires_at, body_format, actions, seen_at, read_at, archived_at, part
+) VALUES (
+  :inbox, :id, 0, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
+  :tags, :group, :created_at, :expires_at, :body_format, :actions, :seen_at, :read_at, :archived_at, :part
+)
+
 -- name: notifications_add @postgres
 -- Rows for recipients that are there; where their inboxes stood before, in the order they are named. Nothing is written,
 -- and no row told, unless all are there. Inboxes are held in the order of their numbers, as by everybody. What is held is

@@ -1,0 +1,52 @@
+"""Import notifications of another system with their times, in the form of a bulk request."""
+
+from litestar.types import ASGIApp
+
+from bellcast.api import bulk, context, request_body, responses
+from bellcast.api.context import ApiContext
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.inbox import imports
+from bellcast.model import times, validation
+from bellcast.model.notifications import ImportedDraft
+
+
+@operation(
+    "POST",
+    "/v1/import",
+    tag="Sending",
+    required_scope="manage",
+    query=TenantQuery,
+    body=list[ImportedDraft],
+    body_types=("application/x-ndjson", *bulk.NDJSON[1:], "application/json"),
+    headers=("Idempotency-Key",),
+    response_types={200: bulk.BulkResults},
+    example=[
+        {
+            "to": "alice",
+            "title": "New booking",
+            "created_at": "2025-03-01T09:30:00Z",
+            "read_at": "2025-03-01T10:00:00Z",
+            "idempotency_key": "old-1",
+        }
+    ],
+)
+async def load(request: ApiRequest) -> ASGIApp:
+    """Import notifications of another system.
+
+    Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON array. Drafts
+    with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. Nothing alerts: no message, no toast, no webhook.
+    A repeated `idempotency_key` imports nothing again: within 24 hours as in a bulk send, later as long as the inbox has the
+    notification and `created_at` is the same."""
+    ctx, received = context.of(request), await bulk.read(request)
+    drafts = await bulk.decode(ctx, received, IMPORTED)
+    outcomes = await imports.import_many(ctx.engines, ctx.limits, drafts)
+    return responses.json(await bulk.results_of(ctx, drafts, outcomes))
+
+
+def _check(draft: ImportedDraft, ctx: ApiContext) -> None:
+    validation.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+
+
+IMPORTED = request_body.Shape(ImportedDraft, _check, {"to": "x", "title": "x"}, ruled_later=True)

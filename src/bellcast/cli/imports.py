@@ -1,0 +1,197 @@
+"""`bellcast import`: imports notifications of another system from a file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+
+if TYPE_CHECKING:  # imported when the command runs, not for --help
+    from bellcast.cli.import_files import Format, Mapped, Row
+    from bellcast.client import Bellcast, BulkResult
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast import notifications.ndjson
+  bellcast import notifications.csv --map user_id=to --map text=title --map is_read=read --timezone UTC
+  psql shop -c "COPY (SELECT …) TO STDOUT CSV HEADER" | bellcast import - --format csv
+
+[dim]Fields are those of a draft, and[/] created_at seen_at read_at archived_at read[dim]. Nothing alerts. A file can be imported again: \
+rows that are already there stay. Invalid rows are listed with their lines, and the others are imported; then the exit status is 1.[/]
+"""
+# Rows of one request. Small ones show progress and leave the server's writer free for sends in between.
+BATCH_ROWS = 1_000
+BATCH_BYTES = 8 * 1024 * 1024
+# Errors in the JSON summary; standard error has all.
+MAX_LISTED_ERRORS = 1_000
+
+app = typer.Typer()
+
+
+@app.command("import", cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+def import_(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, JSON or NDJSON file; - reads standard input.")],
+    format: Annotated[
+        str | None, typer.Option(help="The format, if the name does not end with it.", metavar="csv|json|ndjson")
+    ] = None,
+    map: Annotated[
+        list[str] | None, typer.Option(help="Rename a column or field. Repeatable.", metavar="OLD=NEW")
+    ] = None,
+    drop_unknown: Annotated[bool, typer.Option("--drop-unknown", help="Ignore unknown columns and fields.")] = False,
+    timezone: Annotated[
+        str | None, typer.Option(help="The time zone of times without a UTC offset.", metavar="ZONE")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant of rows without one.", metavar="TENANT")] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Import notifications of another system, with their times and read state."""
+    from bellcast.cli import remote
+    from bellcast.cli.import_files import Mapped, rows
+
+    chosen = _format(file, format)
+    mapped = Mapped(_names(map or []), _zone(timezone), drop_unknown)
+    with (
+        remote.server(options.settings(ctx)) as client,
+        _opened(file) as (stream, size),
+        console.progress("Importing") as show,
+    ):
+        run = Import(client, mapped, tenant)
+        run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
+    if json:
+        console.json({"imported": run.imported, "refused": run.refused, "errors": run.errors})
+    else:
+        console.done(f"{run.imported} notifications are in their inboxes")
+    if run.refused:
+        raise CommandError(f"{run.refused} rows were not imported", "correct them and import the file again")
+
+
+class Import:
+    """One import: rows are sent in batches, and refusals are printed with their lines."""
+
+    def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None) -> None:
+        self.imported = 0
+        self.refused = 0
+        self.errors: list[dict[str, Any]] = []
+        self._client, self._mapped, self._tenant = client, mapped, tenant
+        self._batch: list[tuple[int, Any]] = []
+        self._bytes = 0
+
+    def read(self, rows: "Iterator[Row]", batch_sent: Any) -> None:
+        """Import rows. What came before a fault of the file is imported."""
+        from bellcast.cli.import_files import BrokenFile
+
+        try:
+            for row in rows:
+                self._add(row)
+                if len(self._batch) == BATCH_ROWS or self._bytes >= BATCH_BYTES:
+                    self._send()
+                    batch_sent()
+        except BrokenFile as error:
+            self._send()
+            raise CommandError(str(error), "correct the file and import it again") from None
+        self._send()
+
+    def _add(self, row: "Row") -> None:
+        from bellcast.cli.import_files import InvalidRow, notification
+
+        if row.problem is not None:
+            self._refuse(row.line, row.problem)
+            return
+        try:
+            item = notification(row.value, self._mapped, self._tenant)
+        except InvalidRow as error:
+            self._refuse(row.line, str(error))
+            return
+        self._batch.append((row.line, item))
+        self._bytes += len(str(item))
+
+    def _send(self) -> None:
+        from bellcast.client import BulkInterrupted
+
+        if not self._batch:
+            return
+        lines, items = zip(*self._batch, strict=True)
+        try:
+            results = self._client.import_notifications(items)
+        except BulkInterrupted as error:
+            raise CommandError(
+                f"the import stopped after {self.imported} notifications, before line {lines[0]}: {error.__cause__}",
+                "run the same command again; rows that are already there stay",
+            ) from error
+        self._batch, self._bytes = [], 0
+        for line, result in zip(lines, results, strict=True):
+            if result.error is None:
+                self.imported += 1
+            else:
+                self._refuse(line, _problem(result))
+
+    def _refuse(self, line: int, problem: str) -> None:
+        self.refused += 1
+        if len(self.errors) < MAX_LISTED_ERRORS:
+            self.errors.append({"line": line, "error": problem})
+        console.note(f"line {line}: {console.plain(problem)}")
+
+
+def _problem(result: "BulkResult") -> str:
+    """The refusal of an item; fields without the item's number."""
+    problem = result.error
+    if problem is None:
+        return ""
+    if problem.errors:
+        return "; ".join(f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors)
+    return problem.detail or problem.code
+
+
+def _format(file: str, format: str | None) -> "Format":
+    from bellcast.cli.import_files import SUFFIXES, format_of
+
+    if format is None:
+        found = format_of(file)
+        if found is None:
+            raise typer.BadParameter("the name does not end with a format; pass --format", param_hint="FILE")
+        return found
+    if format not in SUFFIXES.values():
+        raise typer.BadParameter("expected csv, json or ndjson", param_hint="--format")
+    return format  # type: ignore[return-value]  # it is one of them
+
+
+def _names(pairs: list[str]) -> dict[str, str]:
+    from bellcast.cli.import_files import FIELDS
+
+    names = {}
+    for pair in pairs:
+        old, separator, new = pair.partition("=")
+        if not separator or new not in FIELDS:
+            raise typer.BadParameter(f"expected OLD=NEW with one of {', '.join(sorted(FIELDS))}", param_hint="--map")
+        names[old] = new
+    return names
+
+
+def _zone(name: str | None) -> Any:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone") from None
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file; yield it with its size, 0 for standard input."""
+    if file == "-":
+        yield sys.stdin.buffer, 0
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(file).open("rb"))
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}", "check the path") from None
+        yield stream, Path(file).stat().st_size

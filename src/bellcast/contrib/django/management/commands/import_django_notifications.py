@@ -1,0 +1,171 @@
+"""`manage.py import_django_notifications`: import the rows of django-notifications-hq."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps.registry import Apps
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, models
+from django.utils import timezone
+
+from bellcast.client import BellcastError
+from bellcast.client.notifications import ImportedItem
+from bellcast.contrib.django import conf, identity, signals
+
+TABLE = "notifications_notification"
+BATCH_ROWS = 500
+# The server's default limit of a title. A longer text is the body, and the title is its beginning.
+MAX_TITLE = 500
+OBJECTS = ("actor", "target", "action_object")
+
+
+class Command(BaseCommand):
+    help = "Import the notifications of django-notifications-hq, with their times and read state. It can run again."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--table", default=TABLE, help=f"The table, if it is not {TABLE}.")
+        parser.add_argument("--dry-run", action="store_true", help="Only count.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = table_model(options["table"])
+        count = skipped = refused = 0
+        try:
+            for batch in batches(rows):
+                items, without_user = Converter(batch).items()
+                skipped += without_user
+                refused += 0 if options["dry_run"] else self._send(items)
+                count += len(items)
+        except DatabaseError as error:
+            raise CommandError(f"{options['table']} cannot be read: {error}") from error
+        except BellcastError as error:
+            raise CommandError(f"{error.__cause__ or error}; run it again to continue") from error
+        if skipped:
+            self.stderr.write(f"{skipped} rows have no user and were skipped.")
+        verb = "would be imported" if options["dry_run"] else "imported"
+        self.stdout.write(f"{count - refused} notifications {verb}.")
+        if refused:
+            raise CommandError(f"{refused} notifications were refused.")
+
+    def _send(self, items: list[ImportedItem]) -> int:
+        """Import a batch; return the number of refusals."""
+        refused = 0
+        for item, result in zip(items, conf.client().import_notifications(items), strict=True):
+            if result.error is not None:
+                refused += 1
+                self.stderr.write(f"{item['idempotency_key']}: {result.error.detail}")
+        return refused
+
+
+def table_model(table: str) -> Any:
+    """A model of the table. The package itself may be absent: it has no version for newer Djangos."""
+    fields: dict[str, Any] = {
+        "id": models.BigAutoField(primary_key=True),
+        "level": models.TextField(),
+        "recipient_id": models.TextField(),
+        "unread": models.BooleanField(),
+        "verb": models.TextField(),
+        "description": models.TextField(null=True),
+        "timestamp": models.DateTimeField(),
+        "deleted": models.BooleanField(),
+        "data": models.TextField(null=True),
+    }
+    for name in OBJECTS:
+        fields[f"{name}_content_type_id"] = models.IntegerField(null=True)
+        fields[f"{name}_object_id"] = models.TextField(null=True)
+    meta = type("Meta", (), {"app_label": "bellcast_import", "db_table": table, "managed": False, "apps": Apps()})
+    return type("ImportedRow", (models.Model,), {"Meta": meta, "__module__": __name__, **fields})
+
+
+def batches(rows: Any) -> Iterator[list[Any]]:
+    """Yield the rows that are not deleted, by id."""
+    last = 0
+    while batch := list(rows._base_manager.filter(id__gt=last, deleted=False).order_by("id")[:BATCH_ROWS]):
+        yield batch
+        last = batch[-1].id
+
+
+class Converter:
+    """Makes notifications of rows, with one query for the users and one for each kind of objects."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+        self._users = instances(get_user_model(), {row.recipient_id for row in rows})
+        keys: dict[int, set[Any]] = defaultdict(set)
+        for row in rows:
+            for name in OBJECTS:
+                type_id, key = _key(row, name)
+                if type_id is not None:
+                    keys[type_id].add(key)
+        types = ContentType.objects.in_bulk(keys)
+        self._models = {id: type.model_class() for id, type in types.items()}
+        self._objects = {id: instances(model, keys[id]) for id, model in self._models.items() if model is not None}
+
+    def items(self) -> tuple[list[ImportedItem], int]:
+        """Return the notifications, and the number of rows without a user."""
+        items = [self._item(row, user) for row in self._rows if (user := self._users.get(str(row.recipient_id)))]
+        return items, len(self._rows) - len(items)
+
+    def _item(self, row: Any, user: Any) -> ImportedItem:
+        actor, target, action_object = (self._object(row, name) for name in OBJECTS)
+        text = row.description or signals.sentence(actor or "", row.verb, action_object, target).strip()
+        created_at = row.timestamp if timezone.is_aware(row.timestamp) else timezone.make_aware(row.timestamp)
+        references = {name: self._reference(row, name) for name in OBJECTS}
+        item: dict[str, Any] = {
+            "to": identity.recipient_of(user),
+            "tenant": identity.tenant_of(user),
+            "title": text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 1]}…",
+            "body": text if len(text) > MAX_TITLE else None,
+            "type": signals.type_of(row.verb),
+            "priority": signals.PRIORITIES.get(row.level, "normal"),
+            "action_url": signals.url_of(target),
+            "data": {**{name: one for name, one in references.items() if one}, **_data(row.data)},
+            "created_at": created_at,
+            "read_at": None if row.unread else created_at,
+            "idempotency_key": f"dnh-{row.id}",
+        }
+        return item  # type: ignore[return-value]  # the fields of the type, some of them None
+
+    def _object(self, row: Any, name: str) -> Any:
+        type_id, key = _key(row, name)
+        return self._objects.get(type_id, {}).get(str(key)) if type_id is not None else None
+
+    def _reference(self, row: Any, name: str) -> dict[str, str] | None:
+        """The model, key and text of an object; without text if it was deleted."""
+        instance = self._object(row, name)
+        if instance is not None:
+            return signals.reference(instance)
+        type_id, key = _key(row, name)
+        model = self._models.get(type_id) if type_id is not None else None
+        return None if model is None else {"model": model._meta.label_lower, "pk": str(key), "text": ""}
+
+
+def _key(row: Any, name: str) -> tuple[int | None, Any]:
+    type_id, key = getattr(row, f"{name}_content_type_id"), getattr(row, f"{name}_object_id")
+    return (None, None) if type_id is None or key is None else (type_id, key)
+
+
+def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
+    """The instances with these keys, by the text of their key. Keys that the model cannot have are left out."""
+    valid = []
+    for key in keys:
+        try:
+            valid.append(model._meta.pk.to_python(key))
+        except ValidationError:
+            continue
+    return {str(key): one for key, one in model._base_manager.in_bulk(valid).items()}
+
+
+def _data(value: Any) -> dict[str, Any]:
+    """The row's own data, which the package stores as JSON text."""
+    try:
+        decoded = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {"data": value}
+    if decoded is None:
+        return {}
+    return decoded if isinstance(decoded, dict) else {"data": decoded}

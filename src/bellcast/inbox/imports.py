@@ -1,0 +1,95 @@
+"""Import notifications of another system: rows with their original times. Nothing alerts: no message, no toast, no webhook."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.errors import BellcastError
+from bellcast.model import ids, times, validation
+from bellcast.model.events import SEPARATOR
+from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import ImportedDraft, content
+from bellcast.ports import Context, ImportRequest, Sent
+
+
+async def import_many(
+    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+) -> list[bytes | BellcastError]:
+    """Commit notifications in order, each whole or refused alone; return answers and refusals in the same order. They are no
+    sends: quotas do not count them."""
+    now = engines.clock.now()
+    prepared: list[ImportRequest | BellcastError] = []
+    async for some in engines.pace.slices(drafts):
+        prepared += [_prepare(engines, limits, draft, now) for draft in some]
+    requests = [one for one in prepared if isinstance(one, ImportRequest)]
+    results = iter(await _commit(engines, requests))
+    return [next(results) if isinstance(one, ImportRequest) else one for one in prepared]
+
+
+async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
+    results: list[Sent | Exception] = []
+    async for committed in engines.store.sends.add_imported(requests):
+        results += committed
+        async for some in engines.pace.slices(committed):
+            await engines.broker.publish(*(event for sent in some if isinstance(sent, Sent) for event in sent.events))
+    return [_answer(result) for result in results]
+
+
+def _answer(result: Sent | Exception) -> bytes | BellcastError:
+    if isinstance(result, Sent):
+        return result.answer
+    if isinstance(result, BellcastError):
+        return result
+    raise result
+
+
+def _prepare(
+    engines: Context, limits: Limits, draft: ImportedDraft | BellcastError, now: int
+) -> ImportRequest | BellcastError:
+    if isinstance(draft, BellcastError):
+        return draft
+    try:
+        validation.check_import(draft, limits, times.to_rfc3339(now))
+    except BellcastError as refusal:
+        return refusal
+    return _request(engines, draft, now)
+
+
+def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
+    names = [draft.to] if isinstance(draft.to, str) else draft.to if isinstance(draft.to, list) else []
+    recipients = tuple(dict.fromkeys(names))
+    sent_at = now if draft.created_at is None else times.milliseconds(draft.created_at)
+    new_ids = tuple([_id(engines, draft, key, sent_at, now) for key in recipients])
+    notifications = [{"id": id, "recipient": key} for id, key in zip(new_ids, recipients, strict=True)]
+    seen_at = draft.read_at if draft.seen_at is None else draft.seen_at
+    return ImportRequest(
+        tenant=draft.tenant or DEFAULT_TENANT,
+        recipients=recipients,
+        ids=new_ids,
+        content=content(draft),
+        created_at=now,
+        sent_at=sent_at,
+        seen_at=None if seen_at is None else times.milliseconds(seen_at),
+        read_at=None if draft.read_at is None else times.milliseconds(draft.read_at),
+        archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
+        idempotency_key=draft.idempotency_key,
+        fingerprint=_fingerprint(draft),
+        answer=msgspec.json.encode({"notifications": notifications}),
+    )
+
+
+def _id(engines: Context, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
+    """An id with the time of the notification. With an idempotency key it is always the same, so that a repetition finds the row
+    after the key has expired."""
+    if draft.idempotency_key is None:
+        return ids.place(engines.new_id(now), sent_at)
+    name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, recipient, draft.idempotency_key))
+    return ids.derived(sent_at, hashlib.sha256(name.encode()).digest())
+
+
+def _fingerprint(draft: ImportedDraft) -> bytes:
+    if draft.idempotency_key is None:
+        return b""
+    return hashlib.sha256(b"import" + msgspec.json.encode(draft, order="deterministic")).digest()

@@ -1,0 +1,64 @@
+"""Insert rows of another system with their times. They have the first revision 0: a client that resumes gets them as changes, since
+one that is new to it would be shown as a toast."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from bellcast.model import times
+from bellcast.model.events import Event, NotificationUpdated
+from bellcast.ports import ImportRequest, Sent
+from bellcast.storage import insert as insertion
+from bellcast.storage import rows
+from bellcast.storage.commit.command import RecipientKey
+from bellcast.storage.insert import InboxHead, InsertPlan
+from bellcast.storage.script import Script, Statement
+
+
+def insert(requests: Sequence[ImportRequest]) -> Script[list[Sent]]:
+    """Insert a row for each recipient of each request, in order, except those that an earlier import left."""
+    heads = yield from insertion.read_heads(requests)
+    existing: set[tuple[RecipientKey, str]] = set()
+    for request in requests:
+        if request.idempotency_key is not None:
+            existing |= yield from _existing(request, heads)
+    plan = ImportPlan(heads)
+    sent = [plan.add_imported(request, existing) for request in requests]
+    yield from plan.write()
+    return sent
+
+
+def _existing(request: ImportRequest, heads: dict[RecipientKey, InboxHead]) -> Script[set[tuple[RecipientKey, str]]]:
+    """The recipients with a row of this id. An id is derived from its key, which is stored for a day only."""
+    existing = set()
+    for id, key in zip(request.ids, request.recipients, strict=True):
+        name = (request.tenant, key)
+        if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": rows.to_json([id])})):
+            existing.add((name, id))
+    return existing
+
+
+class ImportPlan(InsertPlan):
+    """The rows of imports, with their times."""
+
+    insertion = "notification_import"
+
+    def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> Sent:
+        """Plan the rows of one request; `existing` rows stay as they are."""
+        is_archived = request.archived_at is not None
+        unread = int(not is_archived and request.read_at is None)
+        unseen = int(not is_archived and request.seen_at is None)
+        part = 2 if is_archived else 1 - unread
+        marks = {"seen_at": request.seen_at, "read_at": request.read_at, "archived_at": request.archived_at}
+        columns = {**rows.content_params(request.content, request.sent_at), **marks, "part": part}
+        shown = {name: times.to_rfc3339_or_null(value) for name, value in marks.items()}
+        first = replace(rows.new_notification("", request.content, request.sent_at), **shown)
+        events: list[Event] = []
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            name = (request.tenant, key)
+            if (name, id) in existing:
+                continue
+            inbox, state = self._advance(name, unread, unseen)
+            self._insert(columns, inbox, id, state.revision, request.content.tags)
+            events.append(NotificationUpdated(state, replace(first, id=id)))
+        return Sent(request.answer, tuple(events))

@@ -1,0 +1,132 @@
+"""Rows of import files, and the notifications made of them."""
+
+import io
+import json
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bellcast.cli import import_files
+from bellcast.cli.import_files import ArrayReader, BrokenFile, InvalidRow, Mapped, Row, notification
+
+
+def rows(text, format):
+    return list(import_files.rows(io.BytesIO(text.encode()), format))
+
+
+def test_ndjson_has_a_row_for_each_line_that_is_not_blank():
+    first, second, third = rows('{"to":"a"}\r\n\n{"to":\n{"to":"b"}', "ndjson")
+    assert (first, third) == (Row(1, {"to": "a"}), Row(4, {"to": "b"}))
+    assert (second.line, second.problem[:11]) == (3, "is not JSON")
+
+
+def test_ndjson_line_beyond_the_limit_is_skipped(monkeypatch):
+    monkeypatch.setattr(import_files, "MAX_ITEM_BYTES", 40)
+    long = json.dumps({"to": "x" * 200_000})
+    assert rows(f'{long}\n{{"to":"b"}}\n', "ndjson") == [Row(1, None, "has more than 40 bytes"), Row(2, {"to": "b"})]
+
+
+def test_csv_has_names_in_its_first_line_and_no_empty_fields():
+    text = '\ufeffto,title,body\r\nalice,"Hi, there",\r\nbob,"Two\nlines",b\r\n'
+    assert rows(text, "csv") == [
+        Row(2, {"to": "alice", "title": "Hi, there"}),
+        Row(3, {"to": "bob", "title": "Two\nlines", "body": "b"}),
+    ]
+
+
+@pytest.mark.parametrize("line", ["alice", "alice,Hi,there"])
+def test_csv_row_of_another_length_is_refused_alone(line):
+    wrong, right = rows(f"to,title\n{line}\nbob,Hi\n", "csv")
+    assert wrong.problem == "expected 2 values, as in the first line"
+    assert right.value == {"to": "bob", "title": "Hi"}
+
+
+def test_csv_with_an_open_quote_ends_the_file():
+    with pytest.raises(BrokenFile, match="line 2: is not CSV"):
+        rows('to,title\nalice,"Hi\n', "csv")
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 65_536])
+def test_json_array_is_read_in_blocks(monkeypatch, block):
+    monkeypatch.setattr(import_files, "BLOCK", block)
+    text = ' [\n{"to": "a", "n": [1, {"b": "],}"}]} ,\n\n12, "x", {"to": "ü"}\n] '
+    assert rows(text, "json") == [
+        Row(2, {"to": "a", "n": [1, {"b": "],}"}]}),
+        Row(4, 12),
+        Row(4, "x"),
+        Row(4, {"to": "ü"}),
+    ]
+    assert rows("[]", "json") == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[", '[{"to":"a"}', '[{"to":"a"} {"to":"b"}]', "[1,]", '[{"to":]'])
+def test_json_that_is_no_array_ends_the_file(text):
+    with pytest.raises(BrokenFile, match="is not a JSON array"):
+        rows(text, "json")
+
+
+def test_json_reader_holds_one_element_at_a_time():
+    text = io.StringIO("[" + ",".join(json.dumps({"to": "a", "body": "x" * 1000}) for _ in range(2000)) + "]")
+    reader = ArrayReader(text)
+    held = [len(reader._buffer) for _ in reader.elements()]
+    assert len(held) == 2000
+    assert max(held) < 2 * import_files.BLOCK
+
+
+def test_item_beyond_the_limit_ends_a_json_file(monkeypatch):
+    monkeypatch.setattr(import_files, "MAX_ITEM_BYTES", 100)
+    monkeypatch.setattr(import_files, "BLOCK", 50)
+    with pytest.raises(BrokenFile):
+        rows('[{"to": "' + "x" * 10_000 + '"}]', "json")
+
+
+def test_columns_are_renamed_and_text_is_converted():
+    mapped = Mapped({"user_id": "to", "text": "title", "is_read": "read"}, ZoneInfo("Europe/Berlin"))
+    value = {
+        "user_id": "7",
+        "text": "Hi",
+        "is_read": "t",
+        "created_at": "2025-01-02 03:04:05",
+        "data": '{"a": 1}',
+        "tags": "x, y",
+    }
+    item = notification(value, mapped)
+    key = item.pop("idempotency_key")
+    created = "2025-01-02T03:04:05+01:00"
+    assert item == {
+        "to": "7",
+        "title": "Hi",
+        "created_at": created,
+        "read_at": created,
+        "data": {"a": 1},
+        "tags": ["x", "y"],
+    }
+    assert notification(value, mapped)["idempotency_key"] == key
+    assert notification({**value, "text": "Ho"}, mapped)["idempotency_key"] != key
+
+
+def test_key_of_the_row_is_kept_and_numbers_become_texts():
+    item = notification({"to": 7, "title": "Hi", "idempotency_key": 12, "read": False}, Mapped(), "acme")
+    assert item == {"to": "7", "title": "Hi", "idempotency_key": "12", "tenant": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([], "expected an object"),
+        ({"to": "a", "user": "b"}, "unknown: user; rename with --map, or pass --drop-unknown"),
+        ({"to": "a", "read": "maybe"}, "read: expected true or false, got 'maybe'"),
+        ({"to": "a", "read": "true"}, "read: needs created_at or read_at"),
+        ({"created_at": "2025-01-02 03:04:05"}, "created_at: '2025-01-02 03:04:05' has no UTC offset; pass --timezone"),
+        ({"created_at": "soon"}, "created_at: expected a time such as 2025-03-01T09:30:00Z, got 'soon'"),
+        ({"data": "{"}, "data: expected JSON"),
+    ],
+)
+def test_row_that_is_no_notification_is_refused(value, problem):
+    with pytest.raises(InvalidRow) as error:
+        notification(value, Mapped())
+    assert str(error.value).startswith(problem)
+
+
+def test_unknown_columns_can_be_dropped():
+    assert "user" not in notification({"to": "a", "user": "b"}, Mapped(drops_unknown=True))
