@@ -9,13 +9,13 @@ from io import TextIOWrapper
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
-Format = Literal["csv", "json", "ndjson"]
+FileFormat = Literal["csv", "json", "ndjson"]
 
 # The server's limit for one item.
 MAX_ITEM_BYTES = 1_048_576
 # Characters that are read at once. An item that is cut is decoded again with twice as many.
 BLOCK = 65_536
-SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 TIMES = ("created_at", "seen_at", "read_at", "archived_at", "expires_at")
 TEXTS = ("title", "body", "type", "priority", "action_url", "action_text", "icon", "group", "tenant", "body_format")
 FIELDS = frozenset({*TIMES, *TEXTS, "to", "actor", "data", "tags", "actions", "idempotency_key", "read"})
@@ -34,7 +34,7 @@ class BrokenFile(Exception):
         super().__init__(f"line {line}: {problem}")
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row of a file: its first line, and its value or the reason why it has none."""
 
     line: int
@@ -50,12 +50,12 @@ class Mapped(NamedTuple):
     drops_unknown: bool = False
 
 
-def format_of(name: str) -> Format | None:
+def format_of(name: str) -> FileFormat | None:
     """The format of a file by the end of its name."""
     return SUFFIXES.get(PurePath(name).suffix.lower())
 
 
-def rows(stream: BinaryIO, format: Format) -> Iterator[Row]:
+def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
     """Yield the rows of a file. Raises BrokenFile."""
     if format == "ndjson":
         return _lines(stream)
@@ -63,22 +63,22 @@ def rows(stream: BinaryIO, format: Format) -> Iterator[Row]:
     return _records(text) if format == "csv" else _elements(text)
 
 
-def _lines(stream: BinaryIO) -> Iterator[Row]:
+def _lines(stream: BinaryIO) -> Iterator[FileRow]:
     line = 0
     while text := stream.readline(MAX_ITEM_BYTES + 1):
         line += 1
         if len(text) > MAX_ITEM_BYTES:
             while text and not text.endswith(b"\n"):
                 text = stream.readline(BLOCK)
-            yield Row(line, None, f"has more than {MAX_ITEM_BYTES} bytes")
+            yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes")
         elif text.strip():
             try:
-                yield Row(line, json.loads(text))
+                yield FileRow(line, json.loads(text))
             except ValueError as error:
-                yield Row(line, None, f"is not JSON: {error}")
+                yield FileRow(line, None, f"is not JSON: {error}")
 
 
-def _records(text: TextIO) -> Iterator[Row]:
+def _records(text: TextIO) -> Iterator[FileRow]:
     reader = csv.DictReader(text, strict=True)
     line = 1
     while True:
@@ -91,9 +91,9 @@ def _records(text: TextIO) -> Iterator[Row]:
         if record is None:
             return
         if None in record or None in record.values():
-            yield Row(line, None, f"expected {len(columns)} values, as in the first line")
+            yield FileRow(line, None, f"expected {len(columns)} values, as in the first line")
         else:
-            yield Row(line, _from_csv(record))
+            yield FileRow(line, _from_csv(record))
 
 
 def _from_csv(record: Mapping[str, str]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _from_csv(record: Mapping[str, str]) -> dict[str, Any]:
     return {name.strip(): value for name, value in record.items() if value != ""}
 
 
-def _elements(text: TextIO) -> Iterator[Row]:
+def _elements(text: TextIO) -> Iterator[FileRow]:
     """The elements of a JSON array."""
     reader = ArrayReader(text)
     try:
@@ -119,7 +119,7 @@ class ArrayReader:
         self._buffer = ""
         self._decoder = json.JSONDecoder()
 
-    def elements(self) -> Iterator[Row]:
+    def elements(self) -> Iterator[FileRow]:
         """Yield the elements. Raises ValueError where the text is no array."""
         self._expect("[")
         if self._peek() == "]":
@@ -127,7 +127,7 @@ class ArrayReader:
         while True:
             self._peek()
             line = self.line
-            yield Row(line, self._element())
+            yield FileRow(line, self._element())
             if self._peek() == "]":
                 return
             self._expect(",")

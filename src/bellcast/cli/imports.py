@@ -12,15 +12,15 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.import_files import Format, Mapped, Row
+    from bellcast.cli.import_files import FileFormat, FileRow, Mapped
     from bellcast.client import Bellcast, BulkResult
 
 EPILOG = """\
 [dim]Examples[/]
 
   bellcast import notifications.ndjson
-  bellcast import notifications.csv --map user_id=to --map text=title --map is_read=read --timezone UTC
-  psql shop -c "COPY (SELECT …) TO STDOUT CSV HEADER" | bellcast import - --format csv
+  bellcast import notifications.csv --map user_id=to --timezone UTC
+  zcat notifications.csv.gz | bellcast import - --format csv
 
 [dim]Fields are those of a draft, and[/] created_at seen_at read_at archived_at read[dim]. Nothing alerts. A file can be imported again: \
 rows that are already there stay. Invalid rows are listed with their lines, and the others are imported; then the exit status is 1.[/]
@@ -62,7 +62,7 @@ def import_(
         _opened(file) as (stream, size),
         console.progress("Importing") as show,
     ):
-        run = Import(client, mapped, tenant)
+        run = FileImport(client, mapped, tenant)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
         console.json({"imported": run.imported, "refused": run.refused, "errors": run.errors})
@@ -72,7 +72,7 @@ def import_(
         raise CommandError(f"{run.refused} rows were not imported", "correct them and import the file again")
 
 
-class Import:
+class FileImport:
     """One import: rows are sent in batches, and refusals are printed with their lines."""
 
     def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None) -> None:
@@ -83,7 +83,7 @@ class Import:
         self._batch: list[tuple[int, Any]] = []
         self._bytes = 0
 
-    def read(self, rows: "Iterator[Row]", batch_sent: Any) -> None:
+    def read(self, rows: "Iterator[FileRow]", batch_sent: Any) -> None:
         """Import rows. What came before a fault of the file is imported."""
         from bellcast.cli.import_files import BrokenFile
 
@@ -98,7 +98,7 @@ class Import:
             raise CommandError(str(error), "correct the file and import it again") from None
         self._send()
 
-    def _add(self, row: "Row") -> None:
+    def _add(self, row: "FileRow") -> None:
         from bellcast.cli.import_files import InvalidRow, notification
 
         if row.problem is not None:
@@ -149,7 +149,7 @@ def _problem(result: "BulkResult") -> str:
     return problem.detail or problem.code
 
 
-def _format(file: str, format: str | None) -> "Format":
+def _format(file: str, format: str | None) -> "FileFormat":
     from bellcast.cli.import_files import SUFFIXES, format_of
 
     if format is None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.cli import import_files
-from bellcast.cli.import_files import ArrayReader, BrokenFile, InvalidRow, Mapped, Row, notification
+from bellcast.cli.import_files import ArrayReader, BrokenFile, InvalidRow, Mapped, FileRow, notification
 
 
 def rows(text, format):
@@ -16,21 +16,24 @@ def rows(text, format):
 
 def test_ndjson_has_a_row_for_each_line_that_is_not_blank():
     first, second, third = rows('{"to":"a"}\r\n\n{"to":\n{"to":"b"}', "ndjson")
-    assert (first, third) == (Row(1, {"to": "a"}), Row(4, {"to": "b"}))
+    assert (first, third) == (FileRow(1, {"to": "a"}), FileRow(4, {"to": "b"}))
     assert (second.line, second.problem[:11]) == (3, "is not JSON")
 
 
 def test_ndjson_line_beyond_the_limit_is_skipped(monkeypatch):
     monkeypatch.setattr(import_files, "MAX_ITEM_BYTES", 40)
     long = json.dumps({"to": "x" * 200_000})
-    assert rows(f'{long}\n{{"to":"b"}}\n', "ndjson") == [Row(1, None, "has more than 40 bytes"), Row(2, {"to": "b"})]
+    assert rows(f'{long}\n{{"to":"b"}}\n', "ndjson") == [
+        FileRow(1, None, "has more than 40 bytes"),
+        FileRow(2, {"to": "b"}),
+    ]
 
 
 def test_csv_has_names_in_its_first_line_and_no_empty_fields():
     text = '\ufeffto,title,body\r\nalice,"Hi, there",\r\nbob,"Two\nlines",b\r\n'
     assert rows(text, "csv") == [
-        Row(2, {"to": "alice", "title": "Hi, there"}),
-        Row(3, {"to": "bob", "title": "Two\nlines", "body": "b"}),
+        FileRow(2, {"to": "alice", "title": "Hi, there"}),
+        FileRow(3, {"to": "bob", "title": "Two\nlines", "body": "b"}),
     ]
 
 
@@ -51,10 +54,10 @@ def test_json_array_is_read_in_blocks(monkeypatch, block):
     monkeypatch.setattr(import_files, "BLOCK", block)
     text = ' [\n{"to": "a", "n": [1, {"b": "],}"}]} ,\n\n12, "x", {"to": "ü"}\n] '
     assert rows(text, "json") == [
-        Row(2, {"to": "a", "n": [1, {"b": "],}"}]}),
-        Row(4, 12),
-        Row(4, "x"),
-        Row(4, {"to": "ü"}),
+        FileRow(2, {"to": "a", "n": [1, {"b": "],}"}]}),
+        FileRow(4, 12),
+        FileRow(4, "x"),
+        FileRow(4, {"to": "ü"}),
     ]
     assert rows("[]", "json") == []
 
