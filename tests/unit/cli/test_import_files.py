@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.cli import import_files
-from bellcast.cli.import_files import ArrayReader, BrokenFile, InvalidRow, Mapped, FileRow, notification
+from bellcast.cli.import_files import ArrayReader, BrokenFile, FileRow, InvalidRow, Mapped, notification
 
 
 def rows(text, format):
