@@ -2,6 +2,11 @@
 
 from .app import create_app
 from .calls import HANDLER_PATH
-from .tokens import JWT_SECRET
+from .tokens import JWT_CLAIMS, JWT_SECRET
 
-__all__ = ["HANDLER_PATH", "JWT_SECRET", "create_app"]
+__all__ = ["HANDLER_PATH", "JWT_SECRET", "KEEPS_DATA", "SERVER_SETTINGS", "create_app"]
+
+# Settings that the server needs beside the origin of the pages, the handler URL and the secret of the tokens.
+SERVER_SETTINGS = {"jwt_claims": JWT_CLAIMS}
+# The demo passes a folder for the database.
+KEEPS_DATA = True

@@ -1,33 +1,32 @@
-"""`python -m examples.celebrity_booking --bellcast http://127.0.0.1:8787 --secret …`"""
+"""`python -m bellcast.examples.celebrity_booking --project id:key:secret`"""
 
-import argparse
 from pathlib import Path
+from typing import Any
 
-import uvicorn
+from bellcast.examples.app_kit import command_line
 
-from . import create_app
+from . import HANDLER_PATH, SERVER_SETTINGS, create_app
 from .app import LIBRARIES
-from .tokens import JWT_SECRET
+from .tokens import kept_secret
+
+KEY_FILE = "starlight.key"
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(
-        prog="python -m examples.celebrity_booking", description="A booking site for celebrities."
-    )
-    options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
-    options.add_argument("--secret", required=True, help="the project secret printed by `bellcast serve`")
-    options.add_argument("--jwt-secret", default=JWT_SECRET, help="the value of BELLCAST_JWT_SECRET on the server")
-    options.add_argument(
-        "--libraries",
-        type=Path,
-        default=LIBRARIES,
-        metavar="FOLDER",
-        help="a node_modules to serve socket.io-client from",
-    )
-    options.add_argument("--port", type=int, default=8000)
-    given = options.parse_args()
-    uvicorn.run(create_app(given.bellcast, given.secret, given.jwt_secret, libraries=given.libraries), port=given.port)
+def server_settings(url: str, data: Path) -> dict[str, str]:
+    return {**SERVER_SETTINGS, "jwt_secret": kept_secret(data / KEY_FILE), "handler_url": url + HANDLER_PATH}
+
+
+def create(options: command_line.Options) -> Any:
+    jwt_secret = kept_secret(options.data / KEY_FILE)
+    return create_app(options.bellcast, options.project[2], options.data, jwt_secret, libraries=options.given.libraries)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(
+        "bellcast.examples.celebrity_booking",
+        "A booking site for celebrities.",
+        8003,
+        create,
+        server_settings,
+        libraries={"type": Path, "default": LIBRARIES, "metavar": "FOLDER", "help": "serves socket.io-client"},
+    )

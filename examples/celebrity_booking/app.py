@@ -3,72 +3,64 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import jinja2
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bellcast import Bellcast
+from bellcast.examples.app_kit import Accounts, Database, NotSignedIn, Outbox, accounts, mount_with_sessions
+from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
-from . import calls, desk, tokens
-from .bookings import Ledger
-from .notifications import BookingNotifications
-from .people import CAST
+from . import agency, bookings, calls, desk, pages, tokens
+from .people import CAST, TENANT
 
-HERE = Path(__file__).parent
 # A copy of the stock client, made by `npm run build` in client/.
-LIBRARIES = HERE / "libraries"
+LIBRARIES = pages.HERE / "libraries"
 CLIENT = "socket.io-client/dist/socket.io.min.js"
-_templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
 def create_app(
-    bellcast_url: str, secret: str, jwt_secret: str = tokens.JWT_SECRET, *, libraries: Path = LIBRARIES
+    bellcast_url: str,
+    secret: str,
+    data: Path = Path("bellcast-demo"),
+    jwt_secret: str = tokens.JWT_SECRET,
+    *,
+    libraries: Path = LIBRARIES,
 ) -> Starlette:
-    """Create the booking site. Configure the Bellcast server with the same `jwt_secret`, and with `HANDLER_PATH` of this
-    site as its handler URL."""
+    """Create the booking site; its database is `starlight.db` in the folder. The Bellcast server needs the same
+    `jwt_secret`, `JWT_CLAIMS`, and `HANDLER_PATH` of this site as its handler URL."""
     bell = Bellcast(bellcast_url, secret)
+    database = Database(data / "starlight.db", accounts.SCHEMA + bookings.SCHEMA)
+    users = Accounts(database, CAST, TENANT)
+    outbox = Outbox(database, bell, agency.configure, users.revoke, agency.Reminders(database).reconcile)
+    ledger = bookings.Ledger(database, users.people)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with bell:
+            outbox.start()
             yield
+            outbox.stop()
 
-    routes = [
-        Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
-        Route("/", home),
-        Route("/as/{person}", page),
-        Mount("/static", StaticFiles(directory=HERE / "static")),
-        *desk.routes,
-        *calls.routes,
-    ]
-    site = Starlette(routes=routes, lifespan=lifespan, exception_handlers=desk.answers)
-    site.state.notifications = BookingNotifications(bell)
-    site.state.bellcast_url, site.state.ledger = bellcast_url, Ledger()
-    site.state.secret, site.state.jwt_secret = secret, jwt_secret
+    site = Starlette(
+        routes=[
+            Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
+            Mount("/static", StaticFiles(directory=pages.HERE / "static")),
+            *SignIn(users, bell, pages.HERE / "templates", "/bookings").routes,
+            *pages.routes,
+            *desk.routes,
+        ],
+        exception_handlers={**desk.answers, NotSignedIn: not_signed_in},
+    )
+    site.state.bell, site.state.bellcast_url, site.state.jwt_secret = bell, bellcast_url, jwt_secret
+    site.state.accounts, site.state.ledger = users, ledger
     site.state.client = f"/libraries/{CLIENT}" if (libraries / CLIENT).is_file() else None
-    return site
-
-
-async def home(request: Request) -> Response:
-    """Show the agency and two clients side by side."""
-    return _render("side_by_side.html", people=CAST.values())
-
-
-async def page(request: Request) -> Response:
-    """Show the site, signed in as a person."""
-    person = CAST.get(request.path_params["person"])
-    if person is None:
-        raise HTTPException(404, "Unknown person.")
-    state = request.app.state
-    token = tokens.sign(person, state.jwt_secret)
-    return _render(f"{person.role}.html", me=person, token=token, bellcast=state.bellcast_url, client=state.client)
-
-
-def _render(template: str, **values: Any) -> Response:
-    return HTMLResponse(_templates.get_template(template).render(values), headers={"Cache-Control": "no-store"})
+    return Starlette(
+        routes=[
+            Route("/", pages.side_by_side),
+            *calls.routes(ledger, users.people, secret),
+            *mount_with_sessions(site, users, "starlight", CAST),
+        ],
+        lifespan=lifespan,
+    )

@@ -1,11 +1,6 @@
-"""The handler URL: Bellcast sends the pages' Socket.IO events here as signed POST requests.
+"""The handler URL: Bellcast sends the pages' Socket.IO events here as signed POST requests."""
 
-The signature follows Standard Webhooks, with the project secret."""
-
-import base64
-import hashlib
-import hmac
-import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,50 +8,42 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bellcast import Callbacks, Handlers, Refused
+from bellcast.examples.app_kit import Person
+
+from .bookings import Ledger
+from .people import TENANT
+
 HANDLER_PATH = "/bellcast/calls"
-# Older signatures are rejected as replays.
-MAX_AGE_SECONDS = 300
 
 
-async def handle(request: Request) -> Response:
-    body = await request.body()
-    if not _is_signed(request, body):
-        return Response(status_code=401)
-    call = await request.json()
-    if call["name"] == "request_dashboard_data":
-        return _emit("dashboard_data", dashboard(request, call["recipient"], call["roles"]))
-    if call["name"] == "ping":
-        return _emit("pong", {"time": _now()})
-    return Response(status_code=404)
+def routes(ledger: Ledger, people: dict[str, Person], secret: str) -> list[Route]:
+    handlers = Handlers()
+
+    @handlers.on("request_dashboard_data")
+    async def dashboard_data(call: Any) -> None:
+        person = people.get(call.recipient) if call.tenant == TENANT else None
+        if person is None:
+            raise Refused("Please sign in.")
+        await call.emit("dashboard_data", dashboard(ledger, person))
+
+    @handlers.on("ping")
+    async def ping(call: Any) -> None:
+        await call.emit("pong", {"time": datetime.now(UTC).isoformat()})
+
+    callbacks = Callbacks(handlers, secret)
+
+    async def handle(request: Request) -> Response:
+        status, body = await callbacks.answer_async(dict(request.headers), await request.body())
+        return JSONResponse(body, status)
+
+    return [Route(HANDLER_PATH, handle, methods=["POST"])]
 
 
-def dashboard(request: Request, person: str | None, roles: list[str]) -> dict[str, Any]:
+def dashboard(ledger: Ledger, person: Person) -> dict[str, Any]:
     """Return all data of a page."""
-    ledger = request.app.state.ledger
     return {
-        "bookings": [booking.shown() for booking in ledger.seen_by(person, roles)],
-        "celebrities": [one.shown() for one in ledger.celebrities.values()],
-        "timestamp": _now(),
+        "bookings": [booking.shown() for booking in ledger.seen_by(person)],
+        "celebrities": [asdict(one) for one in ledger.celebrities()],
+        "timestamp": datetime.now(UTC).isoformat(),
     }
-
-
-def _emit(name: str, data: dict[str, Any]) -> Response:
-    return JSONResponse({"reply": {"ok": True}, "emit": [{"name": name, "args": [data]}]})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-def _is_signed(request: Request, body: bytes) -> bool:
-    headers = request.headers
-    id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not sent_at.isdecimal() or abs(time.time() - int(sent_at)) > MAX_AGE_SECONDS:
-        return False
-    secret = request.app.state.secret.encode()
-    digest = hmac.digest(secret, f"{id}.{sent_at}.".encode() + body, hashlib.sha256)
-    expected = f"v1,{base64.b64encode(digest).decode()}"
-    return any(hmac.compare_digest(expected, one) for one in headers.get("webhook-signature", "").split())
-
-
-routes = [Route(HANDLER_PATH, handle, methods=["POST"])]

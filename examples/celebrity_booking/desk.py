@@ -1,67 +1,77 @@
-"""Actions of clients and admins: book, confirm, cancel, complete, change availability, send an alert."""
+"""The REST API: book, confirm, cancel, complete, change availability, send an alert. Each request has the JWT."""
 
+import uuid
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .bookings import Booking, NotPossible
-from .notifications import BookingNotifications
-from .people import Person
-from .tokens import asking
+from bellcast.examples.app_kit import NotSignedIn, Person, visit_of
+
+from . import tokens
+from .bookings import Ledger, NotPossible
+
+LONGEST_TEXT = 200
+
+
+async def token(request: Request) -> Response:
+    """Return a JWT for the session of the cookie."""
+    session = visit_of(request).session
+    if session is None:
+        raise NotSignedIn
+    signed = tokens.sign(session, request.app.state.jwt_secret)
+    return JSONResponse({"token": signed}, headers={"Cache-Control": "no-store"})
 
 
 async def book(request: Request) -> Response:
-    person, fields = asking(request), await _fields(request)
+    person, fields = _person(request), await _fields(request)
     try:
         day = date.fromisoformat(_text(fields, "date"))
     except ValueError as error:
         raise HTTPException(422, "date must be a date such as 2027-06-12.") from error
-    booking = request.app.state.ledger.book(person, _text(fields, "celebrity"), day, _text(fields, "occasion"))
-    return _respond(request, booking, "requested", 201)
+    occasion, celebrity = _text(fields, "occasion"), _text(fields, "celebrity")
+    booking = _ledger(request).book(person, celebrity, day, occasion, _request_id(fields))
+    return JSONResponse(booking.shown(), 201)
 
 
 async def act(request: Request) -> Response:
-    _only_admins(asking(request))
-    action = _text(await _fields(request), "action")
-    booking = request.app.state.ledger.act(request.path_params["booking"], action)
-    return _respond(request, booking, booking.status)
+    admin, fields = _admin(request), await _fields(request)
+    booking = _ledger(request).act(admin, request.path_params["booking"], _text(fields, "action"))
+    return JSONResponse(booking.shown())
 
 
 async def availability(request: Request) -> Response:
-    _only_admins(asking(request))
-    available = (await _fields(request)).get("available") is True
-    celebrity = request.app.state.ledger.set_available(request.path_params["celebrity"], available)
-    # Only open pages need this change, so it is not stored in inboxes.
-    broadcast = BackgroundTask(_manager(request).broadcast, "celebrity_update", celebrity.shown(), durable=False)
-    return JSONResponse(celebrity.shown(), background=broadcast)
+    admin, fields = _admin(request), await _fields(request)
+    if not isinstance(fields.get("available"), bool):
+        raise HTTPException(422, "available must be true or false.")
+    celebrity = _ledger(request).set_available(admin, request.path_params["celebrity"], fields["available"])
+    return JSONResponse(asdict(celebrity))
 
 
 async def alert(request: Request) -> Response:
-    person, fields = asking(request), await _fields(request)
-    _only_admins(person)
-    data = {"title": _text(fields, "message"), "body": f"From {person.name}", "priority": "high", "level": "warning"}
-    return JSONResponse({"ok": True}, 202, background=BackgroundTask(_manager(request).broadcast, "system_alert", data))
+    admin, fields = _admin(request), await _fields(request)
+    _ledger(request).alert(admin, _text(fields, "message"), _request_id(fields))
+    return JSONResponse({"ok": True}, 202)
 
 
-def _respond(request: Request, booking: Booking, action: str, status: int = 200) -> Response:
-    """Respond with the booking, then notify the agency and the client."""
-    notify = BackgroundTask(_manager(request).notify_booking_update, booking.shown(), action)
-    return JSONResponse(booking.shown(), status, background=notify)
+def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.ledger
+    return ledger
 
 
-def _manager(request: Request) -> BookingNotifications:
-    manager: BookingNotifications = request.app.state.notifications
-    return manager
+def _person(request: Request) -> Person:
+    return tokens.person_of(request, request.app.state.accounts, request.app.state.jwt_secret)
 
 
-def _only_admins(person: Person) -> None:
+def _admin(request: Request) -> Person:
+    person = _person(request)
     if person.role != "admin":
         raise HTTPException(403, "Only the agency is allowed to do this.")
+    return person
 
 
 async def _fields(request: Request) -> dict[str, Any]:
@@ -74,9 +84,14 @@ async def _fields(request: Request) -> dict[str, Any]:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise HTTPException(422, f"{name} must be a text of 1 to 200 characters.")
-    return value
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= LONGEST_TEXT:
+        raise HTTPException(422, f"{name} must be a text of 1 to {LONGEST_TEXT} characters.")
+    return value.strip()
+
+
+def _request_id(fields: dict[str, Any]) -> str:
+    """The id that the page gives its form, so that a repeated request changes nothing."""
+    return _text(fields, "requestId") if "requestId" in fields else str(uuid.uuid4())
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -85,6 +100,7 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 routes = [
+    Route("/api/token", token),
     Route("/api/bookings", book, methods=["POST"]),
     Route("/api/bookings/{booking:int}", act, methods=["PATCH"]),
     Route("/api/celebrities/{celebrity}", availability, methods=["PATCH"]),

@@ -1,17 +1,85 @@
-"""Notifications about bookings, on top of the general manager."""
+"""The agency's notification manager. It writes to the outbox in the transaction of the change, so that an outage of
+Bellcast loses and doubles nothing."""
 
-from typing import Any
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Any
 
-from bellcast import NotificationManager
+from bellcast.contrib import dbapi
+from bellcast.examples.app_kit import Person
+
+from .people import TENANT
+
+if TYPE_CHECKING:
+    from .bookings import Booking
+
+EVERYONE = "everyone"
+# Fields of a notification; all other fields of an event become its data.
+FIELDS = ("title", "body", "action_url", "action_text", "priority", "icon", "actor", "group", "channels", "template")
+# Clients also get these by e-mail, with the template `booking-{status}`.
+BY_EMAIL = ("confirmed", "cancelled", "completed")
 
 
-class BookingNotifications(NotificationManager):
-    """Notify the agency and the client when a booking changes."""
+class NotificationManager:
+    """Each call is one live event on Socket.IO and one notification in the inbox; with `durable=False` the event alone.
+    Calls with the same key are one notification."""
 
-    def notify_booking_update(self, booking: dict[str, Any], action: str) -> None:
-        """Send `booking_update` to the admins and to the client; each inbox gets a notification."""
-        update = {"type": "booking_update", "action": action, "booking": booking, "action_url": booking["action_url"]}
-        self.notify_admins("booking_update", {**update, "title": f"Booking {booking['id']} {action}"})
-        self.notify_user(
-            booking["clientId"], "booking_update", {**update, "title": f"Your booking {booking['id']}: {action}"}
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def notify_user(self, user_id: str, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+        """Notify one user on all connections."""
+        self._notify(user_id, event, data, key)
+        self._publish(None, event, data, recipient=user_id)
+
+    def notify_admins(self, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+        """Notify everyone with the role `admin`."""
+        self._notify({"role": "admin"}, event, data, key)
+        self._publish("role.admin", event, data)
+
+    def broadcast(self, event: str, data: Mapping[str, Any], *, durable: bool = True, key: str | None = None) -> None:
+        """Notify all users of the site."""
+        if durable:
+            self._notify({"all": True}, event, data, key)
+        self._publish(EVERYONE, event, data)
+
+    def notify_booking_update(self, booking: "Booking", action: str, by: Person) -> None:
+        """Notify the agency and the client of a booking."""
+        update = {
+            "id": str(uuid.uuid4()), "type": "booking_update", "action": action, "booking": booking.shown(),
+            "action_url": booking.shown()["action_url"], "group": f"booking-{booking.id}",
+        }  # fmt: skip
+        about, key = (
+            f"{booking.celebrity} on {_long(date.fromisoformat(booking.date))}",
+            f"starlight-{booking.request_id}-{action}",
         )
+        agency: dict[str, Any] = {"title": f"{booking.client} requested {about}", "body": booking.occasion}
+        client: dict[str, Any] = {"title": f"We received your request for {about}", "body": booking.occasion}
+        if action != "requested":
+            agency = {"title": f"{about}: {action}", "body": f"{booking.occasion}, for {booking.client}"}
+            client = {"title": f"{about}: {action}", "body": booking.occasion}
+        if action in BY_EMAIL:
+            client |= {"channels": ["inbox", "email"], "template": f"booking-{action}"}
+        actor = {"id": by.key, "name": by.name}
+        self.notify_admins("booking_update", {**update, **agency, "actor": actor}, f"{key}-agency")
+        self.notify_user(booking.clientId, "booking_update", {**update, **client, "actor": actor}, f"{key}-client")
+
+    def _notify(self, to: Any, event: str, data: Mapping[str, Any], key: str | None) -> None:
+        content: Any = {name: data[name] for name in FIELDS if data.get(name) is not None}
+        rest = {name: value for name, value in data.items() if name not in FIELDS}
+        dbapi.notify(
+            self._connection, to, idempotency_key=key, tenant=TENANT, type=event, data=_stamped(rest), **content
+        )
+
+    def _publish(self, topic: str | None, event: str, data: Mapping[str, Any], recipient: str | None = None) -> None:
+        dbapi.publish(self._connection, topic, event, _stamped(data), recipient=recipient, tenant=TENANT)
+
+
+def _stamped(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
+
+
+def _long(day: date) -> str:
+    return f"{day:%A}, {day.day} {day:%B %Y}"

@@ -1,24 +1,10 @@
-"""The demo users."""
+"""The seeded users."""
 
-from dataclasses import dataclass
+from bellcast.examples.app_kit import Person
 
-
-@dataclass(frozen=True)
-class Person:
-    key: str
-    name: str
-    role: str
-
-    @property
-    def first_name(self) -> str:
-        return self.name.split()[0]
-
-
-CAST = {
-    person.key: person
-    for person in [
-        Person("dana", "Dana Whitfield", "admin"),
-        Person("iris", "Iris Calloway", "client"),
-        Person("noah", "Noah Beckett", "client"),
-    ]
-}
+TENANT = "starlight"
+CAST = [
+    Person("dana", "Dana Whitfield", "admin", "Runs the agency", 42),
+    Person("iris", "Iris Calloway", "client", "Plans weddings", 268),
+    Person("noah", "Noah Beckett", "client", "Turns 40 in spring", 196),
+]

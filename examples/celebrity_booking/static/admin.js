@@ -1,7 +1,7 @@
 // The agency's page: new requests appear live, and clients see every action immediately.
 
 import { follow } from "./bookings.js";
-import { request, socket } from "./connection.js";
+import { attempt, request, socket } from "./connection.js";
 
 const STEPS = { pending: ["confirm", "cancel"], confirmed: ["complete", "cancel"] };
 const roster = document.querySelector("[data-roster]");
@@ -16,7 +16,7 @@ const button = (words, act) => {
 follow(
   (booking) =>
     (STEPS[booking.status] ?? []).map((action) =>
-      button(action, () => request("PATCH", `/api/bookings/${booking.id}`, { action })),
+      button(action, () => attempt(() => request("PATCH", `/api/bookings/${booking.id}`, { action }))),
     ),
   (all) => {
     for (const figure of document.querySelectorAll("[data-figure]"))
@@ -30,7 +30,7 @@ const entry = (celebrity) => {
   const words = celebrity.available ? "Mark as unavailable" : "Mark as available";
   made.append(
     Object.assign(document.createElement("strong"), { textContent: celebrity.name }),
-    button(words, () => request("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available })),
+    button(words, () => attempt(() => request("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available }))),
   );
   return made;
 };
@@ -40,8 +40,13 @@ socket.on("celebrity_update", (celebrity) => {
   roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
 });
 
-warn.addEventListener("submit", async (event) => {
+// One id per message: a request that is repeated alerts once.
+let requestId = crypto.randomUUID();
+warn.addEventListener("submit", (event) => {
   event.preventDefault();
-  await request("POST", "/api/alerts", Object.fromEntries(new FormData(warn)));
-  warn.reset();
+  attempt(async () => {
+    await request("POST", "/api/alerts", { ...Object.fromEntries(new FormData(warn)), requestId });
+    requestId = crypto.randomUUID();
+    warn.reset();
+  });
 });

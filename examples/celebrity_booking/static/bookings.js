@@ -2,7 +2,8 @@
 
 import { socket } from "./connection.js";
 
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "long" });
+const { root } = document.documentElement.dataset;
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
 
 const element = (tag, text, ...inside) => {
   const made = document.createElement(tag);
@@ -23,7 +24,8 @@ export function follow(actions = () => [], changed = () => {}) {
     const what = element("div", "", element("strong", booking.celebrity), element("span", `${booking.occasion}, ${DAY.format(new Date(booking.date))}`));
     const status = element("em", booking.status);
     status.dataset.status = booking.status;
-    made.append(what, element("span", booking.client), status, ...actions(booking));
+    const face = Object.assign(element("img"), { src: `${root}/portraits/${booking.celebrityId}.svg`, alt: "", width: 44, height: 48 });
+    made.append(face, what, element("span", booking.client), status, ...actions(booking));
     return made;
   };
   const show = (booking) => {
@@ -38,6 +40,7 @@ export function follow(actions = () => [], changed = () => {}) {
   socket.on("dashboard_data", ({ bookings }) => {
     list.replaceChildren();
     known.clear();
+    empty.hidden = bookings.length > 0;
     for (const booking of bookings.toReversed()) show(booking);
   });
   socket.on("booking_update", ({ booking }) => show(booking));

@@ -1,35 +1,49 @@
 // The client's page: book a celebrity and follow the bookings.
 
 import { follow } from "./bookings.js";
-import { request, socket } from "./connection.js";
+import { attempt, request, socket } from "./connection.js";
 
+const { root } = document.documentElement.dataset;
 const form = document.querySelector("[data-booking]");
 const stars = document.querySelector("[data-stars]");
+const MONEY = new Intl.NumberFormat(undefined, { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
 
 follow();
 
 const star = (celebrity) => {
   const card = document.createElement("label");
-  card.style.setProperty("--hue", celebrity.hue);
   card.dataset.celebrity = celebrity.id;
   const choice = Object.assign(document.createElement("input"), { type: "radio", name: "celebrity", value: celebrity.id, required: true });
   choice.disabled = !celebrity.available;
+  const face = Object.assign(document.createElement("img"), { src: `${root}/portraits/${celebrity.id}.svg`, alt: "", width: 202, height: 220 });
   const name = Object.assign(document.createElement("strong"), { textContent: celebrity.name });
   const note = Object.assign(document.createElement("span"), { textContent: celebrity.available ? celebrity.knownFor : "Fully booked" });
-  card.append(choice, name, note);
+  const fee = Object.assign(document.createElement("b"), { textContent: MONEY.format(celebrity.fee) });
+  card.append(choice, face, name, note, fee);
   return card;
 };
 
 socket.on("dashboard_data", ({ celebrities }) => {
+  const chosen = new FormData(form).get("celebrity");
   stars.querySelectorAll("label").forEach((card) => card.remove());
   stars.append(...celebrities.map(star));
+  const again = stars.querySelector(`[value="${CSS.escape(chosen ?? "")}"]`);
+  if (again && !again.disabled) again.checked = true;
 });
 socket.on("celebrity_update", (celebrity) => {
   stars.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(star(celebrity));
 });
 
-form.addEventListener("submit", async (event) => {
+const today = new Date();
+form.querySelector("[data-day]").min = new Date(today.getTime() - today.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+
+// One id per filled form: a request that is repeated books once.
+let requestId = crypto.randomUUID();
+form.addEventListener("submit", (event) => {
   event.preventDefault();
-  await request("POST", "/api/bookings", Object.fromEntries(new FormData(form)));
-  form.reset();
+  attempt(async () => {
+    await request("POST", "/api/bookings", { ...Object.fromEntries(new FormData(form)), requestId });
+    requestId = crypto.randomUUID();
+    form.reset();
+  });
 });

@@ -1,9 +1,17 @@
-// The page's connection to the server, with the stock Socket.IO client.
+// The page's connection to the server, with the stock Socket.IO client and the site's JWT.
 
-const { bellcast, token } = document.body.dataset;
+const { root } = document.documentElement.dataset;
+const { bellcast } = document.body.dataset;
 const PING_INTERVAL = 10_000; // ms
 
-export const socket = io(bellcast, { auth: { token } });
+/** Return a JWT of the session; without a session, go to the login page. */
+async function jwt() {
+  const response = await fetch(`${root}/api/token`);
+  if (response.status === 401) location.assign(`${root}/login?ended`);
+  return response.ok ? (await response.json()).token : null;
+}
+
+export const socket = io(bellcast, { auth: (use) => jwt().then((token) => use({ token }), () => use({})) });
 
 const line = document.querySelector("[data-line]");
 const show = (state, words) => {
@@ -17,7 +25,11 @@ socket.on("connect", () => {
   socket.emit("request_dashboard_data");
   ping();
 });
-socket.on("disconnect", () => show("off", "Reconnecting"));
+socket.on("disconnect", (reason) => {
+  show("off", "Reconnecting");
+  // The server ended the connection: this device or another one signed out.
+  if (reason === "io server disconnect") socket.connect();
+});
 socket.on("connect_error", (error) => show("off", error.message));
 
 let pingedAt = 0;
@@ -37,11 +49,31 @@ socket.on("system_alert", ({ title, body }) => {
   setTimeout(() => shown.remove(), 8_000);
 });
 
-/** Send a request to the site. */
+const bell = document.querySelector("bellcast-bell");
+bell.getToken = jwt;
+bell.addEventListener("bellcast:open-notification", (event) => {
+  const url = event.detail.notification.action_url;
+  if (!url?.startsWith("/")) return;
+  event.preventDefault();
+  location.assign(root + url);
+});
+
+/** Send a request to the site. Throws an error with a message for the user. */
 export async function request(method, path, fields) {
-  const headers = { "content-type": "application/json", authorization: `Bearer ${token}` };
-  const response = await fetch(path, { method, headers, body: JSON.stringify(fields) });
+  const headers = { "content-type": "application/json", authorization: `Bearer ${await jwt()}` };
+  const response = await fetch(root + path, { method, headers, body: JSON.stringify(fields) });
   const body = await response.json();
   if (!response.ok) throw new Error(body.error);
   return body;
+}
+
+/** Do what the user wants, and show why it is not possible. */
+export async function attempt(work) {
+  const problem = document.querySelector("[data-problem]");
+  problem.textContent = "";
+  try {
+    await work();
+  } catch (error) {
+    problem.textContent = error instanceof TypeError ? "Starlight can’t be reached. Please try again." : error.message;
+  }
 }

@@ -1,0 +1,18 @@
+"""What the Starlette apps share: a SQLite file with the outbox, people with passwords, sessions, and the command line."""
+
+from .accounts import Accounts, Session
+from .database import Database, Outbox
+from .people import Person
+from .sign_in import NotSignedIn, asking, mount_with_sessions, visit_of
+
+__all__ = [
+    "Accounts",
+    "Database",
+    "NotSignedIn",
+    "Outbox",
+    "Person",
+    "Session",
+    "asking",
+    "mount_with_sessions",
+    "visit_of",
+]

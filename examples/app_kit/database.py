@@ -1,0 +1,116 @@
+"""The app's data in one SQLite file, with the outbox of its notifications.
+
+A change and its notifications commit in one transaction. The outbox thread sends them, also after an outage of Bellcast
+or a restart of the app, each once."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bellcast.client import Bellcast, BellcastError
+from bellcast.contrib import outbox
+from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import Relay, RelayThread, Round
+
+# Seconds: a transaction waits for the one of another request, which takes milliseconds.
+LOCK_TIMEOUT = 20.0
+RETRY_SECONDS = 1.0
+STOP_TIMEOUT = 2.0
+
+Work = Callable[[Bellcast], None]
+
+
+class Database:
+    """One SQLite file. Each transaction has its own connection, so requests may use it from any thread."""
+
+    def __init__(self, file: Path, schema: str) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file = file
+        self._committed: list[Callable[[], None]] = []
+        with closing(self.connect()) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [outbox.TABLE]).fetchone():
+                connection.executescript(outbox.table_sql("sqlite"))
+            connection.executescript(schema)
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a connection in autocommit mode."""
+        connection = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit at the end of the block, or roll back if it raises."""
+        with closing(self.connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        for callback in self._committed:
+            callback()
+
+    def rows(self, sql: str, *params: Any) -> list[sqlite3.Row]:
+        with closing(self.connect()) as connection:
+            return connection.execute(sql, params).fetchall()
+
+    def row(self, sql: str, *params: Any) -> sqlite3.Row | None:
+        found = self.rows(sql, *params)
+        return found[0] if found else None
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Run a function after each commit."""
+        self._committed.append(callback)
+
+
+class Outbox:
+    """A thread that sends the rows of the outbox.
+
+    `configure` writes what the notifications need: recipients, templates, schedules. It runs once, before the first row.
+    `reconcile` functions run after the rows, and must be safe to repeat."""
+
+    def __init__(self, database: Database, bell: Bellcast, configure: Work, *reconcile: Work) -> None:
+        self._database = database
+        self._bell = bell
+        self._configure = configure
+        self._reconcile = reconcile
+        self._is_configured = False
+        self._thread: RelayThread | None = None
+        database.on_commit(self._wake)
+
+    def start(self) -> None:
+        self._thread = RelayThread(self._run)
+
+    def stop(self) -> None:
+        """End after the current round. Rows that were not sent stay in the file."""
+        if self._thread is not None:
+            self._thread.stop(STOP_TIMEOUT)
+
+    def _wake(self) -> None:
+        if self._thread is not None:
+            self._thread.wake()
+
+    def _run(self) -> Round:
+        try:
+            if not self._is_configured:
+                self._configure(self._bell)
+                self._is_configured = True
+            with closing(OutboxRows(self._rows_connection(), "sqlite")) as rows:
+                done = Relay(rows, self._bell).run()
+            if done.failure is None:
+                for work in self._reconcile:
+                    work(self._bell)
+        except BellcastError as failure:
+            return Round(failure=failure, wait=RETRY_SECONDS)
+        return done
+
+    def _rows_connection(self) -> sqlite3.Connection:
+        connection = self._database.connect()
+        connection.row_factory = None
+        return connection

@@ -1,0 +1,102 @@
+"""The HTML pages."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from bellcast.client import Bellcast, BellcastError
+from bellcast.examples.app_kit import Person, asking
+
+from . import portraits
+from .people import CAST, TENANT
+
+HERE = Path(__file__).parent
+# Each is read with its content.
+MOST_MESSAGES = 20
+_templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+
+async def side_by_side(request: Request) -> Response:
+    """Show the agency and two clients side by side."""
+    return _render(request, "side_by_side.html", people=CAST)
+
+
+async def home(request: Request) -> Response:
+    """The admin's or the client's page."""
+    person = asking(request)
+    return _page(request, person, f"{person.role}.html")
+
+
+def mail(request: Request) -> Response:
+    """The outbox of e-mails: what Bellcast sent for the agency, or stored because no mail server is set."""
+    person = _admin(request)
+    bell: Bellcast = request.app.state.bell
+    try:
+        found = bell.messages.list(channel="email", limit=MOST_MESSAGES, tenant=TENANT).messages
+        messages = [bell.messages.get(message.id, tenant=TENANT) for message in found]
+        mailbox = bell.messages.mailbox(tenant=TENANT)["url"]
+    except BellcastError:
+        return _page(request, person, "mail.html", 503, messages=[], mailbox=None, is_down=True)
+    return _page(request, person, "mail.html", messages=messages, mailbox=mailbox)
+
+
+def schedules(request: Request) -> Response:
+    person = _admin(request)
+    try:
+        found = request.app.state.bell.schedules.list(tenant=TENANT)["schedules"]
+    except BellcastError:
+        return _page(request, person, "schedules.html", 503, schedules=[], is_down=True)
+    return _page(request, person, "schedules.html", schedules=found)
+
+
+def run_schedule(request: Request) -> Response:
+    """Fire a schedule now."""
+    _admin(request)
+    try:
+        request.app.state.bell.schedules.run(request.path_params["key"], tenant=TENANT)
+    except BellcastError as error:
+        raise HTTPException(503, f"Bellcast refused or cannot be reached: {error}") from error
+    return RedirectResponse(request.scope["root_path"] + "/schedules", 303)
+
+
+async def activity(request: Request) -> Response:
+    return _page(request, _admin(request), "activity.html", entries=request.app.state.ledger.activity())
+
+
+async def portrait(request: Request) -> Response:
+    drawn = portraits.draw(request.path_params["celebrity"])
+    return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
+
+
+def _admin(request: Request) -> Person:
+    person = asking(request)
+    if person.role != "admin":
+        raise HTTPException(403, "Only the agency sees this page.")
+    return person
+
+
+def _page(request: Request, person: Person, template: str, status: int = 200, **values: Any) -> Response:
+    state = request.app.state
+    return _render(request, template, status, me=person, bellcast=state.bellcast_url, client=state.client, **values)
+
+
+def _render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    root = request.scope["root_path"]
+    here = request.url.path.removeprefix(root)
+    text = _templates.get_template(template).render(root=root, here=here, **values)
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+routes = [
+    Route("/bookings", home),
+    Route("/mail", mail),
+    Route("/schedules", schedules),
+    Route("/schedules/{key}", run_schedule, methods=["POST"]),
+    Route("/activity", activity),
+    Route("/portraits/{celebrity}.svg", portrait),
+]
