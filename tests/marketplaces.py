@@ -1,14 +1,18 @@
 """The service marketplace example as a process, with a Bellcast server; each is configured with the other's URL."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 
-from tests.servers import ServerProcess, free_port, wait_until_listening
+from tests.faults.raw import eventually
+from tests.servers import PROJECT, ServerProcess, free_port, wait_until_listening
+
+PASSWORD = "bellcast"
 
 
 class Marketplace:
@@ -19,7 +23,7 @@ class Marketplace:
         self.url = f"http://127.0.0.1:{self.port}"
         session_settings = {"BELLCAST_SESSION_URL": f"{self.url}/api/bellcast-session", "BELLCAST_ORIGINS": self.url}
         self.server = ServerProcess(data, {**session_settings, **environ})
-
+        self.data = data / "site"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -34,11 +38,31 @@ class Marketplace:
         """The URL of WebSocket connections."""
         return f"{self.server.url.replace('http', 'ws', 1)}/v1/ws"
 
+    def start(self, session: float = 3600) -> None:
+        options = ["--bellcast", self.server.url, "--project", ":".join(PROJECT), "--port", self.port]
+        options += ["--data", self.data, "--session", session]
+        command = [sys.executable, "-m", "examples.service_marketplace", *map(str, options)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_until_listening(self.port, self.process)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            process, self.process = self.process, None
+            process.terminate()
+            process.wait(timeout=90)
+
+    def empty_outbox(self) -> None:
+        """Wait until the site has sent its notifications."""
+        with closing(sqlite3.connect(self.data / "gable.db")) as connection:
+            rows = "SELECT count(*) FROM bellcast_outbox"
+            assert eventually(lambda: connection.execute(rows).fetchone() == (0,))
+
     @contextmanager
     def visitor(self, person: str) -> Iterator[httpx.Client]:
         """A signed-in browser's HTTP client."""
         with httpx.Client(base_url=self.url, timeout=60) as browser:
-            assert browser.post(f"/login/{person}").headers["location"] == "/bookings"
+            signed_in = browser.post("/login", data={"username": person, "password": PASSWORD})
+            assert signed_in.headers["location"] == "/bookings"
             yield browser
 
 
@@ -46,13 +70,9 @@ class Marketplace:
 def marketplace(data: Path, *, session: float = 3600, **environ: str) -> Iterator[Marketplace]:
     """Run both for the duration of the block; `session` is the lifetime of a sign-in in seconds."""
     site = Marketplace(data, environ)
-    with site.server as server:
-        options = ["--bellcast", server.url, "--secret", server.secret, "--port", site.port, "--session", session]
-        command = [sys.executable, "-m", "examples.service_marketplace", *map(str, options)]
-        process = site.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with site.server:
         try:
-            wait_until_listening(site.port, process)
+            site.start(session)
             yield site
         finally:
-            process.terminate()
-            process.wait(timeout=90)
+            site.stop()

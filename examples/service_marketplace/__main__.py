@@ -1,28 +1,30 @@
-"""`python -m examples.service_marketplace --bellcast http://127.0.0.1:8787 --secret …`"""
+"""`python -m bellcast.examples.service_marketplace --project id:key:secret`"""
 
-import argparse
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
-import uvicorn
+from bellcast.examples.app_kit import command_line
+from bellcast.examples.app_kit.accounts import LIFETIME
 
-from . import create_app
-from .sessions import LIFETIME
+from . import SESSION_PATH, create_app
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(
-        prog="python -m examples.service_marketplace", description="A marketplace for home services."
-    )
-    options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
-    options.add_argument("--secret", required=True, help="the project secret printed by `bellcast serve`")
-    options.add_argument("--port", type=int, default=8001)
-    options.add_argument(
-        "--session", type=float, default=LIFETIME.total_seconds(), metavar="SECONDS", help="how long a sign-in lasts"
-    )
-    given = options.parse_args()
-    site = create_app(given.bellcast, given.secret, session_lifetime=timedelta(seconds=given.session))
-    uvicorn.run(site, port=given.port, timeout_graceful_shutdown=1)
+def server_settings(url: str, data: Path) -> dict[str, str]:
+    return {"session_url": url + SESSION_PATH}
+
+
+def create(options: command_line.Options) -> Any:
+    lifetime = timedelta(seconds=options.given.session)
+    return create_app(options.bellcast, options.project[2], options.data, session_lifetime=lifetime)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(
+        "bellcast.examples.service_marketplace",
+        "A marketplace for home services.",
+        8001,
+        create,
+        server_settings,
+        session={"type": float, "default": LIFETIME.total_seconds(), "metavar": "SECONDS", "help": "of a sign-in"},
+    )

@@ -1,8 +1,9 @@
 """The ASGI application."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,42 +12,56 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bellcast.client import AsyncBellcast
+from bellcast.client import AsyncBellcast, Bellcast
+from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
+from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import chat_api, desk, errors, pages, sign_in
+from . import bookings, chat_api, chats, desk, errors, notifications, pages, people, sign_in
 from .bookings import Bookings
-from .chats import Chats, Devices
-from .people import CAST
+from .people import CAST, TENANT
 from .rate_limit import RateLimit
 from .security_headers import SecurityHeaders
-from .sessions import LIFETIME, SessionMiddleware, Sessions
 
 # The people that `/` shows side by side.
 SIDE_BY_SIDE = [CAST["nora"], CAST["ben"]]
 
 
-def create_app(bellcast_url: str, secret: str, *, session_lifetime: timedelta = LIFETIME) -> Starlette:
-    """Create the marketplace, which sends notifications through the given Bellcast server."""
-    bell = AsyncBellcast(bellcast_url, secret)
+def create_app(
+    bellcast_url: str,
+    secret: str,
+    data: Path = Path("bellcast-demo"),
+    *,
+    session_lifetime: timedelta = accounts.LIFETIME,
+) -> Starlette:
+    """Create the marketplace, which notifies through the given Bellcast server; its database is `gable.db` in the folder."""
+    bell, relay_bell = AsyncBellcast(bellcast_url, secret), Bellcast(bellcast_url, secret)
+    database = Database(data / "gable.db", accounts.SCHEMA + bookings.SCHEMA + chats.SCHEMA)
+    with database.transaction() as connection:
+        Bookings(connection).seed()
+    users = Accounts(database, CAST.values(), TENANT, session_lifetime)
+    outbox = Outbox(database, relay_bell, notifications.configure, users.revoke, chat_api.Rings(database).reconcile)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with bell:
-            yield
+        with relay_bell:
+            outbox.start()
+            async with bell:
+                yield
+            outbox.stop()
 
-    sessions = Sessions(session_lifetime)
+    groups = {role: people.with_role(role) for role in ("client", "provider")}
+    signing_in = SignIn(users, relay_bell, pages.HERE / "templates", "/bookings", groups=groups)
     site = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=pages.HERE / "static")),
-            *pages.routes, *sign_in.routes, *desk.routes, *chat_api.routes,
+            *signing_in.routes, *pages.routes, *sign_in.routes, *desk.routes, *chat_api.routes,
         ],
         exception_handlers=errors.HANDLERS,
     )  # fmt: skip
-    site.state.bell, site.state.bellcast_url, site.state.sessions = bell, bellcast_url, sessions
-    site.state.bookings, site.state.chats, site.state.devices = Bookings(), Chats(), Devices(sessions)
-    site.state.rate_limit = RateLimit()
+    site.state.bell, site.state.bellcast_url, site.state.database = bell, bellcast_url, database
+    site.state.accounts, site.state.sign_in, site.state.rate_limit = users, signing_in, RateLimit()
     return Starlette(
-        routes=[Route("/", side_by_side), *_mounts(site, sessions)],
+        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "gable", SIDE_BY_SIDE)],
         middleware=[Middleware(SecurityHeaders, bellcast_url=bellcast_url)],
         lifespan=lifespan,
     )
@@ -55,10 +70,3 @@ def create_app(bellcast_url: str, secret: str, *, session_lifetime: timedelta = 
 async def side_by_side(request: Request) -> Response:
     """Show two people side by side, each with a separate session."""
     return pages.render(request, "side_by_side.html", people=SIDE_BY_SIDE)
-
-
-def _mounts(site: Starlette, sessions: Sessions) -> Iterator[Mount]:
-    """Mount the site, and once more for each person shown side by side, with a separate cookie."""
-    for person in SIDE_BY_SIDE:
-        yield Mount(f"/as/{person.key}", SessionMiddleware(site, sessions, f"gable_{person.key}", person))
-    yield Mount("/", SessionMiddleware(site, sessions, "gable"))

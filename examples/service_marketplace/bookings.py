@@ -1,10 +1,9 @@
-"""The marketplace's services, bookings and payments, in memory."""
+"""The marketplace's services, and its bookings and payments in SQLite."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from sqlite3 import Connection, Row
 
 from .people import CAST, Person
 
@@ -52,17 +51,33 @@ STATUSES = {
     "cancelled": "Cancelled",
 }
 OPEN = ("requested", "accepted")
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS bookings (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, client TEXT NOT NULL, starts_at TEXT NOT NULL,
+  address TEXT NOT NULL, notes TEXT NOT NULL, status TEXT NOT NULL, made_at TEXT NOT NULL,
+  request_id TEXT UNIQUE  -- of the form: a form that is sent twice is one booking
+);
+CREATE TABLE IF NOT EXISTS payments (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, booking INTEGER NOT NULL REFERENCES bookings (id),
+  cents INTEGER NOT NULL, card TEXT NOT NULL, status TEXT NOT NULL, at TEXT NOT NULL
+);
+"""
+FIRST_BOOKING, FIRST_PAYMENT = 301, 101
 
 
 @dataclass
 class Payment:
-    """A payment attempt."""
+    """A payment attempt. It has a number once it is saved."""
 
-    id: str
     cents: int
     card: str
     status: str
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    number: int | None = None
+
+    @property
+    def id(self) -> str:
+        return f"pay-{self.number}"
 
     @property
     def amount(self) -> str:
@@ -71,6 +86,8 @@ class Payment:
 
 @dataclass
 class Booking:
+    """A booking and its payments. Change it, then `Bookings.save` it in the same transaction."""
+
     id: int
     service: Service
     client: Person
@@ -80,8 +97,6 @@ class Booking:
     status: str = "requested"
     payments: list[Payment] = field(default_factory=list)
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    # Keeps the notifications about a booking in order.
-    notifying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def provider(self) -> Person:
@@ -110,52 +125,106 @@ class Booking:
 
 
 class Bookings:
-    """All bookings."""
+    """All bookings, in a transaction."""
 
-    def __init__(self) -> None:
-        self._bookings: dict[int, Booking] = {}
-        self._ids = count(301)
-        for booking in _sample_bookings(self._ids):
-            self._bookings[booking.id] = booking
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def of(self, person: Person) -> list[Booking]:
         """Return a person's bookings, newest first."""
-        return sorted((each for each in self._bookings.values() if each.concerns(person)), key=lambda each: -each.id)
+        rows = self._connection.execute("SELECT * FROM bookings ORDER BY id DESC").fetchall()
+        return [booking for booking in map(self._read, rows) if booking.concerns(person)]
 
     def find(self, id: int, person: Person) -> Booking | None:
         """Return a booking if the person may see it."""
-        booking = self._bookings.get(id)
+        row = self._connection.execute("SELECT * FROM bookings WHERE id = ?", [id]).fetchone()
+        booking = self._read(row) if row else None
         return booking if booking and booking.concerns(person) else None
 
-    def book(self, client: Person, service: Service, starts_at: datetime, address: str, notes: str) -> Booking:
+    def requested(self, request_id: str) -> Booking | None:
+        """Return the booking that this form made."""
+        row = self._connection.execute("SELECT * FROM bookings WHERE request_id = ?", [request_id]).fetchone()
+        return self._read(row) if row else None
+
+    def book(
+        self, client: Person, service: Service, starts_at: datetime, address: str, notes: str, request_id: str | None
+    ) -> Booking:
         if client.role != "client":
             raise Refused("Only clients can book.")
         if starts_at < _now_here():
             raise Refused("That time has passed; please choose another.")
         if not address.strip():
             raise Refused("Please enter an address.")
-        booking = Booking(next(self._ids), service, client, starts_at, address.strip(), notes.strip())
-        self._bookings[booking.id] = booking
+        return self._insert(Booking(0, service, client, starts_at, address.strip(), notes.strip()), request_id)
+
+    def save(self, booking: Booking) -> None:
+        """Write the status and the payments."""
+        self._connection.execute("UPDATE bookings SET status = ? WHERE id = ?", [booking.status, booking.id])
+        for payment in booking.payments:
+            if payment.number is None:
+                payment.number = self._connection.execute(
+                    "INSERT INTO payments (booking, cents, card, status, at) VALUES (?, ?, ?, ?, ?)",
+                    [booking.id, payment.cents, payment.card, payment.status, payment.at.isoformat()],
+                ).lastrowid
+            else:
+                self._connection.execute(
+                    "UPDATE payments SET status = ? WHERE number = ?", [payment.status, payment.number]
+                )
+
+    def seed(self) -> None:
+        """Fill a new database."""
+        if self._connection.execute("SELECT 1 FROM bookings").fetchone():
+            return
+        numbers = {"bookings": FIRST_BOOKING, "payments": FIRST_PAYMENT}
+        for table, number in numbers.items():
+            self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [table, number - 1])
+        for booking in _sample_bookings():
+            self._insert(booking, None)
+
+    def _insert(self, booking: Booking, request_id: str | None) -> Booking:
+        id = self._connection.execute(
+            "INSERT INTO bookings (service, client, starts_at, address, notes, status, made_at, request_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                booking.service.key, booking.client.key, booking.starts_at.isoformat(), booking.address, booking.notes,
+                booking.status, booking.made_at.isoformat(), request_id,
+            ],
+        ).lastrowid  # fmt: skip
+        assert id is not None
+        booking.id = id
+        self.save(booking)
         return booking
+
+    def _read(self, row: Row) -> Booking:
+        payments = self._connection.execute("SELECT * FROM payments WHERE booking = ? ORDER BY number", [row["id"]])
+        return Booking(
+            row["id"], SERVICES[row["service"]], CAST[row["client"]], datetime.fromisoformat(row["starts_at"]),
+            row["address"], row["notes"], row["status"], [_payment(payment) for payment in payments],
+            datetime.fromisoformat(row["made_at"]),
+        )  # fmt: skip
+
+
+def _payment(row: Row) -> Payment:
+    return Payment(row["cents"], row["card"], row["status"], datetime.fromisoformat(row["at"]), row["number"])
 
 
 def amount(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
 
 
-def _sample_bookings(ids: Iterator[int]) -> Iterator[Booking]:
+def _sample_bookings() -> Iterator[Booking]:
     """Create past and future bookings for the demo."""
     nora, samir = CAST["nora"], CAST["samir"]
     ago = datetime.now(UTC) - timedelta(days=12)
-    done = Booking(next(ids), SERVICES["cleaning"], nora, _at(-10, 9), "Canal Row 18, 2nd floor", "Before the boxes arrive, please.", "completed", made_at=ago)  # fmt: skip
-    done.payments.append(Payment("pay-101", done.service.cents, "4242", "paid", ago + timedelta(days=1)))
+    done = Booking(0, SERVICES["cleaning"], nora, _at(-10, 9), "Canal Row 18, 2nd floor", "Before the boxes arrive, please.", "completed", made_at=ago)  # fmt: skip
+    done.payments.append(Payment(done.service.cents, "4242", "paid", ago + timedelta(days=1)))
     yield done
-    yield Booking(next(ids), SERVICES["tap"], samir, _at(-3, 16), "Mill Lane 4", "", "declined", made_at=ago)
+    yield Booking(0, SERVICES["tap"], samir, _at(-3, 16), "Mill Lane 4", "", "declined", made_at=ago)
     yield Booking(
-        next(ids), SERVICES["boiler"], samir, _at(4, 10), "Mill Lane 4, ring twice", "The pilot light goes out at night.",
+        0, SERVICES["boiler"], samir, _at(4, 10), "Mill Lane 4, ring twice", "The pilot light goes out at night.",
         "accepted", made_at=ago + timedelta(days=8),
     )  # fmt: skip
-    yield Booking(next(ids), SERVICES["hedges"], nora, _at(6, 8), "Canal Row 18, garden", "", "accepted", made_at=ago)
+    yield Booking(0, SERVICES["hedges"], nora, _at(6, 8), "Canal Row 18, garden", "", "accepted", made_at=ago)
 
 
 def _at(days: int, hour: int) -> datetime:

@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bellcast.client import AsyncBellcast, BellcastError
+from bellcast.client import Bellcast, BellcastError
+from bellcast.examples.app_kit import Database, visit_of
 
-from . import notifications, people
-from .bookings import Booking
+from . import chats, notifications, people
+from .bookings import Booking, Bookings
 from .chats import Chat, Message, Sealed, Shown, UpTo
-from .desk import booking_of
-from .people import NotSignedIn, Person
+from .desk import booking_of, bookings_of, transaction
+from .people import TENANT, NotSignedIn, Person
 from .reading import read
 
 
@@ -31,80 +32,106 @@ def topic_of(booking: Booking) -> str:
 
 async def show_key(request: Request) -> Response:
     """Register a device's public key. Open chats encrypt for it from now on."""
-    session = request.scope["visit"].session
+    session = visit_of(request).session
     if session is None:
         raise NotSignedIn
-    device = request.app.state.devices.show(session, (await read(request, Shown)).key)
-    return JSONResponse({"device": device.id}, background=BackgroundTask(_publish_devices, request, session.person))
+    shown = await read(request, Shown)
+    with transaction(request) as connection:
+        device = chats.show_device(connection, session, shown.key)
+    return JSONResponse(
+        {"device": device.id}, background=BackgroundTask(_publish_devices, request, people.asking(request))
+    )
 
 
 async def open_chat(request: Request) -> Response:
     """Return the encrypted messages and the participants' keys, and subscribe the person to the chat's topic."""
-    booking, person = booking_of(request), people.asking(request)
-    chat: Chat = request.app.state.chats.of(booking)
+    person = people.asking(request)
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
     with suppress(BellcastError):  # existing messages are readable without live updates
-        await request.app.state.bell.subscribe(topic_of(booking), person.key)
-    chat_state = {
-        "topic": topic_of(booking),
-        "messages": [_to_json(message) for message in chat.messages],
-        "devices": [
-            {"id": device.id, "person": device.person.key, "key": device.key, "here": here}
-            for device, here in request.app.state.devices.of(booking)
-        ],
-        "read": chat.read,
-    }
+        await request.app.state.bell.subscribe(topic_of(booking), person.key, tenant=TENANT)
+    with transaction(request) as connection:
+        chat = Chat(connection, booking)
+        chat_state = {
+            "topic": topic_of(booking),
+            "messages": [_to_json(message) for message in chat.messages],
+            "devices": [
+                {"id": device.id, "person": device.person, "key": device.key, "here": here}
+                for device, here in chats.devices_of(connection, booking)
+            ],
+            "read": chat.read,
+        }
     return JSONResponse(chat_state, headers={"Cache-Control": "no-store"})
 
 
 async def write(request: Request) -> Response:
-    booking, person = booking_of(request), people.asking(request)
+    person = people.asking(request)
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
     sealed = await read(request, Sealed)
     if wait := request.app.state.rate_limit.acquire(person.key):
         raise HTTPException(429, "Too many messages. Please wait a moment.", {"Retry-After": str(math.ceil(wait))})
-    message, new = request.app.state.chats.of(booking).add(person, sealed)
-    publish = BackgroundTask(_publish_message, request, booking, message) if new else None
+    with transaction(request) as connection:
+        chat = Chat(connection, booking)
+        message, new = chat.add(person, sealed)
+        if new:
+            chat.ring(booking.other(person), message)
+    published = _to_json(message)
+    publish = BackgroundTask(_publish, request, topic_of(booking), "chat-message", published) if new else None
     return JSONResponse(_to_json(message), 201 if new else 200, background=publish)
 
 
 async def mark_read(request: Request) -> Response:
-    booking, person = booking_of(request), people.asking(request)
-    number = (await read(request, UpTo)).number
-    advanced = request.app.state.chats.of(booking).mark(person, number)
-    publish = BackgroundTask(_publish_read, request, booking, person) if advanced else None
+    person, number = people.asking(request), (await read(request, UpTo)).number
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        chat = Chat(connection, booking)
+        publish = None
+        if chat.mark(person, number):
+            position = {"person": person.key, "number": chat.read[person.key]}
+            publish = BackgroundTask(_publish, request, topic_of(booking), "chat-read", position)
     return JSONResponse({"number": number}, background=publish)
 
 
-async def _publish_message(request: Request, booking: Booking, message: Message) -> None:
-    bell: AsyncBellcast = request.app.state.bell
-    sender = people.CAST[message.sender]
-    other = booking.other(sender)
-    with suppress(BellcastError):
-        await bell.publish(topic_of(booking), "chat-message", _to_json(message))
-        if any(member.recipient == other.key for member in (await bell.presence(topic_of(booking))).members):
-            return
-        if not request.app.state.chats.of(booking).rings(other, message):
-            return
-        fact: notifications.Fact = {
-            "message": f"{sender.first_name} wrote to you",
-            "timestamp": message.at.isoformat(),
-            "bookingId": str(booking.id),
-        }
-        await notifications.send_to_user(
-            bell, other.key, {"type": "notification", "data": fact}, by=sender, once=message.sealed.id
-        )
+class Rings:
+    """Notifies participants of messages that arrived while their chat was closed."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-async def _publish_read(request: Request, booking: Booking, reader: Person) -> None:
-    number = request.app.state.chats.of(booking).read[reader.key]
-    with suppress(BellcastError):
-        read = {"person": reader.key, "number": number}
-        await request.app.state.bell.publish(topic_of(booking), "chat-read", read)
+    def reconcile(self, bell: Bellcast) -> None:
+        for row in self._database.rows("SELECT * FROM rings ORDER BY at"):
+            sender, reader = people.CAST[row["sender"]], people.CAST[row["reader"]]
+            with self._database.transaction() as connection:
+                booking = Bookings(connection).find(row["booking"], reader)
+            if booking is None:
+                continue
+            members = bell.presence(topic_of(booking), tenant=TENANT).members
+            with self._database.transaction() as connection:
+                connection.execute("DELETE FROM rings WHERE message = ?", [row["message"]])
+                if any(member.recipient == reader.key for member in members):
+                    Chat(connection, booking).silence(reader)
+                    continue
+                fact: notifications.Fact = {
+                    "message": f"{sender.first_name} wrote to you",
+                    "timestamp": row["at"],
+                    "bookingId": str(booking.id),
+                }
+                notifications.send_to_user(
+                    connection, reader.key, {"type": "notification", "data": fact}, by=sender, once=row["message"]
+                )
 
 
 async def _publish_devices(request: Request, person: Person) -> None:
-    topics = [topic_of(booking) for booking in request.app.state.bookings.of(person)]
+    topics = [topic_of(booking) for booking in bookings_of(request, person)]
+    if topics:
+        await _publish(request, topics, "chat-devices", {"person": person.key})
+
+
+async def _publish(request: Request, to: str | list[str], name: str, data: dict[str, Any]) -> None:
+    """Publish to open chats. A page that connects later loads the chat, so a lost event needs no repetition."""
     with suppress(BellcastError):
-        await request.app.state.bell.publish(topics, "chat-devices", {"person": person.key})
+        await request.app.state.bell.publish(to, name, data, tenant=TENANT)
 
 
 def _to_json(message: Message) -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""Actions on bookings: book, accept, decline, cancel, complete, pay, refund."""
+"""Actions on bookings: book, accept, decline, cancel, complete, pay, refund. Each is one transaction with its notifications."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from sqlite3 import Connection
 from typing import Any
 
-from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import moves, notifications, people
-from .bookings import OPEN, SERVICES, STATUSES, Booking
+from .bookings import OPEN, SERVICES, STATUSES, Booking, Bookings
 from .moves import MOVES
 from .notifications import BookingType
 from .people import Person
@@ -24,18 +26,29 @@ NOTIFICATION_TYPES: dict[str, BookingType] = {
 }
 
 
-def booking_of(request: Request) -> Booking:
+@contextmanager
+def transaction(request: Request) -> Iterator[Connection]:
+    with request.app.state.database.transaction() as connection:
+        yield connection
+
+
+def booking_of(request: Request, connection: Connection) -> Booking:
     """Return the booking in the URL, if the signed-in person may see it."""
-    booking: Booking | None = request.app.state.bookings.find(request.path_params["booking"], people.asking(request))
+    booking = Bookings(connection).find(request.path_params["booking"], people.asking(request))
     if booking is None:
         raise HTTPException(404, "Booking not found.")
     return booking
 
 
+def bookings_of(request: Request, person: Person) -> list[Booking]:
+    with transaction(request) as connection:
+        return Bookings(connection).of(person)
+
+
 async def bookings(request: Request) -> Response:
     """Return the bookings of the signed-in person."""
     person = people.asking(request)
-    return JSONResponse([_to_json(booking, person) for booking in request.app.state.bookings.of(person)])
+    return JSONResponse([_to_json(booking, person) for booking in bookings_of(request, person)])
 
 
 def _to_json(booking: Booking, person: Person) -> dict[str, Any]:
@@ -57,39 +70,52 @@ async def book(request: Request) -> Response:
     service = SERVICES.get(text(fields, "service"))
     if service is None:
         raise HTTPException(422, f"service must be one of {', '.join(SERVICES)}.")
-    booking = request.app.state.bookings.book(
-        person, service, _moment(fields), text(fields, "address"), text(fields, "notes")
-    )
-    notify = BackgroundTask(notifications.notify_booking, request.app.state.bell, booking, "new_booking", person)
-    return JSONResponse({"id": booking.id}, 201, background=notify)
+    starts_at, address, notes = _moment(fields), text(fields, "address"), text(fields, "notes")
+    request_id = text(fields, "requestId") or None
+    with transaction(request) as connection:
+        bookings = Bookings(connection)
+        booking = bookings.requested(request_id) if request_id else None
+        if booking is None:
+            booking = bookings.book(person, service, starts_at, address, notes, request_id)
+            notifications.notify_booking(connection, booking, "new_booking", person)
+    return JSONResponse({"id": booking.id}, 201)
 
 
 async def move(request: Request) -> Response:
     """Accept, decline, cancel or complete a booking. Cancelling a paid booking refunds it."""
-    booking, person, name = booking_of(request), people.asking(request), request.path_params["move"]
-    if name not in MOVES:
-        raise HTTPException(404, "Unknown action.")
-    moves.make(booking, name, person)
-    tasks, bell = BackgroundTasks(), request.app.state.bell
-    tasks.add_task(notifications.notify_booking, bell, booking, NOTIFICATION_TYPES[name], person)
-    if name == "cancel" and booking.paid:
-        tasks.add_task(notifications.notify_payment, bell, booking, moves.give_back(booking))
-    return JSONResponse({"status": booking.status}, background=tasks)
+    person, name = people.asking(request), request.path_params["move"]
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        if name not in MOVES:
+            raise HTTPException(404, "Unknown action.")
+        moves.make(booking, name, person)
+        refunded = moves.give_back(booking) if name == "cancel" and booking.paid else None
+        Bookings(connection).save(booking)
+        notifications.notify_booking(connection, booking, NOTIFICATION_TYPES[name], person)
+        if refunded is not None:
+            notifications.notify_payment(connection, booking, refunded, person)
+    return JSONResponse({"status": booking.status})
 
 
 async def pay(request: Request) -> Response:
     """Record a payment attempt. The response is 201 for a failed attempt too."""
-    booking, fields = booking_of(request), await fields_of(request)
-    payment = moves.pay(booking, people.asking(request), text(fields, "card"))
-    notify = BackgroundTask(notifications.notify_payment, request.app.state.bell, booking, payment)
-    return JSONResponse({"paymentId": payment.id, "status": payment.status}, 201, background=notify)
+    person, card = people.asking(request), text(await fields_of(request), "card")
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        payment = moves.pay(booking, person, card)
+        Bookings(connection).save(booking)
+        notifications.notify_payment(connection, booking, payment, person)
+    return JSONResponse({"paymentId": payment.id, "status": payment.status}, 201)
 
 
 async def refund(request: Request) -> Response:
-    booking = booking_of(request)
-    payment = moves.refund(booking, people.asking(request))
-    notify = BackgroundTask(notifications.notify_payment, request.app.state.bell, booking, payment)
-    return JSONResponse({"paymentId": payment.id}, background=notify)
+    person = people.asking(request)
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        payment = moves.refund(booking, person)
+        Bookings(connection).save(booking)
+        notifications.notify_payment(connection, booking, payment, person)
+    return JSONResponse({"paymentId": payment.id})
 
 
 def _moment(fields: dict[str, Any]) -> datetime:

@@ -2,9 +2,10 @@
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from bellcast.client import BellcastError
+from bellcast.examples.app_kit.sign_in import not_signed_in
 
 from . import pages
 from .bookings import Refused
@@ -13,12 +14,6 @@ from .people import NotSignedIn
 
 def _is_api_request(request: Request) -> bool:
     return "/api/" in request.url.path
-
-
-async def _not_signed_in(request: Request, error: Exception) -> Response:
-    if _is_api_request(request):
-        return JSONResponse({"error": "Please sign in."}, 401)
-    return RedirectResponse(request.scope["root_path"] + "/login", 303)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -37,7 +32,7 @@ async def _bellcast_failed(request: Request, error: Exception) -> Response:
 
 
 HANDLERS = {
-    NotSignedIn: _not_signed_in,
+    NotSignedIn: not_signed_in,
     Refused: _refused,
     HTTPException: _http_error,
     BellcastError: _bellcast_failed,

@@ -1,26 +1,23 @@
-"""Notifications about bookings and payments. Only this module of the marketplace sends through Bellcast.
+"""Notifications about bookings and payments. They go into the outbox, in the transaction of the change.
 
 | before | now |
 |---|---|
-| `wsServer.sendToUser(userId, message)` | `send_to_user(bell, user_id, message)` |
-| `wsServer.sendBookingUpdate(userId, update)` | `send_booking_update(bell, user_id, update)` |
-| `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(bell, user_id, update)` |
+| `wsServer.sendToUser(userId, message)` | `send_to_user(connection, user_id, message)` |
+| `wsServer.sendBookingUpdate(userId, update)` | `send_booking_update(connection, user_id, update)` |
+| `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(connection, user_id, update)` |
 
 Each message reaches all open pages of the person immediately and stays in their inbox. Messages contain a summary and a link,
 but no address, card number or chat text.
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from sqlite3 import Connection
 from typing import Any, Literal, NotRequired, TypedDict
 
-from bellcast.client import AsyncBellcast, BellcastError, Sent
+from bellcast.client import Bellcast
+from bellcast.contrib import dbapi
 
 from .bookings import Booking, Payment
-from .people import Person
-
-log = logging.getLogger(__name__)
+from .people import CAST, TENANT, Person
 
 BookingType = Literal["new_booking", "booking_accepted", "booking_declined", "booking_cancelled", "booking_completed"]
 PaymentType = Literal["payment_received", "payment_confirmed", "payment_failed", "payment_refunded"]
@@ -56,38 +53,48 @@ class PaymentUpdate(TypedDict):
 HIGH = frozenset({"new_booking", "payment_failed"})
 
 
-async def send_to_user(
-    bell: AsyncBellcast, user_id: str, message: General, *, by: Person | None = None, once: str | None = None
-) -> Sent:
+def configure(bell: Bellcast) -> None:
+    """Write the tenant's recipients, so that Bellcast knows people that have never signed in."""
+    for person in CAST.values():
+        bell.recipients.put(
+            person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"
+        )
+
+
+def send_to_user(
+    connection: Connection, user_id: str, message: General, *, by: Person | None = None, once: str | None = None
+) -> None:
     """Send a general message. Messages with the same `once` key are sent once."""
     fact = message["data"]
-    return await _send(bell, user_id, message["type"], {**fact}, None, by, once)
+    _send(connection, user_id, message["type"], {**fact}, None, by, once)
 
 
-async def send_booking_update(
-    bell: AsyncBellcast, user_id: str, update: BookingUpdate, *, by: Person | None = None, once: str | None = None
-) -> Sent:
-    return await _send(bell, user_id, update["type"], {**update}, update["serviceName"], by, once)
+def send_booking_update(
+    connection: Connection, user_id: str, update: BookingUpdate, *, by: Person | None = None, once: str | None = None
+) -> None:
+    _send(connection, user_id, update["type"], {**update}, update["serviceName"], by, once)
 
 
-async def send_payment_update(
-    bell: AsyncBellcast, user_id: str, update: PaymentUpdate, *, by: Person | None = None, once: str | None = None
-) -> Sent:
-    return await _send(bell, user_id, update["type"], {**update}, f"€{update['amount']}", by, once)
+def send_payment_update(
+    connection: Connection, user_id: str, update: PaymentUpdate, *, by: Person | None = None, once: str | None = None
+) -> None:
+    _send(connection, user_id, update["type"], {**update}, f"€{update['amount']}", by, once)
 
 
-async def _send(
-    bell: AsyncBellcast,
+def _send(
+    connection: Connection,
     user_id: str,
     type: str,
     data: dict[str, Any],
     body: str | None,
     by: Person | None,
     once: str | None,
-) -> Sent:
+) -> None:
     booking = data.get("bookingId")
-    return await bell.notify(
+    dbapi.notify(
+        connection,
         user_id,
+        tenant=TENANT,
         title=data["message"],
         body=body,
         type=type,
@@ -100,7 +107,7 @@ async def _send(
     )
 
 
-async def notify_booking(bell: AsyncBellcast, booking: Booking, type: BookingType, by: Person) -> None:
+def notify_booking(connection: Connection, booking: Booking, type: BookingType, by: Person) -> None:
     """Notify the other participant of an action by `by`."""
     verb = type.removeprefix("booking_")
     message = f"{by.first_name} {verb} your booking"
@@ -113,54 +120,40 @@ async def notify_booking(bell: AsyncBellcast, booking: Booking, type: BookingTyp
     update: BookingUpdate = {
         "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
     }  # fmt: skip
-    # Each status is reached once, so retries must not notify again.
-    once = f"{booking.id}-{booking.made_at.timestamp()}-{type}"
-    async with booking.notifying:
-        with _or_log(type):
-            await send_booking_update(bell, booking.other(by).key, update, by=by, once=once)
-    await show_change(bell, booking)
+    # Each status is reached once, so a repetition must not notify again.
+    once = f"gable-{booking.id}-{booking.made_at.timestamp()}-{type}"
+    send_booking_update(connection, booking.other(by).key, update, by=by, once=once)
+    show_change(connection, booking)
 
 
-async def notify_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) -> None:
+def notify_payment(connection: Connection, booking: Booking, payment: Payment, by: Person) -> None:
     """Notify the client of the result, and the provider of a successful payment."""
     client, provider = booking.client, booking.provider
+    # A client who cancels a paid booking gets the money back without an act of the provider.
+    refunded = f"{provider.first_name} refunded you" if by == provider else "Your payment was refunded"
     messages: dict[str, list[tuple[Person, PaymentType, str]]] = {
         "failed": [(client, "payment_failed", "Your payment did not go through")],
         "paid": [
             (client, "payment_confirmed", f"You paid {provider.first_name}"),
             (provider, "payment_received", f"{client.first_name} paid you"),
         ],
-        "refunded": [(client, "payment_refunded", f"{provider.first_name} refunded your payment")],
+        "refunded": [(client, "payment_refunded", refunded)],
     }
-    due = messages[payment.status]  # before waiting: a refund may change the status meanwhile
-    async with booking.notifying:
-        for person, type, message in due:
-            update: PaymentUpdate = {
-                "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
-                "bookingId": str(booking.id),
-            }  # fmt: skip
-            by, once = booking.other(person), f"{payment.id}-{payment.at.timestamp()}-{type}"
-            with _or_log(type):
-                await send_payment_update(bell, person.key, update, by=by, once=once)
-    await show_change(bell, booking)
+    for person, type, message in messages[payment.status]:
+        update: PaymentUpdate = {
+            "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
+            "bookingId": str(booking.id),
+        }  # fmt: skip
+        once = f"gable-{payment.id}-{payment.at.timestamp()}-{type}"
+        send_payment_update(connection, person.key, update, by=booking.other(person), once=once)
+    show_change(connection, booking)
 
 
-async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
+def show_change(connection: Connection, booking: Booking) -> None:
     """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
-    with suppress(BellcastError):
-        for person in (booking.client, booking.provider):
-            await bell.publish(
-                {"recipient": person.key}, "booking-changed", {"bookingId": booking.id, **_touching(str(booking.id))}
-            )
-
-
-@contextmanager
-def _or_log(type: str) -> Iterator[None]:
-    """Log a failed notification; the action it reports is not undone."""
-    try:
-        yield
-    except BellcastError as error:
-        log.warning("notification_failed type=%s error=%s", type, error)
+    data = {"bookingId": booking.id, **_touching(str(booking.id))}
+    for person in (booking.client, booking.provider):
+        dbapi.publish(connection, None, "booking-changed", data, recipient=person.key, tenant=TENANT)
 
 
 def _touching(booking: str | None) -> dict[str, list[str]]:

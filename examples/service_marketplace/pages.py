@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from . import moves, people
-from .bookings import OPEN, SERVICES, STATUSES, Booking
-from .desk import booking_of
+from bellcast.examples.app_kit import visit_of
+
+from . import chats, moves, people
+from .bookings import OPEN, SERVICES, STATUSES
+from .desk import booking_of, bookings_of, transaction
 from .moves import CARDS, MOVES
 from .people import Person
 
@@ -35,17 +37,12 @@ def render_for(request: Request, person: Person, template: str, **values: Any) -
     """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
-        seated=request.scope["seated"], statuses=STATUSES, built=TODAY.is_file(), **values,
+        seated=visit_of(request).suggested is not None, statuses=STATUSES, built=TODAY.is_file(), **values,
     )  # fmt: skip
 
 
 async def home(request: Request) -> Response:
     return RedirectResponse(request.scope["root_path"] + "/bookings")
-
-
-async def login(request: Request) -> Response:
-    groups = {role: people.with_role(role) for role in ("client", "provider")}
-    return render(request, "login.html", groups=groups, ended="ended" in request.query_params)
 
 
 async def services(request: Request) -> Response:
@@ -66,18 +63,22 @@ async def today(request: Request) -> Response:
 
 
 async def bookings(request: Request) -> Response:
-    person, state = people.asking(request), request.app.state
-    theirs: list[Booking] = state.bookings.of(person)
+    person = people.asking(request)
+    theirs = bookings_of(request, person)
+    with transaction(request) as connection:
+        unread = {booking.id: chats.Chat(connection, booking).unread(person) for booking in theirs}
     return render_for(
         request, person, "bookings.html",
         open=[booking for booking in theirs if booking.status in OPEN],
         past=[booking for booking in theirs if booking.status not in OPEN],
-        unread={booking.id: state.chats.of(booking).unread(person) for booking in theirs},
+        unread=unread,
     )  # fmt: skip
 
 
 async def booking(request: Request) -> Response:
-    shown, person = booking_of(request), people.asking(request)
+    person = people.asking(request)
+    with transaction(request) as connection:
+        shown = booking_of(request, connection)
     return render_for(
         request, person, "booking.html",
         booking=shown, other=shown.other(person), moves=MOVES, possible=moves.possible(shown, person),
@@ -87,7 +88,7 @@ async def booking(request: Request) -> Response:
 
 async def payments(request: Request) -> Response:
     person = people.asking(request)
-    theirs = [(booking, payment) for booking in request.app.state.bookings.of(person) for payment in booking.payments]
+    theirs = [(booking, payment) for booking in bookings_of(request, person) for payment in booking.payments]
     if person.role == "provider":
         theirs = [(booking, payment) for booking, payment in theirs if payment.status != "failed"]
     held = sum(payment.cents for _, payment in theirs if payment.status == "paid")
@@ -99,7 +100,7 @@ async def account(request: Request) -> Response:
     person = people.asking(request)
     return render_for(
         request, person, "account.html",
-        devices=request.app.state.sessions.of(person), current=request.scope["visit"].session,
+        devices=request.app.state.accounts.of(person), current=visit_of(request).session,
     )  # fmt: skip
 
 
@@ -109,7 +110,6 @@ def missing(request: Request) -> Response:
 
 routes = [
     Route("/", home),
-    Route("/login", login),
     Route("/services", services),
     Route("/services/{service}", service),
     Route("/today", today),

@@ -1,31 +1,13 @@
-"""The demo users, and the signed-in person."""
+"""The seeded users."""
 
-from dataclasses import dataclass
+from bellcast.examples.app_kit import NotSignedIn, Person, asking
 
-from starlette.requests import Request
+__all__ = ["CAST", "TENANT", "NotSignedIn", "Person", "asking", "with_role"]
 
-
-class NotSignedIn(Exception):
-    """The request has no session."""
+TENANT = "gable"
 
 
-@dataclass(frozen=True)
-class Person:
-    key: str
-    name: str
-    role: str
-    about: str
-    tone: int
-
-    @property
-    def first_name(self) -> str:
-        return self.name.split()[0]
-
-    @property
-    def initials(self) -> str:
-        return "".join(part[0] for part in self.name.split())
-
-
+# The hue is the number of a color in the style sheet: the pages allow no inline styles.
 CAST = {
     person.key: person
     for person in [
@@ -40,12 +22,3 @@ CAST = {
 
 def with_role(role: str) -> list[Person]:
     return [person for person in CAST.values() if person.role == role]
-
-
-def asking(request: Request) -> Person:
-    """Return the signed-in person."""
-    session = request.scope["visit"].session
-    if session is None:
-        raise NotSignedIn
-    person: Person = session.person
-    return person

@@ -2,7 +2,6 @@
 encrypted chat.
 """
 
-import asyncio
 import json
 import re
 import secrets
@@ -14,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from examples.service_marketplace import notifications
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from bellcast.client import AsyncBellcast, Bellcast
+from bellcast.client import Bellcast
+from bellcast.examples.app_kit import Database
+from bellcast.examples.service_marketplace import notifications
 from tests.marketplaces import marketplace
 
 TIMEOUT = 40  # seconds
@@ -35,9 +35,10 @@ def site(tmp_path_factory):
 def browsers(site):
     """A signed-in browser for each person, with an empty inbox."""
     keys = ("nora", "samir", "ben", "lucia", "tomasz")
+    site.empty_outbox()
     with Bellcast(site.server.url, site.server.secret) as bell:
         for key in keys:
-            bell.inbox(bell.token(key)).clear("all")
+            bell.inbox(bell.token(key, tenant="gable")).clear("all")
     with ExitStack() as stack:
         yield {key: stack.enter_context(site.visitor(key)) for key in keys}
 
@@ -190,6 +191,29 @@ def test_declined_and_cancelled_bookings_notify_both_sides(site, browsers):
         assert received == ["booking_accepted", "payment_confirmed", "payment_refunded"]
 
 
+def test_refund_after_the_clients_cancellation_names_no_provider(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    with open_live(site, nora) as to_nora:
+        for move, refunded in (("cancel", "Your payment was refunded"), ("refund", "Ben refunded you")):
+            booking = book(nora)
+            change_booking(ben, booking, "accept")
+            pay(nora, booking)
+            if move == "cancel":
+                change_booking(nora, booking, "cancel")
+            else:
+                ben.post(f"/api/bookings/{booking}/refund", json={})
+            titles = [to_nora.next_notification()["title"] for _ in range(3)]
+            assert titles == ["Ben accepted your booking", "You paid Ben", refunded]
+
+
+def test_form_that_is_sent_twice_is_one_job(site, browsers):
+    with open_live(site, browsers["ben"]) as to_ben:
+        assert book(browsers["nora"], requestId="form-1") == book(browsers["nora"], requestId="form-1")
+        last = book(browsers["nora"])
+        assert to_ben.next_notification()["data"]["bookingId"] == str(last - 1)
+        assert to_ben.next_notification()["data"]["bookingId"] == str(last)
+
+
 def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):
     fact = {"message": "Your service was booked!", "timestamp": "2026-11-20T09:00:00Z"}
     booking_message = {
@@ -200,14 +224,13 @@ def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):
     }
     paid = {"type": "payment_received", "paymentId": "pay123", "amount": "150.00", "message": "Payment received"}
 
-    async def send():
-        async with AsyncBellcast(site.server.url, site.server.secret) as bell:
-            await notifications.send_to_user(bell, "nora", {"type": "notification", "data": fact})
-            await notifications.send_booking_update(bell, "nora", booking_message)
-            await notifications.send_payment_update(bell, "nora", paid)
-
+    database = Database(site.data / "gable.db", "")
     with open_live(site, browsers["nora"]) as to_nora:
-        asyncio.run(send())
+        with database.transaction() as connection:
+            notifications.send_to_user(connection, "nora", {"type": "notification", "data": fact})
+            notifications.send_booking_update(connection, "nora", booking_message)
+            notifications.send_payment_update(connection, "nora", paid)
+        book(browsers["samir"])  # the commit of a request wakes the site's outbox
         general, booking, payment = (to_nora.next_notification() for _ in range(3))
     assert (general["type"], general["title"], general["data"]) == ("notification", fact["message"], fact)
     assert (booking["title"], booking["body"]) == ("New booking", "House Cleaning")
@@ -509,7 +532,16 @@ def test_pages_run_only_their_own_scripts(site, browsers):
         assert not re.search(r"\son\w+=|\sstyle=|<script(?![^>]* src=)", response.text)
 
 
-def test_pages_work_without_a_notification_server(site):
+def test_gable_sign_in_needs_the_password(site):
+    with httpx.Client(base_url=site.url) as stranger:
+        wrong = stranger.post("/login", data={"username": "nora", "password": "wrong"})
+        assert (wrong.status_code, "password is wrong" in wrong.text) == (401, True)
+        assert stranger.post("/login", data={"username": "ghost", "password": "bellcast"}).status_code == 401
+        assert stranger.get("/as/nora/bookings").headers["location"] == "/as/nora/login"
+    assert b"scrypt$" in b"".join(file.read_bytes() for file in site.data.glob("gable.db*"))
+
+
+def test_outage_of_bellcast_loses_and_doubles_nothing_of_gable(site, browsers):
     with site.visitor("tomasz") as tomasz, site.visitor("nora") as nora:
         site.server.kill()
         try:
@@ -518,5 +550,19 @@ def test_pages_work_without_a_notification_server(site):
             assert "Hedges and lawn" in tomasz.get("/bookings").text
             assert tomasz.get(f"/api/bookings/{booking}/chat").status_code == 200
             assert tomasz.get("/api/bellcast-token").status_code == 200  # signed without the server
+            message = encrypted_message(device(nora))
+            assert send_message(nora, booking, message).status_code == 201
+            site.stop()  # the rows survive a restart of the site, too
+            site.start()
+            assert tomasz.get("/api/session").status_code == 200
         finally:
             site.server.start()
+        site.empty_outbox()
+        messages = nora.get(f"/api/bookings/{booking}/chat").json()["messages"]
+    assert [one["id"] for one in messages] == [message["id"]]
+    with Bellcast(site.server.url, site.server.secret) as bell:
+        types = {
+            key: [one.type for one in bell.inbox(bell.token(key, tenant="gable")).list().notifications]
+            for key in ("nora", "tomasz")
+        }
+    assert types == {"nora": ["booking_accepted"], "tomasz": ["notification", "new_booking"]}

@@ -7,6 +7,8 @@ import { ready, root, send, submit } from './site.js';
 const form = document.querySelector('form[data-form=book]');
 const { day } = form.elements;
 
+// One id per form: a request that is repeated books once.
+const requestId = crypto.randomUUID();
 const inDays = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 day.min = inDays(1);
 day.value = inDays(3);
@@ -14,7 +16,7 @@ day.value = inDays(3);
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   submit(form, async ({ service, day, time, address, notes }) => {
-    const { id } = await send('POST', '/api/bookings', { service, starts_at: `${day}T${time}`, address, notes });
+    const { id } = await send('POST', '/api/bookings', { service, starts_at: `${day}T${time}`, address, notes, requestId });
     location.assign(`${root}/bookings/${id}`);
   });
 });

@@ -44,7 +44,7 @@ function reopenAfterEnd(session) {
     wait = Math.min(longest, wait * 2);
     const response = await fetch(`${root}/api/session`).catch(() => null);
     isChecking = false;
-    if (response?.status === 401) location.assign(`${root}/${seated ? 'bookings' : 'login?ended'}`);
+    if (response?.status === 401) location.assign(`${root}/login?ended`);
     else session.open();
   });
 }
