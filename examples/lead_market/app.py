@@ -5,62 +5,89 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import jinja2
-import pusher
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bellcast.client import AsyncBellcast
+from bellcast.client import Bellcast
+from bellcast.examples.app_kit import Accounts, Database, NotSignedIn, Outbox, accounts, asking, mount_with_sessions
+from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in, visit_of
 
-from . import people
-from .events import Events
-from .leads import STATUSES, Leads
+from . import events, people, settings
+from . import leads as leads_table
+from .leads import STATUSES, Change, Leads
 from .people import CAST, PROVIDERS
 
 HERE = Path(__file__).parent
 # Copies of the stock libraries, made by `npm run build` in client/.
 LIBRARIES = HERE / "libraries"
 PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo.iife.js"
+# Its recipients are in Bellcast's default tenant, as those of an app that comes from Pusher.
+TENANT = None
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
-def create_app(bellcast_url: str, secret: str, *, app_id: str, key: str, libraries: Path = LIBRARIES) -> Starlette:
-    """Create the site. Only host and port of its Pusher library point to the Bellcast server."""
-    place = urlsplit(bellcast_url)
-    bell = AsyncBellcast(bellcast_url, secret)
-    channels = pusher.Pusher(app_id, key, secret, host=place.hostname, port=place.port, ssl=place.scheme == "https")
+def create_app(
+    bellcast_url: str,
+    secret: str,
+    data: Path = Path("bellcast-demo"),
+    *,
+    app_id: str,
+    key: str,
+    libraries: Path = LIBRARIES,
+) -> Starlette:
+    """Create the site; its database is `leadwell.db` in the folder. A new one gets the Pusher credentials given here."""
+    bell = Bellcast(bellcast_url, secret)
+    database = Database(data / "leadwell.db", accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA)
+    with database.transaction() as connection:
+        Leads(connection).seed()
+        settings.seed(connection, bellcast_url, app_id, key, secret)
+    users = Accounts(database, CAST.values(), TENANT)
+    outbox = Outbox(database, bell, events.configure, users.revoke)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with bell:
+        with bell:
+            outbox.start()
             yield
+            outbox.stop()
 
-    site = Starlette(routes=_routes(libraries), lifespan=lifespan, exception_handlers={HTTPException: _refused})
-    site.state.bell, site.state.channels, site.state.leads = bell, channels, Leads()
-    site.state.events = Events(channels, bell)
-    site.state.page = {"bellcast": bellcast_url, "key": key, "libraries": _paths(libraries), "statuses": STATUSES}
-    return site
+    site = Starlette(
+        routes=[*_routes(libraries), *SignIn(users, bell, HERE / "templates", "/desk").routes],
+        exception_handlers={HTTPException: _refused, NotSignedIn: _not_signed_in},
+    )
+    site.state.bell, site.state.database = bell, database
+    site.state.page = {"bellcast": bellcast_url, "libraries": _paths(libraries), "statuses": STATUSES}
+    return Starlette(
+        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "leadwell", CAST.values())],
+        lifespan=lifespan,
+    )
 
 
 def _routes(libraries: Path) -> list[Route | Mount]:
     return [
         Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
-        Route("/", side_by_side),
-        Route("/{desk}", desk),
-        Route("/{desk}/leads", leads),
-        Route("/{desk}/bell-token", bell_token),
-        Route("/{desk}/broadcasting/auth", broadcasting_auth, methods=["POST"]),
-        Route("/{desk}/api/leads", new_lead, methods=["POST"]),
-        Route("/{desk}/api/admin/leads/{id:int}", change_as_admin, methods=["PATCH", "PUT"]),
-        Route("/{desk}/api/provider/leads/{id:int}", change_as_provider, methods=["PATCH", "PUT"]),
+        Route("/desk", desk),
+        Route("/leads", leads),
+        Route("/bell-token", bell_token),
+        Route("/broadcasting/auth", broadcasting_auth, methods=["POST"]),
+        Route("/api/leads", new_lead, methods=["POST"]),
+        Route("/api/admin/leads/{id:int}", change_as_admin, methods=["PATCH", "PUT"]),
+        Route("/api/provider/leads/{id:int}", change_as_provider, methods=["PATCH", "PUT"]),
+        Route("/admin/settings", pusher_settings),
+        Route("/admin/settings", save_settings, methods=["POST"]),
+        Route("/admin/settings/test", try_settings, methods=["POST"]),
+        Route("/admin/troubleshooting", troubleshooting),
     ]
 
 
@@ -72,69 +99,117 @@ def _paths(libraries: Path) -> list[str]:
 
 async def side_by_side(request: Request) -> Response:
     """Show three desks side by side."""
-    return _page(request, "side_by_side.html", cast=CAST.values())
+    return HTMLResponse(_templates.get_template("side_by_side.html").render(cast=CAST.values()))
 
 
 async def desk(request: Request) -> Response:
-    """Show a person's dashboard."""
-    return _page(request, "desk.html", me=people.asking(request), providers=PROVIDERS)
+    """Show the person's dashboard."""
+    return _page(request, "desk.html", providers=PROVIDERS)
 
 
 async def leads(request: Request) -> Response:
     """Return the leads of the dashboard."""
-    person = people.asking(request)
-    shown = request.app.state.leads.of(person.key if person.role == "provider" else None)
+    person = asking(request)
+    with request.app.state.database.transaction() as connection:
+        shown = Leads(connection).of(person.key if person.role == "provider" else None)
     return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
 
 
 async def bell_token(request: Request) -> Response:
     """Return a session token for <bellcast-bell>."""
-    token = await request.app.state.bell.token(people.asking(request).key)
+    session = visit_of(request).session
+    if session is None:
+        raise NotSignedIn
+    token = request.app.state.bell.token(session.person.key, ttl=max(1, session.seconds_left))
     return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
 
 async def broadcasting_auth(request: Request) -> Response:
     """Authorize a provider's own private channel. The Pusher library signs, as before."""
-    person, form = people.asking(request), dict(parse_qsl((await request.body()).decode(errors="replace")))
+    person, form = asking(request), await _form(request)
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
     if person.role != "provider" or channel != f"private-provider.{person.key}":
         raise HTTPException(403, "This channel belongs to another provider.")
+    with request.app.state.database.transaction() as connection:
+        stored = settings.read(connection)
     try:
-        return JSONResponse(request.app.state.channels.authenticate(channel, socket_id))
+        return JSONResponse(stored.client().authenticate(channel, socket_id))
     except ValueError as wrong:
         raise HTTPException(400, str(wrong)) from None
 
 
 async def new_lead(request: Request) -> Response:
     """`POST /api/leads`: add a lead."""
-    people.asking(request)
-    lead = request.app.state.leads.add(await _fields(request))
-    await request.app.state.events.lead_assigned(lead, _socket_id(request))
-    return JSONResponse(lead.shown(), 201)
+    person, fields = people.asking_as(request, "admin"), await _fields(request)
+    with request.app.state.database.transaction() as connection:
+        lead, is_new = Leads(connection).add(fields)
+        if is_new:
+            events.notify_new(connection, lead, person.key)
+        stored = settings.read(connection)
+    change = Change(lead, None, "new")
+    return JSONResponse(
+        lead.shown(), 201, background=_broadcast(request, stored, change, is_new=True) if is_new else None
+    )
 
 
 async def change_as_admin(request: Request) -> Response:
     """`PATCH /api/admin/leads/{id}`: assign a provider or set the status."""
-    return await _change(request, people.asking_as(request, "admin").key, await _fields(request))
+    return _change(request, people.asking_as(request, "admin").key, await _fields(request))
 
 
 async def change_as_provider(request: Request) -> Response:
     """`PATCH /api/provider/leads/{id}`: set the status of the provider's own lead."""
     person, fields = people.asking_as(request, "provider"), await _fields(request)
-    if request.app.state.leads.get(request.path_params["id"]).provider != person.key:
-        raise HTTPException(404, "Lead not found.")
-    return await _change(request, person.key, {"status": fields.get("status")})
+    return _change(request, person.key, {"status": fields.get("status")}, only=person.key)
 
 
-async def _change(request: Request, by: str, fields: dict[str, Any]) -> Response:
-    state = request.app.state
-    lead = state.leads.get(request.path_params["id"])
-    assigned, moved = state.leads.change(lead, fields)
-    if assigned:
-        await state.events.lead_assigned(lead, _socket_id(request))
-    elif moved:
-        await state.events.lead_status_updated(lead, by, _socket_id(request))
-    return JSONResponse(lead.shown())
+def _change(request: Request, by: str, fields: dict[str, Any], only: str | None = None) -> Response:
+    with request.app.state.database.transaction() as connection:
+        table = Leads(connection)
+        lead = table.get(request.path_params["id"])
+        if only is not None and lead.provider != only:
+            raise HTTPException(404, "Lead not found.")
+        change = table.change(lead, fields)
+        events.notify_change(connection, change, by)
+        stored = settings.read(connection)
+    return JSONResponse(lead.shown(), background=_broadcast(request, stored, change, is_new=False))
+
+
+def _broadcast(request: Request, stored: settings.PusherSettings, change: Change, *, is_new: bool) -> BackgroundTask:
+    # Echo's header names the page's connection, which is excluded from the event.
+    socket_id = request.headers.get("X-Socket-ID") or None
+    return BackgroundTask(events.broadcast, stored, change, is_new=is_new, socket_id=socket_id)
+
+
+async def pusher_settings(request: Request) -> Response:
+    """The admin's form for the Pusher credentials."""
+    people.asking_as(request, "admin")
+    return _page(request, "settings.html", saved="saved" in request.query_params)
+
+
+async def save_settings(request: Request) -> Response:
+    people.asking_as(request, "admin")
+    form = await _form(request)
+    try:
+        with request.app.state.database.transaction() as connection:
+            settings.change(connection, form)
+    except HTTPException as refusal:
+        return _page(request, "settings.html", 422, problem=refusal.detail)
+    return RedirectResponse(request.scope["root_path"] + "/admin/settings?saved", 303)
+
+
+async def try_settings(request: Request) -> Response:
+    """Test the connection with the stored settings."""
+    people.asking_as(request, "admin")
+    with request.app.state.database.transaction() as connection:
+        stored = settings.read(connection)
+    problem = await run_in_threadpool(settings.try_connection, stored)
+    return JSONResponse({"ok": problem is None, "message": problem or "Connection test successful."})
+
+
+async def troubleshooting(request: Request) -> Response:
+    people.asking_as(request, "admin")
+    return _page(request, "troubleshooting.html")
 
 
 async def _fields(request: Request) -> dict[str, Any]:
@@ -147,15 +222,28 @@ async def _fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _socket_id(request: Request) -> str | None:
-    """Return the page's connection from Echo's header; it is excluded from the event."""
-    return request.headers.get("X-Socket-ID") or None
+async def _form(request: Request) -> dict[str, str]:
+    return dict(parse_qsl((await request.body()).decode(errors="replace")))
 
 
-def _page(request: Request, template: str, **values: Any) -> Response:
-    return HTMLResponse(_templates.get_template(template).render(**request.app.state.page, **values))
+def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    person, root = asking(request), request.scope["root_path"]
+    with request.app.state.database.transaction() as connection:
+        stored = settings.read(connection)
+    here = request.url.path.removeprefix(root)
+    text = _templates.get_template(template).render(
+        me=person, root=root, here=here, pusher=stored.for_pages(), **request.app.state.page, **values
+    )
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, HTTPException)
     return JSONResponse({"message": refusal.detail}, refusal.status_code)
+
+
+async def _not_signed_in(request: Request, error: Exception) -> Response:
+    """Pages go to the login page; requests of scripts get 401."""
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return await not_signed_in(request, error)
+    return JSONResponse({"message": "Please sign in."}, 401)

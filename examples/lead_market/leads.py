@@ -1,17 +1,29 @@
-"""Leads, in memory: a customer's request, and the provider it is assigned to."""
+"""Leads in SQLite: a customer's request, and the provider it is assigned to."""
 
-import itertools
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from sqlite3 import Connection, Row
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
 from .people import CAST
 
 STATUSES = {"new": "New", "assigned": "Assigned", "contacted": "Contacted", "won": "Won", "lost": "Lost"}
-MOST_LEADS = 200
 LONGEST = 200
+FIRST_LEAD = 101
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS leads (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, customer TEXT NOT NULL, service TEXT NOT NULL, city TEXT NOT NULL,
+  status TEXT NOT NULL, provider TEXT, made_at TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0,
+  request_id TEXT UNIQUE  -- of the form: a form that is sent twice is one lead
+);
+"""
+SAMPLES = [
+    ("Priya Nair", "Leaking tap", "Leeds", "42"),
+    ("Tom Baker", "Loose tiles", "York", "43"),
+    ("Sofia Rossi", "New boiler", "Leeds", None),
+]
 
 
 @dataclass
@@ -20,65 +32,117 @@ class Lead:
     customer: str
     service: str
     city: str
-    status: str = "new"
-    provider: str | None = None
-    made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    changes: int = 0
+    status: str
+    provider: str | None
+    made_at: str
+    changes: int
 
     def shown(self) -> dict[str, Any]:
         """Return the JSON form for pages and events."""
         named = CAST[self.provider].name if self.provider else None
-        return {**asdict(self), "made_at": self.made_at.isoformat(), "provider_name": named}
+        return {**asdict(self), "provider_name": named}
+
+
+class Change(NamedTuple):
+    """A lead after a change, and what it was before."""
+
+    lead: Lead
+    old_provider: str | None
+    old_status: str
+
+    @property
+    def is_assigned(self) -> bool:
+        return self.lead.provider != self.old_provider
+
+    @property
+    def is_moved(self) -> bool:
+        return self.lead.status != self.old_status
 
 
 class Leads:
-    """All leads."""
+    """All leads, in a transaction."""
 
-    def __init__(self) -> None:
-        self._numbers = itertools.count(101)
-        self._leads: dict[int, Lead] = {}
-        self.add({"customer": "Priya Nair", "service": "Leaking tap", "city": "Leeds", "provider": "42"})
-        self.add({"customer": "Tom Baker", "service": "Loose tiles", "city": "York", "provider": "43"})
-        self.add({"customer": "Sofia Rossi", "service": "New boiler", "city": "Leeds"})
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-    def add(self, fields: dict[str, Any]) -> Lead:
+    def seed(self) -> None:
+        """Fill a new database."""
+        if self._connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'leads'").fetchone():
+            return
+        self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('leads', ?)", [FIRST_LEAD - 1])
+        for customer, service, city, provider in SAMPLES:
+            self._insert(customer, service, city, provider, None)
+
+    def add(self, fields: dict[str, Any]) -> tuple[Lead, bool]:
+        """Add a lead. Return it with whether it is new: a form that got no response is sent again."""
         customer, service, city = (_text(fields, name) for name in ("customer", "service", "city"))
-        lead = Lead(next(self._numbers), customer, service, city)
-        self._leads[lead.id] = lead
-        self.change(lead, fields)
-        lead.changes = 0
-        while len(self._leads) > MOST_LEADS:
-            del self._leads[next(iter(self._leads))]
-        return lead
+        request_id = _text(fields, "requestId") if "requestId" in fields else None
+        row = self._connection.execute("SELECT * FROM leads WHERE request_id = ?", [request_id]).fetchone()
+        if row is not None:
+            return _lead(row), False
+        return self._insert(customer, service, city, _provider(fields), request_id), True
 
-    def change(self, lead: Lead, fields: dict[str, Any]) -> tuple[bool, bool]:
-        """Assign a provider or set the status. Return whether the provider and the status changed."""
+    def change(self, lead: Lead, fields: dict[str, Any]) -> Change:
+        """Assign a provider, remove it, or set the status. A new provider sets the status unless the fields have one."""
         before = (lead.provider, lead.status)
-        provider, status = fields.get("provider") or lead.provider, fields.get("status")
-        if provider is not None and (provider not in CAST or CAST[provider].role != "provider"):
-            raise HTTPException(422, "provider: unknown provider.")
-        if status is not None and status not in STATUSES:
+        status = fields.get("status")
+        if status is not None and (not isinstance(status, str) or status not in STATUSES):
             raise HTTPException(422, f"status: must be one of {', '.join(STATUSES)}.")
-        lead.provider = provider
-        if provider != before[0]:
-            lead.status = "assigned"
+        if "provider" in fields:
+            lead.provider = _provider(fields)
+            if lead.provider != before[0]:
+                lead.status = "assigned" if lead.provider else "new"
         lead.status = status or lead.status
-        lead.changes += 1
-        return lead.provider != before[0], lead.status != before[1]
+        if (lead.provider, lead.status) != before:
+            lead.changes += 1
+            self._connection.execute(
+                "UPDATE leads SET provider = ?, status = ?, changes = ? WHERE id = ?",
+                [lead.provider, lead.status, lead.changes, lead.id],
+            )
+        return Change(lead, *before)
 
     def get(self, id: int) -> Lead:
-        if id not in self._leads:
+        row = self._connection.execute("SELECT * FROM leads WHERE id = ?", [id]).fetchone()
+        if row is None:
             raise HTTPException(404, "Lead not found.")
-        return self._leads[id]
+        return _lead(row)
 
     def of(self, provider: str | None) -> list[Lead]:
         """Return the leads of a provider, or all leads, newest first."""
-        leads = [lead for lead in self._leads.values() if provider is None or lead.provider == provider]
-        return sorted(leads, key=lambda lead: lead.id, reverse=True)
+        where, params = ("provider = ?", [provider]) if provider else ("1", [])
+        return [
+            _lead(row)
+            for row in self._connection.execute(f"SELECT * FROM leads WHERE {where} ORDER BY id DESC", params)
+        ]
+
+    def _insert(self, customer: str, service: str, city: str, provider: str | None, request_id: str | None) -> Lead:
+        status, made_at = "assigned" if provider else "new", datetime.now(UTC).isoformat()
+        id = self._connection.execute(
+            "INSERT INTO leads (customer, service, city, status, provider, made_at, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [customer, service, city, status, provider, made_at, request_id],
+        ).lastrowid
+        assert id is not None
+        return self.get(id)
+
+
+def _lead(row: Row) -> Lead:
+    return Lead(
+        row["id"], row["customer"], row["service"], row["city"], row["status"], row["provider"], row["made_at"],
+        row["changes"],
+    )  # fmt: skip
+
+
+def _provider(fields: dict[str, Any]) -> str | None:
+    provider = fields.get("provider") or None
+    if provider is not None and (
+        not isinstance(provider, str) or provider not in CAST or CAST[provider].role != "provider"
+    ):
+        raise HTTPException(422, "provider: unknown provider.")
+    return provider
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
-    text = str(fields.get(name) or "").strip()
-    if not 1 <= len(text) <= LONGEST:
+    text = fields.get(name)
+    if not isinstance(text, str) or not 1 <= len(text.strip()) <= LONGEST:
         raise HTTPException(422, f"{name}: must have 1 to {LONGEST} characters.")
-    return text
+    return text.strip()

@@ -1,25 +1,9 @@
-"""The demo users: an admin, and the providers that buy leads."""
-
-from dataclasses import dataclass
+"""The seeded users: an admin, and the providers that buy leads. A provider's key is its number."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-
-@dataclass(frozen=True)
-class Person:
-    """`key` is the recipient key in Bellcast; for a provider, its number."""
-
-    key: str
-    name: str
-    role: str
-    about: str
-    hue: int
-
-    @property
-    def initials(self) -> str:
-        return "".join(part[0] for part in self.name.split()[:2])
-
+from bellcast.examples.app_kit import Person, asking
 
 CAST = {
     person.key: person
@@ -33,16 +17,8 @@ PROVIDERS = [person for person in CAST.values() if person.role == "provider"]
 ADMINS = [person for person in CAST.values() if person.role == "admin"]
 
 
-def asking(request: Request) -> Person:
-    """Return the person of the desk in the URL. A real app would read its session."""
-    person = CAST.get(request.path_params["desk"])
-    if person is None:
-        raise HTTPException(404, "Desk not found.")
-    return person
-
-
 def asking_as(request: Request, role: str) -> Person:
-    """Return the person of the desk if they have the role."""
+    """Return the signed-in person if they have the role."""
     person = asking(request)
     if person.role != role:
         raise HTTPException(403, f"Only available to the {role}.")

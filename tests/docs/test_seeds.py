@@ -9,6 +9,7 @@ MIN_LINES = {
     "The shop suite (Django)": 34,
     "The celebrity booking site (Socket.IO)": 38,
     "The home services marketplace (WebSocket, React)": 43,
+    "The lead market (Laravel, Pusher)": 27,
 }
 
 

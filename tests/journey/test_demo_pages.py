@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -11,38 +11,51 @@ import pytest
 from bellcast.examples import celebrity_booking, lead_market
 
 BELLCAST = "http://127.0.0.1:8787"
-PAGES: dict[str, tuple[Callable[..., Any], dict[str, str], str, str]] = {
-    "lead market": (lead_market.create_app, {"app_id": "1", "key": "key"}, "/ruth", "pusher-js"),
-    "celebrity booking": (celebrity_booking.create_app, {}, "/as/dana", "socket.io-client"),
+
+
+class Demo(NamedTuple):
+    """An app, and the first page of a person."""
+
+    create_app: Callable[..., Any]
+    options: dict[str, str]
+    person: str
+    path: str
+    library: str
+
+
+DEMOS = {
+    "lead market": Demo(lead_market.create_app, {"app_id": "1", "key": "key"}, "ruth", "/desk", "pusher-js"),
+    "celebrity booking": Demo(celebrity_booking.create_app, {}, "dana", "/bookings", "socket.io-client"),
 }
 
 
-def page(folder: Path | None, name: str) -> tuple[httpx.AsyncClient, str]:
-    create_app, options, path, _ = PAGES[name]
-    app = create_app(
-        BELLCAST, "a secret of at least forty characters in all", **options, **({"libraries": folder} if folder else {})
-    )
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://demo.test"), path
+def client(demo: Demo, data: Path, **options: Path) -> httpx.AsyncClient:
+    app = demo.create_app(BELLCAST, "a secret of at least forty characters in all", data, **demo.options, **options)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://demo.test")
 
 
-@pytest.mark.parametrize("name", PAGES)
-async def test_demo_page_loads_nothing_from_the_web(name: str) -> None:
-    client, path = page(None, name)
-    async with client:
-        text = (await client.get(path)).text
-        sources = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', text)
+async def first_page(http: httpx.AsyncClient, demo: Demo) -> str:
+    signed_in = await http.post("/login", data={"username": demo.person, "password": "bellcast"})
+    assert signed_in.headers["location"] == demo.path
+    return (await http.get(demo.path)).text
+
+
+@pytest.mark.parametrize("name", DEMOS)
+async def test_demo_page_loads_nothing_from_the_web(tmp_path: Path, name: str) -> None:
+    async with client(DEMOS[name], tmp_path) as http:
+        pages = [(await http.get("/login")).text, await first_page(http, DEMOS[name])]
+        sources = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', "".join(pages))
         assert [source for source in sources if "//" in source and not source.startswith(BELLCAST)] == []
         own = [source for source in sources if source.startswith("/")]
         assert any(source.startswith("/libraries/") for source in own)
         for source in own:
-            assert (await client.get(source)).status_code == 200, source
+            assert (await http.get(source)).status_code == 200, source
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", DEMOS)
 async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) -> None:
-    client, path = page(tmp_path, name)
-    async with client:
-        text = (await client.get(path)).text
-    assert f"needs {PAGES[name][3]}" in text
+    async with client(DEMOS[name], tmp_path, libraries=tmp_path) as http:
+        text = await first_page(http, DEMOS[name])
+    assert f"needs {DEMOS[name].library}" in text
     assert "npm run build" in text
     assert "/libraries/" not in text

@@ -1,34 +1,12 @@
-/** A desk of the marketplace. Live events use Laravel Echo over pusher-js as before; only the host has changed. */
+/** A desk of the marketplace: the board of leads, and the live events that change it. */
 
-const { desk, role, key, bellcast } = document.body.dataset;
+import { channel, onConnected, root } from './page.js';
+
 const $ = (selector, within = document) => within.querySelector(selector);
-const place = new URL(bellcast);
-const STATES = { connected: 'Live', connecting: 'Connecting', unavailable: 'Offline', failed: 'Offline', disconnected: 'Offline' };
 
-const echo = new (Echo.default ?? Echo)({
-  broadcaster: 'pusher',
-  Pusher,
-  key,
-  cluster: '',
-  wsHost: place.hostname,
-  wsPort: place.port || 80,
-  wssPort: place.port || 443,
-  forceTLS: place.protocol === 'https:',
-  enabledTransports: ['ws', 'wss'],
-  authEndpoint: `/${desk}/broadcasting/auth`,
-});
-
-echo.connector.pusher.connection.bind('state_change', ({ current }) => {
-  const line = $('.line');
-  line.dataset.state = current;
-  line.textContent = STATES[current] ?? current;
-  // Pusher's protocol does not replay missed events: fetch the board again. The bell resumes by position.
-  if (current === 'connected') refresh();
-});
-
-const channel = role === 'admin' ? echo.channel('admin') : echo.private(`provider.${desk}`);
-channel.listen('.lead.assigned', (lead) => news(lead, `${lead.customer} → ${lead.provider_name ?? 'unassigned'}`));
-channel.listen('.lead.status.updated', (lead) => news(lead, `${lead.customer}: ${lead.status}`));
+channel?.listen('.lead.assigned', (lead) => news(lead, `${lead.customer} → ${lead.provider_name ?? 'unassigned'}`));
+channel?.listen('.lead.status.updated', (lead) => news(lead, `${lead.customer}: ${lead.status}`));
+onConnected(() => refresh());
 
 /** Adds an entry to the list of events since the page was opened. */
 function news(lead, text) {
@@ -52,15 +30,17 @@ $('.news').addEventListener('toggle', () => {
 
 /** Show the current board, with a changed lead highlighted for a moment. */
 async function refresh(lit) {
-  const response = await fetch(`/${desk}/leads`).catch(() => null);
+  const response = await fetch(`${root}/leads`).catch(() => null);
   if (!response?.ok) return;
   const leads = await response.json();
   $('.board').replaceChildren(...leads.map((lead) => card(lead, lead.id === lit)));
+  $('.empty').hidden = leads.length > 0;
 }
 
 function card(lead, lit) {
   const item = $('#lead').content.cloneNode(true).firstElementChild;
   item.classList.toggle('lit', lit);
+  item.id = `lead-${lead.id}`;
   item.dataset.status = lead.status;
   $('.customer', item).textContent = lead.customer;
   $('.service', item).textContent = lead.service;
@@ -70,6 +50,9 @@ function card(lead, lit) {
   if (assign) {
     assign.value = lead.provider ?? '';
     assign.addEventListener('change', () => change('admin', lead, { provider: assign.value }));
+    const move = $('.move', item);
+    move.value = lead.status;
+    move.addEventListener('change', () => change('admin', lead, { status: move.value }));
   }
   for (const move of item.querySelectorAll('.moves button')) {
     move.disabled = move.value === lead.status;
@@ -78,21 +61,24 @@ function card(lead, lit) {
   return item;
 }
 
-const change = (role, lead, fields) => send('PATCH', `/${desk}/api/${role}/leads/${lead.id}`, fields);
+const change = (role, lead, fields) => send('PATCH', `${root}/api/${role}/leads/${lead.id}`, fields);
 
+// One id per form: a request that is repeated adds one lead.
+let requestId = crypto.randomUUID();
 $('.new')?.addEventListener('submit', async (event) => {
   event.preventDefault();
   const form = event.target;
-  if (await send('POST', `/${desk}/api/leads`, Object.fromEntries(new FormData(form)))) form.reset();
+  if (!(await send('POST', `${root}/api/leads`, { ...Object.fromEntries(new FormData(form)), requestId }))) return;
+  requestId = crypto.randomUUID();
+  form.reset();
 });
 
 /** Send a request to the site, without a socket id, so that the event reaches this desk too. */
 async function send(method, path, fields) {
   const response = await fetch(path, { method, body: JSON.stringify(fields), headers: { 'Content-Type': 'application/json' } }).catch(() => null);
-  $('.problem').textContent = response?.ok ? '' : ((await response?.json().catch(() => null))?.message ?? 'The server cannot be reached.');
+  $('.problem[role]').textContent = response?.ok ? '' : ((await response?.json().catch(() => null))?.message ?? 'Leadwell can’t be reached.');
   if (response?.ok) refresh();
   return response?.ok ?? false;
 }
 
-$('bellcast-bell').getToken = () => fetch(`/${desk}/bell-token`);
 refresh();

@@ -1,0 +1,83 @@
+"""The Pusher settings of the admin, in the database: the back end and the pages use them."""
+
+from dataclasses import asdict, dataclass, fields
+from sqlite3 import Connection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pusher
+from pusher.errors import PusherError
+from starlette.exceptions import HTTPException
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS pusher_settings (
+  id INTEGER PRIMARY KEY CHECK (id = 1), enabled INTEGER NOT NULL, app_id TEXT NOT NULL, key TEXT NOT NULL,
+  secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL
+);
+"""
+LONGEST = 200
+
+
+@dataclass(frozen=True)
+class PusherSettings:
+    enabled: bool
+    app_id: str
+    key: str
+    secret: str
+    host: str
+    port: int
+    tls: bool
+
+    def client(self) -> pusher.Pusher:
+        """Return the stock client of the Python SDK. Raises ValueError for credentials that it refuses."""
+        return pusher.Pusher(self.app_id, self.key, self.secret, host=self.host, port=self.port, ssl=self.tls)
+
+    def for_pages(self) -> dict[str, Any]:
+        """Return what Laravel Echo needs: everything but the secret."""
+        return {name: value for name, value in asdict(self).items() if name != "secret"}
+
+
+def seed(connection: Connection, bellcast_url: str, app_id: str, key: str, secret: str) -> None:
+    """Fill a new database with the credentials of the Bellcast project."""
+    place = urlsplit(bellcast_url)
+    tls = place.scheme == "https"
+    values = [1, True, app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls]
+    connection.execute("INSERT OR IGNORE INTO pusher_settings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def read(connection: Connection) -> PusherSettings:
+    row = connection.execute("SELECT * FROM pusher_settings").fetchone()
+    stored = {name: row[name] for name in (field.name for field in fields(PusherSettings))}
+    return PusherSettings(**{**stored, "enabled": bool(row["enabled"]), "tls": bool(row["tls"])})
+
+
+def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
+    """Store the admin's form. An empty secret keeps the stored one."""
+    before = read(connection)
+    values = {name: form.get(name, "").strip() for name in ("app_id", "key", "host")}
+    if not all(0 < len(value) <= LONGEST for value in values.values()):
+        raise HTTPException(422, "App id, key and host are required.")
+    if not form.get("port", "").isdecimal() or not 0 < int(form["port"]) < 2**16:
+        raise HTTPException(422, "The port must be a number up to 65535.")
+    settings = PusherSettings(
+        "enabled" in form, values["app_id"], values["key"], form.get("secret", "").strip() or before.secret,
+        values["host"], int(form["port"]), "tls" in form,
+    )  # fmt: skip
+    try:
+        settings.client()
+    except (ValueError, TypeError) as error:
+        raise HTTPException(422, str(error)) from error
+    columns = asdict(settings)
+    connection.execute(
+        f"UPDATE pusher_settings SET {', '.join(f'{name} = ?' for name in columns)}", [*columns.values()]
+    )
+    return settings
+
+
+def try_connection(settings: PusherSettings) -> str | None:
+    """Send a signed request. Return None, or why it failed."""
+    try:
+        settings.client().channels_info()
+    except (PusherError, ValueError, OSError) as error:
+        return str(error) or type(error).__name__
+    return None

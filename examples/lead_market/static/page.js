@@ -1,0 +1,49 @@
+/** On every page: Laravel Echo over pusher-js as before, with the credentials of the settings; and the bell. */
+
+export const { root } = document.documentElement.dataset;
+const { desk, role, pusher } = document.body.dataset;
+const settings = JSON.parse(pusher);
+const STATES = { connected: 'Live', connecting: 'Connecting', unavailable: 'Offline', failed: 'Offline', disconnected: 'Offline' };
+
+/** Connect with Echo; null if Pusher is disabled or its libraries are not installed. */
+function connect() {
+  if (!settings.enabled || typeof Pusher === 'undefined') return null;
+  return new (Echo.default ?? Echo)({
+    broadcaster: 'pusher',
+    Pusher,
+    key: settings.key,
+    cluster: '',
+    wsHost: settings.host,
+    wsPort: settings.port,
+    wssPort: settings.port,
+    forceTLS: settings.tls,
+    enabledTransports: ['ws', 'wss'],
+    authEndpoint: `${root}/broadcasting/auth`,
+  });
+}
+
+const echo = connect();
+/** The channel of this desk: `admin`, or the provider's own. */
+export const channel = echo && (role === 'admin' ? echo.channel('admin') : echo.private(`provider.${desk}`));
+
+/** Call a function after each connection: Pusher's protocol does not replay missed events. */
+export const onConnected = (call) => echo?.connector.pusher.connection.bind('connected', call);
+
+echo?.connector.pusher.connection.bind('state_change', ({ current }) => {
+  const line = document.querySelector('.line');
+  line.dataset.state = current;
+  line.textContent = STATES[current] ?? current;
+  if (current === 'connected') console.log('Pusher connected');
+});
+
+const bell = document.querySelector('bellcast-bell');
+bell.getToken = () => fetch(`${root}/bell-token`);
+bell.addEventListener('bellcast:open-notification', (event) => {
+  const { action_url: url } = event.detail.notification;
+  if (!url?.startsWith('/')) return;
+  event.preventDefault();
+  location.assign(root + url);
+});
+document.addEventListener('click', ({ target }) => {
+  for (const menu of document.querySelectorAll('details[open]')) menu.open = menu.contains(target);
+});

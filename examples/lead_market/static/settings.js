@@ -1,0 +1,14 @@
+/** The admin's settings: test the stored connection. */
+
+import { root } from './page.js';
+
+const result = document.querySelector('[data-result]');
+document.querySelector('[data-test]').addEventListener('click', async ({ target }) => {
+  target.disabled = true;
+  result.textContent = 'Testing…';
+  const response = await fetch(`${root}/admin/settings/test`, { method: 'POST' }).catch(() => null);
+  const { ok = false, message = 'Leadwell can’t be reached.' } = (await response?.json().catch(() => null)) ?? {};
+  result.className = ok ? 'done' : 'problem';
+  result.textContent = message;
+  target.disabled = false;
+});
