@@ -1,23 +1,20 @@
-"""`python -m examples.photo_studio --bellcast http://127.0.0.1:8787 --secret …`"""
+"""`python -m bellcast.examples.photo_studio --project id:key:secret`"""
 
-import argparse
+from pathlib import Path
+from typing import Any
 
-import uvicorn
+from bellcast.examples.app_kit import command_line
 
 from . import create_app
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(
-        prog="python -m examples.photo_studio", description="A photo studio's booking site."
-    )
-    options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
-    options.add_argument("--secret", required=True, help="the project secret printed by `bellcast serve`")
-    options.add_argument("--port", type=int, default=8000)
-    given = options.parse_args()
-    # Open event streams do not end, so a shutdown must not wait for them.
-    uvicorn.run(create_app(given.bellcast, given.secret), port=given.port, timeout_graceful_shutdown=1)
+def server_settings(url: str, data: Path) -> dict[str, str]:
+    return {}
+
+
+def create(options: command_line.Options) -> Any:
+    return create_app(options.bellcast, options.project[2], options.data)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run("bellcast.examples.photo_studio", "A photo studio's booking site.", 8000, create, server_settings)

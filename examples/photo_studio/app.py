@@ -1,23 +1,22 @@
 """The ASGI application."""
 
-import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
-from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bellcast.client import AsyncBellcast
+from bellcast.client import AsyncBellcast, Bellcast
+from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
+from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import bells, desk, errors, pages
-from .bookings import Diary
-from .people import CAST, Person
+from . import bells, bookings, desk, errors, notifications, pages
+from .people import CAST, TENANT
 
 # A stream has a heartbeat every 25 s; after more than two missed ones it is dead.
 STREAM_TIMEOUT = httpx.Timeout(10, read=60)
@@ -25,48 +24,40 @@ STREAM_TIMEOUT = httpx.Timeout(10, read=60)
 SIDE_BY_SIDE = [CAST["clara"], CAST["mira"], CAST["theo"]]
 
 
-def create_app(bellcast_url: str, secret: str) -> Starlette:
-    """Create the studio's site, which sends notifications through the given Bellcast server."""
-    bell = AsyncBellcast(bellcast_url, secret)
+def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo")) -> Starlette:
+    """Create the studio's site, which notifies through the given Bellcast server; its database is `oriel.db` in the folder."""
+    bell, relay_bell = AsyncBellcast(bellcast_url, secret), Bellcast(bellcast_url, secret)
     streams = httpx.AsyncClient(base_url=bellcast_url, timeout=STREAM_TIMEOUT)
+    database = Database(data / "oriel.db", accounts.SCHEMA + bookings.SCHEMA)
+    with database.transaction() as connection:
+        bookings.Diary(connection).seed()
+    users = Accounts(database, CAST.values(), TENANT)
+    outbox = Outbox(database, relay_bell, notifications.configure, users.revoke)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with bell, streams:
-            yield
+        with relay_bell:
+            outbox.start()
+            async with bell, streams:
+                yield
+            outbox.stop()
 
     static = Mount("/static", StaticFiles(directory=pages.HERE / "static"))
+    signing_in = SignIn(users, relay_bell, pages.HERE / "templates", "/bookings")
     site = Starlette(
-        routes=[Route("/", _home), static, *pages.routes, *bells.routes, *desk.routes],
+        routes=[Route("/", _home), static, *signing_in.routes, *pages.routes, *bells.routes, *desk.routes],
         exception_handlers=errors.HANDLERS,
     )
     site.state.bell, site.state.streams = bell, streams
-    site.state.bellcast_url, site.state.diary = bellcast_url, Diary()
-    return Starlette(routes=[Route("/", side_by_side), *_mounts(site, secret)], lifespan=lifespan)
+    site.state.bellcast_url, site.state.database = bellcast_url, database
+    return Starlette(
+        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "oriel", SIDE_BY_SIDE)], lifespan=lifespan
+    )
 
 
 async def side_by_side(request: Request) -> Response:
     """Show three people side by side, each with a separate session."""
     return pages.render(request, "side_by_side.html", people=SIDE_BY_SIDE)
-
-
-def _mounts(site: Starlette, secret: str) -> Iterator[Mount]:
-    """Mount the site, and once more for each person shown side by side, with a separate cookie."""
-    key = hashlib.sha256(f"photo studio sessions {secret}".encode()).hexdigest()
-    for person in SIDE_BY_SIDE:
-        signed_in = SessionMiddleware(_signed_in(site, person), key, session_cookie=f"studio_{person.key}")
-        yield Mount(f"/as/{person.key}", signed_in)
-    yield Mount("/", SessionMiddleware(site, key, session_cookie="studio"))
-
-
-def _signed_in(site: ASGIApp, person: Person) -> ASGIApp:
-    """Return the site with the person already signed in."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["session"].setdefault("person", person.key)
-        await site({**scope, "seated": True}, receive, send)
-
-    return app
 
 
 async def _home(request: Request) -> Response:

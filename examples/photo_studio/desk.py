@@ -1,16 +1,18 @@
-"""Actions on bookings: book, assign, upload, deliver."""
+"""Actions on bookings: book, assign, upload, deliver. Each is one transaction with its notifications."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from sqlite3 import Connection
 from typing import Any
 
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import bookings, notifications, people
-from .bookings import KINDS, Booking, Photo
+from .bookings import KINDS, Booking, Diary, Photo
 from .people import CAST
 from .reading import body_up_to, fields_of
 
@@ -18,9 +20,15 @@ from .reading import body_up_to, fields_of
 PICTURES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"})
 
 
-def booking_of(request: Request) -> Booking:
+@contextmanager
+def transaction(request: Request) -> Iterator[Connection]:
+    with request.app.state.database.transaction() as connection:
+        yield connection
+
+
+def booking_of(request: Request, connection: Connection) -> Booking:
     """Return the booking in the URL, if the signed-in person may see it."""
-    booking: Booking | None = request.app.state.diary.find(request.path_params["booking"], people.asking(request))
+    booking = Diary(connection).find(request.path_params["booking"], people.asking(request))
     if booking is None:
         raise HTTPException(404, "Booking not found.")
     return booking
@@ -31,41 +39,59 @@ async def book(request: Request) -> Response:
     kind = KINDS.get(_text(fields, "kind"))
     if kind is None:
         raise HTTPException(422, f"kind must be one of {', '.join(KINDS)}.")
-    booking = request.app.state.diary.book(
-        person, kind, _moment(fields), _text(fields, "place"), _text(fields, "notes")
-    )
+    starts_at, place, notes = _moment(fields), _text(fields, "place"), _text(fields, "notes")
+    request_id = _text(fields, "requestId") or None
+    with transaction(request) as connection:
+        diary = Diary(connection)
+        booking = diary.requested(request_id) if request_id else None
+        if booking is None:
+            booking = diary.book(person, kind, starts_at, place, notes, request_id)
+            notifications.for_admin_of_new_booking(booking).add(connection)
+            notifications.show_change(connection, booking)
     return JSONResponse({"id": booking.id}, 201)
 
 
 async def assign(request: Request) -> Response:
-    booking, fields = booking_of(request), await fields_of(request)
-    bookings.assign(booking, people.asking(request), CAST.get(_text(fields, "photographerId")))
-    return _changed(request, booking)
+    person, fields = people.asking(request), await fields_of(request)
+    photographer = CAST.get(_text(fields, "photographerId"))
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        replaced = booking.photographer
+        bookings.assign(booking, person, photographer)
+        if booking.photographer != replaced:
+            Diary(connection).save(booking)
+            notifications.for_photographer_of_assignment(booking).add(connection)
+            if replaced is not None:
+                notifications.for_replaced_photographer(booking, replaced).add(connection)
+            notifications.show_change(connection, booking, replaced)
+    return JSONResponse({"id": booking.id, "status": booking.status})
 
 
 async def upload(request: Request) -> Response:
-    booking = booking_of(request)
-    media_type = request.headers.get("Content-Type", "")
+    person, media_type = people.asking(request), request.headers.get("Content-Type", "")
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
     if media_type not in PICTURES:
         raise HTTPException(415, "The picture must be JPEG, PNG, WebP, GIF or AVIF.")
     photo = Photo(await body_up_to(request, bookings.MOST_BYTES), media_type)
-    bookings.add_photo(booking, people.asking(request), photo)
-    return JSONResponse({"photos": len(booking.uploads)}, 201)
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        Diary(connection).add_photo(booking, person, photo)
+    return JSONResponse({"photos": booking.uploads}, 201)
 
 
 async def finish(request: Request) -> Response:
-    booking, fields = booking_of(request), await fields_of(request)
-    photos = fields.get("photos")
+    person, fields = people.asking(request), await fields_of(request)
+    title, photos = _text(fields, "title"), fields.get("photos")
     if not isinstance(photos, int):
         raise HTTPException(422, "photos must be a number.")
-    bookings.finish(booking, people.asking(request), _text(fields, "title"), photos)
-    return _changed(request, booking, 201)
-
-
-def _changed(request: Request, booking: Booking, status: int = 200) -> Response:
-    """Respond with the booking's status, then update open pages."""
-    update = BackgroundTask(notifications.show_change, request.app.state.bell, booking)
-    return JSONResponse({"id": booking.id, "status": booking.status}, status, background=update)
+    with transaction(request) as connection:
+        booking = booking_of(request, connection)
+        bookings.finish(booking, person, title, photos)
+        Diary(connection).save(booking)
+        notifications.for_client_work_completed(booking).add(connection)
+        notifications.show_change(connection, booking)
+    return JSONResponse({"id": booking.id, "status": booking.status}, 201)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

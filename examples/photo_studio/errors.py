@@ -3,9 +3,10 @@
 import httpx
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from bellcast.client import BellcastError, NotFound
+from bellcast.examples.app_kit.sign_in import not_signed_in
 
 from . import pages
 from .bookings import Refused
@@ -14,12 +15,6 @@ from .people import NotSignedIn
 
 def _is_api_request(request: Request) -> bool:
     return "/api/" in request.url.path
-
-
-async def _not_signed_in(request: Request, error: Exception) -> Response:
-    if _is_api_request(request):
-        return JSONResponse({"error": "Please sign in."}, 401)
-    return RedirectResponse(request.scope["root_path"] + "/login", 303)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -42,7 +37,7 @@ async def _no_such_notification(request: Request, error: Exception) -> Response:
 
 
 HANDLERS = {
-    NotSignedIn: _not_signed_in,
+    NotSignedIn: not_signed_in,
     Refused: _refused,
     HTTPException: _http_error,
     NotFound: _no_such_notification,

@@ -1,64 +1,116 @@
-"""Notifications about bookings. Only this module of the studio sends through Bellcast."""
+"""Notifications about bookings. A change writes them to the outbox in its transaction, so that an outage of Bellcast loses
+none; a page that then requests the same notification gets the one that was sent."""
 
-from contextlib import suppress
+from sqlite3 import Connection
+from typing import Any, NamedTuple
 
-from bellcast.client import AsyncBellcast, BellcastError, Sent
+from bellcast.client import AsyncBellcast, Bellcast, Sent
+from bellcast.contrib import dbapi, outbox
 
 from . import people
 from .bookings import Booking
+from .people import CAST, TENANT, Person
 
 
-async def notify_admin_of_new_booking(bell: AsyncBellcast, booking: Booking) -> Sent:
-    return await bell.notify(
+class Message(NamedTuple):
+    """A notification with the key under which it is sent once."""
+
+    to: list[str]
+    key: str
+    content: dict[str, Any]
+
+    def add(self, connection: Connection) -> None:
+        """Write it to the outbox."""
+        content: Any = self.content
+        dbapi.notify(connection, self.to, idempotency_key=self.key, tenant=TENANT, **content)
+
+    async def send(self, bell: AsyncBellcast) -> Sent:
+        """Send it now, or return what the outbox has sent."""
+        content: Any = self.content
+        key = str(outbox.row_key(self.key))
+        return await bell.notify(self.to, idempotency_key=key, tenant=TENANT, **content)
+
+
+def configure(bell: Bellcast) -> None:
+    """Write the tenant's recipients, so that Bellcast knows people that have never signed in."""
+    for person in CAST.values():
+        bell.recipients.put(
+            person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"
+        )
+
+
+def for_admin_of_new_booking(booking: Booking) -> Message:
+    return Message(
         [person.key for person in people.with_role("administrator")],
-        title=f"New booking from {booking.client.name}",
-        body=f"{booking.kind.name}, {booking.when}, {booking.place}",
-        type="booking-created",
-        priority="high",
-        actor={"id": booking.client.key, "name": booking.client.name},
-        action_url=f"/bookings/{booking.id}",
-        action_text="Assign a photographer",
-        data={"bookingId": booking.id},
-        # A double click, or a second tab, must not send it twice.
-        idempotency_key=f"created-{booking.id}-{booking.made_at:%Y%m%d%H%M%S%f}",
+        f"oriel-created-{booking.id}-{booking.made_at:%Y%m%d%H%M%S%f}",
+        {
+            "title": f"New booking from {booking.client.name}",
+            "body": f"{booking.kind.name}, {booking.when}, {booking.place}",
+            "type": "booking-created",
+            "priority": "high",
+            "actor": _actor(booking.client),
+            "action_url": f"/bookings/{booking.id}",
+            "action_text": "Assign a photographer",
+            "data": {"bookingId": booking.id},
+        },
     )
 
 
-async def notify_photographer_of_assignment(bell: AsyncBellcast, booking: Booking) -> Sent:
+def for_photographer_of_assignment(booking: Booking) -> Message:
     assert booking.photographer, "the booking was assigned"
-    return await bell.notify(
-        booking.photographer.key,
-        title=f"{booking.kind.name} session for {booking.client.name}",
-        body=f"You are photographing it: {booking.when}, {booking.place}",
-        type="photographer-assigned",
-        action_url=f"/bookings/{booking.id}",
-        action_text="See the details",
-        data={"bookingId": booking.id},
-        idempotency_key=f"assigned-{booking.id}-{booking.assigned_at:%Y%m%d%H%M%S%f}",
+    return Message(
+        [booking.photographer.key],
+        f"oriel-assigned-{booking.id}-{booking.assigned_at:%Y%m%d%H%M%S%f}",
+        {
+            "title": f"{booking.kind.name} session for {booking.client.name}",
+            "body": f"You’re the photographer: {booking.when}, {booking.place}",
+            "type": "photographer-assigned",
+            "action_url": f"/bookings/{booking.id}",
+            "action_text": "See the details",
+            "data": {"bookingId": booking.id},
+        },
     )
 
 
-async def notify_client_work_completed(bell: AsyncBellcast, booking: Booking) -> Sent:
+def for_replaced_photographer(booking: Booking, replaced: Person) -> Message:
+    assert booking.photographer, "the booking was assigned"
+    return Message(
+        [replaced.key],
+        f"oriel-replaced-{booking.id}-{booking.assigned_at:%Y%m%d%H%M%S%f}",
+        {
+            "title": f"{booking.photographer.first_name} takes over a session of yours",
+            "body": f"{booking.kind.name} for {booking.client.name}, {booking.when}",
+            "type": "photographer-replaced",
+            "action_url": "/bookings",
+            "data": {"bookingId": booking.id},
+        },
+    )
+
+
+def for_client_work_completed(booking: Booking) -> Message:
     assert booking.photographer, "the booking was assigned"
     assert booking.work, "the work was handed in"
-    return await bell.notify(
-        booking.client.key,
-        title="Your photographs are ready",
-        body=f"{booking.photographer.name} finished “{booking.work.title}”: {booking.work.photos} photographs",
-        type="work-completed",
-        actor={"id": booking.photographer.key, "name": booking.photographer.name},
-        action_url=f"/bookings/{booking.id}",
-        action_text="Open the gallery",
-        data={"bookingId": booking.id},
-        idempotency_key=f"completed-{booking.id}-{booking.work.finished_at:%Y%m%d%H%M%S%f}",
+    return Message(
+        [booking.client.key],
+        f"oriel-completed-{booking.id}-{booking.work.finished_at:%Y%m%d%H%M%S%f}",
+        {
+            "title": "Your photographs are ready",
+            "body": f"{booking.photographer.name} finished “{booking.work.title}”: {booking.work.photos} photographs",
+            "type": "work-completed",
+            "actor": _actor(booking.photographer),
+            "action_url": f"/bookings/{booking.id}",
+            "action_text": "Open the gallery",
+            "data": {"bookingId": booking.id},
+        },
     )
 
 
-async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
+def show_change(connection: Connection, booking: Booking, also: Person | None = None) -> None:
     """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
-    viewers = [booking.client, *people.with_role("administrator")]
-    if booking.photographer:
-        viewers.append(booking.photographer)
-    with suppress(BellcastError):
-        for person in viewers:
-            await bell.publish({"recipient": person.key}, "booking-changed", {"bookingId": booking.id})
+    viewers = {booking.client, *people.with_role("administrator"), booking.photographer, also} - {None}
+    for key in sorted(person.key for person in viewers if person):
+        dbapi.publish(connection, None, "booking-changed", {"bookingId": booking.id}, recipient=key, tenant=TENANT)
+
+
+def _actor(person: Person) -> dict[str, str]:
+    return {"id": person.key, "name": person.name}

@@ -7,13 +7,13 @@ from typing import Any
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from . import people, pictures
-from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking
-from .desk import booking_of
-from .people import CAST, Person
+from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
+from .desk import booking_of, transaction
+from .people import Person
 
 HERE = Path(__file__).parent
 STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
@@ -34,46 +34,36 @@ def render_for(request: Request, person: Person, template: str, **values: Any) -
     """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
-        seated="seated" in request.scope, statuses=STATUSES, **values,
+        statuses=STATUSES, **values,
     )  # fmt: skip
-
-
-async def login(request: Request) -> Response:
-    return render(request, "login.html", cast=CAST.values())
-
-
-async def enter(request: Request) -> Response:
-    if request.path_params["person"] not in CAST:
-        return missing(request)
-    people.sign_in(request, request.path_params["person"])
-    return _redirect(request, "/bookings")
-
-
-async def leave(request: Request) -> Response:
-    people.sign_out(request)
-    return _redirect(request, "/login")
 
 
 async def home(request: Request) -> Response:
     person = people.asking(request)
-    return render_for(request, person, "bookings.html", groups=_by_status(request.app.state.diary.of(person)))
+    with transaction(request) as connection:
+        theirs = Diary(connection).of(person)
+    return render_for(request, person, "bookings.html", groups=_by_status(theirs))
 
 
 async def booking(request: Request) -> Response:
+    with transaction(request) as connection:
+        shown = booking_of(request, connection)
     return render_for(
         request, people.asking(request), "booking.html",
-        booking=booking_of(request), photographers=people.with_role("photographer"),
+        booking=shown, photographers=people.with_role("photographer"),
         most_photos=MOST_PHOTOS, most_files=MOST_FILES,
     )  # fmt: skip
 
 
 async def photo(request: Request) -> Response:
     """Return a picture of a finished gallery: the uploaded one, or a placeholder."""
-    shown, number = booking_of(request), request.path_params["number"]
+    number = request.path_params["number"]
+    with transaction(request) as connection:
+        shown = booking_of(request, connection)
+        upload = Diary(connection).photo(shown, number)
     if shown.work is None or not 1 <= number <= shown.work.photos:
         return missing(request)
-    if number <= len(shown.uploads):
-        upload = shown.uploads[number - 1]
+    if upload is not None:
         return Response(upload.content, media_type=upload.media_type, headers=_PICTURE_HEADERS)
     drawn = pictures.draw(shown.kind.key, shown.id * 100 + number)
     return Response(drawn, media_type="image/svg+xml", headers=_PICTURE_HEADERS)
@@ -92,10 +82,6 @@ def missing(request: Request) -> Response:
     return render(request, "missing.html", 404)
 
 
-def _redirect(request: Request, path: str) -> Response:
-    return RedirectResponse(request.scope["root_path"] + path, 303)
-
-
 def _by_status(bookings: list[Booking]) -> Mapping[str, list[Booking]]:
     order = list(STATUSES)
     ranked = sorted(bookings, key=lambda booking: order.index(booking.status))
@@ -103,9 +89,6 @@ def _by_status(bookings: list[Booking]) -> Mapping[str, list[Booking]]:
 
 
 routes = [
-    Route("/login", login),
-    Route("/login/{person}", enter, methods=["POST"]),
-    Route("/logout", leave, methods=["POST"]),
     Route("/bookings", home),
     Route("/bookings/new", new_booking),
     Route("/bookings/{booking:int}", booking),

@@ -28,8 +28,8 @@ def server(tmp_path):
 
 @pytest.fixture
 def studio(server):
-    with photo_studio(server.url, server.secret) as url:
-        yield url
+    with photo_studio(server.url) as studio:
+        yield studio.url
 
 
 @pytest.fixture
@@ -79,7 +79,8 @@ def test_three_people_notify_each_other(page, tmp_path):
     page.goto("/")
     page.locator("header").screenshot(path=picture)
     clara, mira, theo = (page.frame_locator(f"iframe[name={key}]") for key in ("clara", "mira", "theo"))
-    for desk in (clara, mira, theo):
+    for desk, name in ((clara, "Clara Jensen"), (mira, "Mira Okafor"), (theo, "Theo Lindqvist")):
+        desk.get_by_role("button", name=name).click()
         expect(bell(desk, 0)).to_be_visible()
 
     book(clara, "The old orchard")
@@ -122,7 +123,7 @@ def test_form_in_use_is_not_replaced(page, server):
     page.get_by_role("link", name="Portrait").click()
     page.get_by_label("Title of the gallery").fill("Half a title")
     with Bellcast(server.url, server.secret) as app:
-        app.notify("theo", title="Something else")
+        app.notify("theo", tenant="oriel", title="Something else")
     expect(bell(page, 1)).to_be_visible()
     expect(page.get_by_label("Title of the gallery")).to_have_value("Half a title")
 
@@ -134,7 +135,7 @@ def test_read_mark_reaches_the_other_device(chromium, page, server, studio):
         other = phone.new_page()
         sign_in(other, "Mira Okafor")
         with Bellcast(server.url, server.secret) as app:
-            app.notify("mira", title="Look", action_url="/bookings/1044")
+            app.notify("mira", tenant="oriel", title="Look", action_url="/bookings/1044")
         expect(bell(page, 1)).to_be_visible()
         expect(bell(other, 1)).to_be_visible()
         open_notification(other, "Look")
@@ -152,7 +153,7 @@ def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
         expect(bell(page, 0)).to_be_visible()
         server.restart()
         with Bellcast(server.url, server.secret) as app:
-            app.notify("mira", title="Still here")
+            app.notify("mira", tenant="oriel", title="Still here")
         expect(bell(page, 1)).to_be_visible()
     finally:
         context.close()
@@ -161,6 +162,7 @@ def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
 def test_polling_bell_is_later_than_the_live_bell(page, server):
     sign_in(page, "Mira Okafor")
     page.clock.install()
+    page.get_by_label("Mira Okafor").click()
     page.get_by_role("link", name="Old and new bell").click()
     old = page.get_by_role("region", name="Polls every 30 seconds")
     new = page.get_by_role("region", name="Receives live events")
@@ -169,7 +171,7 @@ def test_polling_bell_is_later_than_the_live_bell(page, server):
     expect(new.get_by_role("list")).to_contain_text("connected")
 
     with Bellcast(server.url, server.secret) as app:
-        app.notify("mira", title="The lights are on")
+        app.notify("mira", tenant="oriel", title="The lights are on")
     expect(new.get_by_role("list")).to_contain_text("The lights are on")
     expect(new.get_by_role("status")).to_have_text("1")
     expect(old.get_by_role("status")).to_have_text("0")

@@ -10,6 +10,7 @@ MIN_LINES = {
     "The celebrity booking site (Socket.IO)": 38,
     "The home services marketplace (WebSocket, React)": 43,
     "The lead market (Laravel, Pusher)": 27,
+    "The photo studio (server-sent events)": 24,
 }
 
 

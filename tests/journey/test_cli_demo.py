@@ -32,14 +32,33 @@ def test_demo_works_without_settings_and_leaves_nothing():
         assert httpx.get(f"{server}/readyz").status_code == 200
         assert httpx.get(studio).status_code == 200
         assert bellcast(*notify).status == 0
-        with httpx.stream("GET", f"{studio}/as/clara/api/notifications/stream") as stream:
-            frame = next(line for line in stream.iter_lines() if line.startswith("data:"))
-            assert '"unread":1' in frame
-            result = end(process, signal.SIGINT)
+        with httpx.Client(base_url=studio, timeout=60) as clara:
+            clara.post("/login", data={"username": "clara", "password": "bellcast"})
+            with clara.stream("GET", "/api/notifications/stream") as stream:
+                frame = next(line for line in stream.iter_lines() if line.startswith("data:"))
+                assert '"unread":1' in frame
+                result = end(process, signal.SIGINT)
     assert result.status == 0
     assert "its data was deleted" in result.err
     assert "Traceback" not in result.err
     assert not data.exists()
+
+
+def test_reset_restarts_the_demo_with_new_data():
+    with running("demo", "--no-browser") as process:
+        studio, server, notify = read_introduction(process)
+        data = notify[notify.index("--data") + 1]
+        assert bellcast(*notify).status == 0
+        start = httpx.URL(studio).copy_with(port=httpx.URL(server).port + 6)
+        assert httpx.post(f"{start}/api/reset", headers={"origin": str(start).rstrip("/")}).status_code == 202
+        again, _, notify = read_introduction(process)
+        assert again == studio
+        assert notify[notify.index("--data") + 1] != data
+        assert not Path(data).exists()
+        with httpx.Client(base_url=studio, timeout=60) as clara:
+            clara.post("/login", data={"username": "clara", "password": "bellcast"})
+            assert clara.get("/api/notifications").json()["unread"] == 0
+        assert end(process, signal.SIGINT).status == 0
 
 
 def test_requested_port_in_use_is_reported():

@@ -11,8 +11,9 @@ import jwt
 import pytest
 
 from bellcast.client import Bellcast
+from tests.faults.raw import eventually
 from tests.servers import ServerProcess
-from tests.studios import photo_studio
+from tests.studios import PASSWORD, photo_studio
 
 # The smallest PNG: one transparent pixel.
 PNG = bytes.fromhex(
@@ -30,27 +31,35 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def studio(server):
-    with photo_studio(server.url, server.secret) as url:
-        yield url
+    with photo_studio(server.url) as studio:
+        yield studio
 
 
 @pytest.fixture
-def bell(server):
+def bell(server, studio):
+    studio.empty_outbox()
     with Bellcast(server.url, server.secret) as bell:
         for key in ("clara", "jonas", "mira", "theo", "ines"):
-            bell.inbox(bell.token(key)).clear("all")
+            bell.inbox(bell.token(key, tenant="oriel")).clear("all")
         yield bell
 
 
 @pytest.fixture
 def browsers(studio, bell):
     """A signed-in browser for each person, with an empty inbox."""
-    browsers = {key: httpx.Client(base_url=studio, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")}
+    browsers = {
+        key: httpx.Client(base_url=studio.url, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")
+    }
     for key, browser in browsers.items():
-        assert browser.post(f"/login/{key}").headers["location"] == "/bookings"
+        sign_in(browser, key)
     yield browsers
     for browser in browsers.values():
         browser.close()
+
+
+def sign_in(browser, person, path=""):
+    signed_in = browser.post(f"{path}/login", data={"username": person, "password": PASSWORD})
+    assert signed_in.headers["location"] == f"{path}/bookings"
 
 
 def booked(browser, **fields):
@@ -148,7 +157,8 @@ def test_stream_reports_new_read_and_deleted_notifications(browsers, bell):
         _, changed = next_event(events, "notification-update")
         assert (changed["notification"]["id"], changed["unread"]) == (added["notification"]["id"], 0)
 
-        bell.inbox(bell.token("mira")).delete(added["notification"]["id"])
+        deletion = mira.delete(f"/api/notifications/{added['notification']['id']}")
+        assert deletion.status_code == 204
         _, deleted = next_event(events, "notification-delete")
         assert deleted["id"] == added["notification"]["id"]
 
@@ -195,7 +205,7 @@ def test_open_page_receives_changes_without_a_notification(browsers):
 
 def test_closed_page_leaves_no_connection(browsers, bell):
     def lines():
-        return [line for line in bell.connections().connections if line.recipient == "ines"]
+        return [line for line in bell.connections(tenant="oriel").connections if line.recipient == "ines"]
 
     with follow_events(browsers["ines"]) as events:
         next_event(events, "ready")
@@ -250,7 +260,7 @@ def test_message_needs_the_right_person_and_state(browsers):
     assert notify(browsers["theo"], "work-completed", booking).status_code == 404
     browsers["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
     assert notify(browsers["theo"], "work-completed", booking).status_code == 409
-    assert {unread_and_titles(browser)[0] for browser in browsers.values()} == {0}
+    assert all(unread_and_titles(browsers[key])[0] == 0 for key in ("clara", "jonas", "ines"))
 
 
 def test_notification_of_another_person_is_not_found(browsers):
@@ -261,21 +271,39 @@ def test_notification_of_another_person_is_not_found(browsers):
 
 
 def test_request_without_a_cookie_is_refused(studio):
-    with httpx.Client(base_url=studio) as anonymous:
+    with httpx.Client(base_url=studio.url) as anonymous:
         for path in ("/api/notifications", "/api/notifications/stream", "/api/bell-token"):
             assert anonymous.get(path).status_code == 401
         assert anonymous.post("/api/notifications/booking-created", json={"bookingId": 1041}).status_code == 401
         assert anonymous.get("/bookings").headers["location"] == "/login"
 
 
+def test_oriel_sign_in_needs_the_password_and_sign_out_ends_the_session(studio, server):
+    with httpx.Client(base_url=studio.url, timeout=60) as ines:
+        assert ines.post("/login", data={"username": "ines", "password": "wrong"}).status_code == 401
+        sign_in(ines, "ines")
+        cookies, token = dict(ines.cookies), ines.get("/api/bell-token").json()["token"]
+        with follow_events(ines) as events:
+            next_event(events, "ready")
+            ines.post("/logout")
+            assert eventually(lambda: next(events, None) is None)  # the open stream has ended
+        with httpx.Client(base_url=studio.url, cookies=cookies) as thief:
+            assert thief.get("/api/notifications").status_code == 401
+        stolen = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
+        assert stolen.status_code == 401
+    assert b"scrypt$" in b"".join(file.read_bytes() for file in studio.data.glob("oriel.db*"))
+
+
 def test_forged_cookie_is_refused(studio):
-    with httpx.Client(base_url=studio, cookies={"studio": "eyJwZXJzb24iOiAibWlyYSJ9.aaaaaa.bbbb"}) as forger:
+    with httpx.Client(base_url=studio.url, cookies={"oriel": "eyJwZXJzb24iOiAibWlyYSJ9.aaaaaa.bbbb"}) as forger:
         assert forger.get("/api/notifications").status_code == 401
 
 
 def test_three_people_can_share_a_browser(studio):
-    with httpx.Client(base_url=studio) as browser:
+    with httpx.Client(base_url=studio.url) as browser:
         assert browser.get("/").text.count("<iframe") == 3
+        for key in ("clara", "mira", "theo"):
+            sign_in(browser, key, f"/as/{key}")
         tokens = [browser.get(f"/as/{key}/api/bell-token").json()["token"] for key in ("clara", "mira", "theo")]
     subjects = [jwt.decode(token, options={"verify_signature": False})["sub"] for token in tokens]
     assert subjects == ["clara", "mira", "theo"]
@@ -316,13 +344,38 @@ def test_upload_accepts_only_images_of_limited_size(browsers):
     assert [upload(PNG, "image/png") for _ in range(13)] == [201] * 12 + [422]
 
 
-def test_pages_work_without_a_notification_server(server):
-    # no server listens on port 1
-    with (
-        photo_studio("http://127.0.0.1:1", server.secret) as studio_url,
-        httpx.Client(base_url=studio_url, timeout=60) as mira,
-    ):
-        mira.post("/login/mira")
+def test_replaced_photographer_is_notified(browsers):
+    clara, mira, theo, ines = (browsers[key] for key in ("clara", "mira", "theo", "ines"))
+    booking = booked(clara)
+    for key in ("theo", "theo", "ines"):
+        mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": key})
+    expected = ["Ines takes over a session of yours", "Family session for Clara Jensen"]
+    assert eventually(lambda: unread_and_titles(theo) == (2, expected))
+    assert eventually(lambda: unread_and_titles(ines) == (1, ["Family session for Clara Jensen"]))
+
+
+def test_form_that_is_sent_twice_is_one_session(browsers, studio):
+    first, second = (booked(browsers["clara"], requestId="form-1") for _ in range(2))
+    assert first == second
+    studio.empty_outbox()
+    assert unread_and_titles(browsers["mira"])[0] == 1
+
+
+def test_outage_of_oriel_loses_and_doubles_nothing(browsers, server, studio):
+    clara, mira = browsers["clara"], browsers["mira"]
+    server.kill()
+    try:
+        booking = booked(clara)
+        queued = notify(clara, "booking-created", booking)
+        assert (queued.status_code, queued.json()["queued"]) == (202, True)
         assert "Hello, Mira" in mira.get("/bookings").text
         silent = mira.get("/api/notifications")
         assert (silent.status_code, "notification server" in silent.json()["error"]) == (503, True)
+        studio.stop()  # bookings, sessions and the outbox survive a restart of the site, too
+        studio.start()
+        assert mira.get(f"/bookings/{booking}").status_code == 200
+    finally:
+        server.start()
+    studio.empty_outbox()
+    assert notify(clara, "booking-created", booking).status_code == 201
+    assert unread_and_titles(mira) == (1, ["New booking from Clara Jensen"])

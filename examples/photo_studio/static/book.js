@@ -8,6 +8,8 @@ const steps = [...form.querySelectorAll('fieldset')];
 const next = form.querySelector('[data-next]');
 const back = form.querySelector('[data-back]');
 const day = form.elements.day;
+// One id per form: a request that is repeated books once.
+const requestId = crypto.randomUUID();
 let at = 0;
 
 const inDays = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
@@ -36,7 +38,7 @@ function show(step) {
 }
 
 async function book({ kind, day, time, place, notes }) {
-  const { id } = await send('POST', '/api/bookings', { kind, starts_at: `${day}T${time}`, place, notes });
+  const { id } = await send('POST', '/api/bookings', { kind, starts_at: `${day}T${time}`, place, notes, requestId });
   await notifyAdminOfNewBooking(id);
   location.assign(`${root}/bookings/${id}`);
 }

@@ -1,6 +1,10 @@
 """`bellcast demo`: runs the server with the demo apps, without configuration."""
 
+import os
+import signal
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,27 +44,43 @@ def demo(
     from bellcast.settings import load, project
 
     apps = demo_apps.every()
+    is_reset = threading.Event()
+
+    def reset() -> None:
+        is_reset.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    start_page = demo_apps.StartPage(apps, reset)
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
         server_port = demo_apps.free_port(PORT) if port is None else port
-        for number, demo_app in enumerate(apps, 1):
+        for number, demo_app in enumerate([*apps, start_page], 1):
             demo_app.listen(server_port + number)
         settings = load({**FLAGS, **demo_apps.settings(apps), "data": data, "port": server_port}, {})
         logs.configure(settings.server)
         credentials = project(settings)[0]
 
         def ready(url: str) -> None:
-            for demo_app in apps:
+            for demo_app in [*apps, start_page]:
                 demo_app.start(url, credentials, Path(data))
-            _print_urls(url, data, apps)
+            _print_urls(url, data, [start_page, *apps])
             if not no_browser:
-                demo_apps.open_page(apps[0].url)
+                demo_apps.open_page(start_page.url)
 
         try:
             serve.run(server.create_app(settings), ready)
         finally:
-            for demo_app in apps:
+            for demo_app in [*apps, start_page]:
                 demo_app.stop()
     console.note("The demo has ended; its data was deleted.")
+    if is_reset.is_set():
+        _restart(server_port)
+
+
+def _restart(port: int) -> None:
+    """Replace this process by a new demo on the same ports: Django cannot be configured twice in a process."""
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser"]
+    os.execv(sys.executable, command)  # noqa: S606  the arguments are constant
 
 
 def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
@@ -77,4 +97,4 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
     console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, so that it can be copied in one line.
     console.out.print("[dim]Send a notification from another terminal:[/]")
-    console.out.print(f'  bellcast notify clara "Hello" --url {url} --data {data}\n', soft_wrap=True)
+    console.out.print(f'  bellcast notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)

@@ -4,6 +4,7 @@ import importlib
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ class DemoApp:
             options |= {"app_id": project.id, "key": project.key}
         if getattr(self._module, "KEEPS_DATA", False):
             options["data"] = data
-        asgi_app = self._module.create_app(bellcast, project.secret, **options)
+        self._serve(self._module.create_app(bellcast, project.secret, **options))
+
+    def _serve(self, asgi_app: Any) -> None:
         config = uvicorn.Config(asgi_app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)
@@ -89,6 +92,19 @@ class DemoApp:
             self._thread.join(STOP_TIMEOUT_S)
         if self._socket is not None:
             self._socket.close()
+
+
+class StartPage(DemoApp):
+    """The page that `bellcast demo` opens. `reset` runs in a thread when the user resets the demo."""
+
+    def __init__(self, apps: list[DemoApp], reset: Callable[[], None]) -> None:
+        super().__init__("Start page", "bellcast.examples.start_page")
+        self._apps = apps
+        self._reset = reset
+
+    def start(self, bellcast: str, project: Project, data: Path) -> None:
+        urls = {app.name: app.url for app in self._apps}
+        self._serve(self._module.create_app(bellcast, project.secret, urls, self._reset))
 
 
 def every() -> list[DemoApp]:

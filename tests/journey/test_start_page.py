@@ -1,0 +1,59 @@
+"""The start page of the demo: five apps, their e-mails, and Reset."""
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from bellcast.cli.demo_apps import APPS
+from bellcast.client import AsyncBellcast
+from bellcast.examples import start_page
+from tests.servers import ServerProcess
+
+
+@pytest.fixture
+def resets() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+async def page(bellcast_server: ServerProcess, resets: list[bool]) -> AsyncIterator[httpx.AsyncClient]:
+    urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(APPS, 9000)}
+    app = start_page.create_app(bellcast_server.url, bellcast_server.secret, urls, lambda: resets.append(True))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://demo.test") as page,
+    ):
+        yield page
+
+
+async def test_start_page_links_to_the_five_apps_and_loads_nothing_from_the_web(page: httpx.AsyncClient) -> None:
+    text = (await page.get("/")).text
+    for port in range(9000, 9005):
+        assert f'href="http://127.0.0.1:{port}"' in text
+    sources = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', text)
+    assert len(sources) == 4
+    for source in sources:
+        assert (await page.get(source)).status_code == 200, source
+
+
+async def test_start_page_lists_the_emails_of_all_apps(page: httpx.AsyncClient, bellcast_server: ServerProcess) -> None:
+    async with AsyncBellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        for tenant in ("starlight", "gable"):
+            await bell.recipients.put("eve", tenant=tenant, email=f"eve@{tenant}.example")
+            await bell.notify("eve", tenant=tenant, title=f"For {tenant}", channels=["email"])
+    emails = (await page.get("/api/emails")).json()["emails"]
+    assert {(email["app"], email["to"], email["subject"]) for email in emails} >= {
+        ("Starlight", "eve@starlight.example", "For starlight"),
+        ("Gable", "eve@gable.example", "For gable"),
+    }
+    assert all(email["mailbox"].startswith("http") for email in emails)
+
+
+async def test_reset_is_requested_once_by_this_page_only(page: httpx.AsyncClient, resets: list[bool]) -> None:
+    foreign = await page.post("/api/reset", headers={"origin": "https://evil.example"})
+    assert (foreign.status_code, resets) == (403, [])
+    assert (await page.post("/api/reset")).status_code == 202
+    assert resets == [True]
