@@ -64,7 +64,10 @@ def _operation(method: str, path: str, operation: Json) -> str:
 def _access(operation: Json) -> str:
     if "x-scope" in operation:
         return f"For servers, scope `{operation['x-scope']}`."
-    return "For recipients." if operation["security"] else "No authentication."
+    names = {name for alternative in operation["security"] for name in alternative}
+    if "console" in names:
+        return "For the project secret and owners." if "server" in names else "For operators."
+    return "For recipients." if names else "No authentication."
 
 
 def _parameter(one: Json) -> str:

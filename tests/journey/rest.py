@@ -12,6 +12,7 @@ from bellcast.api.context import ApiContext
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.console_sessions import ConsoleSessions
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
@@ -145,6 +146,7 @@ async def opened(
         schedules=schedules,
         sources=sources,
         app=handlers or NoBackend(),
+        console=ConsoleSessions(store.operators, clock, ids.new),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

@@ -12,6 +12,7 @@ from bellcast.api import browser_files, reasons
 from bellcast.api.app import HANDLERS
 from bellcast.inbox import recipients
 from bellcast.settings import table
+from tests.journey import operators
 from tests.journey.rest import fields, refused
 
 
@@ -62,6 +63,8 @@ class TestEveryPath:
     async def test_unknown_query_parameter_is_refused_and_changes_nothing(self, rest, handler):
         operation = handler.opt["operation"]
         client = {None: rest.anonymous, "recipient": rest.recipient("alice")}.get(operation.required_scope, rest.app)
+        if operation.required_scope == "operator":
+            client = await operators.set_up(rest)
         path = re.sub(r"\{(\w+):\w+\}", "x", min(handler.paths))
         required = {"view": "all"} if path == "/v1/inbox" else {}
         body = {} if operation.body is None else {"json": operation.example}

@@ -13,6 +13,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.model import times
 from bellcast.model.events import ConnectionCount, ConnectionInfo
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.operators import ROLES
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):
@@ -74,7 +75,15 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
     )
 
 
-@operation("GET", "/v1/stats", tag="Server", required_scope="read", query=TenantQuery, response_types={200: Stats})
+@operation(
+    "GET",
+    "/v1/stats",
+    tag="Server",
+    required_scope="read",
+    roles=ROLES,
+    query=TenantQuery,
+    response_types={200: Stats},
+)
 async def stats(request: ApiRequest) -> ASGIApp:
     """Count connections and stored rows.
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.console_sessions import ConsoleSessions
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -101,6 +102,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
+    console: ConsoleSessions | None = None  # operators; None with the console turned off
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock
     has_landing: bool = True  # the page at /

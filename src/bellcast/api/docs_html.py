@@ -111,7 +111,10 @@ def _operation(method: str, path: str, spec: Json) -> str:
 def _access(spec: Json) -> str:
     if "x-scope" in spec:
         return f"The project secret, or an API key with the scope <code>{escape(spec['x-scope'])}</code>."
-    return "A recipient's session token." if spec["security"] else "No credentials."
+    names = {name for alternative in spec["security"] for name in alternative}
+    if "console" in names:
+        return "The project secret, or an owner of the console." if "server" in names else "An operator of the console."
+    return "A recipient's session token." if names else "No credentials."
 
 
 def _parameters(parameters: Sequence[Json]) -> str:

@@ -4,16 +4,24 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from bellcast.api import context
+from bellcast.api import context, request_body
+from bellcast.api.context import ApiContext
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
+from bellcast.auth.console_sessions import BrowserRequest
 from bellcast.auth.origins import HeaderPairs
+from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.inbox import views
 from bellcast.model.identities import Caller, Principal
 from bellcast.model.inboxes import Inbox
+from bellcast.model.operators import Role
 
 # A scope of the server side, or the recipient side.
-RequiredScope = Literal["send", "read", "manage", "recipient"]
+# `admin` is the project secret or an owner of the console, `operator` any operator.
+RequiredScope = Literal["send", "read", "manage", "recipient", "admin", "operator"]
+ADMINS_ONLY = "Only an owner of the console or the project secret may do this."
+# Fetch metadata of browsers, and what a session of the console depends on.
+AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
 
 
 class HttpAuthRequest(Struct, frozen=True):
@@ -25,17 +33,61 @@ class HttpAuthRequest(Struct, frozen=True):
     query: bytes
 
 
-async def authorize(request: ApiRequest, required_scope: RequiredScope) -> None:
-    """Authenticate and authorize a request before its body is read."""
+async def authorize(request: ApiRequest, required_scope: RequiredScope, roles: tuple[Role, ...] | None = None) -> None:
+    """Authenticate and authorize a request before its body is read. `roles` are the operators that may use it, if they
+    are not those with the scope."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
     if required_scope == "recipient":
         state["principal"] = await ctx.authenticator.recipient(auth_request, "request")
-    else:
-        caller = await ctx.authenticator.caller(auth_request)
-        server_credentials.require(caller, required_scope)
-        state["caller"] = caller
+        return
+    operator = await _operator(request, ctx)
+    caller = operator or (None if required_scope == "operator" else await ctx.authenticator.caller(auth_request))
+    if caller is None:
+        raise Unauthenticated("Sign in to the console.")
+    state["caller"] = caller
+    _check_scope(caller, required_scope, roles)
+
+
+def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Role, ...] | None) -> None:
+    if required_scope == "admin":
+        if not caller.is_admin:
+            raise Forbidden(ADMINS_ONLY)
+    elif caller.role is None:
+        if required_scope in ("send", "read", "manage"):
+            server_credentials.require(caller, required_scope)
+    elif caller.role not in roles if roles is not None else not _has_scope(caller, required_scope):
+        raise Forbidden(f"Your role, {caller.role}, does not permit this.")
+
+
+def _has_scope(caller: Caller, required_scope: RequiredScope) -> bool:
+    return required_scope == "operator" or required_scope in caller.scopes
+
+
+async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
+    """Return the operator whose session the cookie names. Other credentials take precedence."""
+    if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:
+        return None
+    if request_body.header(request, COOKIE) is None:
+        return None
+    return await ctx.console.caller(browser_request(request))
+
+
+def browser_request(request: ApiRequest) -> BrowserRequest:
+    """Return the parts of a request that a session of the console depends on."""
+    scope: Any = request.scope
+    client = scope.get("client")
+    return BrowserRequest(
+        method=scope["method"],
+        scheme=scope["scheme"],
+        host=request_body.header(request, HOST) or "",
+        origin=request_body.header(request, ORIGIN),
+        site=request_body.header(request, SITE),
+        # HTTP/2 may split the header (RFC 9113, 8.2.3).
+        cookies="; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == COOKIE),
+        address=None if client is None else client[0],
+    )
 
 
 def caller(request: ApiRequest) -> Caller:

@@ -9,7 +9,7 @@ from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import keys, server_credentials
-from bellcast.errors import FieldError, NotFound
+from bellcast.errors import FieldError, Forbidden, NotFound
 from bellcast.model import validation
 from bellcast.model.identities import ApiKey, KeyScope
 
@@ -48,8 +48,11 @@ async def create(request: ApiRequest) -> ASGIApp:
     Only this response contains its text. A key can only have scopes that its creator has."""
     ctx = context.of(request)
     params = await request_body.body(request, KEY)
+    caller = guards.caller(request)
     for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
-        server_credentials.require(guards.caller(request), scope)
+        server_credentials.require(caller, scope)
+    if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
+        raise Forbidden("Only an owner creates keys with the scope manage.")
     made = keys.make(params.name, params.scopes, ctx.engines.clock.now())
     await ctx.engines.store.keys.create(made.key, made.digest)
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)

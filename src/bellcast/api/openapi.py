@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast import __version__
 from bellcast.api import schema_limits
 from bellcast.api.operations import Operation, refusals
+from bellcast.auth import console_sessions
 from bellcast.errors import BellcastError
 from bellcast.model import problems
 from bellcast.model.limits import Limits
@@ -40,13 +41,28 @@ SECURITY: Json = {
         "name": "token",
         "description": "The session token, for browser APIs without headers.",
     },
+    "console": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": console_sessions.COOKIE,
+        "description": "The session of an operator, on pages of this server. It opens the paths of servers too, within "
+        "the operator's role.",
+    },
+}
+SECURITY_OF_SCOPE: dict[str, tuple[str, ...]] = {
+    "recipient": ("session", "sessionInQuery"),
+    "admin": ("server", "console"),
+    "operator": ("console",),
 }
 REQUEST_HEADERS = {
     "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
     "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304.",
 }
 OTHER_TYPES = {"application/yaml": "The same as YAML."}
-RESPONSE_HEADERS = {"ETag": "The position of the inbox, quoted."}
+RESPONSE_HEADERS = {
+    "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
+    "ETag": "The position of the inbox, quoted.",
+}
 PARAMETERS = {
     "message": "The id of the message to show.",
     "key": "A key: the app's own id.",
@@ -283,7 +299,7 @@ def _lines(declared: Operation) -> Json:
 def _security(declared: Operation) -> list[Json]:
     if declared.required_scope is None:
         return []
-    names = ("session", "sessionInQuery") if declared.required_scope == "recipient" else ("server",)
+    names = SECURITY_OF_SCOPE.get(declared.required_scope, ("server",))
     return [{name: []} for name in names]
 
 

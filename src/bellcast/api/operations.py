@@ -10,8 +10,9 @@ from litestar.types import ASGIApp, Method
 from msgspec import Struct
 
 from bellcast import errors
-from bellcast.api import guards, request_body, validation_errors
+from bellcast.api import audit, guards, request_body, validation_errors
 from bellcast.errors import BellcastError
+from bellcast.model.operators import Role
 
 Tag = Literal[
     "Sending",
@@ -26,6 +27,7 @@ Tag = Literal[
     "Preferences",
     "Workflows",
     "Server",
+    "Console",
 ]
 Handler = Callable[..., Awaitable[ASGIApp]]
 TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a session token
@@ -36,6 +38,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     tag: Tag
     required_scope: guards.RequiredScope | None
+    # Operators of the console that may use it, if they are not those with the scope.
+    roles: tuple[Role, ...] | None = None
     response_types: Mapping[int, Any]
     query: Any = None
     body: Any = None
@@ -71,10 +75,10 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     @functools.wraps(handler)
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
         if required_scope is not None:
-            await guards.authorize(request, required_scope)
+            await guards.authorize(request, required_scope, declared.roles)
         if allowed is not None and request.scope["query_string"]:
             request_body.check_query(request, allowed)
-        return await handler(request)
+        return await audit.recorded(request, handler)
 
     return guarded
 

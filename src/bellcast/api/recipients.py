@@ -145,6 +145,7 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     "/v1/recipients/{key:str}",
     tag="Recipients",
     required_scope="manage",
+    roles=("owner",),
     query=TenantQuery,
     response_types={204: None},
     refusals=(NotFound,),

@@ -110,6 +110,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     "/v1/tenants/{key:str}",
     tag="Tenants",
     required_scope="manage",
+    roles=("owner",),
     response_types={204: None},
     refusals=(NotFound,),
 )

@@ -47,6 +47,7 @@ class Token(Struct, frozen=True):
     "/v1/tokens",
     tag="Access",
     required_scope="manage",
+    roles=("owner",),
     query=TenantQuery,
     body=TokenRequest,
     response_types={201: Token},

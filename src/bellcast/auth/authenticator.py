@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast import ports
 from bellcast.auth import app_tokens, origins, server_credentials, tokens
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.console_sessions import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.jwks import ALGORITHMS, Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
@@ -161,7 +162,7 @@ def read(request: AuthRequest) -> Credentials:
     return Credentials(
         bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
         token=_query_token(request.query),
-        cookies=_cookies(request.headers) if b"cookie" in result else b"",
+        cookies=without_own_cookies(_cookies(request.headers)) if b"cookie" in result else b"",
         host=result.get(b"host", b"").decode("latin-1"),
         origin=_text(result.get(b"origin")),
         site=_text(result.get(b"sec-fetch-site")),

@@ -85,7 +85,8 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
             )
         _supervise(settings)
     else:
-        run(server.create_app(settings, test_clock=_test_clock(test_clock)), _listening)
+        app = server.create_app(settings, test_clock=_test_clock(test_clock))
+        run(app, lambda url: _listening(url, app.setup_code))
 
 
 def _test_clock(value: str | None) -> "TestClock | None":
@@ -119,8 +120,11 @@ def _log_sticky_sessions() -> None:
     )
 
 
-def _listening(url: str) -> None:
+def _listening(url: str, setup_code: str | None = None) -> None:
     print(f"Bellcast {__version__} is listening on {url}", flush=True)
+    if setup_code is not None:
+        # A fragment is not sent to servers, so no access log contains it.
+        print(f"Set up the console within a day: {url}/console/setup#code={setup_code}", flush=True)
 
 
 def _supervise(settings: "Settings") -> None:

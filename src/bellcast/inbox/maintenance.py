@@ -7,6 +7,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.errors import BellcastError
+from bellcast.model import operators
 from bellcast.model.events import Event
 from bellcast.ports import Context
 
@@ -59,6 +60,18 @@ async def sweep(engines: Context, retention: Retention) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
+    await _sweep_operators(engines, now)
+
+
+async def _sweep_operators(engines: Context, now: int) -> None:
+    swept = MAINTENANCE_BATCH_ROWS
+    while swept >= MAINTENANCE_BATCH_ROWS:
+        swept = await engines.store.operators.sweep(
+            sessions_before=now - operators.SESSION_MS,
+            failures_before=now - operators.FAILURES_MS,
+            audit_before=now - operators.AUDIT_MS,
+            limit=MAINTENANCE_BATCH_ROWS,
+        )
 
 
 async def _retire(engines: Context, retention: Retention, now: int) -> None:

@@ -151,7 +151,14 @@ class Principal(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True):
-    """The server side of a request: the project secret (all scopes) or an API key."""
+    """The server side of a request: the project secret (all scopes), an API key, or an operator of the console."""
 
     scopes: tuple[KeyScope, ...]
     key: str | None = None
+    operator: str | None = None  # the name of an operator
+    role: str | None = None  # the role of an operator
+
+    @property
+    def is_admin(self) -> bool:
+        """True for the project secret and for owners."""
+        return self.key is None and self.role in (None, "owner")

@@ -12,6 +12,7 @@ from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvents
 from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.messages import Messages
+from bellcast.ports.operators import Operators
 from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.runs import Runs
@@ -48,6 +49,8 @@ class Store(Protocol):
     def runs(self) -> Runs: ...
     @property
     def webhook_events(self) -> WebhookEvents: ...
+    @property
+    def operators(self) -> Operators: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

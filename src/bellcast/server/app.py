@@ -12,9 +12,10 @@ from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.console_sessions import ConsoleSessions
 from bellcast.channels.config import ChannelConfig
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
-from bellcast.errors import BellcastError, Invalid, SettingsError
+from bellcast.errors import BellcastError, Conflict, Invalid, SettingsError
 from bellcast.inbox import maintenance
 from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import JobRunner
@@ -100,7 +101,11 @@ class App:
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
         self._clients = HttpClients(settings.channels.http_allow)
         self._http = self._clients.trusted()
+        # A code for the first set-up of the console; None if it is set up or turned off.
+        self.setup_code: str | None = None
         ids = Ids()
+        has_console = settings.server.console
+        self._console = ConsoleSessions(self.store.operators, real_clock, ids.new) if has_console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
             self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs, self._rates
@@ -218,6 +223,7 @@ class App:
             workers=self._worker_metrics,
             test_clock=self._time_travel,
             real_clock=self._real_clock,
+            console=self._console,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
@@ -372,6 +378,12 @@ class App:
         store = self.settings.store
         messages = int(self.settings.channels.run_retention * 1000)
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
+
+    async def offer_setup(self) -> None:
+        """Make a code for the first set-up of the console, unless it has an owner."""
+        if self._console is not None and await self._console.is_setup_needed():
+            with contextlib.suppress(Conflict):  # set up meanwhile, on another node
+                self.setup_code = await self._console.make_setup_code()
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""

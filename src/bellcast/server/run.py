@@ -32,6 +32,8 @@ class UvicornServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._app.start(is_mounted=False)  # here, so that errors propagate; uvicorn would only log them
+        if self._app.handoff is None:  # else each worker would print one
+            await self._app.offer_setup()
         await super().startup(sockets)
         if self._app.handoff is not None:
             self._app.handoff.open(self._adopt, self._app.tasks.spawn)

@@ -47,6 +47,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     log_format: Literal["console", "json"] = "console"
     log_requests: bool = False
     landing: bool = True
+    console: bool = True
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):

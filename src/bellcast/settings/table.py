@@ -86,6 +86,10 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification.",
     ),
+    "CONSOLE": (
+        parsers.boolean,
+        "Serve the console at `/console`, and accept the sessions of its operators.",
+    ),
 }
 
 STORE: dict[str, tuple[Parser, str]] = {

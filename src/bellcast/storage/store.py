@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bellcast import ports
-from bellcast.ports import webhooks
+from bellcast.ports import operators, webhooks
 from bellcast.storage.devices import Devices
 from bellcast.storage.documents import Documents
 from bellcast.storage.engine import Engine
@@ -14,6 +14,7 @@ from bellcast.storage.keys import Keys
 from bellcast.storage.last_events import LastEvents
 from bellcast.storage.maintenance import Maintenance
 from bellcast.storage.messages import Messages
+from bellcast.storage.operators import Operators
 from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.runs import Runs
@@ -40,6 +41,7 @@ class SQLStore:
         self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
         self.runs: ports.Runs = Runs(engine)
         self.webhook_events: webhooks.WebhookEvents = WebhookEvents(engine)
+        self.operators: operators.Operators = Operators(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

@@ -44,6 +44,12 @@ _PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
 )
 
 
+CONSOLE_LINK = (
+    '<li><a href="{base}console"><b>Console</b><span>Recipients, messages, keys and operators</span></a></li>\n'
+)
+SETUP_LINK = '<li><a href="{base}console/setup"><b>Set up the console</b><span>With the code that the server printed</span></a></li>\n'
+
+
 def _digest(inline: str) -> str:
     """Return the Content-Security-Policy source that allows exactly this inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
@@ -97,7 +103,8 @@ async def show(request: ApiRequest) -> ASGIApp:
         status = "not ready" if reason else "ready"
         return responses.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
     is_trial = ctx.has_trial and _is_local(request.scope)
-    return responses.complete(200, _page(request, ctx, reason, is_trial=is_trial), HTML, HEADERS)
+    page = _page(request, ctx, reason, await _console_link(ctx), is_trial=is_trial)
+    return responses.complete(200, page, HTML, HEADERS)
 
 
 @operation(
@@ -202,7 +209,18 @@ def _is_here(address: str) -> bool:
     return result.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
-def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, *, is_trial: bool) -> bytes:
+async def _console_link(ctx: ApiContext) -> str:
+    """Return the link to the console as HTML; empty without a console."""
+    if ctx.console is None:
+        return ""
+    try:
+        is_setup_needed = await ctx.console.is_setup_needed()
+    except BellcastError:  # the page shows that the store is unavailable
+        is_setup_needed = False
+    return SETUP_LINK if is_setup_needed else CONSOLE_LINK
+
+
+def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
     scope: Any = request.scope
     place: str = scope["state"]["root_path"]
     # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
@@ -218,6 +236,7 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, *, is_trial:
         state=escape(f"Not ready: {reason}") if reason else "It works",
         trial=trial if is_trial else _ELSEWHERE,
         base=escape(base),
+        console=console.format(base=escape(base)),
         curl_url=escape(f"{server}/v1/notifications"),
         script_url=escape(f"{server}/bellcast.js"),
         server_url=escape(server),

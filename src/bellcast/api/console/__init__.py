@@ -1,0 +1,112 @@
+"""The console: serves its page and modules. They use the documented REST API only."""
+
+import hashlib
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+from litestar.types import ASGIApp
+
+from bellcast.api import context, request_body, responses
+from bellcast.api.inbox import unchanged
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import NotFound
+
+HTML = "text/html; charset=utf-8"
+TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_FOLDER = Path(__file__).parent / "files"
+# No inline script or style, no frames around it, and no text that becomes HTML or a script.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    # Revalidated on every load, so that an upgrade of the server also upgrades the console.
+    "cache-control": "no-cache",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+
+
+class ConsoleFile(NamedTuple):
+    """A module or a style sheet."""
+
+    body: bytes
+    etag: str
+    media_type: str
+
+
+@cache
+def _files() -> dict[str, ConsoleFile]:
+    """Read all files once: the console changes with the package only."""
+    return {
+        path.name: ConsoleFile(body, f'"{hashlib.sha256(body).hexdigest()[:20]}"', TYPES[path.suffix])
+        for path in sorted(_FOLDER.iterdir())
+        if path.suffix in TYPES
+        for body in [path.read_bytes()]
+    }
+
+
+@cache
+def _page() -> Template:
+    return Template((_FOLDER / "index.html").read_text(encoding="utf-8"))
+
+
+@operation(
+    "GET",
+    "/console",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: HTML},
+    refusals=(NotFound,),
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the console.
+
+    `BELLCAST_CONSOLE=off` turns it off."""
+    return _shown(request)
+
+
+@operation(
+    "GET",
+    "/console/{name:path}",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: HTML, 304: None},
+    refusals=(NotFound,),
+)
+async def show_page(request: ApiRequest) -> ASGIApp:
+    """Show a page of the console, or return one of its modules."""
+    name = request_body.path(request, "name").removeprefix("/")
+    file = _files().get(name)
+    if file is None:
+        return _shown(request)
+    _check_enabled(request)
+    headers = {**HEADERS, "etag": file.etag}
+    if unchanged(request, file.etag):
+        return responses.empty(304, headers)
+    return responses.complete(200, file.body, file.media_type, headers)
+
+
+def _shown(request: ApiRequest) -> ASGIApp:
+    """The same page for every path: the router in it reads the path."""
+    _check_enabled(request)
+    scope: Any = request.scope
+    root = escape(scope["state"]["root_path"])
+    return responses.complete(
+        200, _page().substitute(root=root).encode(), HTML, {**HEADERS, "content-security-policy": POLICY}
+    )
+
+
+def _check_enabled(request: ApiRequest) -> None:
+    if context.of(request).console is None:
+        raise NotFound("The console is turned off here: BELLCAST_CONSOLE=off.")
+
+
+HANDLERS = (show, show_page)

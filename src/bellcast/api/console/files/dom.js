@@ -1,0 +1,93 @@
+/**
+ * Builds elements. Texts become text nodes and attributes are set by name, so data never becomes markup.
+ */
+
+const LINKS = /^(https?:|mailto:|\/|#|\?)/i;
+
+/**
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes] `on…` are listeners, `class`, and others by name; null and false set nothing
+ * @param {...any} children
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (name === 'href' && !LINKS.test(value)) continue;
+    else if (name === 'value') element.value = value;
+    else element.setAttribute(name, value === true ? '' : String(value));
+  }
+  element.append(...nodes(children));
+  return element;
+}
+
+function nodes(children) {
+  return children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false);
+}
+
+/** Replace the children of an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...nodes(children));
+  return element;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
+const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+
+/** A time, relative, with the exact one as its tooltip. */
+export function time(iso) {
+  if (!iso) return h('span', { class: 'muted' }, '–');
+  const seconds = (Date.parse(iso) - Date.now()) / 1000;
+  const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
+  return h('time', { datetime: iso, title: iso }, RELATIVE.format(Math.round(seconds / size), unit));
+}
+
+const GOOD = new Set(['ok', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
+const BAD = new Set(['failed', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'error', 'expired']);
+const WARN = new Set(['temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive']);
+
+/** A state as an icon and a word, so that colour is not its only sign. */
+export function state(word) {
+  const [kind, icon] = GOOD.has(word) ? ['ok', '✓'] : BAD.has(word) ? ['bad', '✕'] : WARN.has(word) ? ['warn', '•'] : ['info', '·'];
+  return h('span', { class: `state ${kind}` }, h('span', { 'aria-hidden': 'true' }, `${icon} `), word);
+}
+
+/** An id in monospace with a button that copies it. */
+export function id(text) {
+  if (!text) return h('span', { class: 'muted' }, '–');
+  const copy = h('button', { class: 'copy', type: 'button', 'aria-label': `Copy ${text}`, title: 'Copy', onclick: async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    await navigator.clipboard.writeText(text);
+    copy.textContent = 'Copied';
+  } }, 'Copy');
+  return h('span', { class: 'id' }, h('code', {}, text), copy);
+}
+
+/** A labelled input. */
+export function field(label, attributes, hint) {
+  const input = attributes.options
+    ? h('select', { name: attributes.name, id: `field-${attributes.name}` },
+      attributes.options.map((one) => h('option', { value: one, selected: one === attributes.selected }, one || 'any')))
+    : h('input', { ...attributes, id: `field-${attributes.name}` });
+  return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
+}
+
+/** A form that sends its fields, shows the error by the button, and prevents a second click. */
+export function form(fields, button, send) {
+  const error = h('p', { class: 'error', role: 'alert' });
+  const submit = h('button', { class: 'primary', type: 'submit' }, button);
+  return h('form', { onsubmit: async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    error.textContent = '';
+    try {
+      await send(Object.fromEntries(new FormData(event.target)), event.target);
+    } catch (problem) {
+      error.textContent = problem.message;
+    } finally {
+      submit.disabled = false;
+    }
+  } }, fields, error, submit);
+}

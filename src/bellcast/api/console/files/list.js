@@ -1,0 +1,103 @@
+/**
+ * A page with a list: filters in the URL, a table, more rows on demand, and its empty, loading and error states.
+ */
+import { field, fill, h } from './dom.js';
+import { get, withQuery } from './server.js';
+
+/** A skeleton appears after this time, so that quick responses do not flicker. */
+const SKELETON_MS = 150;
+
+/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. */
+export async function load(place, signal, read, show) {
+  const late = setTimeout(() => fill(place, skeleton()), SKELETON_MS);
+  place.setAttribute('aria-busy', 'true');
+  try {
+    const result = await read(signal);
+    if (!signal.aborted) fill(place, show(result));
+  } catch (problem) {
+    if (!signal.aborted) fill(place, failure(problem, () => load(place, signal, read, show)));
+  } finally {
+    clearTimeout(late);
+    place.removeAttribute('aria-busy');
+  }
+}
+
+function skeleton() {
+  return h('div', { class: 'skeleton', role: 'status' }, h('span', { class: 'hidden' }, 'Loading'), [1, 2, 3, 4].map(() => h('div')));
+}
+
+export function failure(problem, retry) {
+  return h('div', { class: 'failure', role: 'alert' },
+    h('p', {}, problem.message),
+    problem.requestId && h('p', { class: 'muted' }, 'Request ', h('code', {}, problem.requestId)),
+    h('button', { type: 'button', onclick: retry }, 'Retry'));
+}
+
+/** What would be here, and the command that makes it. */
+export function empty(text, command) {
+  return h('div', { class: 'empty' }, h('p', {}, text), command && h('pre', { tabindex: '0' }, h('code', {}, command)));
+}
+
+/**
+ * @param {any} page the context of the page: `query`, `signal`, `go`
+ * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any][], filters?: any[],
+ *   link?: (row: any) => string, none: string, command?: string, tools?: any, note?: string, tenant?: boolean}} list
+ */
+export function listPage(page, list) {
+  const place = h('div', { class: 'rows' });
+  const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [{ name: 'tenant', label: 'Tenant' }])];
+  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const bar = filters.length > 0 && h('form', { class: 'filters', role: 'search', onsubmit: (event) => {
+    event.preventDefault();
+    page.go(withQuery(page.path, Object.fromEntries(new FormData(event.target))));
+  }, onchange: (event) => event.target.tagName === 'SELECT' && event.currentTarget.requestSubmit() },
+  filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
+  h('button', { type: 'submit' }, 'Filter'));
+  const isFiltered = Object.values(query).some(Boolean);
+  load(place, page.signal, (signal) => get(withQuery(list.path, query), signal), (answer) => {
+    const rows = answer[list.rows];
+    if (rows.length === 0) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
+    const body = h('tbody');
+    const more = h('button', { type: 'button', onclick: async () => {
+      more.disabled = true;
+      try {
+        append(await get(withQuery(list.path, { ...query, after: more.value }), page.signal));
+      } catch (problem) {
+        if (!page.signal.aborted) more.textContent = `${problem.message} Retry`;
+      }
+      more.disabled = false;
+    } }, 'Load more');
+    const append = (next) => {
+      body.append(...next[list.rows].map((row) => tableRow(row, list)));
+      more.hidden = !next.next;
+      more.value = next.next ?? '';
+      more.textContent = 'Load more';
+    };
+    append(answer);
+    return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title },
+      h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), more];
+  });
+  return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), bar, place];
+}
+
+export function heading(title, ...tools) {
+  return h('header', { class: 'heading' }, h('h1', { tabindex: '-1' }, title), h('div', { class: 'tools' }, tools));
+}
+
+function tableRow(row, list) {
+  const href = list.link?.(row);
+  return h('tr', {}, list.columns.map(([name, show], index) => {
+    const content = show(row) ?? '–';
+    return h('td', { 'data-label': name || undefined }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
+  }));
+}
+
+/** Facts as a list of terms. */
+export function facts(entries) {
+  return h('dl', { class: 'facts' }, entries.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value ?? '–'))));
+}
+
+/** A JSON value as text. */
+export function json(value) {
+  return h('pre', { tabindex: '0' }, h('code', {}, JSON.stringify(value, null, 2)));
+}

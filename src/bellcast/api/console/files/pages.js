@@ -1,0 +1,284 @@
+/**
+ * The pages, by their place in the menu.
+ */
+import { field, form, h, id, state, time } from './dom.js';
+import { empty, facts, heading, json, listPage, load } from './list.js';
+import { get, path, request, withQuery } from './server.js';
+
+const ALL = ['owner', 'developer', 'support', 'viewer'];
+const CONTENT = ['owner', 'developer', 'support'];
+const BUILDERS = ['owner', 'developer'];
+const OWNERS = ['owner'];
+const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
+const MESSAGE_STATES = ['', 'queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'];
+const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
+
+const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
+const number = (value) => value.toLocaleString('en');
+const panel = (place) => h('div', {}, place);
+const tenantOf = (page) => ({ tenant: page.query.get('tenant') ?? '' });
+const inTenant = (page, target, row) => withQuery(page.url(target), { tenant: row?.tenant ?? page.query.get('tenant') ?? '' });
+
+function overview(page) {
+  const health = panel();
+  const counts = panel();
+  load(health, page.signal, async (signal) => {
+    try {
+      await get('/readyz', signal);
+      return null;
+    } catch (problem) {
+      if (problem.status === 503) return problem.message;
+      throw problem;
+    }
+  }, (reason) => [h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')), h('p', { class: 'muted' }, reason ?? 'Store and broker answer.')]);
+  load(counts, page.signal, (signal) => get('/v1/stats', signal), (stats) => [
+    card('Connections', stats.connections.length === 0
+      ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
+      : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, `${one.protocol} over ${one.transport}`))))),
+    card('Stored', h('ul', { class: 'numbers' }, Object.entries(stats.store).map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' ')))))),
+  ]);
+  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), counts];
+}
+
+function find(page) {
+  return [heading('Notification'),
+    h('p', { class: 'muted' }, 'Opens what happened to a notification: its decisions, its messages and their attempts.'),
+    form([
+      field('Id of the notification', { name: 'id', required: true, autocomplete: 'off', spellcheck: 'false' }, 'From the response of a send, or from the list of messages.'),
+      field('Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', autocomplete: 'off' }, 'Empty for the default tenant.'),
+    ], 'Show timeline', async (values) => page.go(withQuery(page.url(path`/notifications/${values.id.trim()}`), { tenant: values.tenant })))];
+}
+
+function notification(page) {
+  const place = panel();
+  load(place, page.signal, (signal) => get(withQuery(path`/v1/notifications/${page.key}`, tenantOf(page)), signal), (one) => [
+    heading(one.title),
+    facts([
+      ['Id', id(one.id)], ['Recipient', one.recipient && h('a', { href: inTenant(page, path`/recipients/${one.recipient}`, one) }, one.recipient)],
+      ['Type', one.type], ['Priority', one.priority], ['Created', time(one.created_at)], ['Seen', time(one.seen_at)], ['Read', time(one.read_at)], ['Expires', time(one.expires_at)],
+      ['Text', one.body],
+    ]),
+    h('section', { class: 'panel' }, h('h2', {}, 'Timeline'), timeline(page, one.timeline)),
+    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+  ]);
+  return place;
+}
+
+function timeline(page, entries) {
+  if (entries.length === 0) return empty('Nothing was recorded yet.');
+  return h('ol', { class: 'timeline' }, entries.map((one) => h('li', {},
+    h('div', {}, h('b', {}, one.what.replaceAll('_', ' ')), one.channel && h('span', { class: 'tag' }, one.channel), ' ', time(one.at)),
+    one.detail && h('p', {}, one.detail),
+    one.rule && h('p', { class: 'muted' }, `Rule: ${one.rule}`),
+    one.message && h('p', {}, h('a', { href: inTenant(page, path`/messages/${one.message}`) }, 'Message')))));
+}
+
+const recipients = (page) => listPage(page, {
+  title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }],
+  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Unread', (one) => number(one.unread)], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
+  none: 'No recipient exists yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
+});
+
+function recipient(page) {
+  const place = panel();
+  const tenant = tenantOf(page);
+  load(place, page.signal, (signal) => get(withQuery(path`/v1/recipients/${page.key}`, tenant), signal), (one) => [
+    heading(one.key),
+    facts([['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', time(one.created_at)]]),
+    explain(page, one.key, tenant),
+    h('nav', { class: 'links', 'aria-label': 'About this recipient' },
+      h('a', { href: withQuery(page.url('/messages'), { recipient: one.key, ...tenant }) }, 'Messages'),
+      h('a', { href: withQuery(page.url('/runs'), { recipient: one.key, ...tenant }) }, 'Workflow runs')),
+    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+  ]);
+  return place;
+}
+
+function explain(page, recipient, tenant) {
+  const answer = h('div', { 'aria-live': 'polite' });
+  return h('section', { class: 'panel' }, h('h2', {}, 'Why did it arrive, or not?'), form([
+    field('Notification', { name: 'notification', autocomplete: 'off', spellcheck: 'false' }, 'Its id; or leave it empty and name a type.'),
+    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
+  ], 'Explain', async ({ notification, type }) => {
+    const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim() || 'general', ...tenant }), page.signal);
+    answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)));
+  }), answer);
+}
+
+const connections = (page) => listPage(page, {
+  title: 'Connections', path: '/v1/connections', rows: 'connections',
+  columns: [['Connection', (one) => h('code', {}, one.id)], ['Recipient', (one) => one.recipient ?? 'anonymous'], ['Protocol', (one) => `${one.protocol} over ${one.transport}`], ['Topics', (one) => one.topics.join(', ')], ['Address', (one) => one.address], ['Since', (one) => time(one.connected_at)]],
+  none: 'No page is connected in this tenant.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>',
+});
+
+const messages = (page) => listPage(page, {
+  title: 'Messages', path: '/v1/messages', rows: 'messages',
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'state', label: 'State', options: MESSAGE_STATES }],
+  columns: [['To', (one) => one.to], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/messages/${one.id}`),
+  none: 'No e-mail, SMS, push or chat message was sent yet.', command: 'bellcast notify alice "Hello" --channel email',
+});
+
+function message(page) {
+  const place = panel();
+  load(place, page.signal, (signal) => get(withQuery(path`/v1/messages/${page.key}`, tenantOf(page)), signal), (one) => [
+    heading(one.content.subject ?? `${one.channel} to ${one.to}`),
+    facts([
+      ['Id', id(one.id)], ['To', one.to], ['State', state(one.state)], ['Reason', one.reason], ['Channel', one.channel], ['Provider', one.provider],
+      ['Recipient', h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.recipient)],
+      ['Notification', one.notification && h('a', { href: inTenant(page, path`/notifications/${one.notification}`) }, one.notification)],
+      ['Run', one.run && h('a', { href: inTenant(page, path`/runs/${one.run}`) }, one.run)],
+      ['Created', time(one.created_at)], ['Due', time(one.due_at)],
+    ]),
+    h('section', { class: 'panel' }, h('h2', {}, 'Attempts'), one.attempts.length === 0 ? empty('No provider was called yet.')
+      : h('ol', { class: 'timeline' }, one.attempts.map((attempt) => h('li', {}, h('div', {}, state(attempt.outcome), ` ${attempt.provider} `, time(attempt.at)), (attempt.code || attempt.response) && h('p', {}, [attempt.code, attempt.response].filter(Boolean).join(' ')))))),
+    h('section', { class: 'panel' }, h('h2', {}, 'Content'), h('p', { class: 'muted' }, 'As text: markup of a message is never rendered here.'), json(one.content)),
+  ]);
+  return place;
+}
+
+const runs = (page) => listPage(page, {
+  title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
+  filters: [{ name: 'workflow', label: 'Workflow' }, { name: 'recipient', label: 'Recipient' }, { name: 'state', label: 'State', options: RUN_STATES }],
+  columns: [['Workflow', (one) => `${one.workflow} (version ${one.version})`], ['Recipient', (one) => one.recipient], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Started', (one) => time(one.created_at)], ['Ended', (one) => time(one.ended_at)]],
+  link: (one) => inTenant(page, path`/runs/${one.id}`),
+  none: 'No workflow ran yet.', command: 'bellcast trigger welcome alice',
+});
+
+function run(page) {
+  const place = panel();
+  load(place, page.signal, (signal) => get(withQuery(path`/v1/runs/${page.key}`, tenantOf(page)), signal), (one) => [
+    heading(one.workflow),
+    facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.recipient)], ['Started', time(one.created_at)], ['Ended', time(one.ended_at)], ['Wakes', time(one.wakes_at)]]),
+    h('section', { class: 'panel' }, h('h2', {}, 'Steps'), json(one.steps)),
+    h('section', { class: 'panel' }, h('h2', {}, 'Data'), json(one.data)),
+  ]);
+  return place;
+}
+
+const workflows = (page) => listPage(page, {
+  title: 'Workflows', path: '/v1/workflows', rows: 'workflows',
+  columns: [['Workflow', (one) => one.key], ['Version', (one) => number(one.version)], ['Steps', (one) => number(one.steps.length)], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')]],
+  link: (one) => withQuery(page.url('/runs'), { workflow: one.key, ...tenantOf(page) }),
+  none: 'No workflow is defined.', command: 'bellcast workflow apply workflows/',
+});
+
+const providers = (page) => listPage(page, {
+  title: 'Providers', path: '/v1/providers', rows: 'providers',
+  columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => number(one.priority)], ['State', (one) => state(one.active ? 'active' : 'inactive')],
+    ['', (one) => page.may(BUILDERS) && testConnection(page, one)]],
+  none: 'No provider is configured: messages are simulated, and their content is in the list of messages.', command: 'bellcast provider set mail --channel email --url smtp://…',
+  note: 'Secrets in URLs are masked. “Test connection” signs in at the provider; it sends nothing without an address.',
+});
+
+function testConnection(page, provider) {
+  const result = h('span', { role: 'status' });
+  const button = h('button', { type: 'button', 'aria-label': `Test the connection of ${provider.key}`, onclick: async () => {
+    button.disabled = true;
+    result.replaceChildren('…');
+    try {
+      const answer = await request('POST', withQuery(path`/v1/providers/${provider.key}/test`, { tenant: provider.tenant ?? '' }), {}, page.signal);
+      result.replaceChildren(state(answer.ok ? 'ok' : 'error'), ` ${answer.error ?? 'Connected'}`);
+    } catch (problem) {
+      result.replaceChildren(state('error'), ` ${problem.message}`);
+    }
+    button.disabled = false;
+  } }, 'Test connection');
+  return h('span', { class: 'test' }, button, result);
+}
+
+const keys = (page) => {
+  const created = h('div', { 'aria-live': 'polite' });
+  const scopes = page.may(OWNERS) ? ['send', 'read', 'send,read', 'send,read,manage'] : ['send', 'read', 'send,read'];
+  return [listPage(page, {
+    title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+      ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
+    none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
+  }), card('Create a key', form([
+    field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
+    field('Scopes', { name: 'scopes', options: scopes }),
+  ], 'Create key', async ({ name, scopes: chosen }) => {
+    const key = await request('POST', '/v1/keys', { name, scopes: chosen.split(',') });
+    created.replaceChildren(h('p', {}, 'Copy it now: it is not shown again.'), id(key.key));
+  }), created)];
+};
+
+/** A button that deletes on its second click. */
+function remove(page, label, word, target) {
+  const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
+    if (!button.dataset.sure) {
+      button.dataset.sure = 'yes';
+      button.textContent = `${word}: sure?`;
+      return;
+    }
+    try {
+      await request('DELETE', target);
+      page.reload();
+    } catch (problem) {
+      button.textContent = problem.message;
+    }
+  } }, word);
+  return button;
+}
+
+const operators = (page) => [listPage(page, {
+  title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
+  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
+    ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
+  none: 'There is no operator.',
+}), card('Add an operator', form([
+  field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
+  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also content, developers change all but operators.'),
+  field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
+], 'Add operator', async (values) => {
+  await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase() });
+  page.reload();
+}))];
+
+function roleOf(page, operator) {
+  if (operator.name === page.me.name) return operator.role;
+  const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
+    try {
+      await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
+    } catch {
+      select.value = operator.role;
+    }
+  } }, ALL.map((role) => h('option', { value: role, selected: role === operator.role }, role)));
+  return select;
+}
+
+const audit = (page) => listPage(page, {
+  title: 'Audit', path: '/v1/audit', rows: 'entries', tenant: false,
+  columns: [['When', (one) => time(one.at)], ['Operator', (one) => one.operator], ['Action', (one) => one.action], ['Target', (one) => h('code', {}, one.target)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address], ['Request', (one) => h('code', {}, one.request_id)]],
+  none: 'Nothing was recorded yet.',
+});
+
+function account(page) {
+  const result = h('p', { role: 'status' });
+  return [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role]]), card('Change the password', form([
+    field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
+    field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
+  ], 'Change password', async (values, element) => {
+    await request('PUT', '/v1/me/password', values);
+    element.reset();
+    result.textContent = 'The password was changed.';
+  }), result)];
+}
+
+/** Pages by path. `key` pages have the key of their object after the path. */
+export const PAGES = [
+  { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },
+  { path: '/notifications', title: 'Notification', show: find, detail: notification, roles: CONTENT, letter: 'n' },
+  { path: '/recipients', title: 'Recipients', show: recipients, detail: recipient, roles: CONTENT, letter: 'r' },
+  { path: '/connections', title: 'Connections', show: connections, roles: CONTENT, letter: 'c' },
+  { path: '/messages', title: 'Messages', show: messages, detail: message, roles: CONTENT, letter: 'm' },
+  { path: '/workflows', title: 'Workflows', show: workflows, roles: CONTENT, letter: 'w' },
+  { path: '/runs', title: 'Workflow runs', show: runs, detail: run, roles: CONTENT, letter: 'u' },
+  { path: '/providers', title: 'Providers', show: providers, roles: BUILDERS, letter: 'p' },
+  { path: '/keys', title: 'API keys', show: keys, roles: BUILDERS, letter: 'k' },
+  { path: '/operators', title: 'Operators', show: operators, roles: OWNERS, letter: 'e' },
+  { path: '/audit', title: 'Audit', show: audit, roles: OWNERS, letter: 'a' },
+  { path: '/account', title: 'Account', show: account, roles: ALL, letter: 's' },
+];

@@ -1,0 +1,57 @@
+/**
+ * Requests to the REST API of this server, with the operator's session.
+ */
+
+/** The path below which the server is mounted, without a slash at its end. */
+export const ROOT = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
+
+/** An error of the server, as its problem document states it. */
+export class Problem extends Error {
+  constructor(status, body, requestId) {
+    const fields = (body.errors ?? []).map((one) => `${one.field} ${one.message}`).join('; ');
+    super(fields || body.detail || body.title || `The server answered ${status}.`);
+    this.status = status;
+    this.requestId = requestId;
+  }
+}
+
+let onSignedOut = () => {};
+
+/** Call this when the session has ended. */
+export function whenSignedOut(callback) {
+  onSignedOut = callback;
+}
+
+/** Send a request; return the decoded response. Throws Problem. */
+export async function request(method, path, body, signal) {
+  const options = { method, signal, headers: { accept: 'application/json' } };
+  if (body !== undefined) {
+    options.headers['content-type'] = 'application/json';
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(`${ROOT}${path}`, options);
+  } catch (failure) {
+    if (signal?.aborted) throw failure;
+    throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
+  }
+  const isJson = /json/.test(response.headers.get('content-type') ?? '');
+  const answer = isJson ? await response.json() : await response.text();
+  if (response.ok) return answer;
+  if (response.status === 401 && path !== '/v1/session' && path !== '/v1/me/password') onSignedOut();
+  throw new Problem(response.status, isJson ? answer : {}, response.headers.get('x-request-id'));
+}
+
+export const get = (path, signal) => request('GET', path, undefined, signal);
+
+/** A path with encoded parts. */
+export function path(strings, ...values) {
+  return String.raw({ raw: strings }, ...values.map(encodeURIComponent));
+}
+
+/** A path with the parameters that have a value. */
+export function withQuery(base, parameters) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined));
+  return query.size ? `${base}?${query}` : base;
+}

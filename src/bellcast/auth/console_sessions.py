@@ -1,0 +1,299 @@
+"""Sign-in of operators: the first set-up, passwords, session cookies, and limits of failed tries."""
+
+import asyncio
+import hashlib
+import ipaddress
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from bellcast import ports
+from bellcast.auth import origins, passwords
+from bellcast.errors import BellcastError, Conflict, FieldError, Forbidden, NotFound, TooMany, Unauthenticated
+from bellcast.model.identities import Caller
+from bellcast.model.operators import FAILURES_MS, IDLE_MS, SCOPES_OF_ROLE, SESSION_MS, Operator, OperatorSession, Role
+from bellcast.model.validation import FieldErrors
+from bellcast.ports.operators import Operators
+
+T = TypeVar("T")
+
+# The prefix makes browsers refuse the cookie from another host or without HTTPS (RFC 6265bis, 4.1.3.2).
+COOKIE = "__Host-bellcast"
+# Not every browser accepts a Secure cookie from http://localhost.
+LOCAL_COOKIE = "bellcast-console"
+COOKIES = (COOKIE, LOCAL_COOKIE)
+TOKEN_BYTES = 32
+CODE_BYTES = 16
+CODE_MS = 24 * 3_600_000
+# A request writes the time of its session this rarely.
+TOUCH_MS = 5 * 60_000
+WINDOW_MS = 15 * 60_000
+# A person mistypes; after these failures each try waits, and at most as long as failures count.
+ACCOUNT_FAILURES = 5
+FIRST_DELAY_MS = 30_000
+# An office shares one address.
+ADDRESS_FAILURES = 20
+SETUP_FAILURES = 10
+# Hashing takes 0.1 s and 64 MiB, one at a time: more waiting requests would only time out.
+MAX_WAITING = 16
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
+
+WRONG = "The name or the password is wrong."
+WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
+INSECURE = "Operators sign in over HTTPS only, or over plain HTTP on the server's machine as http://127.0.0.1:…."
+FOREIGN = (
+    "Only pages of this server may use an operator's session. If this is its own page, behind a proxy that ends TLS, name "
+    "the proxy in BELLCAST_TRUSTED_PROXIES."
+)
+
+
+class BrowserRequest(NamedTuple):
+    """The parts of a request that the session depends on. The scheme is the one that the browser sees."""
+
+    method: str
+    scheme: str
+    host: str
+    origin: str | None
+    site: str | None
+    cookies: str
+    address: str | None
+
+
+class SignedIn(NamedTuple):
+    """A new session: its operator, and the header that sets its cookie."""
+
+    operator: Operator
+    cookie: str
+
+
+class ConsoleSessions:
+    """Authenticates operators. Times of failures and sessions are in the store, so that limits hold on all nodes."""
+
+    def __init__(self, operators: Operators, clock: ports.Clock, new_id: Callable[[int], str]) -> None:
+        self._operators = operators
+        self._clock = clock
+        self._new_id = new_id
+        self._hashing = asyncio.Lock()
+        self._waiting = 0
+        # Compared with the password of an unknown name, so that known and unknown names take equally long.
+        self._decoy: str | None = None
+
+    async def is_setup_needed(self) -> bool:
+        return not await self._operators.has_owner()
+
+    async def make_setup_code(self) -> str:
+        """Create a code for the first set-up, valid for a day. Raises Conflict if there is an owner."""
+        code = secrets.token_urlsafe(CODE_BYTES)
+        now = self._clock.now()
+        if not await self._operators.add_setup_code(_digest(code), now + CODE_MS, now):
+            raise Conflict("The console is set up: its owners create further operators.")
+        return code
+
+    async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
+        """Create the first owner with a code, and sign it in."""
+        _check_page(request)
+        subject, now = "setup", self._clock.now()
+        failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
+        if failures >= SETUP_FAILURES:
+            raise _too_many(latest + FAILURES_MS - now)
+        owner = self._new(name, "owner")
+        if not await self._operators.use_setup_code(_digest(code), owner, await self._hash(password), now):
+            await self._operators.add_failure([subject], now)
+            raise Forbidden(WRONG_CODE)
+        return await self._start(request, owner)
+
+    async def sign_in(self, request: BrowserRequest, name: str, password: str) -> SignedIn:
+        """Start a session, and end the one that the request has."""
+        _check_page(request)
+        operator = await self._alone(lambda: self._verify(name, password, request.address))
+        return await self._start(request, operator)
+
+    async def sign_out(self, request: BrowserRequest) -> str:
+        """End the request's session; return the header that deletes its cookie."""
+        _check_page(request)
+        await self._end(request)
+        return _cookie(request, "", 0)
+
+    async def caller(self, request: BrowserRequest) -> Caller | None:
+        """Return the operator of the request's session, or None without a session's cookie.
+
+        Raises Forbidden for requests from pages of other origins, Unauthenticated if the session has ended."""
+        if _token(request) is None:
+            return None
+        _check_origin(request)
+        operator = (await self.session(request)).operator
+        return Caller(scopes=SCOPES_OF_ROLE[operator.role], operator=operator.name, role=operator.role)
+
+    async def session(self, request: BrowserRequest) -> OperatorSession:
+        """Return the request's session. Raises Unauthenticated."""
+        token = _token(request)
+        session = None if token is None else await self._operators.session(_digest(token))
+        now = self._clock.now()
+        if session is None or now >= session.created_at + SESSION_MS or now >= session.seen_at + IDLE_MS:
+            raise Unauthenticated("Sign in: this session of the console has ended.")
+        if now >= session.seen_at + TOUCH_MS:
+            await self._operators.touch_session(session.digest, now)
+        return session
+
+    async def create(self, name: str, role: Role, password: str) -> Operator:
+        """Create an operator. Raises Conflict if the name is taken."""
+        operator = self._new(name, role)
+        if not await self._operators.create(operator, await self._hash(password)):
+            raise Conflict("An operator has this name.")
+        return operator
+
+    async def reset_password(self, id: str, password: str) -> None:
+        """Change a password and end all sessions of the operator."""
+        if not await self._operators.change_password(id, await self._hash(password)):
+            raise NotFound("No operator has this id.")
+
+    async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
+        """Change the password of the request's operator, end all its sessions and start a new one."""
+        _check_page(request)
+        operator = (await self.session(request)).operator
+        await self._alone(lambda: self._verify(operator.name, current, request.address))
+        await self.reset_password(operator.id, password)
+        return await self._start(request, operator)
+
+    def _new(self, name: str, role: Role) -> Operator:
+        now = self._clock.now()
+        return Operator(id=self._new_id(now), name=name, role=role, created_at=now)
+
+    async def _verify(self, name: str, password: str, address: str | None) -> Operator:
+        account, place = f"account:{name}", f"address:{_network(address)}"
+        now = self._clock.now()
+        await self._check_failures(account, place, now)
+        found = await self._operators.find(name)
+        hashed = await self._decoy_hash() if found is None else found[1]
+        is_right = await asyncio.to_thread(passwords.matches, password, hashed)
+        if found is None or not is_right:
+            await self._operators.add_failure([account, place], now)
+            raise Unauthenticated(WRONG)
+        await self._operators.clear_failures(account)
+        return found[0]
+
+    async def _decoy_hash(self) -> str:
+        if self._decoy is None:
+            self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
+        return self._decoy
+
+    async def _check_failures(self, account: str, place: str, now: int) -> None:
+        failures, latest = await self._operators.failures(place, now - WINDOW_MS)
+        if failures >= ADDRESS_FAILURES:
+            raise _too_many(latest + WINDOW_MS - now)
+        failures, latest = await self._operators.failures(account, now - WINDOW_MS)
+        if failures >= ACCOUNT_FAILURES:
+            delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
+            if now < latest + delay:
+                raise _too_many(latest + delay - now)
+
+    async def _hash(self, password: str) -> str:
+        return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
+
+    async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run one at a time, so that concurrent guesses do not pass the check of failures together."""
+        if self._waiting >= MAX_WAITING:
+            raise TooMany("Many operators sign in: try again.", retry_after=2)
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                return await work()
+        finally:
+            self._waiting -= 1
+
+    async def _start(self, request: BrowserRequest, operator: Operator) -> SignedIn:
+        """Start a session with a new token, so that a token planted before the sign-in is worthless."""
+        await self._end(request)
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        await self._operators.start_session(_digest(token), operator.id, self._clock.now())
+        return SignedIn(operator, _cookie(request, token, SESSION_MS // 1000))
+
+    async def _end(self, request: BrowserRequest) -> None:
+        token = _token(request)
+        if token is not None:
+            await self._operators.end_session(_digest(token))
+
+
+def check_name(field: str, name: str) -> FieldErrors:
+    """Yield an error unless the name can be one of an operator."""
+    if not NAME.fullmatch(name):
+        yield FieldError(field, "must be 1 to 100 characters of a-z 0-9 . _ @ + -, beginning and ending with a-z 0-9")
+
+
+def without_own_cookies(cookies: bytes) -> bytes:
+    """Return a Cookie header without the sessions of operators: the app that checks its own session must not get them."""
+    names = tuple(f"{name}=".encode() for name in COOKIES)
+    if not any(name in cookies for name in names):
+        return cookies
+    parts = [part.strip() for part in cookies.split(b";")]
+    return b"; ".join(part for part in parts if not part.startswith(names))
+
+
+def _check_page(request: BrowserRequest) -> None:
+    """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
+    _check_origin(request)
+    if request.scheme != "https" and not _is_local(request):
+        raise Forbidden(INSECURE)
+
+
+def _check_origin(request: BrowserRequest) -> None:
+    """Raise Forbidden for a request that another origin's page may have sent: SameSite cookies do not stop pages of the
+    same site. Declared origins (BELLCAST_ORIGINS) are those of apps, and may not act as an operator."""
+    if request.site not in (None, "same-origin", "none"):
+        raise Forbidden(FOREIGN)
+    if request.origin is None:
+        if request.method not in origins.SAFE_METHODS:
+            raise Forbidden(FOREIGN)
+    elif not origins.is_same(request.origin, request.scheme, request.host):
+        raise Forbidden(FOREIGN)
+
+
+def _is_local(request: BrowserRequest) -> bool:
+    name = urlsplit(f"//{request.host}").hostname or ""
+    return (name == "localhost" or _is_loopback(name)) and _is_loopback(request.address or "")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        result = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(result, "ipv4_mapped", None)
+    return result.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _network(address: str | None) -> str:
+    """The address that failures count for: an IPv6 user has a /64 network of addresses."""
+    try:
+        result = ipaddress.ip_address(address or "")
+    except ValueError:
+        return address or ""
+    return str(result) if result.version == 4 else str(ipaddress.ip_network(f"{result}/64", strict=False))
+
+
+def _cookie_name(request: BrowserRequest) -> str:
+    return COOKIE if request.scheme == "https" else LOCAL_COOKIE
+
+
+def _cookie(request: BrowserRequest, value: str, max_age: int) -> str:
+    secure = "; Secure" if request.scheme == "https" else ""
+    return f"{_cookie_name(request)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"
+
+
+def _token(request: BrowserRequest) -> str | None:
+    prefix = f"{_cookie_name(request)}="
+    for part in request.cookies.split(";"):
+        if part.strip().startswith(prefix):
+            return part.strip().removeprefix(prefix) or None
+    return None
+
+
+def _digest(secret: str) -> bytes:
+    """The tokens and codes are random, so a plain SHA-256 digest is safe to store."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def _too_many(milliseconds: int) -> BellcastError:
+    return TooMany("Too many failed tries: wait before the next one.", retry_after=max(1, -(-milliseconds // 1000)))

@@ -1,0 +1,105 @@
+"""`bellcast operator`: operators of the console of a running server."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, options
+
+EPILOG = """\
+[dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything, developers everything except operators, the \
+audit, erasure and recipients' tokens; support reads, and each look is recorded; viewers see numbers.[/]
+"""
+
+app = typer.Typer(cls=options.CliGroup)
+operator = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Set up the console, and manage its operators.")
+app.add_typer(operator, name="operator", rich_help_panel="Server")
+
+OperatorCommand = options.with_settings("DATA", "URL")
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name, such as an e-mail address.")]
+
+RoleOption = Annotated[str, typer.Option("--role", metavar="owner|developer|support|viewer", help="What it may do.")]
+
+
+@operator.callback(invoke_without_command=True)
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
+@operator.command("setup-code", cls=OperatorCommand)
+def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """Print a one-time link that creates the first owner. It is valid for a day."""
+    from bellcast import settings as effective
+
+    created = _request(ctx, "POST", "/v1/setup-codes")
+    url = f"{effective.url(options.settings(ctx))}/console/setup#code={created['code']}"
+    if json:
+        console.json({"url": url})
+    else:
+        print(url, flush=True)
+
+
+@operator.command("list", cls=OperatorCommand)
+def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """List the operators with their roles."""
+    response = _request(ctx, "GET", "/v1/operators")
+    if json:
+        console.json(response["operators"])
+    elif not response["operators"]:
+        console.note(
+            "The console has no operator: `bellcast operator setup-code` prints a link that creates the first."
+        )
+    else:
+        for one in response["operators"]:
+            print(f"{one['name']}\t{one['role']}", flush=True)
+
+
+@operator.command(cls=OperatorCommand)
+def create(ctx: typer.Context, name: NameArgument, role: RoleOption = "viewer", json: console.JsonFlag = False) -> None:
+    """Create an operator. The command prompts for the first password."""
+    created = _request(ctx, "POST", "/v1/operators", {"name": name, "role": role, "password": _prompt()})
+    if json:
+        console.json(created)
+    else:
+        console.done(f"Operator {name} was created with the role {role}.")
+
+
+@operator.command(cls=OperatorCommand)
+def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+    """Change an operator's password and end its sessions. The command prompts for the password."""
+    from bellcast.cli.console import CommandError
+    from bellcast.client.request import path
+
+    operators = _request(ctx, "GET", "/v1/operators")["operators"]
+    id = next((one["id"] for one in operators if one["name"] == name), None)
+    if id is None:
+        raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
+    _request(ctx, "PATCH", path("operators", id), {"password": _prompt()})
+    if json:
+        console.json({"changed": id})
+    else:
+        console.done(f"The password of {name} was changed.")
+
+
+def _prompt() -> str:
+    # Not an option: arguments are visible to other users of the machine, and stay in the shell's history.
+    result: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return result
+
+
+def _request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Send a request and return the decoded response; None if it is empty."""
+    import msgspec
+
+    from bellcast.cli import remote
+    from bellcast.client.request import HttpRequest, HttpResponse
+
+    def decode(response: HttpResponse) -> Any:
+        return msgspec.json.decode(response.content) if response.content else None
+
+    content = None if body is None else msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json"}
+    with remote.server(options.settings(ctx)) as client:
+        return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))

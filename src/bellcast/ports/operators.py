@@ -1,0 +1,81 @@
+"""Operators of the console, their sessions, failed sign-ins, and the audit."""
+
+from typing import Protocol
+
+from bellcast.model.operators import AuditEntry, Operator, OperatorSession, Role
+
+
+class Operators(Protocol):
+    """Operators. Only hashes of passwords and digests of codes and session tokens are stored. Times are UTC
+    milliseconds."""
+
+    async def has_owner(self) -> bool: ...
+
+    async def add_setup_code(self, digest: bytes, expires_at: int, now: int) -> bool:
+        """Store the digest of a setup code, unless an owner exists; return whether it was stored. Expired codes are
+        deleted."""
+        ...
+
+    async def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> bool:
+        """Create the first owner and delete all setup codes, if the code is valid and no owner exists. Of concurrent
+        calls at most one succeeds."""
+        ...
+
+    async def create(self, operator: Operator, password: str) -> bool:
+        """Store an operator; return False if the name is taken."""
+        ...
+
+    async def all(self) -> list[Operator]:
+        """Return the operators by name."""
+        ...
+
+    async def find(self, name: str) -> tuple[Operator, str] | None:
+        """Return the operator of this name with the hash of its password."""
+        ...
+
+    async def change_role(self, id: str, role: Role) -> bool | None:
+        """Change the role. None for an unknown operator, False for the last owner."""
+        ...
+
+    async def change_password(self, id: str, password: str) -> bool:
+        """Change the hash of the password and end all sessions of the operator; return whether it exists."""
+        ...
+
+    async def delete(self, id: str) -> bool | None:
+        """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
+        ...
+
+    async def start_session(self, digest: bytes, operator: str, now: int) -> None:
+        """Store a session, and record when its operator signed in."""
+        ...
+
+    async def session(self, digest: bytes) -> OperatorSession | None: ...
+
+    async def touch_session(self, digest: bytes, now: int) -> None:
+        """Record that a session is used."""
+        ...
+
+    async def end_session(self, digest: bytes) -> None: ...
+
+    async def add_failure(self, subjects: list[str], now: int) -> None:
+        """Record a failed sign-in for each subject: an account, an address."""
+        ...
+
+    async def failures(self, subject: str, since: int) -> tuple[int, int]:
+        """Return the number of failures since a time, and the time of the latest, 0 without failures."""
+        ...
+
+    async def clear_failures(self, subject: str) -> None: ...
+
+    async def record(self, entry: AuditEntry) -> None:
+        """Append to the audit."""
+        ...
+
+    async def audit(self, before: str, limit: int) -> list[AuditEntry]:
+        """Return entries with ids before `before`, newest first; an empty `before` begins with the newest."""
+        ...
+
+    async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
+        """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest
+        number of one kind."""
+        ...

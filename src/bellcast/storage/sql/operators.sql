@@ -1,0 +1,117 @@
+-- name: operator_owner
+-- Any owner.
+SELECT id FROM operators WHERE role = 'owner' LIMIT 1
+
+-- name: operator_owners
+-- The owners, at most two: whether one is the last.
+SELECT id FROM operators WHERE role = 'owner' LIMIT 2
+
+-- name: operator_insert
+-- A new operator, unless its name is taken.
+INSERT INTO operators (id, name, role, password, created_at) VALUES (:id, :name, :role, :password, :created_at)
+ON CONFLICT (name) DO NOTHING RETURNING id
+
+-- name: operator_all
+-- Every operator, by name.
+SELECT id, name, role, created_at, seen_at FROM operators ORDER BY name
+
+-- name: operator_named
+-- An operator by its name, with the hash of its password.
+SELECT id, name, role, created_at, seen_at, password FROM operators WHERE name = :name
+
+-- name: operator_role
+-- The role of an operator.
+SELECT role FROM operators WHERE id = :id
+
+-- name: operator_change_role
+-- Another role.
+UPDATE operators SET role = :role WHERE id = :id
+
+-- name: operator_change_password
+-- Another password.
+UPDATE operators SET password = :password WHERE id = :id RETURNING id
+
+-- name: operator_signed_in
+-- When an operator signed in last.
+UPDATE operators SET seen_at = :now WHERE id = :id
+
+-- name: operator_delete
+-- An operator without access from now on.
+DELETE FROM operators WHERE id = :id
+
+-- name: operator_sessions_end
+-- All sessions of an operator end.
+DELETE FROM operator_sessions WHERE operator = :id
+
+-- name: operator_session_insert
+-- A new session.
+INSERT INTO operator_sessions (digest, operator, created_at, seen_at) VALUES (:digest, :operator, :now, :now)
+
+-- name: operator_session_find
+-- A session with its operator.
+SELECT s.created_at, s.seen_at, o.id, o.name, o.role, o.created_at, o.seen_at
+FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
+
+-- name: operator_session_touch
+-- When a session was used last.
+UPDATE operator_sessions SET seen_at = :now WHERE digest = :digest
+
+-- name: operator_session_end
+-- One session ends.
+DELETE FROM operator_sessions WHERE digest = :digest
+
+-- name: setup_code_insert
+-- A code for the first set-up.
+INSERT INTO setup_codes (digest, expires_at) VALUES (:digest, :expires_at) ON CONFLICT (digest) DO NOTHING
+
+-- name: setup_code_use
+-- A code is used once: of two transactions, the second finds no row.
+DELETE FROM setup_codes WHERE digest = :digest AND expires_at > :now RETURNING digest
+
+-- name: setup_codes_expire
+-- Codes that are not valid any more.
+DELETE FROM setup_codes WHERE expires_at <= :now
+
+-- name: setup_codes_end
+-- No code is valid once an owner exists.
+DELETE FROM setup_codes
+
+-- name: sign_in_failure_insert
+-- A failed sign-in.
+INSERT INTO sign_in_failures (subject, id, at) VALUES (:subject, :id, :at)
+
+-- name: sign_in_failures_of
+-- How often a subject failed, and when last.
+SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at > :since
+
+-- name: sign_in_failures_clear
+-- A successful sign-in clears the failures of its account.
+DELETE FROM sign_in_failures WHERE subject = :subject
+
+-- name: audit_insert
+-- An action of an operator.
+INSERT INTO audit (id, at, operator, role, action, target, outcome, address, request_id)
+VALUES (:id, :at, :operator, :role, :action, :target, :outcome, :address, :request_id)
+
+-- name: audit_page
+-- Entries before an id, newest first.
+SELECT id, at, operator, role, action, target, outcome, address, request_id FROM audit
+WHERE id < :before ORDER BY id DESC LIMIT :limit
+
+-- name: operator_sessions_sweep
+-- Sessions that have expired, at most :limit.
+DELETE FROM operator_sessions WHERE digest IN (
+  SELECT digest FROM operator_sessions WHERE created_at < :before ORDER BY created_at LIMIT :limit
+)
+RETURNING digest
+
+-- name: sign_in_failures_sweep
+-- Failures that count no longer, at most :limit.
+DELETE FROM sign_in_failures WHERE id IN (
+  SELECT id FROM sign_in_failures WHERE at < :before ORDER BY at LIMIT :limit
+)
+RETURNING id
+
+-- name: audit_sweep
+-- Old entries, at most :limit.
+DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < :before ORDER BY id LIMIT :limit) RETURNING id

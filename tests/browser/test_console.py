@@ -1,0 +1,267 @@
+"""The console in Chromium: set-up, sign-in, every page by role, hostile texts, keys, themes and accessibility."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_everyone import violations
+from tests.servers import ServerProcess
+
+PASSWORD = "correct horse battery"
+HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
+PAGES = {
+    "/": "Overview",
+    "/notifications": "Notification",
+    "/recipients": "Recipients",
+    "/connections": "Connections",
+    "/messages": "Messages",
+    "/workflows": "Workflows",
+    "/runs": "Workflow runs",
+    "/providers": "Providers",
+    "/keys": "API keys",
+    "/operators": "Operators",
+    "/audit": "Audit",
+    "/account": "Account",
+}
+
+
+class Console:
+    """A server with a console, and what its tests share."""
+
+    def __init__(self, server: ServerProcess, setup_code: str) -> None:
+        self.server = server
+        self.setup_code = setup_code
+        self.state: Any = None  # of the owner's browser after set-up
+        self.notification = self.message = ""
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        response = httpx.request(method, f"{self.server.url}{path}", headers=self.server.as_app(), json=body)
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with ServerProcess(tmp_path_factory.mktemp("console") / "data") as server:
+        assert server.process is not None
+        assert server.process.stdout is not None
+        line = server.process.stdout.readline()
+        code = re.search(r"/console/setup#code=(\S+)", line)
+        assert code, line
+        yield Console(server, code[1])
+
+
+@pytest.fixture(scope="module")
+def owner(console: Console, chromium: Browser) -> Console:
+    """The console after set-up in the browser, with hostile texts in every field."""
+    context = chromium.new_context(base_url=console.server.url)
+    context.set_default_timeout(40_000)
+    page = context.new_page()
+    page.goto(f"/console/setup#code={console.setup_code}")
+    expect(page.get_by_role("heading", name="Set up the console")).to_be_visible()
+    expect(page.get_by_label("Code")).to_have_value(console.setup_code)
+    page.get_by_label("Name").fill("Olive@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create owner").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert "code" not in page.url
+    console.state = context.storage_state()
+    context.close()
+    console.send("PUT", "/v1/recipients/evil", {"name": HOSTILE, "email": "evil@example.com", "data": {"a": HOSTILE}})
+    sent = console.send(
+        "POST", "/v1/notifications", {"to": "evil", "title": HOSTILE, "body": HOSTILE, "channels": ["inbox", "email"]}
+    )
+    console.notification = sent["notifications"][0]["id"]
+    console.send("PUT", "/v1/recipients/%3Cimg%20src%3Dx%3E", {"name": HOSTILE})
+    console.send("POST", "/v1/keys", {"name": HOSTILE, "scopes": ["send"]})
+    httpx.post(
+        f"{console.server.url}/v1/session",
+        json={"name": HOSTILE[:90], "password": "x"},
+        headers={"origin": console.server.url},
+    )
+    console.message = console.send("GET", "/v1/messages")["messages"][0]["id"]
+    return console
+
+
+@pytest.fixture
+def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Page]]:
+    """Opens pages as the owner. No page may log an error, open a dialog of the browser, or break its policy."""
+    contexts, complaints = [], []
+
+    def open_page(path: str = "/", *, state: Any = None, viewport: dict[str, int] = WIDE, **options: Any) -> Page:
+        context = chromium.new_context(
+            base_url=owner.server.url, storage_state=state or owner.state, viewport=viewport, **options
+        )
+        context.set_default_timeout(40_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"/console{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+def wait_loaded(page: Page) -> None:
+    expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
+    expect(page.locator("h1")).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)], ids=["light", "dark-phone"])
+def test_every_page_opens_by_its_link_and_is_accessible(
+    open_console: Callable[..., Page], owner: Console, scheme: str, viewport: dict[str, int]
+) -> None:
+    page = open_console(viewport=viewport, color_scheme=scheme)
+    details = {
+        f"/notifications/{owner.notification}": HOSTILE,
+        "/recipients/evil": "evil",
+        "/recipients/%3Cimg%20src%3Dx%3E": "<img src=x>",
+        f"/messages/{owner.message}": None,
+    }
+    for path, title in {**PAGES, **details}.items():
+        page.goto(f"/console{path}")
+        wait_loaded(page)
+        if title:
+            expect(page.locator("h1")).to_have_text(title)
+        expect(page.locator(".failure")).to_have_count(0)
+        assert page.locator("img").count() == 0
+        assert violations(page) == [], path
+        width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert width == 0, path
+
+
+def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Callable[..., Page]) -> None:
+    page = open_console("/recipients?search=ev", state={"cookies": [], "origins": []})
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("Name").fill("olive@example.com")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
+    expect(page.get_by_label("Key begins with")).to_have_value("ev")
+    (cookie,) = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.context.add_cookies([cookie])  # a stolen copy
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_owner_explains_a_notification_and_follows_it_to_its_message(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/recipients")
+    page.get_by_role("link", name="evil", exact=True).click()
+    page.get_by_label("Notification").fill(owner.notification)
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator(".text")).not_to_be_empty()
+    page.get_by_role("link", name="Messages").last.click()
+    page.locator(".row-link").first.click()
+    page.get_by_role("link", name=owner.notification).click()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> None:
+    page = open_console()
+    wait_loaded(page)
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
+    page.keyboard.press("j")
+    expect(page.locator(".row-link").first).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("audit")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
+    expect(page.get_by_text("POST /v1/setup")).to_be_visible()
+
+
+def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/operators")
+    page.get_by_label("Name").fill("vera")
+    page.get_by_label("First password").fill(PASSWORD)
+    page.get_by_role("button", name="Add operator").click()
+    expect(page.get_by_label("Role of vera")).to_have_value("viewer")
+    viewer = open_console("/recipients", state={"cookies": [], "origins": []})
+    viewer.get_by_label("Name").fill("vera")
+    viewer.get_by_label("Password").fill(PASSWORD)
+    viewer.get_by_role("button", name="Sign in").click()
+    expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Account"])
+    viewer.get_by_role("link", name="Overview").click()
+    expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
+
+
+def test_created_key_is_shown_once_and_revoked_after_a_second_click(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/keys")
+    page.get_by_label("Name").fill("shop")
+    page.get_by_role("button", name="Create key").click()
+    key = page.locator(".panel code").inner_text()
+    assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 403
+    page.reload()
+    revoke = page.get_by_role("button", name="Revoke shop")
+    expect(revoke).to_be_visible()
+    assert key not in page.content()
+    revoke.click()
+    expect(revoke).to_have_text("Revoke: sure?")
+    revoke.click()
+    expect(revoke).to_have_count(0)
+    assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    problem = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}
+    page.route(
+        "**/v1/recipients*", lambda route: route.fulfill(status=503, json=problem, headers={"x-request-id": "req-7"})
+    )
+    page.get_by_role("link", name="Recipients").click()
+    expect(page.get_by_role("alert")).to_contain_text("The store is away.")
+    expect(page.get_by_role("alert")).to_contain_text("req-7")
+    page.unroute("**/v1/recipients*")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
+
+
+def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:
+    context = chromium.new_context(storage_state=owner.state)
+    page = context.new_page()
+    page.route(
+        "https://evil.test/",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f'<iframe src="{owner.server.url}/console"></iframe>'
+        ),
+    )
+    page.goto("https://evil.test/")
+    assert page.frames[-1].url == "chrome-error://chromewebdata/"
+    context.close()
+
+
+def test_first_load_is_small() -> None:
+    import gzip
+
+    files = Path(__file__).parents[2] / "src/bellcast/api/console/files"
+    sizes = {path.suffix: 0 for path in files.iterdir()}
+    for path in files.iterdir():
+        sizes[path.suffix] += len(gzip.compress(path.read_bytes()))
+    assert sizes[".js"] <= 75_000
+    assert sizes[".css"] <= 12_000

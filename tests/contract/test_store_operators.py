@@ -1,0 +1,145 @@
+"""Operators, their sessions, failed sign-ins and the audit, on every engine."""
+
+import asyncio
+
+import pytest
+
+from bellcast.model.operators import AuditEntry, Operator, Role
+from bellcast.ports import Store
+
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+
+
+def operator(id: str, role: Role = "owner", name: str | None = None) -> Operator:
+    return Operator(id=id, name=name or id, role=role, created_at=NOW)
+
+
+def entry(id: str) -> AuditEntry:
+    return AuditEntry(
+        id=id,
+        at=NOW,
+        operator="alice",
+        role="owner",
+        action="POST /v1/keys",
+        target="/v1/keys",
+        outcome="ok",
+        address="127.0.0.1",
+        request_id="r1",
+    )
+
+
+async def test_setup_code_creates_one_owner_and_is_used_up(store: Store) -> None:
+    assert await store.operators.add_setup_code(b"a", NOW + 1, NOW - 1)
+    assert await store.operators.add_setup_code(b"b", NOW + 1, NOW - 1)
+    assert not await store.operators.has_owner()
+    assert await store.operators.use_setup_code(b"a", operator("alice"), "hash", NOW)
+    assert await store.operators.has_owner()
+    assert not await store.operators.use_setup_code(b"a", operator("mallory"), "hash", NOW)
+    assert not await store.operators.use_setup_code(b"b", operator("mallory"), "hash", NOW)
+    assert not await store.operators.add_setup_code(b"c", NOW + 1, NOW - 1)
+    assert [one.name for one in await store.operators.all()] == ["alice"]
+
+
+async def test_setup_code_is_refused_when_wrong_or_expired(store: Store) -> None:
+    await store.operators.add_setup_code(b"a", NOW, NOW - 1)
+    assert not await store.operators.use_setup_code(b"a", operator("alice"), "hash", NOW)
+    assert not await store.operators.use_setup_code(b"x", operator("alice"), "hash", NOW - 1)
+    assert not await store.operators.has_owner()
+
+
+async def test_of_concurrent_setups_one_succeeds(store: Store) -> None:
+    codes = [b"a", b"b", b"c"]
+    for code in codes:
+        await store.operators.add_setup_code(code, NOW + 1, NOW - 1)
+    made = await asyncio.gather(
+        *(store.operators.use_setup_code(code, operator(code.decode()), "hash", NOW) for code in codes)
+    )
+    assert made.count(True) == 1
+    assert len(await store.operators.all()) == 1
+
+
+async def test_name_of_an_operator_is_unique(store: Store) -> None:
+    assert await store.operators.create(operator("1", name="alice"), "one")
+    assert not await store.operators.create(operator("2", name="alice"), "two")
+    assert await store.operators.find("alice") == (operator("1", name="alice"), "one")
+    assert await store.operators.find("bob") is None
+
+
+async def test_last_owner_stays(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    await store.operators.create(operator("2", "developer"), "x")
+    assert await store.operators.change_role("1", "viewer") is False
+    assert await store.operators.delete("1") is False
+    assert await store.operators.change_role("3", "viewer") is None
+    assert await store.operators.delete("3") is None
+    assert await store.operators.change_role("2", "owner") is True
+    assert await store.operators.delete("1") is True
+    assert await store.operators.delete("2") is False
+
+
+async def test_concurrent_demotions_leave_an_owner(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    await store.operators.create(operator("2"), "x")
+    await asyncio.gather(store.operators.change_role("1", "viewer"), store.operators.change_role("2", "viewer"))
+    assert await store.operators.has_owner()
+
+
+async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    for digest in (b"a", b"b", b"c"):
+        await store.operators.start_session(digest, "1", NOW)
+    session = await store.operators.session(b"a")
+    assert session is not None
+    assert (session.operator.name, session.operator.seen_at, session.created_at) == ("1", NOW, NOW)
+    await store.operators.touch_session(b"a", NOW + 5)
+    touched = await store.operators.session(b"a")
+    assert touched is not None
+    assert touched.seen_at == NOW + 5
+    await store.operators.end_session(b"a")
+    assert await store.operators.session(b"a") is None
+    assert await store.operators.session(b"b") is not None
+    assert await store.operators.change_password("1", "y")
+    assert await store.operators.session(b"b") is None
+    assert not await store.operators.change_password("2", "y")
+
+
+async def test_session_of_a_deleted_operator_ends(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    await store.operators.create(operator("2"), "x")
+    await store.operators.start_session(b"a", "1", NOW)
+    await store.operators.delete("1")
+    assert await store.operators.session(b"a") is None
+
+
+async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
+    await store.operators.add_failure(["account:a", "address:1"], NOW)
+    await store.operators.add_failure(["account:b", "address:1"], NOW + 5)
+    assert await store.operators.failures("address:1", NOW - 1) == (2, NOW + 5)
+    assert await store.operators.failures("address:1", NOW) == (1, NOW + 5)
+    assert await store.operators.failures("account:c", 0) == (0, 0)
+    await store.operators.clear_failures("account:a")
+    assert await store.operators.failures("account:a", 0) == (0, 0)
+
+
+async def test_audit_is_paged_newest_first(store: Store) -> None:
+    for id in ("1", "2", "3"):
+        await store.operators.record(entry(id))
+    assert [one.id for one in await store.operators.audit("", 2)] == ["3", "2"]
+    assert await store.operators.audit("2", 2) == [entry("1")]
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
+    await store.operators.create(operator("1"), "x")
+    for at in (NOW, NOW + HOUR):
+        await store.operators.start_session(str(at).encode(), "1", at)
+        await store.operators.add_failure(["account:a"], at)
+    await store.operators.record(entry("00000000-0000"))
+    await store.operators.record(entry("ffffffff-0000"))
+    times = {"sessions_before": NOW + 1, "failures_before": NOW + 1, "audit_before": NOW}
+    assert await store.operators.sweep(**times, limit=limit) == 1
+    assert await store.operators.session(str(NOW).encode()) is None
+    assert await store.operators.session(str(NOW + HOUR).encode()) is not None
+    assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
+    assert [one.id for one in await store.operators.audit("", 9)] == ["ffffffff-0000"]

@@ -1,0 +1,34 @@
+"""Browsers of operators, for tests of the console's API."""
+
+from typing import Any
+
+import httpx
+
+from tests.journey.rest import Rest
+
+PASSWORD = "correct horse battery"
+OWN = {"origin": "https://bell.test", "sec-fetch-site": "same-origin"}
+
+
+def browser(rest: Rest, base_url: str = "https://bell.test") -> httpx.AsyncClient:
+    """A browser on a page of the console, with its own cookies."""
+    return httpx.AsyncClient(transport=rest.client._transport, base_url=base_url, headers=OWN | {"origin": base_url})
+
+
+async def set_up(rest: Rest, name: str = "owner") -> httpx.AsyncClient:
+    """Set up the console, and return the owner's browser."""
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    owner = browser(rest)
+    response = await owner.post("/v1/setup", json={"code": code, "name": name, "password": PASSWORD})
+    assert response.status_code == 201, response.text
+    return owner
+
+
+async def signed_in(rest: Rest, name: str, role: str) -> httpx.AsyncClient:
+    """Create an operator, and return its signed-in browser."""
+    body: dict[str, Any] = {"name": name, "role": role, "password": PASSWORD}
+    assert (await rest.app.post("/v1/operators", json=body)).status_code == 201
+    result = browser(rest)
+    response = await result.post("/v1/session", json={"name": name, "password": PASSWORD})
+    assert response.status_code == 200, response.text
+    return result

@@ -1,0 +1,322 @@
+"""Operators of the console: set-up, sign-in, sessions, roles, forged requests, guessed passwords, and the audit."""
+
+import httpx
+import pytest
+
+from bellcast.api.app import HANDLERS
+from bellcast.model.operators import ROLES
+from tests.journey.operators import OWN, PASSWORD, browser, set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+# Seconds.
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+SAME_SITE = "https://shop.bell.test"
+
+
+def hashed(password: str) -> str:
+    return f"hash of {password}"
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
+    monkeypatch.setattr("bellcast.auth.passwords.hash_password", hashed)
+    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: hashed(password) == stored)
+
+
+async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
+    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": True}
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    body = {"code": code, "name": "owner", "password": PASSWORD}
+    owner = browser(rest)
+    assert (await owner.post("/v1/setup", json=body)).json()["role"] == "owner"
+    assert (await owner.get("/v1/me")).json()["name"] == "owner"
+    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": False}
+    assert refused(await browser(rest).post("/v1/setup", json=body | {"name": "eve"}), 403, "forbidden")
+    assert refused(await rest.app.post("/v1/setup-codes"), 409, "conflict")
+
+
+async def test_setup_code_expires_after_a_day(rest: Rest) -> None:
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    rest.clock.advance(DAY)
+    response = await browser(rest).post("/v1/setup", json={"code": code, "name": "o", "password": PASSWORD})
+    assert refused(response, 403, "forbidden")
+
+
+async def test_setup_codes_cannot_be_guessed_often(rest: Rest) -> None:
+    guesser = browser(rest)
+    guess = {"code": "guess", "name": "eve", "password": PASSWORD}
+    for _ in range(10):
+        assert refused(await guesser.post("/v1/setup", json=guess), 403, "forbidden")
+    response = await guesser.post("/v1/setup", json=guess)
+    assert refused(response, 429, "too_many")
+    assert 0 < int(response.headers["retry-after"]) <= 3600
+    rest.clock.advance(HOUR)
+    assert refused(await guesser.post("/v1/setup", json=guess), 403, "forbidden")
+
+
+async def test_setup_codes_need_the_project_secret(rest: Rest) -> None:
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send", "read", "manage"]})).json()["key"]
+    for headers in ({"authorization": f"Bearer {key}"}, rest.recipient("alice").headers):
+        assert refused(await rest.anonymous.post("/v1/setup-codes", headers=headers), 403, "forbidden")
+    assert refused(await rest.anonymous.post("/v1/setup-codes"), 401, "unauthenticated")
+
+
+async def test_cookie_is_bound_to_the_host_and_hidden_from_scripts(rest: Rest) -> None:
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    response = await browser(rest).post("/v1/setup", json={"code": code, "name": "o", "password": PASSWORD})
+    cookie = response.headers["set-cookie"]
+    assert cookie.startswith("__Host-bellcast=")
+    assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
+    assert "domain" not in cookie.lower()
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_password_is_not_accepted_over_plain_http_from_elsewhere(rest: Rest) -> None:
+    await set_up(rest)
+    body = {"name": "owner", "password": PASSWORD}
+    plain = browser(rest, "http://bell.test")
+    assert refused(await plain.post("/v1/session", json=body), 403, "forbidden")
+    local = browser(rest, "http://127.0.0.1:8787")
+    response = await local.post("/v1/session", json=body)
+    assert response.headers["set-cookie"].startswith("bellcast-console=")
+    assert (await local.get("/v1/me")).json()["name"] == "owner"
+
+
+async def test_sign_out_ends_the_session_on_the_server(rest: Rest) -> None:
+    owner = await set_up(rest)
+    stolen = dict(owner.cookies)
+    assert (await owner.delete("/v1/session")).status_code == 204
+    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(stolen)), 401, "unauthenticated")
+
+
+async def test_planted_session_is_not_upgraded_by_sign_in(rest: Rest) -> None:
+    await set_up(rest)
+    victim = browser(rest)
+    planted = {"__Host-bellcast": "planted-by-an-attacker"}
+    response = await victim.post(
+        "/v1/session", json={"name": "owner", "password": PASSWORD}, headers=as_cookie(planted)
+    )
+    assert response.status_code == 200
+    assert "planted" not in response.headers["set-cookie"]
+    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(planted)), 401, "unauthenticated")
+
+
+async def test_sign_in_again_ends_the_earlier_session(rest: Rest) -> None:
+    owner = await set_up(rest)
+    earlier = dict(owner.cookies)
+    assert (await owner.post("/v1/session", json={"name": "owner", "password": PASSWORD})).status_code == 200
+    assert (await owner.get("/v1/me")).status_code == 200
+    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(earlier)), 401, "unauthenticated")
+
+
+async def test_session_ends_when_idle_and_after_a_week(rest: Rest) -> None:
+    owner = await set_up(rest)
+    rest.clock.advance(12 * HOUR)
+    assert refused(await owner.get("/v1/me"), 401, "unauthenticated")
+    await owner.post("/v1/session", json={"name": "owner", "password": PASSWORD})
+    for _ in range(16):
+        rest.clock.advance(10 * HOUR)
+        assert (await owner.get("/v1/me")).status_code == 200
+    rest.clock.advance(8 * HOUR)
+    assert refused(await owner.get("/v1/me"), 401, "unauthenticated")
+
+
+FOREIGN = {
+    "another site": {"origin": "https://evil.test", "sec-fetch-site": "cross-site"},
+    "a page of the same site": {"origin": SAME_SITE, "sec-fetch-site": "same-site"},
+    "a browser without fetch metadata": {"origin": "https://evil.test"},
+    "a sandboxed frame": {"origin": "null", "sec-fetch-site": "cross-site"},
+    "another port": {"origin": "https://bell.test:8443"},
+    "plain HTTP": {"origin": "http://bell.test"},
+    "only fetch metadata": {"sec-fetch-site": "same-site"},
+}
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+async def test_request_of_a_foreign_page_is_refused(rest: Rest, headers: dict[str, str]) -> None:
+    owner = await set_up(rest)
+    foreign = httpx.AsyncClient(
+        transport=owner._transport, base_url="https://bell.test", cookies=dict(owner.cookies), headers=headers
+    )
+    body = {"name": "eve", "role": "owner", "password": PASSWORD}
+    assert refused(await foreign.post("/v1/operators", json=body), 403, "forbidden")
+    assert refused(await foreign.get("/v1/operators"), 403, "forbidden")
+    assert refused(await foreign.delete("/v1/session"), 403, "forbidden")
+    credentials = {"name": "owner", "password": PASSWORD}
+    assert refused(await foreign.post("/v1/session", json=credentials), 403, "forbidden")
+    assert [one["name"] for one in (await owner.get("/v1/operators")).json()["operators"]] == ["owner"]
+
+
+async def test_change_without_an_origin_is_refused(rest: Rest) -> None:
+    owner = await set_up(rest)
+    headers = {"cookie": as_cookie(dict(owner.cookies))["cookie"]}
+    response = await rest.client.post(
+        "https://bell.test/v1/keys", json={"name": "k", "scopes": ["send"]}, headers=headers
+    )
+    assert refused(response, 403, "forbidden")
+
+
+async def test_account_waits_after_five_failures(rest: Rest) -> None:
+    await set_up(rest)
+    guesser = browser(rest)
+    for number in range(5):
+        guess = {"name": "owner", "password": f"guess number {number}"}
+        assert refused(await guesser.post("/v1/session", json=guess), 401, "unauthenticated")
+    right = {"name": "owner", "password": PASSWORD}
+    response = await guesser.post("/v1/session", json=right)
+    assert refused(response, 429, "too_many")
+    assert response.headers["retry-after"] == "30"
+    rest.clock.advance(30)
+    assert (await guesser.post("/v1/session", json=right)).status_code == 200
+    wrong = {"name": "owner", "password": "wrong again, twice"}
+    assert refused(await guesser.post("/v1/session", json=wrong), 401, "unauthenticated")
+
+
+async def test_address_waits_after_twenty_failures_of_any_names(rest: Rest) -> None:
+    await set_up(rest)
+    guesser = browser(rest)
+    for number in range(20):
+        guess = {"name": f"name{number}", "password": "guess"}
+        assert refused(await guesser.post("/v1/session", json=guess), 401, "unauthenticated")
+    right = {"name": "owner", "password": PASSWORD}
+    assert refused(await guesser.post("/v1/session", json=right), 429, "too_many")
+    rest.clock.advance(15 * MINUTE)
+    assert (await guesser.post("/v1/session", json=right)).status_code == 200
+
+
+async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None:
+    await set_up(rest)
+    answers = [
+        (await browser(rest).post("/v1/session", json={"name": name, "password": "wrong"})).json()
+        for name in ("owner", "nonesuch")
+    ]
+    assert answers[0] == answers[1]
+
+
+async def test_role_limits_every_operation(rest: Rest) -> None:
+    """Each operation of servers answers each role as the table of roles says, and 403 never means another reason."""
+    await set_up(rest)
+    browsers = {role: await signed_in(rest, f"the-{role}", role) for role in ROLES}
+    for handler in HANDLERS:
+        declared = handler.opt["operation"]
+        if declared.required_scope not in ("send", "read", "manage", "admin"):
+            continue
+        (method,) = handler.http_methods
+        path = next(iter(handler.paths)).replace(":str", "").replace("{", "").replace("}", "")
+        for role, client in browsers.items():
+            response = await client.request(method, path, params={"nonsense": "x"})
+            is_allowed = role in allowed_roles(declared.required_scope, declared.roles)
+            assert (response.status_code == 403) is not is_allowed, (method, path, role, response.text)
+
+
+def allowed_roles(scope: str, roles: tuple[str, ...] | None) -> tuple[str, ...]:
+    if roles is not None:
+        return roles
+    by_scope = {"admin": ("owner",), "read": ("owner", "developer", "support")}
+    return by_scope.get(scope, ("owner", "developer"))
+
+
+async def test_developer_cannot_gain_rights_through_a_key(rest: Rest) -> None:
+    developer = await signed_in(rest, "dev", "developer")
+    assert refused(await developer.post("/v1/keys", json={"name": "k", "scopes": ["manage"]}), 403, "forbidden")
+    assert (await developer.post("/v1/keys", json={"name": "k", "scopes": ["send", "read"]})).status_code == 201
+
+
+async def test_changed_role_and_password_take_effect_at_once(rest: Rest) -> None:
+    owner = await set_up(rest)
+    other = await signed_in(rest, "other", "owner")
+    id = (await other.get("/v1/me")).json()["id"]
+    assert (await owner.patch(f"/v1/operators/{id}", json={"role": "viewer"})).status_code == 204
+    assert refused(await other.get("/v1/operators"), 403, "forbidden")
+    assert (await owner.patch(f"/v1/operators/{id}", json={"password": "another password"})).status_code == 204
+    assert refused(await other.get("/v1/me"), 401, "unauthenticated")
+
+
+async def test_own_password_changes_with_the_current_one_and_ends_other_sessions(rest: Rest) -> None:
+    owner = await set_up(rest)
+    second = browser(rest)
+    await second.post("/v1/session", json={"name": "owner", "password": PASSWORD})
+    wrong = {"current": "not the password", "password": "a new long password"}
+    assert refused(await owner.put("/v1/me/password", json=wrong), 401, "unauthenticated")
+    right = wrong | {"current": PASSWORD}
+    assert (await owner.put("/v1/me/password", json=right)).status_code == 200
+    assert (await owner.get("/v1/me")).status_code == 200
+    assert refused(await second.get("/v1/me"), 401, "unauthenticated")
+
+
+async def test_last_owner_stays(rest: Rest) -> None:
+    owner = await set_up(rest)
+    id = (await owner.get("/v1/me")).json()["id"]
+    assert refused(await owner.delete(f"/v1/operators/{id}"), 409, "conflict")
+    assert refused(await owner.patch(f"/v1/operators/{id}", json={"role": "viewer"}), 409, "conflict")
+
+
+@pytest.mark.parametrize("name", ["", "Alice", "<script>alert(1)</script>", "a b", "a\r\nSet-Cookie: x=y", "x" * 101])
+async def test_name_of_an_operator_is_plain(rest: Rest, name: str) -> None:
+    body = {"name": name, "role": "viewer", "password": PASSWORD}
+    assert refused(await rest.app.post("/v1/operators", json=body), 422, "invalid")
+
+
+async def test_short_password_is_refused(rest: Rest) -> None:
+    body = {"name": "bob", "role": "viewer", "password": "elevenchars"}
+    assert refused(await rest.app.post("/v1/operators", json=body), 422, "invalid")
+
+
+async def test_audit_names_changes_failures_and_looks_of_support(rest: Rest) -> None:
+    owner = await set_up(rest)
+    support = await signed_in(rest, "helper", "support")
+    await owner.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
+    await owner.get("/v1/keys")
+    await support.get("/v1/recipients", params={"search": "ali"})
+    await support.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
+    await browser(rest).post("/v1/session", json={"name": "my secret typed here", "password": "x"})
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    assert [(one["operator"], one["action"], one["outcome"]) for one in entries] == [
+        ("unknown", "POST /v1/session", "unauthenticated"),
+        ("helper", "GET /v1/recipients", "ok"),
+        ("owner", "POST /v1/keys", "ok"),
+        ("helper", "POST /v1/session", "ok"),
+        ("owner", "POST /v1/setup", "ok"),
+    ]
+    assert entries[1]["target"] == "/v1/recipients?search=ali"
+    older = (await owner.get("/v1/audit", params={"limit": 1, "after": entries[-2]["id"]})).json()
+    assert [one["id"] for one in older["entries"]] == [entries[-1]["id"]]
+
+
+async def test_credentials_in_a_header_take_precedence_over_the_cookie(rest: Rest) -> None:
+    viewer = await signed_in(rest, "viewer", "viewer")
+    assert (await viewer.get("/v1/keys", headers=rest.app.headers)).status_code == 200
+
+
+async def test_no_response_contains_a_password_or_a_hash(rest: Rest) -> None:
+    owner = await set_up(rest)
+    for path in ("/v1/operators", "/v1/me", "/v1/audit"):
+        text = (await owner.get(path)).text
+        assert PASSWORD not in text
+        assert "password" not in text.replace("/v1/me/password", "")
+
+
+async def test_page_cannot_be_framed_and_runs_no_foreign_script(rest: Rest) -> None:
+    for path in ("/console", "/console/", "/console/setup", "/console/recipients/x%2Fy"):
+        response = await rest.anonymous.get(path)
+        assert response.status_code == 200
+        policy = response.headers["content-security-policy"]
+        assert {"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy.split("; "))
+        assert "unsafe" not in policy
+        assert response.headers["x-frame-options"] == "DENY"
+        assert "<script>" not in response.text
+
+
+async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
+    response = await rest.anonymous.get("/console/console.js")
+    assert response.headers["content-type"].startswith("text/javascript")
+    again = await rest.anonymous.get("/console/console.js", headers={"if-none-match": response.headers["etag"]})
+    assert again.status_code == 304
+    assert (await rest.anonymous.get("/console/..%2f__init__.py")).headers["content-type"].startswith("text/html")
+
+
+def as_cookie(cookies: dict[str, str]) -> dict[str, str]:
+    return OWN | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}

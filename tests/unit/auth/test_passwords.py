@@ -1,0 +1,36 @@
+"""Hashes of operators' passwords, and which of their cookies leave the server."""
+
+import pytest
+
+from bellcast.auth import passwords
+from bellcast.auth.console_sessions import without_own_cookies
+
+
+def test_hash_is_argon2id_with_a_salt() -> None:
+    first, second = (passwords.hash_password("a long password") for _ in range(2))
+    assert first.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+    assert first != second
+    assert passwords.matches("a long password", first)
+    assert not passwords.matches("another password", first)
+
+
+def test_composed_and_decomposed_accents_are_one_password() -> None:
+    assert passwords.matches("cafe\u0301 au lait!", passwords.hash_password("caf\u00e9 au lait!"))
+
+
+@pytest.mark.parametrize(("length", "is_valid"), [(11, False), (12, True), (1024, True), (1025, False)])
+def test_password_has_twelve_characters_or_more(length: int, is_valid: bool) -> None:
+    assert (list(passwords.check("password", "x" * length)) == []) is is_valid
+
+
+@pytest.mark.parametrize(
+    ("header", "rest"),
+    [
+        (b"app=1", b"app=1"),
+        (b"app=1; __Host-bellcast=x; b=2", b"app=1; b=2"),
+        (b"bellcast-console=x", b""),
+        (b"note=__Host-bellcast=x", b"note=__Host-bellcast=x"),
+    ],
+)
+def test_app_does_not_receive_sessions_of_operators(header: bytes, rest: bytes) -> None:
+    assert without_own_cookies(header) == rest
