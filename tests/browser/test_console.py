@@ -16,7 +16,8 @@ PASSWORD = "correct horse battery"
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
 PAGES = {
     "/": "Overview",
-    "/notifications": "Notification",
+    "/notifications": "Notifications",
+    "/announcements": "Announcements",
     "/recipients": "Recipients",
     "/connections": "Connections",
     "/messages": "Messages",
@@ -78,6 +79,7 @@ def owner(console: Console, chromium: Browser) -> Console:
     )
     console.notification = sent["notifications"][0]["id"]
     console.send("PUT", "/v1/recipients/%3Cimg%20src%3Dx%3E", {"name": HOSTILE})
+    console.send("POST", "/v1/notifications", {"to": {"all": True}, "title": HOSTILE})
     console.send("POST", "/v1/keys", {"name": HOSTILE, "scopes": ["send"]})
     httpx.post(
         f"{console.server.url}/v1/session",
@@ -175,6 +177,22 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_owner_filters_notifications_and_recalls_one(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Mistake", "type": "mistake"})
+    page = open_console("/notifications")
+    page.get_by_label("Type").fill("mistake")
+    page.get_by_label("Type").press("Enter")
+    expect(page.locator(".row-link")).to_have_text(["Mistake"])
+    page.get_by_label("Time").select_option("1h")
+    expect(page).to_have_url(re.compile("type=mistake.*range=1h"))
+    page.locator(".row-link").click()
+    page.get_by_role("button", name="Recall this notification").click()
+    page.get_by_role("button", name="Recall this notification").click()
+    expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
+    page.goto("/console/notifications?type=mistake")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
 def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> None:

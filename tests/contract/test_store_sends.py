@@ -1,6 +1,7 @@
 """Sending to named recipients, editing and recalling."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -9,7 +10,8 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model import times
 from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import Sent
+from bellcast.ports import Sent, SentPage, SentQuery
+from bellcast.ports.messages import NEWEST
 from tests.contract.app import App
 
 DAY = 24 * 3600
@@ -181,3 +183,38 @@ async def test_recall_removes_the_notification_and_emits_an_event(app: App) -> N
     assert await app.counts("alice") == (0, 0)
     assert await app.store.sends.recall("", id, app.now) is None
     assert await app.store.sends.find("", id) is None
+
+
+async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
+    first = await app.send("alice", "first", type="booking", tags=("wedding",))
+    await app.send("bob", "second", tenant="acme")
+    third = await app.send("alice", "third")
+    await app.announce()
+
+    async def found(**filters: Any) -> list[str]:
+        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
+        return [item.notification.title for item in (await app.store.sends.notifications(query)).items]
+
+    assert await found() == ["third", "first"]
+    assert await found(tenant="*") == ["third", "second", "first"]
+    assert await found(tenant="acme", recipient="bob") == ["second"]
+    assert await found(recipient="alice", before=third) == ["first"]
+    assert await found(recipient="alice", tag="wedding", type="booking", part=0) == ["first"]
+    assert await found(tag="wedding", type="booking", part=0) == ["first"]
+    assert await found(part=1) == []
+    assert await found(created_since=app.now + 1) == []
+    assert await found(created_before=app.now) == []
+    assert await found(limit=1) == ["third"]
+    assert (await app.store.sends.find("", first)) is not None
+
+
+async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 2)
+    ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
+    announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
+    query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
+    assert await app.store.sends.notifications(query) == SentPage([], ids[1])
+    assert await app.store.sends.notifications(replace(query, recipient="alice")) == SentPage([], ids[1])
+    assert await app.store.sends.announcements(query) == SentPage([], announced[1])
+    further = await app.store.sends.notifications(replace(query, before=ids[1]))
+    assert ([item.notification.id for item in further.items], further.scanned_until) == ([ids[0]], None)

@@ -6,6 +6,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bellcast.api import (
+    activity,
     browser_files,
     bulk,
     connections,
@@ -60,6 +61,7 @@ HANDLERS = [
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
     recipients_bulk.write,
     imports.load,
+    *activity.HANDLERS,
     *(
         export.export,
         tenants.read,

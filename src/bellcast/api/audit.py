@@ -1,4 +1,4 @@
-"""The audit: each request of an operator that changes something, and each look of support at content."""
+"""The audit: each request of an operator that changes or exports something, and each look of support at content."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -52,7 +52,7 @@ class AuditPage(Struct, frozen=True):
 async def recorded(request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp]]) -> ASGIApp:
     """Call the handler, and record the outcome if an operator sent the request and it needs an entry."""
     caller: Caller | None = request.scope["state"].get("caller")
-    if caller is None or caller.operator is None or not _is_recorded(caller, request.scope["method"]):
+    if caller is None or caller.operator is None or not _is_recorded(caller, request.scope):
         return await handler(request)
     outcome = "internal"
     try:
@@ -66,8 +66,9 @@ async def recorded(request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp
     return answer
 
 
-def _is_recorded(caller: Caller, method: str) -> bool:
-    return method not in origins.SAFE_METHODS or caller.role == "support"
+def _is_recorded(caller: Caller, scope: Any) -> bool:
+    is_export = scope["path"].endswith("/export")
+    return scope["method"] not in origins.SAFE_METHODS or caller.role == "support" or is_export
 
 
 async def record(request: ApiRequest, operator: str, role: str | None, outcome: str) -> None:

@@ -222,13 +222,14 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
         **msgspec.structs.asdict(item.notification),
         recipient=item.recipient,
         tenant=tenants.outside(item.tenant),
-        audience=_audience(item) if item.announcement else None,
+        audience=audience_of(item) if item.announcement else None,
         fanout=None if fanout is None else "running" if fanout.state == "running" else "done",
         timeline=timeline(item, decisions, messages, engines.clock.now()),
     )
 
 
-def _audience(item: SentItem) -> Audience:
+def audience_of(item: SentItem) -> Audience:
+    """Return the audience of an announcement."""
     if item.topic is not None and item.topic.startswith(patterns.ROLE_PREFIX):
         return Audience(role=item.topic.removeprefix(patterns.ROLE_PREFIX))
     if item.topic is not None:

@@ -41,7 +41,7 @@ from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import RecipientOfLink, Recipients, SubscriptionGrant
 from bellcast.ports.runs import Runs
-from bellcast.ports.sends import AnnounceRequest, ImportRequest, SendRequest, Sends, Sent, SentItem
+from bellcast.ports.sends import AnnounceRequest, ImportRequest, SendRequest, Sends, Sent, SentItem, SentPage, SentQuery
 from bellcast.ports.store import Store
 
 __all__ = [
@@ -99,6 +99,8 @@ __all__ = [
     "Sends",
     "Sent",
     "SentItem",
+    "SentPage",
+    "SentQuery",
     "SessionRevoked",
     "Store",
     "StoredMessage",

@@ -96,6 +96,28 @@ class SentItem(Struct, frozen=True, kw_only=True):
     snoozed_at: int | None = None
 
 
+class SentQuery(Struct, frozen=True, kw_only=True):
+    """A page of sent items, newest first. Null filters match everything; `recipient`, `part` and `tag` are for
+    notifications only. Times are UTC milliseconds."""
+
+    tenant: str  # "*" for all tenants
+    recipient: str | None = None
+    type: str | None = None
+    part: int | None = None  # 0 unread, 1 read, 2 archived
+    tag: str | None = None
+    before: str  # an id
+    created_since: int = 0
+    created_before: int | None = None
+    limit: int
+
+
+class SentPage(Struct, frozen=True):
+    """Items, and the id at which the search ended because it had compared enough rows; None if it was complete."""
+
+    items: list[SentItem]
+    scanned_until: str | None
+
+
 class Sends(Protocol):
     """Sends, edits and recalls by the server API."""
 
@@ -129,6 +151,15 @@ class Sends(Protocol):
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         """Return a notification or announcement of the tenant. One to all tenants belongs to the default tenant."""
+        ...
+
+    async def notifications(self, query: SentQuery) -> SentPage:
+        """Return notifications to named recipients. Compares a bounded number of rows."""
+        ...
+
+    async def announcements(self, query: SentQuery) -> SentPage:
+        """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Compares a
+        bounded number of rows."""
         ...
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:

@@ -9,7 +9,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import AnnounceRequest, ImportRequest, SendRequest, Sent, SentItem
+from bellcast.ports import AnnounceRequest, ImportRequest, SendRequest, Sent, SentItem, SentPage, SentQuery
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
@@ -64,6 +64,12 @@ class Sends:
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         return await self._engine.read(sent.find, tenant, id)
+
+    async def notifications(self, query: SentQuery) -> SentPage:
+        return await self._engine.read(sent.notifications, query)
+
+    async def announcements(self, query: SentQuery) -> SentPage:
+        return await self._engine.read(sent.announcements, query)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)

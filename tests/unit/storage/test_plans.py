@@ -41,6 +41,8 @@ async def test_no_statement_scans_a_table(engine: SqliteEngine, name: str) -> No
         ("page_all", ["INDEX notifications_part", "INDEX notifications_part", "INDEX notifications_woken"]),
         ("page_part", ["INDEX notifications_part", "INDEX notifications_woken"]),
         ("unread_by_type", ["COVERING INDEX notifications_part"]),
+        ("sent_last", ["INDEX notifications_direct"]),
+        ("sent_of_recipient_last", ["PRIMARY KEY"]),
     ],
 )
 async def test_views_and_their_counts_are_read_in_order_from_an_index(

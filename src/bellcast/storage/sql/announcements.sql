@@ -19,6 +19,20 @@ SELECT id, type, title, body, priority, action_url, action_text, icon, actor, da
 FROM announcements
 WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND recalled_at IS NULL
 
+-- name: announced_last
+-- The last announcement that one page compares with its filters.
+SELECT id FROM announcements WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
+-- name: announced_page
+-- Announcements, newest first.
+SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
+FROM announcements
+WHERE id < :before AND id >= :since AND recalled_at IS NULL
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*'))
+  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+ORDER BY id DESC LIMIT :limit
+
 -- name: announcement_edit
 -- Correct an announcement.
 UPDATE announcements SET

@@ -96,6 +96,54 @@ JOIN recipients r ON r.id = n.recipient AND r.tenant = :tenant
 JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 WHERE n.id = :id AND n.announcement IS NULL
 
+-- name: sent_last
+-- The last notification that one page compares with its filters.
+SELECT id FROM notifications WHERE announcement IS NULL AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
+-- name: sent_page
+-- Notifications to named recipients, newest first. The inner query reads the index in order and stops at the limit.
+SELECT
+  e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, n.key, n.tenant
+FROM (
+  SELECT n.recipient, n.id, n.snoozed_until, n.archived_at, r.key, r.tenant
+  FROM notifications n JOIN recipients r ON r.id = n.recipient
+  WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
+    AND (CAST(:tenant AS TEXT) = '*' OR r.tenant = :tenant)
+    AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
+    AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+    AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+      SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+    ))
+  ORDER BY n.id DESC LIMIT :limit
+) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
+ORDER BY n.id DESC
+
+-- name: sent_of_recipient_last
+-- The last notification of a recipient that one page compares with its filters.
+SELECT id FROM notifications
+WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
+  AND announcement IS NULL AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
+-- name: sent_of_recipient_page
+-- Notifications to one recipient, newest first.
+SELECT
+  e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, n.key, n.tenant
+FROM (
+  SELECT n.recipient, n.id, n.snoozed_until, n.archived_at, CAST(:recipient AS TEXT) AS key, CAST(:tenant AS TEXT) AS tenant
+  FROM notifications n
+  WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
+    AND n.announcement IS NULL AND n.id < :before AND n.id >= :since
+    AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
+    AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+    AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+      SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+    ))
+  ORDER BY n.id DESC LIMIT :limit
+) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
+ORDER BY n.id DESC
+
 -- name: direct_edit
 -- Correct a notification sent to one recipient.
 UPDATE notifications SET

@@ -41,7 +41,7 @@ export function empty(text, command) {
 /**
  * @param {any} page the context of the page: `query`, `signal`, `go`
  * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any][], filters?: any[],
- *   link?: (row: any) => string, none: string, command?: string, tools?: any, note?: string, tenant?: boolean}} list
+ *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?: string, tenant?: boolean}} list
  */
 export function listPage(page, list) {
   const place = h('div', { class: 'rows' });
@@ -54,30 +54,43 @@ export function listPage(page, list) {
   filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
   h('button', { type: 'submit' }, 'Filter'));
   const isFiltered = Object.values(query).some(Boolean);
-  load(place, page.signal, (signal) => get(withQuery(list.path, query), signal), (answer) => {
-    const rows = answer[list.rows];
-    if (rows.length === 0) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
+  const asked = { ...query, ...list.fixed, from: since(query.range), range: '' };
+  load(place, page.signal, (signal) => get(withQuery(list.path, asked), signal), (answer) => {
+    if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const body = h('tbody');
+    const note = h('p', { class: 'muted', role: 'status' });
     const more = h('button', { type: 'button', onclick: async () => {
       more.disabled = true;
       try {
-        append(await get(withQuery(list.path, { ...query, after: more.value }), page.signal));
+        append(await get(withQuery(list.path, { ...asked, after: more.value }), page.signal));
       } catch (problem) {
         if (!page.signal.aborted) more.textContent = `${problem.message} Retry`;
       }
       more.disabled = false;
-    } }, 'Load more');
+    } });
     const append = (next) => {
       body.append(...next[list.rows].map((row) => tableRow(row, list)));
-      more.hidden = !next.next;
-      more.value = next.next ?? '';
-      more.textContent = 'Load more';
+      const after = next.next ?? next.scanned_until;
+      more.hidden = !after;
+      more.value = after ?? '';
+      more.textContent = next.next ? 'Load more' : 'Search further';
+      // The server compares a bounded number of rows with the filters of one request.
+      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : '';
     };
     append(answer);
     return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title },
-      h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), more];
+      h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), note, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), bar, place];
+}
+
+/** Ranges of time in minutes, by their name in the URL. */
+const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
+export const RANGE = { name: 'range', label: 'Time', options: ['', ...Object.keys(RANGES)] };
+
+function since(range) {
+  const minutes = RANGES[range];
+  return minutes === undefined ? '' : new Date(Date.now() - minutes * 60_000).toISOString();
 }
 
 export function heading(title, ...tools) {

@@ -2,7 +2,7 @@
  * The pages, by their place in the menu.
  */
 import { field, form, h, id, state, time } from './dom.js';
-import { empty, facts, heading, json, listPage, load } from './list.js';
+import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { get, path, request, withQuery } from './server.js';
 
 const ALL = ['owner', 'developer', 'support', 'viewer'];
@@ -40,21 +40,46 @@ function overview(page) {
   return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), counts];
 }
 
-function find(page) {
-  return [heading('Notification'),
-    h('p', { class: 'muted' }, 'Opens what happened to a notification: its decisions, its messages and their attempts.'),
-    form([
-      field('Id of the notification', { name: 'id', required: true, autocomplete: 'off', spellcheck: 'false' }, 'From the response of a send, or from the list of messages.'),
-      field('Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', autocomplete: 'off' }, 'Empty for the default tenant.'),
-    ], 'Show timeline', async (values) => page.go(withQuery(page.url(path`/notifications/${values.id.trim()}`), { tenant: values.tenant })))];
+const notifications = (page) => listPage(page, {
+  title: 'Notifications', path: '/v1/notifications', rows: 'notifications', tools: activityLinks(page, '/notifications'),
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
+  columns: [['Notification', (one) => one.title], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
+  none: 'No notification was sent yet in this tenant.', command: 'bellcast notify alice "Hello"',
+});
+
+const announcements = (page) => listPage(page, {
+  title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
+  filters: [{ name: 'type', label: 'Type' }, RANGE],
+  columns: [['Announcement', (one) => one.title], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
+  none: 'No announcement was sent yet in this tenant.', command: 'bellcast notify --all "Maintenance at 22:00"',
+});
+
+/** The lists of what was sent, as tabs. */
+function activityLinks(page, selected) {
+  const tabs = [['/notifications', 'To recipients'], ['/announcements', 'Announcements']];
+  return h('nav', { class: 'tabs', 'aria-label': 'Kinds' }, tabs.map(([target, name]) => h('a', { href: withQuery(page.url(target), tenantOf(page)), 'aria-current': target === selected && 'page' }, name)));
+}
+
+function inboxState(one) {
+  if (one.archived_at) return 'archived';
+  if (one.read_at) return 'read';
+  return one.seen_at ? 'seen' : 'unseen';
+}
+
+function audienceOf({ topic, role, tenant }) {
+  if (topic) return `topic ${topic}`;
+  if (role) return `role ${role}`;
+  return tenant ? `tenant ${tenant}` : 'everyone';
 }
 
 function notification(page) {
   const place = panel();
   load(place, page.signal, (signal) => get(withQuery(path`/v1/notifications/${page.key}`, tenantOf(page)), signal), (one) => [
-    heading(one.title),
+    heading(one.title, page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', withQuery(path`/v1/notifications/${one.id}`, tenantOf(page)), page.url('/notifications'))),
     facts([
-      ['Id', id(one.id)], ['Recipient', one.recipient && h('a', { href: inTenant(page, path`/recipients/${one.recipient}`, one) }, one.recipient)],
+      ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', one.recipient && h('a', { href: inTenant(page, path`/recipients/${one.recipient}`, one) }, one.recipient)],
       ['Type', one.type], ['Priority', one.priority], ['Created', time(one.created_at)], ['Seen', time(one.seen_at)], ['Read', time(one.read_at)], ['Expires', time(one.expires_at)],
       ['Text', one.body],
     ]),
@@ -88,6 +113,7 @@ function recipient(page) {
     facts([['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', time(one.created_at)]]),
     explain(page, one.key, tenant),
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
+      h('a', { href: withQuery(page.url('/notifications'), { recipient: one.key, ...tenant }) }, 'Notifications'),
       h('a', { href: withQuery(page.url('/messages'), { recipient: one.key, ...tenant }) }, 'Messages'),
       h('a', { href: withQuery(page.url('/runs'), { recipient: one.key, ...tenant }) }, 'Workflow runs')),
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
@@ -205,8 +231,8 @@ const keys = (page) => {
   }), created)];
 };
 
-/** A button that deletes on its second click. */
-function remove(page, label, word, target) {
+/** A button that deletes on its second click, and then shows the URL `then`, or the page again. */
+function remove(page, label, word, target, then) {
   const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
     if (!button.dataset.sure) {
       button.dataset.sure = 'yes';
@@ -215,7 +241,8 @@ function remove(page, label, word, target) {
     }
     try {
       await request('DELETE', target);
-      page.reload();
+      if (then) page.go(then);
+      else page.reload();
     } catch (problem) {
       button.textContent = problem.message;
     }
@@ -270,7 +297,8 @@ function account(page) {
 /** Pages by path. `key` pages have the key of their object after the path. */
 export const PAGES = [
   { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },
-  { path: '/notifications', title: 'Notification', show: find, detail: notification, roles: CONTENT, letter: 'n' },
+  { path: '/notifications', title: 'Notifications', show: notifications, detail: notification, roles: CONTENT, letter: 'n' },
+  { path: '/announcements', title: 'Announcements', show: announcements, roles: CONTENT, letter: 'b' },
   { path: '/recipients', title: 'Recipients', show: recipients, detail: recipient, roles: CONTENT, letter: 'r' },
   { path: '/connections', title: 'Connections', show: connections, roles: CONTENT, letter: 'c' },
   { path: '/messages', title: 'Messages', show: messages, detail: message, roles: CONTENT, letter: 'm' },

@@ -1,0 +1,143 @@
+"""Lists of sent notifications and announcements, newest first."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, notifications, request_body, responses, tenants
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import Invalid
+from bellcast.model import times
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.notifications import Audience, Notification
+from bellcast.ports import SentItem, SentPage, SentQuery
+from bellcast.ports.messages import NEWEST
+
+PartName = Literal["unread", "read", "archived"]
+PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class AnnouncementsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of announcements, newest first, with filters. The tenant `*` means all tenants."""
+
+    type: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+class NotificationsQuery(AnnouncementsQuery, frozen=True, kw_only=True):
+    """A page of notifications, newest first, with filters. The tenant `*` means all tenants."""
+
+    recipient: str | None = None
+    state: PartName | None = None
+    tag: str | None = None
+
+
+class ListedNotification(Notification, frozen=True, kw_only=True):
+    """A notification as the server side sees it, without its timeline."""
+
+    recipient: str | None
+    tenant: str | None
+
+
+class ListedAnnouncement(Notification, frozen=True, kw_only=True):
+    """An announcement, without its timeline."""
+
+    tenant: str | None
+    audience: Audience
+
+
+class NotificationPage(Struct, frozen=True):
+    """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the filters
+    matched few of the compared rows: pass it as `after` to search further."""
+
+    notifications: list[ListedNotification]
+    next: str | None
+    scanned_until: str | None
+
+
+class AnnouncementPage(Struct, frozen=True):
+    """A page of announcements. Pass `next` as `after` for older ones, or `scanned_until`, if it is not null, to search
+    further."""
+
+    announcements: list[ListedAnnouncement]
+    next: str | None
+    scanned_until: str | None
+
+
+@operation(
+    "GET",
+    "/v1/notifications",
+    tag="Sending",
+    required_scope="read",
+    query=NotificationsQuery,
+    response_types={200: NotificationPage},
+)
+async def notification_page(request: ApiRequest) -> ASGIApp:
+    """List sent notifications.
+
+    To named recipients, newest first; the filters can be combined. One request compares at most 20,000 rows with them."""
+    query = request_body.query(request, NotificationsQuery)
+    part = None if query.state is None else PARTS[query.state]
+    wanted = msgspec.structs.replace(_sent_query(request, query), recipient=query.recipient, part=part, tag=query.tag)
+    if wanted.tenant == EVERY_TENANT and query.recipient is not None:
+        raise Invalid.of("tenant", "must be one tenant: keys of recipients are unique within a tenant only")
+    found = await context.of(request).engines.store.sends.notifications(wanted)
+    shown, following = _shown(found, query.limit)
+    return responses.json(NotificationPage([_notification(one) for one in shown], following, found.scanned_until))
+
+
+@operation(
+    "GET",
+    "/v1/announcements",
+    tag="Sending",
+    required_scope="read",
+    query=AnnouncementsQuery,
+    response_types={200: AnnouncementPage},
+)
+async def announcement_page(request: ApiRequest) -> ASGIApp:
+    """List announcements.
+
+    Newest first, without those that were recalled."""
+    query = request_body.query(request, AnnouncementsQuery)
+    found = await context.of(request).engines.store.sends.announcements(_sent_query(request, query))
+    shown, following = _shown(found, query.limit)
+    return responses.json(AnnouncementPage([_announcement(one) for one in shown], following, found.scanned_until))
+
+
+def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:
+    tenant = EVERY_TENANT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
+    return SentQuery(
+        tenant=tenant,
+        type=query.type,
+        before=query.after or NEWEST,
+        created_since=0 if query.start is None else max(0, times.milliseconds(query.start)),
+        created_before=None if query.end is None else max(0, times.milliseconds(query.end)),
+        limit=query.limit + 1,
+    )
+
+
+def _shown(found: SentPage, limit: int) -> tuple[list[SentItem], str | None]:
+    shown = found.items[:limit]
+    return shown, shown[-1].notification.id if len(found.items) > limit else None
+
+
+def _notification(item: SentItem) -> ListedNotification:
+    fields = msgspec.structs.asdict(item.notification)
+    return ListedNotification(**fields, recipient=item.recipient, tenant=tenants.outside(item.tenant))
+
+
+def _announcement(item: SentItem) -> ListedAnnouncement:
+    fields = msgspec.structs.asdict(item.notification)
+    return ListedAnnouncement(**fields, tenant=tenants.outside(item.tenant), audience=notifications.audience_of(item))
+
+
+HANDLERS = (notification_page, announcement_page)

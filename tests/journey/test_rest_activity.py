@@ -1,0 +1,100 @@
+"""The lists of sent notifications and announcements."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bellcast.storage import sent
+from tests.journey.rest import Rest, refused
+
+
+async def titles(rest: Rest, **params: Any) -> list[str]:
+    response = await rest.app.get("/v1/notifications", params=params)
+    assert response.status_code == 200, response.text
+    return [one["title"] for one in response.json()["notifications"]]
+
+
+async def test_notifications_are_listed_newest_first_by_page(rest: Rest) -> None:
+    for number in range(5):
+        await rest.send("alice", f"number {number}")
+    first = (await rest.app.get("/v1/notifications", params={"limit": 3})).json()
+    assert [one["title"] for one in first["notifications"]] == ["number 4", "number 3", "number 2"]
+    rest_of_it = (await rest.app.get("/v1/notifications", params={"limit": 3, "after": first["next"]})).json()
+    assert [one["title"] for one in rest_of_it["notifications"]] == ["number 1", "number 0"]
+    assert (rest_of_it["next"], rest_of_it["scanned_until"]) == (None, None)
+    assert first["notifications"][0]["recipient"] == "alice"
+    assert "timeline" not in first["notifications"][0]
+
+
+async def test_filters_can_be_combined(rest: Rest) -> None:
+    await rest.send("alice", "booked", type="booking", tags=["wedding"])
+    await rest.send("bob", "paid", type="payment", tags=["wedding"])
+    read = await rest.send("alice", "read", type="payment")
+    await rest.recipient("alice").patch(f"/v1/inbox/{read}", json={"read": True})
+    assert await titles(rest, recipient="alice") == ["read", "booked"]
+    assert await titles(rest, type="payment") == ["read", "paid"]
+    assert await titles(rest, tag="wedding") == ["paid", "booked"]
+    assert await titles(rest, tag="wedding", recipient="alice") == ["booked"]
+    assert await titles(rest, state="read") == ["read"]
+    assert await titles(rest, state="unread", type="payment") == ["paid"]
+    assert await titles(rest, recipient="nonesuch") == []
+
+
+async def test_range_of_time_limits_the_list(rest: Rest) -> None:
+    await rest.send("alice", "early")
+    rest.clock.advance(60)
+    noon = datetime.fromtimestamp(rest.clock.now() / 1000, UTC).isoformat()
+    await rest.send("alice", "late")
+    assert await titles(rest, **{"from": noon}) == ["late"]
+    assert await titles(rest, to=noon) == ["early"]
+    assert await titles(rest, recipient="alice", **{"from": noon}) == ["late"]
+    response = await rest.app.get("/v1/notifications", params={"from": "2030-01-01T00:00:00"})
+    assert refused(response, 422, "invalid")
+
+
+async def test_list_shows_one_tenant_unless_all_are_requested(rest: Rest) -> None:
+    await rest.send("alice", "for Acme", tenant="acme")
+    await rest.send("alice", "for nobody in particular")
+    assert await titles(rest) == ["for nobody in particular"]
+    assert await titles(rest, tenant="acme") == ["for Acme"]
+    assert await titles(rest, tenant="acme", recipient="alice") == ["for Acme"]
+    assert await titles(rest, tenant="globex") == []
+    assert await titles(rest, tenant="*") == ["for nobody in particular", "for Acme"]
+    response = await rest.app.get("/v1/notifications", params={"tenant": "*", "recipient": "alice"})
+    assert refused(response, 422, "invalid")
+
+
+async def test_search_ends_after_a_bounded_number_of_rows_and_can_go_on(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent, "MAX_SCANNED_ROWS", 3)
+    await rest.send("alice", "rare", type="rare")
+    for _ in range(4):
+        await rest.send("alice")
+    for filters in ({"type": "rare"}, {"type": "rare", "recipient": "alice"}):
+        found = (await rest.app.get("/v1/notifications", params=filters)).json()
+        assert found["notifications"] == []
+        assert found["next"] is None
+        further = filters | {"after": found["scanned_until"]}
+        found = (await rest.app.get("/v1/notifications", params=further)).json()
+        assert [one["title"] for one in found["notifications"]] == ["Hello"]
+        assert found["scanned_until"] is None
+
+
+async def test_announcements_are_listed_with_their_audience(rest: Rest) -> None:
+    await rest.send({"all": True}, "to all")
+    await rest.send({"topic": "news"}, "to a topic", type="news")
+    await rest.send({"tenant": "acme"}, "to Acme")
+    recalled = await rest.send({"all": True}, "recalled")
+    await rest.app.delete(f"/v1/notifications/{recalled}")
+    listed = (await rest.app.get("/v1/announcements")).json()["announcements"]
+    assert [(one["title"], one["audience"]) for one in listed] == [
+        ("to a topic", {"topic": "news"}),
+        ("to all", {"all": True}),
+    ]
+    of_acme = (await rest.app.get("/v1/announcements", params={"tenant": "acme"})).json()["announcements"]
+    assert [(one["title"], one["tenant"]) for one in of_acme] == [("to Acme", "acme")]
+    news = (await rest.app.get("/v1/announcements", params={"type": "news", "tenant": "*"})).json()["announcements"]
+    assert [one["title"] for one in news] == ["to a topic"]
+    assert await titles(rest) == []
