@@ -90,6 +90,8 @@ PARAMETERS = {
     "dry_run": "Validate only; change nothing.",
     "token": "The token of the link.",
     "tag": "Only with this tag.",
+    "from": "Only what was sent at this time or later.",
+    "to": "Only what was sent before this time.",
     "priority": "Only of this priority.",
 }
 
