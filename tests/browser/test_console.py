@@ -195,6 +195,29 @@ def test_owner_filters_notifications_and_recalls_one(open_console: Callable[...,
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
+def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    requests: list[str] = []
+    page = open_console(f"/messages/{owner.message}")
+    page.on("request", lambda request: requests.append(request.url))
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="alert").first).to_be_visible()
+    handle = page.locator("iframe").element_handle()
+    assert handle is not None
+    content = handle.content_frame()
+    assert content is not None
+    assert content.evaluate("origin") == "null"
+    page.get_by_role("button", name="Source").click()
+    expect(page.locator("pre")).to_contain_text("Subject:")
+    page.get_by_role("button", name="Text").click()
+    expect(page.locator("pre")).not_to_contain_text("Subject:")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download .eml").click()
+    assert download.value.suggested_filename == f"{owner.message}.eml"
+    assert [url for url in requests if not url.startswith(owner.server.url)] == []
+
+
 def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> None:
     page = open_console()
     wait_loaded(page)

@@ -69,6 +69,20 @@ async def test_email_without_a_setting_is_stored_and_can_be_read(tmp_path: Path)
         assert mail["Subject"] == "New booking"
         assert "Saturday, 14:00" in str(mail.get_body(("plain",)))  # type: ignore[attr-defined]
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        shown = await client.get(f"/v1/messages/{message['id']}/html")
+        assert shown.headers["content-type"] == "text/html; charset=utf-8"
+        policy = shown.headers["content-security-policy"].split("; ")
+        assert {"default-src 'none'", "sandbox", "img-src data:", "frame-ancestors 'self'"} <= set(policy)
+        assert "Saturday, 14:00" in shown.text
+
+
+async def test_message_without_html_is_not_shown_as_a_page(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json={"phone": "+4930123456"})
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["sms"]})
+        (message,) = await ended(client)
+        refusal = await client.get(f"/v1/messages/{message['id']}/html")
+        assert (refusal.status_code, refusal.json()["code"]) == (409, "conflict")
 
 
 async def test_email_reaches_the_smtp_server(tmp_path: Path) -> None:

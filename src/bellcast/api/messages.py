@@ -22,6 +22,13 @@ from bellcast.ports.messages import NEWEST
 
 # The sender of simulated mail, for which no provider names one.
 SIMULATED_SENDER = "bellcast@localhost"
+HTML = "text/html; charset=utf-8"
+# No script of an e-mail runs, and it loads nothing: an image would report to the sender that the e-mail was opened.
+HTML_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'; sandbox",
+}
 # Messages that one request queues again; the rest waits for the next request.
 RETRY_BATCH = 1000
 
@@ -126,6 +133,26 @@ async def raw(request: ApiRequest) -> ASGIApp:
 
 
 @operation(
+    "GET",
+    "/v1/messages/{id:str}/html",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: HTML},
+    refusals=(NotFound, Conflict),
+)
+async def html(request: ApiRequest) -> ASGIApp:
+    """Read the HTML of an e-mail.
+
+    Pages of this server can show it in a frame. Its scripts do not run, and it loads no images from other servers."""
+    message = await _find(request)
+    text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
+    if not text:
+        raise Conflict("Only e-mails with HTML have this form.")
+    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+
+
+@operation(
     "POST",
     "/v1/messages/{id:str}/retry",
     tag="Messages",
@@ -226,4 +253,4 @@ def _check(body: RetryRequest, ctx: context.ApiContext) -> None:
 
 
 RETRY = request_body.Shape(RetryRequest, _check)
-HANDLERS = [page, read, raw, retry_many, retry]
+HANDLERS = [page, read, raw, html, retry_many, retry]

@@ -1,9 +1,9 @@
 /**
  * The pages, by their place in the menu.
  */
-import { field, form, h, id, state, time } from './dom.js';
+import { field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
-import { get, path, request, withQuery } from './server.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
 
 const ALL = ['owner', 'developer', 'support', 'viewer'];
 const CONTENT = ['owner', 'developer', 'support'];
@@ -159,9 +159,27 @@ function message(page) {
     ]),
     h('section', { class: 'panel' }, h('h2', {}, 'Attempts'), one.attempts.length === 0 ? empty('No provider was called yet.')
       : h('ol', { class: 'timeline' }, one.attempts.map((attempt) => h('li', {}, h('div', {}, state(attempt.outcome), ` ${attempt.provider} `, time(attempt.at)), (attempt.code || attempt.response) && h('p', {}, [attempt.code, attempt.response].filter(Boolean).join(' ')))))),
-    h('section', { class: 'panel' }, h('h2', {}, 'Content'), h('p', { class: 'muted' }, 'As text: markup of a message is never rendered here.'), json(one.content)),
+    one.channel === 'email' ? email(page, one) : card('Content', json(one.content)),
   ]);
   return place;
+}
+
+/** The forms of an e-mail. Its HTML is in a frame without scripts, and its policy lets it load nothing. */
+function email(page, one) {
+  const place = h('div', {});
+  const url = (form) => `${ROOT}${withQuery(path`/v1/messages/${one.id}/${form}`, tenantOf(page))}`;
+  const forms = {
+    ...(one.content.html && { HTML: () => fill(place, h('iframe', { sandbox: true, src: url('html'), title: 'E-mail' }), h('p', { class: 'muted' }, 'Images of other servers are not loaded.')) }),
+    Text: () => fill(place, h('pre', { tabindex: '0' }, one.content.text ?? '')),
+    Source: () => load(place, page.signal, (signal) => get(withQuery(path`/v1/messages/${one.id}/raw`, tenantOf(page)), signal), (source) => h('pre', { tabindex: '0' }, h('code', {}, source))),
+  };
+  const buttons = Object.entries(forms).map(([name, show]) => h('button', { type: 'button', 'aria-pressed': 'false', onclick: (event) => {
+    for (const other of buttons) other.setAttribute('aria-pressed', String(other === event.currentTarget));
+    show();
+  } }, name));
+  const section = card('E-mail', h('div', { class: 'choice', role: 'group', 'aria-label': 'Form' }, buttons, h('a', { href: url('raw'), download: `${one.id}.eml` }, 'Download .eml')), place);
+  buttons[0].click();
+  return section;
 }
 
 const runs = (page) => listPage(page, {
