@@ -331,7 +331,7 @@ def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
 
 
 VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
-SETUP = request_body.Shape(SetupRequest, _check_setup, {**VALID, "code": "x"})
+SETUP = request_body.Shape(SetupRequest, _check_setup, VALID | dict.fromkeys(["code"], "x"))
 SIGN_IN = request_body.Shape(SignInRequest, _check_sign_in, VALID)
 OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
 PASSWORD = request_body.Shape(PasswordChange, _check_password, {"password": VALID["password"], "current": "x"})
