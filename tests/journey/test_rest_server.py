@@ -54,7 +54,7 @@ class TestEveryPath:
             assert head.headers["content-type"] == get.headers["content-type"]
 
     async def test_other_method_is_a_405_with_the_allowed_ones(self, rest):
-        response = await rest.app.put("/v1/notifications", json={})
+        response = await rest.app.put("/v1/tokens", json={})
         assert refused(response, 405, "method_not_allowed")
         assert response.headers["allow"] == "OPTIONS, POST"
         assert (await rest.anonymous.delete("/healthz")).headers["allow"] == "GET, HEAD, OPTIONS"

@@ -77,7 +77,8 @@ class LoggedRequest:
             "reason": self.reason or state.get("reason"),
             "recipient": None if principal is None else principal.recipient,
             "tenant": (state.get("tenant") if principal is None else principal.tenant) or None,
-            "key": None if caller is None else caller.key or "project secret",
+            "key": None if caller is None or caller.operator else caller.key or "project secret",
+            "operator": None if caller is None else caller.operator,
             "ms": _milliseconds(time.perf_counter() - self.started),
             "request_id": state["request_id"],
         }
