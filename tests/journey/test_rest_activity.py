@@ -78,7 +78,7 @@ async def test_search_ends_after_a_bounded_number_of_rows_and_can_go_on(
         assert found["next"] is None
         further = filters | {"after": found["scanned_until"]}
         found = (await rest.app.get("/v1/notifications", params=further)).json()
-        assert [one["title"] for one in found["notifications"]] == ["Hello"]
+        assert [one["title"] for one in found["notifications"]] == ["rare"]
         assert found["scanned_until"] is None
 
 
