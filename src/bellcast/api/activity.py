@@ -125,9 +125,9 @@ def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:
     )
 
 
-def _shown(found: SentPage, limit: int) -> tuple[list[SentItem], str | None]:
-    shown = found.items[:limit]
-    return shown, shown[-1].notification.id if len(found.items) > limit else None
+def _shown(page: SentPage, limit: int) -> tuple[list[SentItem], str | None]:
+    shown = page.items[:limit]
+    return shown, shown[-1].notification.id if len(page.items) > limit else None
 
 
 def _notification(item: SentItem) -> ListedNotification:

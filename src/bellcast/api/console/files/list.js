@@ -54,15 +54,15 @@ export function listPage(page, list) {
   filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
   h('button', { type: 'submit' }, 'Filter'));
   const isFiltered = Object.values(query).some(Boolean);
-  const asked = { ...query, ...list.fixed, from: since(query.range), range: '' };
-  load(place, page.signal, (signal) => get(withQuery(list.path, asked), signal), (answer) => {
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '' };
+  load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const body = h('tbody');
     const note = h('p', { class: 'muted', role: 'status' });
     const more = h('button', { type: 'button', onclick: async () => {
       more.disabled = true;
       try {
-        append(await get(withQuery(list.path, { ...asked, after: more.value }), page.signal));
+        append(await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal));
       } catch (problem) {
         if (!page.signal.aborted) more.textContent = `${problem.message} Retry`;
       }
