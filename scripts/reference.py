@@ -86,6 +86,7 @@ FIGURES = {
     "figures": ROOT / "benchmarks" / "README.md",
     "headlines": ROOT / "README.md",
     "scale": ROOT / "docs" / "design" / "scale.md",
+    "comparison": ROOT / "docs" / "comparison.md",
 }
 PAGES = {
     "settings": FOLDER / "settings.md",

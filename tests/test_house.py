@@ -125,6 +125,8 @@ def test_figures_are_copied_from_a_committed_run() -> None:
     runs = [run for run in figures.runs() if run.name in named]
     assert shown == figures.table(runs), "run: make docs"
     assert figures.shown(headlines.PAGE) == headlines.headlines(runs), "run: make docs"
+    comparison = reference.module("comparison")
+    assert figures.shown(comparison.PAGE) == comparison.comparison(runs), "run: make docs"
 
 
 def test_scale_tables_are_calculated_from_committed_runs() -> None:
