@@ -274,10 +274,10 @@ def test_signal_of_django_notifications_hq_is_understood(shop, relay):
     from tests.django.shop.models import Sale
 
     sale = Sale.objects.create()
-    notify.send(shop.omar, recipient=shop.nadia, verb="commented", target=sale, level="warning", amount=3)
+    notify.send(shop.omar, recipient=shop.nadia, verb="commented on", target=sale, level="warning", amount=3)
     relay()
     (found,) = shop.nadia.notifications
     assert found.title == f"{shop.omar.username} commented on sale {sale.pk}"
-    assert (found.type, found.priority, found.action_url) == ("commented", "high", f"/sales/{sale.pk}")
+    assert (found.type, found.priority, found.action_url) == ("commented-on", "high", f"/sales/{sale.pk}")
     assert found.metadata["amount"] == 3
     assert found.metadata["target"] == {"model": "shop.sale", "pk": str(sale.pk), "text": f"sale {sale.pk}"}

@@ -45,7 +45,7 @@ def sentence(actor: object, verb: str, action_object: object, target: object) ->
     if action_object is not None:
         words.append(str(action_object))
     if target is not None:
-        words += ["on", str(target)]
+        words += ["on", str(target)] if action_object is not None else [str(target)]
     return " ".join(words)
 
 
