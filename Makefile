@@ -12,7 +12,7 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers audit compiled client format bench package docs pictures lock system engines clean
+.PHONY: demo test ready check lint types layers audit compiled client format bench package docs pictures lock site system engines clean
 
 demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -61,6 +61,9 @@ package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/
 	$(RUN)python scripts/package.py dist
 	$(RUN)pytest tests/package --packages dist
 
+site: $(INSTALLED) ## Build the documentation site into site/html; a broken link fails
+	$(RUN)python scripts/site.py site
+
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
 
@@ -99,4 +102,4 @@ engines:
 	scripts/install_system.sh engines
 
 clean: ## Remove installed and built files
-	rm -rf $(VENV) client/node_modules client/dist dist examples/service_marketplace/static/today.js examples/*/libraries
+	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries

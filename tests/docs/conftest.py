@@ -20,7 +20,7 @@ FLAGS = [
 ]
 
 # Readers of these pages have not set credentials yet: commands and the client read them from the server's data folder.
-FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md")
+FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md", "upgrade.md")
 
 
 @pytest.fixture(scope="module")  # its driver occupies the thread's event loop, which other modules need
