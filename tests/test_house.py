@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,21 @@ def test_every_page_is_reached_from_the_index() -> None:
         links = LINK.finditer(page.read_text(encoding="utf-8"))
         queue += [page.parent / found[1].partition("#")[0] for found in links if found[1] and "://" not in found[1]]
     assert [named(page) for page in DOCS.rglob("*.md") if page.resolve() not in reached] == []
+
+
+def nav_entries(nav: list[object]) -> list[str]:
+    found = []
+    for entry in nav:
+        for one in entry.values() if isinstance(entry, dict) else [entry]:
+            found += nav_entries(one) if isinstance(one, list) else [str(one)]
+    return found
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    listed = nav_entries(tomllib.loads(read("zensical.toml"))["project"]["nav"])
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert len(listed) == len(set(listed))
+    assert {page for page in listed if not page.startswith("project/")} == pages
 
 
 def test_the_changelog_begins_with_this_version() -> None:
