@@ -1,4 +1,4 @@
-"""What the Starlette apps share: a SQLite file with the outbox, people with passwords, sessions, and the command line."""
+"""The shared parts of the Starlette apps: a SQLite file with the outbox, users with passwords, sessions, the command line."""
 
 from .accounts import Accounts, Session
 from .database import Database, Outbox

@@ -109,7 +109,7 @@ class Accounts:
             connection.execute("INSERT OR IGNORE INTO revocations VALUES (?)", [session.person.key])
 
     def revoke(self, bell: Bellcast) -> None:
-        """Close the live connections of people who signed out. Their other devices reconnect with a new token."""
+        """Close the live connections of signed-out users. Their other devices reconnect with a new token."""
         for (person,) in self._database.rows("SELECT person FROM revocations"):
             bell.revoke(person, tenant=self.tenant)
             with self._database.transaction() as connection:

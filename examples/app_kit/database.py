@@ -72,7 +72,7 @@ class Database:
 class Outbox:
     """A thread that sends the rows of the outbox.
 
-    `configure` writes what the notifications need: recipients, templates, schedules. It runs once, before the first row.
+    `configure` writes recipients, templates and schedules to Bellcast. It runs once, before the first row.
     `reconcile` functions run after the rows, and must be safe to repeat."""
 
     def __init__(self, database: Database, bell: Bellcast, configure: Work, *reconcile: Work) -> None:

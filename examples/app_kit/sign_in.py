@@ -1,6 +1,6 @@
 """Sign-in with a password, sign-out, and the session cookie.
 
-An app is mounted at `/`, and again at `/as/{person}` with a cookie of its own, so that one browser can show several people
+An app is mounted at `/`, and again at `/as/{person}` with a separate cookie, so that one browser can show several users
 side by side. Each needs the password."""
 
 import logging

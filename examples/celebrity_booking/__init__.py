@@ -6,7 +6,7 @@ from .tokens import JWT_CLAIMS, JWT_SECRET
 
 __all__ = ["HANDLER_PATH", "JWT_SECRET", "KEEPS_DATA", "SERVER_SETTINGS", "create_app"]
 
-# Settings that the server needs beside the origin of the pages, the handler URL and the secret of the tokens.
+# Settings of the server, in addition to the origin of the pages, the handler URL and the secret of the tokens.
 SERVER_SETTINGS = {"jwt_claims": JWT_CLAIMS}
 # The demo passes a folder for the database.
 KEEPS_DATA = True

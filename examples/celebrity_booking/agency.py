@@ -1,4 +1,4 @@
-"""What the notifications need in Bellcast: recipients, e-mail templates, a workflow and its schedule."""
+"""The definitions in Bellcast: recipients, e-mail templates, a workflow and its schedule."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ class Reminders:
         self._database = database
 
     def reconcile(self, bell: Bellcast) -> None:
-        # A reminder for a later day is scheduled by a run after it has come near.
+        # Later days get their reminder in a later run.
         latest = (datetime.now(UTC) + MOST_AHEAD).date().isoformat()
         for row in self._database.rows(
             "SELECT b.*, c.name, b.status = 'confirmed' AND b.day <= ? AS is_due FROM bookings b "

@@ -142,7 +142,7 @@ class Ledger:
         return [self._read(row) for row in rows]
 
     def activity(self, limit: int = 50) -> list[Row]:
-        """Return the log of what people did, newest first."""
+        """Return the log of actions, newest first."""
         return self._database.rows("SELECT * FROM activity ORDER BY id DESC LIMIT ?", limit)
 
     def _changed(self, connection: Connection, id: int | None, by: Person, action: str) -> Booking:

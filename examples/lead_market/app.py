@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 # Copies of the stock libraries, made by `npm run build` in client/.
 LIBRARIES = HERE / "libraries"
 PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo.iife.js"
-# Its recipients are in Bellcast's default tenant, as those of an app that comes from Pusher.
+# The default tenant, as for every app that moves from Pusher.
 TENANT = None
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)

@@ -18,7 +18,7 @@ LEAD_ASSIGNED, LEAD_STATUS_UPDATED = "lead.assigned", "lead.status.updated"
 
 
 def configure(bell: Bellcast) -> None:
-    """Write the recipients, so that Bellcast knows people that have never signed in."""
+    """Write the recipients, so that Bellcast knows users before their first sign-in."""
     for person in CAST.values():
         bell.recipients.put(person.key, name=person.name, email=person.email, roles=[person.role], locale="en")
 

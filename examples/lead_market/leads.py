@@ -44,7 +44,7 @@ class Lead:
 
 
 class Change(NamedTuple):
-    """A lead after a change, and what it was before."""
+    """A changed lead, with the former provider and status."""
 
     lead: Lead
     old_provider: str | None

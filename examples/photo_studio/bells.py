@@ -1,6 +1,6 @@
 """The site's notification endpoints: three that a page calls after a change, and those that the signed-in person's page reads.
 
-The change itself has written the notification to the outbox; the three send it at once, under the same key."""
+The change itself has written the notification to the outbox; the three send it immediately, under the same key."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -25,14 +25,14 @@ class Message(NamedTuple):
         dbapi.notify(connection, self.to, idempotency_key=self.key, tenant=TENANT, **content)
 
     async def send(self, bell: AsyncBellcast) -> Sent:
-        """Send it now, or return what the outbox has sent."""
+        """Send it now; if the outbox has sent it already, return that result."""
         content: Any = self.content
         key = str(outbox.row_key(self.key))
         return await bell.notify(self.to, idempotency_key=key, tenant=TENANT, **content)
 
 
 def configure(bell: Bellcast) -> None:
-    """Write the tenant's recipients, so that Bellcast knows people that have never signed in."""
+    """Write the tenant's recipients, so that Bellcast knows users before their first sign-in."""
     for person in CAST.values():
         bell.recipients.put(
             person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"

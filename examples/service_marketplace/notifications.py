@@ -54,7 +54,7 @@ HIGH = frozenset({"new_booking", "payment_failed"})
 
 
 def configure(bell: Bellcast) -> None:
-    """Write the tenant's recipients, so that Bellcast knows people that have never signed in."""
+    """Write the tenant's recipients, so that Bellcast knows users before their first sign-in."""
     for person in CAST.values():
         bell.recipients.put(
             person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"
