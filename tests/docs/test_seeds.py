@@ -8,7 +8,7 @@ ROW = re.compile(r"^\| (.+?) \| (.*?) \|$", re.MULTILINE)
 MIN_LINES = {
     "The shop suite (Django)": 34,
     "The celebrity booking site (Socket.IO)": 38,
-    "The home services marketplace (WebSocket, React)": 43,
+    "The home services marketplace (WebSocket, React)": 48,
     "The lead market (Laravel, Pusher)": 27,
     "The photo studio (server-sent events)": 24,
 }
