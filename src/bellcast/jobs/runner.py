@@ -276,7 +276,7 @@ class JobRunner:
         task.add_done_callback(lambda _: self._free(jobs, task))
 
     def _free(self, jobs: Sequence[Job], task: asyncio.Task[None]) -> None:
-        """Free the slots of jobs, except of those that go on in another task."""
+        """Free the slots of jobs, except of those that another task continues."""
         for key in [(job.id, job.lease) for job in jobs]:
             if self._running[key].task is task:
                 del self._running[key]

@@ -277,8 +277,8 @@ def _end_fanouts(params: Params) -> Script[None]:
 
 
 class CommitRuns(ListCommand[RunCommit, CommitResult]):
-    """Write runs with the effects of their steps. Runs that count or trigger have a script to themselves: what they read and
-    add depends on the order."""
+    """Write runs with the effects of their steps. Runs that count or trigger have a script to themselves:
+    their order matters."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)

@@ -1,7 +1,7 @@
 """Executes runs: reads what a step needs, performs it, and commits the new state of the run with all effects.
 
 The runs of a page share their reads and one commit for all steps without calls to other servers. A call to another server
-begins after the commit of everything before it, and ends with a commit of its own: if the process dies in between, only
+begins after the commit of everything before it, and ends with a separate commit: if the process dies in between, only
 the call is repeated."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Triggers of triggers: a workflow that triggers itself ends here.
 MAX_TRIGGER_DEPTH = 3
-# Commits of a page. A run that lost against another commit in all of them is due again at once.
+# Commits of a page. A run that conflicted with another commit each time is due again immediately.
 MAX_COMMITS = 50
 DEFAULT_TYPE = "general"
 
@@ -68,7 +68,7 @@ class Execution(Struct, kw_only=True):
     watched: list[str] = []
     waits: Mapping[str, StoredWait] = {}
     call: Step | None = None  # follows the commit
-    due_at: int | None = None  # when the run goes on, if no call follows
+    due_at: int | None = None  # of the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
 
 
@@ -320,7 +320,7 @@ class RunExecutor:
             return StepOutcome(state="failed", reason=str(error)[:500])
 
     async def _call(self, execution: Execution, step: Step) -> PageOutcome:
-        """Perform a step that calls the app, commit its result, and go on."""
+        """Perform a step that calls the app, commit its result, and execute the next steps."""
         try:
             outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
         except (InvalidValue, TemplateError) as invalid:
