@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -83,10 +84,10 @@ def answer(status: int, body: Any, **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def vendor_server() -> AsyncIterator[VendorServer]:
+async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[VendorServer]:
     """Run a server on a free port of 127.0.0.1."""
     vendor = VendorServer()
-    server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0, ssl=tls)
     vendor.port = server.sockets[0].getsockname()[1]
     try:
         yield vendor

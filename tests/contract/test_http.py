@@ -2,22 +2,18 @@
 
 import asyncio
 import contextlib
-import datetime
 import gc
 import gzip
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.errors import Unavailable
 from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
+from tests.certificates import self_signed
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -217,26 +213,7 @@ async def test_secrets_of_the_url_are_not_in_the_error(http: HttpxClient) -> Non
 
 @pytest.fixture
 def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """An untrusted certificate for 127.0.0.1, and a server's TLS context with it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bell.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "bell.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem)
-    return pem, context
+    return self_signed(tmp_path)
 
 
 async def test_untrusted_certificate_is_refused(authority: tuple[Path, ssl.SSLContext], http: HttpxClient) -> None:

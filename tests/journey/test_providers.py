@@ -4,17 +4,19 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
 
 from tests.journey.channels_app import app, ended, eventually
+from tests.push_browser import Browser
 from tests.smtp_server import smtp_server
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, vendor_server
 
@@ -256,6 +258,111 @@ async def test_receipts_move_the_state_forward_and_stop_suppresses(tmp_path: Pat
         assert (suppressed["address"], suppressed["reason"]) == (NUMBER, "stop")
         await client.post(**by_twilio({"From": NUMBER, "Body": "START", "SmsStatus": "received"}))
         assert (await client.get("/v1/suppressions")).json()["suppressions"] == []
+
+
+def by_vonage(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipts") -> dict[str, Any]:
+    """A webhook of Vonage with its signature: HMAC-SHA256 over the sorted fields."""
+    text = "".join(f"&{name}={form[name].replace('&', '_').replace('=', '_')}" for name in sorted(form))
+    signature = hmac.new(b"secret", text.encode(), hashlib.sha256).hexdigest()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return {"url": path, "content": urlencode({**form, "sig": signature}), "headers": headers}
+
+
+def reply(text: str, **fields: str) -> dict[str, str]:
+    """A reply to a text message, as Vonage forwards it."""
+    base = {"msisdn": NUMBER.removeprefix("+"), "to": "Shop", "messageId": "R1", "type": "text", "text": text}
+    return {
+        **base,
+        "keyword": text.strip().upper().partition(" ")[0],
+        "timestamp": "1893456000",
+        "nonce": "x",
+        **fields,
+    }
+
+
+async def test_stop_to_vonage_suppresses_the_number_until_start(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, SMS=vonage_url(vendor), PUBLIC_URL=PUBLIC) as (_, client):
+        vendor.default = answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})
+
+        async def suppressed() -> list[tuple[str, str, str]]:
+            found = [
+                (await client.get("/v1/suppressions", params=query)).json()["suppressions"]
+                for query in ({}, {"tenant": "acme"}, {"tenant": "globex"})
+            ]
+            return [(one["channel"], one["address"], one["reason"]) for page in found for one in page]
+
+        await send(client)
+        await send(client, tenant="acme")
+        await ended(client)
+        await ended(client, tenant="acme")
+        forged = by_vonage(reply("STOP"))
+        forged["content"] = forged["content"].replace("text=STOP", "text=stop")
+        assert (await client.post(**forged)).status_code == 401
+        assert (await client.post(**by_vonage(reply("Please stop calling")))).status_code == 204
+        assert await suppressed() == []
+        # The project's provider has sent for both tenants, and a carrier means the number.
+        assert (await client.post(**by_vonage(reply(" Stop ")))).status_code == 204
+        assert await suppressed() == [("sms", NUMBER, "stop")] * 2
+        await send(client)
+        decided = await client.post("/v1/notifications?dry_run=true", json=DRAFT)
+        assert [(one["outcome"], one["rule"]) for one in decided.json()["plan"]] == [("skip", "suppressed")]
+        assert len(vendor.requests) == 2
+        assert (await client.post(**by_vonage(reply("START")))).status_code == 204
+        assert await suppressed() == []
+        await send(client)
+        await ended(client, 2)
+        assert len(vendor.requests) == 3
+
+
+async def test_stop_to_vonage_as_json_is_accepted(tmp_path: Path) -> None:
+    """The settings of the account choose the format: a form, or JSON."""
+    async with vendor_server() as vendor, app(tmp_path, SMS=vonage_url(vendor), PUBLIC_URL=PUBLIC) as (_, client):
+        signed = by_vonage(reply("STOP", **{"message-timestamp": "2030-01-01 00:00:00"}))
+        signed["content"] = json.dumps(dict(parse_qsl(signed["content"])))
+        signed["headers"] = {"content-type": "application/json"}
+        assert (await client.post(**signed)).status_code == 204
+        (one,) = (await client.get("/v1/suppressions")).json()["suppressions"]
+        assert one["address"] == NUMBER
+
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS)
+async def test_failing_telegram_is_replaced_by_the_next_provider(
+    tmp_path: Path, fault: bytes, code: str | None
+) -> None:
+    async with (
+        vendor_server() as first,
+        vendor_server() as second,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        first.default = fault
+        second.default = answer(200, {"ok": True, "result": {"message_id": 1}})
+        for priority, (key, vendor) in enumerate({"main": first, "backup": second}.items()):
+            body = {"channel": "chat", "url": f"telegram://1:abc@{vendor.host}?tls=off", "priority": priority}
+            await client.put(f"/v1/providers/{key}", json={**body, "timeout": 0.3 if key == "main" else 30})
+        await client.put("/v1/recipients/alice", json={"chat": {"telegram": 4711}})
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["chat"]})
+        (message,) = await ended(client)
+        attempts = [(one["provider"], one["outcome"], one["code"]) for one in message["attempts"]]
+        assert attempts == [("main", "temporary", code), ("backup", "accepted", "200")]
+        assert (message["state"], len(first.requests), len(second.requests)) == ("sent", 1, 1)
+
+
+async def test_busy_push_service_gets_the_push_again_after_its_time(tmp_path: Path) -> None:
+    async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        service.default = answer(429, b"", retry_after="7200")
+        path = "/v1/recipients/alice/push-endpoints"
+        await client.post(path, json=Browser().to_json(f"http://{service.host}/send/1"))
+        sent_at = server.context.clock.now()
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["push"]})
+
+        async def read() -> Any:
+            return (await client.get("/v1/messages")).json()["messages"]
+
+        (message,) = await eventually(read, lambda found: found and found[0]["attempts"])
+        assert (message["state"], message["attempts"][0]["outcome"]) == ("queued", "temporary")
+        stored = (await server.store.messages.find([message["id"]]))[0]
+        assert stored.due_at >= sent_at + 7_200_000
+        assert len((await client.get(path)).json()["push_endpoints"]) == 1
 
 
 def dsn(message_id: str, action: str, status: str) -> bytes:

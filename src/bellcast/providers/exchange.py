@@ -51,15 +51,28 @@ def base_url(url: ProviderURL, vendor: str) -> str:
     return f"{'https' if url.uses_tls else 'http'}://{url.host}{port}"
 
 
-def error_of(response: Response, detail: str | None = None, *, is_bounce: bool = False) -> DeliveryError:
-    """The error that a status means: of the vendor (try again), or of the message."""
+def error_of(response: Response, detail: object = None, *, is_bounce: bool = False) -> DeliveryError:
+    """The error that a status means: of the vendor (try again), or of the message. A bounce is permanent whatever its
+    status. `detail` is the vendor's own text; the body replaces a missing or unusable one."""
     return DeliveryError(
-        (detail or response.body.decode(errors="replace"))[:MAX_RESPONSE],
+        (text_of(detail) or response.body.decode(errors="replace"))[:MAX_RESPONSE],
         code=str(response.status),
-        is_temporary=is_temporary(response.status),
+        is_temporary=is_temporary(response.status) and not is_bounce,
         is_bounce=is_bounce,
         retry_after=retry_after(response),
     )
+
+
+def unreadable(response: Response) -> DeliveryError:
+    """The error of a success whose body is not the vendor's, such as a proxy's page: the vendor's own answer is lost."""
+    error = error_of(response)
+    error.is_temporary = True
+    return error
+
+
+def text_of(value: object) -> str | None:
+    """A field of a vendor's answer, if it is text."""
+    return value if isinstance(value, str) else None
 
 
 def is_temporary(status: int) -> bool:

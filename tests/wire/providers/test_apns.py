@@ -16,10 +16,13 @@ from hypercorn.config import Config
 
 from bellcast.model.ids import Ids
 from bellcast.outbound.http import HttpxClient
-from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import apns
+from tests.certificates import self_signed
 from tests.clock import FakeClock
 from tests.servers import free_port
+from tests.vendor_server import VendorServer, vendor_server
+from tests.wire.providers.http2_server import CUT, GO_AWAY, HALF, HANG, RESET_STREAM, Answer, HTTP2Server, http2_server
 
 DEVICE = "ab" * 32
 
@@ -82,11 +85,17 @@ def key_file(tmp_path: Path) -> tuple[Path, ec.EllipticCurvePublicKey]:
 
 
 @asynccontextmanager
-async def provider_at(apple: AppleServer, file: Path, clock: FakeClock) -> AsyncIterator[apns.APNsProvider]:
+async def provider_at(
+    apple: AppleServer | HTTP2Server | VendorServer,
+    file: Path,
+    clock: FakeClock,
+    timeout: float = 10,  # noqa: ASYNC109  of the provider
+    option: str = "tls=off&",
+) -> AsyncIterator[apns.APNsProvider]:
     http = HttpxClient(http2=True)
-    url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?tls=off&key={file}&topic=com.example.app"
+    url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?{option}key={file}&topic=com.example.app"
     try:
-        yield apns.from_url(url, http=http, clock=clock, timeout=10)
+        yield apns.from_url(url, http=http, clock=clock, timeout=timeout)
     finally:
         await http.close()
 
@@ -132,3 +141,98 @@ async def test_apns_refusal_is_temporary_permanent_or_a_bounce(
             await provider.send(OutgoingMessage(id=Ids().new(clock.now()), to=DEVICE, content={"title": "T"}))
         error = caught.value
         assert (error.is_temporary, error.is_bounce, error.response) == (is_temporary, is_bounce, reason)
+
+
+# --- failures of the server
+
+
+def alert() -> OutgoingMessage:
+    return OutgoingMessage(id=Ids().new(FakeClock().now()), to=DEVICE, content={"title": "T"})
+
+
+async def test_server_that_never_answers_is_temporary(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
+    async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock(), timeout=0.2) as provider:
+        apple.default = HANG
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(alert())
+        assert (caught.value.is_temporary, caught.value.is_bounce) == (True, False)
+
+
+@pytest.mark.parametrize("fault", [CUT, HALF, GO_AWAY, RESET_STREAM])
+async def test_failing_connection_is_temporary_and_the_alert_is_sent_once(
+    key_file: tuple[Path, ec.EllipticCurvePublicKey], fault: str
+) -> None:
+    async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock(), timeout=60) as provider:
+        apple.answers += [Answer(200), fault]
+        await provider.send(alert())
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(alert())
+        assert (caught.value.is_temporary, caught.value.is_bounce) == (True, False)
+        assert len(apple.requests) == 2
+        assert isinstance(await provider.send(alert()), AcceptedMessage)
+        # A stream ends alone; with a connection, the next alert has a new one.
+        assert apple.connections == (1 if fault == RESET_STREAM else 2)
+
+
+async def test_hanging_alert_does_not_block_the_next_ones(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
+    async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock(), timeout=60) as provider:
+        apple.answers += [Answer(200), HANG]
+        await provider.send(alert())
+        hanging = asyncio.create_task(provider.send(alert()))
+        await asyncio.wait_for(apple.hanging.wait(), 60)
+        for _ in range(10):
+            await provider.send(alert())
+        assert not hanging.done()
+        assert apple.connections == 1
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_retry_after_is_part_of_the_error(key_file: tuple[Path, ec.EllipticCurvePublicKey], status: int) -> None:
+    async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
+        apple.default = Answer(status, {"reason": "TooManyRequests"}, (("retry-after", "120"),))
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(alert())
+        assert (caught.value.is_temporary, caught.value.retry_after) == (True, 120.0)
+
+
+@pytest.mark.parametrize("body", [None, [], {"reason": 7}, {"reason": ["Unregistered"]}, "Unregistered"])
+@pytest.mark.parametrize("status", [302, 400, 500])
+async def test_unreadable_refusal_is_judged_by_its_status(
+    key_file: tuple[Path, ec.EllipticCurvePublicKey], status: int, body: Any
+) -> None:
+    async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
+        apple.default = Answer(status, body)
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(alert())
+        assert (caught.value.is_temporary, caught.value.is_bounce) == (status == 500, False)
+
+
+async def test_token_that_apple_finds_too_old_is_replaced(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
+    clock = FakeClock()
+    async with http2_server() as apple, provider_at(apple, key_file[0], clock) as provider:
+        apple.answers += [Answer(403, {"reason": "ExpiredProviderToken"}), Answer(403, {"reason": "MissingTopic"})]
+        for _ in range(2):
+            with pytest.raises(DeliveryError) as caught:
+                await provider.send(alert())
+            assert caught.value.is_temporary
+            clock.advance(1)
+        await provider.send(alert())
+        first, second, third = (headers["authorization"] for headers, _ in apple.requests)
+        assert first != second
+        assert second == third
+
+
+async def test_untrusted_certificate_gets_no_alert(
+    key_file: tuple[Path, ec.EllipticCurvePublicKey], tmp_path: Path
+) -> None:
+    async with (
+        vendor_server(self_signed(tmp_path)[1]) as apple,
+        provider_at(apple, key_file[0], FakeClock(), option="") as provider,
+    ):
+        with pytest.raises(DeliveryError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            await provider.send(alert())
+        assert caught.value.is_temporary
+        assert apple.requests == []

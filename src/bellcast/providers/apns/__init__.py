@@ -19,6 +19,8 @@ OPTIONS = frozenset({"key", "topic"})
 TOKEN_SECONDS = 2400
 # The device token is no longer valid, or belongs to another app.
 BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic", "ExpiredToken"})
+# The provider's token, signed by this server, is older than an hour by Apple's clock.
+EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
 
 def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "APNsProvider":
@@ -79,7 +81,9 @@ class APNsProvider:
         }
         response = await self._endpoint.post_json(f"/3/device/{message.to}", payload, headers)
         if response.status != 200:
-            reason = exchange.json_body(response).get("reason")
+            reason = exchange.text_of(exchange.json_body(response).get("reason"))
+            if reason == EXPIRED_TOKEN:
+                self._signed_at = 0.0  # the clocks differ: the next attempt gets a new one
             raise exchange.error_of(response, reason, is_bounce=response.status == 410 or reason in BOUNCES)
         return AcceptedMessage("200", None, response.headers.get("apns-id"))
 

@@ -79,7 +79,7 @@ class FCMProvider:
         response = await self._api.post_json(path, {"message": body}, await self._authorization())
         if response.status != 200:
             raise self._error(response)
-        return AcceptedMessage("200", None, exchange.json_body(response).get("name"))
+        return AcceptedMessage("200", None, exchange.text_of(exchange.json_body(response).get("name")))
 
     async def check(self) -> None:
         """Get an access token."""
@@ -94,8 +94,10 @@ class FCMProvider:
             self._token_ends = 0.0  # the next attempt gets a new one
         error = exchange.json_body(response).get("error")
         error = error if isinstance(error, dict) else {}
-        details = [item.get("errorCode") for item in error.get("details") or [] if isinstance(item, dict)]
-        return exchange.error_of(response, error.get("message"), is_bounce=not BOUNCES.isdisjoint(details))
+        details = error.get("details")
+        items = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
+        codes = {exchange.text_of(item.get("errorCode")) for item in items}
+        return exchange.error_of(response, error.get("message"), is_bounce=not BOUNCES.isdisjoint(codes))
 
     async def _authorization(self) -> dict[str, str]:
         async with self._renewing:
@@ -123,4 +125,5 @@ class FCMProvider:
             error.is_temporary = True  # credentials never blame the message
             raise error
         self._token = body["access_token"]
-        self._token_ends = now + float(body.get("expires_in") or ASSERTION_SECONDS)
+        seconds = body.get("expires_in")
+        self._token_ends = now + (seconds if isinstance(seconds, int | float) else ASSERTION_SECONDS)

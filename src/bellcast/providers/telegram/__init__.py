@@ -47,6 +47,8 @@ class TelegramProvider:
         body = exchange.json_body(response)
         if response.status == 200 and body.get("ok") is True:
             return response
+        if response.status == 200 and not body:
+            raise exchange.unreadable(response)
         raise self._error(response, str(body.get("description") or "refused"), body.get("parameters"))
 
     def _error(self, response: Response, description: str, parameters: object) -> DeliveryError:

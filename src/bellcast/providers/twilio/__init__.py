@@ -61,8 +61,9 @@ class TwilioProvider:
         body = exchange.json_body(response)
         if response.status != 201:
             code = body.get("code")
-            raise exchange.error_of(response, body.get("message"), is_bounce=code in BOUNCES)
-        return AcceptedMessage(str(response.status), body.get("status"), body.get("sid"))
+            raise exchange.error_of(response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES)
+        reference = exchange.text_of(body.get("sid"))
+        return AcceptedMessage(str(response.status), exchange.text_of(body.get("status")), reference)
 
     async def check(self) -> None:
         """An empty message is refused for its fields (400), wrong credentials are refused before (401)."""

@@ -81,7 +81,7 @@ class VonageProvider:
         for part in parts:
             if part.get("status") != ACCEPTED:
                 raise _error(part)
-        return AcceptedMessage(ACCEPTED, None, parts[0].get("message-id"))
+        return AcceptedMessage(ACCEPTED, None, exchange.text_of(parts[0].get("message-id")))
 
     async def check(self) -> None:
         """A message without a recipient is refused for its fields (2), wrong credentials are refused before (4)."""
@@ -91,9 +91,11 @@ class VonageProvider:
 
     async def _post(self, fields: Mapping[str, str]) -> list[Mapping[str, str]]:
         response = await self._endpoint.post_form("/sms/json", {**self._credentials, **fields}, {})
-        parts = exchange.json_body(response).get("messages")
-        if response.status != 200 or not isinstance(parts, list) or not parts:
+        if response.status != 200:
             raise exchange.error_of(response)
+        parts = exchange.json_body(response).get("messages")
+        if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+            raise exchange.unreadable(response)
         return parts
 
     def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:

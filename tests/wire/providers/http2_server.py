@@ -1,0 +1,118 @@
+"""A server of HTTP/2 without TLS (prior knowledge) that sends scripted responses or failures, as APNs might."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+from h2.errors import ErrorCodes
+from msgspec import Struct
+
+# Failures in place of a response: none arrives; the connection is reset; it is reset in the middle of the body; the server
+# ends the connection, or the stream, in the terms of HTTP/2.
+HANG, CUT, HALF, GO_AWAY, RESET_STREAM = "hang", "cut", "half", "go away", "reset stream"
+
+
+class Answer(Struct, frozen=True):
+    """A response with a JSON body."""
+
+    status: int
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HTTP2Server:
+    """Sends `answers` in order, then always `default`."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.answers: deque[Answer | str] = deque()
+        self.default: Answer | str = Answer(200)
+        self.connections = 0
+        self.hanging = asyncio.Event()  # a request gets no answer
+        self.port = 0
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        connection = _Connection(self, writer)
+        try:
+            while data := await reader.read(65_536):
+                connection.receive(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    def next_answer(self) -> Answer | str:
+        return self.answers.popleft() if self.answers else self.default
+
+
+class _Connection:
+    def __init__(self, server: HTTP2Server, writer: asyncio.StreamWriter) -> None:
+        self._server = server
+        self._writer = writer
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._requests: dict[int, tuple[dict[str, str], bytearray]] = {}
+        self._h2.initiate_connection()
+        self._flush()
+
+    def receive(self, data: bytes) -> None:
+        for event in self._h2.receive_data(data):
+            match event:
+                case h2.events.RequestReceived():
+                    self._requests[event.stream_id] = {str(k): str(v) for k, v in event.headers}, bytearray()
+                case h2.events.DataReceived():
+                    self._requests[event.stream_id][1].extend(event.data)
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                case h2.events.StreamEnded():
+                    self._respond(event.stream_id)
+        self._flush()
+
+    def _respond(self, stream: int) -> None:
+        headers, body = self._requests.pop(stream)
+        self._server.requests.append((headers, bytes(body)))
+        match self._server.next_answer():
+            case Answer() as answer:
+                content = b"" if answer.body is None else json.dumps(answer.body).encode()
+                self._h2.send_headers(stream, [(":status", str(answer.status)), *answer.headers])
+                self._h2.send_data(stream, content, end_stream=True)
+            case "hang":
+                self._server.hanging.set()
+            case "half":
+                self._h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
+                self._h2.send_data(stream, b"half")
+                self._flush()
+                self._writer.close()
+            case "cut":
+                self._writer.transport.abort()
+            case "go away":
+                self._h2.close_connection(last_stream_id=0)
+                self._flush()
+                self._writer.close()
+            case "reset stream":
+                self._h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+
+    def _flush(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(self._h2.data_to_send())
+
+
+@asynccontextmanager
+async def http2_server() -> AsyncIterator[HTTP2Server]:
+    """Run a server on a free port of 127.0.0.1."""
+    http2 = HTTP2Server()
+    server = await asyncio.start_server(http2.serve, "127.0.0.1", 0)
+    http2.port = server.sockets[0].getsockname()[1]
+    try:
+        yield http2
+    finally:
+        server.close()

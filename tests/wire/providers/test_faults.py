@@ -1,0 +1,269 @@
+"""Every vendor's server fails in every way: each attempt ends as a DeliveryError that says whether to try again, the request
+is sent once, and the next message is not affected."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from msgspec import Struct
+
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
+from bellcast.providers import fcm, telegram, twilio, vonage
+from bellcast.providers.webpush import VapidKey, WebPushProvider
+from tests.certificates import self_signed
+from tests.clock import FakeClock
+from tests.push_browser import Browser
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, vendor_server
+
+TIMEOUT = 60.0  # of an answer that arrives
+PATIENCE = 0.2  # for one that does not
+GRANT = answer(200, {"access_token": "A1", "expires_in": 3600})
+PAGE = answer(200, b"<html>Sign in to this network</html>")
+
+
+class Vendor(Struct, frozen=True):
+    """A vendor: its provider at a host, a message for it there, its success, and what precedes the first message."""
+
+    create: Callable[..., Provider]
+    accepted: bytes
+    first: tuple[bytes, ...] = ()
+    to: Callable[[str, bool], str] = lambda host, is_tls: "4711"
+
+    def message(self, host: str, *, is_tls: bool = False) -> OutgoingMessage:
+        return OutgoingMessage(id="m1", to=self.to(host, is_tls), content={"title": "T", "text": "Hi"})
+
+
+def off(is_tls: bool) -> str:
+    return "" if is_tls else "&tls=off"
+
+
+def fcm_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    url = f"fcm://{host}?credentials={folder / 'account.json'}{off(is_tls)}"
+    return fcm.from_url(url, http=http, clock=FakeClock(), timeout=timeout)
+
+
+def web_push_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    return WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com", timeout=timeout)
+
+
+def subscription(host: str, is_tls: bool) -> str:
+    found = Browser().subscription(f"http{'s' if is_tls else ''}://{host}/send/1")
+    return json.dumps({"endpoint": found.endpoint, "p256dh": found.p256dh, "auth": found.auth})
+
+
+def telegram_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    return telegram.from_url(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http=http, timeout=timeout)
+
+
+def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    return vonage.from_url(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http=http, timeout=timeout)
+
+
+def twilio_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    return twilio.from_url(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http=http, timeout=timeout)
+
+
+VENDORS = {
+    "fcm": Vendor(fcm_at, answer(200, {"name": "projects/shop/messages/1"}), (GRANT,)),
+    "webpush": Vendor(web_push_at, answer(201, b""), to=subscription),
+    "telegram": Vendor(telegram_at, answer(200, {"ok": True, "result": {"message_id": 7}})),
+    "vonage": Vendor(vonage_at, answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})),
+    "twilio": Vendor(twilio_at, answer(201, {"sid": "SM1", "status": "queued"})),
+}
+# A failure, and the Retry-After that the error has (seconds).
+FAULTS = {
+    "reset after the request": (CUT, None),
+    "half an answer": (HALF, None),
+    "429": (answer(429, {}, retry_after="120"), 120.0),
+    "500": (answer(500, b"<html>oops</html>"), None),
+    "503 with a date": (
+        answer(503, {}, date="Wed, 10 Jun 2026 10:00:00 GMT", retry_after="Wed, 10 Jun 2026 10:05:00 GMT"),
+        300.0,
+    ),
+    "401": (answer(401, {}), None),
+}
+
+pytestmark = pytest.mark.usefixtures("service_account")
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    key = rsa.generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.fixture
+def service_account(tmp_path: Path, private_key: str) -> None:
+    account = {"project_id": "shop", "client_email": "bell@shop.example", "private_key": private_key}
+    (tmp_path / "account.json").write_text(json.dumps(account))
+
+
+@pytest.fixture(params=VENDORS)
+def kind(request: pytest.FixtureRequest) -> Vendor:
+    return VENDORS[request.param]
+
+
+async def failure(provider: Provider, message: OutgoingMessage) -> DeliveryError:
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(message)
+    return caught.value
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_failing_vendor_is_temporary_and_gets_each_message_once(
+    kind: Vendor, fault: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    response, retry_after = FAULTS[fault]
+    provider = kind.create(vendor.host, False, http, tmp_path)
+    message = kind.message(vendor.host)
+    # The second message is on the connection of the first: a client must not repeat it on a new one by itself.
+    vendor.answers += [*kind.first, kind.accepted, response]
+    await provider.send(message)
+    error = await failure(provider, message)
+    assert (error.is_temporary, error.is_bounce, error.retry_after) == (True, False, retry_after)
+    assert len(vendor.requests) == len(kind.first) + 2
+    if fault == "401":
+        vendor.answers += kind.first  # a refused access token is replaced
+    vendor.default = kind.accepted
+    assert isinstance(await provider.send(message), AcceptedMessage)
+
+
+@pytest.mark.parametrize("is_hanging_at_once", [True, False])
+async def test_vendor_that_never_answers_is_temporary(
+    kind: Vendor, is_hanging_at_once: bool, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    vendor.default = HANG
+    if not is_hanging_at_once:
+        vendor.answers += kind.first
+    error = await failure(kind.create(vendor.host, False, http, tmp_path, PATIENCE), kind.message(vendor.host))
+    assert (error.is_temporary, error.is_bounce) == (True, False)
+
+
+@asynccontextmanager
+async def plain_server() -> AsyncIterator[str]:
+    """A server without TLS: a handshake fails with the first bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def test_vendor_without_tls_is_temporary(kind: Vendor, http: HttpxClient, tmp_path: Path) -> None:
+    async with plain_server() as host:
+        error = await failure(kind.create(host, True, http, tmp_path), kind.message(host, is_tls=True))
+        assert (error.is_temporary, error.is_bounce) == (True, False)
+
+
+async def test_vendor_with_an_untrusted_certificate_gets_nothing(
+    kind: Vendor, http: HttpxClient, tmp_path: Path
+) -> None:
+    async with vendor_server(self_signed(tmp_path)[1]) as vendor:
+        provider = kind.create(vendor.host, True, http, tmp_path)
+        error = await failure(provider, kind.message(vendor.host, is_tls=True))
+        assert (error.is_temporary, error.is_bounce) == (True, False)
+        assert "CERTIFICATE_VERIFY_FAILED" in error.response
+        assert vendor.requests == []
+
+
+# Answers that no vendor documents: a proxy's page, and JSON of other types.
+GARBAGE: tuple[Any, ...] = (
+    b"",
+    b"<html>",
+    b"{",
+    [],
+    {"messages": "x"},
+    {"messages": [1]},
+    {"messages": [{}]},
+    {"message": {"x": 1}, "code": [], "sid": 1},
+    {"error": []},
+    {"error": {"details": 7, "message": 7}},
+    {"error": {"details": [{"errorCode": ["UNREGISTERED"]}], "message": []}},
+    {"ok": 1, "description": {}, "parameters": {"retry_after": "soon"}},
+    {"ok": True, "result": []},
+)
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 400, 403, 429, 500])
+async def test_garbage_is_a_failure_or_a_success_never_another_error(
+    kind: Vendor, status: int, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    provider = kind.create(vendor.host, False, http, tmp_path)
+    message = kind.message(vendor.host)
+    vendor.answers += [*kind.first, kind.accepted]
+    await provider.send(message)
+    for body in GARBAGE:
+        vendor.default = answer(status, body)
+        result = (await asyncio.gather(provider.send(message), return_exceptions=True))[0]
+        if isinstance(result, DeliveryError):
+            assert isinstance(result.response, str)
+            assert result.is_temporary or status < 429
+        else:
+            assert isinstance(result, AcceptedMessage)
+            assert isinstance(result.reference, str | None)
+            assert status < 300
+
+
+@pytest.mark.parametrize("name", ["telegram", "vonage"])
+async def test_page_of_a_proxy_is_temporary_because_the_answer_is_lost(
+    name: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    vendor.default = PAGE
+    error = await failure(VENDORS[name].create(vendor.host, False, http, tmp_path), VENDORS[name].message(vendor.host))
+    assert error.is_temporary
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
+    fault: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    response, retry_after = FAULTS[fault]
+    provider = fcm_at(vendor.host, False, http, tmp_path)
+    vendor.answers += [response, GRANT]
+    vendor.default = VENDORS["fcm"].accepted
+    message = VENDORS["fcm"].message(vendor.host)
+    error = await failure(provider, message)
+    assert (error.is_temporary, error.is_bounce, error.retry_after) == (True, False, retry_after)
+    assert [request.path for request in vendor.requests] == ["/token"]
+    await provider.send(message)
+    assert [request.path for request in vendor.requests][1:] == ["/token", "/v1/projects/shop/messages:send"]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", [], {"access_token": 7}, {"expires_in": 3600}])
+async def test_unreadable_token_of_fcm_is_temporary(
+    body: Any, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    vendor.default = answer(200, body)
+    error = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
+    assert error.is_temporary
+
+
+async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
+    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
+    vendor.answers += [answer(200, {"access_token": "A1", "expires_in": "soon"})]
+    vendor.default = VENDORS["fcm"].accepted
+    provider = fcm_at(vendor.host, False, http, tmp_path)
+    for _ in range(2):
+        await provider.send(VENDORS["fcm"].message(vendor.host))
+    assert [request.path for request in vendor.requests].count("/token") == 1
+
+
+async def test_device_of_another_sender_is_a_bounce(vendor: VendorServer, http: HttpxClient, tmp_path: Path) -> None:
+    """FCM refuses it with 403, which is temporary for everything else."""
+    error = {"code": 403, "message": "Not yours.", "details": [{"errorCode": "SENDER_ID_MISMATCH"}]}
+    vendor.answers += [GRANT, answer(403, {"error": error})]
+    refused = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
+    assert (refused.is_temporary, refused.is_bounce) == (False, True)
