@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from bellcast.errors import Invalid
 from bellcast.inbox import sending
@@ -102,6 +103,52 @@ async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(wor
     assert states["r001"][0] == "simulated"
     assert states["r000"][0] == "failed"
     assert "recipient.data.plan" in (states["r000"][1] or "")
+
+
+async def put_template(world: WorkflowWorld, body: bytes) -> None:
+    await world.store.documents.put("templates", "", "plan", body, world.clock.now())
+
+
+async def test_announcement_without_a_title_has_its_templates(world: WorkflowWorld, app: App) -> None:
+    await join(world, 2)
+    await put_template(
+        world,
+        b'{"inbox":{"title":"Plan {{ data.name }}","body":"Soon"},"translations":{"de":{"inbox":{"title":"Plan"}}}}',
+    )
+    fields = {"title": UNSET, "template": "plan", "channels": None, "data": {"name": "A"}}
+    await announce(world, **fields)
+    await announce(world, **{**fields, "title": "Own", "to": Audience(all=True, tenant="*")})
+    shown = [(one.title, one.body) for one in await app.page("r000")]
+    assert shown == [("Own", "Soon"), ("Plan A", "Soon")]
+    await world.store.documents.put("types", "", "news", b'{"template":"plan"}', world.clock.now())
+    world.router.forget()
+    await announce(world, **{**fields, "template": None, "type": "news"})
+    assert (await app.page("r001"))[0].title == "Plan A"
+
+
+@pytest.mark.parametrize(
+    ("template", "fields", "field"),
+    [
+        (None, {}, "title"),
+        (None, {"type": "news"}, "title"),
+        (None, {"type": "news", "channels": ["email"]}, "title"),
+        (None, {"template": "plan"}, "template"),
+        (b'{"email":{"subject":"x","text":"x"}}', {"template": "plan"}, "template"),
+        (b'{"inbox":{"title":"{{ data.name }}"}}', {"template": "plan"}, "data.name"),
+        # All recipients share the row.
+        (b'{"inbox":{"title":"{{ recipient.name }}"}}', {"template": "plan"}, "recipient.name"),
+    ],
+)
+async def test_announcement_that_has_no_content_is_refused(
+    world: WorkflowWorld, app: App, template: bytes | None, fields: dict[str, Any], field: str
+) -> None:
+    await join(world, 1)
+    if template is not None:
+        await put_template(world, template)
+    with pytest.raises(Invalid) as refused:
+        await announce(world, **{"title": UNSET, "channels": None, **fields})
+    assert [error.field for error in refused.value.errors] == [field]
+    assert await app.page("r000") == []
 
 
 async def test_other_channels_for_all_tenants_are_refused(world: WorkflowWorld) -> None:

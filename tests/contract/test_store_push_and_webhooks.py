@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from bellcast.model.identities import ChatAddresses, RecipientFields
-from bellcast.ports import PushEndpoint
+from bellcast.model.notifications import ActionButton
+from bellcast.ports import Marking, PushEndpoint, RecipientOfLink
 from bellcast.ports.messages import MessageUpdate, with_outcome
 from bellcast.ports.webhooks import WebhookEvent
 from tests.contract.app import App
@@ -97,3 +99,83 @@ async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: 
     assert (stored.state, stored.reason) == ("delivered", None)
     assert [one.id for one in await app.store.webhook_events.page(None, "", 10)] == [event(1).id]
     assert await messages.tenants_of("email", "env-email-1", "alice@example.com") == [""]
+
+
+class Report:
+    """An EventReport: numbers the events, and records what they are about."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.failure = failure
+
+    def __call__(self, type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        if self.failure is not None:
+            raise self.failure
+        self.changes.append((type, change))
+        return (event(len(self.changes), type=type, recipient=change["recipient"]),)
+
+
+async def test_actions_of_recipients_commit_with_the_events_of_their_rows(app: App) -> None:
+    report, inboxes = Report(), app.store.inboxes
+    first, second = await app.send("alice", title="1"), await app.send("alice", title="2")
+    inbox = (await app.open("alice")).inbox
+    ids = (first, second)
+    await inboxes.mark(inbox.number, Marking(actions=("read",), ids=ids[:1]), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("read",), ids=ids), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("unread", "archive"), ids=ids), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("unarchive",)), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("seen",)), app.now, report)
+    await inboxes.mark(inbox.number, Marking(actions=("read",)), app.now, report)
+    # A row that was read already is in no event, and other actions have none.
+    assert report.changes == [
+        ("notification.read", {"recipient": "alice", "id": ids[0]}),
+        ("notification.read", {"recipient": "alice", "id": ids[1]}),
+        ("notification.read", {"recipient": "alice", "id": None, "all": True, "changed": 2}),
+    ]
+    stored = await app.store.webhook_events.page(None, "", 10)
+    assert [(one.type, one.recipient) for one in stored] == [("notification.read", "alice")] * 3
+    assert len(await app.lease(app.now, app.now + 1000, 10)) == 3
+
+
+async def test_button_commits_with_its_event_once(app: App) -> None:
+    report, buttons = Report(), (ActionButton(key="accept", label="Accept"),)
+    sent = await app.send("alice", actions=buttons)
+    number = (await app.open("alice")).inbox.number
+    for _ in range(2):
+        await app.store.inboxes.act(number, sent, "accept", app.now, report)
+    change = {"recipient": "alice", "id": sent, "action": "accept"}
+    assert report.changes == [("notification.acted", change)]
+    assert len(await app.store.webhook_events.page(None, "", 10)) == 1
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_failing_event_leaves_the_rows_as_they_were(app: App, is_bulk: bool) -> None:
+    sent = await app.send("alice", actions=(ActionButton(key="accept", label="Accept"),))
+    inbox = (await app.open("alice")).inbox
+    ids = None if is_bulk else (sent,)
+    with pytest.raises(ValueError, match="no event"):
+        await app.store.inboxes.mark(
+            inbox.number, Marking(actions=("read",), ids=ids), app.now, Report(ValueError("no event"))
+        )
+    with pytest.raises(ValueError, match="no event"):
+        await app.store.inboxes.act(inbox.number, sent, "accept", app.now, Report(ValueError("no event")))
+    assert (await app.open("alice")).inbox.state == inbox.state
+    found = await app.store.inboxes.get(inbox.number, sent)
+    assert found is not None
+    assert (found.read_at, found.acted) == (None, None)
+    assert await app.store.webhook_events.page(None, "", 10) == []
+
+
+async def test_preferences_and_announcements_commit_with_their_events(app: App) -> None:
+    recipients = app.store.recipients
+    await recipients.set_preferences("", "alice", b"{}", NOW, switches_inbox=False, events=[event(1)])
+    link = RecipientOfLink("", "alice", NOW + 1)
+    assert await recipients.set_preferences_by_link(link, b"{}", NOW, switches_inbox=False, events=[event(2)])
+    stranger = RecipientOfLink("", "bob", NOW + 1)
+    assert not await recipients.set_preferences_by_link(stranger, b"{}", NOW, switches_inbox=False, events=[event(3)])
+    request = replace(app.announce_request(key="k"), events=(event(4),))
+    await app.store.sends.announce(request)
+    again = replace(request, events=(event(5),))
+    await app.store.sends.announce(again)  # the stored answer to a repeated request
+    stored = await app.store.webhook_events.page(None, "", 10)
+    assert [one.id for one in stored] == [event(1).id, event(2).id, event(4).id]

@@ -1,9 +1,10 @@
 """Webhooks: what happened, signed, delivered at least once."""
 
+import asyncio
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bellcast.jobs import JobRunner
 from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Job
+from bellcast.server.app import App
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
@@ -175,6 +177,71 @@ async def test_unusable_webhook_is_refused(tmp_path: Path, body: dict[str, Any],
         assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
+async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_the_next(tmp_path: Path) -> None:
+    """The crash point is right behind the commit: publishing to the broker never ends."""
+    async with vendor_server() as vendor:
+        async with app(tmp_path, HTTP_ALLOW="127.0.0.1", NO_JOBS="true") as (server, client):
+            await create(client, vendor, "notification.*", "preferences.changed")
+            ids, button = [], {"key": "ok", "label": "OK", "url": "https://app.example/ok"}
+            for number in range(3):
+                draft = {"to": "alice", "title": str(number), "actions": [button]}
+                sent = await client.post("/v1/notifications", json=draft)
+                ids.append(sent.json()["notifications"][0]["id"])
+            alice = session_of(server, "alice")
+            committed = CommittedEvents(server)
+            server.context.broker.publish = committed.stop  # type: ignore[method-assign]
+            requests = [
+                client.post("/v1/inbox/seen", json={"all": True}, headers=alice),
+                client.post("/v1/inbox/read", json={"ids": ids[:1]}, headers=alice),
+                client.patch(f"/v1/inbox/{ids[1]}", json={"read": True}, headers=alice),
+                client.post(f"/v1/inbox/{ids[2]}/actions/ok", headers=alice),
+                client.put("/v1/preferences", json={"channels": {"sms": False}}, headers=alice),
+                client.post("/v1/notifications", json={"to": {"all": True}, "title": "Hi"}),
+            ]
+            for request in requests:
+                await committed.stopped_in(request)
+        assert vendor.requests == []
+        async with app(tmp_path, HTTP_ALLOW="127.0.0.1"):
+            expected = {
+                ("notification.seen", None),
+                ("notification.read", ids[0]),
+                ("notification.read", ids[1]),
+                ("notification.acted", ids[2]),
+            }
+
+            async def read() -> set[tuple[str, Any]]:
+                return {(one.json["type"], one.json["data"].get("id")) for one in vendor.requests}
+
+            delivered = await eventually(read, lambda found: len(found) >= len(expected) + 5)
+            assert expected <= delivered
+            assert {type for type, _ in delivered} == {
+                *("notification.created", "notification.seen", "notification.read", "notification.acted"),
+                "preferences.changed",
+            }
+
+
+class CommittedEvents:
+    """A broker that never ends: requests stop behind their commit."""
+
+    def __init__(self, server: App) -> None:
+        self._server = server
+        self._stopped = asyncio.Event()
+
+    async def stop(self, *events: Any) -> None:
+        if events:
+            self._stopped.set()
+            await asyncio.Event().wait()
+
+    async def stopped_in(self, request: Coroutine[Any, Any, httpx.Response]) -> None:
+        """Cancel a request once it has reached the broker."""
+        self._stopped.clear()
+        task = asyncio.create_task(request)
+        await asyncio.wait_for(self._stopped.wait(), 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 class Deliveries:
     """One webhook and its deliveries, with a fake clock."""
 
@@ -188,7 +255,8 @@ class Deliveries:
         self.id = ""
 
     async def job(self) -> Job:
-        await self.webhooks.publish("", "notification.created", [{"id": "1"}])
+        events = await self.webhooks.events("", "notification.created", [{"id": "1"}])
+        await self.store.webhook_events.add(events, self.clock.now())
         (event,) = (await self.store.webhook_events.page(None, "", 10))[-1:]
         payload = json.dumps(["", self.id, event.id]).encode()
         return Job(id="1", kind=webhooks.JOB_KIND, payload=payload, run_at=0, created_at=0, attempts=1)

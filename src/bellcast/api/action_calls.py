@@ -65,11 +65,12 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     for action in before.actions:
         if action.key == key and before.acted is None and action.call is not None and not ctx.app.has(action.call):
             raise NoHandler(f"The app has no handler of the name {action.call[:100]!r}.")
-    taken = await ctx.engines.store.inboxes.act(inbox.number, id, key, ctx.engines.clock.now())
+    engines = ctx.engines
+    report = await engines.webhooks.report(inbox.state.tenant, ["notification.acted"])
+    taken = await engines.store.inboxes.act(inbox.number, id, key, engines.clock.now(), report)
     if taken.events:
-        await ctx.engines.broker.publish(*taken.events)
-        change = {"recipient": inbox.state.recipient, "id": id, "action": key}
-        await ctx.engines.webhooks.publish(inbox.state.tenant, "notification.acted", [change])
+        engines.router.messages_added()
+        await engines.broker.publish(*taken.events)
         await _call(ctx, principal, taken.notification, taken.action)
     return taken.notification
 

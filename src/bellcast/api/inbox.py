@@ -234,7 +234,7 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
 async def _mark(request: ApiRequest, marking: Marking) -> ASGIApp:
     inbox = await guards.inbox(request)
-    marked = await actions.mark(context.of(request).engines, inbox.number, marking)
+    marked = await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
     return responses.json(outcome(marked))
 
 

@@ -14,12 +14,12 @@ from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses
 from bellcast.errors import Invalid
 from bellcast.model import times
-from bellcast.model.identities import Profile, Project
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.model.notifications import GENERAL, ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
-from bellcast.ports import Clock, NewDecision, NewMessage, SendRequest, Store
+from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, SendRequest, Store
 from bellcast.ports.messages import as_change
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
@@ -140,6 +140,33 @@ class Router:
         """The channels of a send."""
         entries, _ = await self.channels_of(draft, tenant)
         return [entry.channel for entry in entries]
+
+    async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
+        """The content of the row of an announcement: the send's own fields, else those of the template, in the tenant's
+        language. All recipients share it, so `recipient` has no values. Raises Invalid, also for one without a row that has
+        neither a title nor a template."""
+        tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
+        type = await self._catalog.type(tenant, draft.type)
+        key = draft.template or type.template
+        if key is None:
+            if draft.title is UNSET:
+                raise Invalid.of("title", "is required, because neither the send nor its type has a template")
+            return request.content
+        template = await self._catalog.template(tenant, key)
+        if template is None:
+            raise _unknown_template(key)
+        if not request.has_row:
+            return request.content
+        context = contents.ContentContext(
+            draft=draft,
+            content=request.content,
+            template=template,
+            profile=Profile(key=""),
+            tenant=await self._catalog.tenant(tenant),
+            links={},
+        )
+        roots = {**contents.own_roots(context), "recipient": {}}
+        return contents.Contents(msgspec.structs.replace(context, roots=roots)).inbox()
 
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str]) -> SendRequest:
         """Return the messages and decisions of an announcement's other channels for a page of its recipients. A template that
@@ -267,7 +294,7 @@ class Router:
         tenant = request.tenant
         template = None if template_key is None else await self._catalog.template(tenant, template_key)
         if template is None and template_key is not None:
-            raise Invalid.of("template", f"there is no template {template_key[:100]!r}")
+            raise _unknown_template(template_key)
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
@@ -365,6 +392,10 @@ def _uses_links(route: SendRoute) -> bool:
     if any(entry.channel != "inbox" for entry in route.channels):
         return True
     return route.template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(route.template)
+
+
+def _unknown_template(key: str) -> Invalid:
+    return Invalid.of("template", f"there is no template {key[:100]!r}")
 
 
 def _record(

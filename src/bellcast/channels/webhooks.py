@@ -19,7 +19,7 @@ from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import State
 from bellcast.ports import Clock, Http, Job, Store
-from bellcast.ports.webhooks import EventReport, WebhookEvent
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 log = structlog.get_logger(__name__)
 
@@ -113,19 +113,14 @@ class Webhooks:
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """Return what makes the events of changes of these types, where the changes are known only in their transaction."""
         wanted = {type for type in types if await self._matching(tenant, type)}
+        if not wanted:
+            return no_report
         now = self._clock.now()
 
         def made(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
             return (self._event(tenant, type, change, now),) if type in wanted else ()
 
         return made
-
-    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
-        """Add an event for each change, after its commit: a crash in between loses them."""
-        events = await self.events(tenant, type, changes)
-        if events:
-            await self._store.webhook_events.add(events, self._clock.now())
-            self._jobs.wake()
 
     def _event(self, tenant: str, type: str, change: dict[str, Any], now: int) -> WebhookEvent:
         body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}

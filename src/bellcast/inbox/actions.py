@@ -1,7 +1,6 @@
 """Actions of a recipient: mark one, many or all notifications as seen, read or archived, or delete them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import ids
@@ -9,27 +8,19 @@ from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Notification
 from bellcast.ports import Action, Context, Marked, Marking
+from bellcast.ports.inboxes import REPORTED
+from bellcast.ports.webhooks import no_report
 
-# Actions that webhooks report.
-REPORTED = ("seen", "read")
 
-
-async def mark(engines: Context, inbox: int, marking: Marking) -> Marked:
+async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> Marked:
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
-    marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now())
+    types = [f"notification.{action}" for action in marking.actions if action in REPORTED]
+    report = await engines.webhooks.report(tenant, types)
+    marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now(), report)
+    if marked.changed and report is not no_report:
+        engines.router.messages_added()
     await engines.broker.publish(*marked.events)
-    for action in marking.actions:
-        if marked.changed and action in REPORTED:
-            await engines.webhooks.publish(marked.state.tenant, f"notification.{action}", _changes(marked, marking))
     return marked
-
-
-def _changes(marked: Marked, marking: Marking) -> list[dict[str, Any]]:
-    """What webhooks get: one change per notification, or one for all of an inbox."""
-    recipient = {"recipient": marked.state.recipient}
-    if marking.ids is None:
-        return [{**recipient, "id": None, "all": True, "changed": marked.changed}]
-    return [{**recipient, "id": id} for id in marking.ids]
 
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
@@ -37,7 +28,7 @@ async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Acti
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     if not known:
         raise NotFound("This inbox has no notification with this id.")
-    await mark(engines, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
+    await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
     after = await engines.store.inboxes.get(inbox.number, id)
     if after is None:
         raise NotFound("This inbox has no notification with this id.")
@@ -47,7 +38,8 @@ async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Acti
 async def delete(engines: Context, inbox: Inbox, id: str) -> None:
     """Delete one notification. Raises NotFound if it does not exist."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
-    marked = await mark(engines, inbox.number, Marking(actions=("delete",), ids=(id,))) if known else None
+    marking = Marking(actions=("delete",), ids=(id,))
+    marked = await mark(engines, inbox.state.tenant, inbox.number, marking) if known else None
     if marked is None or not marked.changed:
         raise NotFound("This inbox has no notification with this id.")
 

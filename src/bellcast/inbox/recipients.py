@@ -7,6 +7,7 @@ from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
 from bellcast.ports import Context, RecipientOfLink
+from bellcast.ports.webhooks import WebhookEvent
 
 # Recipients of one erase step, so that other writers run in between.
 ERASE_BATCH_RECIPIENTS = 100
@@ -53,9 +54,15 @@ async def delete_tenant(engines: Context, key: str) -> None:
 
 async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
     """Replace a recipient's own preferences; the recipient need not exist yet."""
-    document = msgspec.json.encode(preferences)
+    now = engines.clock.now()
+    events = await _preferences_events(engines, tenant, key, preferences)
     await engines.store.recipients.set_preferences(
-        tenant, key, document, engines.clock.now(), switches_inbox=preferences.switches_inbox
+        tenant,
+        key,
+        msgspec.json.encode(preferences),
+        now,
+        switches_inbox=preferences.switches_inbox,
+        events=events,
     )
     await _publish_preferences(engines, tenant, key, preferences)
 
@@ -63,18 +70,30 @@ async def set_preferences(engines: Context, tenant: str, key: str, preferences: 
 async def set_preferences_by_link(engines: Context, link: RecipientOfLink, preferences: Preferences) -> None:
     """Replace the preferences of a link's recipient. Raises NotFound if the recipient does not exist, or was erased after
     the link was issued."""
-    document = msgspec.json.encode(preferences)
-    recipients = engines.store.recipients
-    if not await recipients.set_preferences_by_link(link, document, switches_inbox=preferences.switches_inbox):
+    accepted = await engines.store.recipients.set_preferences_by_link(
+        link,
+        msgspec.json.encode(preferences),
+        engines.clock.now(),
+        switches_inbox=preferences.switches_inbox,
+        events=await _preferences_events(engines, link.tenant, link.recipient, preferences),
+    )
+    if not accepted:
         raise NotFound("This link is not valid any more.")
     await _publish_preferences(engines, link.tenant, link.recipient, preferences)
 
 
 async def _publish_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
     engines.router.forget()
+    engines.router.messages_added()
     await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
+
+
+async def _preferences_events(
+    engines: Context, tenant: str, key: str, preferences: Preferences
+) -> tuple[WebhookEvent, ...]:
+    """What webhooks get with the commit of new preferences."""
     change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
-    await engines.webhooks.publish(tenant, "preferences.changed", [change])
+    return await engines.webhooks.events(tenant, "preferences.changed", [change])
 
 
 async def revoke(engines: Context, tenant: str, key: str) -> None:

@@ -137,27 +137,28 @@ def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGu
 async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepared:
     if not _needs_routing(prepared, engines, draft):
         return prepared
-    if isinstance(prepared, AnnounceRequest):
-        return await _with_fanout(engines, draft, prepared)
     try:
+        if isinstance(prepared, AnnounceRequest):
+            return await _announcement(engines, draft, prepared)
         return await engines.router.route(draft, prepared)
     except BellcastError as refusal:
         _give_back(engines, prepared)
         return RefusedSend(prepared, refusal)
 
 
-async def _with_fanout(engines: Context, draft: Draft, request: AnnounceRequest) -> Prepared:
-    """Add the fan-out of an announcement to the channels outside the inbox."""
+async def _announcement(engines: Context, draft: Draft, request: AnnounceRequest) -> Prepared:
+    """Add what an announcement needs of its type and template: the content of its row, and the fan-out to the channels outside
+    the inbox. Raises Invalid."""
     tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
     channels = await engines.router.channels(draft, tenant)
-    if all(channel == "inbox" for channel in channels):
-        return request
-    if request.tenant == EVERY_TENANT:
-        if draft.channels is None:
-            return request
-        _give_back(engines, request)
-        return RefusedSend(request, Invalid.of("channels", "must be inbox alone for all tenants: send to each tenant"))
-    return msgspec.structs.replace(request, fanout=_encode(draft), has_row="inbox" in channels)
+    is_inbox_only = all(channel == "inbox" for channel in channels)
+    if request.tenant == EVERY_TENANT and not is_inbox_only:
+        if draft.channels is not None:
+            raise Invalid.of("channels", "must be inbox alone for all tenants: send to each tenant")
+        is_inbox_only = True
+    request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
+    request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))
+    return request if is_inbox_only else msgspec.structs.replace(request, fanout=_encode(draft))
 
 
 async def _send_one(
@@ -206,20 +207,19 @@ async def _publish(engines: Context, results: Sequence[Sent | Exception]) -> Non
 
 
 async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:
+    created = {"id": request.id, "recipient": None, "topic": request.topic}
+    change = {**created, **msgspec.to_builtins(request.content)}
+    events = await engines.webhooks.events(request.tenant, "notification.created", [change])
     try:
-        sent = await engines.store.sends.announce(request)
+        sent = await engines.store.sends.announce(msgspec.structs.replace(request, events=events))
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal
     if sent.answer != request.answer:
         _give_back(engines, request)
     await engines.broker.publish(*sent.events)
-    if request.fanout is not None:
+    if request.fanout is not None or events:
         engines.router.messages_added()
-    if sent.events:  # a repeated request has none
-        created = {"id": request.id, "recipient": None, "topic": request.topic}
-        change = {**created, **msgspec.to_builtins(request.content)}
-        await engines.webhooks.publish(request.tenant, "notification.created", [change])
     return sent.answer
 
 

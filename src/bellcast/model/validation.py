@@ -362,7 +362,7 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     # A named type may have a template with a title; routing checks that.
-    has_own_type = draft.type != GENERAL and not isinstance(draft.to, Audience)
+    has_own_type = draft.type != GENERAL
     if draft.title is UNSET and draft.template is None and not has_own_type:
         yield FieldError("title", "is required")
     if not draft.type:

@@ -10,7 +10,10 @@ from bellcast.model.events import Event, InboxEvent
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import ActionButton, Notification, Priority, View
 from bellcast.model.positions import Position
+from bellcast.ports.webhooks import EventReport, no_report
 
+# Actions on notifications that webhooks report.
+REPORTED = ("seen", "read")
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "snooze", "delete"]
 
 
@@ -161,13 +164,14 @@ class Inboxes(Protocol):
         """Return one notification of this inbox."""
         ...
 
-    async def mark(self, inbox: int, marking: Marking, now: int) -> Marked:
+    async def mark(self, inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Marked:
         """Apply the actions; one revision for all changed rows, or one for each row where no single event describes the actions.
-        Unknown ids are ignored."""
+        Unknown ids are ignored. What `report` returns for the changed rows commits with them."""
         ...
 
-    async def act(self, inbox: int, id: str, key: str, now: int) -> ActionTaken:
+    async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
         """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing.
+        What `report` returns commits with the record.
 
         Raises NotFound for an unknown id or key, Conflict after another action."""
         ...

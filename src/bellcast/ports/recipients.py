@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.ports.webhooks import WebhookEvent
 
 
 class SubscriptionGrant(NamedTuple):
@@ -51,16 +52,33 @@ class Recipients(Protocol):
         """A recipient's own preferences as JSON; None if it has none."""
         ...
 
-    async def set_preferences(self, tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> None:
+    async def set_preferences(
+        self,
+        tenant: str,
+        key: str,
+        document: bytes,
+        now: int,
+        *,
+        switches_inbox: bool,
+        events: Sequence[WebhookEvent] = (),
+    ) -> None:
         """Replace a recipient's own preferences; creates the recipient. `switches_inbox`: they switch off the inbox for
-        something."""
+        something. `events` commit with them."""
         ...
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
         """True if the recipient exists, and neither it nor its tenant was erased after the link was issued."""
         ...
 
-    async def set_preferences_by_link(self, link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> bool:
+    async def set_preferences_by_link(
+        self,
+        link: RecipientOfLink,
+        document: bytes,
+        now: int,
+        *,
+        switches_inbox: bool,
+        events: Sequence[WebhookEvent] = (),
+    ) -> bool:
         """Like `set_preferences`, but creates nothing. False, with nothing written, if the link is not accepted."""
         ...
 

@@ -6,10 +6,10 @@ from typing import Protocol
 from msgspec import UNSET
 
 from bellcast.errors import Invalid
-from bellcast.model.notifications import Draft
+from bellcast.model.notifications import Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.ports.messages import NewDecision
-from bellcast.ports.sends import SendRequest
+from bellcast.ports.sends import AnnounceRequest, SendRequest
 
 
 class Router(Protocol):
@@ -29,6 +29,10 @@ class Router(Protocol):
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
         """The channels of a send."""
+        ...
+
+    async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
+        """The content of the row of an announcement, which all its recipients share. Raises Invalid."""
         ...
 
     def messages_added(self) -> None:
@@ -68,6 +72,12 @@ class InboxOnly:
             )
             for id, key in zip(request.ids, request.recipients, strict=True)
         ]
+
+    async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
+        """The draft's own content. Raises Invalid without a title, as there are no templates."""
+        if draft.title is UNSET:
+            raise Invalid.of("title", "is required")
+        return request.content
 
     def messages_added(self) -> None:
         """Do nothing: no messages are created."""

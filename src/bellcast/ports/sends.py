@@ -74,6 +74,7 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     answer: bytes = b""
     fanout: bytes | None = None  # the draft as JSON, if channels outside the inbox get it too
     has_row: bool = True  # False if it is not for the inbox
+    events: tuple[WebhookEvent, ...] = ()  # of its row
 
 
 class Sent(Struct, frozen=True):

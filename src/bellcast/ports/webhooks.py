@@ -49,11 +49,8 @@ class WebhookSink(Protocol):
         ...
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return what makes the events of changes of these types, where the changes are known only in their transaction."""
-        ...
-
-    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
-        """Add an event for each change, after its commit: a crash in between loses them."""
+        """Return what makes the events of changes of these types, where the changes are known only in their transaction;
+        `no_report` itself if no webhook is interested."""
         ...
 
 
@@ -71,6 +68,3 @@ class NoWebhooks:
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """No events."""
         return no_report
-
-    async def publish(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> None:
-        """Do nothing."""

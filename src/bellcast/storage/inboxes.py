@@ -24,6 +24,7 @@ from bellcast.ports import (
     UnreadCounts,
 )
 from bellcast.ports.inboxes import ALL
+from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -82,11 +83,11 @@ class Inboxes:
     async def get(self, inbox: int, id: str) -> Notification | None:
         return await self._engine.read(_get, inbox, id)
 
-    async def mark(self, inbox: int, request: Marking, now: int) -> Marked:
-        return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now), [inbox]))
+    async def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Marked:
+        return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now, report), [inbox]))
 
-    async def act(self, inbox: int, id: str, key: str, now: int) -> ActionTaken:
-        return await self._engine.write(ScriptCommand(lambda: marking.act(inbox, id, key, now), [inbox]))
+    async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
+        return await self._engine.write(ScriptCommand(lambda: marking.act(inbox, id, key, now, report), [inbox]))
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
         return await self._engine.read(_changes, inbox, after, limit)

@@ -1,6 +1,6 @@
 """Actions of a recipient on notifications: one revision for all changed rows, and the counters with them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bellcast.errors import Conflict, NotFound
@@ -16,7 +16,9 @@ from bellcast.model.events import (
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import View
 from bellcast.ports import Action, ActionTaken, Marked, Marking
-from bellcast.storage import rows
+from bellcast.ports.inboxes import REPORTED
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+from bellcast.storage import rows, webhook_events
 from bellcast.storage.script import Row, Script, Statement
 
 # The first and last part of each view (`notifications.part`).
@@ -89,19 +91,20 @@ def effect(actions: Iterable[Action]) -> Effect:
     return result
 
 
-def mark(inbox: int, marking: Marking, now: int) -> Script[Marked]:
-    """Apply the actions; one revision for all changed rows, or one for each if no single event describes the actions."""
+def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
+    """Apply the actions; one revision for all changed rows, or one for each if no single event describes the actions. What
+    `report` returns for the changed rows is added with them."""
     wanted = effect(marking.actions)
     if marking.ids is not None:
         found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
         if _event_name(marking.actions) is None:
-            return (yield from _mark_each(inbox, marking, wanted, found, now))
+            return (yield from _mark_each(inbox, marking, wanted, found, now, report))
     else:
         where = _where(inbox, marking)
         found = yield Statement("marks_of_parts", {**where, "limit": MAX_ROW_EVENTS + 1})
         if len(found) > MAX_ROW_EVENTS:
-            return (yield from _mark_bulk(where, marking, wanted, now))
-    return (yield from _mark_rows(inbox, marking, wanted, found, now))
+            return (yield from _mark_bulk(where, marking, wanted, now, report))
+    return (yield from _mark_rows(inbox, marking, wanted, found, now, report))
 
 
 def _where(inbox: int, marking: Marking) -> dict[str, Any]:
@@ -112,17 +115,21 @@ def _where(inbox: int, marking: Marking) -> dict[str, Any]:
     return {"inbox": inbox, "first": first, "last": last, **kept}
 
 
-def _mark_each(inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int) -> Script[Marked]:
+def _mark_each(
+    inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int, report: EventReport
+) -> Script[Marked]:
     # Events with one position each: a client that resumes between two of them receives the second.
     changed, events = 0, list[InboxEvent]()
     for row in matches:
-        marked = yield from _mark_rows(inbox, marking, wanted, [row], now)
+        marked = yield from _mark_rows(inbox, marking, wanted, [row], now, report)
         changed += marked.changed
         events += marked.events
     return Marked(changed, (yield from _state(inbox)), tuple(events))
 
 
-def _mark_rows(inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int) -> Script[Marked]:
+def _mark_rows(
+    inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int, report: EventReport
+) -> Script[Marked]:
     before = [RowState(*row) for row in matches]
     after = [_after(row, wanted, marking.until, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
@@ -136,7 +143,9 @@ def _mark_rows(inbox: int, marking: Marking, wanted: Effect, matches: list[Row],
     else:
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
-    events = yield from _events(inbox, state, marking, [old.id for old, _ in changed], now)
+    ids = [old.id for old, _ in changed]
+    yield from webhook_events.add(_reported(state, marking, ids, len(ids), report), now)
+    events = yield from _events(inbox, state, marking, ids, now)
     return Marked(len(changed), state, events)
 
 
@@ -173,7 +182,9 @@ def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -
     yield Statement("delete_row", many=buried)
 
 
-def _mark_bulk(where: dict[str, Any], marking: Marking, wanted: Effect, now: int) -> Script[Marked]:
+def _mark_bulk(
+    where: dict[str, Any], marking: Marking, wanted: Effect, now: int, report: EventReport
+) -> Script[Marked]:
     """Like `_mark_rows`, by statements over whole parts: 100,000 rows take well under a second."""
     word = _event_name(marking.actions)
     if word is None:
@@ -187,7 +198,19 @@ def _mark_bulk(where: dict[str, Any], marking: Marking, wanted: Effect, now: int
     where["revision"] = state.revision
     for name in ("bury_parts", "delete_parts", "untag_buried") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
+    yield from webhook_events.add(_reported(state, marking, (), changed, report), now)
     return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view, marking.tag),))
+
+
+def _reported(
+    state: InboxState, marking: Marking, ids: Sequence[str], changed: int, report: EventReport
+) -> list[WebhookEvent]:
+    """The events of webhooks: one for each changed row, or one for all rows of an action without ids."""
+    changes: list[dict[str, Any]] = [{"recipient": state.recipient, "id": id} for id in ids]
+    if marking.ids is None:
+        changes = [{"recipient": state.recipient, "id": None, "all": True, "changed": changed}]
+    words = [action for action in marking.actions if action in REPORTED]
+    return [event for word in words for change in changes for event in report(f"notification.{word}", change)]
 
 
 def _events(
@@ -214,7 +237,7 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     return marked.events
 
 
-def act(inbox: int, id: str, key: str, now: int) -> Script[ActionTaken]:
+def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
     """Record the action that was taken, once; it also reads the row."""
     found = yield Statement("entry", {"inbox": inbox, "id": id})
     if not found:
@@ -234,6 +257,8 @@ def act(inbox: int, id: str, key: str, now: int) -> Script[ActionTaken]:
     yield Statement("act_row", {"inbox": inbox, "id": id, "key": key, "now": now, "revision": state.revision})
     ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
     after = rows.notification(tuple(row))
+    change = {"recipient": state.recipient, "id": id, "action": key}
+    yield from webhook_events.add(report("notification.acted", change), now)
     return ActionTaken(after, action, (NotificationUpdated(state, after),))
 
 

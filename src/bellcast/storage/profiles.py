@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.model.identities import Profile
 from bellcast.ports import RecipientOfLink
-from bellcast.storage import ensure, rows
+from bellcast.ports.webhooks import WebhookEvent
+from bellcast.storage import ensure, rows, webhook_events
 from bellcast.storage.script import Row, Script, Statement
 
 # Two nodes' clocks may differ: a link issued by one may precede the record that another has just created.
@@ -24,9 +26,18 @@ def preferences(tenant: str, key: str) -> Script[bytes | None]:
     return found[0][1].encode() if found and found[0][1] is not None else None
 
 
-def set_preferences(tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> Script[None]:
-    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
-    yield from _write_preferences(inbox, document, switches_inbox=switches_inbox)
+class NewPreferences(Struct, frozen=True):
+    """Preferences as JSON; whether they switch off the inbox for something; and the events of their change."""
+
+    document: bytes
+    switches_inbox: bool
+    now: int
+    events: Sequence[WebhookEvent]
+
+
+def set_preferences(tenant: str, key: str, new: NewPreferences) -> Script[None]:
+    inbox, _ = yield from ensure.ensure_recipient(tenant, key, new.now)
+    yield from _write_preferences(inbox, new)
 
 
 def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
@@ -40,16 +51,17 @@ def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     return int(found[0][0]) if found else None
 
 
-def set_preferences_by_link(link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> Script[bool]:
+def set_preferences_by_link(link: RecipientOfLink, new: NewPreferences) -> Script[bool]:
     inbox = yield from inbox_of_link(link)
     if inbox is not None:
-        yield from _write_preferences(inbox, document, switches_inbox=switches_inbox)
+        yield from _write_preferences(inbox, new)
     return inbox is not None
 
 
-def _write_preferences(inbox: int, document: bytes, *, switches_inbox: bool) -> Script[None]:
-    params = {"inbox": inbox, "preferences": document.decode(), "switches_inbox": int(switches_inbox)}
+def _write_preferences(inbox: int, new: NewPreferences) -> Script[None]:
+    params = {"inbox": inbox, "preferences": new.document.decode(), "switches_inbox": int(new.switches_inbox)}
     yield Statement("preferences_write", params)
+    yield from webhook_events.add(new.events, new.now)
 
 
 def any_inbox_switch(tenant: str) -> Script[bool]:

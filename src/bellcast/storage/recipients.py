@@ -7,6 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
+from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -40,22 +41,33 @@ class Recipients:
     async def preferences(self, tenant: str, key: str) -> bytes | None:
         return await self._engine.read(profiles.preferences, tenant, key)
 
-    async def set_preferences(self, tenant: str, key: str, document: bytes, now: int, *, switches_inbox: bool) -> None:
-        await self._write(
-            tenant,
-            key,
-            lambda: profiles.set_preferences(tenant, key, document, now, switches_inbox=switches_inbox),
-        )
+    async def set_preferences(
+        self,
+        tenant: str,
+        key: str,
+        document: bytes,
+        now: int,
+        *,
+        switches_inbox: bool,
+        events: Sequence[WebhookEvent] = (),
+    ) -> None:
+        new = profiles.NewPreferences(document, switches_inbox, now, events)
+        await self._write(tenant, key, lambda: profiles.set_preferences(tenant, key, new))
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
         return await self._engine.read(profiles.inbox_of_link, link) is not None
 
-    async def set_preferences_by_link(self, link: RecipientOfLink, document: bytes, *, switches_inbox: bool) -> bool:
-        return await self._write(
-            link.tenant,
-            link.recipient,
-            lambda: profiles.set_preferences_by_link(link, document, switches_inbox=switches_inbox),
-        )
+    async def set_preferences_by_link(
+        self,
+        link: RecipientOfLink,
+        document: bytes,
+        now: int,
+        *,
+        switches_inbox: bool,
+        events: Sequence[WebhookEvent] = (),
+    ) -> bool:
+        new = profiles.NewPreferences(document, switches_inbox, now, events)
+        return await self._write(link.tenant, link.recipient, lambda: profiles.set_preferences_by_link(link, new))
 
     async def any_inbox_switch(self, tenant: str) -> bool:
         return await self._engine.read(profiles.any_inbox_switch, tenant)

@@ -231,5 +231,6 @@ def _announce(request: AnnounceRequest) -> Script[Sent]:
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})
+    yield from webhook_events.add(request.events, request.created_at)
     yield from keep_answer(request.key_tenant, request)
     return Sent(request.answer, (AnnouncementChanged(request.tenant, request.topic),))

@@ -181,7 +181,7 @@ class Commands:
             view=of.view,
             tag=of.tag,
         )
-        marked = await actions.mark(self._engines, connection.inbox, marking)
+        marked = await actions.mark(self._engines, connection.principal.tenant, connection.inbox, marking)
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 
