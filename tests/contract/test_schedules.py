@@ -10,7 +10,7 @@ from bellcast.errors import IdempotencyMismatch, Invalid
 from bellcast.inbox import sending
 from bellcast.model import times
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Draft
+from bellcast.model.notifications import Audience, Draft
 from bellcast.ports import Store
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
@@ -221,6 +221,118 @@ async def test_trigger_waits_for_its_time_and_keeps_its_actor_and_key(world: Wor
     assert await app.titles("alice") == ["Bob"]
     (run,) = await world.runs()
     assert run.cancel_key == "c"
+
+
+async def wait_for_noon(world: WorkflowWorld, to: Any, cancel_key: str = "c", **fields: Any) -> str:
+    """Trigger a workflow for the next day; return the key of the schedule."""
+    draft = TriggerDraft(to=to, cancel_key=cancel_key, **{"send_at": "2025-03-30T12:00:00Z", **fields})
+    answer = await world.workflows.schedules.trigger_later("hello", draft)
+    key: str = msgspec.json.decode(answer)["schedule"]["key"]
+    return key
+
+
+async def cancel(world: WorkflowWorld, cancel_key: str = "c", to: list[str] | None = None, tenant: str = "") -> int:
+    """Cancel waiting triggers, then runs, as the API does."""
+    waiting = await world.workflows.schedules.cancel(tenant, "hello", cancel_key, to)
+    return waiting + await world.store.runs.cancel_by_key(tenant, "hello", cancel_key, to, world.clock.now())
+
+
+@pytest.fixture
+async def hello(world: WorkflowWorld) -> None:
+    await world.put("hello", {"key": "bell", "type": "inbox", "title": "Hello"}, HOUR)
+
+
+HOUR = {"key": "pause", "type": "delay", "for": "1h"}
+
+
+@pytest.mark.usefixtures("hello")
+async def test_cancel_key_cancels_triggers_that_wait_for_their_time(world: WorkflowWorld, app: App) -> None:
+    keys = [await wait_for_noon(world, "alice"), await wait_for_noon(world, ["alice", "bob"])]
+    await wait_for_noon(world, "carol", cancel_key="d")
+    await wait_for_noon(world, Audience(all=True), cancel_key="e")
+    await wait_for_noon(world, "dora", tenant="acme")
+    assert await cancel(world, "C") == 0
+    assert await cancel(world) == 3
+    assert await cancel(world) == 0
+    assert await cancel(world, "e") == 1
+    assert [await world.workflows.schedules.find("", key) for key in keys] == [None, None]
+    await world.advance(2 * DAY)
+    assert [run.recipient for run in await world.runs()] == ["carol"]
+    assert [run.recipient for run in await world.runs(tenant="acme")] == ["dora"]
+    # Nothing but the two that fired is left.
+    left = await world.store.documents.of_all_tenants(schedules.CANCEL_NAMES, ("", ""), 10)
+    assert [tenant for tenant, _ in left] == ["", "acme"]
+    await world.advance(31 * DAY)
+    assert await world.store.documents.of_all_tenants(schedules.CANCEL_NAMES, ("", ""), 10) == []
+
+
+@pytest.mark.usefixtures("hello")
+async def test_cancel_key_cancels_some_recipients_of_a_waiting_trigger(world: WorkflowWorld, app: App) -> None:
+    await wait_for_noon(world, ["alice", "bob", "carol"])
+    await wait_for_noon(world, Audience(all=True), cancel_key="e")
+    assert await cancel(world, to=["alice", "stranger"]) == 1
+    assert await cancel(world, to=["alice"]) == 0
+    assert await cancel(world, "e", to=["alice"]) == 0  # an audience is cancelled as a whole
+    await world.advance(DAY + 3_600 + 60)
+    assert sorted(run.recipient for run in await world.runs() if run.cancel_key == "c") == ["bob", "carol"]
+
+
+@pytest.mark.usefixtures("hello")
+async def test_fired_trigger_is_cancelled_by_its_runs_only(world: WorkflowWorld, app: App) -> None:
+    key = await wait_for_noon(world, ["alice", "bob"])
+    await world.advance(DAY + 3_600 + 60)
+    assert await cancel(world) == 2
+    assert {run.state for run in await world.runs()} == {"cancelled"}
+    assert await world.workflows.schedules.find("", key) is not None
+
+
+@pytest.mark.usefixtures("hello")
+async def test_waiting_trigger_by_zone_is_cancelled_where_it_has_not_fired(world: WorkflowWorld, app: App) -> None:
+    await populate(world)
+    await wait_for_noon(world, list(ZONES), send_at="2025-03-29T20:00:00", timezone="recipient")
+    await world.advance(8.5 * 3_600)  # 20:30 in Vienna; it fired at once in Auckland, where it is the next day
+    assert sorted(run.recipient for run in await world.runs()) == ["alice", "zoe"]
+    assert await cancel(world) == 3  # the run of zoe has ended
+    await world.advance(2 * DAY)
+    assert sorted(run.recipient for run in await world.runs()) == ["alice", "zoe"]
+
+
+@pytest.mark.usefixtures("hello")
+async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job has read the schedule when the cancellation commits."""
+    await wait_for_noon(world, ["alice", "bob"])
+    await wait_for_noon(world, ["carol", "dora"], cancel_key="d")
+    world.clock.advance(2 * DAY)
+    jobs = await app.lease(app.now, app.now + 1, 10)
+    fire, cancelled = world.workflows.schedules.fire, []
+
+    async def cancel_then_fire(*args: Any, **kwargs: Any) -> bytes:
+        if not cancelled:
+            cancelled.append(await cancel(world))
+            cancelled.append(await cancel(world, "d", to=["carol"]))
+        return await fire(*args, **kwargs)
+
+    monkeypatch.setattr(world.workflows.schedules, "fire", cancel_then_fire)
+    for job in jobs:
+        if await world.workflows.schedules.run(job) == app.now:
+            await world.workflows.schedules.run(job)
+    assert cancelled == [2, 1]
+    assert [run.recipient for run in await world.runs()] == ["dora"]
+
+
+async def test_object_is_changed_only_as_it_was_read(store: Store) -> None:
+    documents = store.documents
+    await documents.put("kind", "", "k", b'{"a":1}', 1)
+    assert not await documents.change("kind", "", "k", b'{"a":2}', b'{"a":3}', 2)
+    assert not await documents.change("kind", "", "other", b'{"a":1}', None, 2)
+    assert await documents.change("kind", "", "k", b'{"a":1}', b'{"a":3}', 2)
+    found = await documents.get("kind", "", "k")
+    assert found is not None
+    assert (found.body, found.created_at, found.updated_at) == (b'{"a":3}', 1, 2)
+    assert await documents.change("kind", "", "k", b'{"a":3}', None, 3)
+    assert await documents.get("kind", "", "k") is None
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,18 @@ async def test_send_and_trigger_with_a_time_are_schedules(rest):
     assert "send_at" in fields(await rest.app.post("/v1/notifications", json={"to": "a", "title": "x", "send_at": "?"}))
 
 
+async def test_cancel_key_cancels_a_trigger_with_a_time(rest):
+    rest.clock.advance(1_893_456_000 - rest.clock.now() / 1000)
+    await rest.app.put("/v1/workflows/hello", json={"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]})
+    later = {"to": ["alice", "bob"], "cancel_key": "b-7", "send_at": "2030-01-31T12:00:00Z"}
+    key = (await rest.app.post("/v1/workflows/hello/trigger", json=later)).json()["schedule"]["key"]
+    cancel = "/v1/workflows/hello/cancel"
+    assert (await rest.app.post(cancel, json={"cancel_key": "b-7", "to": "bob"})).json() == {"cancelled": 1}
+    assert (await rest.app.get(f"/v1/schedules/{key}")).json()["to"] == ["alice"]
+    assert (await rest.app.post(cancel, json={"cancel_key": "b-7"})).json() == {"cancelled": 1}
+    assert refused(await rest.app.get(f"/v1/schedules/{key}"), 404, "not_found")
+
+
 async def test_bulk_items_with_a_time_are_schedules(rest):
     rest.clock.advance(1_893_456_000 - rest.clock.now() / 1000)
     body = [{"to": "alice", "title": "Now"}, {"to": "alice", "title": "Later", "send_at": "2030-01-31T12:00:00Z"}]

@@ -339,15 +339,18 @@ def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> Tri
 async def cancel(request: ApiRequest) -> ASGIApp:
     """Cancel runs of a workflow.
 
-    Those that were triggered with this `cancel_key`. After the response no step of theirs starts, and their messages that
-    were not yet attempted are cancelled."""
+    Those that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response no step of
+    theirs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs and recipients of
+    waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to` cancels it."""
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
     now = ctx.engines.clock.now()
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
-    cancelled = await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
+    # Waiting triggers first: one that fires meanwhile has committed its runs before they are looked for.
+    cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
+    cancelled += await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
 
 

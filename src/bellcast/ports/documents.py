@@ -36,6 +36,11 @@ class Documents(Protocol):
         """Create or replace an object; whether it is new."""
         ...
 
+    async def change(self, kind: str, tenant: str, key: str, before: bytes, after: bytes | None, now: int) -> bool:
+        """Replace the body `before`, or delete the object without `after`. False, and nothing written, if it has another
+        body or does not exist."""
+        ...
+
     async def delete(self, kind: str, tenant: str, key: str) -> bool:
         """Delete an object; whether there was one."""
         ...

@@ -94,12 +94,26 @@ class WaitingRun(Struct, frozen=True):
 
 
 class NewSchedule(Struct, frozen=True):
-    """A schedule with its progress, as documents, and its job; no job if nothing is due any more."""
+    """A schedule with its progress, as documents, and its job; no job if nothing is due any more. `cancel_name` is the key of
+    the document by which a cancel key finds it."""
 
     key: str
     body: bytes
     progress: bytes
     job: Job | None
+    cancel_name: str | None = None
+
+
+class FiredSchedule(Struct, frozen=True):
+    """The schedule that a request comes from, as it was read."""
+
+    tenant: str
+    key: str
+    body: bytes
+
+
+class ScheduleChanged(Exception):
+    """The schedule of a request was changed or cancelled: nothing was written."""
 
 
 class TriggerRequest(Struct, frozen=True, kw_only=True):
@@ -114,6 +128,7 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     waits: tuple["NewWait", ...] = ()
     events: tuple[WebhookEvent, ...] = ()
     claim: Claim | None = None
+    schedule: FiredSchedule | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
@@ -197,8 +212,8 @@ class Runs(Protocol):
     """Runs, their counters, and the versions of workflows. Each run that has not ended has a job of its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
-        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch and
-        ClaimTaken."""
+        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch,
+        ClaimTaken and ScheduleChanged."""
         ...
 
     async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from bellcast.ports.documents import Document
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, fetch
+from bellcast.storage.script import Params, Script, Statement, fetch
 
 
 class Documents:
@@ -29,9 +29,29 @@ class Documents:
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
         return await self._engine.write(ScriptCommand(lambda: _put(kind, tenant, key, body, now), []))
 
+    async def change(self, kind: str, tenant: str, key: str, before: bytes, after: bytes | None, now: int) -> bool:
+        name = {"kind": kind, "tenant": tenant, "key": key}
+        return await self._engine.write(ScriptCommand(lambda: _change(name, before, after, now), []))
+
     async def delete(self, kind: str, tenant: str, key: str) -> bool:
         statement = Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})
         return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
+
+
+def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
+    """Keep an object as it is until the transaction ends; whether it has this body."""
+    params = {"kind": kind, "tenant": tenant, "key": key, "body": body.decode()}
+    return bool((yield Statement("document_hold", params)))
+
+
+def _change(name: Params, before: bytes, after: bytes | None, now: int) -> Script[bool]:
+    if not (yield Statement("document_hold", {**name, "body": before.decode()})):
+        return False
+    if after is None:
+        yield Statement("document_delete", name)
+    else:
+        yield Statement("document_write", {**name, "body": after.decode(), "now": now})
+    return True
 
 
 def _put(kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:

@@ -18,6 +18,7 @@ from bellcast.ports.runs import (
     NewWait,
     RunCommit,
     RunQuery,
+    ScheduleChanged,
     StoredCounter,
     StoredRun,
     StoredWait,
@@ -27,7 +28,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
-from bellcast.storage import claims, fanouts, insert, jobs, messages, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -36,8 +37,8 @@ from bellcast.storage.script import Params, Row, Script, Statement, WriteConflic
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
-# The kinds of the documents of schedules.
-SCHEDULES, PROGRESS = "schedules", "schedule-progress"
+# The kinds of the documents of schedules. A cancel name has the key of its schedule as its body.
+SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 # Runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
 
@@ -193,6 +194,9 @@ def _start(request: TriggerRequest) -> Script[bytes]:
     stored = yield from sends.find_answer(request.tenant, request)
     if stored is not None:
         return stored
+    fired = request.schedule
+    if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
+        raise ScheduleChanged
     yield from _add(request)
     yield from sends.keep_answer(request.tenant, request)
     return request.answer
@@ -214,6 +218,9 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
     for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
         name = {"kind": kind, "tenant": tenant, "key": schedule.key}
         yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+    if schedule.cancel_name is not None:
+        name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
+        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
     if schedule.job is not None:
         yield Statement("job_add", jobs.new_params(schedule.job))
 

@@ -22,14 +22,14 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import Context, Job, NewDecision
-from bellcast.ports.runs import NewSchedule, TriggerRequest
+from bellcast.ports.runs import FiredSchedule, NewSchedule, ScheduleChanged, TriggerRequest
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
-SCHEDULES, PROGRESS = "schedules", "schedule-progress"
+SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 JOB_KIND = "schedule"
 SERVER_ERROR = 500
 # Recipients may move to another zone: then their next time is found this much later at most.
@@ -38,6 +38,8 @@ ZONE_POLL_MS = 3_600_000
 CLAIM_MS = 3 * 86_400_000
 # As long as runs by default.
 GENERATED_MS = 30 * 86_400_000
+# Waiting triggers with one cancel key that are read at once.
+CANCEL_PAGE = 100
 # Fields of a send that its schedule has instead, or that are of the request.
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
 
@@ -51,6 +53,14 @@ class ScheduleName(Struct, frozen=True, array_like=True):
 
     tenant: str
     key: str
+
+
+class _Firing(Struct, frozen=True):
+    """A schedule that fires by zone; `source` must not change until its requests commit."""
+
+    name: ScheduleName
+    schedule: StoredSchedule
+    source: FiredSchedule | None
 
 
 def job_id(tenant: str, key: str) -> str:
@@ -110,16 +120,26 @@ class Schedules:
             tenant=tenant,
         )
         has_job = schedule.active and (bool(following) or world is not None)
-        return NewSchedule(key, msgspec.json.encode(schedule), msgspec.json.encode(progress), job if has_job else None)
+        body, state = msgspec.json.encode(schedule), msgspec.json.encode(progress)
+        cancel_name = None if schedule.cancel_key is None else f"{_cancel_prefix(schedule)}{key}"
+        return NewSchedule(key, body, state, job if has_job else None, cancel_name)
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a schedule; whether there was one."""
         documents = self._engines().store.documents
+        found = await self.find(tenant, key)
+        if found is not None and found[0].cancel_key is not None:
+            await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(found[0])}{key}")
         await documents.delete(PROGRESS, tenant, key)
         return await documents.delete(SCHEDULES, tenant, key)
 
     async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
         """A schedule and its progress."""
+        found = await self._find(tenant, key)
+        return None if found is None else found[:2]
+
+    async def _find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress, bytes] | None:
+        """A schedule, its progress, and its body as it is stored."""
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
@@ -127,8 +147,8 @@ class Schedules:
             return None
         schedule = msgspec.json.decode(found.body, type=StoredSchedule)
         if progress is None:
-            return schedule, ScheduleProgress(until=found.created_at)
-        return schedule, msgspec.json.decode(progress.body, type=ScheduleProgress)
+            return schedule, ScheduleProgress(until=found.created_at), found.body
+        return schedule, msgspec.json.decode(progress.body, type=ScheduleProgress), found.body
 
     async def times_after(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
         """The next times after a moment, in the zones of its recipients."""
@@ -199,6 +219,53 @@ class Schedules:
         )
         return len(request.runs), plan
 
+    async def cancel(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
+        """Cancel the triggers of a workflow that have this key and wait for their time, for all recipients or some; return
+        for how many. A trigger to an audience counts as one, and is cancelled as a whole only."""
+        documents, cancelled = self._engines().store.documents, 0
+        prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
+        while True:
+            found = await documents.page(CANCEL_NAMES, tenant, after, CANCEL_PAGE)
+            keys = [one.key.removeprefix(prefix) for one in found if one.key.startswith(prefix)]
+            for key in keys:
+                cancelled += await self._cancel(tenant, key, recipients)
+            if len(keys) < CANCEL_PAGE:
+                return cancelled
+            after = found[-1].key
+
+    async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None) -> int:
+        documents = self._engines().store.documents
+        while True:
+            found = await self._find(tenant, key)
+            if found is None or found[0].cancel_key is None:  # deleted or replaced
+                return 0
+            schedule, progress, before = found
+            left, waiting = await self._without(tenant, key, schedule, recipients)
+            if not waiting or (progress.last_at is not None and not schedule.is_by_zone):
+                return 0
+            after = None if left is None else msgspec.json.encode(left)
+            if await documents.change(SCHEDULES, tenant, key, before, after, self._engines().clock.now()):
+                if left is None:
+                    await documents.delete(PROGRESS, tenant, key)
+                    await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(schedule)}{key}")
+                return waiting
+
+    async def _without(
+        self, tenant: str, key: str, schedule: StoredSchedule, recipients: Sequence[str] | None
+    ) -> tuple[StoredSchedule | None, int]:
+        """The schedule without these recipients, None if none is left; and for how many of them it has not fired."""
+        to = _recipients_of(schedule)
+        if isinstance(to, Audience):
+            return (None, 1) if recipients is None else (schedule, 0)
+        named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+        removed = [one for one in named if recipients is None or one in recipients]
+        left = [one for one in named if one not in removed]
+        waiting = removed
+        if schedule.is_by_zone:
+            claim = _claim_name(key, schedule.at or "")
+            waiting = await self._engines().store.runs.unclaimed(tenant, claim, removed)
+        return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
+
     def _check_time(self, schedule: Schedule) -> None:
         if schedule.at is None:
             raise Invalid.of("timezone", "needs send_at")
@@ -230,12 +297,17 @@ class Schedules:
     async def run(self, job: Job) -> int | None:
         """Fire what is due. Return the next time, or None."""
         name = msgspec.json.decode(job.payload, type=ScheduleName)
-        found = await self.find(name.tenant, name.key)
+        found = await self._find(name.tenant, name.key)
         if found is None or not found[0].active:
             return None
-        schedule, progress = found
+        schedule, progress, body = found
+        # A cancelled trigger must not start afterwards.
+        source = None if schedule.cancel_key is None else FiredSchedule(name.tenant, name.key, body)
         fire = self._run_by_zone if schedule.is_by_zone else self._run
-        following = await fire(name, schedule, progress)
+        try:
+            following = await fire(name, schedule, progress, source)
+        except ScheduleChanged:
+            return self._engines().clock.now()  # read it again
         if following is None and schedule.is_generated:
             return await self._delete_generated(name, progress)
         return following
@@ -248,11 +320,17 @@ class Schedules:
         await self.delete(name.tenant, name.key)
         return None
 
-    async def _run(self, name: ScheduleName, schedule: StoredSchedule, progress: ScheduleProgress) -> int | None:
+    async def _run(
+        self,
+        name: ScheduleName,
+        schedule: StoredSchedule,
+        progress: ScheduleProgress,
+        source: FiredSchedule | None,
+    ) -> int | None:
         now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
         for moment in schedule_times.due_times(schedule, zone, progress.until, now):
             key = f"schedule {name.key} {moment}"
-            error = await self._refusal(self.fire(name.tenant, schedule, key))
+            error = await self._refusal(self.fire(name.tenant, schedule, key, source=source))
             progress = ScheduleProgress(until=moment, last_at=moment, last_error=error)
             await self._save(name, progress)
         if progress.until < now:
@@ -277,9 +355,15 @@ class Schedules:
         return None
 
     async def fire(
-        self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, claim: Claim | None = None
+        self,
+        tenant: str,
+        schedule: StoredSchedule,
+        idempotency_key: str | None,
+        claim: Claim | None = None,
+        source: FiredSchedule | None = None,
     ) -> bytes:
-        """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict."""
+        """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict, and
+        ScheduleChanged if the `source` is not stored like this any more."""
         engines = self._engines()
         if schedule.workflow is not None and schedule.to is not None:
             draft = TriggerDraft(
@@ -290,7 +374,7 @@ class Schedules:
                 tenant=tenant or None,
                 idempotency_key=idempotency_key,
             )
-            answer = await self._triggers.trigger(schedule.workflow, draft, claim)
+            answer = await self._triggers.trigger(schedule.workflow, draft, claim, source)
             engines.router.messages_added()
             return answer
         notification = schedule_times.draft_of(schedule)
@@ -318,17 +402,22 @@ class Schedules:
         return list(zones.values())
 
     async def _run_by_zone(
-        self, name: ScheduleName, schedule: StoredSchedule, progress: ScheduleProgress
+        self,
+        name: ScheduleName,
+        schedule: StoredSchedule,
+        progress: ScheduleProgress,
+        source: FiredSchedule | None,
     ) -> int | None:
         now, zones = self._engines().clock.now(), await self._zones(name.tenant, schedule)
         due: dict[str, set[str]] = {}
+        firing = _Firing(name, schedule, source)
         last_at, error = progress.last_at, progress.last_error
         for zone in zones:
             for moment in schedule_times.due_times(schedule, zone, progress.until, now):
                 due.setdefault(schedule_times.local_time(schedule, zone, moment), set()).add(zone.key)
                 last_at, error = max(moment, last_at or 0), None
         for local in sorted(due):
-            error = await self._fire_zones(name, schedule, local, due[local]) or error
+            error = await self._fire_zones(firing, local, due[local]) or error
         await self._save(name, ScheduleProgress(until=now, last_at=last_at, last_error=error))
         following = schedule_times.times_after(schedule, zones, now, 1)
         world = schedule_times.world_times(schedule)
@@ -337,14 +426,13 @@ class Schedules:
         poll_at = now + ZONE_POLL_MS
         return max(min([*following, poll_at]), now if world is None else world[0])
 
-    async def _fire_zones(
-        self, name: ScheduleName, schedule: StoredSchedule, local: str, zones: set[str]
-    ) -> str | None:
+    async def _fire_zones(self, firing: _Firing, local: str, zones: set[str]) -> str | None:
         """Fire for the recipients in these zones who did not get this local time; return the last error."""
-        claim = Claim(f"schedule {name.key} {local}", self._engines().clock.now() + CLAIM_MS)
+        name = firing.name
+        claim = Claim(_claim_name(name.key, local), self._engines().clock.now() + CLAIM_MS)
         error = None
-        async for keys in self._pages(name.tenant, schedule):
-            error = await self._fire_page(name, schedule, claim, keys, zones) or error
+        async for keys in self._pages(name.tenant, firing.schedule):
+            error = await self._fire_page(firing, claim, keys, zones) or error
         return error
 
     async def _pages(self, tenant: str, schedule: Schedule) -> AsyncIterator[Sequence[str]]:
@@ -360,9 +448,8 @@ class Schedules:
             yield keys
             position = keys[-1]
 
-    async def _fire_page(
-        self, name: ScheduleName, schedule: StoredSchedule, claim: Claim, keys: Sequence[str], zones: set[str]
-    ) -> str | None:
+    async def _fire_page(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
+        name, schedule = firing.name, firing.schedule
         store, to = self._engines().store, _recipients_of(schedule)
         tenant = (to.tenant if isinstance(to, Audience) else None) or name.tenant
         settings = await self._settings_of(tenant)
@@ -377,7 +464,7 @@ class Schedules:
             if not chosen:
                 return None
             try:
-                return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim))
+                return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim, firing.source))
             except ClaimTaken:  # another process has the job too, because this one was slow
                 continue
 
@@ -403,6 +490,17 @@ def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
         missed="all",
         is_generated=True,
     )
+
+
+def _cancel_prefix(schedule: StoredSchedule) -> str:
+    """What the cancel names of a workflow's triggers with one key begin with: keys may hold any text."""
+    text = msgspec.json.encode([schedule.workflow, schedule.cancel_key])
+    return f"{hashlib.sha256(text).hexdigest()}:"
+
+
+def _claim_name(key: str, local: str) -> str:
+    """The claim of a schedule's recipients for one local time."""
+    return f"schedule {key} {local}"
 
 
 def _recipients_of(schedule: Schedule) -> str | list[str] | Audience:

@@ -15,7 +15,7 @@ from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.runs import NewFanout, NewWait, StoredRun, TriggerRequest, as_change
+from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
@@ -100,10 +100,13 @@ class Triggers:
         self._workflow_catalog = workflow_catalog
         self._new_id = new_id
 
-    async def trigger(self, key: str, draft: TriggerDraft, claim: Claim | None = None) -> bytes:
-        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict, Invalid and ClaimTaken."""
+    async def trigger(
+        self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
+    ) -> bytes:
+        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict, Invalid, ClaimTaken and
+        ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        return await self._store.runs.start(msgspec.structs.replace(request, claim=claim))
+        return await self._store.runs.start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""

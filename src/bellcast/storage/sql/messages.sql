@@ -281,6 +281,11 @@ VALUES (:kind, :tenant, :key, :body, :now, :now)
 ON CONFLICT (kind, tenant, key) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at
 RETURNING created_at, updated_at
 
+-- name: document_hold
+-- An object with this body. Nothing else changes it until the transaction ends.
+UPDATE documents SET updated_at = updated_at
+WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNING key
+
 -- name: document_delete
 -- Delete an object.
 DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
