@@ -60,6 +60,26 @@ def test_preferences_and_suppressions(project, tmp_path):
     assert bellcast("suppression", "delete", "email", "cli-bob@example.com", **project).status == 1
 
 
+def test_webhook_is_added_changed_replayed_and_removed(project):
+    url = "https://app.example.com/hooks"
+    created = bellcast("webhook", "create", url, "--event", "message.*", "--event", "run.failed", "--json", **project)
+    id = created.json["id"]
+    assert created.json["secret"].startswith("whsec_")
+    assert f"{id}  {url}  message.*,run.failed" in bellcast("webhook", "list", **project).out
+    assert bellcast("webhook", "change", id, **project).status == 2
+    assert bellcast("webhook", "change", id, "--inactive", "--event", "run.*", **project).status == 0
+    shown = bellcast("webhook", "show", id, **project).json
+    assert (shown["active"], shown["events"], "secret" in shown) == (False, ["run.*"], False)
+    assert f"{url}  run.*, not active" in bellcast("webhook", "list", **project).out
+    rotated = bellcast("webhook", "rotate", id, **project).out.strip()
+    assert rotated.startswith("whsec_")
+    assert rotated != created.json["secret"]
+    assert "Replayed 0 events" in bellcast("webhook", "replay", id, "2030-01-31T08:00:00Z", **project).out
+    assert bellcast("webhook", "delete", id, **project).status == 0
+    assert bellcast("webhook", "delete", id, **project).status == 1
+    assert bellcast("webhook", "create", "http://10.0.0.1/x", "--event", "*", **project).status == 1
+
+
 def test_file_that_is_no_object_is_refused(project, tmp_path):
     broken = tmp_path / "t.json"
     broken.write_text("[]")

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -13,21 +14,35 @@ NONCE_BYTES = 12
 
 
 class Encryption:
-    """AES-256-GCM with a key derived from a secret. A ciphertext is bound to its `place`: copied to another object, it
-    cannot be read."""
+    """AES-256-GCM with a key derived from a secret; previous secrets only decrypt. A ciphertext is bound to its `place`:
+    copied to another object, it cannot be read."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(hmac.digest(secret, b"bellcast store encryption", hashlib.sha256))
+    def __init__(self, secret: bytes, previous: Sequence[bytes] = ()) -> None:
+        self._ciphers = [
+            AESGCM(hmac.digest(one, b"bellcast store encryption", hashlib.sha256)) for one in (secret, *previous)
+        ]
 
     def encrypt(self, text: str, place: str) -> str:
         """Return the encrypted text, in base64url."""
         nonce = os.urandom(NONCE_BYTES)
-        return base64url.encode(nonce + self._cipher.encrypt(nonce, text.encode(), place.encode()))
+        return base64url.encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), place.encode()))
 
     def decrypt(self, encrypted: str, place: str) -> str:
         """Raises ValueError if the text was encrypted by another key or for another place."""
         data = base64url.decode(encrypted)
-        try:
-            return self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()
-        except InvalidTag:
-            raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY") from None
+        for cipher in self._ciphers:
+            text = _decrypted(cipher, data, place)
+            if text is not None:
+                return text
+        raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY")
+
+    def is_current(self, encrypted: str, place: str) -> bool:
+        """True if the current secret encrypted this text for this place."""
+        return _decrypted(self._ciphers[0], base64url.decode(encrypted), place) is not None
+
+
+def _decrypted(cipher: AESGCM, data: bytes, place: str) -> str | None:
+    try:
+        return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()
+    except InvalidTag:
+        return None

@@ -13,6 +13,7 @@ from bellcast.client import (
     objects,
     preferences,
     providers,
+    push_endpoints,
     recipients,
     topics,
     webhooks,
@@ -53,6 +54,16 @@ class RecipientsApi(Surface[S]):
     patch = Method(recipients.patch)
     delete = Method(recipients.delete)
     export = Method(recipients.export)
+    bulk = Method(recipients.bulk)
+
+
+class PushEndpointsApi(Surface[S]):
+    """Browsers and apps that get a recipient's push messages."""
+
+    list = Method(push_endpoints.page)
+    register = Method(push_endpoints.register)
+    delete = Method(push_endpoints.delete)
+    key = Method(push_endpoints.key)
 
 
 class TemplatesApi(Surface[S]):
@@ -195,6 +206,10 @@ class ServerApi(Surface[S]):
     @property
     def recipients(self) -> RecipientsApi[S]:
         return RecipientsApi(self.sender)
+
+    @property
+    def push_endpoints(self) -> PushEndpointsApi[S]:
+        return PushEndpointsApi(self.sender)
 
     @property
     def templates(self) -> TemplatesApi[S]:

@@ -1,6 +1,6 @@
 """Requests for recipient records and sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -13,6 +13,7 @@ from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, Ses
 
 DEFAULT_TTL = 3600  # seconds, as POST /v1/tokens has it
 LONGEST_TTL = 30 * 24 * 3600
+MAX_BULK = 10_000  # recipients, as POST /v1/recipients/bulk has it
 
 
 class Record(TypedDict, total=False):
@@ -46,6 +47,18 @@ def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> H
 def patch(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> HttpRequest[Recipient]:
     """Change the given fields of a recipient's record."""
     return _write("PATCH", key, tenant, record)
+
+
+def bulk(
+    records: Iterable[Mapping[str, Any]], *, tenant: Text | None = None
+) -> HttpRequest[dict[str, list[dict[str, Any]]]]:
+    """Create or change up to 10,000 recipients. Each record has a `key` and the fields of `patch`; the result has
+    `results`, in order: the `key`, or the `error` for which this recipient was refused."""
+    items = [_bulk_item(f"records[{number}]", record) for number, record in enumerate(records)]
+    if len(items) > MAX_BULK:
+        raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
+    decode = reads(dict[str, list[dict[str, Any]]])
+    return HttpRequest("POST", "/v1/recipients/bulk", decode, params=query(tenant=tenant), **json(items))
 
 
 def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:
@@ -119,6 +132,12 @@ def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 def _path(key: Text) -> str:
     return path("recipients", arguments.name("key", key))
+
+
+def _bulk_item(argument: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    values = arguments.mapping(argument, record)
+    key = arguments.name(f"{argument}.key", values.pop("key", None))
+    return {"key": key, **arguments.fields(f"{argument}.", values, _RECORD)}
 
 
 def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:

@@ -50,6 +50,7 @@ from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
+from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.shared_rates import SharedRates
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
@@ -80,6 +81,7 @@ class App:
         self,
         settings: Settings,
         project: Project,
+        keys: EncryptionKeys,
         handlers: calls.Handlers | None = None,
         neighbours: SocketHandoff | None = None,
         test_clock: TestClock | None = None,
@@ -108,7 +110,15 @@ class App:
         self._console = ConsoleSessions(self.store.operators, real_clock, ids.new) if has_console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
-            self.store, clock, self._clients, _with_public_url(settings), project, ids.new, self._jobs, self._rates
+            self.store,
+            clock,
+            self._clients,
+            _with_public_url(settings),
+            project,
+            ids.new,
+            self._jobs,
+            self._rates,
+            keys,
         )
         self._workflows = WorkflowParts(
             self.store,
@@ -320,6 +330,7 @@ class App:
             if not self.settings.server.no_jobs:
                 self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention()))
                 self.tasks.spawn_loop("jobs", self._jobs.run)
+                self.tasks.spawn(self._channels.reencrypt())
             self.loop_transport.loop = asyncio.get_running_loop()
             self._started = True
 
@@ -449,7 +460,8 @@ def create_app(
         raise SettingsError("BELLCAST_HANDLER_URL: handlers were also passed in Python; set only one of the two.")
     if workflows is None and settings.server.workflows is not None:
         workflows = flows.load(settings.server.workflows)
-    return App(settings, project(settings)[0], handlers, neighbours, test_clock, workflows)
+    default = project(settings)[0]
+    return App(settings, default, encryption_keys(settings, default), handlers, neighbours, test_clock, workflows)
 
 
 def asgi(

@@ -12,6 +12,7 @@ from bellcast.channels.encryption import Encryption
 from bellcast.channels.fanout import SendFanout
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.reencryption import reencrypt
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
@@ -22,13 +23,17 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Rates, Store
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
+from bellcast.server import provider_registry
 from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
 
 # Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
 WEBHOOK_SLOTS = 8
+# By kind of object.
+ENCRYPTED_FIELDS = {provider_registry.KIND: ("url",), webhooks.KIND: ("secret", "previous")}
 
 
 class Channels:
@@ -44,13 +49,15 @@ class Channels:
         new_id: Callable[[int], str],
         jobs: JobRunner,
         rates: Rates,
+        keys: EncryptionKeys,
     ) -> None:
         self._config = config
         self._clock = clock
         self._clients = clients
-        secret = (config.encryption_key or project.secret).encode()
-        self.encryption = Encryption(secret)
-        self.vapid_key = VapidKey(push.project_key(secret))
+        self._store = store
+        self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
+        # Not the generated key: browsers bind their subscriptions to this one, so a rotation must not change it.
+        self.vapid_key = VapidKey(push.project_key((config.encryption_key or project.secret).encode()))
         self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs)
         self.receipts = Receipts(store, clock, self.webhooks, jobs)
@@ -75,6 +82,11 @@ class Channels:
         if channel in self._config.simulate:
             return ()
         return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
+
+    async def reencrypt(self) -> None:
+        """Encrypt the secrets of providers and webhooks with the current key."""
+        for kind, fields in ENCRYPTED_FIELDS.items():
+            await reencrypt(self._store.documents, self._clock, self.encryption, kind, fields)
 
     async def close(self) -> None:
         """Close the providers' connections."""

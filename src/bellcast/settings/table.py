@@ -333,8 +333,9 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     ),
     "ENCRYPTION_KEY": (
         parsers.secret,
-        "The secret that encrypts providers' URLs in the store and identifies this server to browsers' push services. "
-        "Equal on all nodes. Default: derived from the project secret.",
+        "The secret that encrypts providers' URLs and webhooks' secrets in the store, and identifies this server to browsers' "
+        "push services. Equal on all nodes. Default: a generated key in encryption.json in the data folder, or the secret of "
+        "BELLCAST_PROJECT; browsers' push services then know the server by the project secret.",
     ),
     "SIMULATE": (parsers.channels, "Channels that only store their messages, even with a provider."),
     "RETRIES": (

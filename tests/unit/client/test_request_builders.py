@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from bellcast.client import Unreadable, inbox, notifications, recipients, topics
+from bellcast.client import InvalidArgument, Unreadable, inbox, notifications, push_endpoints, recipients, topics
 from bellcast.client.request import HttpResponse
 
 
@@ -51,6 +51,32 @@ def test_edit_can_clear_a_field():
         "/v1/notifications/n1",
         {"body": None, "priority": "high"},
     )
+
+
+def test_recipients_are_written_in_bulk():
+    request = recipients.bulk([{"key": 7, "email": "a@example.com", "roles": ["admin"]}, {"key": "bob"}], tenant="acme")
+    assert (request.method, request.path, request.params) == ("POST", "/v1/recipients/bulk", {"tenant": "acme"})
+    assert body(request) == [{"key": "7", "email": "a@example.com", "roles": ["admin"]}, {"key": "bob"}]
+    with pytest.raises(InvalidArgument, match=r"records\[1\]\.key"):
+        recipients.bulk([{"key": "a"}, {"name": "Bob"}])
+    with pytest.raises(InvalidArgument, match="mail"):
+        recipients.bulk([{"key": "a", "mail": "a@example.com"}])
+    with pytest.raises(InvalidArgument, match="at most"):
+        recipients.bulk({"key": str(number)} for number in range(10_001))
+
+
+def test_push_endpoint_is_a_subscription_or_a_device_token():
+    request = push_endpoints.register("alice", {"endpoint": "https://push.example/1", "keys": {"auth": "x"}})
+    assert (request.method, request.path) == ("POST", "/v1/recipients/alice/push-endpoints")
+    assert body(request) == {"endpoint": "https://push.example/1", "keys": {"auth": "x"}}
+    assert body(push_endpoints.register("alice", kind="fcm", token="abc")) == {"kind": "fcm", "token": "abc"}
+    for wrong in ({}, {"kind": "fcm"}, {"token": "abc"}, {"kind": "web", "token": "abc"}):
+        with pytest.raises(InvalidArgument):
+            push_endpoints.register("alice", **wrong)
+    with pytest.raises(InvalidArgument):
+        push_endpoints.register("alice", {"endpoint": "x"}, kind="fcm", token="abc")
+    assert push_endpoints.delete("a/b", "1").path == "/v1/recipients/a%2Fb/push-endpoints/1"
+    assert push_endpoints.key("alice").path == "/v1/recipients/alice/push-endpoints/key"
 
 
 def test_recipient_key_may_contain_any_character():

@@ -1,0 +1,34 @@
+"""`bellcast encryption`: the key that encrypts secrets in the store."""
+
+import typer
+
+from bellcast.cli import console, options
+
+EPILOG = """\
+[dim]The key is in[/] encryption.json [dim]in the data folder, unless BELLCAST_ENCRYPTION_KEY or BELLCAST_PROJECT is set. Keep a copy of \
+the file: without it, providers and webhooks of a restored backup cannot be used.[/]
+"""
+
+app = typer.Typer(cls=options.CliGroup)
+encryption = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
+app.add_typer(
+    encryption,
+    name="encryption",
+    help="Rotate the key that encrypts secrets in the store.",
+    rich_help_panel="Look after it",
+)
+
+
+@encryption.command(cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=EPILOG)
+def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """Generate a new key. It is used from the next start of the server, which encrypts what is stored again."""
+    from bellcast.cli import data_folder
+    from bellcast.settings import encryption_keys
+
+    settings = options.settings(ctx)
+    data_folder.prepare(settings)
+    file = encryption_keys.rotate(settings)
+    if json:
+        console.json({"file": str(file)})
+    else:
+        console.done(f"Wrote a new key to {file}", "restart the server to use it, and keep a copy of the file")

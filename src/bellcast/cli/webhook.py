@@ -1,0 +1,124 @@
+"""`bellcast webhook`: the app's URLs that get events."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import SETTINGS
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the webhook.")]
+EventOption = Annotated[
+    list[str], typer.Option("--event", metavar="TYPE", help="A type such as message.bounced or message.*; repeatable.")
+]
+ListenerOption = Annotated[
+    str | None, typer.Option(metavar="TENANT", help="The tenant; * gets all events. Default: the project's own.")
+]
+
+webhook, app = objects.group("webhook", "List, add, change and remove the app's URLs that get events.")
+
+
+@webhook.command("list", cls=SETTINGS)
+def list_(ctx: typer.Context, tenant: ListenerOption = None, json: console.JsonFlag = False) -> None:
+    """List the webhooks."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        found = objects.every_page(client.webhooks.list, "webhooks", tenant)
+    objects.show_list(found, _line, json=json)
+
+
+@webhook.command(cls=SETTINGS)
+def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
+    """Show a webhook as JSON, without its secret."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.json(client.webhooks.get(id, tenant=tenant))
+
+
+@webhook.command(cls=SETTINGS)
+def create(
+    ctx: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the events go.")],
+    event: EventOption,
+    tenant: ListenerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Add a webhook and print its secret. It cannot be shown again."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        created = client.webhooks.create(url, event, tenant=tenant)
+    _print_secret(created, created["id"], json=json)
+
+
+@webhook.command(cls=SETTINGS)
+def change(
+    ctx: typer.Context,
+    id: IdArgument,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="The new URL.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option("--event", metavar="TYPE", help="The new types; repeatable.")
+    ] = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it gets events.")] = None,
+    tenant: ListenerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Change a webhook. One that was switched off after failures works again with --active."""
+    from bellcast.cli import remote
+
+    if url is None and not event and active is None:
+        raise typer.BadParameter("expected --url, --event, --active or --inactive", param_hint="ID")
+    with remote.server(options.settings(ctx)) as client:
+        changed = client.webhooks.change(id, url=url, events=event or None, active=active, tenant=tenant)
+    console.json(changed) if json else console.done(f"Changed {id}")
+
+
+@webhook.command(cls=SETTINGS)
+def rotate(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None, json: console.JsonFlag = False) -> None:
+    """Replace the secret and print the new one. Both sign for 24 hours."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        rotated = client.webhooks.rotate(id, tenant=tenant)
+    _print_secret(rotated, id, json=json)
+
+
+@webhook.command(cls=SETTINGS)
+def replay(
+    ctx: typer.Context,
+    id: IdArgument,
+    since: Annotated[str, typer.Argument(metavar="TIME", help="RFC 3339, such as 2030-01-31T08:00:00Z.")],
+    tenant: ListenerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Deliver the events since a time again, with the same ids."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        result = client.webhooks.replay(id, since, tenant=tenant)
+    console.json(result) if json else console.done(f"Replayed {result['replayed']} events")
+
+
+@webhook.command(cls=SETTINGS)
+def delete(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
+    """Remove a webhook."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.webhooks.delete(id, tenant=tenant)
+    console.done(f"Removed {id}")
+
+
+def _print_secret(result: dict[str, Any], id: str, *, json: bool) -> None:
+    if json:
+        console.json(result)
+        return
+    print(result["secret"], flush=True)
+    console.note(f"Webhook {id} signs with this secret. Store it now: it is not shown again.")
+
+
+def _line(one: dict[str, Any]) -> str:
+    state = "" if one["active"] else f", not active: {one['last_error']}" if one["last_error"] else ", not active"
+    return f"{one['id']}  {one['url']}  {','.join(one['events'])}{state}"

@@ -1,0 +1,109 @@
+"""The keys that encrypt secrets in the store: from a setting, or generated in the data folder."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import SettingsError
+from bellcast.model.identities import Project
+from bellcast.settings.credentials import write_private
+from bellcast.settings.groups import Settings
+
+# Former keys stay in the file, so that older backups can be restored.
+MAX_KEYS = 20
+
+
+class EncryptionKeys(Struct, frozen=True):
+    """`current` encrypts. The previous ones only decrypt, newest first."""
+
+    current: str
+    previous: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"EncryptionKeys(previous={len(self.previous)})"
+
+
+class StoredKeys(Struct, frozen=True):
+    """The file in the data folder: keys, newest first."""
+
+    keys: tuple[str, ...]
+
+
+def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
+    """Return the keys; the first call generates the file, unless a setting has the key or the project.
+
+    The nodes of a project that is a setting need not share a data folder: without BELLCAST_ENCRYPTION_KEY, they all use
+    the project secret. It also was the key before files existed, so it always decrypts."""
+    stored = _stored(_file(settings))
+    configured = settings.channels.encryption_key
+    if configured is not None:
+        return EncryptionKeys(configured, (*stored, project.secret))
+    if not stored and settings.project is not None:
+        return EncryptionKeys(project.secret)
+    if not stored:
+        stored = _create(_file(settings))
+    return EncryptionKeys(stored[0], (*stored[1:], project.secret))
+
+
+def rotate(settings: Settings) -> Path:
+    """Put a new key in front of those in the file, and return its path. Raises SettingsError if a setting has the key."""
+    if settings.channels.encryption_key is not None:
+        raise SettingsError("BELLCAST_ENCRYPTION_KEY: the key is a setting, so a key in the data folder is not used.")
+    if settings.project is not None:
+        raise SettingsError(
+            "BELLCAST_PROJECT: other nodes of this project cannot read the data folder. Set a new BELLCAST_ENCRYPTION_KEY "
+            "on all of them instead."
+        )
+    file = _file(settings)
+    keys = (_generate(), *_stored(file))[:MAX_KEYS]
+    try:
+        write_private(file, msgspec.json.encode(StoredKeys(keys)))
+    except OSError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
+    return file
+
+
+def _create(file: Path) -> tuple[str, ...]:
+    """Write the first key. Of two processes that start together, the first one's is used by both."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
+        with os.fdopen(handle, "wb") as output:
+            output.write(msgspec.json.encode(StoredKeys((_generate(),))))
+            output.flush()
+            os.fsync(output.fileno())
+        try:
+            os.link(name, file)
+        except FileExistsError:
+            pass
+        finally:
+            Path(name).unlink()
+    except OSError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
+    return _stored(file)
+
+
+def _stored(file: Path) -> tuple[str, ...]:
+    try:
+        stored = msgspec.json.decode(file.read_bytes(), type=StoredKeys)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error.strerror}.") from None
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.") from None
+    if not stored.keys or not all(stored.keys):
+        raise SettingsError(f"BELLCAST_DATA: {file} has no key.")
+    return stored.keys
+
+
+def _generate() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _file(settings: Settings) -> Path:
+    return settings.store.data / "encryption.json"

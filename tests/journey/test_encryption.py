@@ -1,0 +1,104 @@
+"""The generated encryption key: secrets survive its rotation, and browsers' subscriptions do."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bellcast.channels.encryption import Encryption
+from bellcast.server.app import App, create_app
+from bellcast.settings import load
+from bellcast.settings.encryption_keys import encryption_keys, rotate
+from tests.journey.channels_app import ended, eventually
+from tests.vendor_server import VendorServer, answer, vendor_server
+
+
+@asynccontextmanager
+async def generated(folder: Path) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    """A server with generated credentials and keys."""
+    server = create_app(load({"data": str(folder)}, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}))
+    await server.start(is_mounted=False)
+    headers = {"authorization": f"Bearer {server.project.secret}"}
+    transport = httpx.ASGITransport(server)  # type: ignore[arg-type]  # a scope is a dict
+    async with httpx.AsyncClient(transport=transport, base_url="http://bell", headers=headers) as client:
+        try:
+            yield server, client
+        finally:
+            await server.stop()
+
+
+def keys_of(folder: Path) -> list[str]:
+    found: list[str] = json.loads((folder / "encryption.json").read_text())["keys"]
+    return found
+
+
+async def push_key(client: httpx.AsyncClient) -> str:
+    key: str = (await client.get("/v1/recipients/alice/push-endpoints/key")).json()["public_key"]
+    return key
+
+
+async def is_encrypted_with(server: App, key: str) -> bool:
+    """True if every secret in the store is encrypted with this key alone."""
+    encryption = Encryption(key.encode())
+    fields = {"providers": ("url",), "webhooks": ("secret",)}
+    for kind, names in fields.items():
+        documents = await server.store.documents.of_all_tenants(kind, ("", ""), 10)
+        assert documents
+        for tenant, document in documents:
+            values: dict[str, Any] = json.loads(document.body)
+            place = f"{kind}/{tenant}/{document.key}"
+            if not all(encryption.is_current(values[name], place) for name in names):
+                return False
+    return True
+
+
+async def text_reaches(vendor: VendorServer, client: httpx.AsyncClient, count: int) -> None:
+    vendor.default = answer(201, {"sid": "SM1"})
+    await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["sms"]})
+    assert [message["state"] for message in await ended(client, count)] == ["sent"] * count
+
+
+async def test_rotated_key_encrypts_what_is_stored_at_the_next_start(tmp_path: Path) -> None:
+    async with vendor_server() as vendor:
+        async with generated(tmp_path) as (server, client):
+            url = f"twilio://AC1:token@{vendor.host}?from=%2B12025550123&tls=off"
+            for path in ("/v1/providers/texts", "/v1/providers/other?tenant=acme"):
+                assert (await client.put(path, json={"channel": "sms", "url": url})).status_code == 201
+            hook = {"url": f"http://{vendor.host}/hooks", "events": ["run.failed"]}
+            assert (await client.post("/v1/webhooks?tenant=*", json=hook)).status_code == 201
+            await client.put("/v1/recipients/alice", json={"phone": "+436601234567"})
+            public = await push_key(client)
+            await text_reaches(vendor, client, 1)
+            (first,) = keys_of(tmp_path)
+            assert await is_encrypted_with(server, first)
+        rotate(load({"data": str(tmp_path)}, {}))
+        async with generated(tmp_path) as (server, client):
+            second = keys_of(tmp_path)[0]
+            assert keys_of(tmp_path) == [second, first]
+            await eventually(lambda: is_encrypted_with(server, second), bool)
+            assert await push_key(client) == public
+            await text_reaches(vendor, client, 2)
+
+
+async def test_store_of_a_server_without_a_key_file_is_taken_over(tmp_path: Path) -> None:
+    """Before the file existed, the project secret was the key of everything."""
+    async with vendor_server() as vendor:
+        async with generated(tmp_path) as (server, client):
+            public, secret = await push_key(client), server.project.secret
+        (tmp_path / "encryption.json").write_text(json.dumps({"keys": [secret]}))
+        async with generated(tmp_path) as (_, client):
+            url = f"twilio://AC1:token@{vendor.host}?from=%2B12025550123&tls=off"
+            await client.put("/v1/providers/texts", json={"channel": "sms", "url": url})
+            hook = {"url": f"http://{vendor.host}/hooks", "events": ["run.failed"]}
+            await client.post("/v1/webhooks", json=hook)
+            await client.put("/v1/recipients/alice", json={"phone": "+436601234567"})
+        (tmp_path / "encryption.json").unlink()
+        async with generated(tmp_path) as (server, client):
+            (generated_key,) = keys_of(tmp_path)
+            await eventually(lambda: is_encrypted_with(server, generated_key), bool)
+            assert await push_key(client) == public
+            await text_reaches(vendor, client, 1)
+        assert encryption_keys(load({"data": str(tmp_path)}, {}), server.project).previous == (secret,)

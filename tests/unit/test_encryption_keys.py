@@ -1,0 +1,81 @@
+"""The key that encrypts secrets in the store: a setting, or a generated file."""
+
+from pathlib import Path
+
+import pytest
+
+from bellcast.channels.encryption import Encryption
+from bellcast.errors import SettingsError
+from bellcast.model.identities import Project
+from bellcast.settings import Settings, load
+from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys, rotate
+
+PROJECT = Project("p", "key", "secret")
+KEY = "x" * 32
+
+
+def settings(folder: Path, **values: str) -> Settings:
+    return load({"data": str(folder)}, {f"BELLCAST_{name}": value for name, value in values.items()})
+
+
+def test_key_is_generated_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    first = encryption_keys(settings(tmp_path / "data"), PROJECT)
+    file = tmp_path / "data" / "encryption.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in file.parent.iterdir()] == ["encryption.json"]
+    assert len(first.current) >= 32
+    assert first == encryption_keys(settings(tmp_path / "data"), PROJECT)
+    assert first.previous == ("secret",)  # the key of stores that are older than the file
+    assert first.current not in repr(first)
+
+
+def test_key_of_a_setting_is_used_and_no_file_is_written(tmp_path: Path) -> None:
+    assert encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT) == EncryptionKeys(KEY, ("secret",))
+    # Nodes of a project in a setting may have data folders of their own.
+    assert encryption_keys(settings(tmp_path, PROJECT="p:key:secret"), PROJECT) == EncryptionKeys("secret")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_stays_readable_after_a_setting_replaces_it(tmp_path: Path) -> None:
+    generated = encryption_keys(settings(tmp_path), PROJECT)
+    configured = encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT)
+    assert configured == EncryptionKeys(KEY, (generated.current, "secret"))
+
+
+def test_rotation_puts_a_new_key_in_front(tmp_path: Path) -> None:
+    first = encryption_keys(settings(tmp_path), PROJECT)
+    file = rotate(settings(tmp_path))
+    second = encryption_keys(settings(tmp_path), PROJECT)
+    assert second.current != first.current
+    assert second.previous == (first.current, "secret")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("values", [{"ENCRYPTION_KEY": KEY}, {"PROJECT": "p:key:secret"}])
+def test_key_that_the_file_does_not_have_is_not_rotated(tmp_path: Path, values: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        rotate(settings(tmp_path, **values))
+    assert f"BELLCAST_{next(iter(values))}" in refused.value.detail
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"keys":[]}', '{"keys":[""]}', '{"keys":[1]}'])
+def test_broken_file_is_an_error_and_stays(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "encryption.json"
+    file.write_text(content)
+    for use in (lambda: encryption_keys(settings(tmp_path), PROJECT), lambda: rotate(settings(tmp_path))):
+        with pytest.raises(SettingsError) as refused:
+            use()
+        assert "encryption.json" in refused.value.detail
+    assert file.read_text() == content
+
+
+def test_previous_keys_decrypt_and_the_current_one_encrypts() -> None:
+    old, new = Encryption(b"old"), Encryption(b"new", [b"older", b"old"])
+    text = old.encrypt("twilio://…", "providers//a")
+    assert new.decrypt(text, "providers//a") == "twilio://…"
+    assert not new.is_current(text, "providers//a")
+    assert new.is_current(new.encrypt("x", "providers//a"), "providers//a")
+    for other, place in ((new, "providers//b"), (Encryption(b"new"), "providers//a")):
+        with pytest.raises(ValueError, match="another"):
+            other.decrypt(text, place)
