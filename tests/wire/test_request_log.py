@@ -86,7 +86,9 @@ def test_request_of_the_app_is_logged_with_its_tenant(log: Log) -> None:
     post("/v1/notifications", to="bob", title="Hi", tenant="of-the-body")
     post("/v1/notifications?tenant=of-the-query", to="bob", title="Hi")
     httpx.put(f"{log.server.url}/v1/tenants/of-the-path", json={}, headers=log.server.as_app())
-    for tenant in ("of-the-body", "of-the-query", "of-the-path"):
+    items = [{"to": "bob", "title": "Hi", "tenant": "of-the-items"}] * 2
+    httpx.post(f"{log.server.url}/v1/notifications/bulk", json=items, headers=log.server.as_app())
+    for tenant in ("of-the-body", "of-the-query", "of-the-path", "of-the-items"):
         assert log.line(event="request_served", tenant=tenant)["key"] == "project secret"
 
 

@@ -10,7 +10,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import bulk_items, context, notifications, request_body, responses
+from bellcast.api import bulk_items, context, notifications, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -93,6 +93,8 @@ async def send(request: ApiRequest) -> ASGIApp:
     item without one."""
     ctx, received = context.of(request), await read(request)
     drafts = await decode(ctx, received, notifications.DRAFT)
+    named = {draft.tenant for draft in drafts if isinstance(draft, Draft)}
+    tenants.log_tenant(request, named.pop() if len(named) == 1 else received.tenant)
     outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
     return responses.json(await results_of(ctx, drafts, outcomes))
 
