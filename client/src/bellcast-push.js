@@ -16,6 +16,19 @@
     event.waitUntil(focusOrOpen(new URL((button || data).url || './', worker.registration.scope).href));
   });
 
+  worker.addEventListener('pushsubscriptionchange', (/** @type {any} */ event) => {
+    event.waitUntil(report(event));
+  });
+
+  /** The browser has replaced the subscription, or ended it. A worker has no session: an open page registers the new one. @param {any} change */
+  async function report({ oldSubscription, newSubscription }) {
+    const { applicationServerKey } = oldSubscription?.options ?? {};
+    const current = newSubscription ?? (applicationServerKey && (await worker.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey })));
+    if (!current) return;
+    const windows = await worker.clients.matchAll({ type: 'window', includeUncontrolled: true });
+    for (const window of windows) window.postMessage({ type: 'bellcast-push-changed', subscription: current.toJSON() });
+  }
+
   /** A page shows the number of unread ones on the icon as soon as one is open. @param {any} message */
   function show(message) {
     const actions = buttonsOf(message).map(({ key, label }) => ({ action: key, title: label }));

@@ -17,10 +17,13 @@ function worker(...addresses) {
   const calls = [];
   const self = {
     addEventListener: (type, listener) => listeners.set(type, listener),
-    registration: { scope: 'https://app.example/', showNotification: async (...shown) => void calls.push(['show', ...shown]) },
+    registration: {
+      pushManager: { subscribe: async (options) => (calls.push(['subscribe', options]), { toJSON: () => ({ endpoint: 'https://push.example/renewed' }) }) },
+      scope: 'https://app.example/', showNotification: async (...shown) => void calls.push(['show', ...shown]),
+    },
     navigator: { setAppBadge: async (...count) => void calls.push(['badge', ...count]) },
     clients: {
-      matchAll: async () => addresses.map((url) => ({ url, focus: async () => void calls.push(['focus', url]) })),
+      matchAll: async () => addresses.map((url) => ({ url, focus: async () => void calls.push(['focus', url]), postMessage: (message) => void calls.push(['post', url, message]) })),
       openWindow: async (url) => void calls.push(['open', url]),
     },
   };
@@ -33,6 +36,7 @@ function worker(...addresses) {
     return JSON.parse(JSON.stringify(calls.splice(0)));
   };
   return {
+    change: (event) => dispatch('pushsubscriptionchange', event),
     push: (message) => dispatch('push', { data: { json: () => message } }),
     click: (data, action = '', tag = data?.id) => dispatch('notificationclick', { action, notification: { data, tag, close: () => calls.push(['close']) } }),
   };
@@ -63,4 +67,21 @@ test('a click focuses the window with the link, else opens one', async () => {
 test('a click on a button opens its link', async () => {
   assert.deepEqual(await worker().click(MESSAGE, 'move'), [['close'], ['open', 'https://app.example/bookings/7/move']]);
   assert.deepEqual(await worker().click(MESSAGE, 'open'), [['close'], ['open', 'https://app.example/bookings/7/edit']]);
+});
+
+test('a replaced subscription is reported to every open page', async () => {
+  const newSubscription = { toJSON: () => ({ endpoint: 'https://push.example/new' }) };
+  const message = { type: 'bellcast-push-changed', subscription: { endpoint: 'https://push.example/new' } };
+  const pages = ['https://app.example/', 'https://app.example/b'];
+  assert.deepEqual(await worker(...pages).change({ oldSubscription: null, newSubscription }), pages.map((page) => ['post', page, message]));
+});
+
+test('an ended subscription is replaced by one to the same server', async () => {
+  const oldSubscription = { options: { applicationServerKey: 'KEY' } };
+  const subscription = { endpoint: 'https://push.example/renewed' };
+  assert.deepEqual(await worker('https://app.example/').change({ oldSubscription, newSubscription: null }), [
+    ['subscribe', { userVisibleOnly: true, applicationServerKey: 'KEY' }],
+    ['post', 'https://app.example/', { type: 'bellcast-push-changed', subscription }],
+  ]);
+  assert.deepEqual(await worker('https://app.example/').change({ oldSubscription: null, newSubscription: null }), []);
 });

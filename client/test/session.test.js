@@ -171,6 +171,27 @@ test('live events are dispatched and a call resolves with its response', async (
   assert.equal(await called, 3);
 });
 
+test('commands refuse arguments that they do not have, and data that JSON cannot express', async () => {
+  const { env, session } = await open();
+  const commands = () => env.link.sent.filter(({ type }) => type !== 'subscribe').map(({ ref, ...frame }) => frame);
+  for (const command of [
+    () => session.publish('team', 'moved', { x: NaN }),
+    () => session.publish('team', 'moved', { x: undefined }),
+    () => session.publish('team', 'moved', {}, { except: 'me' }),
+    () => session.typing('team', true, 5),
+    () => session.ping('now'),
+    () => session.call('sum', [NaN]),
+    () => session.call('sum', 1, 2),
+  ]) await assert.rejects(command(), TypeError);
+  await settled();
+  assert.deepEqual(commands(), []);
+  assert.throws(() => session.members('team', 'others'), TypeError);
+  session.publish('team', 'moved');
+  session.typing('team', false);
+  await settled();
+  assert.deepEqual(commands(), [{ type: 'publish', topic: 'team', name: 'moved' }, { type: 'typing', topic: 'team', on: false }]);
+});
+
 test('a topic subscribed later is subscribed again after a reconnect', async () => {
   const { env, session } = await open();
   const pending = session.subscribe('room');

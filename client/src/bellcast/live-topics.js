@@ -1,6 +1,7 @@
 /** Live topics: subscriptions, members and requests. Loaded on first use. */
 
 import { rpcFor } from './rpc.js';
+import { rejectLost, rejectUnknown } from './strict.js';
 
 /** @import { Refused } from './api.js' */
 /** @import { Member, Presence, RefusedTopic } from './events.js' */
@@ -16,6 +17,11 @@ export { rpcFor };
  * @property {(type: 'presence' | 'refused', detail: Presence | RefusedTopic) => void} emit
  * @property {() => Refused} notConnected
  */
+
+/** The fields of commands, in the order of their arguments. */
+const FIELDS = { publish: ['topic', 'name', 'data'], typing: ['topic', 'on'], ping: [], call: ['name', 'data'] };
+
+/** @typedef {keyof typeof FIELDS} Command */
 
 export class LiveTopics {
   #context;
@@ -84,8 +90,9 @@ export class LiveTopics {
     }
   }
 
-  /** @param {string} topic @returns {Member[]} */
-  members(topic) {
+  /** @param {string} topic @param {unknown[]} others @returns {Member[]} */
+  members(topic, ...others) {
+    rejectUnknown(others, 'members');
     return [...(this.#members.get(topic) ?? [])];
   }
 
@@ -96,8 +103,13 @@ export class LiveTopics {
     this.#members.set(topic, [...members.values()]);
   }
 
-  /** @param {object} frame @returns {Promise<any>} */
-  request(frame) {
+  /** Send a command; one that JSON cannot express, or with more arguments than it has, throws. @param {Command} type @param {unknown[]} args @returns {Promise<any>} */
+  request(type, args) {
+    const fields = FIELDS[type];
+    rejectUnknown(args.slice(fields.length), type);
+    const given = fields.map((field, at) => [field, args[at]]).filter(([, value]) => value !== undefined);
+    const frame = { type, ...Object.fromEntries(given) };
+    JSON.stringify(frame, rejectLost);
     return this.#channel?.request(frame) ?? Promise.reject(this.#context.notConnected());
   }
 

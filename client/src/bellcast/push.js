@@ -18,7 +18,29 @@ export async function enablePush(api, permission, base, { registration, ...other
   const worker = registration ?? (await navigator.serviceWorker.register(`${base}bellcast-push.js`));
   const { public_key } = await api.call('GET', 'v1/push-endpoints/key');
   const { id } = await api.call('POST', 'v1/push-endpoints', (await subscribe(worker, public_key)).toJSON());
+  if (!followed.has(api)) {
+    followed.add(api);
+    navigator.serviceWorker.addEventListener?.('message', ({ data }) => {
+      if (followed.has(api) && data?.type === 'bellcast-push-changed') api.call('POST', 'v1/push-endpoints', data.subscription).catch(() => {}); // the next enablePush() repeats it
+    });
+  }
   return id;
+}
+
+/** Those whose endpoint is registered again when the browser replaces the subscription. @type {WeakSet<Api>} */
+const followed = new WeakSet();
+
+/** @param {Api} api @param {string} base @param {PushOptions} [options] */
+export async function disablePush(api, base, { registration, ...others } = {}) {
+  rejectUnknown(others, 'disablePush');
+  followed.delete(api);
+  const worker = registration ?? (await navigator.serviceWorker?.getRegistration(base));
+  const subscription = await worker?.pushManager.getSubscription();
+  if (!subscription) return;
+  // The server first: if it is away, the browser keeps the subscription, and a second call ends both.
+  const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
+  for (const { id, endpoint } of push_endpoints) if (endpoint === subscription.endpoint) await api.call('DELETE', `v1/push-endpoints/${id}`);
+  await subscription.unsubscribe();
 }
 
 /** A subscription is bound to a server's key: one to another key is replaced. @param {ServiceWorkerRegistration} worker @param {string} applicationServerKey */

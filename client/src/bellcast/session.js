@@ -199,29 +199,29 @@ export class Session extends EventTarget {
     return this.#withTopics((liveTopics) => liveTopics.unsubscribe(topics));
   }
 
-  /** Members of a presence topic. @param {string} topic @returns {Member[]} */
-  members(topic) {
-    return this.#liveTopics?.members(topic) ?? [];
+  /** Members of a presence topic. @param {[topic: string]} topic @returns {Member[]} */
+  members(...topic) {
+    return this.#liveTopics?.members(...topic) ?? [];
   }
 
-  /** Send an event to the others on a topic. Needs a WebSocket, like all methods below. @param {string} topic @param {string} name @param {unknown} data */
-  publish(topic, name, data) {
-    return this.#request({ type: 'publish', topic, name, data });
+  /** Send an event to the others on a topic. Needs a WebSocket, like all methods below. @param {[topic: string, name: string, data?: unknown]} args */
+  publish(...args) {
+    return this.#request('publish', args);
   }
 
-  /** @param {string} topic @param {boolean} on */
-  typing(topic, on) {
-    return this.#request({ type: 'typing', topic, on });
+  /** @param {[topic: string, on: boolean]} args */
+  typing(...args) {
+    return this.#request('typing', args);
   }
 
-  /** Resolve when the server responds. */
-  ping() {
-    return this.#request({ type: 'ping' });
+  /** Resolve when the server responds. @param {[]} args */
+  ping(...args) {
+    return this.#request('ping', args);
   }
 
-  /** Call the app; resolves with its handler's result. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
-  async call(name, data) {
-    return (await this.#request({ type: 'call', name, data })).data;
+  /** Call the app; resolves with its handler's result. @param {[name: string, data?: unknown]} args @returns {Promise<unknown>} */
+  async call(...args) {
+    return (await this.#request('call', args)).data;
   }
 
   /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] */
@@ -229,6 +229,11 @@ export class Session extends EventTarget {
     const permission = globalThis.Notification?.requestPermission();
     const { enablePush } = await import('./push.js');
     return enablePush(this.#api, permission, this.#options.base, options);
+  }
+
+  /** End the push messages to this browser. @param {import('./push.js').PushOptions} [options] */
+  async disablePush(options) {
+    return (await import('./push.js')).disablePush(this.#api, this.#options.base, options);
   }
 
   /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
@@ -279,9 +284,9 @@ export class Session extends EventTarget {
     return run(this.#liveTopics);
   }
 
-  /** @param {object} frame @returns {Promise<any>} */
-  #request(frame) {
-    return this.#election?.connection?.twoWay ? this.#withTopics((liveTopics) => liveTopics.request(frame)) : Promise.reject(notConnected());
+  /** @param {import('./live-topics.js').Command} type @param {unknown[]} args @returns {Promise<any>} */
+  #request(type, args) {
+    return this.#election?.connection?.twoWay ? this.#withTopics((liveTopics) => liveTopics.request(type, args)) : Promise.reject(notConnected());
   }
 
   /** @param {Query} query */

@@ -1,0 +1,81 @@
+/** Enabling and disabling push messages, with a stand-in for the browser's part and the server. */
+
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+
+import { disablePush, enablePush } from '../src/bellcast/push.js';
+
+const BASE = 'https://bell.example/';
+const GRANTED = Promise.resolve(/** @type {const} */ ('granted'));
+
+/** A browser with a service worker, and the requests of a session. */
+function browser() {
+  const calls = [];
+  const workers = new EventTarget();
+  let subscription = null;
+  const pushManager = {
+    subscribe: async ({ applicationServerKey }) => {
+      const options = { applicationServerKey };
+      return (subscription ??= { endpoint: 'https://push.example/1', options, toJSON: () => ({ endpoint: 'https://push.example/1' }), unsubscribe: async () => void (calls.push(['unsubscribe']), (subscription = null)) });
+    },
+    getSubscription: async () => subscription,
+  };
+  const registration = { active: {}, pushManager };
+  const serviceWorker = Object.assign(workers, { register: async () => registration, getRegistration: async (scope) => (calls.push(['registration', scope]), registration) });
+  Object.defineProperty(globalThis, 'navigator', { value: { serviceWorker }, configurable: true });
+  globalThis.PushManager = class {};
+  const endpoints = [{ id: 'e0', endpoint: null, token: 'abc' }, { id: 'e1', endpoint: 'https://push.example/1' }, { id: 'e2', endpoint: 'https://push.example/2' }];
+  const api = {
+    failure: null,
+    call: async (method, path, body) => {
+      calls.push([method, path, ...(body ? [body] : [])]);
+      if (api.failure) throw api.failure;
+      return path.endsWith('/key') ? { public_key: 'KEY' } : method === 'GET' ? { push_endpoints: endpoints } : { id: 'e1' };
+    },
+  };
+  const post = (data) => workers.dispatchEvent(Object.assign(new Event('message'), { data }));
+  return { api, post, calls: () => calls.splice(0), subscription: () => subscription };
+}
+
+const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+afterEach(() => (before ? Object.defineProperty(globalThis, 'navigator', before) : delete globalThis.navigator));
+
+test('disabling deletes the endpoint of this browser only, then ends the subscription', async () => {
+  const { api, calls, subscription } = browser();
+  assert.equal(await enablePush(api, GRANTED, BASE), 'e1');
+  assert.deepEqual(calls(), [['GET', 'v1/push-endpoints/key'], ['POST', 'v1/push-endpoints', { endpoint: 'https://push.example/1' }]]);
+  await disablePush(api, BASE);
+  assert.deepEqual(calls(), [['registration', BASE], ['GET', 'v1/push-endpoints'], ['DELETE', 'v1/push-endpoints/e1'], ['unsubscribe']]);
+  assert.equal(subscription(), null);
+  await disablePush(api, BASE);
+  assert.deepEqual(calls(), [['registration', BASE]]);
+});
+
+test('the subscription stays while the server is away', async () => {
+  const { api, subscription } = browser();
+  await enablePush(api, GRANTED, BASE);
+  api.failure = new Error('away');
+  await assert.rejects(disablePush(api, BASE), /away/);
+  assert.ok(subscription());
+});
+
+test('a replaced subscription is registered once, until push messages are disabled', async () => {
+  const { api, post, calls } = browser();
+  await enablePush(api, GRANTED, BASE);
+  await enablePush(api, GRANTED, BASE);
+  calls();
+  const subscription = { endpoint: 'https://push.example/new' };
+  post({ type: 'bellcast-push-changed', subscription });
+  post({ type: 'another sender' });
+  post(null);
+  assert.deepEqual(calls(), [['POST', 'v1/push-endpoints', subscription]]);
+  await disablePush(api, BASE);
+  calls();
+  post({ type: 'bellcast-push-changed', subscription });
+  assert.deepEqual(calls(), []);
+});
+
+test('unknown options are refused', async () => {
+  const { api } = browser();
+  await assert.rejects(disablePush(api, BASE, /** @type {any} */ ({ worker: 1 })), /disablePush: invalid option worker/);
+});
