@@ -189,7 +189,6 @@ async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_th
                 ids.append(sent.json()["notifications"][0]["id"])
             alice = session_of(server, "alice")
             committed = CommittedEvents(server)
-            server.context.broker.publish = committed.stop  # type: ignore[method-assign]
             requests = [
                 client.post("/v1/inbox/seen", json={"all": True}, headers=alice),
                 client.post("/v1/inbox/read", json={"ids": ids[:1]}, headers=alice),
@@ -221,10 +220,11 @@ async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_th
 
 
 class CommittedEvents:
-    """A broker that never ends: requests stop behind their commit."""
+    """A broker that never ends for one request: the request stops behind its commit."""
 
     def __init__(self, server: App) -> None:
-        self._server = server
+        self._broker = server.context.broker
+        self._publish = self._broker.publish
         self._stopped = asyncio.Event()
 
     async def stop(self, *events: Any) -> None:
@@ -235,11 +235,13 @@ class CommittedEvents:
     async def stopped_in(self, request: Coroutine[Any, Any, httpx.Response]) -> None:
         """Cancel a request once it has reached the broker."""
         self._stopped.clear()
+        self._broker.publish = self.stop  # type: ignore[method-assign]
         task = asyncio.create_task(request)
         await asyncio.wait_for(self._stopped.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        self._broker.publish = self._publish  # type: ignore[method-assign]
 
 
 class Deliveries:
