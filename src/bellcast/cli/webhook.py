@@ -40,7 +40,7 @@ def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> N
 @webhook.command(cls=SETTINGS)
 def create(
     ctx: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where the events go.")],
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that gets the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
     json: console.JsonFlag = False,
@@ -49,7 +49,7 @@ def create(
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        created = client.webhooks.create(url, event, tenant=tenant)
+        created = client.webhooks.create(endpoint, event, tenant=tenant)
     _print_secret(created, created["id"], json=json)
 
 
@@ -57,7 +57,7 @@ def create(
 def change(
     ctx: typer.Context,
     id: IdArgument,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The new URL.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="The new URL that gets the events.")] = None,
     event: Annotated[
         list[str] | None, typer.Option("--event", metavar="TYPE", help="The new types; repeatable.")
     ] = None,
@@ -68,10 +68,10 @@ def change(
     """Change a webhook. One that was switched off after failures works again with --active."""
     from bellcast.cli import remote
 
-    if url is None and not event and active is None:
-        raise typer.BadParameter("expected --url, --event, --active or --inactive", param_hint="ID")
+    if endpoint is None and not event and active is None:
+        raise typer.BadParameter("expected --endpoint, --event, --active or --inactive", param_hint="ID")
     with remote.server(options.settings(ctx)) as client:
-        changed = client.webhooks.change(id, url=url, events=event or None, active=active, tenant=tenant)
+        changed = client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
     console.json(changed) if json else console.done(f"Changed {id}")
 
 
