@@ -22,7 +22,7 @@ from tests.contract.app import App
 
 RECIPIENTS = [f"r{number}" for number in range(12)]
 # Statements that read a whole table: few rows, or no part of a request.
-SCANNING = {"key_all", "stats", "snapshot", "epochs_renew", "jobs_count"}
+SCANNING = {"key_all", "stats", "snapshot", "epochs_renew", "jobs_count", "setup_codes_end", "setup_codes_expire"}
 ACTIONS: list[Action] = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 
 

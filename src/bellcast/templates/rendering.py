@@ -14,7 +14,7 @@ from bellcast.templates.variables import Variables
 CACHED_TEXTS = 1000
 
 # Characters of a text that is returned without a rendering: far below the limit of a rendering's size.
-MAX_STATIC = 10_000
+LONGEST_STATIC = 10_000
 # The variable of a layout with the HTML that it wraps.
 CONTENT = "content"
 
@@ -89,7 +89,7 @@ class Renderer:
 
 def _is_static(source: str) -> bool:
     """True for a short text that renders as itself. Every tag begins with a brace; Jinja2 changes line breaks only."""
-    return "{" not in source and "\r" not in source and not source.endswith("\n") and len(source) <= MAX_STATIC
+    return "{" not in source and "\r" not in source and not source.endswith("\n") and len(source) <= LONGEST_STATIC
 
 
 def _joined(template: jinja2.Template, values: object) -> str:
