@@ -125,22 +125,22 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
 async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
     store = app.store.recipients
     link = RecipientOfLink("acme", "alice", app.now)
-    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
     assert await store.tenant("acme") is await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     app.clock.advance(1)
     assert await store.accepts_link(link)
-    assert await store.set_preferences_by_link(link, b'{"a":1}', switches_inbox=True)
+    assert await store.set_preferences_by_link(link, b'{"a":1}', app.now, switches_inbox=True)
     assert await store.preferences("acme", "alice") == b'{"a":1}'
     assert await store.any_inbox_switch("acme")
     await store.revoke("acme", "alice", app.now)
     assert await store.accepts_link(link)  # revoking sessions ends no link
     await store.delete("acme", "alice", app.now)
-    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
     assert await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     assert not await store.accepts_link(link)
-    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
     assert await store.preferences("acme", "alice") is None
     assert await store.accepts_link(RecipientOfLink("acme", "alice", app.now))
 
@@ -152,7 +152,7 @@ async def test_link_ends_with_its_tenant(app: App) -> None:
     app.clock.advance(1)
     while (await store.erase_tenant("acme", app.now, 10))[0]:
         pass
-    assert not await store.set_preferences_by_link(link, b"{}", switches_inbox=False)
+    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
     assert await store.tenant("acme") is None
     await app.open("alice", "acme")
     assert not await store.accepts_link(link)

@@ -26,7 +26,9 @@ def test_commands_find_the_server_through_its_data_folder(tmp_path):
         assert bellcast("key", "list", "--data", data).status == 0
         assert "is ready" in bellcast("doctor", "--quick", "--data", data).out
         assert end(server, signal.SIGTERM).status == 0
-    assert not (data / "server.json").exists()
+    refused = bellcast("notify", "alice", "Hello", "--data", data)
+    assert refused.status == 1
+    assert f"no server responds at http://127.0.0.1:{port}, where the last `bellcast serve` for" in refused.err
 
 
 def test_explicit_url_overrides_the_data_folder(tmp_path, bellcast_server):
@@ -55,6 +57,21 @@ def test_server_of_another_project_is_reported(bellcast_server):
     assert refused.status == 1
     assert f"has another project ({bellcast_server.key})" in refused.err
     assert "a-secret-of-mine" not in refused.err
+
+
+def test_command_with_the_url_of_another_server_names_that_of_the_data_folder(tmp_path, bellcast_server):
+    with running("serve", "--port", (port := free_port()), "--data", tmp_path) as server:
+        next(lines(server))
+        refused = bellcast("notify", "alice", "Hello", "--data", tmp_path, BELLCAST_URL=bellcast_server.url)
+    assert refused.status == 1
+    assert f"listened at http://127.0.0.1:{port}" in refused.err
+
+
+def test_port_in_use_names_the_last_port_of_the_data_folder(tmp_path, bellcast_server):
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:8790"}')
+    refused = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
+    assert refused.status == 1
+    assert "such as 8790, the last one of" in refused.err
 
 
 def test_python_client_finds_the_server_through_the_data_folder(tmp_path, monkeypatch):
@@ -90,7 +107,6 @@ async def test_workers_store_their_common_address(tmp_path):
         assert f":{port}" in next(lines(server))
         assert bellcast("notify", "alice", "Hello", "--data", tmp_path).status == 0
         assert end(server, signal.SIGTERM).status == 0
-    assert not (tmp_path / "server.json").exists()
 
 
 def test_make_demo_passes_the_port():

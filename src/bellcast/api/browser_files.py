@@ -22,6 +22,10 @@ BROWSER = Path(bellcast.__file__).parent / "browser"
 FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
+ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
+# Pages of all origins may load these files, which are the same for everyone: a page of an undeclared origin then shows why
+# its connection is refused.
+PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER})
 TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -83,7 +87,7 @@ class Files:
 
 @operation(
     "GET",
-    "/bellcast.js",
+    ENTRY,
     tag="Server",
     required_scope=None,
     any_query=True,
@@ -99,7 +103,7 @@ async def entry(request: ApiRequest) -> ASGIApp:
 
 @operation(
     "GET",
-    "/bellcast/{name:path}",
+    MODULE,
     tag="Server",
     required_scope=None,
     any_query=True,
@@ -113,7 +117,7 @@ async def module(request: ApiRequest) -> ASGIApp:
 
 @operation(
     "GET",
-    "/bellcast-push.js",
+    PUSH_WORKER,
     tag="Server",
     required_scope=None,
     any_query=True,

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from litestar.types import ASGIApp, Message, Send
 
-from bellcast.api import responses
+from bellcast.api import browser_files, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.metrics import RequestMetrics
 from bellcast.api.token_paths import TokenPaths
@@ -93,7 +93,8 @@ class ApiMiddleware:
             if message["type"] == "http.response.start":
                 route = scope.get("path_template", "")
                 self._requests.count(method, route, message["status"], time.perf_counter() - started)
-                cors = origins.cors_headers(origin, self._origins, message["status"])
+                is_public = route in browser_files.PUBLIC_PATHS
+                cors = origins.cors_headers(origin, self._origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""

@@ -115,8 +115,12 @@ class Authenticator:
             if caller is not None:
                 return caller
         credential = credentials.bearer or credentials.token
-        if credential is None or not tokens.is_jwt(credential):
+        if credential is None:
             raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
+        if not tokens.is_jwt(credential):
+            raise Unauthenticated(
+                f"This is neither the secret nor an API key of this project, whose public key is {self._project.key}."
+            )
         await self.session(credential)
         raise Forbidden(RECIPIENTS_ONLY)
 

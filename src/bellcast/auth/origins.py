@@ -82,9 +82,11 @@ def _is_safe(kind: ResponseKind, method: str) -> bool:
     return kind == "request" and method in SAFE_METHODS
 
 
-def cors_headers(origin: str | None, origins: Collection[str], status: int = 200) -> HeaderPairs:
-    """The CORS headers of a response. Any page may read it, or only pages of declared origins once origins are
-    declared.
+def cors_headers(
+    origin: str | None, origins: Collection[str], status: int = 200, *, is_public: bool = False
+) -> HeaderPairs:
+    """The CORS headers of a response. Any page may read it if it is public, or if no origins are declared; else only
+    pages of declared origins.
 
     Every page may read an error, also of a request with credentials. Otherwise its developer would see a CORS error
     instead of the reason. This reveals nothing about the user to a foreign page: cookies from undeclared origins are
@@ -95,7 +97,9 @@ def cors_headers(origin: str | None, origins: Collection[str], status: int = 200
     if canonical(origin) in origins or (status >= 400 and _is_echoed(origin)):
         allow_origin = (b"access-control-allow-origin", origin.encode("latin-1"))
         return [allow_origin, (b"access-control-allow-credentials", b"true"), _readable(), vary]
-    return [vary] if origins else [(b"access-control-allow-origin", b"*"), _readable()]
+    if origins and not is_public:
+        return [vary]
+    return [(b"access-control-allow-origin", b"*"), _readable(), *([vary] if origins else [])]
 
 
 def _is_echoed(origin: str) -> bool:

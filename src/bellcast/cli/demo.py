@@ -1,6 +1,7 @@
 """`bellcast demo`: runs the server with the demo apps, without configuration."""
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -53,6 +54,8 @@ def demo(
     start_page = demo_apps.StartPage(apps, reset)
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
         server_port = demo_apps.free_port(PORT) if port is None else port
+        if port is None and server_port != PORT:
+            console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
         for number, demo_app in enumerate([*apps, start_page], 1):
             demo_app.listen(server_port + number)
         settings = load({**FLAGS, **demo_apps.settings(apps), "data": data, "port": server_port}, {})
@@ -97,4 +100,5 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
     console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, so that it can be copied in one line.
     console.out.print("[dim]Send a notification from another terminal:[/]")
-    console.out.print(f'  bellcast notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)
+    command = "bellcast" if shutil.which("bellcast") else os.path.relpath(sys.argv[0])
+    console.out.print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)

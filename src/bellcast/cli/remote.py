@@ -52,7 +52,7 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
         case WrongProject():
             return CommandError(
                 f"the server at {url} has another project ({error.project}) than the credentials {_origin(settings)}",
-                "pass your server with --url, or its data folder with --data",
+                _advice(settings, url),
             )
         case Unauthorized():
             return CommandError(
@@ -72,6 +72,14 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
             return CommandError(str(error), "nothing was sent", 2)
         case _:
             return CommandError(str(error), "check --url")
+
+
+def _advice(settings: Settings, url: str) -> str:
+    """How to reach the server of these credentials instead of the one at `url`."""
+    last = address.stored(settings)
+    if settings.client.url is not None and last not in (None, url):
+        return f"leave out --url and BELLCAST_URL: the last server of {settings.store.data} listened at {last}"
+    return "pass your server with --url, or its data folder with --data"
 
 
 def _unavailable(error: Unavailable, settings: Settings, url: str) -> CommandError:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -132,8 +132,8 @@ def _supervise(settings: "Settings") -> None:
     from bellcast.cli import supervisor
 
     try:
-        with _stored_address(settings, _listening) as ready:
-            status = supervisor.Supervisor(settings, ready).run(settings.server.host, settings.server.port)
+        started = supervisor.Supervisor(settings, _storing(settings, _listening))
+        status = started.run(settings.server.host, settings.server.port)
     except OSError as error:
         raise _listen_error(error, settings) from None
     if status:
@@ -185,8 +185,7 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     from bellcast import server
 
     try:
-        with _stored_address(app.settings, ready) as stores:
-            server.serve(app, stores)
+        server.serve(app, _storing(app.settings, ready))
     except OSError as error:
         raise _listen_error(error, app.settings) from None
     except errors.Unavailable as error:
@@ -196,39 +195,39 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
         raise CommandError(f"{app.settings.store.path}: {error.detail}", hint) from None
 
 
-@contextlib.contextmanager
-def _stored_address(settings: "Settings", ready: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Keep the server's URL in the data folder from the call of the returned `ready` to the end of the block.
+def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[str], None]:
+    """Return `ready`, preceded by storing the server's URL in the data folder. It stays there after the end, so that
+    commands name the server that does not run.
 
     A folder that cannot be written does not stop the server: commands then need --url."""
     import structlog
 
     from bellcast.settings import address
 
-    stored: list[str] = []
-
     def store(url: str) -> None:
         try:
             address.store(settings, url)
-            stored.append(url)
         except OSError as error:
             structlog.get_logger(__name__).warning(
                 "server_url_not_stored", folder=str(settings.store.data), error=str(error)
             )
         ready(url)
 
-    try:
-        yield store
-    finally:
-        for url in stored:
-            with contextlib.suppress(OSError):
-                address.remove(settings, url)
+    return store
 
 
 def _listen_error(error: OSError, settings: "Settings") -> CommandError:
     """Explain why the server cannot listen."""
+    from urllib.parse import urlsplit
+
+    from bellcast.settings import address
+
     where = f"{settings.server.host} port {settings.server.port}"
     if error.errno == errno.EADDRINUSE:
-        return CommandError(f"{where} is in use", "stop the other program, or choose another port with --port")
+        last = urlsplit(address.stored(settings) or "").port
+        previous = f", such as {last}, the last one of {settings.store.data}" if last else ""
+        return CommandError(
+            f"{where} is in use", f"stop the other program, or choose another port with --port{previous}"
+        )
     message = os.strerror(error.errno) if error.errno else str(error)
     return CommandError(f"cannot listen on {where}: {message}", "choose another address with --host and --port")

@@ -1,4 +1,4 @@
-"""The running server's URL, stored in the data folder for the commands and the Python client."""
+"""The URL of the server that ran last, stored in the data folder for the commands and the Python client."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def url(settings: Settings) -> str:
 
 
 def stored(settings: Settings) -> str | None:
-    """Return the URL that the last `bellcast serve` stored; None if it ended cleanly or the file is unreadable."""
+    """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
         return msgspec.json.decode(_file(settings).read_bytes(), type=_Address).url
     except (OSError, msgspec.DecodeError):
@@ -32,12 +32,6 @@ def stored(settings: Settings) -> str | None:
 def store(settings: Settings, url: str) -> None:
     """Store the URL on which the server accepts connections. Raises OSError if the folder cannot be written."""
     write_private(_file(settings), msgspec.json.encode(_Address(reachable(url))))
-
-
-def remove(settings: Settings, url: str) -> None:
-    """Remove the stored URL unless another server has replaced it. Raises OSError if the folder cannot be written."""
-    if stored(settings) == reachable(url):
-        _file(settings).unlink(missing_ok=True)
 
 
 def reachable(url: str) -> str:

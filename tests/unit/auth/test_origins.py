@@ -152,6 +152,12 @@ def test_responses_vary_by_origin() -> None:
     assert names(origins.cors_headers(SHOP, (SHOP,)))[b"vary"] == b"Origin"
 
 
+def test_public_response_may_be_read_by_undeclared_pages():
+    sent = names(origins.cors_headers("https://other.example", (SHOP,), is_public=True))
+    assert (sent[b"access-control-allow-origin"], sent[b"vary"]) == (b"*", b"Origin")
+    assert b"access-control-allow-credentials" not in sent
+
+
 def test_preflight_lists_the_methods_and_headers_of_clients() -> None:
     sent = names(origins.preflight_headers(SHOP, (SHOP,)))
     assert sent[b"access-control-allow-origin"] == SHOP.encode()
