@@ -49,11 +49,8 @@ class Console:
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     with ServerProcess(tmp_path_factory.mktemp("console") / "data") as server:
-        assert server.process is not None
-        assert server.process.stdout is not None
-        line = server.process.stdout.readline()
-        code = re.search(r"/console/setup#code=(\S+)", line)
-        assert code, line
+        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
+        assert code
         yield Console(server, code[1])
 
 

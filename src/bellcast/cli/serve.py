@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import resource
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,10 +122,10 @@ def _log_sticky_sessions() -> None:
 
 
 def _listening(url: str, setup_code: str | None = None) -> None:
-    print(f"Bellcast {__version__} is listening on {url}", flush=True)
     if setup_code is not None:
         # A fragment is not sent to servers, so no access log contains it.
-        print(f"Set up the console within a day: {url}/console/setup#code={setup_code}", flush=True)
+        print(f"Set up the console within a day: {url}/console/setup#code={setup_code}", file=sys.stderr, flush=True)
+    print(f"Bellcast {__version__} is listening on {url}", flush=True)
 
 
 def _supervise(settings: "Settings") -> None:

@@ -1,4 +1,4 @@
-"""The HTTP clients of a server, made on first use: each loads the certificate authorities, which takes 20 ms."""
+"""The HTTP clients of a server."""
 
 from collections.abc import Iterable
 

@@ -4,6 +4,7 @@ URLs of the operator's settings may lead to private addresses; for all others a 
 
 import asyncio
 import ssl
+from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -24,8 +25,13 @@ class HttpxClient:
 
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
         self._guard = guard
-        self._client = httpx.AsyncClient(
-            transport=_transport(guard, http2=http2),
+        self._http2 = http2
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        # Made by the first request: loading the certificate authorities takes 40 ms, and most servers send none.
+        return httpx.AsyncClient(
+            transport=_transport(self._guard, http2=self._http2),
             follow_redirects=False,
             trust_env=False,  # the operator sets URLs here, not a proxy in the environment
             # One response's Set-Cookie must not be sent with another recipient's request.
@@ -56,7 +62,8 @@ class HttpxClient:
             raise Unavailable(f"{_origin(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if "_client" in self.__dict__:  # where a cached property is stored
+            await self._client.aclose()
 
     async def _exchange(self, request: httpx.Request) -> Response:
         response = await self._client.send(request, stream=True)
