@@ -40,12 +40,26 @@ class VendorServer:
         self.answers: deque[bytes] = deque()
         self.default = answer(200, {})
         self.port = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection until `close`. The event loop alone would keep no reference to a task that hangs."""
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        """End the connections."""
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -87,9 +101,10 @@ def answer(status: int, body: Any, **headers: str) -> bytes:
 async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[VendorServer]:
     """Run a server on a free port of 127.0.0.1."""
     vendor = VendorServer()
-    server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(vendor.accept, "127.0.0.1", 0, ssl=tls)
     vendor.port = server.sockets[0].getsockname()[1]
     try:
         yield vendor
     finally:
         server.close()
+        await vendor.close()
