@@ -29,24 +29,26 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
 
 def notifications(query: SentQuery) -> Script[SentPage]:
     """Notifications to named recipients, newest first."""
-    name = "sent_of_recipient" if query.recipient is not None else "sent"
-    return (yield from _search(name, query, _listed_direct))
+    if query.recipient is not None:
+        return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
+    return (yield from _search("sent_last", "sent_page", query, _listed_direct))
 
 
 def announcements(query: SentQuery) -> Script[SentPage]:
     """Announcements, newest first."""
-    return (yield from _search("announced", query, _announced_item))
+    return (yield from _search("announced_last", "announced_page", query, _announced_item))
 
 
-def _search(name: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[SentPage]:
+def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[SentPage]:
+    """Run the statement `page` down to the row that the statement `last_row` finds."""
     since = rows.uuid7_floor(query.created_since)
     before = query.before
     if query.created_before is not None:
         before = min(before, rows.uuid7_floor(query.created_before))
     params = {**asdict(query), "before": before, "since": since}
-    last = yield Statement(f"{name}_last", {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     bound = last[0][0] if last else since
-    found = yield Statement(f"{name}_page", {**params, "since": bound}, heavy=True)
+    found = yield Statement(page, {**params, "since": bound}, heavy=True)
     is_cut = bool(last) and len(found) < query.limit
     return SentPage([item(row) for row in found], bound if is_cut else None)
 

@@ -58,6 +58,7 @@ VALUES = {
     **dict.fromkeys(("all", "seen", "read", "archived", "keep"), True),
     **{key: ["x"] for key in ("topics", "publish", "roles")},
     "items": [{"to": "x", "title": "x"}],
+    "records": [{"key": "x"}],
     "body": {"a": 1},
     "data": {"a": 1},
     "since": 1,

@@ -44,6 +44,7 @@ HOT_FILES = (
 )
 
 MAINTENANCE = "the sweeps of all inboxes read by time"
+LISTING = "the console lists the sends of all recipients, newest first; the index notifications_direct has them"
 BY_ID = "your server names a notification by its id alone; the index notifications_direct has it"
 EXCEPTIONS = {
     "due_snoozed": MAINTENANCE,
@@ -51,6 +52,8 @@ EXCEPTIONS = {
     "last_event_forget": MAINTENANCE,
     "joined_topics_sweep": MAINTENANCE,
     "direct_find": BY_ID,
+    "sent_last": LISTING,
+    "sent_page": LISTING,
 }
 
 KEYWORDS = "SET|WHERE|ON|ORDER|CROSS|LEFT|JOIN|GROUP|LIMIT|UNION|SELECT|VALUES|FOR"
