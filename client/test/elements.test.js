@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { link, plain } from '../src/bellcast/elements/dom.js';
+import { Refused } from '../src/bellcast/api.js';
 import { texts } from '../src/bellcast/elements/messages.js';
+import { isPageRefused } from '../src/bellcast/elements/page-refused.js';
 import { clock } from '../src/bellcast/elements/time.js';
 
 globalThis.document ??= { baseURI: 'https://shop.example/account/' };
@@ -49,6 +51,17 @@ test('an unsupported language falls back to English texts and dates', () => {
   assert.deepEqual([texts('xx').lang, texts('xx').title], ['en', 'Notifications']);
   assert.equal(texts('en-GB').lang, 'en-GB');
 });
+
+for (const [status, code, refused] of [
+  [403, 'forbidden', true],
+  [401, 'unauthenticated', false],
+  [403, 'no_token', false], // the path of `token-url`: the person is signed out
+  [403, 'unknown', false],
+  [4401, 'revoked', false],
+  [4403, 'forbidden', false], // the app's `connect` handler
+]) {
+  test(`${status} ${code} ${refused ? 'refuses the page' : 'ends the session'}`, () => assert.equal(isPageRefused(new Refused(status, { code })), refused));
+}
 
 test('the package can be imported without a DOM', async () => {
   const { Session, Bell } = await import('../src/bellcast.js');

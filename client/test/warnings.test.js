@@ -37,6 +37,27 @@ test('a refusal is warned about once, with the server’s detail and the error�
   assert.deepEqual(texts(), [`Bellcast: The token has expired. See ${here.base}errors/unauthenticated`]);
 });
 
+test('a page without credentials is advised to set a token, not a header', async () => {
+  const detail = 'Credentials are missing or wrong: send `Authorization: Bearer …`.';
+  const env = fakeEnvironment(() => ({ status: 401, code: 'unauthenticated', detail }));
+  new Session({ server: `https://bell-${++pages}.example`, environment: env }).open();
+  await settled();
+  await settled();
+  const advice = 'no token, and no session cookie that the server accepts: set `token`, `token-url` (`tokenUrl` of a `Session`) or `getToken`.';
+  assert.deepEqual(texts(), [`Bellcast: ${advice} See https://bell-${pages}.example/errors/unauthenticated`]);
+});
+
+test('the server’s reason is kept for a page with cookies, and for one with getToken', async () => {
+  const here = place();
+  await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The app has no session for these cookies: sign in again.' }));
+  here.credential.getToken = () => null;
+  await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'Send `Authorization: Bearer …`.' }));
+  assert.deepEqual(texts(), [
+    `Bellcast: The app has no session for these cookies: sign in again. See ${here.base}errors/unauthenticated`,
+    `Bellcast: Send \`Authorization: Bearer …\`. See ${here.base}errors/unauthenticated`,
+  ]);
+});
+
 test('another problem is another warning', async () => {
   const here = place();
   await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The token has expired.' }));

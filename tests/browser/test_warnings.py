@@ -7,6 +7,7 @@ from tests.browser.shop import bell, in_page, wait_live, wait_page, wait_state, 
 from tests.wire.app_server import running_app
 
 FOREIGN = "http://shop.test/"
+RECORD_ENDS = "<script>globalThis.ends = 0; addEventListener('bellcast:sign-in', () => ends++)</script>"
 
 
 def warnings_of(context):
@@ -82,16 +83,26 @@ def test_refused_topic_is_dispatched_to_the_page_and_warned_of_once(app, person,
 def test_missing_token_on_a_page_of_another_origin_is_warned_of_with_the_reason(foreign, bellcast_server):
     page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}"></bellcast-bell>')
     wait_warning(page, warnings)
-    assert "Authorization" in warnings[0]
+    assert "set `token`, `token-url`" in warnings[0]
+    assert "Authorization" not in warnings[0]
     assert warnings[0].endswith(f"See {bellcast_server.url}/errors/unauthenticated")
 
 
 def test_undeclared_origin_is_warned_of_with_the_reason(foreign, start_server, person):
     server = start_server(BELLCAST_ORIGINS="https://shop.example")
-    page, warnings = foreign(f'<bellcast-bell server="{server.url}" token="{server.token(person)}"></bellcast-bell>')
+    page, warnings = foreign(
+        f'<bellcast-bell server="{server.url}" token="{server.token(person)}"></bellcast-bell>{RECORD_ENDS}'
+    )
     wait_warning(page, warnings)
     assert "BELLCAST_ORIGINS" in warnings[0]
     assert warnings[0].endswith(f"See {server.url}/errors/forbidden")
+    wait_state(page, "state.error?.code === 'forbidden'")
+    expect(bell(page)).to_have_attribute("title", "Notifications couldn’t be loaded")
+    bell(page).click()
+    expect(page.locator(".headline")).to_have_text("Notifications couldn’t be loaded")
+    expect(page.get_by_text("Your session has ended")).to_have_count(0)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    assert page.evaluate("ends") == 0
 
 
 def test_server_with_unreadable_responses_is_named(foreign):

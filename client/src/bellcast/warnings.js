@@ -3,7 +3,7 @@
 /** @import { Environment } from './environment.js' */
 
 /**
- * @typedef {{base: string, environment: Environment, credential: {token: () => Promise<string | null>}}} ServerContext
+ * @typedef {{base: string, environment: Environment, credential: {token: () => Promise<string | null>, getToken?: unknown}}} ServerContext
  * @typedef {{name?: string, status?: number, code?: string, message?: string, topic?: string}} Problem
  */
 
@@ -11,6 +11,8 @@ const TEMPORARY = [429, 502, 503, 504]; // the server is busy or restarting: the
 const NO_PAGE = ['unknown', 'no_token']; // codes of the client, without a page on the server
 /** Error code of a close code, where the reason differs from it. @type {Record<string, string>} */
 const CODES = { 4400: 'bad_request', 4401: 'unauthenticated', 4403: 'forbidden', 4413: 'too_large' };
+// The server's advice for a request without credentials names a header, which the author of a page cannot set.
+const NO_CREDENTIALS = 'no token, and no session cookie that the server accepts: set `token`, `token-url` (`tokenUrl` of a `Session`) or `getToken`.';
 const PROBE_TIMEOUT = 10_000; // ms
 const MAX_WARNINGS = 50; // bounds the memory of a page that stays open for weeks
 
@@ -25,16 +27,17 @@ export async function warn(context, problem) {
   if (TEMPORARY.includes(status) && code !== 'no_token') return;
   if (!environment.online() || reported.has(key) || reported.size >= MAX_WARNINGS) return;
   reported.add(key);
-  const text = topic || name === 'Refused' ? explain(problem, base) : await explainNoResponse(context, problem);
+  const text = topic || name === 'Refused' ? explain(problem, context) : await explainNoResponse(context, problem);
   console.warn(`Bellcast: ${text}`);
 }
 
-/** Text for an error response. @param {Problem} problem @param {string} base */
-function explain({ status = 0, code = 'unknown', message, topic }, base) {
+/** Text for an error response. @param {Problem} problem @param {ServerContext} context */
+function explain({ status = 0, code = 'unknown', message, topic }, { base, credential }) {
   const error = CODES[status] ?? code;
   const page = NO_PAGE.includes(error) ? '' : ` See ${new URL(`errors/${error}`, base).href}`;
   if (topic) return `the topic "${topic}" was refused: ${message}${page}`;
   if (code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Is that the server's address?`;
+  if (code === 'unauthenticated' && !credential.getToken && message?.includes('Authorization')) return `${NO_CREDENTIALS}${page}`;
   return CODES[status] ? `the server closed the connection: ${code}.${page}` : `${message}${page}`;
 }
 

@@ -5,6 +5,7 @@ import { countText } from './count-text.js';
 import { h, icon, setParts } from './dom.js';
 import { Element, reflect } from './element.js';
 import { isStill } from './motion.js';
+import { isPageRefused } from './page-refused.js';
 import { setTitleCount } from './page-title.js';
 import * as popover from './popover.js';
 
@@ -137,7 +138,7 @@ export class Bell extends Element {
   /** Show a bell without a connection as such: its count may be old. @param {State} state */
   #renderConnection({ status, error }) {
     const isOffline = status !== 'live' && status !== 'connecting';
-    const text = error ? this.texts.ended : this.texts[status];
+    const text = this.texts[error ? (isPageRefused(error) ? 'failed' : 'ended') : status];
     this.#button.classList.toggle('offline', isOffline);
     setParts(this.#button, 'button', { offline: isOffline });
     this.#button.ariaDescription = this.#button.title = isOffline ? text : '';

@@ -6,6 +6,7 @@ import { link } from './dom.js';
 import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
 import { isBack } from './back-key.js';
+import { isPageRefused } from './page-refused.js';
 import { acquire } from './shared-sessions.js';
 import { sheet } from './sheets.js';
 import { CSS } from './styles.js';
@@ -49,7 +50,7 @@ export class Element extends BaseElement {
   #unreportedSeen = [];
   /** @type {any} */
   #seenTimer = 0;
-  /** Why the session ended, if pages were notified. @type {Refused | null} */
+  /** Why the session ended, as of the last render. @type {Refused | null} */
   #reportedEnd = null;
   texts = texts('en');
 
@@ -215,7 +216,7 @@ export class Element extends BaseElement {
   #reportEnd(error) {
     const isNew = error && error !== this.#reportedEnd;
     this.#reportedEnd = error;
-    if (isNew) this.emitCancelable('sign-in', { code: error.code, message: error.message });
+    if (isNew && !isPageRefused(error)) this.emitCancelable('sign-in', { code: error.code, message: error.message });
   }
 
   /** Dispatch an event that a page can cancel to handle the step itself. @param {string} step @param {object | null} detail */

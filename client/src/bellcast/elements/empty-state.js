@@ -1,14 +1,14 @@
-/** Shown instead of a list: loading, empty, failed, ended. */
+/** Shown instead of a list: loading, empty, failed, ended, unavailable. */
 
 import { h, icon, link } from './dom.js';
 
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'noneSnoozed' | 'failed' | 'ended'} EmptyStateKind  `empty` is the first tab's */
+/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'noneSnoozed' | 'failed' | 'ended' | 'unavailable'} EmptyStateKind  `empty` is the first tab's; `unavailable` is a failure that a retry would not end */
 
 /** Slot in which a page can put its own content; the first tab is the inbox itself. */
-const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', noneSnoozed: 'none', failed: 'failed', ended: 'ended' };
-const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', noneSnoozed: 'clock', failed: 'alert', ended: 'alert' };
+const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', noneSnoozed: 'none', failed: 'failed', ended: 'ended', unavailable: 'failed' };
+const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', noneSnoozed: 'clock', failed: 'alert', ended: 'alert', unavailable: 'alert' };
 
 export class EmptyState {
   element = h('div', 'blank');
@@ -37,7 +37,7 @@ export class EmptyState {
   #page(which) {
     const texts = this.#texts;
     const sign = h('span', 'sign', {}, icon(/** @type {'checks'} */ (ICONS[which])));
-    const headline = h('b', 'headline', {}, texts[which === 'caughtUp' ? 'empty' : which]);
+    const headline = h('b', 'headline', {}, texts[which === 'caughtUp' ? 'empty' : which === 'unavailable' ? 'failed' : which]);
     const hint = which === 'empty' || which === 'failed' || which === 'ended' ? [h('p', 'hint', {}, texts[`${which}More`])] : [];
     return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which))];
   }

@@ -17,7 +17,7 @@ export const PANEL_CSS = `
 .tab-count { background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); }
 .status { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; display: block; }
 .status[data-status=live] { visibility: hidden; }
-.panel:has(.blank[data-state=ended]) .status { opacity: 0; }
+.panel:has(.blank:is([data-state=ended], [data-state=unavailable])) .status { opacity: 0; }
 .header:has(.status:not([data-status=live])) .read-all-text { display: none; }
 .status[data-status=waiting] { color: var(--high); }
 .status[data-status=closed] { color: var(--urgent); }

@@ -8,6 +8,7 @@ import { fold } from './group-rows.js';
 import { placeOf } from '../inbox-reducer.js';
 import { List } from './list.js';
 import { Notice } from './notice.js';
+import { isPageRefused } from './page-refused.js';
 import { isUnread } from './row.js';
 import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
@@ -201,7 +202,7 @@ export class Panel {
   #renderStatus({ status, loaded, error, queued }) {
     const { texts } = this.#context;
     const word = loaded && status === 'connecting' ? 'waiting' : status;
-    const text = error ? texts.ended : queued && status !== 'live' ? texts.queued(queued) : texts[word];
+    const text = error ? texts[isPageRefused(error) ? 'failed' : 'ended'] : queued && status !== 'live' ? texts.queued(queued) : texts[word];
     if (this.#status.textContent !== text) this.#status.textContent = text;
     this.#status.dataset.status = word;
   }
@@ -320,7 +321,7 @@ export class Panel {
 
   /** The reason for an empty list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
-    if (error) return 'ended';
+    if (error) return isPageRefused(error) ? 'unavailable' : 'ended';
     if (!loaded) return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
     if (!this.tabBar.selected) return 'empty';
     const { view, type, tag } = this.tabBar.query;
