@@ -6,14 +6,14 @@ import pytest
 
 from bellcast.client import BlockingInEventLoop, RequestRefused
 from bellcast.model.identities import Project
-from bellcast.server.app import App
+from bellcast.server.app import create_app
 from bellcast.server.inprocess import NotStarted
 from bellcast.settings.groups import Secret, Settings, StoreSettings
 
 
 @pytest.fixture
 def app(tmp_path):
-    return App(Settings(store=StoreSettings(data=tmp_path)), Project("1", "key-1", Secret("a-secret")))
+    return create_app(Settings(store=StoreSettings(data=tmp_path), project=Project("1", "key-1", Secret("a-secret"))))
 
 
 @pytest.fixture
