@@ -100,5 +100,6 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
     console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, so that it can be copied in one line.
     console.out.print("[dim]Send a notification from another terminal:[/]")
-    command = "bellcast" if shutil.which("bellcast") else os.path.relpath(sys.argv[0])
+    script = Path(sys.executable).with_name("bellcast")  # `make demo` activates no virtual environment
+    command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
     console.out.print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)
