@@ -28,7 +28,7 @@ REDIS_CORES = 1  # one thread executes commands
 CORES_PER_MACHINE = 16
 PROCESS_CONNECTIONS = 20_000
 PROCESS_COPIES_BYTES = 1e9
-WAVE_SECONDS = 60.0  # until everybody has reconnected, or has an announcement
+WAVE_SECONDS = 60.0  # until all clients have reconnected, or have an announcement
 
 # Not in the results: `docs/design/cluster.md` and `bellcast bench fanout`.
 COPY_BYTES = 112  # a stream, on every other process
@@ -207,10 +207,10 @@ def _shares(costs: Costs, step: int) -> list[Limit]:
 
     copies = step * COPY_BYTES
     limits = [
-        wave("PostgreSQL: everybody reconnects", costs.resume.postgres, POSTGRES_CORES),
-        wave("Redis: everybody reconnects", costs.resume.redis, REDIS_CORES),
-        wave("PostgreSQL: an announcement to everybody", costs.announcement.postgres, POSTGRES_CORES),
-        wave("Redis: an announcement to everybody", costs.announcement.redis, REDIS_CORES),
+        wave("PostgreSQL: all clients reconnect", costs.resume.postgres, POSTGRES_CORES),
+        wave("Redis: all clients reconnect", costs.resume.redis, REDIS_CORES),
+        wave("PostgreSQL: an announcement to all clients", costs.announcement.postgres, POSTGRES_CORES),
+        wave("Redis: an announcement to all clients", costs.announcement.redis, REDIS_CORES),
         Limit("copies of the cluster state, per process", _bytes(copies), copies / PROCESS_COPIES_BYTES),
     ]
     if costs.stored is not None:

@@ -108,3 +108,18 @@ async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Vend
     finally:
         server.close()
         await vendor.close()
+
+
+@asynccontextmanager
+async def plain_server() -> AsyncIterator[str]:
+    """A server without TLS: a handshake fails with the first bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()

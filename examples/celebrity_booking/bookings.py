@@ -54,9 +54,9 @@ class Celebrity:
 @dataclass(frozen=True)
 class Booking:
     id: int
-    clientId: str  # noqa: N815
+    clientId: str  # noqa: N815  as the pages have it
     client: str
-    celebrityId: str  # noqa: N815
+    celebrityId: str  # noqa: N815  as the pages have it
     celebrity: str
     date: str
     occasion: str

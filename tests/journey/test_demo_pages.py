@@ -1,4 +1,4 @@
-"""The pages of the demo apps load everything from this machine, and name a library that was not built."""
+"""The pages of the demo apps load everything from this machine, and name a bundle that was not built."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Demo(NamedTuple):
     options: dict[str, str]
     person: str
     path: str
-    library: str
+    bundle: str
 
 
 DEMOS = {
@@ -56,6 +56,6 @@ async def test_demo_page_loads_nothing_from_the_web(tmp_path: Path, name: str) -
 async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) -> None:
     async with client(DEMOS[name], tmp_path, libraries=tmp_path) as http:
         text = await first_page(http, DEMOS[name])
-    assert f"needs {DEMOS[name].library}" in text
+    assert f"needs {DEMOS[name].bundle}" in text
     assert "npm run build" in text
     assert "/libraries/" not in text

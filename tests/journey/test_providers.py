@@ -1,12 +1,9 @@
 """Providers as objects: written, tested, failed over and limited; and the receipts of their vendors."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 from tests.journey.channels_app import app, ended, eventually
 from tests.push_browser import Browser
 from tests.smtp_server import smtp_server
-from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, vendor_server
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, plain_server, vendor_server
 
 PUBLIC = "https://bells.example.com"
 DRAFT = {"to": "alice", "title": "Hi", "channels": ["sms"]}
@@ -137,21 +134,6 @@ async def test_failing_provider_is_replaced_by_the_next(tmp_path: Path, fault: b
         assert attempts == [("main", "temporary"), ("backup", "accepted")]
         assert message["attempts"][0]["code"] == code
         assert message["state"] == "sent"
-
-
-@asynccontextmanager
-async def plain_server() -> AsyncIterator[str]:
-    """A server without TLS: a handshake fails with the first bytes."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
 
 
 async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@ is sent once, and the next message is not affected."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
 from tests.push_browser import Browser
-from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, vendor_server
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, plain_server, vendor_server
 
 TIMEOUT = 60.0  # of an answer that arrives
 PATIENCE = 0.2  # for one that does not
@@ -144,21 +143,6 @@ async def test_vendor_that_never_answers_is_temporary(
         vendor.answers += kind.first
     error = await failure(kind.create(vendor.host, False, http, tmp_path, PATIENCE), kind.message(vendor.host))
     assert (error.is_temporary, error.is_bounce) == (True, False)
-
-
-@asynccontextmanager
-async def plain_server() -> AsyncIterator[str]:
-    """A server without TLS: a handshake fails with the first bytes."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
 
 
 async def test_vendor_without_tls_is_temporary(kind: Vendor, http: HttpxClient, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class BellcastTestMixin:
 
     def setUp(self) -> None:
         clear()
-        super().setUp()  # type: ignore[misc]
+        super().setUp()  # type: ignore[misc]  # a mixin: the next class is a TestCase
 
     @property
     def bellcast_sent(self) -> list[SentNotification]:
