@@ -11,6 +11,7 @@ import pytest
 from bellcast.client import Bellcast
 from tests.agencies import Agency, Visitor
 from tests.faults.raw import eventually
+from tests.sqlite_dump import sqlite_dump
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,9 @@ def test_starlight_sign_in_needs_the_password_and_sign_out_ends_the_session(agen
         assert (wrong.status_code, "password is wrong" in wrong.text) == (401, True)
         foreign = noah.http.post("/login", data={"username": "noah"}, headers={"origin": "https://evil.example"})
         assert foreign.status_code == 403
-    stored = b"".join(file.read_bytes() for file in agency.data.glob("starlight.db*"))
-    assert b"scrypt$" in stored
-    assert b"bellcast" not in stored.replace(b"bellcast_outbox", b"")
+    stored = sqlite_dump(agency.data / "starlight.db")
+    assert "scrypt$" in stored
+    assert "bellcast" not in stored.replace("bellcast_outbox", "")
 
 
 def test_token_is_the_site_s_own_jwt_and_works_in_bellcast(agency: Agency, iris: Visitor):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.raw import eventually
 from tests.markets import Market
+from tests.sqlite_dump import sqlite_dump
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_leadwell_sign_in_needs_the_password_and_sign_out_ends_the_session(marke
         headers = {"authorization": f"Bearer {token}"}
         assert eventually(lambda: httpx.get(f"{market.server.url}/v1/inbox", headers=headers).status_code == 401)
         assert roofer.post("/login", data={"username": "43", "password": "wrong"}).status_code == 401
-    assert b"scrypt$" in b"".join(file.read_bytes() for file in market.data.glob("leadwell.db*"))
+    assert "scrypt$" in sqlite_dump(market.data / "leadwell.db")
 
 
 def test_provider_cannot_use_another_provider_s_channel_or_leads(ruth: httpx.Client, plumber: httpx.Client):

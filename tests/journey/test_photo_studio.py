@@ -13,6 +13,7 @@ import pytest
 from bellcast.client import Bellcast
 from tests.faults.raw import eventually
 from tests.servers import ServerProcess
+from tests.sqlite_dump import sqlite_dump
 from tests.studios import PASSWORD, photo_studio
 
 # The smallest PNG: one transparent pixel.
@@ -291,7 +292,7 @@ def test_oriel_sign_in_needs_the_password_and_sign_out_ends_the_session(studio, 
             assert thief.get("/api/notifications").status_code == 401
         stolen = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert stolen.status_code == 401
-    assert b"scrypt$" in b"".join(file.read_bytes() for file in studio.data.glob("oriel.db*"))
+    assert "scrypt$" in sqlite_dump(studio.data / "oriel.db")
 
 
 def test_forged_cookie_is_refused(studio):

@@ -20,6 +20,7 @@ from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
 from tests.marketplaces import marketplace
+from tests.sqlite_dump import sqlite_dump
 
 TIMEOUT = 40  # seconds
 
@@ -538,7 +539,7 @@ def test_gable_sign_in_needs_the_password(site):
         assert (wrong.status_code, "password is wrong" in wrong.text) == (401, True)
         assert stranger.post("/login", data={"username": "ghost", "password": "bellcast"}).status_code == 401
         assert stranger.get("/as/nora/bookings").headers["location"] == "/as/nora/login"
-    assert b"scrypt$" in b"".join(file.read_bytes() for file in site.data.glob("gable.db*"))
+    assert "scrypt$" in sqlite_dump(site.data / "gable.db")
 
 
 def test_outage_of_bellcast_loses_and_doubles_nothing_of_gable(site, browsers):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.faults.raw import eventually
+from tests.sqlite_dump import sqlite_dump
 from tests.suites import Suite
 
 
@@ -35,8 +36,8 @@ def test_sign_in_needs_the_password_and_sign_out_ends_the_session(suite):
 
 
 def test_passwords_are_stored_as_scrypt_hashes(suite):
-    stored = b"".join(file.read_bytes() for file in suite.data.glob("suite.db*"))
-    assert b"scrypt$" in stored
+    stored = sqlite_dump(suite.data / "suite.db")
+    assert "scrypt$" in stored
 
 
 def test_sale_reaches_everyone_of_the_shop_also_who_never_signed_in_and_nobody_else(suite):
