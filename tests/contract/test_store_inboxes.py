@@ -324,3 +324,15 @@ async def _send_many(app: App, number: int) -> list[str]:
     requests = [app.send_request("alice") for _ in range(number)]
     await app.add_all(requests)
     return [request.ids[0] for request in requests]
+
+
+@pytest.mark.parametrize("filters", [{}, {"view": "unread"}, {"type": "booking"}, {"tag": "vip"}], ids=str)
+async def test_page_since_a_time_leaves_out_older_rows(app: App, filters: dict[str, Any]) -> None:
+    content = {"type": "booking", "tags": ("vip",)}
+    for title in ("oldest", "older", "new"):
+        await app.send("alice", title, **content)
+        moment = app.now
+        app.clock.advance(60)
+    assert await app.titles("alice", since=moment, **filters) == ["new"]
+    assert await app.titles("alice", since=moment - 60_000, **filters) == ["new", "older"]
+    assert await app.titles("alice", since=moment + 1, **filters) == []

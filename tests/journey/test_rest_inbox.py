@@ -310,3 +310,17 @@ class TestOtherRecipients:
         assert refused(await rival.get(f"/v1/inbox/{id}"), 404, "not_found")
         assert (await rival.post("/v1/inbox/read", json={"ids": [id]})).json()["changed"] == 0
         assert await badge(alice) == (3, 3)
+
+
+async def test_inbox_since_a_time_has_newer_notifications_only(rest):
+    await rest.send("alice", "Old")
+    rest.clock.advance(60)
+    await rest.send("alice", "New")
+    (new, _) = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+    page = (await rest.recipient("alice").get("/v1/inbox", params={"since": new["created_at"]})).json()
+    assert [one["title"] for one in page["notifications"]] == ["New"]
+    assert page["unread"] == 2
+    for since in ("yesterday", "2026-01-01T00:00:00", "1960-01-01T00:00:00Z"):
+        response = await rest.recipient("alice").get("/v1/inbox", params={"since": since})
+        assert response.status_code == 422
+        assert list(fields(response)) == ["since"]

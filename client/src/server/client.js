@@ -195,7 +195,7 @@ class Inbox {
     this.#send = send;
   }
 
-  /** A page, newest first; `next` goes into `before`. @param {{view?: string, type?: string | string[], tag?: string | string[], priority?: string | string[], limit?: number, before?: string}} [query] @returns {Promise<Page>} */
+  /** A page, newest first; `next` goes into `before`. @param {{view?: string, type?: string | string[], tag?: string | string[], priority?: string | string[], since?: string, limit?: number, before?: string}} [query] @returns {Promise<Page>} */
   list(query) {
     return this.#send('GET', '/v1/inbox', { query: query ?? {} });
   }

@@ -20,12 +20,14 @@ from bellcast.ports import Action, Marked, Marking, Query
 class InboxQuery(Struct, frozen=True, kw_only=True):
     """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
 
-    `type`, `tag` and `priority` may be repeated: a notification needs one of the values of each."""
+    `type`, `tag` and `priority` may be repeated: a notification needs one of the values of each. `since` leaves out
+    notifications created before that time."""
 
     view: View = "all"
     type: list[str] = []
     tag: list[str] = []
     priority: list[Priority] = []
+    since: datetime | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     before: str | None = None
 
@@ -128,6 +130,8 @@ async def listing(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, InboxQuery)
     if params.before is not None and not ids.is_id(params.before):
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
+    if params.since is not None:
+        validation.check(validation.moment("since", params.since))
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
@@ -137,6 +141,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         types=tuple(params.type),
         tags=tuple(params.tag),
         priorities=tuple(params.priority),
+        since=None if params.since is None else times.milliseconds(params.since),
         limit=params.limit,
         before=params.before,
     )

@@ -93,6 +93,7 @@ PARAMETERS = {
     "from": "Only what was sent at this time or later.",
     "to": "Only what was sent before this time.",
     "priority": "Only of this priority.",
+    "since": "Only what was created at this time or later.",
 }
 
 

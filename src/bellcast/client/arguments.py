@@ -128,6 +128,11 @@ def moment(argument: str, value: object) -> datetime | str:
     return _now() + timedelta(seconds=seconds(argument, value))
 
 
+def past_moment(argument: str, value: object) -> datetime | str:
+    """Return a point in time in the past. A duration is refused: `moment` counts it from now."""
+    return moment(argument, value) if isinstance(value, datetime) else name(argument, value)
+
+
 def target(argument: str, value: object) -> str | list[str] | dict[str, Any]:
     """Return the target: one recipient, several, or one audience."""
     if isinstance(value, Mapping):

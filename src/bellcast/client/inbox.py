@@ -18,11 +18,15 @@ def page(
     view: View | None = None,
     type: Text | None = None,
     tag: Text | None = None,
+    since: datetime | str | None = None,
     limit: int | None = None,
     before: str | None = None,
 ) -> HttpRequest[InboxPage]:
-    """A page of the inbox, newest first; give its `next` as `before` to get the page after it."""
-    params = query(view=view, type=type, tag=tag, limit=limit, before=before)
+    """A page of the inbox, newest first; give its `next` as `before` to get the page after it. `since` leaves out
+    notifications created before that time."""
+    moment = None if since is None else arguments.past_moment("since", since)
+    since = moment.isoformat() if isinstance(moment, datetime) else moment
+    params = query(view=view, type=type, tag=tag, since=since, limit=limit, before=before)
     return HttpRequest("GET", "/v1/inbox", _page, params=params)
 
 

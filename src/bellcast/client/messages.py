@@ -49,14 +49,7 @@ class RetryFilter(TypedDict, total=False):
     since: datetime | str
 
 
-def _since(argument: str, value: object) -> datetime | str:
-    """A time in the past. A duration is refused: `arguments.moment` counts it from now."""
-    if isinstance(value, datetime):
-        return arguments.moment(argument, value)
-    return arguments.name(argument, value)
-
-
-_RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since": _since}
+_RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since": arguments.past_moment}
 
 
 def retry_all(*, tenant: Text | None = None, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:

@@ -27,12 +27,13 @@ class SessionRevoked(Unauthenticated):
 
 class Query(Struct, frozen=True, kw_only=True):
     """A page of an inbox: newest first, at most `limit` rows, after the place `before`. Each filter selects rows with one of its
-    values; an empty one selects all."""
+    values; an empty one selects all. `since` (UTC milliseconds) leaves out rows created before it."""
 
     view: View = "all"
     types: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     priorities: tuple[Priority, ...] = ()
+    since: int | None = None
     limit: int = 20
     before: str | None = None
 

@@ -244,8 +244,14 @@ def _page_statement(inbox: int, query: Query) -> Statement:
     params: Params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "limit": query.limit}
     first, last = marking.MARK_PARTS[query.view]
     parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
-    if query.priorities or len(query.types) > 1 or len(query.tags) > 1 or (query.view == "snoozed" and not query.tags):
-        return Statement("page_filtered", {**params, **parts, **_filter_params(query)})
+    if (
+        query.priorities
+        or query.since is not None
+        or len(query.types) > 1
+        or len(query.tags) > 1
+        or (query.view == "snoozed" and not query.tags)
+    ):
+        return Statement("page_filtered", {**params, **parts, **_filter_params(query), "since": query.since or 0})
     params = {**params, "type": query.types[0] if query.types else None}
     if query.tags:
         return Statement("page_tag", {**params, **parts, "tag": query.tags[0]})

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -61,7 +62,7 @@ VALUES = {
     "records": [{"key": "x"}],
     "body": {"a": 1},
     "data": {"a": 1},
-    "since": 1,
+    "since": datetime(2026, 1, 1, tzinfo=UTC),
     "until": None,
     "count": 1,
     "duration": "1h",

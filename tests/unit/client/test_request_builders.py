@@ -90,6 +90,11 @@ def test_unset_arguments_are_omitted():
     assert body(recipients.token("alice")) == {"recipient": "alice", "ttl": 3600}
 
 
+def test_page_since_a_datetime_names_its_offset():
+    moment = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+    assert inbox.page(since=moment).params == {"since": "2026-01-31T12:00:00+00:00"}
+
+
 def test_time_of_membership_may_be_seconds_or_a_datetime():
     since = datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC)
     assert body(recipients.token("alice", since=since))["since"] == since.timestamp()

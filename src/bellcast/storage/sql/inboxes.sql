@@ -130,7 +130,7 @@ ORDER BY coalesce(e.place, t.id) DESC LIMIT :limit
 -- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
 SELECT e.* FROM inbox_entries e
 WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
-  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1)) AND e.created_at >= :since
   AND (:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
   AND (:priorities IS NULL OR e.priority IN (SELECT value FROM json_each(:priorities)))
   AND (:tags IS NULL OR e.id IN (
@@ -142,7 +142,7 @@ ORDER BY coalesce(e.place, e.id) DESC LIMIT :limit
 -- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
 SELECT e.* FROM inbox_entries e
 WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
-  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1)) AND e.created_at >= :since
   AND (:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
   AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
   AND (:tags::text IS NULL OR e.id IN (
