@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from bellcast.model.operators import AuditEntry, Operator, Role
@@ -69,19 +70,28 @@ async def test_name_of_an_operator_is_unique(store: Store) -> None:
 async def test_last_owner_stays(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     await store.operators.create(operator("2", "developer"), "x")
-    assert await store.operators.change_role("1", "viewer") is False
+    assert await store.operators.change("1", "viewer", None) is False
     assert await store.operators.delete("1") is False
-    assert await store.operators.change_role("3", "viewer") is None
+    assert await store.operators.change("3", "viewer", None) is None
     assert await store.operators.delete("3") is None
-    assert await store.operators.change_role("2", "owner") is True
+    assert await store.operators.change("2", "owner", None) is True
     assert await store.operators.delete("1") is True
     assert await store.operators.delete("2") is False
+
+
+async def test_change_of_role_and_password_is_complete_or_nothing(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    await store.operators.start_session(b"a", "1", NOW)
+    assert await store.operators.change("1", "viewer", "y") is False
+    assert (await store.operators.find("1")) == (msgspec.structs.replace(operator("1"), seen_at=NOW), "x")
+    assert await store.operators.session(b"a") is not None
+    assert await store.operators.get("2") is None
 
 
 async def test_concurrent_demotions_leave_an_owner(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     await store.operators.create(operator("2"), "x")
-    await asyncio.gather(store.operators.change_role("1", "viewer"), store.operators.change_role("2", "viewer"))
+    await asyncio.gather(store.operators.change("1", "viewer", None), store.operators.change("2", "viewer", None))
     assert await store.operators.has_owner()
 
 
@@ -99,9 +109,9 @@ async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> 
     await store.operators.end_session(b"a")
     assert await store.operators.session(b"a") is None
     assert await store.operators.session(b"b") is not None
-    assert await store.operators.change_password("1", "y")
+    assert await store.operators.change("1", None, "y")
     assert await store.operators.session(b"b") is None
-    assert not await store.operators.change_password("2", "y")
+    assert await store.operators.change("2", None, "y") is None
 
 
 async def test_session_of_a_deleted_operator_ends(store: Store) -> None:

@@ -4,9 +4,10 @@ import httpx
 import pytest
 
 from bellcast.api.app import HANDLERS
+from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
 from tests.journey.operators import OWN, PASSWORD, browser, set_up, signed_in
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Caller, Rest, refused
 
 # Seconds.
 MINUTE = 60
@@ -202,7 +203,7 @@ async def test_role_limits_every_operation(rest: Rest) -> None:
     browsers = {role: await signed_in(rest, f"the-{role}", role) for role in ROLES}
     for handler in HANDLERS:
         declared = handler.opt["operation"]
-        if declared.required_scope not in ("send", "read", "manage", "admin"):
+        if declared.required_scope not in SCOPES:
             continue
         (method,) = handler.http_methods
         path = next(iter(handler.paths)).replace(":str", "").replace("{", "").replace("}", "")
@@ -215,7 +216,8 @@ async def test_role_limits_every_operation(rest: Rest) -> None:
 def allowed_roles(scope: str, roles: tuple[str, ...] | None) -> tuple[str, ...]:
     if roles is not None:
         return roles
-    by_scope = {"admin": ("owner",), "read": ("owner", "developer", "support")}
+    readers = ("owner", "developer", "support")
+    by_scope = {"admin": ("owner",), "read": readers, "observe": readers}
     return by_scope.get(scope, ("owner", "developer"))
 
 
@@ -223,6 +225,38 @@ async def test_developer_cannot_gain_rights_through_a_key(rest: Rest) -> None:
     developer = await signed_in(rest, "dev", "developer")
     assert refused(await developer.post("/v1/keys", json={"name": "k", "scopes": ["manage"]}), 403, "forbidden")
     assert (await developer.post("/v1/keys", json={"name": "k", "scopes": ["send", "read"]})).status_code == 201
+
+
+async def test_key_manages_operators_up_to_its_own_scopes(rest: Rest) -> None:
+    owner = await set_up(rest)
+    id = (await owner.get("/v1/me")).json()["id"]
+    key = await keyed(rest, "admin", "read", "observe")
+    body = {"name": "x", "role": "support", "password": PASSWORD}
+    made = (await key.post("/v1/operators", json=body)).json()
+    for role in ("owner", "developer"):
+        assert refused(await key.post("/v1/operators", json=body | {"name": role, "role": role}), 403, "forbidden")
+        assert refused(await key.patch(f"/v1/operators/{made['id']}", json={"role": role}), 403, "forbidden")
+    assert refused(await key.patch(f"/v1/operators/{id}", json={"password": "taken over now"}), 403, "forbidden")
+    assert refused(await key.delete(f"/v1/operators/{id}"), 403, "forbidden")
+    assert (await owner.get("/v1/me")).status_code == 200
+    assert (await key.get("/v1/audit")).status_code == 200
+    assert (await key.delete(f"/v1/operators/{made['id']}")).status_code == 204
+    assert refused(await (await keyed(rest, "manage")).get("/v1/audit"), 403, "forbidden")
+
+
+async def keyed(rest: Rest, *scopes: str) -> Caller:
+    created = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
+    return Caller(rest.client, {"authorization": f"Bearer {created['key']}"})
+
+
+async def test_refused_change_of_an_operator_changes_nothing(rest: Rest) -> None:
+    owner = await set_up(rest)
+    id = (await owner.get("/v1/me")).json()["id"]
+    response = await owner.patch(f"/v1/operators/{id}", json={"role": "viewer", "password": "another password"})
+    assert refused(response, 409, "conflict")
+    assert (await owner.get("/v1/me")).json()["role"] == "owner"
+    credentials = {"name": "owner", "password": PASSWORD}
+    assert (await browser(rest).post("/v1/session", json=credentials)).status_code == 200
 
 
 async def test_changed_role_and_password_take_effect_at_once(rest: Rest) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.keys import SCOPES
 from bellcast.model import times
 from bellcast.model.limits import Limits
 from tests.journey import rest as rests
@@ -17,6 +18,7 @@ OPERATIONS = {
     "send": ("POST", "/v1/notifications", {"to": "alice", "title": "x"}),
     "read": ("GET", "/v1/recipients", None),
     "manage": ("PUT", "/v1/recipients/alice", {}),
+    "admin": ("GET", "/v1/operators", None),
     "recipient": ("GET", "/v1/inbox", None),
 }
 
@@ -48,7 +50,7 @@ class TestCredentials:
         assert refused(response, 401, "unauthenticated")
 
     async def test_valid_credentials_of_another_scope_are_forbidden(self, rest):
-        for operation in ("send", "read", "manage"):
+        for operation in ("send", "read", "manage", "admin"):
             assert refused(await send_request(rest.recipient("alice"), operation), 403, "forbidden")
         assert refused(await send_request(rest.app, "recipient"), 403, "forbidden")
 
@@ -68,10 +70,10 @@ class TestCredentials:
 
 
 class TestKeys:
-    @pytest.mark.parametrize("scope", ["send", "read", "manage"])
+    @pytest.mark.parametrize("scope", SCOPES)
     async def test_key_grants_only_its_scope(self, rest, scope):
         client, _ = await key(rest, scope)
-        for operation in ("send", "read", "manage"):
+        for operation in ("send", "read", "manage", "admin"):
             response = await send_request(client, operation)
             assert (response.status_code == 403) is (operation != scope), operation
         assert refused(await send_request(client, "recipient"), 403, "forbidden")

@@ -12,14 +12,12 @@ from bellcast.auth.console_sessions import BrowserRequest
 from bellcast.auth.origins import HeaderPairs
 from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.inbox import views
-from bellcast.model.identities import Caller, Principal
+from bellcast.model.identities import Caller, KeyScope, Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.operators import Role
 
-# A scope of the server side, or the recipient side.
-# `admin` is the project secret or an owner of the console, `operator` any operator.
-RequiredScope = Literal["send", "read", "manage", "recipient", "admin", "operator"]
-ADMINS_ONLY = "Only an owner of the console or the project secret may do this."
+# A scope of the server side, the recipient side, or any operator of the console.
+RequiredScope = KeyScope | Literal["recipient", "operator"]
 # Fetch metadata of browsers, and what a session of the console depends on.
 AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
 
@@ -51,18 +49,12 @@ async def authorize(request: ApiRequest, required_scope: RequiredScope, roles: t
 
 
 def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Role, ...] | None) -> None:
-    if required_scope == "admin":
-        if not caller.is_admin:
-            raise Forbidden(ADMINS_ONLY)
-    elif caller.role is None:
-        if required_scope in ("send", "read", "manage"):
-            server_credentials.require(caller, required_scope)
-    elif caller.role not in roles if roles is not None else not _has_scope(caller, required_scope):
+    if required_scope == "operator" or required_scope == "recipient":
+        return
+    if caller.role is None:
+        server_credentials.require(caller, required_scope)
+    elif caller.role not in roles if roles is not None else required_scope not in caller.scopes:
         raise Forbidden(f"Your role, {caller.role}, does not permit this.")
-
-
-def _has_scope(caller: Caller, required_scope: RequiredScope) -> bool:
-    return required_scope == "operator" or required_scope in caller.scopes
 
 
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast import __version__
 from bellcast.api import schema_limits
 from bellcast.api.operations import Operation, refusals
-from bellcast.auth import console_sessions
+from bellcast.auth import console_sessions, keys
 from bellcast.errors import BellcastError
 from bellcast.model import problems
 from bellcast.model.limits import Limits
@@ -280,7 +280,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     }
     if route.description:
         spec["description"] = route.description
-    if declared.required_scope in ("send", "read", "manage"):
+    if declared.required_scope in keys.SCOPES:
         spec["x-scope"] = declared.required_scope
     if declared.body is not None:
         content = {"schema": schemas.of(declared.body)}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bellcast import ports
 from bellcast.auth import origins, passwords
-from bellcast.errors import BellcastError, Conflict, FieldError, Forbidden, NotFound, TooMany, Unauthenticated
+from bellcast.errors import BellcastError, Conflict, FieldError, Forbidden, TooMany, Unauthenticated
 from bellcast.model.identities import Caller
 from bellcast.model.operators import FAILURES_MS, IDLE_MS, SCOPES_OF_ROLE, SESSION_MS, Operator, OperatorSession, Role
 from bellcast.model.validation import FieldErrors
@@ -144,17 +144,17 @@ class ConsoleSessions:
             raise Conflict("An operator has this name.")
         return operator
 
-    async def reset_password(self, id: str, password: str) -> None:
-        """Change a password and end all sessions of the operator."""
-        if not await self._operators.change_password(id, await self._hash(password)):
-            raise NotFound("No operator has this id.")
+    async def change(self, id: str, role: Role | None = None, password: str | None = None) -> bool | None:
+        """Change role and password together. A new password ends all sessions of the operator. None for an unknown
+        operator, False for the last owner."""
+        return await self._operators.change(id, role, None if password is None else await self._hash(password))
 
     async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
         """Change the password of the request's operator, end all its sessions and start a new one."""
         _check_page(request)
         operator = (await self.session(request)).operator
         await self._alone(lambda: self._verify(operator.name, current, request.address))
-        await self.reset_password(operator.id, password)
+        await self.change(operator.id, password=password)
         return await self._start(request, operator)
 
     def _new(self, name: str, role: Role) -> Operator:

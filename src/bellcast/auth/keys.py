@@ -1,19 +1,19 @@
 """API keys: `bc_<id>_<secret>`, shown once. The store holds only a digest.
 
-Scopes are independent: `manage` does not imply `send` or `read`. Only the project secret has all three."""
+Scopes are independent: `manage` does not imply `send` or `read`. The project secret has all."""
 
 import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import ApiKey, KeyScope
 
 PREFIX = "bc"
-SCOPES: tuple[KeyScope, ...] = ("send", "read", "manage")
+SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
 
 
 class NewApiKey(NamedTuple):

@@ -8,7 +8,8 @@ from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
-events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else, including session tokens for any recipient.[/]
+events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else of the app, including session tokens for any recipient,[/] observe [dim]numbers and the feed,[/] \
+configure [dim]settings,[/] admin [dim]operators and the audit.[/]
 """
 EXAMPLES = """\
 [dim]Examples[/]
@@ -38,7 +39,9 @@ def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A name for the list, such as the app that uses the key.")
     ],
-    scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="A permission of the key. Repeatable.")],
+    scope: Annotated[
+        list[str], typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.")
+    ],
     json: console.JsonFlag = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""

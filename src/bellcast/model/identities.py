@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-KeyScope = Literal["send", "read", "manage"]
+KeyScope = Literal["send", "read", "manage", "observe", "configure", "admin"]
 EVERY_TENANT = "*"
 DEFAULT_TENANT = ""
 
@@ -157,8 +157,3 @@ class Caller(Struct, frozen=True):
     key: str | None = None
     operator: str | None = None  # the name of an operator
     role: str | None = None  # the role of an operator
-
-    @property
-    def is_admin(self) -> bool:
-        """True for the project secret and for owners."""
-        return self.key is None and self.role in (None, "owner")

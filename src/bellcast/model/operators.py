@@ -16,9 +16,9 @@ FAILURES_MS = 3_600_000
 AUDIT_MS = 400 * 24 * 3_600_000
 # Scopes of the roles in the REST API. A viewer has no scope: only operations that name the role are open to it.
 SCOPES_OF_ROLE: dict[Role, tuple[KeyScope, ...]] = {
-    "owner": ("send", "read", "manage"),
-    "developer": ("send", "read", "manage"),
-    "support": ("read",),
+    "owner": ("send", "read", "manage", "observe", "configure", "admin"),
+    "developer": ("send", "read", "manage", "observe", "configure"),
+    "support": ("read", "observe"),
     "viewer": (),
 }
 

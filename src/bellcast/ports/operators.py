@@ -33,12 +33,11 @@ class Operators(Protocol):
         """Return the operator of this name with the hash of its password."""
         ...
 
-    async def change_role(self, id: str, role: Role) -> bool | None:
-        """Change the role. None for an unknown operator, False for the last owner."""
-        ...
+    async def get(self, id: str) -> Operator | None: ...
 
-    async def change_password(self, id: str, password: str) -> bool:
-        """Change the hash of the password and end all sessions of the operator; return whether it exists."""
+    async def change(self, id: str, role: Role | None, password: str | None) -> bool | None:
+        """Change the role and the hash of the password, or nothing. A new password ends all sessions of the operator.
+        None for an unknown operator, False for the last owner."""
         ...
 
     async def delete(self, id: str) -> bool | None:

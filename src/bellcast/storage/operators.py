@@ -42,11 +42,12 @@ class Operators:
         found = await self._engine.read(fetch, Statement("operator_named", {"name": name}))
         return (_operator(found[0][:-1]), str(found[0][-1])) if found else None
 
-    async def change_role(self, id: str, role: Role) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _change_role(id, role), LOCK))
+    async def get(self, id: str) -> Operator | None:
+        found = await self._engine.read(fetch, Statement("operator_find", {"id": id}))
+        return _operator(found[0]) if found else None
 
-    async def change_password(self, id: str, password: str) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _change_password(id, password), []))
+    async def change(self, id: str, role: Role | None, password: str | None) -> bool | None:
+        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password), LOCK))
 
     async def delete(self, id: str) -> bool | None:
         return await self._engine.write(ScriptCommand(lambda: _delete(id), LOCK))
@@ -126,35 +127,36 @@ def _use_setup_code(digest: bytes, owner: Operator, password: str, now: int) -> 
     return bool((yield _insert(owner, password)))
 
 
-def _change_role(id: str, role: Role) -> Script[bool | None]:
-    allowed = yield from _may_lose_role(id, role)
-    if allowed:
-        yield Statement("operator_change_role", {"id": id, "role": role})
-    return allowed
-
-
-def _delete(id: str) -> Script[bool | None]:
-    allowed = yield from _may_lose_role(id, None)
-    if allowed:
-        yield Statement("operator_delete", {"id": id})
-        yield Statement("operator_sessions_end", {"id": id})
-    return allowed
-
-
-def _may_lose_role(id: str, role: Role | None) -> Script[bool | None]:
-    """Whether the operator may have another role or none: the last owner may not."""
+def _change(id: str, role: Role | None, password: str | None) -> Script[bool | None]:
     current = yield Statement("operator_role", {"id": id})
     if not current:
         return None
-    if current[0][0] != "owner" or role == "owner":
+    if role is not None and not (yield from _may_have_role(current[0][0], role)):
+        return False
+    if role is not None:
+        yield Statement("operator_change_role", {"id": id, "role": role})
+    if password is not None:
+        yield Statement("operator_change_password", {"id": id, "password": password})
+        yield Statement("operator_sessions_end", {"id": id})
+    return True
+
+
+def _delete(id: str) -> Script[bool | None]:
+    current = yield Statement("operator_role", {"id": id})
+    if not current:
+        return None
+    if not (yield from _may_have_role(current[0][0], None)):
+        return False
+    yield Statement("operator_delete", {"id": id})
+    yield Statement("operator_sessions_end", {"id": id})
+    return True
+
+
+def _may_have_role(current: str, role: Role | None) -> Script[bool]:
+    """Whether an operator may have another role, or none: the last owner may not."""
+    if current != "owner" or role == "owner":
         return True
     return len((yield Statement("operator_owners"))) > 1
-
-
-def _change_password(id: str, password: str) -> Script[bool]:
-    changed = yield Statement("operator_change_password", {"id": id, "password": password})
-    yield Statement("operator_sessions_end", {"id": id})
-    return bool(changed)
 
 
 def _start_session(digest: bytes, operator: str, now: int) -> Script[None]:

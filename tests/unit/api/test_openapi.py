@@ -101,11 +101,14 @@ def test_every_operation_has_a_unique_name_and_a_summary(document):
         assert not operation["summary"].endswith(".")
 
 
-def test_only_reading_operations_need_the_scope_read(document):
+def test_scope_read_opens_reading_operations_only(document):
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if path.startswith("/v1/") and "x-scope" in operation:
-                assert (operation["x-scope"] == "read") is (method == "get" and path != "/v1/keys"), (method, path)
+                is_reading = method == "get" and path != "/v1/keys"
+                assert operation["x-scope"] in (
+                    ("read", "observe", "admin") if is_reading else ("send", "manage", "admin")
+                ), path
 
 
 def test_examples_match_their_schema(document):

@@ -10,7 +10,7 @@ from bellcast.model.identities import Caller
 
 async def test_the_project_secret_has_every_scope() -> None:
     caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret)
-    assert caller == Caller(scopes=("send", "read", "manage"))
+    assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin"))
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])

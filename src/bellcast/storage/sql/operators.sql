@@ -19,6 +19,10 @@ SELECT id, name, role, created_at, seen_at FROM operators ORDER BY name
 -- An operator by its name, with the hash of its password.
 SELECT id, name, role, created_at, seen_at, password FROM operators WHERE name = :name
 
+-- name: operator_find
+-- An operator by its id.
+SELECT id, name, role, created_at, seen_at FROM operators WHERE id = :id
+
 -- name: operator_role
 -- The role of an operator.
 SELECT role FROM operators WHERE id = :id
@@ -29,7 +33,7 @@ UPDATE operators SET role = :role WHERE id = :id
 
 -- name: operator_change_password
 -- Another password.
-UPDATE operators SET password = :password WHERE id = :id RETURNING id
+UPDATE operators SET password = :password WHERE id = :id
 
 -- name: operator_signed_in
 -- When an operator signed in last.

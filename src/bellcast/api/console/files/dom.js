@@ -74,6 +74,12 @@ export function field(label, attributes, hint) {
   return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
 }
 
+/** Check boxes of one name. */
+export function choices(label, name, options, selected = []) {
+  return h('fieldset', { class: 'choices' }, h('legend', {}, label),
+    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one)));
+}
+
 /** A form that sends its fields, shows the error by the button, and prevents a second click. */
 export function form(fields, button, send) {
   const error = h('p', { class: 'error', role: 'alert' });

@@ -1,7 +1,7 @@
 /**
  * The pages, by their place in the menu.
  */
-import { field, fill, form, h, id, state, time } from './dom.js';
+import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
@@ -234,7 +234,7 @@ function testConnection(page, provider) {
 
 const keys = (page) => {
   const created = h('div', { 'aria-live': 'polite' });
-  const scopes = page.may(OWNERS) ? ['send', 'read', 'send,read', 'send,read,manage'] : ['send', 'read', 'send,read'];
+  const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
   return [listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
     columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
@@ -242,9 +242,9 @@ const keys = (page) => {
     none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }), card('Create a key', form([
     field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Scopes', { name: 'scopes', options: scopes }),
-  ], 'Create key', async ({ name, scopes: chosen }) => {
-    const key = await request('POST', '/v1/keys', { name, scopes: chosen.split(',') });
+    choices('Scopes', 'scopes', scopes, ['send']),
+  ], 'Create key', async ({ name }, sent) => {
+    const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes') });
     created.replaceChildren(h('p', {}, 'Copy it now: it is not shown again.'), id(key.key));
   }), created)];
 };

@@ -1,0 +1,215 @@
+"""Set-up of the console, sign-in, and the signed-in operator's own account."""
+
+import functools
+from datetime import datetime
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api.context import ApiContext
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.auth import console_sessions, passwords
+from bellcast.auth.console_sessions import ConsoleSessions, SignedIn
+from bellcast.errors import BellcastError, Conflict, Forbidden, NotFound
+from bellcast.model import times, validation
+from bellcast.model.identities import Caller
+from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
+
+# Longer than any name of an operator and any code.
+MAX_NAME = 100
+# For requests without a session yet, and for those of the signed-in operator.
+public_operation = functools.partial(
+    operation, tag="Console", required_scope=None, response_headers=("Set-Cookie",), refusals=(NotFound, Forbidden)
+)
+own_operation = functools.partial(operation, tag="Console", required_scope="operator")
+
+
+class SetupState(Struct, frozen=True):
+    """Whether the console has no owner yet."""
+
+    needed: bool
+
+
+class SetupRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The code that the server printed, and the first owner."""
+
+    code: str
+    name: str
+    password: str
+
+
+class SetupCode(Struct, frozen=True):
+    """A code for the first set-up, valid for a day."""
+
+    code: str
+
+
+class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name and password of an operator."""
+
+    name: str
+    password: str
+
+
+class PasswordChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The current password and the new one."""
+
+    current: str
+    password: str
+
+
+class OperatorItem(Struct, frozen=True, kw_only=True):
+    """An operator."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: datetime
+    seen_at: datetime | None
+
+
+@operation(
+    "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
+)
+async def setup_state(request: ApiRequest) -> ASGIApp:
+    """Whether the console is to be set up."""
+    return responses.json(SetupState(await sessions(request).is_setup_needed()))
+
+
+@public_operation("POST", "/v1/setup", body=SetupRequest, response_types={201: OperatorItem})
+async def set_up(request: ApiRequest) -> ASGIApp:
+    """Create the first owner.
+
+    With the one-time code that `bellcast serve` or `bellcast operator setup-code` printed. The response signs in."""
+    console = sessions(request)
+    params = await request_body.body(request, SETUP)
+    signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
+    await audit.record(request, signed_in.operator.name, "owner", audit.OK)
+    return _signed_in(signed_in, 201)
+
+
+@operation(
+    "POST",
+    "/v1/setup-codes",
+    tag="Console",
+    required_scope="admin",
+    response_types={201: SetupCode},
+    refusals=(NotFound, Conflict),
+)
+async def make_setup_code(request: ApiRequest) -> ASGIApp:
+    """Create a code for the first set-up.
+
+    With the project secret or a key with all scopes, while the console has no owner."""
+    check_grant(guards.caller(request), "owner")
+    return responses.json(SetupCode(await sessions(request).make_setup_code()), 201)
+
+
+@public_operation("POST", "/v1/session", body=SignInRequest, response_types={200: OperatorItem})
+async def sign_in(request: ApiRequest) -> ASGIApp:
+    """Sign in to the console.
+
+    From a page of this server. After several failures each try waits."""
+    console = sessions(request)
+    params = await request_body.body(request, SIGN_IN)
+    try:
+        signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password)
+    except BellcastError as failure:
+        # The limits of failed tries also bound the number of these entries.
+        if failure.status == 401:
+            # The audit must not store a password that was typed into the wrong field.
+            known = await context.of(request).engines.store.operators.find(params.name)
+            await audit.record(request, params.name if known else "unknown", None, failure.code)
+        raise
+    await audit.record(request, signed_in.operator.name, signed_in.operator.role, audit.OK)
+    return _signed_in(signed_in, 200)
+
+
+@public_operation("DELETE", "/v1/session", response_types={204: None})
+async def sign_out(request: ApiRequest) -> ASGIApp:
+    """Sign out of the console."""
+    cookie = await sessions(request).sign_out(guards.browser_request(request))
+    return responses.empty(204, {"set-cookie": cookie, "cache-control": "no-store"})
+
+
+@own_operation("GET", "/v1/me", response_types={200: OperatorItem})
+async def me(request: ApiRequest) -> ASGIApp:
+    """Read the signed-in operator."""
+    session = await sessions(request).session(guards.browser_request(request))
+    return responses.json(item(session.operator))
+
+
+@own_operation(
+    "PUT",
+    "/v1/me/password",
+    body=PasswordChange,
+    response_types={200: OperatorItem},
+    response_headers=("Set-Cookie",),
+)
+async def change_own_password(request: ApiRequest) -> ASGIApp:
+    """Change the password of the signed-in operator.
+
+    Its other sessions end."""
+    params = await request_body.body(request, PASSWORD)
+    browser = guards.browser_request(request)
+    return _signed_in(await sessions(request).change_own_password(browser, params.current, params.password), 200)
+
+
+def sessions(request: ApiRequest) -> ConsoleSessions:
+    console = context.of(request).console
+    if console is None:
+        raise NotFound("The console is turned off here: BELLCAST_CONSOLE=off.")
+    return console
+
+
+def _signed_in(signed_in: SignedIn, status: int) -> ASGIApp:
+    headers = {"set-cookie": signed_in.cookie, "cache-control": "no-store"}
+    return responses.json(item(signed_in.operator), status, headers)
+
+
+def item(operator: Operator) -> OperatorItem:
+    return OperatorItem(
+        id=operator.id,
+        name=operator.name,
+        role=operator.role,
+        created_at=times.to_rfc3339(operator.created_at),
+        seen_at=times.to_rfc3339_or_null(operator.seen_at),
+    )
+
+
+def check_grant(caller: Caller, role: Role) -> None:
+    """Raise Forbidden if the role may do more than the caller: creating it would raise the caller's own rights."""
+    missing = [scope for scope in SCOPES_OF_ROLE[role] if scope not in caller.scopes]
+    if missing:
+        raise Forbidden(
+            f"An operator with the role {role} may do more than this key, which lacks {', '.join(missing)}."
+        )
+
+
+def _check_setup(params: SetupRequest, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("code", params.code, MAX_NAME),
+        console_sessions.check_name("name", params.name),
+        passwords.check("password", params.password),
+    )
+
+
+def _check_sign_in(params: SignInRequest, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("name", params.name, MAX_NAME),
+        validation.text("password", params.password, passwords.MAX_LENGTH),
+    )
+
+
+def _check_password(params: PasswordChange, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("current", params.current, passwords.MAX_LENGTH), passwords.check("password", params.password)
+    )
+
+
+VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
+SETUP = request_body.Shape(SetupRequest, _check_setup, VALID | dict.fromkeys(["code"], "x"))
+SIGN_IN = request_body.Shape(SignInRequest, _check_sign_in, VALID)
+PASSWORD = request_body.Shape(PasswordChange, _check_password, {"password": VALID["password"], "current": "x"})
+HANDLERS = (setup_state, set_up, make_setup_code, sign_in, sign_out, me, change_own_password)
