@@ -15,8 +15,8 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels import delivery, email, signatures
-from bellcast.errors import Invalid, NotFound
-from bellcast.model import times
+from bellcast.errors import NotFound
+from bellcast.model import times, validation
 from bellcast.model.identities import Project
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.messages import NEWEST
@@ -30,7 +30,6 @@ HEADERS = {
     "frame-ancestors 'none'",
 }
 PURPOSE = b"bellcast mailbox\x00"
-MAX_TTL_SECONDS = 366 * 86_400
 PAGE_SIZE = 50
 # The sender of simulated mail, for which no provider names one.
 SENDER = "bellcast@localhost"
@@ -231,12 +230,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; fo
 
 
 def _check_link(body: MailboxRequest, ctx: ApiContext) -> None:
-    try:
-        seconds = times.seconds(body.ttl)
-    except ValueError as error:
-        raise Invalid.of("ttl", str(error)) from None
-    if not 0 < seconds <= MAX_TTL_SECONDS:
-        raise Invalid.of("ttl", "must be from 1 second to 366 days")
+    validation.check(validation.link_lifetime(body.ttl))
 
 
 LINK = request_body.Shape(MailboxRequest, _check_link)

@@ -20,7 +20,7 @@ from bellcast.channels.explanations import NAMES
 from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
-from bellcast.model import local_times, times
+from bellcast.model import local_times, times, validation
 from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, QuietHours, TypeRules, merge_patch
@@ -35,7 +35,6 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
 }
-MAX_TTL_SECONDS = 366 * 86_400
 UTC = ZoneInfo("UTC")
 FORM = "application/x-www-form-urlencoded"
 FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
@@ -308,12 +307,7 @@ button { font: inherit; font-weight: 600; padding: .65rem 1.6rem; border: 0; bac
 
 
 def _check_link(body: LinkRequest, ctx: ApiContext) -> None:
-    try:
-        seconds = times.seconds(body.ttl)
-    except ValueError as error:
-        raise Invalid.of("ttl", str(error)) from None
-    if not 0 < seconds <= MAX_TTL_SECONDS:
-        raise Invalid.of("ttl", "must be from 1 second to 366 days")
+    validation.check(validation.link_lifetime(body.ttl))
 
 
 LINK = request_body.Shape(LinkRequest, _check_link)

@@ -9,7 +9,7 @@ from bellcast.api import context, request_body, responses
 from bellcast.api.context import ApiContext, TestClockControl
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import FieldError, NotFound
+from bellcast.errors import NotFound
 from bellcast.model import times, validation
 
 
@@ -69,17 +69,8 @@ def _clock(request: ApiRequest) -> TestClockControl:
 
 
 def _check(body: ClockAdvance, ctx: ApiContext) -> None:
-    validation.check(_advance_errors(body.advance))
-
-
-def _advance_errors(value: str | float) -> validation.FieldErrors:
-    try:
-        seconds = times.seconds(value)
-    except ValueError as error:
-        yield FieldError("advance", str(error))
-        return
-    if not 0 <= seconds <= validation.MAX_DELAY_SECONDS:
-        yield FieldError("advance", "must be between 0 and 366d")
+    limit = validation.MAX_DELAY_SECONDS
+    validation.check(validation.duration("advance", body.advance, 0, limit, "must be between 0 and 366d"))
 
 
 ADVANCE = request_body.Shape(ClockAdvance, _check)

@@ -83,22 +83,12 @@ def _check(params: TokenRequest, ctx: ApiContext) -> None:
     validation.check(
         validation.key("recipient", params.recipient, limits),
         validation.tenant("tenant", params.tenant, limits) if params.tenant is not None else iter(()),
-        _ttl(params.ttl),
+        validation.duration("ttl", params.ttl, 1, tokens.MAX_TTL_SECONDS, "must be between 1 second and 30 days"),
         _patterns("topics", params.topics, limits),
         _patterns("publish", params.publish, limits),
         _patterns("roles", params.roles or [], limits),
         validation.text("name", params.name, limits.title),
     )
-
-
-def _ttl(ttl: float | str) -> validation.FieldErrors:
-    try:
-        seconds = times.seconds(ttl)
-    except ValueError as expected:
-        yield FieldError("ttl", str(expected))
-        return
-    if not 1 <= seconds <= tokens.MAX_TTL_SECONDS:
-        yield FieldError("ttl", "must be between 1 second and 30 days")
 
 
 def _patterns(field: str, patterns: list[str], limits: Limits) -> validation.FieldErrors:

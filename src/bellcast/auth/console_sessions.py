@@ -252,16 +252,7 @@ def _check_origin(request: BrowserRequest) -> None:
 
 def _is_local(request: BrowserRequest) -> bool:
     name = urlsplit(f"//{request.host}").hostname or ""
-    return (name == "localhost" or _is_loopback(name)) and _is_loopback(request.address or "")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        result = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(result, "ipv4_mapped", None)
-    return result.is_loopback or (mapped is not None and mapped.is_loopback)
+    return (name == "localhost" or origins.is_loopback(name)) and origins.is_loopback(request.address or "")
 
 
 def _network(address: str | None) -> str:

@@ -1,5 +1,6 @@
 """Cross-origin rules: checks of `Origin`, and CORS headers. Pure."""
 
+import ipaddress
 from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
@@ -127,3 +128,13 @@ def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPair
 
 def _readable() -> tuple[bytes, bytes]:
     return (b"access-control-expose-headers", EXPOSED_HEADERS)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address, also IPv4 in IPv6, is of this machine. False for names."""
+    try:
+        result = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(result, "ipv4_mapped", None)
+    return result.is_loopback or (mapped is not None and mapped.is_loopback)

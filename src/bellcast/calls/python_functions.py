@@ -1,20 +1,18 @@
 """The app's Python handlers, by call name."""
 
 import asyncio
-import importlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
+from bellcast import targets
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
 from bellcast.calls.connect_fallback import admit_by_session
-from bellcast.errors import HandlerFailed, NoHandler, SettingsError
+from bellcast.errors import HandlerFailed, NoHandler
 
 log = structlog.get_logger(__name__)
 
@@ -71,21 +69,7 @@ class Handlers:
 
 def load(target: str) -> Handlers:
     """Import the handlers at `module:name`, also from the working directory. Raises SettingsError."""
-    module, _, name = target.partition(":")
-    working_directory = str(Path.cwd())
-    if working_directory not in sys.path:
-        sys.path.insert(0, working_directory)
-    try:
-        handlers: Any = importlib.import_module(module)
-        for part in name.split("."):
-            handlers = getattr(handlers, part)
-    except Exception as error:
-        raise SettingsError(
-            f"BELLCAST_HANDLERS: {target} cannot be loaded: {type(error).__name__}: {error}."
-        ) from error
-    if not isinstance(handlers, Handlers):
-        raise SettingsError(f"BELLCAST_HANDLERS: {target} must be bellcast.Handlers, got {type(handlers).__name__}.")
-    return handlers
+    return targets.load("BELLCAST_HANDLERS", target, Handlers)
 
 
 async def _run(function: Function, call: Call) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, options
+from bellcast.cli.rest import request
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
@@ -52,7 +53,7 @@ def create(
     if unknown or not scopes:
         got = unknown[0] if unknown else "nothing"
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
-    created = _request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
+    created = request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
     if json:
         console.json(created)
         return
@@ -65,7 +66,7 @@ def create(
 @key.command("list", cls=KeyCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List all keys, including revoked ones."""
-    response = _request(ctx, "GET", "/v1/keys")
+    response = request(ctx, "GET", "/v1/keys")
     if json:
         console.json(response["keys"])
     elif not response["keys"]:
@@ -83,27 +84,11 @@ def revoke(
     """Revoke a key. It is rejected from now on."""
     from bellcast.client.request import path
 
-    _request(ctx, "DELETE", path("keys", id))
+    request(ctx, "DELETE", path("keys", id))
     if json:
         console.json({"revoked": id})
     else:
         console.done(f"Key {id} was revoked.")
-
-
-def _request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request and return the decoded response; None if it is empty."""
-    import msgspec
-
-    from bellcast.cli import remote
-    from bellcast.client.request import HttpRequest, HttpResponse
-
-    def decode(response: HttpResponse) -> Any:
-        return msgspec.json.decode(response.content) if response.content else None
-
-    content = None if body is None else msgspec.json.encode(body)
-    headers = {"Content-Type": "application/json"}
-    with remote.server(options.settings(ctx)) as client:
-        return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))
 
 
 def _show(keys: list[dict[str, Any]]) -> None:

@@ -1,10 +1,11 @@
 """`bellcast operator`: operators of the console of a running server."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bellcast.cli import console, options
+from bellcast.cli.rest import request
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything, developers everything except operators, the \
@@ -33,7 +34,7 @@ def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Print a one-time link that creates the first owner. It is valid for a day."""
     from bellcast import settings as effective
 
-    created = _request(ctx, "POST", "/v1/setup-codes")
+    created = request(ctx, "POST", "/v1/setup-codes")
     url = f"{effective.url(options.settings(ctx))}/console/setup#code={created['code']}"
     if json:
         console.json({"url": url})
@@ -44,7 +45,7 @@ def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 @operator.command("list", cls=OperatorCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the operators with their roles."""
-    response = _request(ctx, "GET", "/v1/operators")
+    response = request(ctx, "GET", "/v1/operators")
     if json:
         console.json(response["operators"])
     elif not response["operators"]:
@@ -59,7 +60,7 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 @operator.command(cls=OperatorCommand)
 def create(ctx: typer.Context, name: NameArgument, role: RoleOption = "viewer", json: console.JsonFlag = False) -> None:
     """Create an operator. The command prompts for the first password."""
-    created = _request(ctx, "POST", "/v1/operators", {"name": name, "role": role, "password": _prompt()})
+    created = request(ctx, "POST", "/v1/operators", {"name": name, "role": role, "password": _prompt()})
     if json:
         console.json(created)
     else:
@@ -72,11 +73,11 @@ def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = Fals
     from bellcast.cli.console import CommandError
     from bellcast.client.request import path
 
-    operators = _request(ctx, "GET", "/v1/operators")["operators"]
+    operators = request(ctx, "GET", "/v1/operators")["operators"]
     id = next((one["id"] for one in operators if one["name"] == name), None)
     if id is None:
         raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
-    _request(ctx, "PATCH", path("operators", id), {"password": _prompt()})
+    request(ctx, "PATCH", path("operators", id), {"password": _prompt()})
     if json:
         console.json({"changed": id})
     else:
@@ -87,19 +88,3 @@ def _prompt() -> str:
     # Not an option: arguments are visible to other users of the machine, and stay in the shell's history.
     result: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return result
-
-
-def _request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request and return the decoded response; None if it is empty."""
-    import msgspec
-
-    from bellcast.cli import remote
-    from bellcast.client.request import HttpRequest, HttpResponse
-
-    def decode(response: HttpResponse) -> Any:
-        return msgspec.json.decode(response.content) if response.content else None
-
-    content = None if body is None else msgspec.json.encode(body)
-    headers = {"Content-Type": "application/json"}
-    with remote.server(options.settings(ctx)) as client:
-        return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))

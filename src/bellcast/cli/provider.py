@@ -1,12 +1,11 @@
 """`bellcast provider`: lists, shows, writes, tests and deletes providers."""
 
-import json as json_text
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 
 ProviderKey = Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")]
@@ -31,21 +30,13 @@ def list_(ctx: typer.Context, tenant: ProviderTenantOption = None, json: console
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        found: list[dict[str, Any]] = []
-        after: str | None = None
-        while True:
-            page = client.providers.list(after=after, tenant=tenant)
-            found += page["providers"]
-            after = page["next"]
-            if after is None:
-                break
-    if json:
-        console.json(found)
-        return
-    for one in found:
-        state = "" if one["active"] else ", not active"
-        text = f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
-        console.out.print(console.plain(text), markup=False, soft_wrap=True)
+        found = objects.every_page(client.providers.list, "providers", tenant)
+    objects.show_list(found, _line, json=json)
+
+
+def _line(one: dict[str, Any]) -> str:
+    state = "" if one["active"] else ", not active"
+    return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
 
 
 @provider.command(cls=SETTINGS)
@@ -67,8 +58,7 @@ def put(
     """Write a provider. Its key is the file's `key`, else the file's name."""
     from bellcast.cli import remote
 
-    body = _object(file)
-    key = str(body.pop("key", None) or file.stem)
+    key, body = objects.read_object(file)
     with remote.server(options.settings(ctx)) as client:
         written = client.providers.put(key, body, tenant=tenant)
     console.json(written) if json else console.done(f"Wrote {key}", f"{written['channel']}, {written['url']}")
@@ -99,15 +89,3 @@ def delete(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = 
     with remote.server(options.settings(ctx)) as client:
         client.providers.delete(key, tenant=tenant)
     console.done(f"Deleted {key}")
-
-
-def _object(file: Path) -> dict[str, Any]:
-    try:
-        value = json_text.loads(file.read_bytes())
-    except OSError as error:
-        raise typer.BadParameter(f"cannot be read: {error.strerror}", param_hint="FILE") from None
-    except ValueError as error:
-        raise CommandError(f"{file} is not JSON: {error}", "correct the file") from None
-    if not isinstance(value, dict):
-        raise CommandError(f"{file} is no object", 'write an object such as {"channel": "sms", "url": "twilio://…"}')
-    return value

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
@@ -27,21 +27,13 @@ def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFla
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        found: list[dict[str, Any]] = []
-        after: str | None = None
-        while True:
-            page = client.workflows.list(after=after, tenant=tenant)
-            found += page["workflows"]
-            after = page["next"]
-            if after is None:
-                break
-    if json:
-        console.json(found)
-        return
-    for one in found:
-        state = "active" if one["active"] else "not active"
-        text = f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
-        console.out.print(console.plain(text), markup=False, soft_wrap=True)
+        found = objects.every_page(client.workflows.list, "workflows", tenant)
+    objects.show_list(found, _line, json=json)
+
+
+def _line(one: dict[str, Any]) -> str:
+    state = "active" if one["active"] else "not active"
+    return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
 
 
 @workflow.command(cls=SETTINGS)

@@ -192,6 +192,21 @@ def expiry(field: str, value: object, now: datetime) -> FieldErrors:
     yield from wrong
 
 
+def duration(field: str, value: str | float, shortest: float, longest: float, expected: str) -> FieldErrors:
+    """`shortest` and `longest` are seconds; `expected` is the text of the error."""
+    try:
+        seconds = times.seconds(value)
+    except ValueError as error:
+        yield FieldError(field, str(error))
+        return
+    if not shortest <= seconds <= longest:
+        yield FieldError(field, expected)
+
+
+def link_lifetime(value: str | float) -> FieldErrors:
+    return duration("ttl", value, 1, MAX_DELAY_SECONDS, "must be from 1 second to 366 days")
+
+
 def snooze_end(until: datetime | None, duration: str | float | None, now: datetime) -> datetime:
     """The end of a snooze, given as a time or as a duration from now. Raises Invalid."""
     if (until is None) == (duration is None):

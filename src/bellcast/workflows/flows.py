@@ -16,13 +16,11 @@ def score(run):
 """
 
 import contextlib
-import importlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
+from bellcast import targets
 from bellcast.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
@@ -315,20 +313,7 @@ class Workflows:
 
 def load(target: str) -> Workflows:
     """Import the workflows at `module` or `module:name`, also from the working directory. Raises SettingsError."""
-    module, _, name = target.partition(":")
-    working_directory = str(Path.cwd())
-    if working_directory not in sys.path:
-        sys.path.insert(0, working_directory)
     try:
-        found: Any = importlib.import_module(module)
-        for part in (name or DEFAULT_NAME).split("."):
-            found = getattr(found, part)
+        return targets.load("BELLCAST_WORKFLOWS", target, Workflows, default_name=DEFAULT_NAME)
     except Invalid as error:
         raise SettingsError(f"BELLCAST_WORKFLOWS: {target} has a wrong workflow: {error.detail}.") from error
-    except Exception as error:
-        raise SettingsError(
-            f"BELLCAST_WORKFLOWS: {target} cannot be loaded: {type(error).__name__}: {error}."
-        ) from error
-    if not isinstance(found, Workflows):
-        raise SettingsError(f"BELLCAST_WORKFLOWS: {target} must be bellcast.Workflows, got {type(found).__name__}.")
-    return found

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import ipaddress
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -189,7 +188,13 @@ def _is_local(scope: Mapping[str, Any]) -> bool:
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     # Browsers use HTTP/1.1 or later. A proxy without further configuration forwards requests as HTTP/1.0.
     is_browser = scope["http_version"] != "1.0"
-    return is_browser and client is not None and len(hosts) == 1 and _is_here(client[0]) and _names_here(hosts[0])
+    return (
+        is_browser
+        and client is not None
+        and len(hosts) == 1
+        and origins.is_loopback(client[0])
+        and _names_here(hosts[0])
+    )
 
 
 def _names_here(host: str) -> bool:
@@ -197,16 +202,7 @@ def _names_here(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
         return False
-    return name == "localhost" or _is_here(name or "")
-
-
-def _is_here(address: str) -> bool:
-    try:
-        result = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(result, "ipv4_mapped", None)
-    return result.is_loopback or (mapped is not None and mapped.is_loopback)
+    return name == "localhost" or origins.is_loopback(name or "")
 
 
 async def _console_link(ctx: ApiContext) -> str:
