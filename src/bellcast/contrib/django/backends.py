@@ -3,12 +3,10 @@
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
-from uuid import UUID
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router, transaction
 from django.utils import timezone
@@ -19,35 +17,10 @@ from bellcast.client.notifications import once
 from bellcast.client.request import HttpRequest, json, nothing
 from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
-from bellcast.contrib.django import conf, relaying
-from bellcast.contrib.relay import ADDRESSES
+from bellcast.contrib.django import conf, relaying, testing
+from bellcast.contrib.django.outgoing import Outgoing
 
 log = logging.getLogger("bellcast.django")
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class Outgoing:
-    """One send: the body of its REST request, and the notifications of its recipients in the order of `to`."""
-
-    kind: outbox.Kind
-    payload: dict[str, Any]
-    key: UUID
-    idempotency_key: str | None = None
-    send_at: datetime | None = None
-    notifications: Sequence[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.payload = outbox.as_json(self.payload)
-
-    @property
-    def request_body(self) -> dict[str, Any]:
-        """The payload without what only the relay uses."""
-        return {name: value for name, value in self.payload.items() if name != ADDRESSES}
-
-    def assign_ids(self, ids: Sequence[str]) -> None:
-        """Set the ids of the notifications once they are known."""
-        for notification, id in zip(self.notifications, ids, strict=False):
-            notification.pk = id
 
 
 class Backend(Protocol):
@@ -62,8 +35,7 @@ class OutboxBackend:
     """Writes rows in the caller's transaction; the relay sends them after the commit."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
-        from bellcast.contrib.django.models import OutboxEntry
-
+        OutboxEntry = apps.get_model("bellcast", "OutboxEntry")
         alias = using or router.db_for_write(OutboxEntry)
         now = timezone.now()
         rows = [
@@ -121,8 +93,6 @@ class LocmemBackend:
     """Appends to `bellcast.contrib.django.testing.sent` at once, without a transaction."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
-        from bellcast.contrib.django import testing
-
         for one in sends:
             testing.record(one)
         return None

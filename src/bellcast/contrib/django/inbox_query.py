@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Any, NoReturn
 
+from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.utils import NotSupportedError
@@ -16,6 +17,7 @@ from bellcast.client import NotFound
 from bellcast.client.request import HttpRequest, query, reads
 from bellcast.client.responses import InboxPage
 from bellcast.contrib.django import identity
+from bellcast.contrib.django.sending import NotificationService
 
 # The server's largest page.
 PAGE_ROWS = 100
@@ -70,9 +72,7 @@ def assign(notification: Any, row: client.Notification, user: Any) -> Any:
 
 
 def _model() -> Any:
-    from bellcast.contrib.django.models import Notification
-
-    return Notification
+    return apps.get_model("bellcast", "Notification")
 
 
 class InboxQuery:
@@ -233,8 +233,6 @@ class InboxQuery:
 
     def create(self, **fields: Any) -> Any:
         """Send a notification: the arguments of NotificationService.send_notification."""
-        from bellcast.contrib.django.sending import NotificationService
-
         user = fields.pop("user", self._user)
         if "type" in fields:
             fields["notification_type"] = fields.pop("type")

@@ -12,7 +12,8 @@ from django.db.utils import DatabaseError
 from django.utils.translation import gettext as _
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, identity, signals
+from bellcast.contrib.django import conf, identity, signals, verbs
+from bellcast.contrib.django.sending import NotificationService
 
 log = logging.getLogger("bellcast.django")
 
@@ -25,11 +26,7 @@ def connect() -> None:
     user_logged_in.connect(report_new_login, dispatch_uid="bellcast.login")
     pre_save.connect(note_password, sender=user_model, dispatch_uid="bellcast.password")
     post_save.connect(report_password, sender=user_model, dispatch_uid="bellcast.password")
-    signals.notify.connect(_send_verb, dispatch_uid="bellcast.notify")
-
-
-def _send_verb(sender: Any, **arguments: Any) -> Any:
-    return signals.send_verb(sender, **arguments)
+    signals.notify.connect(verbs.send, dispatch_uid="bellcast.notify")
 
 
 def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
@@ -54,8 +51,6 @@ def _reports(event: str) -> bool:
 
 
 def _report(user: Any, title: str, message: str, event: str, priority: str = "high") -> None:
-    from bellcast.contrib.django.sending import NotificationService
-
     try:
         NotificationService.send_notification(
             user, title, message, notification_type="security", priority=priority, metadata={"event": event}

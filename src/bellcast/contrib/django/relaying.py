@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf
+from bellcast.contrib.django import conf, signals
 from bellcast.contrib.relay import LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
 
 log = logging.getLogger("bellcast.relay")
@@ -30,9 +30,7 @@ class DjangoTable:
     """The outbox of one database, through the ORM."""
 
     def __init__(self, alias: str) -> None:
-        from bellcast.contrib.django.models import OutboxEntry
-
-        self._rows = OutboxEntry._base_manager.using(alias)
+        self._rows = _model()._base_manager.using(alias)
 
     def now(self) -> datetime:
         return _aware(timezone.now())
@@ -72,6 +70,11 @@ class DjangoTable:
         return None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
 
 
+def _model() -> Any:
+    # By name: the models import the modules that send.
+    return apps.get_model("bellcast", "OutboxEntry")
+
+
 def _aware(moment: datetime) -> datetime:
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
@@ -80,11 +83,8 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
     """Send what is due in one database, in this thread."""
 
     def notify_refused(id: int, reason: str) -> None:
-        from bellcast.contrib.django.models import OutboxEntry
-        from bellcast.contrib.django.signals import notification_refused
-
-        entry = OutboxEntry._base_manager.using(alias).get(id=id)
-        notification_refused.send_robust(sender=OutboxEntry, entry=entry)
+        entry = _model()._base_manager.using(alias).get(id=id)
+        signals.notification_refused.send_robust(sender=_model(), entry=entry)
 
     done = Relay(DjangoTable(alias), conf.relay_client(), notify_refused).run()
     for key, ids in done.sent.items():

@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from bellcast.client import InvalidArgument, NotFound, arguments, topics
 from bellcast.client import notifications as drafts
-from bellcast.contrib.django import backends, conf, identity, inbox_query
-from bellcast.contrib.django.backends import Outgoing
+from bellcast.contrib.django import backends, conf, identity
 from bellcast.contrib.django.defaults import tenant_key
+from bellcast.contrib.django.outgoing import Outgoing
 from bellcast.contrib.outbox import as_json, row_key
 from bellcast.contrib.relay import ADDRESSES
 
@@ -105,9 +106,9 @@ class NotificationService:
         return identity.inbox_of(user).counts().unread
 
     @staticmethod
-    def query(user: Any) -> inbox_query.InboxQuery:
-        """Return the user's notifications."""
-        return inbox_query.InboxQuery(user)
+    def query(user: Any) -> Any:
+        """Return the user's notifications, as `Notification.objects.filter(user=user)`."""
+        return apps.get_model("bellcast", "Notification").objects.filter(user=user)
 
 
 def notify(to: Any, *, using: str | None = None, idempotency_key: object = None, **content: Any) -> int | None:
@@ -295,9 +296,7 @@ def _addresses(users: Sequence[Any], channels: Sequence[str]) -> dict[str, dict[
 
 
 def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
-    from bellcast.contrib.django.models import Notification
-
-    made = Notification()
+    made: Any = apps.get_model("bellcast", "Notification")()
     made.user, made.tenant, made.kind = user, tenant, "notify"
     made.title, made.message = payload["title"], payload.get("body", "")
     made.type, made.priority = payload.get("type", "general"), payload.get("priority", "normal")

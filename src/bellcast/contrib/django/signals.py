@@ -1,75 +1,9 @@
 """Signals: `notify`, with the arguments of django-notifications-hq, and `notification_refused`."""
 
-from collections.abc import Iterable
-from typing import Any
-
-from django.contrib.auth.models import Group
-from django.db.models import Model, QuerySet
 from django.dispatch import Signal
-from django.utils.text import slugify
 
 notify = Signal()
 """Sends a notification: notify.send(actor, recipient=user, verb="commented on", target=post, description="…")."""
 
 notification_refused = Signal()
 """Sent with `entry`, an OutboxEntry that Bellcast refused."""
-
-PRIORITIES = {"success": "normal", "info": "normal", "warning": "high", "error": "urgent"}
-
-
-def send_verb(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[str, list[Any]]]:
-    """Receiver of `notify`: one notification per recipient, as django-notifications-hq makes them."""
-    from bellcast.contrib.django.sending import NotificationService
-
-    target, action_object = extra.pop("target", None), extra.pop("action_object", None)
-    description = extra.pop("description", None)
-    level = extra.pop("level", "info")
-    for name in ("signal", "public", "timestamp", "emailed"):
-        extra.pop(name, None)
-    data = {"actor": reference(sender), "target": reference(target), "action_object": reference(action_object), **extra}
-    sent = NotificationService.send_bulk_notifications(
-        _users(recipient),
-        description or sentence(sender, verb, action_object, target),
-        "",
-        notification_type=type_of(verb),
-        priority=PRIORITIES.get(level, "normal"),
-        action_url=url_of(target),
-        metadata={name: value for name, value in data.items() if value is not None},
-    )
-    return [("notify", sent)]
-
-
-def sentence(actor: object, verb: str, action_object: object, target: object) -> str:
-    """The text that django-notifications-hq shows."""
-    words = [str(actor), verb]
-    if action_object is not None:
-        words.append(str(action_object))
-    if target is not None:
-        words += ["on", str(target)] if action_object is not None else [str(target)]
-    return " ".join(words)
-
-
-def type_of(verb: str) -> str:
-    return slugify(verb) or "other"
-
-
-def reference(instance: Any) -> dict[str, str] | None:
-    """The model, key and text of an instance, as JSON."""
-    if not isinstance(instance, Model):
-        return None if instance is None else {"text": str(instance)}
-    return {"model": instance._meta.label_lower, "pk": str(instance.pk), "text": str(instance)}
-
-
-def url_of(instance: Any) -> str | None:
-    """The path of an instance that has `get_absolute_url`."""
-    find = getattr(instance, "get_absolute_url", None)
-    return None if find is None else str(find())
-
-
-def _users(recipient: Any) -> Iterable[Any]:
-    if isinstance(recipient, Group):
-        members: Iterable[Any] = recipient.user_set.all()
-        return members
-    if isinstance(recipient, QuerySet | list | tuple):
-        return list(recipient)
-    return [recipient]

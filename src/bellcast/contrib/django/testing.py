@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from bellcast.contrib.django.backends import Outgoing
+from bellcast.contrib.django.outgoing import Outgoing
 
 MAX_KEYS = 10_000  # of one test
 

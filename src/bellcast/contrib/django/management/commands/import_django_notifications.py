@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
-from bellcast.contrib.django import conf, identity, signals
+from bellcast.contrib.django import conf, identity, verbs
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
@@ -112,7 +112,7 @@ class Converter:
 
     def _item(self, row: Any, user: Any) -> ImportedItem:
         actor, target, action_object = (self._object(row, name) for name in OBJECTS)
-        text = row.description or signals.sentence(actor or "", row.verb, action_object, target).strip()
+        text = row.description or verbs.sentence(actor or "", row.verb, action_object, target).strip()
         created_at = row.timestamp if timezone.is_aware(row.timestamp) else timezone.make_aware(row.timestamp)
         references = {name: self._reference(row, name) for name in OBJECTS}
         item: dict[str, Any] = {
@@ -120,9 +120,9 @@ class Converter:
             "tenant": identity.tenant_of(user),
             "title": text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 1]}…",
             "body": text if len(text) > MAX_TITLE else None,
-            "type": signals.type_of(row.verb),
-            "priority": signals.PRIORITIES.get(row.level, "normal"),
-            "action_url": signals.url_of(target),
+            "type": verbs.type_of(row.verb),
+            "priority": verbs.PRIORITIES.get(row.level, "normal"),
+            "action_url": verbs.url_of(target),
             "data": {**{name: one for name, one in references.items() if one}, **_data(row.data)},
             "created_at": created_at,
             "read_at": None if row.unread else created_at,
@@ -138,7 +138,7 @@ class Converter:
         """The model, key and text of an object; without text if it was deleted."""
         instance = self._object(row, name)
         if instance is not None:
-            return signals.reference(instance)
+            return verbs.reference(instance)
         type_id, key = _key(row, name)
         model = self._models.get(type_id) if type_id is not None else None
         return None if model is None else {"model": model._meta.label_lower, "pk": str(key), "text": ""}
