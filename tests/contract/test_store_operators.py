@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from bellcast.model.operators import AuditEntry, Operator, Role
+from bellcast.model.operators import AuditEntry, FieldChange, Operator, Role
 from bellcast.ports import Store
 
 NOW = 1_700_000_000_000
@@ -20,8 +20,9 @@ def entry(id: str) -> AuditEntry:
     return AuditEntry(
         id=id,
         at=NOW,
-        operator="alice",
-        role="owner",
+        actor="alice",
+        tenant="acme",
+        changes=(FieldChange("role", None, ["a", 1]),),
         action="POST /v1/keys",
         target="/v1/keys",
         outcome="ok",
@@ -134,9 +135,31 @@ async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
 
 async def test_audit_is_paged_newest_first(store: Store) -> None:
     for id in ("1", "2", "3"):
-        await store.operators.record(entry(id))
+        await store.operators.record(entry(id), sign)
     assert [one.id for one in await store.operators.audit("", 2)] == ["3", "2"]
-    assert await store.operators.audit("2", 2) == [entry("1")]
+    (first,) = await store.operators.audit("2", 2)
+    assert first == msgspec.structs.replace(entry("1"), number=1, mac=b"mac of 1 after ")
+    assert await store.operators.audit_head() == (3, b"mac of 3 after mac of 2 after mac of 1 after ")
+    assert [one.number for one in await store.operators.audit_chain(1, 9)] == [2, 3]
+
+
+async def test_audit_is_filtered_by_time(store: Store) -> None:
+    for hour in range(3):
+        milliseconds = f"{NOW + hour * HOUR:012x}"
+        await store.operators.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
+    found = await store.operators.audit("", 9, since=NOW + HOUR, until=NOW + 2 * HOUR)
+    assert [one.number for one in found] == [2]
+
+
+async def test_concurrent_entries_are_one_chain(store: Store) -> None:
+    await asyncio.gather(*(store.operators.record(entry(str(number)), sign) for number in range(20)))
+    entries = await store.operators.audit_chain(0, 99)
+    assert [one.number for one in entries] == list(range(1, 21))
+    assert [one.previous for one in entries] == [b"", *(one.mac for one in entries[:-1])]
+
+
+def sign(entry: AuditEntry) -> bytes:
+    return f"mac of {entry.number} after ".encode() + entry.previous
 
 
 @pytest.mark.parametrize("limit", [1, 100])
@@ -145,11 +168,14 @@ async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     for at in (NOW, NOW + HOUR):
         await store.operators.start_session(str(at).encode(), "1", at)
         await store.operators.add_failure(["account:a"], at)
-    await store.operators.record(entry("00000000-0000"))
-    await store.operators.record(entry("ffffffff-0000"))
-    times = {"sessions_before": NOW + 1, "failures_before": NOW + 1, "audit_before": NOW}
+    for number, at in enumerate((NOW, NOW + HOUR, NOW)):
+        await store.operators.record(msgspec.structs.replace(entry(str(number)), at=at), sign)
+    times = {"sessions_before": NOW + 1, "failures_before": NOW + 1, "audit_before": NOW + 1}
     assert await store.operators.sweep(**times, limit=limit) == 1
     assert await store.operators.session(str(NOW).encode()) is None
     assert await store.operators.session(str(NOW + HOUR).encode()) is not None
     assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
-    assert [one.id for one in await store.operators.audit("", 9)] == ["ffffffff-0000"]
+    assert [one.id for one in await store.operators.audit("", 9)] == [
+        "2",
+        "1",
+    ]  # an older entry stays after a newer one

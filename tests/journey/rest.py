@@ -80,7 +80,10 @@ class Caller:
 class Rest:
     """An API. `app` is the client of the app's server, `published` lists all published events."""
 
-    def __init__(self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, published: list[Event]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, published: list[Event], file: Path
+    ) -> None:
+        self.file = file
         self.client = client
         self.clock = clock
         self.store = store
@@ -152,7 +155,7 @@ async def opened(
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
-            yield Rest(client, clock, store, published)
+            yield Rest(client, clock, store, published, folder / "bellcast.sqlite3")
     finally:
         await http.close()
         await clients.close()

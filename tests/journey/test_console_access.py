@@ -1,5 +1,8 @@
 """Operators of the console: set-up, sign-in, sessions, roles, forged requests, guessed passwords, and the audit."""
 
+import contextlib
+import sqlite3
+
 import httpx
 import pytest
 
@@ -308,16 +311,65 @@ async def test_audit_names_changes_failures_and_looks_of_support(rest: Rest) -> 
     await support.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
     await browser(rest).post("/v1/session", json={"name": "my secret typed here", "password": "x"})
     entries = (await owner.get("/v1/audit")).json()["entries"]
-    assert [(one["operator"], one["action"], one["outcome"]) for one in entries] == [
+    assert [(one["actor"], one["action"], one["outcome"]) for one in entries] == [
         ("unknown", "POST /v1/session", "unauthenticated"),
+        ("helper", "POST /v1/keys", "forbidden"),
         ("helper", "GET /v1/recipients", "ok"),
         ("owner", "POST /v1/keys", "ok"),
         ("helper", "POST /v1/session", "ok"),
+        ("project secret", "POST /v1/operators", "ok"),
         ("owner", "POST /v1/setup", "ok"),
+        ("project secret", "POST /v1/setup-codes", "ok"),
     ]
-    assert entries[1]["target"] == "/v1/recipients?search=ali"
+    assert entries[2]["target"] == "/v1/recipients?search=ali"
     older = (await owner.get("/v1/audit", params={"limit": 1, "after": entries[-2]["id"]})).json()
     assert [one["id"] for one in older["entries"]] == [entries[-1]["id"]]
+
+
+async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
+    owner = await set_up(rest)
+    body = {"name": "dora", "role": "viewer", "password": "first password of dora"}
+    id = (await owner.post("/v1/operators", json=body)).json()["id"]
+    await owner.patch(f"/v1/operators/{id}", json={"role": "support", "password": "second password of dora"})
+    await owner.put("/v1/tenants/acme", json={"name": "Acme"})
+    page = (await owner.get("/v1/audit")).json()["entries"]
+    assert (page[0]["tenant"], page[0]["changes"][0]) == ("acme", {"field": "name", "from": None, "to": "Acme"})
+    assert page[1]["changes"] == [
+        {"field": "role", "from": "viewer", "to": "support"},
+        {"field": "password", "from": None, "to": "changed"},
+    ]
+    assert "password of dora" not in str(page)
+
+
+async def test_changed_and_removed_entries_of_the_audit_are_found(rest: Rest) -> None:
+    owner = await set_up(rest)
+    for name in ("a", "b", "c"):
+        await owner.post("/v1/keys", json={"name": name, "scopes": ["send"]})
+    verified = (await owner.get("/v1/audit/verification")).json()
+    assert (verified["checked"], verified["broken"], verified["is_complete"]) == (5, None, True)
+    part = (await owner.get("/v1/audit/verification", params={"after": 2, "limit": 2})).json()
+    assert (part["checked"], part["last"]["number"], part["is_complete"]) == (2, 4, False)
+    await tamper(rest, "DELETE FROM audit_entries WHERE number = 3")
+    for after in (0, 2):
+        broken = (await owner.get("/v1/audit/verification", params={"after": after})).json()["broken"]
+        assert broken["number"] == 4
+    await tamper(rest, "UPDATE audit_entries SET actor = 'eve' WHERE number = 2")
+    assert (await owner.get("/v1/audit/verification")).json()["broken"]["actor"] == "eve"
+
+
+async def tamper(rest: Rest, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(rest.file)) as connection, connection:
+        connection.execute(statement)
+
+
+async def test_refused_attempts_of_keys_are_recorded_but_bounded(rest: Rest) -> None:
+    key = await keyed(rest, "send")
+    for _ in range(20):
+        assert refused(await key.get("/v1/operators"), 403, "forbidden")
+    entries = (await rest.app.get("/v1/audit")).json()["entries"]
+    refusals = [one for one in entries if one["outcome"] == "forbidden"]
+    assert {one["actor"] for one in refusals} == {f"key:{key.headers['authorization'].split('_')[1]}"}
+    assert 1 <= len(refusals) <= 2
 
 
 async def test_credentials_in_a_header_take_precedence_over_the_cookie(rest: Rest) -> None:

@@ -1,45 +1,66 @@
-"""The audit: each request of an operator that changes or exports something, and each look of support at content."""
+"""The audit: requests of operators that change or export something, each look of support at content, changes of operators
+and keys by API keys, and refused attempts."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
 
 from bellcast.api import context
 from bellcast.api.request_body import ApiRequest
-from bellcast.auth import origins
-from bellcast.errors import BellcastError
+from bellcast.auth import audit_chain, origins
+from bellcast.auth.audit_chain import SignEntry
+from bellcast.errors import BellcastError, Forbidden
 from bellcast.model import times
+from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import Caller
-from bellcast.model.operators import AuditEntry, Role
+from bellcast.model.operators import AuditEntry, FieldChange
 
 OK = "ok"
+# The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
+SECRET_ACTOR = "project secret"  # noqa: S105  a name
 # Characters of a path in an entry; keys are shorter.
 MAX_TARGET = 500
+# Bytes of a changed value as JSON.
+MAX_VALUE = 1_000
+TOO_LONG = "…"
+# A key that repeats refused requests must not fill the store.
+REFUSALS_PER_SECOND = 1
+REFUSALS = "audit refusals" + SEPARATOR
+CHANGES = "audit_changes"
+# Entries that one request verifies: 5,000 take 0.1 s.
+MAX_VERIFIED = 5_000
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class AuditQuery(Struct, frozen=True, kw_only=True):
     """A page of the audit, newest first."""
 
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
 
 
 class AuditItem(Struct, frozen=True, kw_only=True):
-    """One action of an operator. `outcome` is `ok` or the code of the error."""
+    """One action. The actor is the name of an operator, `key:<id>` or `project secret`. `outcome` is `ok` or the code of
+    the error. `mac` authenticates the entry and the one before."""
 
     id: str
     at: datetime
-    operator: str
-    role: Role | None
+    actor: str
     action: str
     target: str
-    outcome: str
+    tenant: str | None
+    changes: tuple[FieldChange, ...]
     address: str | None
     request_id: str
+    outcome: str
+    number: int
+    mac: str
 
 
 class AuditPage(Struct, frozen=True):
@@ -49,10 +70,30 @@ class AuditPage(Struct, frozen=True):
     next: str | None
 
 
-async def recorded(request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp]]) -> ASGIApp:
-    """Call the handler, and record the outcome if an operator sent the request and it needs an entry."""
+class AuditVerificationQuery(Struct, frozen=True, kw_only=True):
+    """Entries to verify: at most `limit` after the number `after`."""
+
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_VERIFIED)] = MAX_VERIFIED
+
+
+class AuditVerification(Struct, frozen=True, kw_only=True):
+    """Verified entries. `broken` is the first one that was changed, or that does not follow the one before. `last` is the
+    last verified one; pass its number as `after` until `is_complete`."""
+
+    checked: int
+    broken: AuditItem | None
+    last: AuditItem | None
+    is_complete: bool
+
+
+async def recorded(
+    request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp]], *, is_audited: bool = False
+) -> ASGIApp:
+    """Call the handler, and record the outcome if the request needs an entry. An audited operation is recorded for
+    API keys and the project secret too."""
     caller: Caller | None = request.scope["state"].get("caller")
-    if caller is None or caller.operator is None or not _is_recorded(caller, request.scope):
+    if caller is None or not _is_recorded(caller, request.scope, is_audited=is_audited):
         return await handler(request)
     outcome = "internal"
     try:
@@ -62,32 +103,99 @@ async def recorded(request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp
         outcome = failure.code
         raise
     finally:
-        await record(request, caller.operator, caller.role, outcome)
+        await record(request, _actor(caller), outcome)
     return answer
 
 
-def _is_recorded(caller: Caller, scope: Any) -> bool:
-    is_export = scope["path"].endswith("/export")
-    return scope["method"] not in origins.SAFE_METHODS or caller.role == "support" or is_export
+async def record_refusal(request: ApiRequest) -> None:
+    """Record a request that its caller was not permitted."""
+    caller: Caller | None = request.scope["state"].get("caller")
+    if caller is None:
+        return
+    engines, actor = context.of(request).engines, _actor(caller)
+    if not engines.rates.take(f"{REFUSALS}{actor}", REFUSALS_PER_SECOND, engines.clock.now()):
+        await record(request, actor, Forbidden.code)
 
 
-async def record(request: ApiRequest, operator: str, role: str | None, outcome: str) -> None:
+def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:
+    """Add a changed field to the request's entry. Values must contain no secret."""
+    if before != after:
+        change = FieldChange(field, _bounded(before), _bounded(after))
+        request.scope["state"].setdefault(CHANGES, []).append(change)
+
+
+def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Add the fields that differ."""
+    for field in sorted(before.keys() | after.keys()):
+        note_change(request, field, before.get(field), after.get(field))
+
+
+async def record(request: ApiRequest, actor: str, outcome: str) -> None:
     """Append an entry about a request."""
     scope: Any = request.scope
-    engines, client = context.of(request).engines, scope.get("client")
-    now = engines.clock.now()
+    ctx, client, state = context.of(request), scope.get("client"), scope["state"]
+    now = ctx.engines.clock.now()
     entry = AuditEntry(
-        id=engines.new_id(now),
+        id=ctx.engines.new_id(now),
         at=now,
-        operator=operator,
-        role=role,  # type: ignore[arg-type]  # from the store
+        actor=actor,
         action=f"{scope['method']} {scope.get('path_template', '')}",
         target=_target(scope),
+        tenant=state.get("tenant") or None,
+        changes=tuple(state.get(CHANGES, ())) if outcome == OK else (),
         outcome=outcome,
         address=None if client is None else client[0],
-        request_id=scope["state"]["request_id"],
+        request_id=state["request_id"],
     )
-    await engines.store.operators.record(entry)
+    await ctx.engines.store.operators.record(entry, audit_chain.signer(ctx.project))
+
+
+async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
+    """Return a page of the audit."""
+    entries = await context.of(request).engines.store.operators.audit(
+        query.after or "",
+        query.limit + 1,
+        since=0 if query.start is None else max(0, times.milliseconds(query.start)),
+        until=None if query.end is None else max(0, times.milliseconds(query.end)),
+    )
+    shown = [_shown(one) for one in entries[: query.limit]]
+    return AuditPage(shown, shown[-1].id if len(entries) > query.limit else None)
+
+
+async def verification(request: ApiRequest, query: AuditVerificationQuery) -> AuditVerification:
+    """Verify a part of the chain, with its link to the entry before."""
+    ctx = context.of(request)
+    # One more on each side: the entry before, and whether entries follow.
+    entries = await ctx.engines.store.operators.audit_chain(max(query.after - 1, 0), query.limit + 2)
+    before = entries.pop(0) if entries and entries[0].number == query.after else None
+    return verified(entries, query.limit, audit_chain.signer(ctx.project), before)
+
+
+def verified(
+    entries: list[AuditEntry], limit: int, sign: SignEntry, before: AuditEntry | None = None
+) -> AuditVerification:
+    """Verify at most `limit` of the entries."""
+    checked = entries[:limit]
+    broken = audit_chain.first_broken(checked, sign, before)
+    return AuditVerification(
+        checked=len(checked),
+        broken=None if broken is None else _shown(broken),
+        last=_shown(checked[-1]) if checked else None,
+        is_complete=len(entries) <= limit,
+    )
+
+
+def _actor(caller: Caller) -> str:
+    if caller.operator is not None:
+        return caller.operator
+    return SECRET_ACTOR if caller.key is None else f"key:{caller.key}"
+
+
+def _is_recorded(caller: Caller, scope: Any, *, is_audited: bool) -> bool:
+    is_change = scope["method"] not in origins.SAFE_METHODS
+    if caller.operator is None:
+        return is_audited and is_change
+    return is_change or caller.role == "support" or scope["path"].endswith("/export")
 
 
 def _target(scope: Any) -> str:
@@ -96,6 +204,22 @@ def _target(scope: Any) -> str:
     return target.replace("\x00", "")[:MAX_TARGET]
 
 
-def shown(entry: AuditEntry) -> AuditItem:
-    """Return an entry as in responses."""
-    return AuditItem(**asdict(entry) | {"at": times.to_rfc3339(entry.at)})
+def _bounded(value: Any) -> Any:
+    return value if len(msgspec.json.encode(value)) <= MAX_VALUE else TOO_LONG
+
+
+def _shown(entry: AuditEntry) -> AuditItem:
+    return AuditItem(
+        id=entry.id,
+        at=times.to_rfc3339(entry.at),
+        actor=entry.actor,
+        action=entry.action,
+        target=entry.target,
+        tenant=entry.tenant,
+        changes=entry.changes,
+        address=entry.address,
+        request_id=entry.request_id,
+        outcome=entry.outcome,
+        number=entry.number,
+        mac=entry.mac.hex(),
+    )

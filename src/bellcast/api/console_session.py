@@ -86,7 +86,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     console = sessions(request)
     params = await request_body.body(request, SETUP)
     signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
-    await audit.record(request, signed_in.operator.name, "owner", audit.OK)
+    await audit.record(request, signed_in.operator.name, audit.OK)
     return _signed_in(signed_in, 201)
 
 
@@ -120,9 +120,9 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
         if failure.status == 401:
             # The audit must not store a password that was typed into the wrong field.
             known = await context.of(request).engines.store.operators.find(params.name)
-            await audit.record(request, params.name if known else "unknown", None, failure.code)
+            await audit.record(request, params.name if known else "unknown", failure.code)
         raise
-    await audit.record(request, signed_in.operator.name, signed_in.operator.role, audit.OK)
+    await audit.record(request, signed_in.operator.name, audit.OK)
     return _signed_in(signed_in, 200)
 
 

@@ -4,7 +4,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, guards, request_body, responses
+from bellcast.api import audit, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -40,6 +40,7 @@ class ApiKeys(Struct, frozen=True):
     required_scope="manage",
     body=KeyRequest,
     response_types={201: NewKey},
+    is_audited=True,
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: ApiRequest) -> ASGIApp:
@@ -55,6 +56,7 @@ async def create(request: ApiRequest) -> ASGIApp:
         raise Forbidden("Only an owner creates keys with the scope manage.")
     made = keys.make(params.name, params.scopes, ctx.engines.clock.now())
     await ctx.engines.store.keys.create(made.key, made.digest)
+    audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes})
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
@@ -70,6 +72,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     tag="Access",
     required_scope="manage",
     response_types={204: None},
+    is_audited=True,
     refusals=(NotFound,),
 )
 async def revoke(request: ApiRequest) -> ASGIApp:
@@ -79,6 +82,7 @@ async def revoke(request: ApiRequest) -> ASGIApp:
     engines = context.of(request).engines
     if not await engines.store.keys.revoke(request_body.path(request, "id"), engines.clock.now()):
         raise NotFound("No API key has this id.")
+    audit.note_change(request, "revoked", before=False, after=True)
     return responses.empty()
 
 

@@ -58,7 +58,8 @@ class ApiMiddleware:
         state["logged_path"] = self.token_paths.hide(path)
         params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
         if params is not None:
-            headers = origins.preflight_headers(_header(scope, b"origin"), self._origins)
+            id = state.get("request_id") or request_id(scope)
+            headers = [*origins.preflight_headers(_header(scope, b"origin"), self._origins), (REQUEST_ID, id.encode())]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return

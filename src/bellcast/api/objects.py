@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Method
 from msgspec import Meta, Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import audit, context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import Handler, Tag, operation
 from bellcast.api.request_body import ApiRequest
@@ -152,7 +152,9 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
         if request_body.query(request, DryRunQuery).dry_run:
             return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None} | uses)
         engines = ctx.engines
+        before = await engines.store.documents.get(kind.plural, tenant, key)
         document, is_new = await engines.store.documents.put(kind.plural, tenant, key, body, engines.clock.now())
+        audit.note_changes(request, {} if before is None else _content(before), _content(document))
         _changed(kind, ctx)
         return responses.json(_outside(document, tenant) | uses, 201 if is_new else 200)
 
@@ -162,6 +164,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
         if not await ctx.engines.store.documents.delete(kind.plural, tenant, key):
             raise NotFound(f"There is no {kind.name} with this key.")
         _changed(kind, ctx)
+        audit.note_change(request, "key", key, None)
         return responses.empty()
 
     override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
@@ -177,6 +180,11 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
                    query=TenantQuery, response_types={204: None},
                    refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
     ]  # fmt: skip
+
+
+def _content(document: Document) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.json.decode(document.body)
+    return content
 
 
 def _changed(kind: Kind[Any], ctx: ApiContext) -> None:

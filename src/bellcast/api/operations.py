@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast import errors
 from bellcast.api import audit, guards, request_body, validation_errors
-from bellcast.errors import BellcastError
+from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.operators import Role
 
 Tag = Literal[
@@ -48,6 +48,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
+    # Recorded in the audit for API keys and the project secret too, as operations of `configure` and `admin` are.
+    is_audited: bool = False
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
 
@@ -71,14 +73,19 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     """Wrap the handler with authorization and the check of query parameters. (The framework's guards copy the route for
     each request, which takes 15 µs.)"""
     required_scope, allowed = declared.required_scope, declared.query_names
+    is_audited = declared.is_audited or required_scope in ("configure", "admin")
 
     @functools.wraps(handler)
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
         if required_scope is not None:
-            await guards.authorize(request, required_scope, declared.roles)
+            try:
+                await guards.authorize(request, required_scope, declared.roles)
+            except Forbidden:
+                await audit.record_refusal(request)
+                raise
         if allowed is not None and request.scope["query_string"]:
             request_body.check_query(request, allowed)
-        return await audit.recorded(request, handler)
+        return await audit.recorded(request, handler, is_audited=is_audited)
 
     return guarded
 

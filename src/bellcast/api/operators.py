@@ -6,7 +6,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import audit, console_session, context, guards, request_body, responses
-from bellcast.api.audit import AuditPage, AuditQuery
+from bellcast.api.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.api.console_session import VALID, OperatorItem
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
@@ -60,10 +60,9 @@ async def create(request: ApiRequest) -> ASGIApp:
     """Create an operator of the console."""
     params = await request_body.body(request, OPERATOR)
     console_session.check_grant(guards.caller(request), params.role)
-    return responses.json(
-        console_session.item(await console_session.sessions(request).create(params.name, params.role, params.password)),
-        201,
-    )
+    operator = await console_session.sessions(request).create(params.name, params.role, params.password)
+    audit.note_changes(request, {}, {"name": params.name, "role": params.role})
+    return responses.json(console_session.item(operator), 201)
 
 
 @admin_operation(
@@ -83,6 +82,9 @@ async def change(request: ApiRequest) -> ASGIApp:
     if params.role is not None:
         console_session.check_grant(guards.caller(request), params.role)
     _check_changed(await console.change(operator.id, params.role, params.password))
+    audit.note_change(request, "role", operator.role, params.role or operator.role)
+    if params.password is not None:
+        audit.note_change(request, "password", None, "changed")
     return responses.empty()
 
 
@@ -93,6 +95,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     The last owner cannot be deleted."""
     operator = await _manageable(request)
     _check_changed(await context.of(request).engines.store.operators.delete(operator.id))
+    audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
     return responses.empty()
 
 
@@ -100,11 +103,17 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def audit_page(request: ApiRequest) -> ASGIApp:
     """List what operators did, newest first.
 
-    Requests that change something, sign-ins, and each look of the role support at content."""
-    params = request_body.query(request, AuditQuery)
-    entries = await context.of(request).engines.store.operators.audit(params.after or "", params.limit + 1)
-    shown = [audit.shown(one) for one in entries[: params.limit]]
-    return responses.json(AuditPage(shown, shown[-1].id if len(entries) > params.limit else None))
+    Requests of operators that change something, sign-ins, each look of the role support at content, changes of keys and
+    operators by API keys, and refused attempts."""
+    return responses.json(await audit.page(request, request_body.query(request, AuditQuery)))
+
+
+@admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})
+async def verify_audit(request: ApiRequest) -> ASGIApp:
+    """Verify the audit.
+
+    Each entry authenticates itself and the one before with the project secret. The oldest entries come first."""
+    return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))
 
 
 async def _manageable(request: ApiRequest) -> Operator:
@@ -136,4 +145,4 @@ def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
 
 OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
 CHANGE = request_body.Shape(OperatorChange, _check_change)
-HANDLERS = (page, create, change, delete, audit_page)
+HANDLERS = (page, create, change, delete, audit_page, verify_audit)

@@ -5,7 +5,7 @@ from typing import Any
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import audit, context, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -99,9 +99,12 @@ async def write(request: ApiRequest) -> ASGIApp:
     named = key(request)
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
+    before = await engines.store.recipients.tenant(named)
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )
+    after = {"name": tenant.name, "settings": tenant.settings}
+    audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
     return responses.json(tenant, 201 if created else 200)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from bellcast import __version__, errors
 from bellcast.cli import (
+    audit,
     backup,
     bench,
     config,
@@ -76,6 +77,7 @@ for command in (
     token,
     key,
     operator,
+    audit,
     env,
     sql,
     relay,

@@ -19,6 +19,8 @@ MAINTENANCE_BATCH_ROWS = 250
 EXPIRY_POLL_SECONDS = 0.5
 # Retention is counted in days, so old rows are swept this rarely.
 SWEEP_SECONDS = 600
+# Entries that were removed from the end of the audit since the last line in the log are not noticed.
+HEAD_SECONDS = 3600
 DAY_MS = 24 * 3600 * 1000
 IDEMPOTENCY_MS = 24 * 3600 * 1000
 
@@ -74,6 +76,13 @@ async def _sweep_operators(engines: Context, now: int) -> None:
         )
 
 
+async def log_audit_head(engines: Context) -> None:
+    """Log the newest entry of the audit: a copy that the store cannot change."""
+    number, mac = await engines.store.operators.audit_head()
+    if number:
+        log.info("audit_head", number=number, mac=mac.hex())
+
+
 async def _retire(engines: Context, retention: Retention, now: int) -> None:
     """Tenants with a retention rule use it; all others use the server's retention."""
     retire = engines.store.upkeep.retire
@@ -90,10 +99,13 @@ async def _retire(engines: Context, retention: Retention, now: int) -> None:
 
 async def run(engines: Context, retention: Retention) -> None:
     """Run until cancelled; retry while the store is unavailable."""
-    swept = 0
+    swept = headed = 0
     while True:
         try:
             await expire(engines)
+            if engines.clock.now() - headed >= HEAD_SECONDS * 1000:
+                headed = engines.clock.now()
+                await log_audit_head(engines)
             if engines.clock.now() - swept >= SWEEP_SECONDS * 1000:
                 swept = engines.clock.now()
                 await sweep(engines, retention)

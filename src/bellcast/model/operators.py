@@ -1,6 +1,6 @@
 """Operators of the console: roles, sessions, and the audit of their actions."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -42,15 +42,30 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     seen_at: int
 
 
+class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+    """A changed field, with its JSON values. Secrets are never values."""
+
+    field: str
+    before: Any
+    after: Any
+
+
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One action of an operator. `outcome` is `ok` or the code of the error."""
+    """One action in the audit. `outcome` is `ok` or the code of the error.
+
+    The store assigns `number`, `previous` and `mac` when it appends the entry: `mac` authenticates the entry, and
+    `previous`, the `mac` of the entry before."""
 
     id: str
     at: int
-    operator: str
-    role: Role | None
+    actor: str
     action: str
     target: str
+    tenant: str | None = None
+    changes: tuple[FieldChange, ...] = ()
     outcome: str
     address: str | None
     request_id: str
+    number: int = 0
+    previous: bytes = b""
+    mac: bytes = b""

@@ -1,5 +1,6 @@
 """Operators of the console, their sessions, failed sign-ins, and the audit."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bellcast.model.operators import AuditEntry, Operator, OperatorSession, Role
@@ -66,12 +67,22 @@ class Operators(Protocol):
 
     async def clear_failures(self, subject: str) -> None: ...
 
-    async def record(self, entry: AuditEntry) -> None:
-        """Append to the audit."""
+    async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
+        """Append to the audit. `sign` computes the `mac` of the entry with its number and the `mac` before. Entries of
+        concurrent calls get consecutive numbers."""
         ...
 
-    async def audit(self, before: str, limit: int) -> list[AuditEntry]:
-        """Return entries with ids before `before`, newest first; an empty `before` begins with the newest."""
+    async def audit(self, before: str, limit: int, *, since: int = 0, until: int | None = None) -> list[AuditEntry]:
+        """Return entries with ids before `before`, from the time `since` and before `until`, newest first; an empty
+        `before` begins with the newest."""
+        ...
+
+    async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
+        """Return entries with numbers after `after`, in their order."""
+        ...
+
+    async def audit_head(self) -> tuple[int, bytes]:
+        """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
         ...
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:

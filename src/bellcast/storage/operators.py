@@ -1,10 +1,13 @@
 """Operators of the console, their sessions, failed sign-ins, and the audit."""
 
+import itertools
 import secrets
+from collections.abc import Callable
 
-from msgspec.structs import asdict
+import msgspec
+from msgspec.structs import asdict, replace
 
-from bellcast.model.operators import AuditEntry, Operator, OperatorSession, Role
+from bellcast.model.operators import AuditEntry, FieldChange, Operator, OperatorSession, Role
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
@@ -13,8 +16,11 @@ from bellcast.storage.script import Row, Script, Statement, fetch
 # Sorts after every id.
 NEWEST = "~"
 FAILURE_ID_BYTES = 8
+_changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 # Serializes the writers that depend on the number of owners. No recipient has such a key.
 LOCK: list[LockKey] = [("", "\x01operators")]
+# Serializes the writers of the audit, each of which reads the entry before.
+AUDIT_LOCK: list[LockKey] = [("", "\x01audit")]
 
 
 class Operators:
@@ -83,12 +89,20 @@ class Operators:
     async def clear_failures(self, subject: str) -> None:
         await self._write(Statement("sign_in_failures_clear", {"subject": subject}))
 
-    async def record(self, entry: AuditEntry) -> None:
-        await self._write(Statement("audit_insert", asdict(entry)))
+    async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
+        await self._engine.write(ScriptCommand(lambda: _append(entry, sign), AUDIT_LOCK))
 
-    async def audit(self, before: str, limit: int) -> list[AuditEntry]:
-        page = Statement("audit_page", {"before": before or NEWEST, "limit": limit})
+    async def audit(self, before: str, limit: int, *, since: int = 0, until: int | None = None) -> list[AuditEntry]:
+        before = min(before or NEWEST, NEWEST if until is None else rows.uuid7_floor(until))
+        page = Statement("audit_page", {"before": before, "since": rows.uuid7_floor(since), "limit": limit})
         return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
+
+    async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
+        page = Statement("audit_chain", {"after": after, "limit": limit})
+        return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
+
+    async def audit_head(self) -> tuple[int, bytes]:
+        return _head(await self._engine.read(fetch, Statement("audit_head")))
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
         deleted = [
@@ -96,9 +110,9 @@ class Operators:
             for name, before in (
                 ("operator_sessions_sweep", sessions_before),
                 ("sign_in_failures_sweep", failures_before),
-                ("audit_sweep", rows.uuid7_floor(audit_before)),
             )
         ]
+        deleted.append(await self._engine.write(ScriptCommand(lambda: _sweep_audit(audit_before, limit), AUDIT_LOCK)))
         return max(map(len, deleted))
 
     async def _write(self, statement: Statement) -> list[Row]:
@@ -169,16 +183,38 @@ def _operator(row: Row) -> Operator:
     return Operator(id=id, name=name, role=role, created_at=created_at, seen_at=seen_at)
 
 
+def _append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+    number, previous = _head((yield Statement("audit_head")))
+    entry = replace(entry, number=number + 1, previous=previous)
+    yield Statement("audit_insert", asdict(entry) | {"changes": rows.to_json(entry.changes), "mac": sign(entry)})
+
+
+def _sweep_audit(before: int, limit: int) -> Script[list[Row]]:
+    """Delete old entries from the beginning of the chain, so that no entry inside it is missing. The nodes' clocks
+    differ, so an older entry may follow a newer one."""
+    oldest = yield Statement("audit_oldest", {"limit": limit})
+    old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
+    return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
+
+
+def _head(found: list[Row]) -> tuple[int, bytes]:
+    return (found[0][0], bytes(found[0][1])) if found else (0, b"")
+
+
 def _audit_entry(row: Row) -> AuditEntry:
-    id, at, operator, role, action, target, outcome, address, request_id = row
+    id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac = row
     return AuditEntry(
         id=id,
         at=at,
-        operator=operator,
-        role=role,
+        actor=actor,
         action=action,
         target=target,
+        tenant=tenant,
+        changes=_changes.decode(changes),
         outcome=outcome,
         address=address,
         request_id=request_id,
+        number=number,
+        previous=bytes(previous),
+        mac=bytes(mac),
     )

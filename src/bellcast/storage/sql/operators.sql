@@ -92,15 +92,24 @@ SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at >
 -- A successful sign-in clears the failures of its account.
 DELETE FROM sign_in_failures WHERE subject = :subject
 
+-- name: audit_head
+-- The newest entry of the chain.
+SELECT number, mac FROM audit_entries WHERE number > 0 ORDER BY number DESC LIMIT 1
+
 -- name: audit_insert
--- An action of an operator.
-INSERT INTO audit (id, at, operator, role, action, target, outcome, address, request_id)
-VALUES (:id, :at, :operator, :role, :action, :target, :outcome, :address, :request_id)
+-- The next entry of the chain.
+INSERT INTO audit_entries (id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac)
+VALUES (:id, :at, :actor, :action, :target, :tenant, :changes, :outcome, :address, :request_id, :number, :previous, :mac)
 
 -- name: audit_page
--- Entries before an id, newest first.
-SELECT id, at, operator, role, action, target, outcome, address, request_id FROM audit
-WHERE id < :before ORDER BY id DESC LIMIT :limit
+-- Entries between two ids, newest first.
+SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+
+-- name: audit_chain
+-- Entries after a number, in the order of the chain.
+SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: operator_sessions_sweep
 -- Sessions that have expired, at most :limit.
@@ -116,6 +125,10 @@ DELETE FROM sign_in_failures WHERE id IN (
 )
 RETURNING id
 
--- name: audit_sweep
--- Old entries, at most :limit.
-DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < :before ORDER BY id LIMIT :limit) RETURNING id
+-- name: audit_oldest
+-- The first entries of the chain that are kept.
+SELECT number, at FROM audit_entries WHERE number > 0 ORDER BY number LIMIT :limit
+
+-- name: audit_delete
+-- The entries up to a number.
+DELETE FROM audit_entries WHERE number <= :number RETURNING number

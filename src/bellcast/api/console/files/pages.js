@@ -294,9 +294,17 @@ function roleOf(page, operator) {
   return select;
 }
 
+/** The changed fields, each with its value before and after. */
+function changesOf(entry) {
+  if (entry.changes.length === 0) return null;
+  const value = (one) => h('code', {}, one === null ? '–' : typeof one === 'string' ? one : JSON.stringify(one));
+  return entry.changes.map((one) => h('div', {}, `${one.field}: `, value(one.from), ' → ', value(one.to)));
+}
+
 const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries', tenant: false,
-  columns: [['When', (one) => time(one.at)], ['Operator', (one) => one.operator], ['Action', (one) => one.action], ['Target', (one) => h('code', {}, one.target)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address], ['Request', (one) => h('code', {}, one.request_id)]],
+  filters: [RANGE],
+  columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => one.action], ['Target', (one) => h('code', {}, one.target)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address], ['Request', (one) => h('code', {}, one.request_id)]],
   none: 'Nothing was recorded yet.',
 });
 

@@ -1,0 +1,39 @@
+"""The chain of the audit: each entry has an HMAC over itself and the HMAC of the entry before (RFC 2104).
+
+Without the project secret, an entry in the store cannot be changed, inserted or removed unnoticed. Removed newest entries
+are noticed by comparison with a head that was logged earlier."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from bellcast.model.identities import Project
+from bellcast.model.operators import AuditEntry
+
+# Separates this use of the project secret from tokens and signatures.
+PURPOSE = b"bellcast audit chain 1"
+
+SignEntry = Callable[[AuditEntry], bytes]
+
+
+def signer(project: Project) -> SignEntry:
+    """Return the function that computes the `mac` of an entry with its number and `previous`."""
+    key = hmac.digest(project.secret.encode(), PURPOSE, hashlib.sha256)
+    return lambda entry: hmac.digest(key, _content(entry), hashlib.sha256)
+
+
+def first_broken(entries: Iterable[AuditEntry], sign: SignEntry, before: AuditEntry | None = None) -> AuditEntry | None:
+    """Return the first of consecutive entries that does not follow from the one before; None if all do. The oldest entry
+    that is kept follows from a deleted one."""
+    for entry in entries:
+        is_next = before is None or (entry.number == before.number + 1 and entry.previous == before.mac)
+        if not is_next or not hmac.compare_digest(entry.mac, sign(entry)):
+            return entry
+        before = entry
+    return None
+
+
+def _content(entry: AuditEntry) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(entry, mac=b""))

@@ -1,0 +1,87 @@
+"""`bellcast audit`: what operators did, and whether the record of it is complete."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.rest import request
+
+app = typer.Typer(cls=options.CliGroup)
+audit = typer.Typer(cls=options.CliGroup, help="List and verify the audit.")
+app.add_typer(audit, name="audit", rich_help_panel="Server")
+
+AuditCommand = options.with_settings("DATA", "URL")
+
+
+@audit.callback(invoke_without_command=True)
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
+@audit.command("list", cls=AuditCommand)
+def list_(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many entries, newest first.")] = 50,
+    json: console.JsonFlag = False,
+) -> None:
+    """List the newest entries."""
+
+    entries = request(ctx, "GET", f"/v1/audit?limit={limit}")["entries"]
+    if json:
+        console.json(entries)
+        return
+    for one in entries:
+        print(f"{one['at']}\t{one['actor']}\t{one['action']}\t{one['target']}\t{one['outcome']}", flush=True)
+
+
+@audit.command(cls=AuditCommand)
+def verify(
+    ctx: typer.Context,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER:MAC", help="An entry from a log line `audit_head`, which must be unchanged."),
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Verify that no entry was changed, inserted or removed.
+
+    Entries at the end may have been removed unless --head names a later one."""
+    from bellcast.cli.console import CommandError
+
+    checked, last, found = 0, None, None
+    number, mac = (None, None) if head is None else _parse(head)
+    while True:
+        part = _verify(ctx, 0 if last is None else last["number"])
+        checked += part["checked"]
+        if part["broken"] is not None:
+            raise CommandError(
+                f"the audit was changed: entry {part['broken']['number']} of {part['broken']['at']} is not genuine, or "
+                "the entries before it were removed",
+                "restore a backup from before, and compare",
+            )
+        last = part["last"] or last
+        if number is not None and found is None and last is not None and last["number"] >= number:
+            found = _verify(ctx, number - 1, 1)["last"]
+        if part["is_complete"]:
+            break
+    if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
+        raise CommandError(f"the audit was changed: entry {number} is missing or another one", "restore a backup")
+    if json:
+        console.json({"checked": checked, "last": last})
+    else:
+        console.done(f"All {checked} entries of the audit are genuine.")
+
+
+def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:
+
+    return request(ctx, "GET", f"/v1/audit/verification?after={after}&limit={limit}")
+
+
+def _parse(head: str) -> tuple[int, str]:
+    number, _, mac = head.partition(":")
+    if not number.isdecimal() or int(number) < 1 or not mac:
+        raise typer.BadParameter("expected NUMBER:MAC, such as 41:9f86d0…", param_hint="--head")
+    return int(number), mac

@@ -1,0 +1,20 @@
+"""`bellcast audit`: the entries, and the verification of their chain."""
+
+from tests.journey.shell import bellcast
+
+
+def test_audit_is_listed_and_verified(bellcast_server):
+    project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+    id = bellcast("key", "create", "audited", "--scope", "send", "--json", **project).json["id"]
+    assert bellcast("key", "revoke", id, **project).status == 0
+    listed = bellcast("audit", "list", "--json", **project).json
+    entry = next(one for one in listed if one["target"] == f"/v1/keys/{id}")
+    assert entry["actor"] == "project secret"
+    assert f"/v1/keys/{id}\tok" in bellcast("audit", "list", **project).out
+    assert bellcast("audit", "verify", "--json", **project).json["checked"] >= 2
+    genuine = f"{entry['number']}:{entry['mac']}"
+    assert bellcast("audit", "verify", "--head", genuine, **project).status == 0
+    removed = bellcast("audit", "verify", "--head", f"{entry['number'] + 1000}:{entry['mac']}", **project)
+    assert removed.status == 1
+    assert "is missing or another one" in removed.err
+    assert bellcast("audit", "verify", "--head", "x", **project).status == 2
