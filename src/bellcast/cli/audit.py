@@ -28,7 +28,6 @@ def list_(
     json: console.JsonFlag = False,
 ) -> None:
     """List the newest entries."""
-
     entries = request(ctx, "GET", f"/v1/audit?limit={limit}")["entries"]
     if json:
         console.json(entries)
@@ -76,7 +75,6 @@ def verify(
 
 
 def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:
-
     return request(ctx, "GET", f"/v1/audit/verification?after={after}&limit={limit}")
 
 
