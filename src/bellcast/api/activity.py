@@ -1,6 +1,5 @@
 """Lists of sent notifications and announcements, newest first."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,12 +14,12 @@ from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Notification
+from bellcast.model.times import Moment
 from bellcast.ports import SentItem, SentPage, SentQuery
 from bellcast.ports.messages import NEWEST
 
 PartName = Literal["unread", "read", "archived"]
 PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class AnnouncementsQuery(TenantQuery, frozen=True, kw_only=True):

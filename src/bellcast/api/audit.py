@@ -18,6 +18,7 @@ from bellcast.model import times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import Caller
 from bellcast.model.operators import AuditEntry, FieldChange
+from bellcast.model.times import Moment
 
 OK = "ok"
 # The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
@@ -33,7 +34,6 @@ REFUSALS = "audit refusals" + SEPARATOR
 CHANGES = "audit_changes"
 # Entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class AuditQuery(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,12 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from msgspec import Meta
+
+# A time in requests, with its offset.
+Moment = Annotated[datetime, Meta(tz=True)]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 # The last millisecond of the year 9999: a datetime cannot hold a later one.
