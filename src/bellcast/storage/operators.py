@@ -197,8 +197,8 @@ def _sweep_audit(before: int, limit: int) -> Script[list[Row]]:
     return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
 
 
-def _head(found: list[Row]) -> tuple[int, bytes]:
-    return (found[0][0], bytes(found[0][1])) if found else (0, b"")
+def _head(newest: list[Row]) -> tuple[int, bytes]:
+    return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
 
 
 def _audit_entry(row: Row) -> AuditEntry:
