@@ -67,6 +67,8 @@ class WorkflowWorld:
         clock: FakeClock,
         functions: Mapping[str, StepFunction] | None = None,
         tasks: Mapping[str, Task] | None = None,
+        *,
+        shares_runs: bool = False,
     ) -> None:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
@@ -95,6 +97,7 @@ class WorkflowWorld:
             functions,
             lambda: self.engines,
             {} if tasks is None else tasks,
+            shares_runs=shares_runs,
         )
         self.engines = Context(
             store=store,

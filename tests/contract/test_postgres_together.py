@@ -181,6 +181,20 @@ async def _scans(connection: asyncpg.Connection, text: str) -> list[str]:
     return [step for (step,) in plan if "Seq Scan" in step]
 
 
+async def test_counts_of_a_trigger_are_read_from_an_index_alone(pair: Pair) -> None:
+    connection = await asyncpg.connect(pair.url, server_settings=postgres_connection.SESSION)
+    await connection.execute(
+        """INSERT INTO runs (id, "trigger", tenant, workflow, owner, version, recipient, state, created_at, body)
+        SELECT 'run-' || n, 'trigger-' || n % 20, '', 'booking', '', 1, 'r' || n, 'completed', 0, '{}'
+        FROM generate_series(1, 5000) n"""
+    )
+    await connection.execute("VACUUM ANALYZE runs")
+    await connection.execute(f"PREPARE statement AS {postgres_connection.texts()['runs_count'].plain}")
+    plan = [step for (step,) in await connection.fetch("EXPLAIN EXECUTE statement('', 'trigger-1')")]
+    await connection.close()
+    assert any("Index Only Scan using runs_trigger on runs" in step for step in plan), plan
+
+
 async def test_concurrent_edits_are_both_applied(pair: Pair) -> None:
     direct, announced = await pair.first.send("alice"), await pair.first.announce()
     for id in (direct, announced):

@@ -19,14 +19,15 @@ from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
 from bellcast.model.notifications import ActionButton, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.model.templates import InboxContent, Template, locales_of
-from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
 
 ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
     """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `roots`
-    those of a workflow's step. A preview (`is_strict` False) renders missing variables as empty."""
+    those of a workflow's step; `shared` are texts that recipients have in common. A preview (`is_strict` False) renders
+    missing variables as empty."""
 
     draft: Draft
     content: Content
@@ -37,6 +38,7 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     links: Mapping[str, str]
     is_strict: bool = True
     roots: Mapping[str, Any] = {}
+    shared: SharedTexts | None = None
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
@@ -203,8 +205,11 @@ class Contents:
         return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
+        shared, is_html = self._occasion.shared, name in HTML_FIELDS
         try:
-            return self._renderer.render(source, is_html=name in HTML_FIELDS, content=content)
+            if shared is not None and content is None:
+                return shared.render(self._renderer, source, is_html=is_html)
+            return self._renderer.render(source, is_html=is_html, content=content)
         except TemplateError as error:
             raise _invalid(error, channel, name) from None
 

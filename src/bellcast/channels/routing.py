@@ -23,6 +23,7 @@ from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, Send
 from bellcast.ports.messages import as_change
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
+from bellcast.templates import SharedTexts
 
 CREATED = "notification.created"
 # What webhooks get with new messages, by their state.
@@ -40,11 +41,12 @@ class SendRoute(Struct, frozen=True):
     inputs: DecisionInputs
     run: str | None = None
     variables: Mapping[str, Any] = {}
+    shared: SharedTexts | None = None
 
 
 class StepSend(Struct, frozen=True, kw_only=True):
     """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the one that its message
-    belongs to; `variables` are the roots of its templates."""
+    belongs to; `variables` are the roots of its templates, `shared` the texts that it has in common with other runs."""
 
     tenant: str
     recipient: str
@@ -56,6 +58,7 @@ class StepSend(Struct, frozen=True, kw_only=True):
     workflow: str
     variables: Mapping[str, Any]
     recipients: RecipientInputs  # with the recipient's, if it exists
+    shared: SharedTexts | None
     now: int
 
 
@@ -239,7 +242,7 @@ class Router:
         )
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)
-        route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables)
+        route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables, step.shared)
         return await self._with_events(await self._routed(route, request))
 
     async def plan_steps(
@@ -343,6 +346,7 @@ class Router:
             tenant=route.inputs.tenant,
             links=urls,
             roots=route.variables,
+            shared=route.shared,
         )
         return contents.Contents(context)
 

@@ -179,6 +179,16 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     events: tuple[WebhookEvent, ...] = ()
 
 
+class BegunRun(Struct, frozen=True, kw_only=True):
+    """A new run with the effects of its first steps, if it has executed some. `due_at` is when its job is due, None if it
+    needs none; `watched` are the inbox items whose changes wake it."""
+
+    run: StoredRun
+    due_at: int | None
+    sends: tuple[SendRequest, ...] = ()
+    watched: tuple[str, ...] = ()
+
+
 class ItemTimes(Struct, frozen=True):
     """When an inbox item was seen, read, archived and acted on, in UTC milliseconds."""
 
@@ -281,10 +291,10 @@ class Runs(Protocol):
         ...
 
     async def add_page(
-        self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
-    ) -> bool:
-        """Add runs of a fan-out, and move it to the given position and state. False if it is not running any more, or has
-        moved already."""
+        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+    ) -> tuple[Event, ...] | None:
+        """Add runs of a fan-out with their effects, and move it to the given position and state. Return the events of their
+        inbox rows; None, and nothing written, if it is not running any more, or has moved already."""
         ...
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:

@@ -30,9 +30,14 @@ def store(config: StoreSettings, clock: Clock) -> Store:
     return SQLStore(engine(config, clock), round(config.newcomers * 1000))
 
 
+def is_shared(config: StoreSettings) -> bool:
+    """True if several processes can use the store."""
+    return config.url is not None and config.url.startswith(POSTGRES)
+
+
 def engine(config: StoreSettings, clock: Clock) -> Engine:
     """Create the database engine of the store."""
-    if config.url is None or not config.url.startswith(POSTGRES):
+    if config.url is None or not is_shared(config):
         return SqliteEngine(config.path, clock)
     need_postgres()
     from bellcast.storage.postgres import PostgresEngine

@@ -134,6 +134,7 @@ class App:
             workflows.functions,
             lambda: self.context,
             workflows.tasks,
+            shares_runs=adapters.is_shared(settings.store),
         )
         self.context = Context(
             store=self.store,

@@ -12,6 +12,7 @@ from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
+from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.tasks import ScheduledTasks, Task
@@ -37,6 +38,8 @@ class WorkflowParts:
         functions: Mapping[str, StepFunction],
         engines: Callable[[], Context],
         tasks: Mapping[str, Task],
+        *,
+        shares_runs: bool = False,
     ) -> None:
         self.workflow_catalog = WorkflowCatalog(store, clock)
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
@@ -51,4 +54,5 @@ class WorkflowParts:
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedules.run)
-        jobs.register(FANOUT_JOB_KIND, self.triggers.run_fanout)
+        fanout = RunFanout(store, clock, self.workflow_catalog, self.triggers, executor, shares_runs=shares_runs)
+        jobs.register(FANOUT_JOB_KIND, fanout.run)

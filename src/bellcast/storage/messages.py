@@ -208,17 +208,20 @@ def _page(query: MessageQuery) -> Script[list[StoredMessage]]:
 
 
 def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
-    begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
-    return (yield from _find([id for (id,) in begun])) if begun else []
+    rows_begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
+    begun = [_message(row) for row in rows_begun]
+    conditional = [message.id for message in begun if message.unless is not None]
+    if not conditional:
+        return begun
+    found = {message.id: message for message in (yield from _find(conditional))}
+    return [found.get(message.id, message) for message in begun]
 
 
 def _settle(params: Params, events: Sequence[WebhookEvent], now: int) -> Script[bool]:
     settled = yield Statement("message_settle", params)
     if settled:
         yield from webhook_events.add(events, now)
-    for (run,) in settled:
-        if run is not None:
-            yield from waking.wake(run)
+    yield from waking.wake([run for (run,) in settled if run is not None])
     return bool(settled)
 
 
@@ -275,15 +278,12 @@ def _update_members(digest: StoredMessage) -> Script[None]:
     """Give the messages of a digest its state."""
     runs = yield Statement("digest_update", _update_params(digest))
     if digest.state not in OPEN_STATES:
-        for (run,) in runs:
-            if run is not None:
-                yield from waking.wake(run)
+        yield from waking.wake([run for (run,) in runs if run is not None])
 
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
     ended = {message.run for message in messages if message.run is not None and message.state not in OPEN_STATES}
-    for run in sorted(ended):  # the order in which commits of runs lock them
-        yield from waking.wake(run)
+    yield from waking.wake(list(ended))
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:

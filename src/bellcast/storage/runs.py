@@ -10,6 +10,7 @@ from bellcast.model.events import Event
 from bellcast.ports import SendRequest
 from bellcast.ports.jobs import FANOUT, NORMAL, Job
 from bellcast.ports.runs import (
+    BegunRun,
     CounterKey,
     CounterUpdate,
     ItemTimes,
@@ -28,10 +29,10 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
-from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, waking, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
 
@@ -165,9 +166,9 @@ class Runs:
         await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
 
     async def add_page(
-        self, fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
-    ) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_page(fanout, runs, waits, events), []))
+        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+    ) -> CommitResult:
+        return await self._engine.write(AddPage(fanout, runs, waits, events))
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
         statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})
@@ -205,7 +206,7 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
     yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
-    yield from _insert(request.runs, NORMAL)
+    yield from _insert([BegunRun(run=run, due_at=run.created_at) for run in request.runs], NORMAL)
     yield from _put_waits(request.waits)
     yield from webhook_events.add(request.events, request.created_at)
     if request.fanout is not None:
@@ -225,10 +226,12 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         yield Statement("job_add", jobs.new_params(schedule.job))
 
 
-def _insert(runs: Sequence[StoredRun], priority: int) -> Script[None]:
+def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
     for some in chunks(runs, STATEMENT_ROWS):
-        yield Statement("run_insert", many=[_new_params(run) for run in some])
-        yield Statement("job_add", many=[_job_params(run, run.created_at, priority) for run in some])
+        yield Statement("run_insert", many=[_new_params(one.run) for one in some])
+        added = [_job_params(one.run, one.due_at, priority) for one in some if one.due_at is not None]
+        if added:
+            yield Statement("job_add", many=added)
 
 
 def _new_params(run: StoredRun) -> Params:
@@ -258,21 +261,42 @@ def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
     for wait in waits:
         if not (yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event})):
             continue
-        for (state,) in (yield Statement("run_wake", {"run": wait.run})):
-            if state == "waiting":
-                yield Statement("run_job_wake", {"run": wait.run})
+        yield from waking.wake([wait.run])
 
 
-def _add_page(
-    fanout: NewFanout, runs: Sequence[StoredRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
-) -> Script[bool]:
-    position = fanout.position if runs else None
-    if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
-        return False
-    yield from _insert(runs, FANOUT)
-    yield from _put_waits(waits)
-    yield from webhook_events.add(events, fanout.created_at)
-    return True
+class AddPage(Command[CommitResult]):
+    """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
+
+    def __init__(
+        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+    ) -> None:
+        self._fanout = fanout
+        self._runs = runs
+        self._waits = waits
+        self._events = events
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((one.run.tenant, one.run.recipient) for one in self._runs if one.sends)
+
+    @property
+    def tenant(self) -> str:
+        return self._fanout.tenant
+
+    @property
+    def rows(self) -> int:
+        return max(1, len(self._runs))
+
+    def script(self) -> Script[CommitResult]:
+        fanout = self._fanout
+        position = fanout.position if self._runs else None
+        if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
+            return None
+        yield from _insert(self._runs, FANOUT)
+        events = yield from _send([(one.run.id, request) for one in self._runs for request in one.sends])
+        yield from _watch([(one.run, id) for one in self._runs for id in one.watched])
+        yield from _put_waits(self._waits)
+        yield from webhook_events.add(self._events, fanout.created_at)
+        return tuple(event for some in events.values() for event in some)
 
 
 def _end_fanouts(params: Params) -> Script[None]:
@@ -310,13 +334,7 @@ def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
         for update in commit.counters:
             yield _counter_statement(update)
     events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
-    watched = [
-        {"run": commit.run.id, "tenant": commit.run.tenant, "recipient": commit.run.recipient, "id": id}
-        for commit in current
-        for id in commit.watched
-    ]
-    if watched:
-        yield Statement("notification_watch", many=watched)
+    yield from _watch([(commit.run, id) for commit in current for id in commit.watched])
     yield from _put_waits([wait for commit in current for wait in commit.waits])
     ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
     if ended:
@@ -387,6 +405,13 @@ def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[
     reported = [event for _, request in requests for event in request.events]
     yield from webhook_events.add(reported, requests[0][1].created_at if reported else 0)
     return events
+
+
+def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
+    """Let changes of inbox items wake runs."""
+    if items:
+        params = [{"run": run.id, "tenant": run.tenant, "recipient": run.recipient, "id": id} for run, id in items]
+        yield Statement("notification_watch", many=params)
 
 
 # --- cancel, retry, resume

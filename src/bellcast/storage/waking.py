@@ -1,10 +1,15 @@
 """Events that runs of workflows may wait for."""
 
+from collections.abc import Sequence
+
+from bellcast.storage import rows
 from bellcast.storage.script import Script, Statement
 
 
-def wake(run: str) -> Script[None]:
-    """Record an event that a run may wait for, and make it due if it waits."""
-    for (state,) in (yield Statement("run_wake", {"run": run})):
+def wake(runs: Sequence[str]) -> Script[None]:
+    """Record an event that each of these runs may wait for, and make those due that wait."""
+    if not runs:
+        return
+    for id, state in (yield Statement("runs_wake", {"ids": rows.to_json(runs)})):
         if state == "waiting":
-            yield Statement("run_job_wake", {"run": run})
+            yield Statement("run_job_wake", {"run": id})

@@ -53,11 +53,36 @@ def is_layout(html: str) -> bool:
     return CONTENT in meta.find_undeclared_variables(_html.parse(html))
 
 
+@lru_cache(CACHED_TEXTS)
+def _roots(source: str, *, is_html: bool) -> frozenset[str]:
+    """The variables that a text reads."""
+    return frozenset(meta.find_undeclared_variables((_html if is_html else _plain).parse(source)))
+
+
+class SharedTexts:
+    """The rendered texts of a page of recipients that read nothing but `roots`, which have the same values for all."""
+
+    def __init__(self, roots: frozenset[str]) -> None:
+        self._roots = roots
+        self._texts: dict[tuple[str, bool, str, str], str] = {}
+
+    def render(self, renderer: "Renderer", source: str, *, is_html: bool) -> str:
+        """Like Renderer.render, once for all recipients with the same language and zone."""
+        if _is_static(source) or not _roots(source, is_html=is_html) <= self._roots:
+            return renderer.render(source, is_html=is_html)
+        key = (source, is_html, renderer.variables.locale, renderer.variables.zone)
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = renderer.render(source, is_html=is_html)
+        return text
+
+
 class Renderer:
     """Renders texts with one set of variables. A preview (`is_strict` False) renders missing variables as empty and lists
     them in `missing`."""
 
     def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
+        self.variables = variables
         self._values = variables.values
         self._format = formats.Format(variables.locale, variables.zone)
         self._is_strict = is_strict

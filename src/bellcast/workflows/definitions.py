@@ -73,6 +73,11 @@ class Definition(Struct, frozen=True, kw_only=True):
     refers_to_events: bool
     has_counters: bool
 
+    @property
+    def is_independent(self) -> bool:
+        """True if the steps of a run read nothing that other runs or live events write."""
+        return not self.has_counters and not self.live_waits and all(step.type != "trigger" for step in self.ordered)
+
 
 def _flattened(steps: Sequence[Step]) -> Iterator[Step]:
     for step in steps:

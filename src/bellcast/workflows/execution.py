@@ -26,8 +26,10 @@ from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Broker, Clock, Job, SendRequest, Store
 from bellcast.ports.runs import (
+    BegunRun,
     CounterKey,
     CounterUpdate,
+    NewFanout,
     NewWait,
     RunCommit,
     StoredRun,
@@ -36,7 +38,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows import run as runs
@@ -52,6 +54,8 @@ MAX_TRIGGER_DEPTH = 3
 # Commits of a page. A run that conflicted with another commit each time is due again immediately.
 MAX_COMMITS = 50
 DEFAULT_TYPE = "general"
+# Variables of templates that are equal for all new runs of a trigger.
+SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
 
 class Execution(Struct, kw_only=True):
@@ -62,6 +66,7 @@ class Execution(Struct, kw_only=True):
     state: RunState
     around: Surroundings
     recipients: RecipientInputs  # with the recipient's, if it exists
+    shared: SharedTexts | None = None  # with other runs of a page
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
@@ -111,6 +116,33 @@ class RunExecutor:
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
         return await self._execute([job.payload.decode() for job in jobs])
+
+    async def begin(self, fanout: NewFanout, page: TriggerRequest) -> bool:
+        """Add new runs of a fan-out with the effects of their steps up to their first calls and waits, and move the fan-out.
+        False if it does not run any more. The steps must not count or trigger."""
+        definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        executions = await self._opened_all(fanout.tenant, [(stored, definition) for stored in page.runs])
+        begun: list[BegunRun] = []
+        events = list(page.events)
+        shared = SharedTexts(SHARED_ROOTS)
+        pauses = Pauses()
+        for execution in executions:
+            await pauses.pause_if_due()
+            execution.shared = shared
+            await self._advance(execution)
+            before, stored = execution.stored, self._with_state(execution)
+            due_at = execution.due_at if execution.call is None else self._clock.now()
+            effects = BegunRun(
+                run=stored, due_at=due_at, sends=tuple(execution.sends), watched=tuple(execution.watched)
+            )
+            begun.append(effects)
+            events += await self._events(before, stored)
+        added = await self._store.runs.add_page(fanout, begun, page.waits, events)
+        if added is None:
+            return False
+        await self._broker.publish(*added)
+        self._router.messages_added()
+        return True
 
     async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:
         outcomes: dict[str, PageOutcome] = {}
@@ -190,13 +222,14 @@ class RunExecutor:
             opened.append((stored, definition))
         if not opened:
             return [], waiting
-        tenant = opened[0][0].tenant
+        return await self._opened_all(opened[0][0].tenant, opened), waiting
+
+    async def _opened_all(self, tenant: str, opened: Sequence[tuple[StoredRun, Definition]]) -> list[Execution]:
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
         settings = await self._router.tenant(tenant)
-        executions = [await self._opened(stored, definition, recipients, settings) for stored, definition in opened]
-        return executions, waiting
+        return [await self._opened(stored, definition, recipients, settings) for stored, definition in opened]
 
     async def _opened(
         self, stored: StoredRun, definition: Definition, recipients: RecipientInputs, tenant: TenantSettings
@@ -351,6 +384,7 @@ class RunExecutor:
             workflow=stored.workflow,
             variables=self._values(execution),
             recipients=execution.recipients,
+            shared=execution.shared,
             now=now,
         )
         try:

@@ -7,14 +7,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import audiences
-from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
 from bellcast.model import validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
-from bellcast.ports import Clock, Job, Store
+from bellcast.ports import Clock, Store
 from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
@@ -84,7 +82,7 @@ def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
 
 
 class Triggers:
-    """Accepts triggers and adds the runs of fan-outs."""
+    """Accepts triggers and prepares the runs of fan-outs."""
 
     def __init__(
         self,
@@ -163,38 +161,17 @@ class Triggers:
         state = runs.decode(new[0].body)
         return [wait for run in new for wait in live_waits.of_new_run(definition, run, state)]
 
-    async def run_fanout(self, job: Job) -> int | None:
-        """Add the next pages of a fan-out's runs. Return when the rest is due, or None."""
-        for _ in range(FANOUT_PAGES):
-            fanout = await self._store.runs.fanout(job.payload.decode())
-            if fanout is None or fanout.state != "running":
-                return None
-            if not await self._add_page(fanout):
-                return None
-        return self._clock.now()
-
-    async def _add_page(self, fanout: NewFanout) -> bool:
-        """Add a page; False if it was the last."""
-        audience = msgspec.json.decode(fanout.audience, type=Audience)
-        keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
-        if not keys:
-            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), (), (), ())
-            return False
-        new = _NewRuns(
-            fanout.id,
-            fanout.tenant,
-            fanout.owner,
-            fanout.workflow,
-            fanout.version,
-            fanout.cancel_key,
-            self._clock.now(),
-            fanout.body,
+    async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
+        """The runs of a page of a fan-out."""
+        now = self._clock.now()
+        template = _NewRuns(
+            fanout.id, fanout.tenant, fanout.owner, fanout.workflow, fanout.version, fanout.cancel_key, now, fanout.body
         )
-        started = [StartedRun(self._new_id(new.created_at), key) for key in keys]
-        moved = msgspec.structs.replace(fanout, position=keys[-1])
-        page = new.runs(started)
-        events = await self._events(fanout.tenant, page)
-        return await self._store.runs.add_page(moved, page, await self._waits(page), events)
+        runs = tuple(template.runs([StartedRun(self._new_id(now), key) for key in keys]))
+        events = await self._events(fanout.tenant, runs)
+        return TriggerRequest(
+            tenant=fanout.tenant, created_at=now, runs=runs, waits=tuple(await self._waits(runs)), events=events
+        )
 
 
 class _NewRuns(Struct, frozen=True):

@@ -54,6 +54,11 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
     assert not any("ORDER BY" in step for step in plan)
 
 
+async def test_counts_of_a_trigger_are_read_from_an_index_alone(engine: SqliteEngine) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")["runs_count"])
+    assert plan[0] == "SEARCH runs USING COVERING INDEX runs_trigger (tenant=? AND trigger=?)"
+
+
 async def returned(app: App, number: int) -> None:
     """Resume after three missed changes."""
     state = (await app.store.inboxes.changes(number, NO_REVISION, 1)).state

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.templates import Renderer, TemplateError, Variables, check_syntax, sandbox
+from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables, check_syntax, sandbox
 
 DATA = {
     "client": "Ann <b>",
@@ -277,3 +277,38 @@ def test_time_without_a_processor_is_not_charged(monkeypatch: pytest.MonkeyPatch
     clock = count(step=10)
     monkeypatch.setattr(sandbox, "monotonic", lambda: next(clock))
     assert render("{% for item in data['items'] %}{{ item.name }} {% endfor %}") == "Portrait Frame "
+
+
+def test_text_of_shared_variables_is_rendered_once_per_language_and_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+    render_one = Renderer.render
+    monkeypatch.setattr(Renderer, "render", lambda *args, **fields: rendered.append(1) or render_one(*args, **fields))
+    shared = SharedTexts(frozenset({"data"}))
+    texts = []
+    for name, locale in (("Ann", "en"), ("Bob", "en"), ("Mia", "de")):
+        renderer = Renderer(Variables(values={"data": {"n": 1234.5}, "recipient": {"name": name}}, locale=locale))
+        texts.append(shared.render(renderer, "{{ data.n | number }}", is_html=False))
+    assert texts == ["1,234.5", "1,234.5", "1.234,5"]
+    assert len(rendered) == 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ recipient.name }}",
+        "{% for n in data.n %}{{ recipient.name }}{% endfor %}",
+        "{{ data.n[0] }}{{ recipient.name }}",
+    ],
+)
+def test_text_of_other_variables_is_rendered_for_each_recipient(source: str) -> None:
+    shared = SharedTexts(frozenset({"data"}))
+    for name in ("Ann", "Bob"):
+        renderer = Renderer(Variables(values={"data": {"n": [1]}, "recipient": {"name": name}}))
+        assert name in shared.render(renderer, source, is_html=False)
+
+
+def test_shared_text_that_fails_fails_for_each_recipient() -> None:
+    shared = SharedTexts(frozenset({"data"}))
+    for _ in range(2):
+        with pytest.raises(TemplateError):
+            shared.render(Renderer(Variables(values={"data": {}})), "{{ data.missing }}", is_html=False)

@@ -51,7 +51,9 @@ UPDATE messages SET state = 'sending'
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending')
   AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
   AND (digest IS NULL OR digest = id)
-RETURNING id
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: messages_begin @postgres
 -- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
@@ -60,7 +62,9 @@ WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
   AND state IN ('held', 'queued', 'sending')
   AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
   AND (digest IS NULL OR digest = id)
-RETURNING id
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: message_update
 -- The outcome of an attempt or a decision.

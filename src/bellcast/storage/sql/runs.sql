@@ -1,10 +1,11 @@
 -- name: run_insert
 -- A new run.
 INSERT INTO runs (
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, body
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  body
 ) VALUES (
   :id, :trigger, :tenant, :workflow, :owner, :version, :recipient, :state, :reason, :cancel_key, :wakes_at, :created_at,
-  :body
+  :ended_at, :body
 )
 
 -- name: run_find
@@ -101,9 +102,20 @@ UPDATE runs SET
   state = :state, reason = :reason, wakes_at = :wakes_at, ended_at = :ended_at, body = :body, revision = revision + 1
 WHERE id = :id
 
--- name: run_wake
--- An event that a run may wait for.
-UPDATE runs SET woken = woken + 1 WHERE id = :run AND ended_at IS NULL RETURNING state
+-- name: runs_wake @sqlite
+-- An event that runs may wait for.
+UPDATE runs SET woken = woken + 1 WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS NULL
+RETURNING id, state
+
+-- name: runs_wake @postgres
+-- An event that runs may wait for. They are locked in the order of `runs_lock`.
+UPDATE runs SET woken = woken + 1
+WHERE id = ANY(ARRAY(
+  SELECT id FROM runs
+  WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND ended_at IS NULL
+  ORDER BY id FOR UPDATE
+))
+RETURNING id, state
 
 -- name: run_job_wake
 -- The job of a waiting run is due.
@@ -149,7 +161,11 @@ SELECT id, tenant FROM runs WHERE owner = :owner AND workflow = :workflow AND st
 -- A paused run goes on.
 UPDATE runs SET state = 'running', revision = revision + 1 WHERE id = :id AND state = 'paused'
 
--- name: runs_count
+-- name: runs_count @sqlite
+-- The runs of a trigger by state. Without statistics, SQLite would read all runs of the tenant in the order of states.
+SELECT state, count(*) FROM runs INDEXED BY runs_trigger WHERE tenant = :tenant AND "trigger" = :trigger GROUP BY state
+
+-- name: runs_count @postgres
 -- The runs of a trigger by state.
 SELECT state, count(*) FROM runs WHERE tenant = :tenant AND "trigger" = :trigger GROUP BY state
 

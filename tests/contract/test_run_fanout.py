@@ -1,0 +1,202 @@
+"""Fan-outs of triggers on every store: pages of runs that execute their first steps with their commit."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bellcast.model.notifications import Audience
+from bellcast.ports import Job, Store
+from bellcast.storage.runs import FANOUT_JOB_KIND
+from bellcast.workflows.run_fanout import BACKLOG_MS, RUN_PAGE
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+RECIPIENTS = RUN_PAGE + 10
+KEYS = [f"r{number:03}" for number in range(RECIPIENTS)]
+LAST = KEYS[-1]
+ROOM = Audience(topic="room")
+BELL = {"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}
+MAIL = {"key": "mail", "type": "email", "subject": "Booked", "text": "By {{ data.client }} for {{ recipient.name }}"}
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
+    world = WorkflowWorld(store, clock)
+    await subscribe_all(world)
+    return world
+
+
+async def subscribe_all(world: WorkflowWorld) -> None:
+    for key in KEYS:
+        await world.recipient(key, name=f"Name of {key}", email=f"{key}@example.com")
+        await world.store.recipients.subscribe("", "room", key, world.clock.now())
+
+
+def fanout_job(trigger: str, now: int) -> Job:
+    return Job(id=trigger, kind=FANOUT_JOB_KIND, payload=trigger.encode(), run_at=now, created_at=now)
+
+
+async def counts(world: WorkflowWorld, trigger: str) -> dict[str, int]:
+    return await world.store.runs.counts("", trigger)
+
+
+async def test_page_executes_the_first_steps_without_jobs(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    assert await world.runner.run_due() == 1
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert await app.titles(LAST) == ["Booked by Ann"]
+    jobs = await app.lease(app.now, app.now + 1, 1000)
+    assert {job.kind for job in jobs} == {"message"}
+    texts = {message.recipient: message.content for message in await world.messages()}
+    assert len(texts) == RECIPIENTS
+    assert f"By Ann for Name of {LAST}".encode() in texts[LAST]
+
+
+async def test_rows_of_a_page_are_published_once(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.settle()
+    assert len(world.published) == RECIPIENTS
+
+
+async def test_waiting_runs_of_a_page_go_on_with_their_jobs(world: WorkflowWorld, app: App) -> None:
+    looked = {"key": "looked", "type": "wait_for", "step": "bell", "event": "seen", "timeout": "1h"}
+    await world.put("booking", BELL, looked, {**BELL, "key": "again", "title": "Again"})
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.settle()
+    assert await counts(world, id) == {"waiting": RECIPIENTS}
+    await app.mark(LAST, "seen")
+    await world.settle()
+    assert await counts(world, id) == {"waiting": RECIPIENTS - 1, "completed": 1}
+    await world.advance(3600)
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert await app.titles(KEYS[0]) == ["Again", "Booked by Ann"]
+    assert await app.titles(LAST) == ["Booked by Ann"]
+
+
+async def test_steps_that_count_are_executed_by_jobs(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", {"key": "few", "type": "throttle", "window": "1h", "limit": 1}, BELL)
+    triggers = [await world.trigger("booking", ROOM, data={"client": "Ann"}) for _ in range(2)]
+    await world.settle()
+    ended = sum([Counter(await counts(world, id)) for id in triggers], Counter[str]())
+    assert ended == {"completed": RECIPIENTS, "throttled": RECIPIENTS}
+
+
+async def test_failing_step_fails_the_run_of_that_recipient_only(world: WorkflowWorld) -> None:
+    await world.recipient(LAST, data={"none": True})
+    await world.put(
+        "booking", {**BELL, "title": "{% if recipient.data.none %}{{ data.missing }}{% else %}A{% endif %}"}
+    )
+    id = await world.trigger("booking", ROOM)
+    await world.settle()
+    assert await counts(world, id) == {"completed": RECIPIENTS - 1, "failed": 1}
+
+
+async def test_preferences_of_each_recipient_decide(world: WorkflowWorld, app: App) -> None:
+    await world.store.recipients.set_preferences("", LAST, b'{"channels":{"inbox":false}}', switches_inbox=True, now=0)
+    await world.put("booking", BELL)
+    await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.settle()
+    assert await app.titles(LAST) == []
+    assert await app.titles(KEYS[0]) == ["Booked by Ann"]
+
+
+async def test_repeated_fanout_job_adds_nothing(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    for _ in range(3):
+        await world.execute(fanout_job(id, app.now))
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert len(await world.messages()) == RECIPIENTS
+
+
+class LosingRuns:
+    """ports.Runs whose commits of pages get lost, or whose answers do."""
+
+    def __init__(self, runs: Any, *, is_committed: bool) -> None:
+        self._runs = runs
+        self._is_committed = is_committed
+        self.pages = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
+    async def add_page(self, *page: Any) -> Any:
+        self.pages += 1
+        if self.pages != 2:
+            return await self._runs.add_page(*page)
+        if self._is_committed:
+            await self._runs.add_page(*page)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_process_that_dies_at_a_page_repeats_no_effect(
+    world: WorkflowWorld, app: App, is_committed: bool
+) -> None:
+    await world.put("booking", BELL, MAIL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    runs = world.store.runs
+    world.store.runs = LosingRuns(runs, is_committed=is_committed)  # type: ignore[misc,assignment]  # of a real store
+    with pytest.raises(KeyboardInterrupt):
+        await world.execute(fanout_job(id, app.now))
+    world.store.runs = runs  # type: ignore[misc]  # of a real store
+    await world.execute(fanout_job(id, app.now))
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert {len(await app.titles(key)) for key in KEYS} == {1}
+    assert len(await world.messages()) == RECIPIENTS
+
+
+async def test_page_that_cannot_be_executed_is_left_to_the_jobs_of_its_runs(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route_step, failures = world.router.route_step, [1, 1]
+
+    async def fail_for_the_last(step: Any) -> Any:
+        if step.recipient == LAST and failures:
+            failures.pop()
+            raise ZeroDivisionError
+        return await route_step(step)
+
+    monkeypatch.setattr(world.router, "route_step", fail_for_the_last)
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.advance(120)
+    assert failures == []
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert await app.titles(LAST) == ["Booked by Ann"]
+
+
+async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    route_step, routed = world.router.route_step, []
+
+    async def cancel_during_the_second_page(step: Any) -> Any:
+        routed.append(step)
+        if len(routed) == RUN_PAGE + 1:
+            await world.store.runs.cancel("", id, app.now)
+        return await route_step(step)
+
+    world.router.route_step = cancel_during_the_second_page  # type: ignore[method-assign]
+    await world.execute(fanout_job(id, app.now))
+    assert await counts(world, id) == {"completed": RUN_PAGE}
+    assert await app.titles(LAST) == []
+
+
+async def test_shared_fanout_leaves_runs_to_others_until_they_have_enough(
+    store: Store, clock: FakeClock, app: App
+) -> None:
+    world = WorkflowWorld(store, clock, shares_runs=True)
+    await subscribe_all(world)
+    await world.put("booking", BELL)
+    first = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.execute(fanout_job(first, app.now))
+    assert await counts(world, first) == {"running": RECIPIENTS}
+    clock.advance(BACKLOG_MS / 1000 + 1)
+    second = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.execute(fanout_job(second, app.now))
+    assert await counts(world, second) == {"completed": RECIPIENTS}
