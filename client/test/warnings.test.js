@@ -47,14 +47,15 @@ test('a page without credentials is advised to set a token, not a header', async
   assert.deepEqual(texts(), [`Bellcast: ${advice} See https://bell-${pages}.example/errors/unauthenticated`]);
 });
 
-test('the server’s reason is kept for a page with cookies, and for one with getToken', async () => {
+test('the server’s reason is kept for a page with cookies; a getToken without a token is named', async () => {
   const here = place();
   await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The app has no session for these cookies: sign in again.' }));
   here.credential.getToken = () => null;
+  const advice = 'getToken (or the response of `token-url`) has no token, and there is no session cookie that the server accepts. Return a token for each signed-in user.';
   await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'Send `Authorization: Bearer …`.' }));
   assert.deepEqual(texts(), [
     `Bellcast: The app has no session for these cookies: sign in again. See ${here.base}errors/unauthenticated`,
-    `Bellcast: Send \`Authorization: Bearer …\`. See ${here.base}errors/unauthenticated`,
+    `Bellcast: ${advice} See ${here.base}errors/unauthenticated`,
   ]);
 });
 

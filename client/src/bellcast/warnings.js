@@ -13,6 +13,7 @@ const NO_PAGE = ['unknown', 'no_token']; // codes of the client, without a page 
 const CODES = { 4400: 'bad_request', 4401: 'unauthenticated', 4403: 'forbidden', 4413: 'too_large' };
 // The server's advice for a request without credentials names a header, which the author of a page cannot set.
 const NO_CREDENTIALS = 'no token, and no session cookie that the server accepts: set `token`, `token-url` (`tokenUrl` of a `Session`) or `getToken`.';
+const NO_TOKEN = 'getToken (or the response of `token-url`) has no token, and there is no session cookie that the server accepts. Return a token for each signed-in user.';
 const PROBE_TIMEOUT = 10_000; // ms
 const MAX_WARNINGS = 50; // bounds the memory of a page that stays open for weeks
 
@@ -37,7 +38,7 @@ function explain({ status = 0, code = 'unknown', message, topic }, { base, crede
   const page = NO_PAGE.includes(error) ? '' : ` See ${new URL(`errors/${error}`, base).href}`;
   if (topic) return `the topic "${topic}" was refused: ${message}${page}`;
   if (code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Is that the server's address?`;
-  if (code === 'unauthenticated' && !credential.getToken && message?.includes('Authorization')) return `${NO_CREDENTIALS}${page}`;
+  if (code === 'unauthenticated' && message?.includes('Authorization')) return `${credential.getToken ? NO_TOKEN : NO_CREDENTIALS}${page}`;
   return CODES[status] ? `the server closed the connection: ${code}.${page}` : `${message}${page}`;
 }
 
