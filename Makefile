@@ -95,11 +95,13 @@ $(HQ): tests/django/hq_requirements.txt $(INSTALLED)
 	$(RUN)uv pip install --quiet --no-config --no-deps --require-hashes --python $(RUN)python --target $(@D) -r $<
 	touch $@
 
-system: ## Install the Debian packages that the tests use: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
-	scripts/install_system.sh python node engines
+system: ## Install the Debian packages that the tests use: browsers, PostgreSQL, Redis, and nginx with nchan to measure against
+	scripts/install_system.sh python node engines browsers
 
 engines:
 	scripts/install_system.sh engines
+	@# The tests in these are skipped where Debian has none.
+	-scripts/install_system.sh browsers
 
 clean: ## Remove installed and built files
 	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries

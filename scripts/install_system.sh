@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs missing Debian packages for the given purposes: python, node, engines, pictures. Needs root only to install.
+# Installs missing Debian packages for the given purposes: python, node, engines, browsers, pictures. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
@@ -39,6 +39,11 @@ for purpose in "$@"; do
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
+      ;;
+    browsers)
+      command -v firefox-esr >/dev/null || missing+=(firefox-esr)
+      command -v WebKitWebDriver >/dev/null || missing+=(webkit2gtk-driver)
+      command -v Xvfb >/dev/null || missing+=(xvfb)
       ;;
     pictures)
       fc-list | grep -qi '/inter' || missing+=(fonts-inter)
