@@ -113,7 +113,7 @@ class App:
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Add pending announcements to inboxes; return all events."""
         batches = self.store.sends.materialize(tenant, recipients, now)
-        return [event async for events in batches for event in events]
+        return [event async for materialized in batches for event in materialized.events]
 
     async def send(self, to: str, title: str = "Hello", **fields: Any) -> str:
         """Send to one recipient; return the notification's id."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.model.events import NotificationAdded
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import postgres_connection
 from bellcast.storage.commit.batch_sizes import POSTGRES
@@ -20,7 +21,7 @@ from tests.contract.app import App
 
 RECIPIENTS = [f"r{number}" for number in range(40)]
 # Statements that look recipients up by key.
-BY_NAME = ["inboxes_of_names", "inboxes_receiving", "intake_behind", "notifications_add"]
+BY_NAME = ["inboxes_of_names", "inboxes_receiving", "intake_add", "intake_behind", "notifications_add"]
 
 
 class Pair(NamedTuple):
@@ -100,6 +101,27 @@ async def test_tags_are_indexed(pair: Pair) -> None:
     ids = [row.id for row in await pair.second.page("r0", tag="red")]
     assert sorted(ids) == sorted(request.ids[0] for request in requests)
     assert len(await pair.second.page("r0", tag="round")) == 1
+
+
+async def test_two_processes_add_an_announcement_once_while_others_send(pair: Pair) -> None:
+    for key in RECIPIENTS:
+        await pair.first.open(key)
+    await pair.first.announce()
+    sends = [pair.second.send_request(*RECIPIENTS) for _ in range(3)]
+    *added, sent = await asyncio.gather(
+        pair.first.materialize("", RECIPIENTS, pair.first.now),
+        pair.second.materialize("", RECIPIENTS[::-1], pair.second.now),
+        revisions(pair.second, sends),
+    )
+    announced: dict[str, list[int]] = {}
+    for events in added:
+        for event in events:
+            assert isinstance(event, NotificationAdded)
+            announced.setdefault(event.inbox.recipient, []).append(event.inbox.revision)
+    for key in RECIPIENTS:
+        assert len(announced[key]) == 1
+        assert sorted(announced[key] + sent[key]) == [1, 2, 3, 4]
+        assert (await pair.first.counts(key), len(await pair.first.page(key))) == ((4, 4), 4)
 
 
 @pytest.mark.parametrize("name", BY_NAME)

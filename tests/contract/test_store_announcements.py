@@ -1,10 +1,14 @@
 """Announcements: one row for many recipients, its audience, and its edits and recalls."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from bellcast.model import times
 from bellcast.model.events import (
     AnnouncementChanged,
+    Event,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
@@ -212,3 +216,87 @@ async def test_announcements_to_others_leave_an_inbox_unchanged(app: App, number
     assert await app.inbox("alice") == before
     await app.announce("For alice too")
     assert await app.titles("alice") == ["For alice too"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"tenant": "*"},
+        {"topic": "room"},
+        {"topic": "role.admin"},
+        {"tags": ("news", "studio"), "group": "g", "data": {"a": 1}},
+    ],
+    ids=str,
+)
+async def test_materialize_equals_opening_for_every_audience(app: App, sent: dict[str, Any]) -> None:
+    """Connected inboxes may receive an announcement by another statement than opened ones; the results must not differ."""
+    keys = ["plain", "subscribed", "admin", "later member", "earlier member", "behind"]
+    for twin in ("opened", "connected"):
+        for key in keys:
+            await app.open(f"{twin} {key}", roles=("admin",) if key in ("admin", "later member") else None)
+        await app.store.recipients.subscribe("", "room", f"{twin} subscribed", app.now)
+        await app.open(f"{twin} later member", roles=("admin",), member_since=app.now + 10_000)
+        await app.open(f"{twin} earlier member", member_since=app.now - 10_000)
+    first = await app.announce("First")
+    for key in set(keys) - {"behind"}:
+        await app.materialize("", [f"opened {key}", f"connected {key}"], app.now)
+    await app.store.sends.edit("", first, Edit(title="Edited"), app.now)
+    for key in set(keys) - {"behind", "plain"}:
+        await app.materialize("", [f"opened {key}", f"connected {key}"], app.now)
+    await app.announce("News", **sent)
+    events = await app.materialize("", [f"connected {key}" for key in keys], app.now)
+    assert await app.materialize("", [f"connected {key}" for key in keys], app.now) == []
+    for key in keys:
+        opened = await app.open(f"opened {key}")
+        received = [event for event in events if key_of(event) == f"connected {key}"]
+        assert [reduced(event) for event in received] == [reduced(event) for event in opened.events], key
+        assert await app.page(f"connected {key}") == await app.page(f"opened {key}")
+        assert await app.page(f"connected {key}", tag="news") == await app.page(f"opened {key}", tag="news")
+        assert (await app.open(f"connected {key}")).events == ()
+
+
+def key_of(event: Event) -> str:
+    assert isinstance(event, NotificationAdded | NotificationUpdated | NotificationDeleted)
+    return event.inbox.recipient
+
+
+def reduced(event: Event) -> tuple[Any, ...]:
+    """An event without its recipient and epoch."""
+    assert isinstance(event, NotificationAdded | NotificationUpdated)
+    state = event.inbox
+    return type(event), state.revision, state.unread, state.unseen, event.notification
+
+
+async def test_materialize_skips_an_expired_or_recalled_announcement(app: App) -> None:
+    for key in ("alice", "bob"):
+        await app.open(key)
+    await app.announce("Expired", expires_at=times.to_rfc3339(app.now + 1_000))
+    app.clock.advance(2)
+    assert await app.materialize("", ["alice"], app.now) == []
+    await app.store.sends.recall("", await app.announce("Recalled"), app.now)
+    assert await app.materialize("", ["alice", "bob"], app.now) == []
+    assert await app.counts("alice") == await app.counts("bob") == (0, 0)
+
+
+async def test_materialize_names_the_recipients_with_nothing_pending(app: App) -> None:
+    for key in ("alice", "bob"):
+        await app.open(key)
+    await app.announce()
+    await app.open("bob")
+    caught_up = [
+        key
+        async for materialized in app.store.sends.materialize("", ["alice", "bob"], app.now)
+        for key in materialized.caught_up
+    ]
+    assert caught_up == ["bob"]
+
+
+async def test_two_processes_materialize_an_announcement_once(app: App) -> None:
+    keys = [f"r{number:03}" for number in range(120)]
+    for key in keys:
+        await app.open(key)
+    await app.announce()
+    both = await asyncio.gather(*(app.materialize("", keys, app.now) for _ in range(2)))
+    assert sorted(key_of(event) for events in both for event in events) == keys
+    assert {await app.counts(key) for key in keys[:5]} == {(1, 1)}

@@ -17,9 +17,13 @@ class MemoryBroker:
 
     async def publish(self, *events: Event) -> None:
         """Deliver to the listener. Without a listener, no connection is open and the event is in the store only."""
+        for event in events:
+            self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Deliver to the listener."""
         if self._listener is not None:
-            for event in events:
-                deliver(self._listener, event)
+            deliver(self._listener, event)
 
     async def ping(self) -> None:
         """No-op: always available."""

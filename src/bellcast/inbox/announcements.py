@@ -7,5 +7,5 @@ from bellcast.ports import Context
 
 async def materialize(engines: Context, tenant: str, recipients: Sequence[str]) -> None:
     """Add pending announcements to these inboxes and publish them."""
-    async for events in engines.store.sends.materialize(tenant, recipients, engines.clock.now()):
-        await engines.broker.publish(*events)
+    async for materialized in engines.store.sends.materialize(tenant, recipients, engines.clock.now()):
+        await engines.broker.publish(*materialized.events)

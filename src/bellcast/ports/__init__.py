@@ -41,7 +41,17 @@ from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import RecipientOfLink, Recipients, SubscriptionGrant
 from bellcast.ports.runs import Runs
-from bellcast.ports.sends import AnnounceRequest, ImportRequest, SendRequest, Sends, Sent, SentItem, SentPage, SentQuery
+from bellcast.ports.sends import (
+    AnnounceRequest,
+    ImportRequest,
+    Materialized,
+    SendRequest,
+    Sends,
+    Sent,
+    SentItem,
+    SentPage,
+    SentQuery,
+)
 from bellcast.ports.store import Store
 
 __all__ = [
@@ -78,6 +88,7 @@ __all__ = [
     "Maintenance",
     "Marked",
     "Marking",
+    "Materialized",
     "MessageQuery",
     "MessageUpdate",
     "Messages",

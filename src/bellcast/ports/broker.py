@@ -19,6 +19,10 @@ class Broker(Protocol):
         the store."""
         ...
 
+    def deliver(self, event: Event) -> None:
+        """Deliver an event to this process only: no other follows its stream."""
+        ...
+
     async def ping(self) -> None:
         """Raise Unavailable unless events can be published."""
         ...

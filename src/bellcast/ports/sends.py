@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bellcast.model.events import Event
+from bellcast.model.events import Event, InboxEvent
 from bellcast.model.notifications import Content, Edit, Notification
 from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
@@ -119,6 +119,15 @@ class SentPage(Struct, frozen=True):
     scanned_until: str | None
 
 
+class Materialized(Struct, frozen=True):
+    """Events of the inboxes that announcements were added to, and the recipients that had nothing pending (`caught_up`), or
+    that another call has to handle (`remaining`, within the store only)."""
+
+    events: tuple[InboxEvent, ...] = ()
+    caught_up: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+
+
 class Sends(Protocol):
     """Sends, edits and recalls by the server API."""
 
@@ -171,6 +180,7 @@ class Sends(Protocol):
         """Remove an item from all inboxes, and cancel its messages that were not attempted; None if it does not exist."""
         ...
 
-    def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:
-        """Add pending announcements to these existing inboxes. Yields the events after each commit."""
+    def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
+        """Add pending announcements to these existing inboxes. Yields the events after each commit, and which of the
+        recipients had nothing pending."""
         ...

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bellcast.model import times
-from bellcast.model.events import Event, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.events import Event, InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Acted, Notification
+from bellcast.ports import Materialized
 from bellcast.storage import rows
 from bellcast.storage.script import Params, Script, Statement
 
@@ -47,11 +48,16 @@ def has_pending(inbox: int) -> Script[bool]:
 
 def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
     """Materialize pending announcements in these existing inboxes; return the events in order, inbox after inbox."""
+    return [*(yield from materialize_all(tenant, keys, now)).events]
+
+
+def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
+    """Like `materialize`; also return the recipients that had nothing pending."""
     behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
     if not behind:
-        return []
+        return Materialized(caught_up=tuple(keys))
     # All statements stop at one number: later announcements of other processes are materialized at the next call.
-    caught_up = {"inboxes": rows.to_json([inbox for inbox, _ in behind]), "until": behind[0][1]}
+    caught_up = {"inboxes": rows.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
     found = yield Statement("intake_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
     plan = Materialization(tenant, (yield from _contents(pending)), now)
@@ -59,7 +65,8 @@ def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event
         plan.catch_up(group)
     yield from plan.write()
     yield Statement("intake_done", caught_up)
-    return plan.events
+    late = {key for *_, key in behind}
+    return Materialized(tuple(plan.events), caught_up=tuple([key for key in keys if key not in late]))
 
 
 def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Script[None]:
@@ -104,7 +111,7 @@ class Materialization:
     """The changes of many inboxes, collected so that each kind of statement runs once for all."""
 
     def __init__(self, tenant: str, announced: dict[int, Notification], now: int) -> None:
-        self.events: list[Event] = []
+        self.events: list[InboxEvent] = []
         self._tenant = tenant
         self._announcements = announced
         self._now = now

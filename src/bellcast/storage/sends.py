@@ -1,7 +1,7 @@
 """Sends: one row per named recipient, or one row for an announcement to many."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -9,7 +9,16 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import AnnounceRequest, ImportRequest, SendRequest, Sent, SentItem, SentPage, SentQuery
+from bellcast.ports import (
+    AnnounceRequest,
+    ImportRequest,
+    Materialized,
+    SendRequest,
+    Sent,
+    SentItem,
+    SentPage,
+    SentQuery,
+)
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
@@ -20,6 +29,7 @@ from bellcast.storage import (
     insert_imported,
     insert_postgres,
     messages,
+    newest_announcement,
     rows,
     sent,
     tenants,
@@ -79,9 +89,12 @@ class Sends:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)
         return await self._engine.write(ScriptCommand(lambda: sent.recall(tenant, id, now, report), [inbox]))
 
-    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
         for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
-            yield await self._engine.write(_materialize(tenant, keys, now))
+            (materialized,) = await self._engine.write(MaterializeAnnouncements([ConnectedInboxes(tenant, keys, now)]))
+            yield materialized
+            if materialized.remaining:
+                yield await self._engine.write(_materialize(tenant, materialized.remaining, now))
 
 
 class InsertNotifications(ListCommand[SendRequest, Sent]):
@@ -149,8 +162,47 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
         return sent
 
 
-def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[list[Event]]:
-    return ScriptCommand(lambda: announcements.materialize(tenant, keys, now), [(tenant, key) for key in keys])
+class ConnectedInboxes(NamedTuple):
+    """Existing inboxes of one tenant, at a time in UTC milliseconds."""
+
+    tenant: str
+    keys: Sequence[str]
+    now: int
+
+
+class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
+    """Materialize pending announcements. Counts as one row, so that connected clients do not wait behind bulk work."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    @property
+    def is_exclusive(self) -> bool:
+        return True  # no other work of the process joins, so that it can be one statement
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)
+
+    def rows_of(self, item: ConnectedInboxes) -> int:
+        return 1
+
+    def script(self) -> Script[list[Materialized]]:
+        materialized = []
+        for tenant, keys, now in self.items:
+            materialized.append((yield from announcements.materialize_all(tenant, keys, now)))
+        return materialized
+
+    def single_statement(self) -> Command[list[Materialized] | None] | None:
+        return ScriptCommand(self._add_newest, None) if len(self.items) == 1 else None
+
+    def _add_newest(self) -> Script[list[Materialized] | None]:
+        ((tenant, keys, now),) = self.items
+        return [(yield from newest_announcement.add(tenant, keys, now))]
+
+
+def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[Materialized]:
+    return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
 
 
 def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:

@@ -51,6 +51,9 @@ class Recorder:
     def recipient_of(self, topic: str) -> str | None:
         return topic.removeprefix("private-") if topic.startswith("private-") else None
 
+    def topics_of(self, recipient: str) -> list[str]:
+        return [f"private-{recipient}"]
+
     def __getattr__(self, name: str) -> Any:
         return lambda *args: self.calls.append((name, *args))
 
@@ -336,7 +339,7 @@ def test_announcement_is_materialized_with_the_hubs_recipients() -> None:
     connect(hub, "2", Principal(tenant="acme", recipient="bob"))
     event = AnnouncementChanged("*")
     hub.dispatch(event)
-    name, dispatched, list_recipients = recorder.calls[-1]
+    name, dispatched, inboxes = recorder.calls[-1]
     assert (name, dispatched) == ("materialize", event)
-    assert list_recipients("*") == [("", ["alice"]), ("acme", ["bob"])]
-    assert list_recipients("acme") == [("acme", ["bob"])]
+    assert inboxes.recipients("*") == [("", ["alice"]), ("acme", ["bob"])]
+    assert inboxes.recipients("acme") == [("acme", ["bob"])]

@@ -10,7 +10,10 @@ from bellcast.storage import statements
 
 FOLDER = Path(bellcast.storage.__file__).parent
 # Statements that only an engine with many writers uses.
-MANY_WRITERS: dict[str, set[str]] = {"sqlite": {"notifications_add"}, "postgres": set()}
+MANY_WRITERS: dict[str, set[str]] = {
+    "sqlite": {"notifications_add", "announcements_newest", "intake_add"},
+    "postgres": set(),
+}
 # Names in lists and tables, without a Statement.
 NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 

@@ -1,6 +1,6 @@
 """Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
@@ -8,8 +8,19 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
 
-# Returns the recipients with followed inboxes of a tenant (`*`: all tenants), grouped by tenant.
-ListRecipients = Callable[[str], list[tuple[str, list[str]]]]
+
+class FollowedInboxes(Protocol):
+    """The inboxes that connections follow: the hub."""
+
+    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
+        """Return the recipients with followed inboxes of a tenant (`*`: all tenants), grouped by tenant."""
+        ...
+
+    def connections_on(self, stream: Stream) -> list[Connection]: ...
+
+    def is_inbox_followed_elsewhere(self, tenant: str, recipient: str) -> bool:
+        """Whether connections of other nodes may follow the inbox."""
+        ...
 
 
 def _ignore(*_: object) -> None: ...
@@ -21,7 +32,7 @@ class HubCallbacks(NamedTuple):
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
-    materialize: Callable[[AnnouncementChanged, ListRecipients], None] = _ignore
+    materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
 
 
 class HubObserver(Protocol):
@@ -43,6 +54,10 @@ class HubObserver(Protocol):
 
     def recipient_of(self, topic: str) -> str | None:
         """Return the recipient if the topic also carries the changes of an inbox."""
+        ...
+
+    def topics_of(self, recipient: str) -> Sequence[str]:
+        """Return the topics that also carry the changes of a recipient's inbox."""
         ...
 
     def pong_received(self, connection: Connection, data: bytes) -> None: ...

@@ -190,6 +190,14 @@ class Hub:
         """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
         return self._index.recipients(tenant, self._recipients_of)
 
+    def is_inbox_followed_elsewhere(self, tenant: str, recipient: str) -> bool:
+        """True unless no other node follows the inbox, or a topic that carries it. A follower of the last 50 ms may be
+        missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
+        streams = [inbox_stream(tenant, recipient)]
+        for observer in self._observers:
+            streams += [topic_stream(tenant, topic) for topic in observer.topics_of(recipient)]
+        return self.cluster.may_be_followed_elsewhere(streams)
+
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""
         recipients = [observer.recipient_of(topic) for observer in self._observers]
@@ -285,7 +293,7 @@ class Hub:
             case PreferencesChanged():
                 self.send_to_stream(event.stream, partial(self._encode, event))
             case AnnouncementChanged():
-                self.callbacks.materialize(event, self.recipients)
+                self.callbacks.materialize(event, self)
             case SessionsRevoked():
                 self._revoke(event)
             case SubscriptionEnded():

@@ -32,9 +32,25 @@ from bellcast.model.events import (
     Typing,
 )
 from bellcast.model.inboxes import InboxState
-from bellcast.model.notifications import View
+from bellcast.model.notifications import Notification, View
 
 _encode = msgspec.json.Encoder().encode
+
+
+class NotificationEncoder:
+    """Encodes a notification once for successive events that share it: an announcement is one for all its recipients."""
+
+    def __init__(self) -> None:
+        self._notification: Notification | None = None
+        self._encoded = msgspec.Raw()
+
+    def __call__(self, notification: Notification) -> msgspec.Raw:
+        if notification is not self._notification:
+            self._notification, self._encoded = notification, msgspec.Raw(_encode(notification))
+        return self._encoded
+
+
+_encode_notification = NotificationEncoder()
 
 
 class Frame(Struct, frozen=True):
@@ -149,6 +165,8 @@ def _named_topic(topic: str | None) -> dict[str, Any]:
 def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """Return the frame of an inbox change with the client's position after it."""
     change = inbox_payloads.payload_of(event, position)
+    if isinstance(event, NotificationAdded):
+        return Frame(change.name, {**change.fields, "notification": _encode_notification(event.notification)})
     return Frame(change.name, change.fields)
 
 

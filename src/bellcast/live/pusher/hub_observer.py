@@ -108,6 +108,9 @@ class PusherObserver:
                 return recipient
         return None
 
+    def topics_of(self, recipient: str) -> list[str]:
+        return [rules.alias(pattern, recipient) for pattern in self._aliases]
+
     def pong_received(self, connection: Connection, data: bytes) -> None:
         self._users.on_pong(connection, data)
 

@@ -1,14 +1,16 @@
 """I/O after hub events: fills gaps and materializes announcements."""
 
+from collections.abc import Iterable, Sequence
+
 import structlog
 
 from bellcast.errors import BellcastError
-from bellcast.inbox import announcements
 from bellcast.live.config import LiveConfig, Spawn
-from bellcast.live.connection.connection import Connection
-from bellcast.live.hub.callbacks import ListRecipients
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.callbacks import FollowedInboxes
 from bellcast.live.sync import resume
-from bellcast.model.events import AnnouncementChanged
+from bellcast.live.sync.reconciler import CHECK_BATCH_ROWS, has_missed_changes
+from bellcast.model.events import AnnouncementChanged, InboxEvent, inbox_stream
 from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
@@ -24,23 +26,52 @@ class InboxSync:
     def fill_gap(self, connection: Connection) -> None:
         self._spawn(resume.catch_up(self._engines.store, connection, self._config.limits))
 
-    def materialize(self, event: AnnouncementChanged, list_recipients: ListRecipients) -> None:
+    def materialize(self, event: AnnouncementChanged, inboxes: FollowedInboxes) -> None:
         """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
         if event.tenant in self._materializing:
             self._materializing[event.tenant] = True
         else:
             self._materializing[event.tenant] = False
-            self._spawn(self._materialize_tenant(event.tenant, list_recipients))
+            self._spawn(self._materialize_tenant(event.tenant, inboxes))
 
-    async def _materialize_tenant(self, tenant: str, list_recipients: ListRecipients) -> None:
+    async def _materialize_tenant(self, tenant: str, inboxes: FollowedInboxes) -> None:
         try:
             more = True
             while more:
                 self._materializing[tenant] = False
-                for owner, recipients in list_recipients(tenant):
-                    await announcements.materialize(self._engines, owner, recipients)
+                for owner, recipients in inboxes.recipients(tenant):
+                    await self._materialize(owner, recipients, inboxes)
                 more = self._materializing[tenant]
         except BellcastError as failure:
             log.warning("announcement_materialize_failed", tenant=tenant, reason=failure.detail)
         finally:
             self._materializing.pop(tenant, None)
+
+    async def _materialize(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
+        """Every process that has connections of a recipient does this: the first adds the announcement, and the others
+        compare their connections with the inbox. So an event is published only if another process follows the inbox."""
+        async for batch in self._engines.store.sends.materialize(tenant, recipients, self._engines.clock.now()):
+            await self._send(tenant, batch.events, inboxes)
+            await self._compare(tenant, batch.caught_up, inboxes)
+
+    async def _send(self, tenant: str, events: Iterable[InboxEvent], inboxes: FollowedInboxes) -> None:
+        broker = self._engines.broker
+        for event in events:
+            if inboxes.is_inbox_followed_elsewhere(tenant, event.inbox.recipient):
+                await broker.publish(event)
+            else:
+                broker.deliver(event)
+
+    async def _compare(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
+        """Send what another process added to these inboxes and did not publish."""
+        for start in range(0, len(recipients), CHECK_BATCH_ROWS):
+            streams = [inbox_stream(tenant, recipient) for recipient in recipients[start : start + CHECK_BATCH_ROWS]]
+            connections = [one for stream in streams for one in inboxes.connections_on(stream)]
+            numbers = {one.inbox for one in connections if one.inbox}
+            statuses = {one.number: one for one in await self._engines.store.inboxes.statuses(list(numbers))}
+            for connection in connections:
+                status = statuses.get(connection.inbox)
+                if connection.phase is not Phase.LIVE:
+                    connection.is_stale = True
+                elif status is not None and has_missed_changes(connection, status):
+                    self.fill_gap(connection)

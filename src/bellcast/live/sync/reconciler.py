@@ -100,7 +100,7 @@ class Reconciler:
             behind[principal.tenant].add(principal.recipient)
         if connection.phase is Phase.REPLAYING:
             connection.is_stale = True
-        elif connection.phase is Phase.LIVE and _has_missed_changes(connection, status):
+        elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
             self._hub.callbacks.fill_gap(connection)
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
@@ -136,7 +136,7 @@ async def _interleaved(checks: Iterable[InboxCheck]) -> None:
         await check()
 
 
-def _has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
+def has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
     return status.epoch != connection.epoch or status.revision > connection.revision
 
 

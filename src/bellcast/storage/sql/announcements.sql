@@ -45,6 +45,49 @@ WHERE id = :id
 -- Take an announcement back.
 UPDATE announcements SET recalled_at = :now, changed = :changed WHERE id = :id
 
+-- name: announcements_newest @postgres
+-- The newest changes of announcements to a tenant and to all tenants, two of each, and the number of the last change of any.
+SELECT * FROM (
+  SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+    expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq, changed, topic, recalled_at,
+    (SELECT value FROM counters WHERE name = 'announcements')
+  FROM announcements WHERE tenant = :tenant ORDER BY changed DESC LIMIT 2
+) own
+UNION ALL
+SELECT * FROM (
+  SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+    expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq, changed, topic, recalled_at,
+    (SELECT value FROM counters WHERE name = 'announcements')
+  FROM announcements WHERE tenant = '*' ORDER BY changed DESC LIMIT 2
+) shared
+
+-- name: intake_add @postgres
+-- Add one announcement to those inboxes that have processed all changes up to :since and not yet :seq, and that belong to its
+-- audience; their states after it. Locks inboxes in the order of their numbers, as all writers do. Everything that it reads of
+-- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process changed meanwhile.
+WITH named AS MATERIALIZED (
+  SELECT r.id FROM unnest(:keys::text[]) w (key)
+  CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = :tenant AND key = w.key OFFSET 0) r
+  ORDER BY r.id
+), held AS MATERIALIZED (
+  SELECT id FROM recipients WHERE id = ANY(ARRAY(SELECT id FROM named)) ORDER BY id FOR NO KEY UPDATE
+), revised AS (
+  UPDATE recipients SET revision = revision + 1, unread = unread + 1, unseen = unseen + 1, watermark = :until
+  WHERE id = ANY(ARRAY(SELECT id FROM held)) AND watermark >= :since AND watermark < :seq
+    AND (member_since IS NULL OR member_since <= :member_until)
+    AND (CAST(:topic AS TEXT) IS NULL OR EXISTS (
+      SELECT 1 FROM subscriptions s WHERE s.recipient = recipients.id AND s.topic = :topic AND s.joined < :seq
+    ))
+  RETURNING id, key, epoch, revision, unread, unseen
+), tagged AS (
+  INSERT INTO notification_tags (recipient, tag, id)
+  SELECT r.id, t.tag, :id FROM revised r CROSS JOIN unnest(:tag_names::text[]) t (tag)
+), added AS (
+  INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
+  SELECT r.id, :id, :seq, r.revision, r.revision, :type, :tags, :group, :created_at FROM revised r
+)
+SELECT key, epoch, revision, unread, unseen FROM revised ORDER BY id
+
 -- name: intake_concerned @sqlite
 -- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
@@ -65,15 +108,15 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
 
 -- name: intake_behind @sqlite
 -- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
-SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements') FROM json_each(:keys) k
+SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key FROM json_each(:keys) k
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: intake_behind @postgres
 -- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
-SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements')
+SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key
 FROM json_array_elements_text(:keys::json) k
-CROSS JOIN LATERAL (SELECT id, watermark FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
+CROSS JOIN LATERAL (SELECT id, key, watermark FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: intake_pending @sqlite

@@ -1,0 +1,142 @@
+"""Announcements in the inboxes of connected recipients: what is published, and what another process added."""
+
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.live.connection.connection import Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.live.sync.inbox_sync import InboxSync
+from bellcast.model.events import AnnouncementChanged, Event, NodeLeft, PeerUpdate, inbox_stream, topic_stream
+from bellcast.model.limits import Limits
+from bellcast.ports import Changes, InboxStatus, Materialized
+
+
+class RecordingBroker(MemoryBroker):
+    """A broker that records what other processes would receive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[Event] = []
+
+    async def publish(self, *events: Event) -> None:
+        self.published += events
+        await super().publish(*events)
+
+
+class Process:
+    """A hub, its sync, and a store that returns these results."""
+
+    def __init__(self, *materialized: Materialized, revision: int = 1) -> None:
+        self.sends = self.inboxes = self
+        self._materialized = materialized
+        self._revision = revision
+        self._started: list[Coroutine[Any, Any, None]] = []
+        self.broker = RecordingBroker()
+        self.hub: Hub = new_hub()
+        self.broker.listen(self.hub.dispatch)
+        engines = SimpleNamespace(store=self, broker=self.broker, clock=FakeClock())
+        config = SimpleNamespace(limits=Limits())
+        self._sync = InboxSync(cast(Any, engines), cast(Any, config), self._started.append)
+
+    async def announce(self) -> None:
+        self._sync.materialize(AnnouncementChanged(""), self.hub)
+        while self._started:
+            await self._started.pop(0)
+
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
+        for one in self._materialized:
+            yield one
+
+    async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
+        return [InboxStatus(number, 1, self._revision, 0, False) for number in inboxes]
+
+    async def changes(self, inbox: int, after: int, limit: int) -> Changes:
+        return changes(*[change(number) for number in range(after + 1, self._revision + 1)], revision=self._revision)
+
+
+def peer(process: Process, **counts: int) -> None:
+    """Let the hub know of another process with these followers."""
+    process.hub.cluster.receive(PeerUpdate("other", 1, 1, counts, piece=0, pieces=1))
+
+
+def names(connection: FakeConnection) -> list[str]:
+    return connection.fake.types
+
+
+async def test_announcement_is_not_published_without_another_process() -> None:
+    process = Process(Materialized((added(1),)))
+    connection = connect(process.hub)
+    await process.announce()
+    assert (names(connection), process.broker.published) == (["notification"], [])
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_published"),
+    [
+        ({}, False),
+        ({inbox_stream("", "bob"): 1}, False),
+        ({inbox_stream("", "alice"): 1}, True),
+        ({topic_stream("", "private-alice"): 1}, True),
+    ],
+    ids=["nothing", "another inbox", "the inbox", "a topic that carries it"],
+)
+async def test_announcement_is_published_for_followers_elsewhere(counts: dict[str, int], is_published: bool) -> None:
+    process = Process(Materialized((added(1),)))
+    process.hub.add_observer(cast(Any, Alias()))
+    connection = connect(process.hub)
+    peer(process, **counts)
+    await process.announce()
+    assert (names(connection), process.broker.published) == (["notification"], [added(1)] * is_published)
+
+
+async def test_announcement_is_published_while_the_state_of_another_process_is_unknown() -> None:
+    process = Process(Materialized((added(1),)))
+    connect(process.hub)
+    process.hub.cluster.receive(PeerUpdate("other", 7, 1))
+    assert process.hub.is_inbox_followed_elsewhere("", "alice")
+    await process.announce()
+    assert process.broker.published == [added(1)]
+    process.hub.cluster.receive(NodeLeft("other"))
+    assert not process.hub.is_inbox_followed_elsewhere("", "alice")
+
+
+async def test_announcement_that_another_process_added_is_read_from_the_store() -> None:
+    process = Process(Materialized(caught_up=("alice",)))
+    connection = connect(process.hub)
+    await process.announce()
+    assert (names(connection), connection.revision) == (["notification"], 1)
+
+
+async def test_connection_that_has_the_announcement_reads_nothing() -> None:
+    process = Process(Materialized(caught_up=("alice",)))
+    connection = connect(process.hub)
+    connection.revision = 1
+    await process.announce()
+    assert names(connection) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.OPENING, Phase.REPLAYING])
+async def test_connection_that_is_not_live_reads_again(phase: Phase) -> None:
+    process = Process(Materialized(caught_up=("alice",)))
+    connection = connect(process.hub, phase=phase)
+    await process.announce()
+    assert connection.is_stale
+
+
+class Alias:
+    """An observer whose topics carry inboxes."""
+
+    def recipient_of(self, topic: str) -> str | None:
+        return topic.removeprefix("private-")
+
+    def topics_of(self, recipient: str) -> list[str]:
+        return [f"private-{recipient}"]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
