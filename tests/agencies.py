@@ -10,6 +10,7 @@ from types import TracebackType
 import httpx
 
 from bellcast.examples.celebrity_booking.tokens import JWT_CLAIMS, kept_secret
+from tests.app_servers import app_server, configure
 from tests.servers import PROJECT, ServerProcess, free_port, wait_until_listening
 from tests.wire.socketio_client import installed
 
@@ -19,7 +20,7 @@ PASSWORD = "bellcast"
 class Agency:
     """The site and its Bellcast, each of which can be restarted on its data."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, two_workers: bool = False, server: ServerProcess | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = data / "site"
@@ -29,7 +30,8 @@ class Agency:
             "BELLCAST_HANDLER_URL": f"{self.url}/bellcast/calls",
             "BELLCAST_ORIGINS": self.url,
         }
-        self.server = ServerProcess(data / "server", environ)
+        self.server = server or app_server(data / "server", two_workers=two_workers)
+        configure(self.server, environ)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start_site(self) -> None:

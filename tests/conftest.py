@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Measured figures are always recorded, and compared with their bounds on request only: on a busy machine they mean
     little."""
     parser.addoption("--measure", action="store_true", help="hold measured figures to their bounds")
+    parser.addoption(
+        "--two-workers",
+        action="store_true",
+        help="run the example apps' servers with two workers, PostgreSQL and Redis",
+    )
     parser.addoption("--packages", type=Path, help="test the packages in this folder instead of building them")
 
 
@@ -72,6 +77,12 @@ def bellcast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     """A server shared by tests, which use distinct recipients."""
     with ServerProcess(tmp_path_factory.mktemp("shared") / "data") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def two_workers(request: pytest.FixtureRequest) -> bool:
+    """True if the servers of the example apps have two workers, PostgreSQL and Redis."""
+    return bool(request.config.getoption("--two-workers"))
 
 
 @pytest.fixture

@@ -122,6 +122,12 @@ class PostgresServer(Process):
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
+    def create(self, database: str) -> str:
+        """Create an empty database from a thread that may run an event loop; return its URL."""
+        command = [tool("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", database]
+        subprocess.run(command, check=True, capture_output=True)
+        return self.url(database)
+
     async def make(self, database: str) -> str:
         """Create an empty database; return its URL."""
         await self.execute(f'CREATE DATABASE "{database}"')

@@ -3,12 +3,13 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 
+from tests.app_servers import app_server, configure
 from tests.faults.raw import eventually
 from tests.servers import PROJECT, ServerProcess, free_port, wait_until_listening
 
@@ -18,11 +19,12 @@ PASSWORD = "bellcast"
 class Marketplace:
     """The site, and `server`, which requests the owner of a session cookie from it."""
 
-    def __init__(self, data: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, data: Path, server: ServerProcess) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         session_settings = {"BELLCAST_SESSION_URL": f"{self.url}/api/bellcast-session", "BELLCAST_ORIGINS": self.url}
-        self.server = ServerProcess(data, {**session_settings, **environ})
+        self.server = server
+        configure(server, session_settings)
         self.data = data / "site"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -67,9 +69,9 @@ class Marketplace:
 
 
 @contextmanager
-def marketplace(data: Path, *, session: float = 3600, **environ: str) -> Iterator[Marketplace]:
+def marketplace(data: Path, *, two_workers: bool, session: float = 3600, **environ: str) -> Iterator[Marketplace]:
     """Run both for the duration of the block; `session` is the lifetime of a sign-in in seconds."""
-    site = Marketplace(data, environ)
+    site = Marketplace(data, app_server(data, environ, two_workers=two_workers))
     with site.server:
         try:
             site.start(session)

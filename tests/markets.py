@@ -9,6 +9,7 @@ from types import TracebackType
 
 import httpx
 
+from tests.app_servers import app_server, configure
 from tests.servers import PROJECT, ServerProcess, free_port, wait_until_listening
 from tests.wire.pusher_clients import installed
 
@@ -19,11 +20,12 @@ SETTINGS = {"BELLCAST_PUBLIC_TOPICS": "admin", "BELLCAST_PUSHER_ALIASES": "priva
 class Market:
     """The site and its Bellcast, each of which can be restarted on its data."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, two_workers: bool = False, server: ServerProcess | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = data / "site"
-        self.server = ServerProcess(data / "server", SETTINGS)
+        self.server = server or app_server(data / "server", two_workers=two_workers)
+        configure(self.server, SETTINGS)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start_site(self) -> None:

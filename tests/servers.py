@@ -85,8 +85,12 @@ class ServerProcess:
         if self.process is None:
             return 0
         process, self.process = self.process, None
+        workers = child_processes(process.pid) if how == signal.SIGKILL else set()
         if process.poll() is None:
             process.send_signal(how)
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, how)
         status = process.wait(timeout=90)
         if process.stdout is not None:
             process.stdout.close()
@@ -97,6 +101,20 @@ class ServerProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end(signal.SIGKILL)
+
+
+def child_processes(parent: int) -> set[int]:
+    """Return the ids of a process's children that have not ended."""
+    children = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if after_name[1] == str(parent) and after_name[0] != "Z":
+                children.add(int(entry.name))
+    return children
 
 
 def free_port() -> int:

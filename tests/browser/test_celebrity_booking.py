@@ -13,8 +13,8 @@ BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 
 
 @pytest.fixture(scope="module")
-def agency(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agency]:
-    with Agency(tmp_path_factory.mktemp("agency")) as agency:
+def agency(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Agency]:
+    with Agency(tmp_path_factory.mktemp("agency"), two_workers=two_workers) as agency:
         yield agency
 
 

@@ -15,8 +15,8 @@ BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as market:
+def market(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Market]:
+    with Market(tmp_path_factory.mktemp("market"), two_workers=two_workers) as market:
         yield market
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
-from tests.servers import ServerProcess
+from tests.app_servers import app_server
 from tests.studios import photo_studio
 
 from bellcast.client import Bellcast
@@ -21,8 +21,8 @@ def chromium():
 
 
 @pytest.fixture
-def server(tmp_path):
-    with ServerProcess(tmp_path / "data") as server:
+def server(tmp_path, two_workers):
+    with app_server(tmp_path / "data", {}, two_workers=two_workers) as server:
         yield server
 
 

@@ -11,8 +11,8 @@ BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to", "[DOM]
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    with Suite(tmp_path_factory.mktemp("suite")) as suite:
+def suite(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Suite]:
+    with Suite(tmp_path_factory.mktemp("suite"), two_workers=two_workers) as suite:
         yield suite
 
 

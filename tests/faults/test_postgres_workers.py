@@ -11,7 +11,7 @@ import pytest
 from tests import engines
 from tests.faults.nodes import Cluster, cluster, send, titles
 from tests.faults.raw import eventually
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, child_processes
 from tests.wire.clients import websocket
 
 ESTABLISHED, LISTENING = "01", "0A"
@@ -33,20 +33,6 @@ def parent(server: ServerProcess) -> int:
     return server.process.pid
 
 
-def workers(of: int) -> set[int]:
-    """Return the child processes of a process."""
-    children = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if after_name[1] == str(of) and after_name[0] != "Z":
-                children.add(int(entry.name))
-    return children
-
-
 def sockets(server: ServerProcess, pid: int, state: str) -> int:
     """Return the number of sockets of a process on the server's port in that state of /proc/net/tcp."""
     inodes = set()
@@ -61,15 +47,15 @@ def sockets(server: ServerProcess, pid: int, state: str) -> int:
 
 
 def test_every_worker_serves_and_delivers_what_another_one_received(server: ServerProcess) -> None:
-    assert len(workers(parent(server))) == 2
-    assert all(sockets(server, pid, LISTENING) for pid in workers(parent(server)))
+    assert len(child_processes(parent(server))) == 2
+    assert all(sockets(server, pid, LISTENING) for pid in child_processes(parent(server)))
     bells = [
         websocket(server, "alice") for _ in range(12)
     ]  # all connect to the same worker with a probability of 1 in 2,048
     opened = [bell.__enter__() for bell in bells]
     for bell in opened:
         bell.until("ready")
-    assert all(sockets(server, pid, ESTABLISHED) for pid in workers(parent(server)))
+    assert all(sockets(server, pid, ESTABLISHED) for pid in child_processes(parent(server)))
     assert eventually(lambda: {len(connections(server)) for _ in range(10)} == {12})  # from every worker
     assert send(server, "alice", "Hello").status_code == 201
     assert [bell.until("notification")["unread"] for bell in opened] == [1] * 12
@@ -83,17 +69,17 @@ def connections(server: ServerProcess) -> list[object]:
 
 
 def test_killed_worker_is_replaced_and_its_clients_reconnect(server: ServerProcess) -> None:
-    before = workers(parent(server))
+    before = child_processes(parent(server))
     assert send(server, "alice", "before").status_code == 201
     os.kill(min(before), signal.SIGKILL)
-    assert eventually(lambda: len(now := workers(parent(server))) == 2 and now != before)
-    assert eventually(lambda: all(sockets(server, pid, LISTENING) for pid in workers(parent(server))))
+    assert eventually(lambda: len(now := child_processes(parent(server))) == 2 and now != before)
+    assert eventually(lambda: all(sockets(server, pid, LISTENING) for pid in child_processes(parent(server))))
     assert send(server, "alice", "after").status_code == 201
     assert titles(server, "alice") == ["after", "before"]
 
 
 def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> None:
-    before = workers(parent(server))
+    before = child_processes(parent(server))
     os.kill(parent(server), signal.SIGHUP)
     sent = 0
 
@@ -112,7 +98,7 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
                 raise AssertionError("nobody served")
         assert response.status_code == 201
         sent += 1
-        now = workers(parent(server))
+        now = child_processes(parent(server))
         return len(now) == 2 and not now & before
 
     assert eventually(replaced, 90)
@@ -120,13 +106,13 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
 
 
 def test_sigterm_ends_all_workers_with_status_0(server: ServerProcess) -> None:
-    pids = workers(parent(server))
+    pids = child_processes(parent(server))
     assert server.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
-    pids = workers(parent(server))
+    pids = child_processes(parent(server))
     os.kill(parent(server), signal.SIGKILL)
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 90)
 

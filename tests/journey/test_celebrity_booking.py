@@ -15,8 +15,8 @@ from tests.sqlite_dump import sqlite_dump
 
 
 @pytest.fixture(scope="module")
-def agency(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agency]:
-    with Agency(tmp_path_factory.mktemp("agency")) as agency:
+def agency(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Agency]:
+    with Agency(tmp_path_factory.mktemp("agency"), two_workers=two_workers) as agency:
         yield agency
 
 
@@ -139,8 +139,12 @@ def test_form_that_is_sent_twice_is_one_booking(iris: Visitor):
     assert eventually(lambda: [one["body"] for one in iris.inbox()].count("Twice") == 1)
 
 
-def test_outage_of_starlight_loses_and_doubles_nothing(tmp_path: Path):
-    with Agency(tmp_path) as agency, agency.visitor("iris") as iris, agency.visitor("dana") as dana:
+def test_outage_of_starlight_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
+    with (
+        Agency(tmp_path, two_workers=two_workers) as agency,
+        agency.visitor("iris") as iris,
+        agency.visitor("dana") as dana,
+    ):
         agency.server.kill()
         id = book(iris, "During the outage").json()["id"]
         assert dana.send("PATCH", f"/api/bookings/{id}", action="confirm").status_code == 200

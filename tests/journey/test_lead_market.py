@@ -12,8 +12,8 @@ from tests.sqlite_dump import sqlite_dump
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as market:
+def market(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Market]:
+    with Market(tmp_path_factory.mktemp("market"), two_workers=two_workers) as market:
         yield market
 
 
@@ -111,8 +111,12 @@ def test_settings_are_stored_tested_and_never_shown(market: Market, ruth: httpx.
     assert "signature" in ruth.get("/admin/troubleshooting").text
 
 
-def test_outage_of_leadwell_loses_and_doubles_nothing(tmp_path: Path):
-    with Market(tmp_path) as market, market.visitor("ruth") as ruth, market.visitor("42") as plumber:
+def test_outage_of_leadwell_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
+    with (
+        Market(tmp_path, two_workers=two_workers) as market,
+        market.visitor("ruth") as ruth,
+        market.visitor("42") as plumber,
+    ):
         market.server.kill()
         assert add(ruth, "During the outage", provider="42").status_code == 201
         assert plumber.patch("/api/provider/leads/101", json={"status": "won"}).status_code == 200

@@ -11,8 +11,8 @@ import jwt
 import pytest
 
 from bellcast.client import Bellcast
+from tests.app_servers import app_server
 from tests.faults.raw import eventually
-from tests.servers import ServerProcess
 from tests.sqlite_dump import sqlite_dump
 from tests.studios import PASSWORD, photo_studio
 
@@ -24,9 +24,10 @@ PNG = bytes.fromhex(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, two_workers):
+    data = tmp_path_factory.mktemp("studio") / "data"
     # A heartbeat per second, so that a test can wait for one.
-    with ServerProcess(tmp_path_factory.mktemp("studio") / "data", {"BELLCAST_HEARTBEAT": "1"}) as server:
+    with app_server(data, {"BELLCAST_HEARTBEAT": "1"}, two_workers=two_workers) as server:
         yield server
 
 

@@ -26,9 +26,11 @@ TIMEOUT = 40  # seconds
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, two_workers):
     # A heartbeat per second, so that a test can wait for one.
-    with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as site:
+    with marketplace(
+        tmp_path_factory.mktemp("marketplace") / "data", two_workers=two_workers, BELLCAST_HEARTBEAT="1"
+    ) as site:
         yield site
 
 
@@ -324,9 +326,9 @@ def test_session_ended_on_one_device_continues_on_the_others(site):
             assert to_laptop.ready["recipient"] == "lucia"
 
 
-def test_expired_session_closes_its_connection(tmp_path):
+def test_expired_session_closes_its_connection(tmp_path, two_workers):
     # A session is long enough for the connection to open on a loaded machine.
-    short = marketplace(tmp_path / "data", session=8, BELLCAST_HEARTBEAT="1")
+    short = marketplace(tmp_path / "data", two_workers=two_workers, session=8, BELLCAST_HEARTBEAT="1")
     with short as site, site.visitor("nora") as nora, open_live(site, nora) as to_nora:
         code, close_frame = to_nora.read_close()
         assert (code, close_frame["reason"]) == (4402, "expired")

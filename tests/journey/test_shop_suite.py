@@ -13,8 +13,8 @@ from tests.suites import Suite
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    with Suite(tmp_path_factory.mktemp("suite")) as suite:
+def suite(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Suite]:
+    with Suite(tmp_path_factory.mktemp("suite"), two_workers=two_workers) as suite:
         yield suite
 
 
@@ -81,8 +81,8 @@ def test_form_sent_twice_is_one_sale(suite):
         assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
 
 
-def test_outage_loses_and_doubles_nothing(tmp_path: Path):
-    with Suite(tmp_path) as suite, suite.visitor("omar") as omar:
+def test_outage_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
+    with Suite(tmp_path, two_workers=two_workers) as suite, suite.visitor("omar") as omar:
         papers = product(omar, "Filter papers")
         omar.submit("/sales/", product=papers, quantity=1)
         assert eventually(lambda: omar.titles() == ["New Sale"])
