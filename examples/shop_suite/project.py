@@ -1,5 +1,6 @@
 """The Django project: its settings, its ASGI application, and the shops that it starts with."""
 
+import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,9 +116,14 @@ def _prepare_database() -> None:
 
 
 async def _start_and_stop(receive: Any, send: Any) -> None:
-    for event in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{event}.complete"})
+    from bellcast.contrib.django import relaying
+
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    # The demo deletes the database next.
+    await asyncio.to_thread(relaying.finish)
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def manage(data: Path, arguments: list[str]) -> None:

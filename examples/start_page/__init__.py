@@ -1,4 +1,5 @@
-"""The start page of `bellcast demo`: the five apps, the e-mails that they sent, and a button that resets everything.
+"""The start page of `bellcast demo`: a live bell of each of the five apps, buttons that ring them, the e-mails that the apps sent,
+and Reset.
 
 `bellcast demo` passes the URLs of the apps and the function of Reset; the page stores nothing."""
 
@@ -6,12 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import jinja2
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -19,80 +20,77 @@ from starlette.staticfiles import StaticFiles
 
 from bellcast.client import AsyncBellcast, BellcastError
 
+from .bells import Bells, refuse_other_sites
+from .tiles import Tile
+from .visitors import AppFailed
+
 HERE = Path(__file__).parent
 # Of each tenant.
 MOST_EMAILS = 10
-
-
-class Tile(NamedTuple):
-    """An app on the page. `name` is its name in `bellcast demo`."""
-
-    name: str
-    brand: str
-    about: str
-    stack: str
-    people: str
-    steps: str
-    tenants: tuple[str | None, ...]
-
-
-TILES = [
-    Tile("Photo studio", "Oriel", "Clients book sessions, the front desk assigns them, photographers deliver.",
-         "Starlette, server-sent events", "clara, mira, theo",
-         "Book as Clara, assign Theo as Mira, and watch whose bell rings.", ("oriel",)),
-    Tile("Lead market", "Leadwell", "Customers’ requests, sold to plumbers and roofers.",
-         "pusher-js, Laravel Echo", "ruth, 42, 43", "Add a lead as Ruth and assign it to a provider.", (None,)),
-    Tile("Shop suite", "North Street", "Sales, stock and customers of two shops.",
-         "Django", "nadia, omar, petra", "Record a sale of the last filter papers.", ("north", "south")),
-    Tile("Celebrity booking", "Starlight", "Stars for weddings and openings, with e-mails and reminders.",
-         "Socket.IO, JWT", "dana, iris, noah", "Request a star as Iris, confirm it as Dana, then read the e-mail.",
-         ("starlight",)),
-    Tile("Home services", "Gable", "Book a plumber, pay, and chat in private.",
-         "WebSocket, React", "nora, ben, lucia", "Book Ben as Nora, accept, pay, and write to each other.", ("gable",)),
-]  # fmt: skip
+# The stock clients of two apps, which these apps serve.
+LIBRARIES = {
+    "Lead market": "/libraries/pusher-js/dist/web/pusher.min.js",
+    "Celebrity booking": "/libraries/socket.io-client/dist/socket.io.min.js",
+}
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
-def create_app(bellcast_url: str, secret: str, apps: Mapping[str, str], reset: Callable[[], None]) -> Starlette:
-    """Create the page. `apps` has the URL of each app by its name; `reset` restarts the demo with new data."""
+def create_app(
+    bellcast_url: str, secret: str, key: str, apps: Mapping[str, str], reset: Callable[[], None]
+) -> Starlette:
+    """Create the page. `key` is the project's key for Pusher clients, `apps` has the URL of each app by its name, and
+    `reset` restarts the demo with new data."""
     bell = AsyncBellcast(bellcast_url, secret)
+    bells = Bells(apps)
+    tiles = bells.tiles.values()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with bell:
             yield
+        await bells.close()
 
     async def page(request: Request) -> Response:
-        tiles = [(tile, apps[tile.name]) for tile in TILES if tile.name in apps]
-        text = _templates.get_template("start.html").render(tiles=tiles, bellcast=bellcast_url)
+        shown = [(tile, apps[tile.name]) for tile in tiles]
+        libraries = [apps[name] + path for name, path in LIBRARIES.items() if name in apps]
+        text = _templates.get_template("start.html").render(
+            tiles=shown, bellcast=bellcast_url, key=key, libraries=libraries
+        )
         return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 
     async def emails(request: Request) -> Response:
         try:
-            found = await asyncio.gather(
-                *(_emails(bell, tile, tenant) for tile in TILES if tile.name in apps for tenant in tile.tenants)
-            )
+            found = await asyncio.gather(*(_emails(bell, tile, tenant) for tile in tiles for tenant in tile.tenants))
         except BellcastError as error:
             return JSONResponse({"error": str(error)}, 503)
         newest = sorted((email for tenant in found for email in tenant), key=lambda email: email["at"], reverse=True)
         return JSONResponse({"emails": newest[:MOST_EMAILS]}, headers={"Cache-Control": "no-store"})
 
     async def restart(request: Request) -> Response:
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            return JSONResponse({"error": "This page belongs to another site."}, 403)
+        refuse_other_sites(request)
         return JSONResponse({"resetting": True}, 202, background=BackgroundTask(reset))
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/api/emails", emails),
+            *bells.routes,
             Route("/api/reset", restart, methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
+        exception_handlers={AppFailed: _app_failed, HTTPException: _refused},
         lifespan=lifespan,
     )
+
+
+async def _app_failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 502)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)
 
 
 async def _emails(bell: AsyncBellcast, tile: Tile, tenant: str | None) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ def test_demo_works_without_settings_and_leaves_nothing():
         assert httpx.get(f"{server}/readyz").status_code == 200
         assert httpx.get(studio).status_code == 200
         assert bellcast(*notify).status == 0
+        with httpx.Client(base_url=str(httpx.URL(studio).copy_with(port=httpx.URL(server).port + 5))) as suite:
+            assert suite.get("/login").status_code == 200  # the first request starts Django's relay
         with httpx.Client(base_url=studio, timeout=60) as clara:
             clara.post("/login", data={"username": "clara", "password": "bellcast"})
             with clara.stream("GET", "/api/notifications/stream") as stream:
@@ -41,6 +43,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
     assert result.status == 0
     assert "its data was deleted" in result.err
     assert "Traceback" not in result.err
+    assert "relay" not in result.err
     assert not data.exists()
 
 

@@ -19,8 +19,11 @@ def resets() -> list[bool]:
 
 @pytest.fixture
 async def page(bellcast_server: ServerProcess, resets: list[bool]) -> AsyncIterator[httpx.AsyncClient]:
-    urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(APPS, 9000)}
-    app = start_page.create_app(bellcast_server.url, bellcast_server.secret, urls, lambda: resets.append(True))
+    # Privileged ports, on which no server listens.
+    urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(APPS, 1)}
+    app = start_page.create_app(
+        bellcast_server.url, bellcast_server.secret, bellcast_server.key, urls, lambda: resets.append(True)
+    )
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -31,12 +34,15 @@ async def page(bellcast_server: ServerProcess, resets: list[bool]) -> AsyncItera
 
 async def test_start_page_links_to_the_five_apps_and_loads_nothing_from_the_web(page: httpx.AsyncClient) -> None:
     text = (await page.get("/")).text
-    for port in range(9000, 9005):
+    for port in range(1, 6):
         assert f'href="http://127.0.0.1:{port}"' in text
     sources = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', text)
-    assert len(sources) == 4
-    for source in sources:
+    own = [source for source in sources if source.startswith("/")]
+    assert len(own) == 4
+    for source in own:
         assert (await page.get(source)).status_code == 200, source
+    # The others are those of the server and of the two apps with stock clients.
+    assert all(source.startswith("http://127.0.0.1:") for source in sources if source not in own)
 
 
 async def test_start_page_lists_the_emails_of_all_apps(page: httpx.AsyncClient, bellcast_server: ServerProcess) -> None:
@@ -57,3 +63,12 @@ async def test_reset_is_requested_once_by_this_page_only(page: httpx.AsyncClient
     assert (foreign.status_code, resets) == (403, [])
     assert (await page.post("/api/reset")).status_code == 202
     assert resets == [True]
+
+
+async def test_ring_is_requested_by_this_page_only_and_names_an_app_that_is_away(page: httpx.AsyncClient) -> None:
+    foreign = await page.post("/api/apps/oriel/ring", headers={"origin": "https://evil.example"})
+    assert foreign.status_code == 403
+    assert (await page.post("/api/apps/ghost/ring")).status_code == 404
+    away = await page.post("/api/apps/oriel/ring")
+    assert (away.status_code, "127.0.0.1:1 does not respond" in away.json()["error"]) == (502, True)
+    assert (await page.get("/api/apps/oriel/token")).status_code == 502

@@ -1,4 +1,6 @@
-/** The start page: the newest e-mails, and Reset. */
+/** The start page: the live bells of the apps and the buttons that ring them, the newest e-mails, and Reset. */
+
+import { dialects } from './lines.js';
 
 const INTERVAL = 4_000; // ms between requests for e-mails
 const RETRY = 500; // ms between attempts while the demo restarts
@@ -8,6 +10,62 @@ const notice = document.querySelector('[data-notice]');
 
 const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** The live line of an app, and its button. */
+class Line {
+  #output;
+  #url;
+  #button;
+  #rangAt = 0;
+
+  constructor(article) {
+    const { app, dialect, event, url } = article.dataset;
+    this.#url = `/api/apps/${app}`;
+    this.#output = article.querySelector('output');
+    this.#button = article.querySelector('[data-ring]');
+    this.#button.addEventListener('click', () => this.ring());
+    article.addEventListener('bellcast:open-notification', (opened) => {
+      const { action_url: path } = opened.detail.notification;
+      opened.preventDefault();
+      if (path?.startsWith('/')) open(url + path, '_blank', 'noopener');
+    });
+    dialects[dialect](() => this.#token(), event, {
+      live: () => this.#show('live', 'Live'),
+      lost: () => this.#show('connecting', 'Reconnecting'),
+      failed: (error) => this.#show('failed', error.message),
+      arrived: () => this.#arrived(),
+    });
+  }
+
+  /** Let the app make an event. The time until it arrives here includes the app's own work. */
+  async ring() {
+    this.#button.disabled = true;
+    this.#rangAt = performance.now();
+    const response = await fetch(`${this.#url}/ring`, { method: 'POST' }).catch((error) => error);
+    this.#button.disabled = false;
+    if (response.ok) return;
+    const problem = response instanceof Response ? (await response.json()).error : response.message;
+    this.#show('failed', problem);
+  }
+
+  async #token() {
+    const response = await fetch(`${this.#url}/token`);
+    const { token, error } = await response.json();
+    if (!token) throw new Error(error);
+    return token;
+  }
+
+  #arrived() {
+    const after = this.#rangAt && ` after ${Math.round(performance.now() - this.#rangAt)} ms`;
+    this.#rangAt = 0;
+    this.#show('arrived', after ? `Rang${after}` : 'Rang');
+  }
+
+  #show(state, text) {
+    this.#output.dataset.state = state;
+    this.#output.textContent = text;
+  }
+}
 
 function entry({ app, to, subject, state, at, mailbox }) {
   const item = document.createElement('li');
@@ -24,6 +82,9 @@ async function refresh() {
   list.replaceChildren(...emails.map(entry));
   empty.hidden = emails.length > 0;
 }
+
+const lines = [...document.querySelectorAll('[data-app]')].map((article) => new Line(article));
+document.querySelector('[data-ring-all]').addEventListener('click', () => lines.forEach((line) => void line.ring()));
 
 document.querySelector('[data-reset]').addEventListener('click', async ({ target }) => {
   if (!confirm('Delete all data of the demo and start again?')) return;

@@ -58,7 +58,7 @@ def demo(
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
         for number, demo_app in enumerate([*apps, start_page], 1):
             demo_app.listen(server_port + number)
-        settings = load({**FLAGS, **demo_apps.settings(apps), "data": data, "port": server_port}, {})
+        settings = load({**FLAGS, **demo_apps.settings([*apps, start_page]), "data": data, "port": server_port}, {})
         logs.configure(settings.server)
         credentials = project(settings)[0]
 

@@ -104,7 +104,7 @@ class StartPage(DemoApp):
 
     def start(self, bellcast: str, project: Project, data: Path) -> None:
         urls = {app.name: app.url for app in self._apps}
-        self._serve(self._module.create_app(bellcast, project.secret, urls, self._reset))
+        self._serve(self._module.create_app(bellcast, project.secret, project.key, urls, self._reset))
 
 
 def every() -> list[DemoApp]:
@@ -113,7 +113,7 @@ def every() -> list[DemoApp]:
 
 
 def settings(apps: list[DemoApp]) -> dict[str, str]:
-    """Return the server settings that the apps need: allowed origins, session URL, handler URL and token secret."""
+    """Return the server settings that the apps and the start page need: allowed origins, session URL, handler URL and token secret."""
     origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
     merged = {name: value for app in apps for name, value in app.server_settings.items()}
     merged["origins"] = ",".join(origins)

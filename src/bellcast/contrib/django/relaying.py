@@ -149,7 +149,8 @@ class ProcessRelay:
             connections[alias].close()
 
     def finish(self) -> None:
-        """At exit, send what is due."""
+        """Send what is due, and end the thread."""
+        atexit.unregister(self.finish)
         if self._thread is None or self._pid != os.getpid():
             return
         self._thread.stop(EXIT_TIMEOUT)
@@ -164,6 +165,11 @@ def wake(alias: str) -> None:
     """Send what was committed, unless an external relay does."""
     if conf.current().relay == "thread":
         _process.wake(alias)
+
+
+def finish() -> None:
+    """Send what is due and end the relay of this process, before its database goes away. Otherwise this happens at exit."""
+    _process.finish()
 
 
 def wake_once(**_: object) -> None:

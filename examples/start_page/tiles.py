@@ -1,0 +1,45 @@
+"""The five apps as the start page shows them."""
+
+from typing import NamedTuple
+
+from . import rings
+
+
+class Tile(NamedTuple):
+    """An app on the page. `name` is its name in `bellcast demo`. Its bell is the one of `owner`, who receives `event` in the
+    app's dialect when `actor` does what `ring` does."""
+
+    name: str
+    slug: str
+    brand: str
+    about: str
+    people: str
+    tenants: tuple[str | None, ...]
+    stack: str
+    dialect: str
+    event: str
+    owner: str
+    token_path: str
+    actor: str
+    ring: rings.Ring
+    action: str
+    has_forms: bool = False
+
+
+TILES = [
+    Tile("Photo studio", "oriel", "Oriel", "Clients book sessions, the front desk assigns them, photographers deliver.",
+         "clara, mira, theo", ("oriel",), "Server-sent events", "sse", "notification",
+         "mira", "/api/bell-token", "clara", rings.book_photographs, "Clara books a session; the bell is Mira’s."),
+    Tile("Lead market", "leadwell", "Leadwell", "Customers’ requests, sold to plumbers and roofers.",
+         "ruth, 42, 43", (None,), "Pusher, Laravel Echo", "pusher", "lead.assigned",
+         "ruth", "/bell-token", "ruth", rings.add_lead, "A lead comes in; the bell is Ruth’s."),
+    Tile("Shop suite", "suite", "North Street", "Sales, stock and customers of two shops.",
+         "nadia, omar, petra", ("north", "south"), "Django, WebSocket", "websocket", "notification",
+         "nadia", "/api/notifications/token/", "omar", rings.add_customer, "Omar adds a customer; the bell is Nadia’s.", True),
+    Tile("Celebrity booking", "starlight", "Starlight", "Stars for weddings and openings, with e-mails and reminders.",
+         "dana, iris, noah", ("starlight",), "Socket.IO, JWT", "socketio", "booking_update",
+         "dana", "/api/token", "iris", rings.request_star, "Iris requests a star; the bell is Dana’s."),
+    Tile("Home services", "gable", "Gable", "Book a plumber, pay, and chat in private.",
+         "nora, ben, lucia", ("gable",), "WebSocket, React", "websocket", "notification",
+         "ben", "/api/bellcast-token", "nora", rings.book_plumber, "Nora books a plumber; the bell is Ben’s."),
+]  # fmt: skip

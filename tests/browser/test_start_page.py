@@ -1,0 +1,33 @@
+"""The start page of the demo in Chromium: the bells of the five apps ring, each in the dialect of its app."""
+
+import re
+
+import httpx
+from playwright.sync_api import expect, sync_playwright
+from tests.journey.shell import lines, running
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def test_ring_all_five_makes_an_event_in_each_app_without_the_web():
+    with running("demo", "--no-browser") as process, sync_playwright() as playwright:
+        server = next(found[1] for line in lines(process) if (found := re.search(r"Server\s+(http://\S+)", line)))
+        next(line for line in lines(process) if "bellcast notify" in line)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        page = browser.new_page()
+        page.set_default_timeout(40_000)
+        complaints, hosts = [], set()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
+        page.goto(str(httpx.URL(server).copy_with(port=httpx.URL(server).port + 6)))
+        expect(page.locator("output[data-state=live]")).to_have_count(5, timeout=40_000)
+        page.get_by_role("button", name="Ring all five").click()
+        expect(page.get_by_text(re.compile(r"Rang after \d+ ms"))).to_have_count(5, timeout=40_000)
+        bells = page.get_by_role("button", name="Notifications, 1 unread")
+        expect(bells).to_have_count(5, timeout=40_000)
+        bells.first.click()
+        expect(page.get_by_role("link", name="New booking from Clara Jensen")).to_be_visible(timeout=40_000)
+        browser.close()
+    assert complaints == []
+    assert hosts == {"127.0.0.1"}
