@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 
-import { disablePush, enablePush } from '../src/bellcast/push.js';
+import { disablePush, enablePush, pushState } from '../src/bellcast/push.js';
 
 const BASE = 'https://bell.example/';
 const GRANTED = Promise.resolve(/** @type {const} */ ('granted'));
@@ -24,6 +24,8 @@ function browser() {
   const serviceWorker = Object.assign(workers, { register: async () => registration, getRegistration: async (scope) => (calls.push(['registration', scope]), registration) });
   Object.defineProperty(globalThis, 'navigator', { value: { serviceWorker }, configurable: true });
   globalThis.PushManager = class {};
+  globalThis.Notification = /** @type {any} */ ({ permission: 'granted' });
+  globalThis.location = /** @type {any} */ ({ origin: new URL(BASE).origin });
   const endpoints = [{ id: 'e0', endpoint: null, token: 'abc' }, { id: 'e1', endpoint: 'https://push.example/1' }, { id: 'e2', endpoint: 'https://push.example/2' }];
   const api = {
     failure: null,
@@ -38,7 +40,11 @@ function browser() {
 }
 
 const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
-afterEach(() => (before ? Object.defineProperty(globalThis, 'navigator', before) : delete globalThis.navigator));
+afterEach(() => {
+  delete globalThis.location;
+  delete globalThis.Notification;
+  before ? Object.defineProperty(globalThis, 'navigator', before) : delete globalThis.navigator;
+});
 
 test('disabling deletes the endpoint of this browser only, then ends the subscription', async () => {
   const { api, calls, subscription } = browser();
@@ -78,4 +84,28 @@ test('a replaced subscription is registered once, until push messages are disabl
 test('unknown options are refused', async () => {
   const { api } = browser();
   await assert.rejects(disablePush(api, BASE, /** @type {any} */ ({ worker: 1 })), /disablePush: invalid option worker/);
+});
+
+test('the state is that of this browser and this person', async () => {
+  const { api } = browser();
+  assert.equal(await pushState(api, BASE), 'off');
+  await enablePush(api, GRANTED, BASE);
+  assert.equal(await pushState(api, BASE), 'on');
+  const another = { call: async () => ({ push_endpoints: [] }) };
+  assert.equal(await pushState(another, BASE), 'off');
+  globalThis.Notification = /** @type {any} */ ({ permission: 'denied' });
+  assert.equal(await pushState(api, BASE), 'blocked');
+});
+
+test('a server on another origin needs a service worker of the page', async () => {
+  const { api } = browser();
+  assert.equal(await pushState(api, 'https://elsewhere.example/'), 'unsupported');
+  const registration = /** @type {any} */ (await navigator.serviceWorker.register(''));
+  assert.equal(await pushState(api, 'https://elsewhere.example/', { registration }), 'off');
+});
+
+test('a browser without push messages supports none', async () => {
+  const { api } = browser();
+  delete globalThis.PushManager;
+  assert.equal(await pushState(api, BASE), 'unsupported');
 });

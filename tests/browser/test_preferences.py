@@ -1,9 +1,12 @@
 """The preferences of a person, in a page and in the panel."""
 
+import json
+
 import httpx
 import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import PHONE, bell, in_page, wait_live, wait_until
+from tests.push_browser import Browser as PushBrowser
 
 PAGE = '<bellcast-preferences token="{token}"></bellcast-preferences>'
 DEFAULTS = """{ bell.source = (changes) => fetch('/admin/defaults',
@@ -123,3 +126,41 @@ def test_defaults_that_cannot_be_read_can_be_tried_again(shop):
     page = shop.open("<bellcast-preferences session></bellcast-preferences>")
     in_page(page, DEFAULTS, "bellcast-preferences")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+# Chromium subscribes at a push service on the internet: this one is of the page.
+PUSH_SERVICE = """(subscription) => {
+  if (!globalThis.ServiceWorkerContainer) return; // about:blank
+  let current = null;
+  const pushManager = { getSubscription: async () => current, subscribe: async () =>
+    (current = { endpoint: subscription.endpoint, toJSON: () => subscription, unsubscribe: async () => void (current = null) }) };
+  const registration = { active: {}, pushManager };
+  Object.assign(ServiceWorkerContainer.prototype, { register: async () => registration, getRegistration: async () => registration });
+}"""
+
+
+def test_push_messages_of_this_browser_are_switched_on_and_off(open_shop, bellcast_server, app, person):
+    shop = open_shop(bellcast_server, person, permissions=["notifications"])
+    subscription = PushBrowser().to_json(f"https://push.example/{person}")
+    shop.context.add_init_script(f"({PUSH_SERVICE})({json.dumps(subscription)})")
+    page = shop.open(PAGE)
+    box = page.get_by_role("checkbox", name="Push messages in this browser")
+    expect(box).not_to_be_checked()
+    box.check()
+    wait_until(lambda: endpoints(bellcast_server, person) == [subscription["endpoint"]], lambda: "no endpoint")
+    expect(box).to_be_enabled()
+    box.uncheck()
+    wait_until(lambda: endpoints(bellcast_server, person) == [], lambda: "an endpoint")
+
+
+def endpoints(server, person):
+    url = f"{server.url}/v1/recipients/{person}/push-endpoints"
+    return [one["endpoint"] for one in httpx.get(url, headers=server.as_app()).json()["push_endpoints"]]
+
+
+def test_push_switch_is_locked_where_the_browser_blocks_notifications(shop):
+    shop.context.add_init_script("Object.defineProperty(Notification, 'permission', { get: () => 'denied' })")
+    page = shop.open(PAGE)
+    box = page.get_by_role("checkbox", name="Push messages in this browser")
+    expect(box).to_be_disabled()
+    expect(page.get_by_text("Blocked. To allow it")).to_be_visible()

@@ -10,10 +10,28 @@ import { rejectUnknown } from './strict.js';
  * @property {ServiceWorkerRegistration} [registration]  your own service worker, which imports `bellcast-push.js`; by default `bellcast-push.js` itself is registered, which needs a server on the page's origin
  */
 
+/** @typedef {'unsupported' | 'blocked' | 'off' | 'on'} PushState */
+
+/** The state of the push messages to this browser. @param {Api} api @param {string} base @param {PushOptions} [options] @returns {Promise<PushState>} */
+export async function pushState(api, base, { registration, ...others } = {}) {
+  rejectUnknown(others, 'pushState');
+  const canRegister = registration || new URL(base).origin === globalThis.location?.origin;
+  if (!canRegister || !isSupported()) return 'unsupported';
+  if (Notification.permission === 'denied') return 'blocked';
+  const worker = registration ?? (await navigator.serviceWorker.getRegistration(base));
+  const subscription = await worker?.pushManager.getSubscription();
+  if (!subscription) return 'off';
+  // Another person may have used this browser: the subscription belongs to the one that registered it last.
+  const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
+  return push_endpoints.some((/** @type {{endpoint: string}} */ { endpoint }) => endpoint === subscription.endpoint) ? 'on' : 'off';
+}
+
+const isSupported = () => 'serviceWorker' in navigator && 'PushManager' in globalThis && 'Notification' in globalThis;
+
 /** @param {Api} api @param {Promise<NotificationPermission> | undefined} permission @param {string} base @param {PushOptions} [options] @returns {Promise<string>} */
 export async function enablePush(api, permission, base, { registration, ...others } = {}) {
   rejectUnknown(others, 'enablePush');
-  if (!('serviceWorker' in navigator && 'PushManager' in globalThis)) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
+  if (!isSupported()) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
   if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The person has not allowed notifications.' });
   const worker = registration ?? (await navigator.serviceWorker.register(`${base}bellcast-push.js`));
   const { public_key } = await api.call('GET', 'v1/push-endpoints/key');

@@ -231,6 +231,11 @@ export class Session extends EventTarget {
     return enablePush(this.#api, permission, this.#options.base, options);
   }
 
+  /** Whether push messages reach this browser. @param {import('./push.js').PushOptions} [options] */
+  async pushState(options) {
+    return (await import('./push.js')).pushState(this.#api, this.#options.base, options);
+  }
+
   /** End the push messages to this browser. @param {import('./push.js').PushOptions} [options] */
   async disablePush(options) {
     return (await import('./push.js')).disablePush(this.#api, this.#options.base, options);

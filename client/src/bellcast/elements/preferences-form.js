@@ -69,9 +69,10 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
 
   async function load() {
     try {
-      const saved = await session.preferences();
+      // A browser in private mode may refuse to answer: the form is useful without this switch.
+      const [saved, state] = await Promise.all([session.preferences(), isPersonal && session.pushState().catch(() => 'unsupported')]);
       updates = [];
-      element.replaceChildren(...(isPersonal ? [pause()] : []), types(saved), quietHours());
+      element.replaceChildren(...(isPersonal ? [pause()] : []), ...(state && state !== 'unsupported' ? [push(state)] : []), types(saved), quietHours());
       render(saved);
     } catch {
       element.replaceChildren(h('p', 'hint', {}, texts.refused), h('button', 'retry', { onclick: () => void load() }, texts.retry));
@@ -97,6 +98,24 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       select.value = isTimed ? 'until' : until === true ? 'always' : 'off';
     });
     return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'pause' }, texts.prefPause), select, h('p', 'hint', {}, texts.prefPauseHint));
+  }
+
+  /** Push messages to this browser: the permission is requested by the click. @param {string} state */
+  function push(state) {
+    const box = h('input', 'check', { type: 'checkbox', id: 'push-here', checked: state === 'on', disabled: state === 'blocked' });
+    box.onchange = async () => {
+      const on = box.checked;
+      box.disabled = true;
+      try {
+        await (on ? session.enablePush() : session.disablePush());
+        notice.show(texts.prefSaved);
+      } catch (error) {
+        box.checked = !on;
+        notice.show(/** @type {{code?: string}} */ (error).code === 'push_denied' ? texts.blocked : texts.refused);
+      }
+      box.disabled = false;
+    };
+    return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'push-here' }, texts.prefPush), box, h('p', 'hint', {}, state === 'blocked' ? texts.blocked : texts.prefPushHint));
   }
 
   /** @param {Preferences} saved */
