@@ -16,11 +16,13 @@ PASSWORD = "correct horse battery"
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
 PAGES = {
     "/": "Overview",
+    "/live": "Live",
     "/notifications": "Notifications",
     "/announcements": "Announcements",
     "/recipients": "Recipients",
     "/connections": "Connections",
     "/messages": "Messages",
+    "/requests": "Requests",
     "/workflows": "Workflows",
     "/runs": "Workflow runs",
     "/providers": "Providers",
@@ -303,3 +305,39 @@ def test_first_load_is_small() -> None:
         sizes[path.suffix] += len(gzip.compress(path.read_bytes()))
     assert sizes[".js"] <= 75_000
     assert sizes[".css"] <= 12_000
+
+
+def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live?recipient=wanda")
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_text("No event matches yet.")).to_be_visible()
+    owner.send("POST", "/v1/notifications", {"to": "wanda", "title": HOSTILE, "type": "greeting"})
+    page.get_by_role("button", name="greeting to wanda").click()
+    expect(page.locator(".details pre")).to_contain_text("onerror=")
+    page.get_by_role("button", name="Pause").click()
+    owner.send("POST", "/v1/notifications", {"to": "wanda", "title": "Second"})
+    expect(page.get_by_role("status").first).to_have_text("Paused, 1 new")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".row-link")).to_have_count(2)
+    page.get_by_role("searchbox", name="Recipient").fill("")
+    page.get_by_label("Kind").select_option("refused")
+    expect(page).to_have_url(re.compile("kind=refused"))
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", HOSTILE: 1})
+    page.get_by_role("button", name="POST /v1/notifications 422").first.click()
+    expect(page.locator(".details").first).to_contain_text("is not a known field")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Causes and fixes").click()
+    assert opened.value.url.endswith("/errors/invalid")
+    assert page.locator("img").count() == 0
+
+
+def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[..., Page], owner: Console) -> None:
+    headers = owner.server.as_app() | {"x-request-id": "lost-send"}
+    httpx.post(f"{owner.server.url}/v1/notifications", headers=headers, json={"to": HOSTILE[:50], "titel": HOSTILE})
+    page = open_console("/requests?status=422")
+    page.get_by_role("link", name="POST /v1/notifications").first.click()
+    expect(page.get_by_text("did you mean")).to_be_visible()
+    page.goto("/console/requests/lost-send")
+    expect(page.locator(".panel pre")).to_contain_text("onerror=")
+    assert page.locator("img").count() == 0

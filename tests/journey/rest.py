@@ -35,6 +35,7 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
+from bellcast.server.live_feed import LiveFeed
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SqliteEngine
@@ -122,7 +123,7 @@ async def opened(
     broker.listen(published.append)
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
     catalog = Catalog(store, clock, ChannelConfig())
-    ids = Ids()
+    ids, feed = Ids(), LiveFeed(clock)
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     workflow_catalog = WorkflowCatalog(store, clock)
@@ -130,7 +131,9 @@ async def opened(
     router = Router(store, clock, catalog, ChannelConfig(), PROJECT, ids.new, lambda: None, webhooks)
     schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
-    engines = Context(store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources)
+    engines = Context(
+        store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
+    )
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -149,6 +152,7 @@ async def opened(
         schedules=schedules,
         sources=sources,
         app=handlers or NoBackend(),
+        observed=feed,
         console=ConsoleSessions(store.operators, clock, ids.new),
     )
     await store.open()

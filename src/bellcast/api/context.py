@@ -20,6 +20,7 @@ from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
+from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
@@ -102,6 +103,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
+    observed: ObservedServer
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock

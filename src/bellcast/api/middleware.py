@@ -88,11 +88,11 @@ class ApiMiddleware:
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """Wrap `send`: add the common headers, and drop the body of a response to HEAD."""
         started = time.perf_counter()
-        origin = _header(scope, b"origin")
+        origin, state = _header(scope, b"origin"), scope["state"]
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = scope.get("path_template", "")
+                route = state["route"] = scope.get("path_template", "")
                 self._requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
                 cors = origins.cors_headers(origin, self._origins, message["status"], is_public=is_public)

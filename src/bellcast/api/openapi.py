@@ -94,6 +94,12 @@ PARAMETERS = {
     "to": "Only what was sent before this time.",
     "priority": "Only of this priority.",
     "since": "Only what was created at this time or later.",
+    "connection": "Only of this connection.",
+    "kind": "Only of this kind. Repeatable.",
+    "text": "Only with this text, in any case.",
+    "last": "Begin with at most this many recent events.",
+    "status": "Only with this status, or a class such as `4xx`.",
+    "route": "Only of this route, with or without its method.",
 }
 
 

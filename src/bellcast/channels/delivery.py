@@ -17,8 +17,10 @@ from bellcast.channels.release import Release, is_held
 from bellcast.channels.targets import Target
 from bellcast.jobs import PageOutcome
 from bellcast.model import times
+from bellcast.model.live_feed import FeedEvent
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
+from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.messages import MessageUpdate, StoredMessage, as_change, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.ports.webhooks import WebhookSink
@@ -67,7 +69,9 @@ class MessageDelivery:
         release: Release,
         webhooks: WebhookSink,
         retry_delays: Sequence[float] = retries.RETRIES,
+        feed: Feed = NO_FEED,
     ) -> None:
+        self._feed = feed
         self._webhooks = webhooks
         self._store = store
         self._clock = clock
@@ -109,6 +113,7 @@ class MessageDelivery:
             return
         await self._store.messages.finish([await self._with_events(update) for update in updates], self._clock.now())
         for message in [update.message for update in updates]:
+            self._feed.emit(_feed_event(message, self._clock.now()))
             if message.state not in OPEN_STATES:
                 self.ended[message.channel, message.state] += 1
 
@@ -205,6 +210,18 @@ class MessageDelivery:
         due_at = self._clock.now() + int(delay * 1000)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
+
+
+def _feed_event(message: StoredMessage, now: int) -> FeedEvent:
+    fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
+    return FeedEvent(
+        kind="attempt",
+        at=now,
+        text=f"{message.channel} to {message.recipient}: {message.state}",
+        tenant=message.tenant,
+        recipient=message.recipient,
+        fields=fields | {"provider": message.provider, "notification": message.notification},
+    )
 
 
 def _next_run(message: StoredMessage) -> int | None:

@@ -17,8 +17,10 @@ from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.live_feed import FeedEvent, redact
 from bellcast.model.messages import State
 from bellcast.ports import Clock, Http, Job, Store
+from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 log = structlog.get_logger(__name__)
@@ -87,7 +89,9 @@ class Webhooks:
         encryption: Encryption,
         new_id: Callable[[int], str],
         jobs: JobRunner,
+        feed: Feed = NO_FEED,
     ) -> None:
+        self._feed = feed
         self._store = store
         self._clock = clock
         self._http = http
@@ -149,6 +153,16 @@ class Webhooks:
         if webhook is None or not webhook.active or event is None:
             return None
         error, is_gone = await self._attempt(delivery, webhook, event)
+        self._feed.emit(
+            FeedEvent(
+                kind="webhook",
+                at=self._clock.now(),
+                text=f"{event.type} to {redact(webhook.url)}: {error or 'ok'}",
+                tenant=delivery.tenant,
+                recipient=event.recipient,
+                fields={"webhook": delivery.webhook, "event": event.id, "attempt": job.attempts, "error": error},
+            )
+        )
         if error is None:
             if webhook.failing_since is not None:
                 await self._change(delivery, failing_since=None, last_error=None)

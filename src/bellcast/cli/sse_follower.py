@@ -89,7 +89,7 @@ class SseFollower:
             headers["Last-Event-ID"] = self.position
         with http.stream("GET", "/v1/stream", headers=headers) as response:
             if response.status_code != 200:
-                raise _error_of(response)
+                raise error_of(response)
             for frame in frames(response.iter_raw()):
                 self._delay = 0.0
                 self.position = frame.id or self.position
@@ -106,7 +106,7 @@ class SseFollower:
             self._on_disconnect(f"the server closed the connection ({reason})")
 
 
-def _error_of(response: httpx.Response) -> Exception:
+def error_of(response: httpx.Response) -> Exception:
     """Return the error of a rejected stream; Unavailable if a retry may succeed."""
     try:
         problem = msgspec.json.decode(response.read(), type=Problem)

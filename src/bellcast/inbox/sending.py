@@ -12,6 +12,7 @@ from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailab
 from bellcast.model import patterns, times, validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
+from bellcast.model.live_feed import FeedEvent, redact
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
 from bellcast.ports.sends import Claim
@@ -199,7 +200,33 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.answer != request.answer:
             _give_back(engines, request)
+        else:
+            engines.feed.emit(_feed_event(engines, request))
     return [_answer(result) for result in results]
+
+
+def _feed_event(engines: Context, request: SendOrAnnounce) -> FeedEvent:
+    """One event per send, with the first of its recipients. Only watchers see its content."""
+    sent = request.content
+    fields: dict[str, object] = {"type": sent.type}
+    if isinstance(request, AnnounceRequest):
+        recipient, audience = None, request.topic or "everyone"
+        fields |= {"id": request.id}
+    else:
+        recipient, count = request.recipients[0], len(request.recipients)
+        audience = recipient if count == 1 else f"{recipient} and {count - 1} others"
+        fields |= {"id": request.ids[0], "recipients": count}
+    if engines.feed.is_watched:
+        fields |= {"title": redact(sent.title), "body": redact(sent.body), "data": redact(sent.data)}
+    return FeedEvent(
+        kind="send",
+        at=engines.clock.now(),
+        text=f"{sent.type} to {audience}",
+        tenant=request.tenant,
+        recipient=recipient,
+        topic=request.topic if isinstance(request, AnnounceRequest) else None,
+        fields=fields,
+    )
 
 
 async def _publish(engines: Context, results: Sequence[Sent | Exception]) -> None:
@@ -217,6 +244,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
         return refusal
     if sent.answer != request.answer:
         _give_back(engines, request)
+    else:
+        engines.feed.emit(_feed_event(engines, request))
     await engines.broker.publish(*sent.events)
     if request.fanout is not None or events:
         engines.router.messages_added()

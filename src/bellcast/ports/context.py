@@ -9,6 +9,7 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
 from bellcast.ports.history import NO_HISTORY, TopicHistory
+from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.reactions import EventReactions, NoReactions
 from bellcast.ports.routing import InboxOnly, Router
@@ -31,4 +32,5 @@ class Context(Struct, frozen=True):
     webhooks: WebhookSink = NoWebhooks()
     scheduler: SendScheduler = NoScheduler()
     reactions: EventReactions = NoReactions()
+    feed: Feed = NO_FEED
     pace: Scheduler = field(default_factory=Scheduler)

@@ -43,6 +43,8 @@ from bellcast.ports.documents import PROJECT
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
+from bellcast.server.live_feed import LiveFeed
+from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.time_travel import TimeTravel
@@ -106,6 +108,9 @@ class App:
         # A code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         ids = Ids()
+        self.feed = LiveFeed(real_clock)
+        # The hub is created later, with this broker.
+        observed = ObservedBroker(self.broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108
         has_console = settings.server.console
         self._console = ConsoleSessions(self.store.operators, real_clock, ids.new) if has_console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
@@ -119,6 +124,7 @@ class App:
             self._jobs,
             self._rates,
             keys,
+            self.feed,
         )
         self._workflows = WorkflowParts(
             self.store,
@@ -134,11 +140,12 @@ class App:
             workflows.functions,
             lambda: self.context,
             workflows.tasks,
+            self.feed,
             shares_runs=adapters.is_shared(settings.store),
         )
         self.context = Context(
             store=self.store,
-            broker=self.broker,
+            broker=observed,
             clock=clock,
             history=history,
             new_id=ids.new,
@@ -148,11 +155,12 @@ class App:
             rates=self._rates,
             scheduler=self._workflows.schedules,
             reactions=self._workflows.sources,
+            feed=self.feed,
         )
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
         wants_log = settings.server.log_requests or settings.server.log_level == "debug"
-        self._log = RequestLog(real_clock) if wants_log else None
+        self._log = RequestLog(real_clock, self.feed, writes=wants_log)
         self._time_travel = (
             None
             if test_clock is None
@@ -182,6 +190,7 @@ class App:
         callbacks = HubCallbacks(
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
+            followed=self._log.followed,
             fill_gap=inbox_sync.fill_gap,
             materialize=inbox_sync.materialize,
         )
@@ -189,7 +198,8 @@ class App:
         self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
-        app = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
+        backend = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
+        app = ObservedCalls(backend, self.feed, self._real_clock)
         live = LiveContext(
             engines=engines,
             hub=self.hub,
@@ -234,6 +244,7 @@ class App:
             workers=self._worker_metrics,
             test_clock=self._time_travel,
             real_clock=self._real_clock,
+            observed=self.feed,
             console=self._console,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
@@ -297,15 +308,11 @@ class App:
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         serve = self._live.find(path) or self._api
-        if self._log is None:
-            await serve(scope, receive, send)
-        else:
-            await self._log.serve(serve, scope, receive, send)
+        await self._log.serve(serve, scope, receive, send)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request that was refused before this application saw it."""
-        if self._log is not None:
-            self._log.head_refused(status, address)
+        self._log.head_refused(status, address)
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
@@ -402,6 +409,7 @@ class App:
         await self._close_connections(self.settings.server.drain)
 
     async def _close_connections(self, window: float) -> None:
+        self.feed.close()
         await drain(self.hub, self._real_clock, window)
         for dialect in self._dialects:
             if dialect.close_sessions is not None:

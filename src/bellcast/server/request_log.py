@@ -1,4 +1,5 @@
-"""The request log: one line per request, and one for the start and the end of each live connection.
+"""The request log: one line per request, and one for the start and the end of each live connection. The same requests and
+connections are events of the feed and its list of requests.
 
 A line has the path without its query, because queries contain tokens (`token=`), session ids (`sid=`) and signatures
 (`auth_signature=`), and without a token that is a part of the path. Events are not logged."""
@@ -6,19 +7,25 @@ A line has the path without its query, because queries contain tokens (`token=`)
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
 import structlog
 
 from bellcast.api.middleware import STATE, path_as_sent, request_id
+from bellcast.auth import origins
+from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of
+from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
+from bellcast.server.live_feed import LiveFeed
 
 log = structlog.get_logger("bellcast.requests")
 
@@ -29,6 +36,14 @@ MAX_PATH = 2_000
 REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
 # A digest identifies sessions in the log; with the session id itself, a reader of the log could hijack the session.
 SESSION_DIGEST_CHARACTERS = 12
+# Larger bodies are in the app's own log. A refused body explains the refusal, so it may be larger.
+MAX_BODY, MAX_REFUSED_BODY = 300, 1_000
+# Their bodies have passwords or codes.
+SECRET_ROUTES = frozenset({"/v1/session", "/v1/setup", "/v1/setup-codes", "/v1/me/password", "/v1/operators"})
+# Static files, the lists themselves, and probes of load balancers.
+UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
+# Characters, characters of keys, and wrong fields of a listed request: 2,500 requests take less than 8 MiB.
+MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
 CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
@@ -37,7 +52,7 @@ CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 64
 class LoggedRequest:
     """The fields of one request's log line, collected while it is served."""
 
-    __slots__ = ("has_connection", "method", "path", "reason", "started", "state", "status")
+    __slots__ = ("body", "has_connection", "method", "path", "problem", "reason", "scope", "started", "state", "status")
 
     def __init__(self, scope: Scope) -> None:
         self.started = time.perf_counter()
@@ -47,6 +62,15 @@ class LoggedRequest:
         self.status: int | None = None
         self.reason: str | None = None
         self.has_connection = False
+        self.scope = scope
+        self.body: bytes | None = None
+        self.problem: bytes | None = None
+
+    def read_body(self, message: AsgiMessage) -> None:
+        """Keep a small body that arrived in one piece."""
+        body = message.get("body", b"")
+        if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
+            self.body = body
 
     def read(self, message: AsgiMessage) -> None:
         """Record the status and the reason from an ASGI message."""
@@ -64,6 +88,13 @@ class LoggedRequest:
         is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
         if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
             self.reason = found[1].decode(errors="replace")
+            self.problem = body
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the page that sent the request."""
+        value = next((value for name, value in self.scope["headers"] if name == b"origin"), None)
+        return None if value is None else cut(value.decode("latin-1"), MAX_LISTED)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -87,11 +118,150 @@ class LoggedRequest:
 _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request", default=None)
 
 
-class RequestLog:
-    """Writes the log lines. Not thread-safe: call it on the event loop's thread."""
+class RequestFeed:
+    """Requests and connections as events of the feed."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, feed: LiveFeed, clock: Clock) -> None:
+        self._feed = feed
         self._clock = clock
+
+    def served(self, request: LoggedRequest, fields: dict[str, Any]) -> None:
+        """Keep a request that has a response, and emit it."""
+        served = _served(request, fields, self._clock.now())
+        # The pages of the console read all the time, and would fill the lists that they show.
+        is_reading = served.operator is not None and request.method in origins.SAFE_METHODS and not served.is_refused
+        if not served.route.startswith(UNLISTED_ROUTES) and not is_reading:
+            self._feed.add_request(served)
+            self._feed.emit(_request_event(served))
+        if served.operator is not None and request.method not in origins.SAFE_METHODS:
+            self._feed.emit(_operator_event(served))
+
+    def opened(self, connection: Connection, request: dict[str, Any]) -> None:
+        self._emit("connect", connection, f"connected by {_transport(connection)}", _of_request(request))
+
+    def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        for topic in topics:
+            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
+
+    def closed(self, connection: Connection, end: CloseReason) -> None:
+        lasted = {"ms": self._clock.now() - connection.connected_at}
+        self._emit("disconnect", connection, f"disconnected: {end.reason}", _why(end) | lasted)
+
+    def refused(self, connection: Connection, end: CloseReason, request: dict[str, Any]) -> None:
+        self._emit("refused", connection, f"connection refused: {end.reason}", _why(end) | _of_request(request))
+
+    def _emit(
+        self, kind: FeedKind, connection: Connection, text: str, fields: dict[str, Any], topic: str | None = None
+    ) -> None:
+        principal, dialect = connection.principal, connection.dialect
+        event = FeedEvent(
+            kind=kind,
+            at=self._clock.now(),
+            text=text,
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            topic=topic,
+            connection=connection.id,
+            trace=fields.get("request_id"),
+            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+        )
+        self._feed.emit(event)
+
+
+def _transport(connection: Connection) -> str:
+    return f"{connection.dialect.protocol} over {connection.dialect.transport}"
+
+
+def _of_request(request: dict[str, Any]) -> dict[str, Any]:
+    return {name: request[name] for name in ("path", "origin", "request_id") if request.get(name) is not None}
+
+
+def _served(request: LoggedRequest, fields: dict[str, Any], now: int) -> ServedRequest:
+    state, problem, body = request.state, _decoded(request.problem), request.body
+    is_refused = fields["reason"] is not None
+    caller = state.get("caller")
+    is_app = caller is not None and state.get("route") not in SECRET_ROUTES
+    client = request.scope.get("client")
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    return ServedRequest(
+        id=state["request_id"],
+        at=now,
+        ms=fields["ms"],
+        method=request.method,
+        path=cut(fields["path"], MAX_LISTED),
+        route=state.get("route") or cut(fields["path"], MAX_LISTED),
+        status=request.status or 0,
+        code=fields["reason"],
+        detail=None if detail is None else cut(str(detail), MAX_LISTED),
+        errors=tuple(
+            FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED))
+            for one in problem_fields(problem)[:MAX_LISTED_ERRORS]
+        ),
+        tenant=_cut(fields["tenant"]),
+        recipient=_cut(fields["recipient"]),
+        key=fields["key"],
+        operator=fields["operator"],
+        origin=request.origin,
+        address=network_of(None if client is None else client[0]),
+        body=body if is_app and body is not None and (is_refused or len(body) <= MAX_BODY) else None,
+    )
+
+
+def _cut(key: str | None) -> str | None:
+    return None if key is None else cut(key, MAX_LISTED_KEY)
+
+
+def _request_event(served: ServedRequest) -> FeedEvent:
+    fields: dict[str, Any] = {
+        "method": served.method,
+        "path": served.path,
+        "route": served.route,
+        "status": served.status,
+        "ms": served.ms,
+        "code": served.code,
+        "detail": served.detail,
+        "errors": [{"field": one.field, "message": one.message} for one in served.errors] or None,
+        "key": served.key,
+        "operator": served.operator,
+        "origin": served.origin,
+        "address": served.address,
+    }
+    return FeedEvent(
+        kind="refused" if served.is_refused else "request",
+        at=served.at,
+        text=f"{served.method} {served.path} {served.status}",
+        tenant=served.tenant or "",
+        recipient=served.recipient,
+        trace=served.id,
+        fields={name: value for name, value in fields.items() if value is not None},
+    )
+
+
+def _operator_event(served: ServedRequest) -> FeedEvent:
+    return FeedEvent(
+        kind="operator",
+        at=served.at,
+        text=f"{served.operator}: {served.method} {served.path}",
+        tenant=served.tenant or "",
+        trace=served.id,
+        fields={"operator": served.operator, "status": served.status, "address": served.address},
+    )
+
+
+def _decoded(problem: bytes | None) -> Any:
+    try:
+        return None if problem is None else msgspec.json.decode(problem)
+    except msgspec.DecodeError:
+        return None  # a refusal of another dialect
+
+
+class RequestLog:
+    """Writes the log lines if it `writes`, and feeds the feed. Not thread-safe: call it on the event loop's thread."""
+
+    def __init__(self, clock: Clock, feed: LiveFeed, *, writes: bool) -> None:
+        self._clock = clock
+        self._writes = writes
+        self._feed = RequestFeed(feed, clock)
 
     async def serve(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
@@ -103,19 +273,27 @@ class RequestLog:
             request.read(message)
             await send(message)
 
+        async def receive_and_keep() -> AsgiMessage:
+            message = await receive()
+            if message["type"] == "http.request":
+                request.read_body(message)
+            return message
+
         token = _current.set(request)
         try:
-            await app({**scope, STATE: request.state}, receive, read_and_send)
+            await app({**scope, STATE: request.state}, receive_and_keep, read_and_send)
         finally:
             _current.reset(token)
             if request.status is None and _is_upgrade(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
-                _write("request_served", request.fields)
+                fields = request.fields
+                self._feed.served(request, fields)
+                self._write("request_served", fields)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request with an unreadable or too large head."""
-        _write("request_refused", {"status": status, "reason": "unreadable request head", "address": address})
+        self._write("request_refused", {"status": status, "reason": "unreadable request head", "address": address})
 
     # --- live connections
 
@@ -127,30 +305,38 @@ class RequestLog:
             request = {"path": connection.session.request.path, "session": _session(connection.session)}
         else:
             request = _of_current(is_websocket=connection.dialect.transport == "websocket")
-        _write("connection_opened", request | _who(connection))
+        self._feed.opened(connection, request)
+        self._write("connection_opened", request | _who(connection))
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
         end = connection.close_reason or CONNECTION_LOST
         session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
         lasted = {"ms": self._clock.now() - connection.connected_at}
-        _write("connection_closed", session | _who(connection) | _why(end) | lasted)
+        self._feed.closed(connection, end)
+        self._write("connection_closed", session | _who(connection) | _why(end) | lasted)
+
+    def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        """Feed the topics that a connection begins to follow. They are not logged."""
+        self._feed.followed(connection, topics)
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _of_current(is_websocket=True)
-        _write("connection_refused", request | _who(connection) | _why(connection.dialect.close_event(end)))
+        translated = connection.dialect.close_event(end)
+        self._feed.refused(connection, end, request)
+        self._write("connection_refused", request | _who(connection) | _why(translated))
 
     # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
 
     def session_opened(self, session: EngineSession) -> None:
         """Log the start of a session."""
         request = _of_current(is_websocket=session.transport_name == "websocket")
-        _write("session_opened", request | _session_of(session))
+        self._write("session_opened", request | _session_of(session))
 
     def session_closed(self, session: EngineSession) -> None:
         """Log the end of a session."""
-        _write("session_closed", _session_of(session) | _why(session.close_reason or CONNECTION_LOST))
+        self._write("session_closed", _session_of(session) | _why(session.close_reason or CONNECTION_LOST))
 
     def namespace_refused(self, session: EngineSession, namespace: str, reason: str) -> None:
         """Log a rejected connection to a namespace."""
@@ -160,7 +346,11 @@ class RequestLog:
             "namespace": namespace,
             "session": _session(session),
         }
-        _write("connection_refused", who | {"reason": reason})
+        self._write("connection_refused", who | {"reason": reason})
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        if self._writes:
+            log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
 
 
 def _of_current(*, is_websocket: bool) -> dict[str, Any]:
@@ -169,7 +359,11 @@ def _of_current(*, is_websocket: bool) -> dict[str, Any]:
     if request is None:
         return {}
     request.has_connection = True
-    return request.fields | {"status": SWITCHING_PROTOCOLS if is_websocket else OK, "ms": None}
+    return (
+        request.fields
+        | {"origin": request.origin}
+        | {"status": SWITCHING_PROTOCOLS if is_websocket else OK, "ms": None}
+    )
 
 
 def _who(connection: Connection) -> dict[str, Any]:
@@ -208,10 +402,6 @@ def _is_connection(request: LoggedRequest) -> bool:
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 1)
-
-
-def _write(event: str, fields: dict[str, Any]) -> None:
-    log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
 
 
 def _printable(value: Any) -> Any:

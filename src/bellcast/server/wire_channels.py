@@ -21,6 +21,7 @@ from bellcast.model.identities import Project
 from bellcast.model.messages import ExternalChannel
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Rates, Store
+from bellcast.ports.live_feed import Feed
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server import provider_registry
@@ -50,6 +51,7 @@ class Channels:
         jobs: JobRunner,
         rates: Rates,
         keys: EncryptionKeys,
+        feed: Feed,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -59,7 +61,7 @@ class Channels:
         # Not the generated key: browsers bind their subscriptions to this one, so a rotation must not change it.
         self.vapid_key = VapidKey(push.project_key((config.encryption_key or project.secret).encode()))
         self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
-        self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs)
+        self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(store, clock, self.webhooks, jobs)
         self._built_in = {
             "push": [NamedProvider("webpush", self._web_push())],
@@ -69,7 +71,7 @@ class Channels:
         self.previews = Previews(store, self.catalog, config, project)
         self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks)
         release = Release(store, clock, self.catalog)
-        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, config.retries)
+        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, config.retries, feed)
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         self.ended = delivery.ended
         jobs.register_pages(JOB_KIND, delivery.run_page)

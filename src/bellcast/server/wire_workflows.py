@@ -8,6 +8,7 @@ from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker, Clock, Context, Http, Store
+from bellcast.ports.live_feed import Feed
 from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
@@ -38,6 +39,7 @@ class WorkflowParts:
         functions: Mapping[str, StepFunction],
         engines: Callable[[], Context],
         tasks: Mapping[str, Task],
+        feed: Feed,
         *,
         shares_runs: bool = False,
     ) -> None:
@@ -45,7 +47,7 @@ class WorkflowParts:
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
         calls = StepCalls(http, clock, project, functions, config.retries)
         executor = RunExecutor(
-            store, broker, clock, self.workflow_catalog, router, self.triggers, calls, limits, new_id
+            store, broker, clock, self.workflow_catalog, router, self.triggers, calls, limits, new_id, feed
         )
         jobs.register_pages(JOB_KIND, executor.run_page)
         self.schedules = Schedules(

@@ -21,10 +21,12 @@ from bellcast.jobs import PageOutcome
 from bellcast.model import local_times
 from bellcast.model.identities import Profile
 from bellcast.model.limits import Limits
+from bellcast.model.live_feed import FeedEvent
 from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import Broker, Clock, Job, SendRequest, Store
+from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import (
     BegunRun,
     CounterKey,
@@ -95,7 +97,9 @@ class RunExecutor:
         calls: StepCalls,
         limits: Limits,
         new_id: Callable[[int], str],
+        feed: Feed = NO_FEED,
     ) -> None:
+        self._feed = feed
         self._store = store
         self._broker = broker
         self._clock = clock
@@ -287,6 +291,8 @@ class RunExecutor:
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
+            if commit.run.state != execution.stored.state:
+                self._feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
         return [errors.get(execution.stored.id) for execution in executions]
@@ -526,3 +532,14 @@ def _audience(to: Any) -> str | list[str] | Audience:
     except msgspec.ValidationError:
         pass
     raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")
+
+
+def _feed_event(run: StoredRun, now: int) -> FeedEvent:
+    return FeedEvent(
+        kind="run",
+        at=now,
+        text=f"{run.workflow} for {run.recipient}: {run.state}",
+        tenant=run.tenant,
+        recipient=run.recipient,
+        fields={"id": run.id, "workflow": run.workflow, "state": run.state, "reason": run.reason},
+    )

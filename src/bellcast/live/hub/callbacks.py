@@ -1,6 +1,6 @@
 """Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
@@ -31,6 +31,7 @@ class HubCallbacks(NamedTuple):
 
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
+    followed: Callable[[Connection, Collection[str]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
 

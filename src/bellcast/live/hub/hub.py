@@ -138,6 +138,7 @@ class Hub:
             return
         principal = connection.principal
         connection.grants = {**(connection.grants or {}), **grants}
+        self.callbacks.followed(connection, grants)
         for topic in grants:
             if self._follow(connection, topic_stream(principal.tenant, topic)):
                 joined = self.presence.join(principal, topic, connection.id, member)

@@ -91,7 +91,7 @@ function route(focus = true) {
     const page = {
       me, signal: current.signal, query: new URLSearchParams(location.search), path: location.pathname,
       key: isDetail ? decode(local.slice(found.path.length + 1)) : null,
-      url: (target) => `${BASE}${target}`, go, reload: () => route(false), may: (roles) => roles.includes(me.role),
+      root: ROOT, url: (target) => `${BASE}${target}`, go, reload: () => route(false), may: (roles) => roles.includes(me.role),
     };
     fill(main, (isDetail ? found.detail : found.show)(page));
   }

@@ -47,14 +47,9 @@ export function listPage(page, list) {
   const place = h('div', { class: 'rows' });
   const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [{ name: 'tenant', label: 'Tenant' }])];
   const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
-  const bar = filters.length > 0 && h('form', { class: 'filters', role: 'search', onsubmit: (event) => {
-    event.preventDefault();
-    page.go(withQuery(page.path, Object.fromEntries(new FormData(event.target))));
-  }, onchange: (event) => event.target.tagName === 'SELECT' && event.currentTarget.requestSubmit() },
-  filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
-  h('button', { type: 'submit' }, 'Filter'));
+  const bar = filters.length > 0 && filterBar(page, filters, query);
   const isFiltered = Object.values(query).some(Boolean);
-  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '' };
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...(list.anyTenant && !query.tenant && { tenant: '*' }) };
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const body = h('tbody');
@@ -82,6 +77,21 @@ export function listPage(page, list) {
       h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), note, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), bar, place];
+}
+
+/** The filters of a page, in its URL. On a phone they fold behind a button. */
+export function filterBar(page, filters, query) {
+  const used = Object.values(query).filter(Boolean).length;
+  const bar = h('form', { class: 'filters', id: 'filters', role: 'search', onsubmit: (event) => {
+    event.preventDefault();
+    page.go(withQuery(page.path, Object.fromEntries(new FormData(event.target))));
+  }, onchange: (event) => event.target.tagName === 'SELECT' && event.currentTarget.requestSubmit() },
+  filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
+  h('button', { type: 'submit' }, 'Filter'));
+  const fold = h('button', { type: 'button', class: 'fold', 'aria-expanded': 'false', 'aria-controls': 'filters', onclick: () => {
+    fold.setAttribute('aria-expanded', String(bar.classList.toggle('unfolded')));
+  } }, used ? `Filters (${used})` : 'Filters');
+  return [fold, bar];
 }
 
 /** Ranges of time in minutes, by their name in the URL. */

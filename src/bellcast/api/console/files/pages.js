@@ -3,6 +3,7 @@
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
+import { live, request as servedRequest, requests } from './live.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
 const ALL = ['owner', 'developer', 'support', 'viewer'];
@@ -323,11 +324,13 @@ function account(page) {
 /** Pages by path. `key` pages have the key of their object after the path. */
 export const PAGES = [
   { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },
+  { path: '/live', title: 'Live', show: live, roles: CONTENT, letter: 'l' },
   { path: '/notifications', title: 'Notifications', show: notifications, detail: notification, roles: CONTENT, letter: 'n' },
   { path: '/announcements', title: 'Announcements', show: announcements, roles: CONTENT, letter: 'b' },
   { path: '/recipients', title: 'Recipients', show: recipients, detail: recipient, roles: CONTENT, letter: 'r' },
   { path: '/connections', title: 'Connections', show: connections, roles: CONTENT, letter: 'c' },
   { path: '/messages', title: 'Messages', show: messages, detail: message, roles: CONTENT, letter: 'm' },
+  { path: '/requests', title: 'Requests', show: requests, detail: servedRequest, roles: CONTENT, letter: 'q' },
   { path: '/workflows', title: 'Workflows', show: workflows, roles: CONTENT, letter: 'w' },
   { path: '/runs', title: 'Workflow runs', show: runs, detail: run, roles: CONTENT, letter: 'u' },
   { path: '/providers', title: 'Providers', show: providers, roles: BUILDERS, letter: 'p' },

@@ -43,6 +43,34 @@ export async function request(method, path, body, signal) {
   throw new Problem(response.status, isJson ? answer : {}, response.headers.get('x-request-id'));
 }
 
+/** Follow an event stream: call `opened`, then `receive` with the name and the data of each event. Throws Problem. */
+export async function follow(path, signal, opened, receive) {
+  let response;
+  try {
+    response = await fetch(`${ROOT}${path}`, { signal, headers: { accept: 'text/event-stream' } });
+  } catch (failure) {
+    if (signal.aborted) throw failure;
+    throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
+  }
+  if (!response.ok) {
+    if (response.status === 401) onSignedOut();
+    throw new Problem(response.status, await response.json().catch(() => ({})), response.headers.get('x-request-id'));
+  }
+  opened();
+  let rest = '';
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split('\n\n');
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? [];
+      if (name) receive(name, JSON.parse(data));
+    }
+  }
+}
+
 export const get = (path, signal) => request('GET', path, undefined, signal);
 
 /** A path with encoded parts. */

@@ -1,0 +1,159 @@
+/**
+ * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
+ */
+import { fill, h, id } from './dom.js';
+import { empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
+import { follow, get, path, withQuery } from './server.js';
+
+const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
+const FILTERS = [
+  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, { name: 'recipient', label: 'Recipient' },
+  { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
+];
+/** More rows than a person reads would slow the page down. */
+const MAX_ROWS = 500;
+const RECENT = 100;
+/** Delay before the feed is opened again after it was lost. */
+const RETRY_MS = 2000;
+const BAD = new Set(['refused', 'warning']);
+
+export function live(page) {
+  const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const body = h('tbody');
+  const status = h('span', { class: 'muted', role: 'status' }, 'Connecting');
+  const skipped = h('p', { class: 'muted' });
+  const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Events', hidden: true },
+    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
+  const none = empty('No event matches yet. Whatever happens on this server appears here at once.', 'bellcast notify alice "Hello"');
+  const error = h('div');
+  let waiting = [];
+  let isPaused = false;
+  let frame = 0;
+  let left = 0;
+
+  const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
+    isPaused = !isPaused;
+    pause.setAttribute('aria-pressed', String(isPaused));
+    pause.textContent = isPaused ? 'Resume' : 'Pause';
+    draw();
+  } }, 'Pause');
+  const clear = h('button', { type: 'button', onclick: () => {
+    body.replaceChildren();
+    waiting = [];
+    draw();
+  } }, 'Clear');
+
+  function draw() {
+    frame = 0;
+    if (!isPaused) {
+      const rows = waiting.slice(-MAX_ROWS).reverse().map((event) => row(page, event));
+      waiting = [];
+      body.prepend(...rows);
+      while (body.children.length > MAX_ROWS) body.lastElementChild.remove();
+    }
+    place.hidden = body.children.length === 0;
+    none.hidden = !place.hidden;
+    status.textContent = isPaused ? `Paused, ${waiting.length} new` : 'Live';
+    skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were left out, because there were more than 200 a second. Narrow the filters to see all.`;
+  }
+
+  function receive(name, event) {
+    if (name === 'skipped') left += event.count;
+    else if (event.kind) waiting.push(event);
+    if (waiting.length > 2 * MAX_ROWS) waiting = waiting.slice(-MAX_ROWS);
+    // A hidden tab has no animation frames; its events wait within the bound above.
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  async function watch(last) {
+    try {
+      await follow(withQuery('/v1/feed', { ...query, tenant: query.tenant || '*', last }), page.signal, () => {
+        error.replaceChildren();
+        draw();
+      }, receive);
+    } catch (problem) {
+      if (page.signal.aborted) return;
+      if (problem.status >= 400) {
+        fill(error, failure(problem, () => watch(last)));
+        status.textContent = 'Stopped';
+        return;
+      }
+    }
+    if (page.signal.aborted) return;
+    status.textContent = 'Connection lost, trying again';
+    setTimeout(() => page.signal.aborted || watch(0), RETRY_MS);
+  }
+
+  place.hidden = true;
+  none.hidden = true;
+  watch(RECENT);
+  return [
+    heading('Live', status, ' ', pause, ' ', clear),
+    filterBar(page, FILTERS, query),
+    error, skipped, none, place,
+  ];
+}
+
+function row(page, event) {
+  const details = h('td', { colspan: '4', class: 'details' });
+  const extra = h('tr', { hidden: true }, details);
+  const open = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: () => {
+    extra.hidden = !extra.hidden;
+    open.setAttribute('aria-expanded', String(!extra.hidden));
+    if (!details.hasChildNodes()) fill(details, fixOf(page, event), links(page, event), json(event));
+  }, onkeydown: (press) => press.key === 'Escape' && !extra.hidden && open.click() }, event.text);
+  const kind = h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind);
+  const fragment = document.createDocumentFragment();
+  fragment.append(h('tr', {}, h('td', {}, open), h('td', {}, kind),
+    h('td', {}, [event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ') || '–'),
+    h('td', {}, h('time', { datetime: event.at, title: event.at }, new Date(event.at).toLocaleTimeString('en-GB', { hour12: false })))), extra);
+  return fragment;
+}
+
+/** What removes the cause of a refusal. */
+export function fixOf(page, { kind, detail }) {
+  if (kind !== 'refused' || !detail) return null;
+  const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
+  const reason = errors || detail.detail || detail.reason || detail.code;
+  const code = detail.code ?? detail.reason;
+  return h('p', {}, h('b', {}, reason), ' ',
+    typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes'));
+}
+
+function links(page, event) {
+  const tenant = event.tenant ?? '';
+  const targets = [
+    event.recipient && ['Recipient', path`/recipients/${event.recipient}`],
+    event.kind === 'send' && event.detail.id && ['Notification', path`/notifications/${event.detail.id}`],
+    event.kind === 'attempt' && ['Message', path`/messages/${event.detail.id}`],
+    event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
+  ].filter(Boolean);
+  return targets.length > 0 && h('p', {}, targets.map(([name, target]) => [h('a', { href: withQuery(page.url(target), { tenant }) }, name), ' ']));
+}
+
+export const requests = (page) => listPage(page, {
+  title: 'Requests', path: '/v1/requests', rows: 'requests',
+  filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }],
+  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => `${one.ms} ms`], ['Time', (one) => h('time', { datetime: one.at, title: one.at }, new Date(one.at).toLocaleTimeString('en-GB'))]],
+  link: (one) => page.url(path`/requests/${one.id}`),
+  none: 'No request was served since the server started.', command: 'bellcast notify alice "Hello"',
+  note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
+});
+
+function statusOf(one) {
+  const kind = one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad';
+  return h('span', { class: `state ${kind}` }, String(one.status));
+}
+
+export function request(page) {
+  const place = h('div');
+  load(place, page.signal, (signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), ({ requests: [one] }) => one === undefined
+    ? [heading('Request'), empty('This request is no longer in the memory of this node.')]
+    : [
+      heading(`${one.method} ${one.path}`),
+      fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
+      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', `${one.ms} ms`], ['Time', one.at], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
+      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not kept: only small JSON bodies of servers are.') : json(one.body)),
+    ]);
+  return place;
+}

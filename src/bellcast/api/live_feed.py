@@ -1,0 +1,274 @@
+"""The live feed of a server as an event stream, and the list of its recent requests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Meta, Struct
+
+from bellcast.api import context, guards, request_body, responses
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import BadRequest, BellcastError, FieldError, Invalid
+from bellcast.model import times
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
+from bellcast.model.operators import Role
+from bellcast.model.requests import RequestFilter, ServedRequest
+from bellcast.ports.live_feed import SkippedEvents, Watch
+
+EVENT_STREAM = "text/event-stream"
+WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
+# Fields of events that only callers with the scope `read` see.
+CONTENT = frozenset({"title", "body", "data"})
+# Longest watch after the key was revoked or the session ended.
+REAUTHORIZE_MS = 60_000
+FilterText = Annotated[str, Meta(max_length=200)]
+_encode = msgspec.json.Encoder().encode
+
+
+class FeedQuery(Struct, frozen=True, kw_only=True):
+    """Filters of the feed. Without a tenant, or with `*`, all tenants; kinds may be repeated or separated by commas."""
+
+    tenant: FilterText | None = None
+    recipient: FilterText | None = None
+    topic: FilterText | None = None
+    connection: FilterText | None = None
+    kind: list[str] = []
+    text: FilterText | None = None
+    last: Annotated[int, Meta(ge=0, le=200)] = 0
+
+
+class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of the feed. `trace` is the id of the request that caused it; `detail` depends on the kind."""
+
+    kind: str
+    at: datetime
+    text: str
+    tenant: str | None
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    trace: str | None = None
+    detail: dict[str, Any] = {}
+
+
+class RequestsQuery(Struct, frozen=True, kw_only=True):
+    """Recent requests, newest first. `status` is a status or a class, as in `4xx`."""
+
+    status: Annotated[str, Meta(pattern="^[1-5]([0-9][0-9]|xx)$")] | None = None
+    route: FilterText | None = None
+    key: FilterText | None = None
+    id: FilterText | None = None
+    tenant: FilterText | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+class WrongField(Struct, frozen=True):
+    """A wrong field of a refused request."""
+
+    field: str
+    message: str
+
+
+class RequestItem(Struct, frozen=True, kw_only=True):
+    """One served request. `code`, `detail` and `errors` are those of its refusal; `body` is null if it was not small JSON
+    of a server."""
+
+    id: str
+    at: datetime
+    ms: float
+    method: str
+    path: str
+    route: str
+    status: int
+    code: str | None
+    detail: str | None
+    errors: list[WrongField]
+    tenant: str | None
+    recipient: str | None
+    key: str | None
+    operator: str | None
+    origin: str | None
+    address: str | None
+    body: Any
+
+
+class RequestPage(Struct, frozen=True):
+    """A page of requests. Pass `next` as `after` for older ones."""
+
+    requests: list[RequestItem]
+    next: str | None
+
+
+@operation(
+    "GET",
+    "/v1/feed",
+    tag="Console",
+    required_scope="observe",
+    roles=WATCHERS,
+    query=FeedQuery,
+    response_types={200: EVENT_STREAM},
+)
+async def watch(request: ApiRequest) -> ASGIApp:
+    """Watch what happens on the server.
+
+    Server-sent events of these kinds: `request`, `send`, `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`,
+    `run`, `attempt`, `webhook`, `settings`, `operator` and `warning`. A publish is one event with `delivered`, the number
+    of connections. Secrets are redacted, addresses shortened to their network. At most 10 watch a node, with 200 events a
+    second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
+    recent events."""
+    query = request_body.query(request, FeedQuery)
+    found = context.of(request).observed.watch(_filter(query), query.last)
+    return _stream(request, found)
+
+
+def _filter(query: FeedQuery) -> FeedFilter:
+    wanted = filter_of(
+        query.kind,
+        query.text,
+        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+        recipient=query.recipient,
+        topic=query.topic,
+        connection=query.connection,
+    )
+    unknown = sorted((wanted.kinds or frozenset()) - set(FEED_KINDS))
+    if unknown:
+        raise Invalid.fields([FieldError("kind", f"must be one of: {', '.join(FEED_KINDS)}")])
+    return wanted
+
+
+def _stream(request: ApiRequest, watching: Watch) -> ASGIApp:
+    headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if request.scope["method"] == "HEAD":
+            watching.close()
+        gone = asyncio.ensure_future(_disconnected(receive, watching))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b": feed\n\n", "more_body": True})
+            async for chunk in _chunks(request, watching):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            watching.close()
+            gone.cancel()
+
+    return answer
+
+
+async def _disconnected(receive: Receive, watching: Watch) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    watching.close()
+
+
+async def _chunks(request: ApiRequest, watching: Watch) -> AsyncIterator[bytes]:
+    clock = context.of(request).engines.clock
+    checked, shows_content = clock.now(), "read" in guards.caller(request).scopes
+    async for batch in watching.batches():
+        if clock.now() - checked >= REAUTHORIZE_MS:
+            checked = clock.now()
+            try:
+                await guards.authorize(request, "observe", WATCHERS)
+            except BellcastError as ended:
+                yield _frame("end", {"code": ended.code, "detail": ended.detail})
+                return
+        # A comment keeps a quiet connection open.
+        yield b"".join([_event(event, shows_content=shows_content) for event in batch]) or b":\n\n"
+
+
+def _event(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> bytes:
+    if isinstance(event, SkippedEvents):
+        return _frame("skipped", event)
+    return _frame(event.kind, _item(event, shows_content=shows_content))
+
+
+def _frame(name: str, value: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), _encode(value))
+
+
+def _item(event: FeedEvent, *, shows_content: bool) -> FeedItem:
+    return FeedItem(
+        kind=event.kind,
+        at=times.to_rfc3339(event.at),
+        text=event.text,
+        tenant=event.tenant or None,
+        recipient=event.recipient,
+        topic=event.topic,
+        connection=event.connection,
+        trace=event.trace,
+        detail={
+            name: value
+            for name, value in event.fields.items()
+            if value is not None and (shows_content or name not in CONTENT)
+        },
+    )
+
+
+@operation(
+    "GET",
+    "/v1/requests",
+    tag="Console",
+    required_scope="observe",
+    roles=WATCHERS,
+    query=RequestsQuery,
+    response_types={200: RequestPage},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List recent requests of this node.
+
+    Newest first: the last 2,000 that succeeded and the last 500 that were refused, from memory. Secrets in bodies are
+    redacted, addresses shortened to their network."""
+    query = request_body.query(request, RequestsQuery)
+    wanted = RequestFilter(
+        status=query.status,
+        route=query.route,
+        key=query.key,
+        id=query.id,
+        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+    )
+    found = context.of(request).observed.requests(wanted, _position(query.after), query.limit + 1)
+    shown = found[: query.limit]
+    shows_content = "read" in guards.caller(request).scopes
+    following = f"{shown[-1].at}~{shown[-1].id}" if len(found) > query.limit else None
+    return responses.json(RequestPage([_request(one, shows_content=shows_content) for one in shown], following))
+
+
+def _position(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    at, _, id = after.partition("~")
+    if not at.isdecimal() or not id:
+        raise BadRequest("`after` is not a cursor of this list: use `next` of a page.")
+    return int(at), id
+
+
+def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:
+    fields = {name: getattr(served, name) for name in served.__struct_fields__}
+    return RequestItem(
+        **fields
+        | {
+            "at": times.to_rfc3339(served.at),
+            "errors": [WrongField(one.field, one.message) for one in served.errors],
+            "body": _body(served.body) if shows_content else None,
+        }
+    )
+
+
+def _body(body: bytes | None) -> Any:
+    if body is None:
+        return None
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        return redact(msgspec.json.decode(body))
+    return None
+
+
+HANDLERS = (watch, page)

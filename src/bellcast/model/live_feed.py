@@ -1,0 +1,116 @@
+"""Events of the live feed, in which operators watch a server, and the filter of one watcher. Pure."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any, Literal, get_args
+
+from msgspec import Struct
+
+FeedKind = Literal[
+    "request",
+    "send",
+    "publish",
+    "connect",
+    "disconnect",
+    "subscribe",
+    "refused",
+    "call",
+    "run",
+    "attempt",
+    "webhook",
+    "settings",
+    "operator",
+    "warning",
+]
+FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
+# The kind `request` also selects refused requests: they are requests.
+WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
+
+SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
+# The user and the password of a URL, and a session token in its query.
+URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&]token=)[^&\s]+")
+REDACTED = "[redacted]"
+# 4 KiB identify a value; the whole value is in the object itself.
+MAX_VALUE = 4_096
+# JSON of a request is at most this deep; deeper data would be cut by the parser.
+MAX_REDACTED_DEPTH = 20
+
+
+class FeedEvent(Struct, frozen=True, kw_only=True):
+    """Something that happened on a node; `at` is UTC milliseconds. `trace` connects the events of one request: the
+    request's id. `fields` depend on the kind."""
+
+    kind: FeedKind
+    at: int
+    text: str
+    tenant: str = ""
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    trace: str | None = None
+    fields: Mapping[str, Any] = {}
+
+
+class FeedFilter(Struct, frozen=True, kw_only=True):
+    """Conditions on events; None selects everything."""
+
+    tenant: str | None = None
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    kinds: frozenset[str] | None = None
+    text: str | None = None
+
+    def matches(self, event: FeedEvent) -> bool:
+        """True if the watcher wants this event."""
+        return (
+            (self.kinds is None or event.kind in self.kinds)
+            and (self.tenant is None or event.tenant == self.tenant)
+            and (self.recipient is None or event.recipient == self.recipient)
+            and (self.topic is None or event.topic == self.topic)
+            and (self.connection is None or event.connection == self.connection)
+            and (self.text is None or self.text in _searched(event))
+        )
+
+
+def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedFilter:
+    """Return the filter of a request. Kinds may also be separated by commas."""
+    names = {name for kind in kinds for name in kind.split(",") if name}
+    wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
+    return FeedFilter(kinds=wanted, text=text.casefold() if text else None, **others)
+
+
+def _searched(event: FeedEvent) -> str:
+    values = (event.text, event.recipient, event.topic, event.connection, event.trace, *event.fields.values())
+    return "\n".join(str(value) for value in values if value is not None).casefold()
+
+
+def redact(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value without the values of fields named as secrets and without credentials in URLs, with long texts cut."""
+    if depth > MAX_REDACTED_DEPTH:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {
+            name: REDACTED if SECRET_FIELD.search(str(name)) else redact(one, depth + 1) for name, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(one, depth + 1) for one in value]
+    return cut(URL_CREDENTIALS.sub(f"{REDACTED}@", value)) if isinstance(value, str) else value
+
+
+def cut(text: str, length: int = MAX_VALUE) -> str:
+    """Return a text with at most `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def network_of(address: str | None) -> str | None:
+    """Return an IP address without the part that identifies a subscriber: its /24 or /48 network."""
+    if address is None:
+        return None
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    length = 24 if isinstance(parsed, IPv4Address) else 48
+    return str(ip_network((parsed, length), strict=False))

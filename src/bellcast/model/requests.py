@@ -1,0 +1,70 @@
+"""Requests that a node served recently, and the filter of their list. Pure."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.errors import FieldError
+
+REFUSED = 400  # from this status on
+
+
+class ServedRequest(Struct, frozen=True, kw_only=True):
+    """One served request. `at` is UTC milliseconds, `ms` its duration, `body` the request's body if it is small JSON."""
+
+    id: str
+    at: int
+    ms: float
+    method: str
+    path: str
+    route: str
+    status: int
+    code: str | None = None
+    detail: str | None = None
+    errors: tuple[FieldError, ...] = ()
+    tenant: str | None = None
+    recipient: str | None = None
+    key: str | None = None
+    operator: str | None = None
+    origin: str | None = None
+    address: str | None = None
+    body: bytes | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        # A stream is refused with status 200 and a last event, because browsers repeat failed ones.
+        return self.status >= REFUSED or self.code is not None
+
+
+class RequestFilter(Struct, frozen=True, kw_only=True):
+    """Which requests to list; None selects all. `status` is a status (`404`) or a class (`4xx`), `before` an id."""
+
+    status: str | None = None
+    route: str | None = None
+    key: str | None = None
+    id: str | None = None
+    tenant: str | None = None
+
+    def matches(self, request: ServedRequest) -> bool:
+        """True if the request is to be listed."""
+        return (
+            (self.status is None or _has_status(request.status, self.status))
+            and (self.route is None or self.route in (request.route, f"{request.method} {request.route}", request.path))
+            and (self.key is None or self.key in (request.key, request.operator))
+            and (self.id is None or self.id == request.id)
+            and (self.tenant is None or self.tenant == (request.tenant or ""))
+        )
+
+
+def _has_status(status: int, wanted: str) -> bool:
+    return str(status)[0] == wanted[0] if wanted.endswith("xx") else str(status) == wanted
+
+
+def problem_fields(problem: Any) -> tuple[FieldError, ...]:
+    """Return the wrong fields of a decoded problem document."""
+    errors = problem.get("errors") if isinstance(problem, dict) else None
+    return tuple(
+        FieldError(str(one.get("field", "")), str(one.get("message", "")))
+        for one in errors or ()
+        if isinstance(one, dict)
+    )

@@ -1,0 +1,63 @@
+"""The live feed: what happens on this server, for operators who watch it."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from bellcast.model.live_feed import FeedEvent, FeedFilter
+from bellcast.model.requests import RequestFilter, ServedRequest
+
+
+class Feed(Protocol):
+    """Accepts events. Cheap without a watcher: one call per request, send or publish, never one per delivery."""
+
+    @property
+    def is_watched(self) -> bool:
+        """True while a watcher is connected: only then are events worth their content."""
+        ...
+
+    def emit(self, event: FeedEvent) -> None:
+        """Keep the event in the ring of its kind, and pass it to the watchers that want it. Never blocks or raises."""
+        ...
+
+
+class SkippedEvents(Struct, frozen=True):
+    """Number of omitted events of a second, in total and by kind."""
+
+    count: int
+    by: dict[str, int]
+
+
+class Watch(Protocol):
+    """One watcher. Close it, or its place is never free again."""
+
+    def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
+        """Yield what happened, oldest first; an empty batch after a quiet time. Ends when the server stops."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ObservedServer(Feed, Protocol):
+    """Source of the operators' lists."""
+
+    def watch(self, wanted: FeedFilter, last: int) -> Watch:
+        """Start to watch, with at most `last` earlier events. Raises TooMany if too many watch."""
+        ...
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
+        """Return recent requests of this node, newest first, older than the one with this time and id."""
+        ...
+
+
+class NoFeed:
+    """The feed of a program that no operator watches."""
+
+    is_watched = False
+
+    def emit(self, event: FeedEvent) -> None:
+        """Do nothing."""
+
+
+NO_FEED = NoFeed()

@@ -1,0 +1,157 @@
+"""The live feed of this process: rings of recent events, and the watchers."""
+
+import asyncio
+import math
+import zlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from heapq import merge
+from itertools import islice
+
+from bellcast.errors import TooMany
+from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter
+from bellcast.model.requests import RequestFilter, ServedRequest
+from bellcast.ports import Clock
+from bellcast.ports.live_feed import SkippedEvents
+
+# Events of each kind that a new watcher can get: enough to see what led to a problem that was just noticed.
+RING = 200
+# A watcher costs a filter per event. Ten are a team in an incident.
+MAX_WATCHERS = 10
+# A person reads far fewer; more would only fill the browser.
+EVENTS_PER_SECOND = 200
+SECOND_MS = 1_000
+# Events travel in batches: one write for all of a tenth of a second.
+BATCH_SECONDS = 0.1
+# Proxies cut idle connections at 60 s.
+QUIET_SECONDS = 15.0
+# 2,500 requests with the largest of every field take less than 8 MiB.
+REQUESTS, REFUSALS = 2_000, 500
+
+
+class Watcher:
+    """ports.feed.Watch: events that one watcher has not read yet, sampled by trace when they are too many."""
+
+    def __init__(self, feed: "LiveFeed", clock: Clock, wanted: FeedFilter, recent: Sequence[FeedEvent]) -> None:
+        self._feed = feed
+        self._clock = clock
+        self._wanted = wanted
+        self._pending: list[FeedEvent | SkippedEvents] = list(recent)
+        self._changed = asyncio.Event()
+        self._is_closed = False
+        self._second = clock.now() // SECOND_MS
+        self._seen = self._passed = 0
+        self._divisor = 1  # one of so many traces passes
+        self._skipped: Counter[str] = Counter()
+        if recent:
+            self._changed.set()
+
+    def offer(self, event: FeedEvent) -> None:
+        """Add an event if the watcher wants it and its second has room."""
+        if not self._wanted.matches(event):
+            return
+        self._begin_second()
+        self._seen += 1
+        if self._passed < EVENTS_PER_SECOND and self._is_sampled(event):
+            self._passed += 1
+            self._pending.append(event)
+        else:
+            self._skipped[event.kind] += 1
+        self._changed.set()
+
+    def _is_sampled(self, event: FeedEvent) -> bool:
+        if self._divisor == 1:
+            return True
+        # The events of one request pass together or not.
+        trace = event.trace or f"{event.at}{event.text}"
+        return zlib.crc32(trace.encode()) % self._divisor == 0
+
+    def _begin_second(self) -> None:
+        second = self._clock.now() // SECOND_MS
+        if second == self._second:
+            return
+        is_next = second == self._second + 1
+        self._divisor = max(1, math.ceil(self._seen / EVENTS_PER_SECOND)) if is_next else 1
+        self._second, self._seen, self._passed = second, 0, 0
+        self._report_skipped()
+
+    def _report_skipped(self) -> None:
+        if self._skipped:
+            self._pending.append(SkippedEvents(self._skipped.total(), dict(self._skipped)))
+            self._skipped.clear()
+
+    async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
+        while not self._is_closed:
+            try:
+                # The next second reports the omitted events of this one, also without another event.
+                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if self._skipped else QUIET_SECONDS)
+            except TimeoutError:
+                self._begin_second()
+            else:
+                await asyncio.sleep(BATCH_SECONDS)
+            self._changed.clear()
+            batch, self._pending = self._pending, []
+            yield batch
+
+    def close(self) -> None:
+        """Stop. `batches` ends after the pending events."""
+        self._is_closed = True
+        self._changed.set()
+        self._feed.remove(self)
+
+
+class LiveFeed:
+    """ports.feed.ObservedServer. Every method must be called on the event loop's thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rings: dict[str, deque[FeedEvent]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
+        self._watchers: tuple[Watcher, ...] = ()
+        self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
+        self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(self._watchers)
+
+    def emit(self, event: FeedEvent) -> None:
+        self._rings[event.kind].append(event)
+        for watcher in self._watchers:
+            watcher.offer(event)
+
+    def watch(self, wanted: FeedFilter, last: int) -> Watcher:
+        if len(self._watchers) >= MAX_WATCHERS:
+            raise TooMany(f"At most {MAX_WATCHERS} watch the feed of a node at a time.", retry_after=10)
+        watcher = Watcher(self, self._clock, wanted, self._recent(wanted, last))
+        self._watchers += (watcher,)
+        return watcher
+
+    def _recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
+        if not last:
+            return []
+        rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
+        newest = merge(*(reversed(ring) for ring in rings), key=lambda event: event.at, reverse=True)
+        return list(islice((event for event in newest if wanted.matches(event)), last))[::-1]
+
+    def remove(self, watcher: Watcher) -> None:
+        """Free the place of a closed watcher."""
+        self._watchers = tuple(one for one in self._watchers if one is not watcher)
+
+    def close(self) -> None:
+        """End all watches, so that their responses do not hold up a shutdown."""
+        for watcher in self._watchers:
+            watcher.close()
+
+    # --- requests
+
+    def add_request(self, request: ServedRequest) -> None:
+        """Keep a request. Refusals have their own ring: many successful requests do not displace them."""
+        (self._refusals if request.is_refused else self._requests).append(request)
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
+        def position(request: ServedRequest) -> tuple[int, str]:
+            return request.at, request.id
+
+        both = (request for ring in (self._requests, self._refusals) for request in ring)
+        matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
+        return sorted(matching, key=position, reverse=True)[:limit]

@@ -1,0 +1,114 @@
+"""Emit what passes through a port to the feed: published live events, and calls of clients."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from bellcast.calls import Call, CallBackend, Refused
+from bellcast.calls.call import ROOT
+from bellcast.errors import BellcastError
+from bellcast.model.events import Event, LiveEvent, Stream
+from bellcast.model.live_feed import FeedEvent, redact
+from bellcast.ports import Broker, Clock
+from bellcast.ports.live_feed import Feed
+
+
+class ObservedBroker:
+    """A broker that emits each live event once, on the node that publishes it, with the number of connections it reaches."""
+
+    def __init__(self, broker: Broker, feed: Feed, clock: Clock, followers: Callable[[Stream], int]) -> None:
+        self._broker = broker
+        self._feed = feed
+        self._clock = clock
+        self._followers = followers
+
+    async def publish(self, *events: Event) -> None:
+        for event in events:
+            if isinstance(event, LiveEvent):
+                self._feed.emit(self._published(event))
+        await self._broker.publish(*events)
+
+    def _published(self, event: LiveEvent) -> FeedEvent:
+        delivered = self._followers(event.stream)
+        fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
+        if self._feed.is_watched:
+            fields["data"] = redact(event.data)
+        target = event.topic if event.topic is not None else event.recipient
+        return FeedEvent(
+            kind="publish",
+            at=self._clock.now(),
+            text=f"{event.name} to {target}, {delivered} connections",
+            tenant=event.tenant,
+            recipient=event.recipient,
+            topic=event.topic,
+            connection=event.sender,
+            fields=fields,
+        )
+
+    def deliver(self, event: Event) -> None:
+        self._broker.deliver(event)
+
+    async def open(self) -> None:
+        await self._broker.open()
+
+    async def ping(self) -> None:
+        await self._broker.ping()
+
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        self._broker.listen(listener, unsure)
+
+    def follow(self, stream: Stream) -> None:
+        self._broker.follow(stream)
+
+    def unfollow(self, stream: Stream) -> None:
+        self._broker.unfollow(stream)
+
+    async def close(self) -> None:
+        await self._broker.close()
+
+
+class ObservedCalls:
+    """A call backend that emits each call with its outcome and its time."""
+
+    def __init__(self, backend: CallBackend, feed: Feed, clock: Clock) -> None:
+        self._backend = backend
+        self._feed = feed
+        self._clock = clock
+
+    def has(self, name: str, namespace: str = ROOT) -> bool:
+        return self._backend.has(name, namespace)
+
+    def has_namespace(self, namespace: str) -> bool:
+        return self._backend.has_namespace(namespace)
+
+    async def dispatch(self, call: Call) -> Any:
+        started, outcome = self._clock.now(), "failed"
+        try:
+            reply = await self._backend.dispatch(call)
+            outcome = "ok"
+        except BellcastError as error:
+            outcome = error.code
+            raise
+        except Refused:
+            outcome = "refused"
+            raise
+        finally:
+            self._emit(call, outcome, self._clock.now() - started)
+        return reply
+
+    def _emit(self, call: Call, outcome: str, milliseconds: int) -> None:
+        fields: dict[str, Any] = {"name": call.name, "outcome": outcome, "ms": milliseconds, "protocol": call.dialect}
+        if self._feed.is_watched:
+            fields["data"] = redact(call.args)
+        self._feed.emit(
+            FeedEvent(
+                kind="call",
+                at=self._clock.now(),
+                text=f"{call.name}: {outcome}",
+                tenant=call.tenant or "",
+                recipient=call.recipient,
+                connection=call.connection,
+                fields=fields,
+            )
+        )

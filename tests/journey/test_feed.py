@@ -1,0 +1,151 @@
+"""The live feed and the list of requests of a running server."""
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.journey.shell import bellcast, end, lines, running
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+KEY = "feed-alice"
+
+
+@contextlib.contextmanager
+def watching(server: ServerProcess, **params: Any) -> Iterator[Iterator[dict[str, Any]]]:
+    """The events of the feed from now on, each with its name."""
+    with httpx.stream("GET", f"{server.url}/v1/feed", headers=server.as_app(), params=params, timeout=60) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "text/event-stream"
+        found = response.iter_lines()
+        assert next(found) == ": feed"
+        yield events(found)
+
+
+def events(found: Iterator[str]) -> Iterator[dict[str, Any]]:
+    name = ""
+    for line in found:
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield {"event": name, **json.loads(line.removeprefix("data: "))}
+
+
+def first(found: Iterator[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(one for one in found if one["event"] == kind)
+
+
+def send(server: ServerProcess, **body: Any) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+
+
+def test_send_is_seen_as_request_and_as_send(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, text=KEY) as found:
+        send(bellcast_server, to=KEY, title="Hello", data={"token": "hidden", "room": 7})
+        seen = first(found, "send")
+    assert (seen["kind"], seen["recipient"], seen["tenant"]) == ("send", KEY, None)
+    assert seen["detail"]["title"] == "Hello"
+    assert seen["detail"]["data"] == {"token": "[redacted]", "room": 7}
+
+
+def test_connection_is_seen_from_connect_to_disconnect(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, recipient=KEY) as found:
+        with websocket(bellcast_server, KEY, topics="feed-room", claims={"topics": ["*"]}) as client:
+            ready = client.until("ready")
+        kinds = {kind: first(found, kind) for kind in ("connect", "subscribe", "disconnect")}
+    assert {one["connection"] for one in kinds.values()} == {ready["connection"]}
+    assert kinds["subscribe"]["topic"] == "feed-room"
+    assert kinds["disconnect"]["detail"]["reason"]
+
+
+def test_publish_to_two_connections_is_one_event(bellcast_server: ServerProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for name in ("a", "b"):
+            client = stack.enter_context(
+                websocket(bellcast_server, f"{KEY}-{name}", topics="feed-map", claims={"topics": ["*"]})
+            )
+            client.until("ready")
+        found = stack.enter_context(watching(bellcast_server, topic="feed-map", kind="publish"))
+        for number in (1, 2):
+            body = {"topic": "feed-map", "name": "moved", "data": number}
+            httpx.post(f"{bellcast_server.url}/v1/events", headers=bellcast_server.as_app(), json=body)
+        seen = [first(found, "publish") for _ in range(2)]
+    assert [(one["detail"]["data"], one["detail"]["delivered"]) for one in seen] == [(1, 2), (2, 2)]
+
+
+def test_refusal_names_its_reason_and_is_listed(bellcast_server: ServerProcess) -> None:
+    headers = {"x-request-id": "feed-refusal", "origin": "https://shop.example"}
+    with watching(bellcast_server, kind="refused", text="feed-refusal") as found:
+        httpx.post(
+            f"{bellcast_server.url}/v1/notifications",
+            headers=bellcast_server.as_app() | headers,
+            json={"to": KEY, "titel": "x", "password": "hunter2"},
+        )
+        seen = first(found, "refused")
+    assert (seen["trace"], seen["detail"]["status"], seen["detail"]["code"]) == ("feed-refusal", 422, "invalid")
+    assert "titel" in {one["field"] for one in seen["detail"]["errors"]}
+    assert "hunter2" not in json.dumps(seen)
+    response = httpx.get(
+        f"{bellcast_server.url}/v1/requests", params={"id": "feed-refusal"}, headers=bellcast_server.as_app()
+    )
+    (listed,) = response.json()["requests"]
+    assert (listed["status"], listed["code"], listed["route"]) == (422, "invalid", "/v1/notifications")
+    assert listed["origin"] == "https://shop.example"
+    assert listed["body"] == {"to": KEY, "titel": "x", "password": "[redacted]"}
+    assert listed["errors"]
+
+
+def test_refused_live_connection_is_an_event(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, kind="refused", text="/v1/stream") as found:
+        httpx.get(f"{bellcast_server.url}/v1/stream", headers={"accept": "text/event-stream"})
+        seen = first(found, "refused")
+    assert seen["detail"]["code"] == "unauthenticated"
+
+
+def test_last_repeats_events_from_before(bellcast_server: ServerProcess) -> None:
+    send(bellcast_server, to=f"{KEY}-before", title="Early")
+    with watching(bellcast_server, recipient=f"{KEY}-before", kind="send", last=200) as found:
+        seen = first(found, "send")
+    assert "title" not in seen["detail"]  # not watched when it was sent
+
+
+@pytest.mark.parametrize("path", ["/v1/feed", "/v1/requests"])
+def test_recipients_and_strangers_see_nothing(bellcast_server: ServerProcess, path: str) -> None:
+    url = f"{bellcast_server.url}{path}"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers=bellcast_server.as_recipient("eve")).status_code == 403
+
+
+def test_key_without_the_scope_read_sees_no_content(bellcast_server: ServerProcess) -> None:
+    body = {"name": "monitor", "scopes": ["observe"]}
+    key = httpx.post(f"{bellcast_server.url}/v1/keys", headers=bellcast_server.as_app(), json=body).json()["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    params = {"recipient": f"{KEY}-private", "kind": "send"}
+    with httpx.stream("GET", f"{bellcast_server.url}/v1/feed", headers=headers, params=params, timeout=60) as response:
+        send(bellcast_server, to=f"{KEY}-private", title="Private")
+        seen = first(events(response.iter_lines()), "send")
+    assert "title" not in seen["detail"]
+    listed = httpx.get(f"{bellcast_server.url}/v1/requests", headers=headers).json()["requests"]
+    assert {one["body"] for one in listed} == {None}
+
+
+def test_unknown_kind_is_refused(bellcast_server: ServerProcess) -> None:
+    response = httpx.get(f"{bellcast_server.url}/v1/feed?kind=everything", headers=bellcast_server.as_app())
+    assert response.json()["errors"][0]["field"] == "kind"
+
+
+def test_commands_print_events_and_requests(bellcast_server: ServerProcess) -> None:
+    project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+    send(bellcast_server, to=f"{KEY}-cli", title="Hello")
+    with running("feed", "--kind", "send", "--recipient", f"{KEY}-cli", "--json", **project) as process:
+        assert json.loads(next(lines(process)))["recipient"] == f"{KEY}-cli"
+        assert end(process, signal.SIGINT).status == 0
+    listed = bellcast("requests", "--status", "4xx", "--route", "/v1/none", **project)
+    assert (listed.status, listed.out) == (0, "")
+    listed = bellcast("requests", "--json", "--limit", 1, **project)
+    assert "ms" in listed.json

@@ -1,0 +1,198 @@
+"""The live feed: filters, rings, sampling, redaction, and the bound of its memory."""
+
+import sys
+from typing import Any
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import FieldError, TooMany
+from bellcast.model.events import LiveEvent
+from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
+from bellcast.model.requests import RequestFilter, ServedRequest
+from bellcast.ports.live_feed import SkippedEvents
+from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_WATCHERS, REFUSALS, REQUESTS, RING, LiveFeed
+from bellcast.server.observed_ports import ObservedBroker
+from bellcast.server.request_log import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY, MAX_REFUSED_BODY
+
+EVERYTHING = filter_of([], None)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def feed(clock: FakeClock) -> LiveFeed:
+    return LiveFeed(clock)
+
+
+def event(clock: FakeClock, kind: Any = "request", **fields: Any) -> FeedEvent:
+    return FeedEvent(kind=kind, at=clock.now(), **{"text": "text", **fields})
+
+
+async def pending(watcher: Any) -> list[Any]:
+    return list(await anext(watcher.batches()))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matches"),
+    [
+        ({}, True),
+        ({"tenant": "acme"}, True),
+        ({"tenant": ""}, False),
+        ({"recipient": "alice"}, True),
+        ({"recipient": "bob"}, False),
+        ({"topic": "room"}, True),
+        ({"connection": "c2"}, False),
+        ({"kinds": ["publish,send"]}, True),
+        ({"kinds": ["refused"]}, False),
+        ({"text": "DEPLOYED"}, True),
+        ({"text": "nothing"}, False),
+    ],
+)
+def test_filter_selects_by_every_field(clock: FakeClock, wanted: dict[str, Any], matches: bool) -> None:
+    one = event(
+        clock, "publish", tenant="acme", recipient="alice", topic="room", connection="c1", fields={"name": "deployed"}
+    )
+    wanted = {"kinds": [], "text": None, **wanted}
+    assert filter_of(**wanted).matches(one) is matches
+
+
+def test_filter_of_requests_includes_refused_ones(clock: FakeClock) -> None:
+    assert filter_of(["request"], None).matches(event(clock, "refused"))
+    assert not filter_of(["refused"], None).matches(event(clock, "request"))
+
+
+async def test_new_watcher_gets_the_last_events_of_all_rings_in_order(feed: LiveFeed, clock: FakeClock) -> None:
+    for number in range(RING + 50):
+        clock.advance(0.001)
+        feed.emit(event(clock, text=f"request {number}"))
+        if number % 100 == 0:
+            feed.emit(event(clock, "publish", text=f"publish {number}"))
+    watcher = feed.watch(EVERYTHING, 3)
+    assert [one.text for one in await pending(watcher)] == [f"request {number}" for number in (247, 248, 249)]
+    assert [one.text for one in await pending(feed.watch(filter_of(["publish"], None), 200))] == [
+        "publish 0",
+        "publish 100",
+        "publish 200",
+    ]
+    assert len(await pending(feed.watch(filter_of(["request"], None), 200))) == RING
+
+
+async def test_watchers_beyond_the_limit_are_refused_until_one_leaves(feed: LiveFeed) -> None:
+    watchers = [feed.watch(EVERYTHING, 0) for _ in range(MAX_WATCHERS)]
+    with pytest.raises(TooMany):
+        feed.watch(EVERYTHING, 0)
+    watchers[0].close()
+    feed.watch(EVERYTHING, 0)
+
+
+async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(feed: LiveFeed, clock: FakeClock) -> None:
+    watcher = feed.watch(EVERYTHING, 0)
+    for number in range(500):
+        feed.emit(event(clock, "publish" if number % 5 else "send", text=str(number)))
+    batch = await pending(watcher)
+    assert len(batch) == EVENTS_PER_SECOND
+    clock.advance(1)
+    feed.emit(event(clock))
+    skipped = next(one for one in await pending(watcher) if isinstance(one, SkippedEvents))
+    assert skipped == SkippedEvents(300, {"publish": 240, "send": 60})
+
+
+async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clock: FakeClock) -> None:
+    watcher = feed.watch(EVERYTHING, 0)
+    for number in range(1000):
+        feed.emit(event(clock, trace=f"trace{number}"))
+    await pending(watcher)
+    clock.advance(1)
+    for number in range(100):
+        for kind in ("request", "send"):
+            feed.emit(event(clock, kind, trace=f"trace{number}"))
+    passed = [one.trace for one in await pending(watcher) if isinstance(one, FeedEvent)]
+    assert 0 < len(passed) < 100
+    assert all(passed.count(trace) == 2 for trace in passed)
+
+
+async def test_closed_feed_ends_its_watches(feed: LiveFeed) -> None:
+    watcher = feed.watch(EVERYTHING, 0)
+    feed.close()
+    assert [batch async for batch in watcher.batches()] == []
+    assert not feed.is_watched
+
+
+async def test_publish_is_one_event_with_its_number_of_connections(feed: LiveFeed, clock: FakeClock) -> None:
+    broker = ObservedBroker(MemoryBroker(), feed, clock, lambda stream: 5000)
+    broker.listen(lambda event: None)
+    await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t"}, topic="map"))
+    watcher = feed.watch(EVERYTHING, 10)
+    (quiet,) = await pending(watcher)
+    assert (quiet.kind, quiet.topic, quiet.fields["delivered"]) == ("publish", "map", 5000)
+    assert "data" not in quiet.fields
+    await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t", "x": 1}, topic="map"))
+    (watched,) = await pending(watcher)
+    assert watched.fields["data"] == {"token": REDACTED, "x": 1}
+
+
+def test_secrets_are_redacted_at_any_depth() -> None:
+    value = {
+        "Password": "a",
+        "api_secret": "b",
+        "x": [{"otp": 1, "card_number": "4242"}],
+        "url": "smtp://user:hunter2@mail.example.com:587",
+        "text": "x" * 5000,
+    }
+    redacted = redact(value)
+    assert redacted["Password"] == redacted["api_secret"] == REDACTED
+    assert redacted["x"] == [{"otp": REDACTED, "card_number": REDACTED}]
+    assert redacted["url"] == f"smtp://{REDACTED}@mail.example.com:587"
+    assert len(redacted["text"]) == 4096
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), (None, None), ("unix", None)],
+)
+def test_address_is_shortened_to_its_network(address: str | None, network: str | None) -> None:
+    assert network_of(address) == network
+
+
+def served(number: int, status: int = 200, **fields: Any) -> ServedRequest:
+    values = {"method": "GET", "path": "/v1/x", "route": "/v1/x", "ms": 1.0, **fields}
+    return ServedRequest(id=f"r{number:05}", at=number, status=status, **values)
+
+
+def test_requests_are_listed_newest_first_with_a_cursor(feed: LiveFeed) -> None:
+    for number in range(10):
+        feed.add_request(served(number, 404 if number % 2 else 200, key="shop" if number < 5 else None))
+    both = feed.requests(RequestFilter(), None, 4)
+    assert [one.at for one in both] == [9, 8, 7, 6]
+    assert [one.at for one in feed.requests(RequestFilter(), (6, "r00006"), 2)] == [5, 4]
+    assert [one.at for one in feed.requests(RequestFilter(status="4xx", key="shop"), None, 9)] == [3, 1]
+    assert [one.at for one in feed.requests(RequestFilter(id="r00002"), None, 9)] == [2]
+    assert feed.requests(RequestFilter(route="POST /v1/x"), None, 9) == []
+
+
+def test_largest_requests_take_at_most_8_mib(feed: LiveFeed) -> None:
+    def largest(number: int, status: int) -> ServedRequest:
+        text = dict.fromkeys(("tenant", "recipient"), "\N{GRINNING FACE}" * MAX_LISTED_KEY)
+        letters = "x" * (MAX_LISTED - 1)
+        sizes: dict[str, Any] = {"path": f"{letters}{number}", "origin": f"{letters}o", "key": "k" * 100}
+        if status < 400:
+            return served(number, body=bytes(MAX_BODY), **text, **sizes)
+        errors = tuple(FieldError(f"{letters}{index}", f"{index}{letters}") for index in range(MAX_LISTED_ERRORS))
+        sizes |= {"errors": errors, "detail": f"{letters}d", "body": bytes(MAX_REFUSED_BODY)}
+        return served(number, status, **text, **sizes)
+
+    one, refused = largest(1, 200), largest(1, 422)
+    assert REQUESTS * size(one) + REFUSALS * size(refused) <= 8 * 2**20
+
+
+def size(value: Any) -> int:
+    if isinstance(value, tuple):
+        return sys.getsizeof(value) + sum(map(size, value))
+    if isinstance(value, ServedRequest):
+        return sys.getsizeof(value) + sum(size(getattr(value, name)) for name in value.__struct_fields__)
+    return sys.getsizeof(value)
