@@ -1,16 +1,11 @@
 """E-mails handed to a local SMTP server per second, and the memory of the worker meanwhile."""
 
-import contextlib
 import socket
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import bellcast
-from bellcast.bench import figures, recipients, server_under_test
+from bellcast.bench import figures, recipients, server_under_test, smtp_sink
 from bellcast.bench.figures import Figure
-from bellcast.bench.processes import Process, cpu_per_item, free_port
+from bellcast.bench.processes import cpu_per_item
 from bellcast.bench.scales import Run
 
 NAME = "emails"
@@ -25,8 +20,8 @@ SINK_TIMEOUT_S = 5
 def measure(run: Run) -> list[Figure]:
     """Send one e-mail to each subscriber of a topic."""
     number = run.scale.emails
-    with _sink(run) as sink:
-        settings = {"BELLCAST_EMAIL": f"smtp://127.0.0.1:{sink[1]}?from=bells@example.com&tls=off"}
+    with smtp_sink.running(run) as sink:
+        settings = {"BELLCAST_EMAIL": smtp_sink.url(sink)}
         with server_under_test.running(run.folder, run.deadline, settings) as server:
             recipients.add(run, server, number)
             run.report(f"{number:,} e-mails through an SMTP server of this machine")
@@ -57,16 +52,6 @@ def measure(run: Run) -> list[Figure]:
             details={"mib": memory / 2**20},
         ),
     ]
-
-
-@contextlib.contextmanager
-def _sink(run: Run) -> Iterator[tuple[str, int]]:
-    address = ("127.0.0.1", free_port())
-    command = [sys.executable, "-P", "-m", "bellcast.bench.smtp_sink", str(address[1])]
-    env = {"PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
-    with Process("smtp-sink", command, run.folder / "smtp-sink.log", env) as process:
-        process.wait_for(address, run.deadline)
-        yield address
 
 
 def _wait(run: Run, sink: tuple[str, int], number: int) -> None:

@@ -2,9 +2,32 @@
 PORT`. VRFY answers with the number."""
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import bellcast
+from bellcast.bench.processes import Process, free_port
+from bellcast.bench.scales import Run
 
 END_OF_DATA = b"\r\n.\r\n"
+
+
+@contextlib.contextmanager
+def running(run: Run) -> Iterator[tuple[str, int]]:
+    """Start a sink, and yield its address."""
+    address = ("127.0.0.1", free_port())
+    command = [sys.executable, "-P", "-m", "bellcast.bench.smtp_sink", str(address[1])]
+    env = {"PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
+    with Process("smtp-sink", command, run.folder / "smtp-sink.log", env) as process:
+        process.wait_for(address, run.deadline)
+        yield address
+
+
+def url(sink: tuple[str, int]) -> str:
+    """The setting BELLCAST_EMAIL that sends to a sink."""
+    return f"smtp://{sink[0]}:{sink[1]}?from=bells@example.com&tls=off"
 
 
 class SinkConnection(asyncio.Protocol):

@@ -28,6 +28,7 @@ from bellcast.bench import (
     socketio,
     storm,
     topic_history,
+    urgency,
     workflows,
 )
 from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
@@ -110,6 +111,9 @@ ALL = [
     ),
     Benchmark(
         workflows.WORKERS_NAME, "triggers and 3-step runs of two workers on PostgreSQL", 300, workflows.measure_workers
+    ),
+    Benchmark(
+        urgency.NAME, "urgent e-mails of a tenant while another tenant's large run goes on", 600, urgency.measure
     ),
     Benchmark(emails.NAME, "e-mails handed to a local SMTP server, and the memory meanwhile", 900, emails.measure),
     Benchmark(decisions.NAME, "the CPU time of a preference decision", 60, decisions.measure),

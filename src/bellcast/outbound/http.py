@@ -4,6 +4,7 @@ URLs of the operator's settings may lead to private addresses; for all others a 
 
 import asyncio
 import ssl
+from collections import Counter
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -21,11 +22,15 @@ MAX_IDLE_CONNECTIONS = 20
 
 
 class HttpxClient:
-    """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows."""
+    """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows.
+
+    Requests of HTTP/2 share a connection. One that gets no answer in time may show that the connection is dead, so later
+    requests get another one; those in progress keep theirs."""
 
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
         self._guard = guard
         self._http2 = http2
+        self._in_progress = Counter[httpx.AsyncClient]()
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -48,25 +53,46 @@ class HttpxClient:
         timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
+        client = self._client
+        self._in_progress[client] += 1
         try:
             async with asyncio.timeout(timeout):
-                request = self._client.build_request(
-                    method, _checked(url), headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
+                request = client.build_request(
+                    method, _checked(url), headers=_raw(headers), content=body, timeout=self._timeout(timeout)
                 )
                 if self._guard is not None:
                     await self._guard.check(request.url)
-                return await self._exchange(request)
+                return await self._exchange(client, request)
         except (TimeoutError, httpx.TimeoutException):
+            if self._http2 and client is self._current():
+                del self._client
             raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise Unavailable(f"{_origin(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
+        finally:
+            await self._release(client)
 
     async def close(self) -> None:
-        if "_client" in self.__dict__:  # where a cached property is stored
-            await self._client.aclose()
+        if (client := self._current()) is not None:
+            await client.aclose()
 
-    async def _exchange(self, request: httpx.Request) -> Response:
-        response = await self._client.send(request, stream=True)
+    def _timeout(self, seconds: float) -> httpx.Timeout:
+        # A read of HTTP/2 that times out ends all requests of its connection; `request` has a deadline for each.
+        return httpx.Timeout(None if self._http2 else seconds)
+
+    def _current(self) -> httpx.AsyncClient | None:
+        return self.__dict__.get("_client")  # where a cached property is stored
+
+    async def _release(self, client: httpx.AsyncClient) -> None:
+        """End a request; the last one of a replaced client closes its connections."""
+        self._in_progress[client] -= 1
+        if not self._in_progress[client]:
+            del self._in_progress[client]
+            if client is not self._current():
+                await client.aclose()
+
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> Response:
+        response = await client.send(request, stream=True)
         try:
             body = bytearray()
             # Raw: a response compressed in spite of `identity` is not decompressed in memory.

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import h2.config
@@ -13,9 +14,9 @@ import h2.events
 from h2.errors import ErrorCodes
 from msgspec import Struct
 
-# Failures in place of a response: none arrives; the connection is reset; it is reset in the middle of the body; the server
+# Failures in place of a response: none arrives; it arrives after `release`; the connection is reset; it is reset in the middle of the body; the server
 # ends the connection, or the stream, in the terms of HTTP/2.
-HANG, CUT, HALF, GO_AWAY, RESET_STREAM = "hang", "cut", "half", "go away", "reset stream"
+HANG, HOLD, CUT, HALF, GO_AWAY, RESET_STREAM = "hang", "hold", "cut", "half", "go away", "reset stream"
 
 
 class Answer(Struct, frozen=True):
@@ -35,6 +36,8 @@ class HTTP2Server:
         self.default: Answer | str = Answer(200)
         self.connections = 0
         self.hanging = asyncio.Event()  # a request gets no answer
+        self.holding = asyncio.Event()  # a request waits for `release`
+        self._held: list[Callable[[], None]] = []
         self.port = 0
 
     @property
@@ -51,6 +54,17 @@ class HTTP2Server:
             pass
         finally:
             writer.close()
+
+    def release(self) -> None:
+        """Answer the requests that were held."""
+        for answer in self._held:
+            answer()
+        self._held.clear()
+
+    def hold(self, answer: Callable[[], None]) -> None:
+        """Keep an answer until `release`."""
+        self._held.append(answer)
+        self.holding.set()
 
     def next_answer(self) -> Answer | str:
         return self.answers.popleft() if self.answers else self.default
@@ -82,11 +96,11 @@ class _Connection:
         self._server.requests.append((headers, bytes(body)))
         match self._server.next_answer():
             case Answer() as answer:
-                content = b"" if answer.body is None else json.dumps(answer.body).encode()
-                self._h2.send_headers(stream, [(":status", str(answer.status)), *answer.headers])
-                self._h2.send_data(stream, content, end_stream=True)
+                self._send(stream, answer)
             case "hang":
                 self._server.hanging.set()
+            case "hold":
+                self._server.hold(partial(self._release, stream))
             case "half":
                 self._h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
                 self._h2.send_data(stream, b"half")
@@ -100,6 +114,15 @@ class _Connection:
                 self._writer.close()
             case "reset stream":
                 self._h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+
+    def _release(self, stream: int) -> None:
+        self._send(stream, Answer(200))
+        self._flush()
+
+    def _send(self, stream: int, answer: Answer) -> None:
+        content = b"" if answer.body is None else json.dumps(answer.body).encode()
+        self._h2.send_headers(stream, [(":status", str(answer.status)), *answer.headers])
+        self._h2.send_data(stream, content, end_stream=True)
 
     def _flush(self) -> None:
         if not self._writer.is_closing():

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from bellcast.errors import Unavailable
 from bellcast.model.ids import Ids
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
@@ -22,7 +23,17 @@ from tests.certificates import self_signed
 from tests.clock import FakeClock
 from tests.servers import free_port
 from tests.vendor_server import VendorServer, vendor_server
-from tests.wire.providers.http2_server import CUT, GO_AWAY, HALF, HANG, RESET_STREAM, Answer, HTTP2Server, http2_server
+from tests.wire.providers.http2_server import (
+    CUT,
+    GO_AWAY,
+    HALF,
+    HANG,
+    HOLD,
+    RESET_STREAM,
+    Answer,
+    HTTP2Server,
+    http2_server,
+)
 
 DEVICE = "ab" * 32
 
@@ -187,6 +198,25 @@ async def test_hanging_alert_does_not_block_the_next_ones(key_file: tuple[Path, 
         hanging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hanging
+
+
+async def test_alert_after_an_unanswered_one_has_a_new_connection() -> None:
+    async with http2_server() as apple:
+        http = HttpxClient(http2=True)
+        url = f"http://{apple.host}/3/device/{DEVICE}"
+        apple.answers += [HOLD, HANG]
+        # The second request is on the connection that the first one has opened.
+        slow = asyncio.create_task(http.request("POST", url, headers={}, timeout=60))
+        await asyncio.wait_for(apple.holding.wait(), 60)
+        with pytest.raises(Unavailable):
+            await http.request("POST", url, headers={}, timeout=0.05)
+        assert apple.connections == 1
+        assert (await http.request("POST", url, headers={}, timeout=60)).status == 200
+        assert apple.connections == 2
+        assert not slow.done()
+        apple.release()
+        assert (await slow).status == 200
+        await http.close()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
