@@ -28,7 +28,7 @@ STEPS = [
 ]
 
 
-class Accepted(NamedTuple):
+class UrgentSend(NamedTuple):
     """An urgent e-mail, and the seconds until the server accepted it."""
 
     notification: str
@@ -73,9 +73,9 @@ def _measure(run: Run, server: BenchServer) -> list[Figure]:
 
 def _send_for(
     run: Run, server: BenchServer, seconds: float, is_wanted: Callable[[], bool] = lambda: True
-) -> list[Accepted]:
+) -> list[UrgentSend]:
     """Send urgent e-mails one after the other, for some seconds at most."""
-    accepted: list[Accepted] = []
+    accepted: list[UrgentSend] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end and (len(accepted) % SENDS_PER_POLL or is_wanted()):
         started = time.perf_counter()
@@ -84,7 +84,7 @@ def _send_for(
     return accepted
 
 
-def _send(run: Run, server: BenchServer) -> Accepted:
+def _send(run: Run, server: BenchServer) -> UrgentSend:
     body = {
         "to": RECIPIENT,
         "tenant": TENANT,
@@ -94,7 +94,7 @@ def _send(run: Run, server: BenchServer) -> Accepted:
     }
     started = time.perf_counter()
     answer = server.send_request(run.deadline, server.send("/v1/notifications", body), 201)
-    return Accepted(answer["notifications"][0]["id"], time.perf_counter() - started)
+    return UrgentSend(answer["notifications"][0]["id"], time.perf_counter() - started)
 
 
 def _is_running(run: Run, server: BenchServer, trigger: str) -> bool:
@@ -110,7 +110,7 @@ def _wait_for_messages(run: Run, server: BenchServer, tenant: str) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _wait_ms(run: Run, server: BenchServer, accepted: Accepted) -> float:
+def _wait_ms(run: Run, server: BenchServer, accepted: UrgentSend) -> float:
     """Milliseconds from the time at which the e-mail was due to its only attempt."""
     found = _get(run, server, f"/v1/messages?notification={accepted.notification}&tenant={TENANT}")
     (message,) = found["messages"]
