@@ -18,7 +18,7 @@ class InboxState(Struct, frozen=True):
     @property
     def position(self) -> str:
         """The position of this state, as clients carry it."""
-        return Position(self.epoch, self.revision).text
+        return f"{self.epoch:x}-{self.revision:x}"  # as `Position.text`, in a third of the time: each event has one
 
 
 class Inbox(Struct, frozen=True, kw_only=True):

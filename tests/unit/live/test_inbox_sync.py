@@ -99,11 +99,11 @@ async def test_announcement_is_published_while_the_state_of_another_process_is_u
     process = Process(Materialized((added(1),)))
     connect(process.hub)
     process.hub.cluster.receive(PeerUpdate("other", 7, 1))
-    assert process.hub.is_inbox_followed_elsewhere("", "alice")
+    assert process.hub.followed_elsewhere("", ["alice"]) == {"alice"}
     await process.announce()
     assert process.broker.published == [added(1)]
     process.hub.cluster.receive(NodeLeft("other"))
-    assert not process.hub.is_inbox_followed_elsewhere("", "alice")
+    assert process.hub.followed_elsewhere("", ["alice"]) == set()
 
 
 async def test_announcement_that_another_process_added_is_read_from_the_store() -> None:

@@ -6,7 +6,7 @@ as long as its heartbeats arrive. A node that detects a gap in a peer's sequence
 
 import asyncio
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Set
 from itertools import islice
 from typing import Protocol
 
@@ -89,9 +89,14 @@ class ClusterState:
         """Return the other nodes' followers of a stream or connections of an address."""
         return sum(peer.counts.get(key, 0) for peer in self._peers.values()) if self._peers else 0
 
-    def may_be_followed_elsewhere(self, streams: Sequence[str]) -> bool:
-        """True if another node has followers of one of the streams, or may have because its state is incomplete."""
-        return any(peer.sequence is None or not peer.counts.keys().isdisjoint(streams) for peer in self._peers.values())
+    def followed_elsewhere(self, streams: Set[str]) -> Set[str]:
+        """Return those of the streams that other nodes follow; all of them while the state of one is incomplete."""
+        found: set[str] = set()
+        for peer in self._peers.values():
+            if peer.sequence is None:
+                return streams
+            found |= peer.counts.keys() & streams
+        return found
 
     def counts_by_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
         for peer in self._peers.values():

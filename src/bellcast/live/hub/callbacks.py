@@ -1,6 +1,6 @@
 """Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
@@ -18,8 +18,8 @@ class FollowedInboxes(Protocol):
 
     def connections_on(self, stream: Stream) -> list[Connection]: ...
 
-    def is_inbox_followed_elsewhere(self, tenant: str, recipient: str) -> bool:
-        """Whether connections of other nodes may follow the inbox."""
+    def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
+        """Return the recipients of inboxes that other nodes may follow."""
         ...
 
 

@@ -5,7 +5,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from socket import SocketType
 
@@ -191,13 +191,16 @@ class Hub:
         """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
         return self._index.recipients(tenant, self._recipients_of)
 
-    def is_inbox_followed_elsewhere(self, tenant: str, recipient: str) -> bool:
-        """True unless no other node follows the inbox, or a topic that carries it. A follower of the last 50 ms may be
-        missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
-        streams = [inbox_stream(tenant, recipient)]
+    def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
+        """Return the recipients of whom another node follows the inbox, or a topic that carries it. A follower of the last
+        50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
+        if not self.cluster.others:
+            return frozenset()
+        owners: dict[str, str] = {inbox_stream(tenant, recipient): recipient for recipient in recipients}
         for observer in self._observers:
-            streams += [topic_stream(tenant, topic) for topic in observer.topics_of(recipient)]
-        return self.cluster.may_be_followed_elsewhere(streams)
+            for recipient in recipients:
+                owners.update([(topic_stream(tenant, topic), recipient) for topic in observer.topics_of(recipient)])
+        return {owners[stream] for stream in self.cluster.followed_elsewhere(owners.keys())}
 
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""

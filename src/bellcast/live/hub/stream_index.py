@@ -1,8 +1,6 @@
 """Index of this process's connections by id, stream and address."""
 
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from operator import itemgetter
 
 from bellcast.live.connection.connection import Connection
 from bellcast.model.events import SEPARATOR, Stream
@@ -71,9 +69,9 @@ class StreamIndex:
     def recipients(self, tenant: str, recipients_of: Callable[[str], Iterable[str]]) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes, by tenant (`*`: all tenants). `recipients_of` returns the
         recipients of inboxes that a topic carries."""
-        keys: set[tuple[str, str]] = set()
+        found: dict[str, set[str]] = {}
         for stream in self.by_stream:
             kind, owner, name = stream.split(SEPARATOR, 2)
             if tenant in (EVERY_TENANT, owner):
-                keys.update((owner, recipient) for recipient in ((name,) if kind == "inbox" else recipients_of(name)))
-        return [(owner, [key for _, key in group]) for owner, group in groupby(sorted(keys), key=itemgetter(0))]
+                found.setdefault(owner, set()).update((name,) if kind == "inbox" else recipients_of(name))
+        return [(owner, sorted(keys)) for owner, keys in sorted(found.items()) if keys]

@@ -29,12 +29,15 @@ class PusherObserver:
         self._aliases = context.pusher.aliases
         self._users = users
         self._presence_cache = presence_cache
+        self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
         self._counting: dict[str, bool] = {}  # channel -> whether to notify the app too
 
     # --- subscribers
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         kind, tenant, name = stream.split(SEPARATOR, 2)
+        if cause is ChangeOrigin.HERE and kind == "topic" and self.recipient_of(name) is not None:
+            self._note_alias(stream)
         if tenant != DEFAULT_TENANT:
             return
         if kind == "topic":
@@ -92,11 +95,19 @@ class PusherObserver:
 
     # --- inboxes
 
+    def _note_alias(self, stream: Stream) -> None:
+        if self._hub.count(stream):
+            self._followed_aliases.add(stream)
+        else:
+            self._followed_aliases.discard(stream)
+
     def inbox_changed(self, event: InboxEvent) -> None:
+        if not self._followed_aliases:
+            return
         for pattern in self._aliases:
             channel = rules.alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
-            if self._hub.count(stream):
+            if stream in self._followed_aliases:
                 self._send(stream, frames.inbox_change(channel, inbox_payloads.payload_of(event, event.inbox.position)))
                 if LARAVEL in pattern and isinstance(event, NotificationAdded):
                     self._send(stream, frames.laravel(channel, event.notification))

@@ -1,6 +1,6 @@
 """I/O after hub events: fills gaps and materializes announcements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -54,10 +54,11 @@ class InboxSync:
             await self._send(tenant, batch.events, inboxes)
             await self._compare(tenant, batch.caught_up, inboxes)
 
-    async def _send(self, tenant: str, events: Iterable[InboxEvent], inboxes: FollowedInboxes) -> None:
+    async def _send(self, tenant: str, events: Sequence[InboxEvent], inboxes: FollowedInboxes) -> None:
         broker = self._engines.broker
+        elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in events])
         for event in events:
-            if inboxes.is_inbox_followed_elsewhere(tenant, event.inbox.recipient):
+            if event.inbox.recipient in elsewhere:
                 await broker.publish(event)
             else:
                 broker.deliver(event)
