@@ -3,7 +3,10 @@
 BellcastError                 500 internal
 ├── BadRequest                400 bad_request            unreadable: not JSON, a broken cursor
 ├── Unauthenticated           401 unauthenticated        no credentials, or wrong ones
+│   └── MfaRequired           401 mfa_required           the password is right, the second factor is missing
 ├── Forbidden                 403 forbidden              valid credentials of the wrong kind or without permission
+│   ├── PasswordRequired      403 password_required      an operator typed its password more than 10 minutes ago
+│   └── MfaEnrolmentRequired  403 mfa_enrolment_required an operator has no second factor, and must have one
 ├── NotFound                  404 not_found
 ├── MethodNotAllowed          405 method_not_allowed
 ├── Conflict                  409 conflict
@@ -69,10 +72,28 @@ class Unauthenticated(BellcastError):
     code, title, status = "unauthenticated", "Not authenticated", 401
 
 
+class MfaRequired(Unauthenticated):
+    """Send the code of your authenticator app, or a recovery code, as `code`."""
+
+    code, title = "mfa_required", "Code required"
+
+
 class Forbidden(BellcastError):
     """These credentials do not allow this."""
 
     code, title, status = "forbidden", "Not allowed", 403
+
+
+class PasswordRequired(Forbidden):
+    """Type your password again: send it to `PUT /v1/session/verification`, then repeat the request."""
+
+    code, title = "password_required", "Password required"
+
+
+class MfaEnrolmentRequired(Forbidden):
+    """This server requires a second factor: set up an authenticator app under Account."""
+
+    code, title = "mfa_enrolment_required", "Second factor required"
 
 
 class NotFound(BellcastError):

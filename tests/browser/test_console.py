@@ -1,6 +1,7 @@
 """The console in Chromium: set-up, sign-in, every page by role, hostile texts, keys, themes and accessibility."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_everyone import violations
 from tests.servers import ServerProcess
+
+from bellcast.auth import totp
 
 PASSWORD = "correct horse battery"
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
@@ -265,6 +268,65 @@ def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     revoke.click()
     expect(revoke).to_have_count(0)
     assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/operators", {"name": "mia", "role": "developer", "password": PASSWORD})
+    page = open_console("/account", state={"cookies": [], "origins": []}, viewport=PHONE)
+    page.get_by_label("Name").fill("mia")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Set up an authenticator app").click()
+    secret = page.locator(".steps .id code").inner_text()
+    assert violations(page) == []
+    page.get_by_label("Code").fill(code_now(secret))
+    page.get_by_role("button", name="Confirm").click()
+    codes = page.locator(".steps pre").inner_text().split()
+    assert len(codes) == 10
+    page.get_by_role("button", name="I have stored them").click()
+    expect(page.get_by_role("button", name="New recovery codes")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Name").fill("mia")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
+    assert violations(page) == []
+    page.get_by_label("Code").fill(codes[0])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def code_now(secret: str) -> str:
+    return totp.code_of(secret, time.time_ns() // 1_000_000 // totp.PERIOD_MS)
+
+
+def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys")
+    refusal = {"code": "password_required", "detail": "Type your password again.", "status": 403}
+    page.route(
+        "**/v1/keys",
+        lambda route: (
+            route.fulfill(status=403, json=refusal, content_type="application/problem+json")
+            if route.request.method == "POST"
+            else route.fallback()
+        ),
+    )
+    page.get_by_label("Name").fill("after a while")
+    page.get_by_role("button", name="Create key").click()
+    dialog = page.get_by_role("dialog", name="Password")
+    dialog.get_by_label("Current password").fill("not the password")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    assert violations(page) == []
+    page.unroute("**/v1/keys")
+    dialog.get_by_label("Current password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".panel code").last).to_contain_text("bc_")
 
 
 def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callable[..., Page]) -> None:

@@ -106,7 +106,11 @@ async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> 
     await store.operators.touch_session(b"a", NOW + 5)
     touched = await store.operators.session(b"a")
     assert touched is not None
-    assert touched.seen_at == NOW + 5
+    assert (touched.seen_at, touched.verified_at) == (NOW + 5, NOW)
+    await store.operators.verify_session(b"a", NOW + 7)
+    verified = await store.operators.session(b"a")
+    assert verified is not None
+    assert verified.verified_at == NOW + 7
     await store.operators.end_session(b"a")
     assert await store.operators.session(b"a") is None
     assert await store.operators.session(b"b") is not None
@@ -121,6 +125,29 @@ async def test_session_of_a_deleted_operator_ends(store: Store) -> None:
     await store.operators.start_session(b"a", "1", NOW)
     await store.operators.delete("1")
     assert await store.operators.session(b"a") is None
+
+
+async def test_second_factor_is_confirmed_used_once_and_ended(store: Store) -> None:
+    await store.operators.create(operator("1"), "x")
+    await store.operators.begin_mfa("1", "old")
+    await store.operators.begin_mfa("1", "new")
+    assert not await store.operators.confirm_mfa("1", "old", 5, [b"a"])
+    assert await store.operators.get("1") == operator("1")
+    assert await store.operators.confirm_mfa("1", "new", 5, [b"a", b"b"])
+    assert await store.operators.mfa_secrets("1") == ("new", None)
+    assert await store.operators.get("1") == msgspec.structs.replace(operator("1"), has_mfa=True)
+    assert not await store.operators.use_mfa_step("1", 5)
+    used = await asyncio.gather(*(store.operators.use_mfa_step("1", 6) for _ in range(3)))
+    assert used.count(True) == 1
+    assert await store.operators.use_recovery_code("1", b"a")
+    assert not await store.operators.use_recovery_code("1", b"a")
+    assert not await store.operators.use_recovery_code("2", b"b")
+    await store.operators.replace_recovery_codes("1", [b"c"])
+    assert not await store.operators.use_recovery_code("1", b"b")
+    assert await store.operators.end_mfa("1")
+    assert not await store.operators.end_mfa("2")
+    assert not await store.operators.use_recovery_code("1", b"c")
+    assert await store.operators.mfa_secrets("1") == (None, None)
 
 
 async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:

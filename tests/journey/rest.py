@@ -12,7 +12,7 @@ from bellcast.api.context import ApiContext
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.console_sessions import ConsoleSessions
+from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
@@ -114,6 +114,7 @@ async def opened(
     limits: Limits | None = None,
     access: AccessConfig | None = None,
     handlers: CallBackend | None = None,
+    console: ConsoleConfig | None = None,
 ) -> AsyncIterator[Rest]:
     """Build the API on a new store in the folder."""
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
@@ -153,7 +154,9 @@ async def opened(
         sources=sources,
         app=handlers or NoBackend(),
         observed=feed,
-        console=ConsoleSessions(store.operators, clock, ids.new),
+        console=ConsoleSessions(
+            store.operators, clock, ids.new, Encryption(PROJECT.secret.encode()), console or ConsoleConfig()
+        ),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

@@ -61,6 +61,21 @@ BY_CODE = {
             "`BELLCAST_PUBLIC_TOPICS`.",
         ),
     ),
+    "mfa_required": Advice(
+        ("The operator signs in with a second factor.",),
+        (
+            "Repeat the request with `code`: the six digits of the authenticator app, or a recovery code.",
+            "Without both, an owner runs `bellcast operator reset-mfa NAME`.",
+        ),
+    ),
+    "password_required": Advice(
+        ("Secrets, operators and erasure need a password that was typed in the last 10 minutes.",),
+        ("Send the password to `PUT /v1/session/verification`, then repeat the request.",),
+    ),
+    "mfa_enrolment_required": Advice(
+        ("`BELLCAST_REQUIRE_MFA` is set, and the operator has no authenticator app.",),
+        ("Set one up on the console's page Account.",),
+    ),
     "not_found": Advice(
         (
             "The path is misspelled, or lacks the prefix Bellcast is mounted at.",

@@ -107,14 +107,14 @@ async def recorded(
     return answer
 
 
-async def record_refusal(request: ApiRequest) -> None:
+async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
     """Record a request that its caller was not permitted."""
     caller: Caller | None = request.scope["state"].get("caller")
     if caller is None:
         return
     engines, actor = context.of(request).engines, _actor(caller)
     if not engines.rates.take(f"{REFUSALS}{actor}", REFUSALS_PER_SECOND, engines.clock.now()):
-        await record(request, actor, Forbidden.code)
+        await record(request, actor, refusal.code)
 
 
 def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:

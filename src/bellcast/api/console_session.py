@@ -5,20 +5,23 @@ from datetime import datetime
 
 from litestar.types import ASGIApp
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from bellcast.api import audit, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.auth import console_sessions, passwords
+from bellcast.auth import console_sessions, passwords, totp
 from bellcast.auth.console_sessions import ConsoleSessions, SignedIn
-from bellcast.errors import BellcastError, Conflict, Forbidden, NotFound
+from bellcast.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
 from bellcast.model import times, validation
 from bellcast.model.identities import Caller
 from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
 
 # Longer than any name of an operator and any code.
 MAX_NAME = 100
+ISSUER = "Bellcast"
+NO_STORE = {"cache-control": "no-store"}
 # For requests without a session yet, and for those of the signed-in operator.
 public_operation = functools.partial(
     operation, tag="Console", required_scope=None, response_headers=("Set-Cookie",), refusals=(NotFound, Forbidden)
@@ -47,10 +50,36 @@ class SetupCode(Struct, frozen=True):
 
 
 class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name and password of an operator."""
+    """Name and password of an operator. `code` is of the authenticator app, or a recovery code."""
 
     name: str
     password: str
+    code: str | None = None
+
+
+class PasswordCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The password of the signed-in operator."""
+
+    password: str
+
+
+class MfaSecret(Struct, frozen=True, kw_only=True):
+    """A new secret for an authenticator app, in base32, and the link that adds it. It is not shown again."""
+
+    secret: str
+    uri: str
+
+
+class MfaCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A code of the authenticator app."""
+
+    code: str
+
+
+class RecoveryCodes(Struct, frozen=True):
+    """Codes for sign-ins without the authenticator app, each for one. They are not shown again."""
+
+    codes: list[str]
 
 
 class PasswordChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +97,13 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
     role: Role
     created_at: datetime
     seen_at: datetime | None
+    has_mfa: bool
+
+
+class Account(OperatorItem, frozen=True, kw_only=True):
+    """The signed-in operator. With `must_enrol`, it must set up an authenticator app before anything else."""
+
+    must_enrol: bool
 
 
 @operation(
@@ -78,7 +114,7 @@ async def setup_state(request: ApiRequest) -> ASGIApp:
     return responses.json(SetupState(await sessions(request).is_setup_needed()))
 
 
-@public_operation("POST", "/v1/setup", body=SetupRequest, response_types={201: OperatorItem})
+@public_operation("POST", "/v1/setup", body=SetupRequest, response_types={201: Account})
 async def set_up(request: ApiRequest) -> ASGIApp:
     """Create the first owner.
 
@@ -87,7 +123,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, SETUP)
     signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return _signed_in(signed_in, 201)
+    return _signed_in(request, signed_in, 201)
 
 
 @operation(
@@ -106,7 +142,7 @@ async def make_setup_code(request: ApiRequest) -> ASGIApp:
     return responses.json(SetupCode(await sessions(request).make_setup_code()), 201)
 
 
-@public_operation("POST", "/v1/session", body=SignInRequest, response_types={200: OperatorItem})
+@public_operation("POST", "/v1/session", body=SignInRequest, response_types={200: Account})
 async def sign_in(request: ApiRequest) -> ASGIApp:
     """Sign in to the console.
 
@@ -114,16 +150,16 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     console = sessions(request)
     params = await request_body.body(request, SIGN_IN)
     try:
-        signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password)
+        signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password, params.code)
     except BellcastError as failure:
         # The limits of failed tries also bound the number of these entries.
-        if failure.status == 401:
+        if failure.status == 401 and not isinstance(failure, MfaRequired):
             # The audit must not store a password that was typed into the wrong field.
             known = await context.of(request).engines.store.operators.find(params.name)
             await audit.record(request, params.name if known else "unknown", failure.code)
         raise
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return _signed_in(signed_in, 200)
+    return _signed_in(request, signed_in, 200)
 
 
 @public_operation("DELETE", "/v1/session", response_types={204: None})
@@ -133,18 +169,18 @@ async def sign_out(request: ApiRequest) -> ASGIApp:
     return responses.empty(204, {"set-cookie": cookie, "cache-control": "no-store"})
 
 
-@own_operation("GET", "/v1/me", response_types={200: OperatorItem})
+@own_operation("GET", "/v1/me", response_types={200: Account})
 async def me(request: ApiRequest) -> ASGIApp:
     """Read the signed-in operator."""
     session = await sessions(request).session(guards.browser_request(request))
-    return responses.json(item(session.operator))
+    return responses.json(_account(request, session.operator))
 
 
 @own_operation(
     "PUT",
     "/v1/me/password",
     body=PasswordChange,
-    response_types={200: OperatorItem},
+    response_types={200: Account},
     response_headers=("Set-Cookie",),
 )
 async def change_own_password(request: ApiRequest) -> ASGIApp:
@@ -153,7 +189,69 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
     Its other sessions end."""
     params = await request_body.body(request, PASSWORD)
     browser = guards.browser_request(request)
-    return _signed_in(await sessions(request).change_own_password(browser, params.current, params.password), 200)
+    return _signed_in(
+        request, await sessions(request).change_own_password(browser, params.current, params.password), 200
+    )
+
+
+@own_operation("PUT", "/v1/session/verification", body=PasswordCheck, response_types={204: None})
+async def verify_password(request: ApiRequest) -> ASGIApp:
+    """Type the password again.
+
+    Keys, operators and erasure need a password that was typed in the last 10 minutes."""
+    params = await request_body.body(request, CHECK)
+    await sessions(request).verify_again(guards.browser_request(request), params.password)
+    return responses.empty()
+
+
+@own_operation("POST", "/v1/me/mfa", is_sensitive=True, response_types={201: MfaSecret})
+async def begin_mfa(request: ApiRequest) -> ASGIApp:
+    """Set up an authenticator app.
+
+    The secret applies once a code of the app confirms it."""
+    operator = await _own(request)
+    secret = await sessions(request).begin_mfa(operator)
+    return responses.json(MfaSecret(secret=secret, uri=totp.uri(secret, operator.name, ISSUER)), 201, NO_STORE)
+
+
+@own_operation(
+    "PUT",
+    "/v1/me/mfa",
+    is_sensitive=True,
+    body=MfaCode,
+    response_types={200: RecoveryCodes},
+    refusals=(Conflict,),
+)
+async def confirm_mfa(request: ApiRequest) -> ASGIApp:
+    """Confirm an authenticator app.
+
+    From now on, sign-in needs its codes, or one of the returned recovery codes."""
+    params = await request_body.body(request, CODE)
+    codes = await sessions(request).confirm_mfa(await _own(request), params.code)
+    return responses.json(RecoveryCodes(codes), 200, NO_STORE)
+
+
+@own_operation(
+    "POST",
+    "/v1/me/mfa/recovery-codes",
+    is_sensitive=True,
+    response_types={201: RecoveryCodes},
+    refusals=(Conflict,),
+)
+async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
+    """Create new recovery codes.
+
+    The old ones end."""
+    return responses.json(
+        RecoveryCodes(await sessions(request).replace_recovery_codes(await _own(request))), 201, NO_STORE
+    )
+
+
+@own_operation("DELETE", "/v1/me/mfa", is_sensitive=True, response_types={204: None})
+async def end_mfa(request: ApiRequest) -> ASGIApp:
+    """Remove the authenticator app and the recovery codes."""
+    await sessions(request).end_mfa((await _own(request)).id)
+    return responses.empty()
 
 
 def sessions(request: ApiRequest) -> ConsoleSessions:
@@ -163,9 +261,17 @@ def sessions(request: ApiRequest) -> ConsoleSessions:
     return console
 
 
-def _signed_in(signed_in: SignedIn, status: int) -> ASGIApp:
+def _signed_in(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
     headers = {"set-cookie": signed_in.cookie, "cache-control": "no-store"}
-    return responses.json(item(signed_in.operator), status, headers)
+    return responses.json(_account(request, signed_in.operator), status, headers)
+
+
+async def _own(request: ApiRequest) -> Operator:
+    return (await sessions(request).session(guards.browser_request(request))).operator
+
+
+def _account(request: ApiRequest, operator: Operator) -> Account:
+    return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator))
 
 
 def item(operator: Operator) -> OperatorItem:
@@ -175,6 +281,7 @@ def item(operator: Operator) -> OperatorItem:
         role=operator.role,
         created_at=times.to_rfc3339(operator.created_at),
         seen_at=times.to_rfc3339_or_null(operator.seen_at),
+        has_mfa=operator.has_mfa,
     )
 
 
@@ -199,7 +306,16 @@ def _check_sign_in(params: SignInRequest, ctx: ApiContext) -> None:
     validation.check(
         validation.text("name", params.name, MAX_NAME),
         validation.text("password", params.password, passwords.MAX_LENGTH),
+        validation.text("code", params.code, MAX_NAME),
     )
+
+
+def _check_again(params: PasswordCheck, ctx: ApiContext) -> None:
+    validation.check(validation.text("password", params.password, passwords.MAX_LENGTH))
+
+
+def _check_code(params: MfaCode, ctx: ApiContext) -> None:
+    validation.check(validation.text("code", params.code, MAX_NAME))
 
 
 def _check_password(params: PasswordChange, ctx: ApiContext) -> None:
@@ -211,5 +327,18 @@ def _check_password(params: PasswordChange, ctx: ApiContext) -> None:
 VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
 SETUP = request_body.Shape(SetupRequest, _check_setup, VALID | dict.fromkeys(["code"], "x"))
 SIGN_IN = request_body.Shape(SignInRequest, _check_sign_in, VALID)
+CHECK = request_body.Shape(PasswordCheck, _check_again, {"password": "x"})
+CODE = request_body.Shape(MfaCode, _check_code, {"code": "123456"})
 PASSWORD = request_body.Shape(PasswordChange, _check_password, {"password": VALID["password"], "current": "x"})
-HANDLERS = (setup_state, set_up, make_setup_code, sign_in, sign_out, me, change_own_password)
+MFA_HANDLERS = (begin_mfa, confirm_mfa, replace_recovery_codes, end_mfa)
+HANDLERS = (
+    setup_state,
+    set_up,
+    make_setup_code,
+    sign_in,
+    sign_out,
+    me,
+    change_own_password,
+    verify_password,
+    *MFA_HANDLERS,
+)

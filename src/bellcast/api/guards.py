@@ -10,7 +10,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
 from bellcast.auth.console_sessions import BrowserRequest
 from bellcast.auth.origins import HeaderPairs
-from bellcast.errors import Forbidden, Unauthenticated
+from bellcast.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.inbox import views
 from bellcast.model.identities import Caller, KeyScope, Principal
 from bellcast.model.inboxes import Inbox
@@ -31,7 +31,13 @@ class HttpAuthRequest(Struct, frozen=True):
     query: bytes
 
 
-async def authorize(request: ApiRequest, required_scope: RequiredScope, roles: tuple[Role, ...] | None = None) -> None:
+async def authorize(
+    request: ApiRequest,
+    required_scope: RequiredScope,
+    roles: tuple[Role, ...] | None = None,
+    *,
+    is_sensitive: bool = False,
+) -> None:
     """Authenticate and authorize a request before its body is read. `roles` are the operators that may use it, if they
     are not those with the scope."""
     scope: Any = request.scope
@@ -46,6 +52,10 @@ async def authorize(request: ApiRequest, required_scope: RequiredScope, roles: t
         raise Unauthenticated("Sign in to the console.")
     state["caller"] = caller
     _check_scope(caller, required_scope, roles)
+    if caller.must_enrol and required_scope != "operator":
+        raise MfaEnrolmentRequired
+    if is_sensitive and not caller.is_verified:
+        raise PasswordRequired
 
 
 def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Role, ...] | None) -> None:

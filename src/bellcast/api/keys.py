@@ -41,6 +41,7 @@ class ApiKeys(Struct, frozen=True):
     body=KeyRequest,
     response_types={201: NewKey},
     is_audited=True,
+    is_sensitive=True,
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: ApiRequest) -> ASGIApp:
@@ -73,6 +74,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     response_types={204: None},
     is_audited=True,
+    is_sensitive=True,
     refusals=(NotFound,),
 )
 async def revoke(request: ApiRequest) -> ASGIApp:

@@ -50,6 +50,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     refusals: tuple[type[BellcastError], ...] = ()
     # Recorded in the audit for API keys and the project secret too, as operations of `configure` and `admin` are.
     is_audited: bool = False
+    # Operators must have typed their password in the last 10 minutes.
+    is_sensitive: bool = False
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
 
@@ -79,9 +81,9 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
         if required_scope is not None:
             try:
-                await guards.authorize(request, required_scope, declared.roles)
-            except Forbidden:
-                await audit.record_refusal(request)
+                await guards.authorize(request, required_scope, declared.roles, is_sensitive=declared.is_sensitive)
+            except Forbidden as refusal:
+                await audit.record_refusal(request, refusal)
                 raise
         if allowed is not None and request.scope["query_string"]:
             request_body.check_query(request, allowed)
@@ -95,6 +97,8 @@ def refusals(operation: Operation, method: str, path: str) -> list[type[Bellcast
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
+    if operation.is_sensitive:
+        implied.append(errors.PasswordRequired)
     if operation.required_scope and method != "get":
         implied.append(errors.DiskFull)
     if operation.body is not None:

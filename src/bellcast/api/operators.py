@@ -52,6 +52,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 @admin_operation(
     "POST",
     "/v1/operators",
+    is_sensitive=True,
     body=OperatorRequest,
     response_types={201: OperatorItem},
     refusals=(NotFound, Conflict),
@@ -68,6 +69,7 @@ async def create(request: ApiRequest) -> ASGIApp:
 @admin_operation(
     "PATCH",
     "/v1/operators/{id:str}",
+    is_sensitive=True,
     body=OperatorChange,
     response_types={204: None},
     refusals=(NotFound, Conflict),
@@ -88,7 +90,9 @@ async def change(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@admin_operation("DELETE", "/v1/operators/{id:str}", response_types={204: None}, refusals=(NotFound, Conflict))
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}", is_sensitive=True, response_types={204: None}, refusals=(NotFound, Conflict)
+)
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete an operator and end its sessions.
 
@@ -96,6 +100,17 @@ async def delete(request: ApiRequest) -> ASGIApp:
     operator = await _manageable(request)
     _check_changed(await context.of(request).engines.store.operators.delete(operator.id))
     audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
+    return responses.empty()
+
+
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}/mfa", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
+)
+async def reset_mfa(request: ApiRequest) -> ASGIApp:
+    """Remove the authenticator app and the recovery codes of an operator."""
+    operator = await _manageable(request)
+    await console_session.sessions(request).end_mfa(operator.id)
+    audit.note_change(request, "has_mfa", operator.has_mfa, after=False)
     return responses.empty()
 
 
@@ -145,4 +160,4 @@ def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
 
 OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
 CHANGE = request_body.Shape(OperatorChange, _check_change)
-HANDLERS = (page, create, change, delete, audit_page, verify_audit)
+HANDLERS = (page, create, change, delete, reset_mfa, audit_page, verify_audit)

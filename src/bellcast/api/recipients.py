@@ -146,6 +146,7 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     tag="Recipients",
     required_scope="manage",
     roles=("owner",),
+    is_sensitive=True,
     query=TenantQuery,
     response_types={204: None},
     refusals=(NotFound,),

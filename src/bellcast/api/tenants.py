@@ -114,6 +114,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     tag="Tenants",
     required_scope="manage",
     roles=("owner",),
+    is_sensitive=True,
     response_types={204: None},
     refusals=(NotFound,),
 )

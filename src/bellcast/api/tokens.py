@@ -48,6 +48,7 @@ class Token(Struct, frozen=True):
     tag="Access",
     required_scope="manage",
     roles=("owner",),
+    is_sensitive=True,
     query=TenantQuery,
     body=TokenRequest,
     response_types={201: Token},

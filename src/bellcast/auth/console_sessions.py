@@ -6,14 +6,34 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from bellcast import ports
-from bellcast.auth import origins, passwords
-from bellcast.errors import BellcastError, Conflict, FieldError, Forbidden, TooMany, Unauthenticated
+from bellcast.auth import origins, passwords, totp
+from bellcast.errors import (
+    BellcastError,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    MfaRequired,
+    TooMany,
+    Unauthenticated,
+)
 from bellcast.model.identities import Caller
-from bellcast.model.operators import FAILURES_MS, IDLE_MS, SCOPES_OF_ROLE, SESSION_MS, Operator, OperatorSession, Role
+from bellcast.model.operators import (
+    FAILURES_MS,
+    IDLE_MS,
+    SCOPES_OF_ROLE,
+    SESSION_MS,
+    VERIFIED_MS,
+    Operator,
+    OperatorSession,
+    Role,
+)
 from bellcast.model.validation import FieldErrors
 from bellcast.ports.operators import Operators
 
@@ -41,6 +61,8 @@ MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
 
 WRONG = "The name or the password is wrong."
+WRONG_SECOND = "The code is wrong, or was used before: wait for the next one."
+WRONG_NETWORK = "Operators may not connect from this address: see BELLCAST_CONSOLE_NETWORKS."
 WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
 INSECURE = "Operators sign in over HTTPS only, or over plain HTTP on the server's machine as http://127.0.0.1:…."
 FOREIGN = (
@@ -61,6 +83,21 @@ class BrowserRequest(NamedTuple):
     address: str | None
 
 
+class ConsoleConfig(Struct, frozen=True, kw_only=True):
+    """Addresses that may use the console (empty: all), and whether operators need a second factor."""
+
+    networks: tuple[str, ...] = ()
+    require_mfa: bool = False
+
+
+class Cipher(Protocol):
+    """Encrypts secrets for the store. A ciphertext is bound to its place."""
+
+    def encrypt(self, text: str, place: str) -> str: ...
+
+    def decrypt(self, encrypted: str, place: str) -> str: ...
+
+
 class SignedIn(NamedTuple):
     """A new session: its operator, and the header that sets its cookie."""
 
@@ -71,8 +108,18 @@ class SignedIn(NamedTuple):
 class ConsoleSessions:
     """Authenticates operators. Times of failures and sessions are in the store, so that limits hold on all nodes."""
 
-    def __init__(self, operators: Operators, clock: ports.Clock, new_id: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        operators: Operators,
+        clock: ports.Clock,
+        new_id: Callable[[int], str],
+        cipher: Cipher,
+        config: ConsoleConfig,
+    ) -> None:
         self._operators = operators
+        self._cipher = cipher
+        self._networks = [ipaddress.ip_network(network) for network in config.networks]
+        self.requires_mfa = config.require_mfa
         self._clock = clock
         self._new_id = new_id
         self._hashing = asyncio.Lock()
@@ -93,7 +140,7 @@ class ConsoleSessions:
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
         """Create the first owner with a code, and sign it in."""
-        _check_page(request)
+        self._check_page(request)
         subject, now = "setup", self._clock.now()
         failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
         if failures >= SETUP_FAILURES:
@@ -104,15 +151,23 @@ class ConsoleSessions:
             raise Forbidden(WRONG_CODE)
         return await self._start(request, owner)
 
-    async def sign_in(self, request: BrowserRequest, name: str, password: str) -> SignedIn:
-        """Start a session, and end the one that the request has."""
-        _check_page(request)
-        operator = await self._alone(lambda: self._verify(name, password, request.address))
+    async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
+        """Start a session, and end the one that the request has. Raises MfaRequired for the right password of an
+        operator with a second factor, if there is no code."""
+        self._check_page(request)
+        operator = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
         return await self._start(request, operator)
+
+    async def verify_again(self, request: BrowserRequest, password: str) -> None:
+        """Check the password of the request's operator, as `Caller.is_verified` needs it."""
+        self._check_page(request)
+        session = await self.session(request)
+        await self._alone(lambda: self._verify(session.operator.name, password, request.address))
+        await self._operators.verify_session(session.digest, self._clock.now())
 
     async def sign_out(self, request: BrowserRequest) -> str:
         """End the request's session; return the header that deletes its cookie."""
-        _check_page(request)
+        self._check_page(request)
         await self._end(request)
         return _cookie(request, "", 0)
 
@@ -122,9 +177,26 @@ class ConsoleSessions:
         Raises Forbidden for requests from pages of other origins, Unauthenticated if the session has ended."""
         if _token(request) is None:
             return None
+        self.check_network(request.address)
         _check_origin(request)
-        operator = (await self.session(request)).operator
-        return Caller(scopes=SCOPES_OF_ROLE[operator.role], operator=operator.name, role=operator.role)
+        session = await self.session(request)
+        operator = session.operator
+        return Caller(
+            scopes=SCOPES_OF_ROLE[operator.role],
+            operator=operator.name,
+            role=operator.role,
+            is_verified=self._clock.now() < session.verified_at + VERIFIED_MS,
+            must_enrol=self.must_enrol(operator),
+        )
+
+    def must_enrol(self, operator: Operator) -> bool:
+        """Whether the operator must set up a second factor before anything else."""
+        return self.requires_mfa and not operator.has_mfa
+
+    def check_network(self, address: str | None) -> None:
+        """Raise Forbidden unless operators may connect from this address."""
+        if self._networks and not any(_is_in(address, network) for network in self._networks):
+            raise Forbidden(WRONG_NETWORK)
 
     async def session(self, request: BrowserRequest) -> OperatorSession:
         """Return the request's session. Raises Unauthenticated."""
@@ -151,17 +223,59 @@ class ConsoleSessions:
 
     async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
         """Change the password of the request's operator, end all its sessions and start a new one."""
-        _check_page(request)
+        self._check_page(request)
         operator = (await self.session(request)).operator
         await self._alone(lambda: self._verify(operator.name, current, request.address))
         await self.change(operator.id, password=password)
         return await self._start(request, operator)
 
+    async def begin_mfa(self, operator: Operator) -> str:
+        """Create a secret for an authenticator app. It applies once a code confirms it."""
+        secret = totp.make_secret()
+        await self._operators.begin_mfa(operator.id, self._cipher.encrypt(secret, _place(operator)))
+        return secret
+
+    async def confirm_mfa(self, operator: Operator, code: str) -> list[str]:
+        """Use the new secret from now on; return the recovery codes. Raises Conflict without a new secret, Invalid for a
+        wrong code."""
+        pending = (await self._operators.mfa_secrets(operator.id)).pending
+        if pending is None:
+            raise Conflict("Set up an authenticator app first.")
+        secret = self._cipher.decrypt(pending, _place(operator))
+        step = totp.matching_step(secret, totp.normalize(code), self._clock.now())
+        if step is None:
+            raise Invalid.of("code", "is wrong: enter the code that the app shows now, and check the phone's clock")
+        codes = totp.make_recovery_codes()
+        digests = [_digest(totp.normalize(one)) for one in codes]
+        if not await self._operators.confirm_mfa(operator.id, pending, step, digests):
+            raise Conflict("Another authenticator app was set up meanwhile: begin again.")
+        return codes
+
+    async def replace_recovery_codes(self, operator: Operator) -> list[str]:
+        """Create new recovery codes; the others end. Raises Conflict without a second factor."""
+        if not operator.has_mfa:
+            raise Conflict("Set up an authenticator app first.")
+        codes = totp.make_recovery_codes()
+        await self._operators.replace_recovery_codes(operator.id, [_digest(totp.normalize(one)) for one in codes])
+        return codes
+
+    async def end_mfa(self, id: str) -> bool:
+        """Delete the second factor of an operator; return whether the operator exists."""
+        return await self._operators.end_mfa(id)
+
+    def _check_page(self, request: BrowserRequest) -> None:
+        """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
+        self.check_network(request.address)
+        _check_origin(request)
+        if request.scheme != "https" and not _is_local(request):
+            raise Forbidden(INSECURE)
+
     def _new(self, name: str, role: Role) -> Operator:
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, created_at=now)
 
-    async def _verify(self, name: str, password: str, address: str | None) -> Operator:
+    async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Operator:
+        """Check the password and, unless `second` is None, the second factor. Failures of both count together."""
         account, place = f"account:{name}", f"address:{_network(address)}"
         now = self._clock.now()
         await self._check_failures(account, place, now)
@@ -171,8 +285,23 @@ class ConsoleSessions:
         if found is None or not is_right:
             await self._operators.add_failure([account, place], now)
             raise Unauthenticated(WRONG)
+        if second is not None and found[0].has_mfa:
+            if not second:
+                raise MfaRequired
+            if not await self._use_code(found[0], totp.normalize(second), now):
+                await self._operators.add_failure([account, place], now)
+                raise Unauthenticated(WRONG_SECOND)
         await self._operators.clear_failures(account)
         return found[0]
+
+    async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
+        current = (await self._operators.mfa_secrets(operator.id)).current
+        if current is None:  # reset meanwhile
+            return False
+        step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
+        if step is not None:
+            return await self._operators.use_mfa_step(operator.id, step)
+        return await self._operators.use_recovery_code(operator.id, _digest(code))
 
     async def _decoy_hash(self) -> str:
         if self._decoy is None:
@@ -231,13 +360,6 @@ def without_own_cookies(cookies: bytes) -> bytes:
     return b"; ".join(part for part in parts if not part.startswith(names))
 
 
-def _check_page(request: BrowserRequest) -> None:
-    """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
-    _check_origin(request)
-    if request.scheme != "https" and not _is_local(request):
-        raise Forbidden(INSECURE)
-
-
 def _check_origin(request: BrowserRequest) -> None:
     """Raise Forbidden for a request that another origin's page may have sent: SameSite cookies do not stop pages of the
     same site. Declared origins (BELLCAST_ORIGINS) are those of apps, and may not act as an operator."""
@@ -253,6 +375,18 @@ def _check_origin(request: BrowserRequest) -> None:
 def _is_local(request: BrowserRequest) -> bool:
     name = urlsplit(f"//{request.host}").hostname or ""
     return (name == "localhost" or origins.is_loopback(name)) and origins.is_loopback(request.address or "")
+
+
+def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        result = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    return (getattr(result, "ipv4_mapped", None) or result) in network
+
+
+def _place(operator: Operator) -> str:
+    return f"operator {operator.id}"
 
 
 def _network(address: str | None) -> str:

@@ -70,18 +70,37 @@ def create(ctx: typer.Context, name: NameArgument, role: RoleOption = "viewer", 
 @operator.command(cls=OperatorCommand)
 def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Change an operator's password and end its sessions. The command prompts for the password."""
-    from bellcast.cli.console import CommandError
     from bellcast.client.request import path
 
-    operators = request(ctx, "GET", "/v1/operators")["operators"]
-    id = next((one["id"] for one in operators if one["name"] == name), None)
-    if id is None:
-        raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
+    id = _id_of(ctx, name)
     request(ctx, "PATCH", path("operators", id), {"password": _prompt()})
     if json:
         console.json({"changed": id})
     else:
         console.done(f"The password of {name} was changed.")
+
+
+@operator.command("reset-mfa", cls=OperatorCommand)
+def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+    """Remove an operator's authenticator app and recovery codes, as when the phone is lost."""
+    from bellcast.client.request import path
+
+    id = _id_of(ctx, name)
+    request(ctx, "DELETE", path("operators", id) + "/mfa")
+    if json:
+        console.json({"reset": id})
+    else:
+        console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
+
+
+def _id_of(ctx: typer.Context, name: str) -> str:
+    from bellcast.cli.console import CommandError
+
+    operators = request(ctx, "GET", "/v1/operators")["operators"]
+    id: str | None = next((one["id"] for one in operators if one["name"] == name), None)
+    if id is None:
+        raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
+    return id
 
 
 def _prompt() -> str:

@@ -157,3 +157,5 @@ class Caller(Struct, frozen=True):
     key: str | None = None
     operator: str | None = None  # the name of an operator
     role: str | None = None  # the role of an operator
+    is_verified: bool = True  # False: the operator must type its password again for sensitive operations
+    must_enrol: bool = False  # the operator must set up a second factor first

@@ -1,6 +1,6 @@
 """Operators of the console: roles, sessions, and the audit of their actions."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
 # A session ends 12 hours after its last request, and 7 days after sign-in: a stolen laptop does not stay signed in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
+# An unattended browser does not give access to secrets, operators and erasure for longer.
+VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
 FAILURES_MS = 3_600_000
 AUDIT_MS = 400 * 24 * 3_600_000
@@ -31,6 +33,7 @@ class Operator(Struct, frozen=True, kw_only=True):
     role: Role
     created_at: int
     seen_at: int | None = None
+    has_mfa: bool = False
 
 
 class OperatorSession(Struct, frozen=True, kw_only=True):
@@ -40,6 +43,14 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     operator: Operator
     created_at: int
     seen_at: int
+    verified_at: int  # when the operator last typed its password
+
+
+class MfaSecrets(NamedTuple):
+    """Encrypted secrets of an operator's authenticator app: the one in use, and one that is not confirmed yet."""
+
+    current: str | None
+    pending: str | None
 
 
 class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from bellcast.model.operators import AuditEntry, Operator, OperatorSession, Role
+from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorSession, Role
 
 
 class Operators(Protocol):
@@ -53,6 +53,35 @@ class Operators(Protocol):
 
     async def touch_session(self, digest: bytes, now: int) -> None:
         """Record that a session is used."""
+        ...
+
+    async def verify_session(self, digest: bytes, now: int) -> None:
+        """Record that the password was typed in a session."""
+        ...
+
+    async def mfa_secrets(self, id: str) -> MfaSecrets: ...
+
+    async def begin_mfa(self, id: str, pending: str) -> None:
+        """Store a new secret that is to be confirmed."""
+        ...
+
+    async def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> bool:
+        """Use the pending secret and these recovery codes from now on, unless another secret is pending; return whether
+        it is used."""
+        ...
+
+    async def use_mfa_step(self, id: str, step: int) -> bool:
+        """Accept the code of a period; return False if this or a later one was accepted before."""
+        ...
+
+    async def use_recovery_code(self, id: str, digest: bytes) -> bool:
+        """Delete a recovery code; return whether it existed."""
+        ...
+
+    async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None: ...
+
+    async def end_mfa(self, id: str) -> bool:
+        """Delete the secrets and recovery codes; return whether the operator exists."""
         ...
 
     async def end_session(self, digest: bytes) -> None: ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import cached_property, partial
 
 import httpx
@@ -12,8 +12,9 @@ from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.console_sessions import ConsoleSessions
+from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.encryption import Encryption
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, Conflict, Invalid, SettingsError
 from bellcast.inbox import maintenance
@@ -111,8 +112,7 @@ class App:
         self.feed = LiveFeed(real_clock)
         # The hub is created later, with this broker.
         observed = ObservedBroker(self.broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108
-        has_console = settings.server.console
-        self._console = ConsoleSessions(self.store.operators, real_clock, ids.new) if has_console else None
+        self._console = self._console_sessions(ids.new) if settings.server.console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
             self.store,
@@ -169,6 +169,13 @@ class App:
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
+
+    def _console_sessions(self, new_id: Callable[[int], str]) -> ConsoleSessions:
+        server = self.settings.server
+        config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
+        # The project secret does not rotate, so that an operator's authenticator app stays valid.
+        cipher = Encryption(self.project.secret.encode())
+        return ConsoleSessions(self.store.operators, self._real_clock, new_id, cipher, config)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines, spawn = self.settings, self.context, self.tasks.spawn

@@ -48,6 +48,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     log_requests: bool = False
     landing: bool = True
     console: bool = True
+    console_networks: tuple[str, ...] = ()
+    require_mfa: bool = False
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):

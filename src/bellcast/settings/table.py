@@ -90,6 +90,14 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Serve the console at `/console`, and accept the sessions of its operators.",
     ),
+    "CONSOLE_NETWORKS": (
+        parsers.networks,
+        "Addresses that may use the console. Default: all. API keys are accepted from everywhere.",
+    ),
+    "REQUIRE_MFA": (
+        parsers.boolean,
+        "Operators without an authenticator app may only set one up.",
+    ),
 }
 
 STORE: dict[str, tuple[Parser, str]] = {

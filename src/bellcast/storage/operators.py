@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import asdict, replace
 
-from bellcast.model.operators import AuditEntry, FieldChange, Operator, OperatorSession, Role
+from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Role
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
@@ -65,13 +65,42 @@ class Operators:
         found = await self._engine.read(fetch, Statement("operator_session_find", {"digest": digest}))
         if not found:
             return None
-        created_at, seen_at, *operator = found[0]
+        created_at, seen_at, verified_at, *operator = found[0]
         return OperatorSession(
-            digest=digest, operator=_operator(tuple(operator)), created_at=created_at, seen_at=seen_at
+            digest=digest,
+            operator=_operator(tuple(operator)),
+            created_at=created_at,
+            seen_at=seen_at,
+            verified_at=verified_at,
         )
 
     async def touch_session(self, digest: bytes, now: int) -> None:
         await self._write(Statement("operator_session_touch", {"digest": digest, "now": now}))
+
+    async def verify_session(self, digest: bytes, now: int) -> None:
+        await self._write(Statement("operator_session_verify", {"digest": digest, "now": now}))
+
+    async def mfa_secrets(self, id: str) -> MfaSecrets:
+        found = await self._engine.read(fetch, Statement("operator_mfa", {"id": id}))
+        return MfaSecrets(*found[0]) if found else MfaSecrets(None, None)
+
+    async def begin_mfa(self, id: str, pending: str) -> None:
+        await self._write(Statement("operator_mfa_begin", {"id": id, "pending": pending}))
+
+    async def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _confirm_mfa(id, pending, step, recovery_codes), LOCK))
+
+    async def use_mfa_step(self, id: str, step: int) -> bool:
+        return bool(await self._write(Statement("operator_mfa_use", {"id": id, "step": step})))
+
+    async def use_recovery_code(self, id: str, digest: bytes) -> bool:
+        return bool(await self._write(Statement("recovery_code_use", {"operator": id, "digest": digest})))
+
+    async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None:
+        await self._engine.write(ScriptCommand(lambda: _replace_recovery_codes(id, digests), LOCK))
+
+    async def end_mfa(self, id: str) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _end_mfa(id), LOCK))
 
     async def end_session(self, digest: bytes) -> None:
         await self._write(Statement("operator_session_end", {"digest": digest}))
@@ -121,7 +150,7 @@ class Operators:
 
 def _insert(operator: Operator, password: str) -> Statement:
     params = asdict(operator) | {"password": password}
-    del params["seen_at"]
+    del params["seen_at"], params["has_mfa"]
     return Statement("operator_insert", params)
 
 
@@ -162,6 +191,7 @@ def _delete(id: str) -> Script[bool | None]:
     if not (yield from _may_have_role(current[0][0], None)):
         return False
     yield Statement("operator_delete", {"id": id})
+    yield Statement("recovery_codes_end", {"operator": id})
     yield Statement("operator_sessions_end", {"id": id})
     return True
 
@@ -173,14 +203,31 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     return len((yield Statement("operator_owners"))) > 1
 
 
+def _confirm_mfa(id: str, pending: str, step: int, recovery_codes: list[bytes]) -> Script[bool]:
+    if not (yield Statement("operator_mfa_confirm", {"id": id, "pending": pending, "step": step})):
+        return False
+    yield from _replace_recovery_codes(id, recovery_codes)
+    return True
+
+
+def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
+    yield Statement("recovery_codes_end", {"operator": id})
+    yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
+
+
+def _end_mfa(id: str) -> Script[bool]:
+    yield Statement("recovery_codes_end", {"operator": id})
+    return bool((yield Statement("operator_mfa_end", {"id": id})))
+
+
 def _start_session(digest: bytes, operator: str, now: int) -> Script[None]:
     yield Statement("operator_session_insert", {"digest": digest, "operator": operator, "now": now})
     yield Statement("operator_signed_in", {"id": operator, "now": now})
 
 
 def _operator(row: Row) -> Operator:
-    id, name, role, created_at, seen_at = row
-    return Operator(id=id, name=name, role=role, created_at=created_at, seen_at=seen_at)
+    id, name, role, created_at, seen_at, has_mfa = row
+    return Operator(id=id, name=name, role=role, created_at=created_at, seen_at=seen_at, has_mfa=bool(has_mfa))
 
 
 def _append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:

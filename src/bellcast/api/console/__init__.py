@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from litestar.types import ASGIApp
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import console_session, guards, request_body, responses
 from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import NotFound
+from bellcast.errors import Forbidden, NotFound
 
 HTML = "text/html; charset=utf-8"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -63,7 +63,7 @@ def _page() -> Template:
     required_scope=None,
     any_query=True,
     response_types={200: HTML},
-    refusals=(NotFound,),
+    refusals=(Forbidden, NotFound),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the console.
@@ -79,7 +79,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     required_scope=None,
     any_query=True,
     response_types={200: HTML, 304: None},
-    refusals=(NotFound,),
+    refusals=(Forbidden, NotFound),
 )
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
@@ -105,8 +105,7 @@ def _shown(request: ApiRequest) -> ASGIApp:
 
 
 def _check_enabled(request: ApiRequest) -> None:
-    if context.of(request).console is None:
-        raise NotFound("The console is turned off here: BELLCAST_CONSOLE=off.")
+    console_session.sessions(request).check_network(guards.browser_request(request).address)
 
 
 HANDLERS = (show, show_page)

@@ -13,15 +13,15 @@ ON CONFLICT (name) DO NOTHING RETURNING id
 
 -- name: operator_all
 -- Every operator, by name.
-SELECT id, name, role, created_at, seen_at FROM operators ORDER BY name
+SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL FROM operators ORDER BY name
 
 -- name: operator_named
 -- An operator by its name, with the hash of its password.
-SELECT id, name, role, created_at, seen_at, password FROM operators WHERE name = :name
+SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL, password FROM operators WHERE name = :name
 
 -- name: operator_find
 -- An operator by its id.
-SELECT id, name, role, created_at, seen_at FROM operators WHERE id = :id
+SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL FROM operators WHERE id = :id
 
 -- name: operator_role
 -- The role of an operator.
@@ -49,16 +49,54 @@ DELETE FROM operator_sessions WHERE operator = :id
 
 -- name: operator_session_insert
 -- A new session.
-INSERT INTO operator_sessions (digest, operator, created_at, seen_at) VALUES (:digest, :operator, :now, :now)
+INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at)
+VALUES (:digest, :operator, :now, :now, :now)
 
 -- name: operator_session_find
 -- A session with its operator.
-SELECT s.created_at, s.seen_at, o.id, o.name, o.role, o.created_at, o.seen_at
+SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.created_at, o.seen_at, o.mfa_secret IS NOT NULL
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
 -- When a session was used last.
 UPDATE operator_sessions SET seen_at = :now WHERE digest = :digest
+
+-- name: operator_session_verify
+-- When the password was typed last in a session.
+UPDATE operator_sessions SET verified_at = :now WHERE digest = :digest
+
+-- name: operator_mfa
+-- The encrypted secret of an authenticator app, and one that is not confirmed yet.
+SELECT mfa_secret, mfa_pending FROM operators WHERE id = :id
+
+-- name: operator_mfa_begin
+-- A new secret that is to be confirmed.
+UPDATE operators SET mfa_pending = :pending WHERE id = :id
+
+-- name: operator_mfa_confirm
+-- The new secret applies, with the period of the code that confirmed it.
+UPDATE operators SET mfa_secret = mfa_pending, mfa_pending = NULL, mfa_step = :step
+WHERE id = :id AND mfa_pending = :pending RETURNING id
+
+-- name: operator_mfa_use
+-- A code is accepted once: of two transactions with the same period, the second finds no row.
+UPDATE operators SET mfa_step = :step WHERE id = :id AND (mfa_step IS NULL OR mfa_step < :step) RETURNING id
+
+-- name: operator_mfa_end
+-- No second factor.
+UPDATE operators SET mfa_secret = NULL, mfa_pending = NULL, mfa_step = NULL WHERE id = :id RETURNING id
+
+-- name: recovery_code_insert
+-- A recovery code.
+INSERT INTO recovery_codes (digest, operator) VALUES (:digest, :operator) ON CONFLICT (digest) DO NOTHING
+
+-- name: recovery_code_use
+-- A recovery code is used once.
+DELETE FROM recovery_codes WHERE digest = :digest AND operator = :operator RETURNING digest
+
+-- name: recovery_codes_end
+-- The recovery codes of an operator end.
+DELETE FROM recovery_codes WHERE operator = :operator
 
 -- name: operator_session_end
 -- One session ends.

@@ -4,8 +4,8 @@
 import { fill, h } from './dom.js';
 import { failure } from './list.js';
 import { PAGES } from './pages.js';
-import { ROOT, get, request, whenSignedOut } from './server.js';
-import { setUp, signIn } from './sign-in.js';
+import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
+import { askPassword, enrol, setUp, signIn } from './sign-in.js';
 
 const BASE = `${ROOT}/console`;
 /** `g` and a letter open a page if the letter follows within this time. */
@@ -17,6 +17,7 @@ let chordUntil = 0;
 
 async function start() {
   whenSignedOut(showSignIn);
+  whenPasswordRequired(askPassword);
   try {
     me = await get('/v1/me');
   } catch (problem) {
@@ -50,6 +51,11 @@ async function showSignIn() {
 const mine = () => PAGES.filter((one) => one.roles.includes(me.role));
 
 function showShell() {
+  if (me.must_enrol) {
+    document.title = 'Second factor · Bellcast';
+    fill(document.body, enrol(start, signOut));
+    return;
+  }
   const menu = h('nav', { id: 'menu', 'aria-label': 'Pages' }, mine().map((one) => h('a', { href: `${BASE}${one.path}`, 'data-path': one.path }, one.title)));
   const toggle = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'menu', onclick: () => {
     const isOpen = document.body.classList.toggle('open');

@@ -2,7 +2,7 @@
  * Builds elements. Texts become text nodes and attributes are set by name, so data never becomes markup.
  */
 
-const LINKS = /^(https?:|mailto:|\/|#|\?)/i;
+const LINKS = /^(https?:|mailto:|otpauth:|\/|#|\?)/i;
 
 /**
  * @param {string} tag

@@ -5,6 +5,7 @@ import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { live, request as servedRequest, requests } from './live.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
+import { mfaSetup, recoveryCodes } from './sign-in.js';
 
 const ALL = ['owner', 'developer', 'support', 'viewer'];
 const CONTENT = ['owner', 'developer', 'support'];
@@ -250,7 +251,7 @@ const keys = (page) => {
   }), created)];
 };
 
-/** A button that deletes on its second click, and then shows the URL `then`, or the page again. */
+/** A button that deletes on its second click, and then shows the URL `then`, or the page again; or it calls `then`. */
 function remove(page, label, word, target, then) {
   const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
     if (!button.dataset.sure) {
@@ -260,7 +261,8 @@ function remove(page, label, word, target, then) {
     }
     try {
       await request('DELETE', target);
-      if (then) page.go(then);
+      if (typeof then === 'function') await then();
+      else if (then) page.go(then);
       else page.reload();
     } catch (problem) {
       button.textContent = problem.message;
@@ -271,7 +273,7 @@ function remove(page, label, word, target, then) {
 
 const operators = (page) => [listPage(page, {
   title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
-  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
+  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
     ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
   none: 'There is no operator.',
 }), card('Add an operator', form([
@@ -282,6 +284,12 @@ const operators = (page) => [listPage(page, {
   await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase() });
   page.reload();
 }))];
+
+function secondFactorOf(page, operator) {
+  if (!operator.has_mfa) return 'none';
+  if (operator.name === page.me.name) return state('active');
+  return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
+}
 
 function roleOf(page, operator) {
   if (operator.name === page.me.name) return operator.role;
@@ -318,7 +326,26 @@ function account(page) {
     await request('PUT', '/v1/me/password', values);
     element.reset();
     result.textContent = 'The password was changed.';
-  }), result)];
+  }), result), secondFactor(page)];
+}
+
+function secondFactor(page) {
+  const place = h('div', {});
+  const reload = async () => {
+    page.me.has_mfa = (await get('/v1/me', page.signal)).has_mfa;
+    page.reload();
+  };
+  if (!page.me.has_mfa) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone does not sign in.'), mfaSetup(reload));
+  return card('Authenticator app', h('p', {}, state('active'), ' Sign-in needs a code of your app.'),
+    h('div', { class: 'choice' },
+      h('button', { type: 'button', onclick: async () => {
+        try {
+          fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
+        } catch (problem) {
+          fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
+        }
+      } }, 'New recovery codes'),
+      remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)), place);
 }
 
 /** Pages by path. `key` pages have the key of their object after the path. */

@@ -11,15 +11,22 @@ export class Problem extends Error {
     const fields = (body.errors ?? []).map((one) => `${one.field} ${one.message}`).join('; ');
     super(fields || body.detail || body.title || `The server answered ${status}.`);
     this.status = status;
+    this.code = body.code;
     this.requestId = requestId;
   }
 }
 
 let onSignedOut = () => {};
+let askPassword = async () => false;
 
 /** Call this when the session has ended. */
 export function whenSignedOut(callback) {
   onSignedOut = callback;
+}
+
+/** Call this when the server needs the password again; it resolves to whether the operator typed it. */
+export function whenPasswordRequired(callback) {
+  askPassword = callback;
 }
 
 /** Send a request; return the decoded response. Throws Problem. */
@@ -39,7 +46,8 @@ export async function request(method, path, body, signal) {
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
   const answer = isJson ? await response.json() : await response.text();
   if (response.ok) return answer;
-  if (response.status === 401 && path !== '/v1/session' && path !== '/v1/me/password') onSignedOut();
+  if (response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password') onSignedOut();
+  if (answer.code === 'password_required' && await askPassword()) return request(method, path, body, signal);
   throw new Problem(response.status, isJson ? answer : {}, response.headers.get('x-request-id'));
 }
 

@@ -1,10 +1,12 @@
 /**
  * Set-up and sign-in.
  */
-import { field, form, h } from './dom.js';
+import { field, fill, form, h, id } from './dom.js';
 import { request } from './server.js';
 
 const NAME = { name: 'name', required: true, maxlength: 100, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' };
+
+const CODE = { name: 'code', required: true, maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', autocapitalize: 'none', spellcheck: 'false' };
 
 function card(title, ...children) {
   return h('main', { class: 'card' }, h('p', { class: 'brand' }, 'Bellcast'), h('h1', { tabindex: '-1' }, title), children);
@@ -27,10 +29,75 @@ export function setUp(done) {
 }
 
 export function signIn(done) {
+  const fields = [
+    field('Name', NAME),
+    field('Password', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
+  ];
+  const second = h('div', { class: 'field' });
   return card('Sign in',
-    form([
-      field('Name', NAME),
-      field('Password', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
-    ], 'Sign in', async ({ name, password }) => done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password }))),
+    form([fields, second], 'Sign in', async ({ name, password, code }) => {
+      try {
+        done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
+      } catch (problem) {
+        if (problem.code !== 'mfa_required') throw problem;
+        for (const one of fields) one.hidden = true;
+        fill(second, field('Code', CODE, 'Of your authenticator app. A recovery code works once.'));
+        second.querySelector('input').focus();
+      }
+    }),
     h('p', { class: 'muted' }, 'An owner can set a new password for you.'));
+}
+
+/** The page of an operator that must have a second factor and has none. */
+export function enrol(done, signOut) {
+  return card('Set up an authenticator app',
+    h('p', { class: 'muted' }, 'This server requires a second factor of every operator.'),
+    mfaSetup(done), h('button', { type: 'button', onclick: signOut }, 'Sign out'));
+}
+
+/** Steps to add an authenticator app; `done` is called when the operator has stored the recovery codes. */
+export function mfaSetup(done) {
+  const place = h('div', { class: 'steps' });
+  const begin = form([], 'Set up an authenticator app', async () => {
+    const { secret, uri } = await request('POST', '/v1/me/mfa');
+    fill(place,
+      h('p', {}, 'Add this key to your authenticator app, as a time-based code:'),
+      h('p', {}, id(secret)),
+      h('p', {}, h('a', { href: uri }, 'Open the app on this device')),
+      form([field('Code', CODE, 'The six digits that the app shows.')], 'Confirm', async ({ code }) => {
+        const { codes } = await request('PUT', '/v1/me/mfa', { code });
+        fill(place, recoveryCodes(codes, done));
+      }));
+    place.querySelector('input').focus();
+  });
+  return fill(place, begin);
+}
+
+export function recoveryCodes(codes, done) {
+  return [
+    h('p', {}, 'Each of these codes replaces the app once, as when you lose the phone. Store them now: they are not shown again.'),
+    h('pre', { tabindex: '0' }, h('code', {}, codes.join('\n'))),
+    h('button', { type: 'button', class: 'primary', onclick: done }, 'I have stored them'),
+  ];
+}
+
+/** The dialog that asks for the password again; it resolves to whether the operator typed it. */
+export function askPassword() {
+  return new Promise((resolve) => {
+    const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel');
+    const dialog = h('dialog', { class: 'ask', 'aria-label': 'Password' },
+      h('h2', {}, 'Type your password again'),
+      h('p', { class: 'muted' }, 'Keys, operators and erasure need a password that was typed in the last 10 minutes.'),
+      form([field('Current password', { name: 'again', type: 'password', required: true, autocomplete: 'current-password' })], 'Continue', async ({ again }) => {
+        await request('PUT', '/v1/session/verification', { password: again });
+        dialog.returnValue = 'yes';
+        dialog.close('yes');
+      }), close);
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
 }

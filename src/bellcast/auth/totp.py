@@ -1,0 +1,59 @@
+"""One-time codes of authenticator apps (RFC 6238) and recovery codes."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import struct
+from urllib.parse import quote
+
+# The algorithm, digits and period that all authenticator apps support.
+DIGITS = 6
+PERIOD_MS = 30_000
+# RFC 4226, 4: 160 bits are recommended.
+SECRET_BYTES = 20
+# A code is accepted one period early and late: clocks of phones differ, and people type slowly (RFC 6238, 5.2).
+DRIFT_STEPS = 1
+RECOVERY_CODES = 10
+# 80 bits: too many to guess from a stolen digest.
+RECOVERY_BYTES = 10
+GROUP = 4
+
+
+def make_secret() -> str:
+    """Return a new secret, in base32 as authenticator apps expect it."""
+    return base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def uri(secret: str, name: str, issuer: str) -> str:
+    """Return the address that adds the secret to an authenticator app."""
+    label = f"{quote(issuer, safe='')}:{quote(name, safe='')}"
+    return f"otpauth://totp/{label}?secret={secret}&issuer={quote(issuer, safe='')}"
+
+
+def matching_step(secret: str, code: str, now: int) -> int | None:
+    """Return the period of the code, or None if it is wrong now. The caller must accept each period once only."""
+    current = now // PERIOD_MS
+    steps = range(current - DRIFT_STEPS, current + DRIFT_STEPS + 1)
+    given = code.encode(errors="surrogatepass")
+    matching = [step for step in steps if hmac.compare_digest(code_of(secret, step).encode(), given)]
+    return max(matching, default=None)
+
+
+def code_of(secret: str, step: int) -> str:
+    """Return the code of a period."""
+    digest = hmac.digest(base64.b32decode(secret), struct.pack(">Q", step), hashlib.sha1)
+    offset = digest[-1] & 0x0F
+    (number,) = struct.unpack_from(">I", digest, offset)
+    return f"{(number & 0x7FFFFFFF) % 10**DIGITS:0{DIGITS}}"
+
+
+def make_recovery_codes() -> list[str]:
+    """Return new codes, each for one sign-in without the authenticator app."""
+    codes = [base64.b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower() for _ in range(RECOVERY_CODES)]
+    return ["-".join(code[start : start + GROUP] for start in range(0, len(code), GROUP)) for code in codes]
+
+
+def normalize(code: str) -> str:
+    """Return a code without the spaces and hyphens of its groups."""
+    return "".join(one for one in code.lower() if not one.isspace() and one != "-")

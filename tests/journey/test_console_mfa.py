@@ -1,0 +1,205 @@
+"""The second factor of operators: enrolment, sign-in, replay, guesses, recovery, reset; and passwords that are typed again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.auth import totp
+from bellcast.auth.console_sessions import ConsoleConfig
+from tests.journey import rest as rests
+from tests.journey.operators import PASSWORD, browser, set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+# Seconds.
+MINUTE = 60
+PERIOD = 30
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
+    monkeypatch.setattr("bellcast.auth.passwords.hash_password", lambda password: f"hash of {password}")
+    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: stored == f"hash of {password}")
+
+
+@pytest.fixture
+async def strict(tmp_path: Path) -> AsyncIterator[Rest]:
+    async with rests.opened(tmp_path, console=ConsoleConfig(require_mfa=True)) as rest:
+        yield rest
+
+
+@pytest.fixture
+async def internal(tmp_path: Path) -> AsyncIterator[Rest]:
+    config = ConsoleConfig(networks=("10.0.0.0/8", "fd00::/8"))
+    async with rests.opened(tmp_path, console=config) as rest:
+        yield rest
+
+
+async def enrol(rest: Rest, operator: httpx.AsyncClient) -> tuple[str, list[str]]:
+    """Set up an app; return its secret and the recovery codes."""
+    secret = (await operator.post("/v1/me/mfa")).json()["secret"]
+    response = await operator.put("/v1/me/mfa", json={"code": code(rest, secret)})
+    assert response.status_code == 200, response.text
+    return secret, response.json()["codes"]
+
+
+def code(rest: Rest, secret: str) -> str:
+    return totp.code_of(secret, rest.clock.now() // totp.PERIOD_MS)
+
+
+async def sign_in(rest: Rest, **fields: Any) -> httpx.Response:
+    return await browser(rest).post("/v1/session", json={"name": "owner", "password": PASSWORD} | fields)
+
+
+async def test_sign_in_needs_the_code_after_enrolment(rest: Rest) -> None:
+    owner = await set_up(rest)
+    assert (await owner.get("/v1/me")).json()["has_mfa"] is False
+    secret, _ = await enrol(rest, owner)
+    assert (await owner.get("/v1/me")).json()["has_mfa"] is True
+    rest.clock.advance(PERIOD)
+    assert refused(await sign_in(rest), 401, "mfa_required")
+    assert refused(await sign_in(rest, code="000000"), 401, "unauthenticated")
+    assert refused(await sign_in(rest, password="wrong", code=code(rest, secret)), 401, "unauthenticated")
+    assert (await sign_in(rest, code=code(rest, secret))).status_code == 200
+
+
+async def test_code_is_accepted_once(rest: Rest) -> None:
+    owner = await set_up(rest)
+    secret, _ = await enrol(rest, owner)
+    assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")  # the one that confirmed it
+    rest.clock.advance(PERIOD)
+    older = code(rest, secret)
+    rest.clock.advance(PERIOD)
+    assert (await sign_in(rest, code=code(rest, secret))).status_code == 200
+    assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")
+    assert refused(await sign_in(rest, code=older), 401, "unauthenticated")
+
+
+async def test_guessed_codes_share_the_limit_of_passwords(rest: Rest) -> None:
+    owner = await set_up(rest)
+    secret, recovery = await enrol(rest, owner)
+    rest.clock.advance(PERIOD)
+    for guess in range(5):
+        assert refused(await sign_in(rest, code=f"00000{guess}"), 401, "unauthenticated")
+        assert refused(await sign_in(rest), 401 if guess < 4 else 429, "mfa_required" if guess < 4 else "too_many")
+    for right in (code(rest, secret), recovery[0]):
+        assert refused(await sign_in(rest, code=right), 429, "too_many")
+    rest.clock.advance(PERIOD)
+    assert (await sign_in(rest, code=code(rest, secret))).status_code == 200
+
+
+async def test_recovery_code_is_accepted_once_and_ends_with_new_ones(rest: Rest) -> None:
+    owner = await set_up(rest)
+    _, (first, second, *_) = await enrol(rest, owner)
+    assert (await sign_in(rest, code=first.upper().replace("-", " "))).status_code == 200
+    assert refused(await sign_in(rest, code=first), 401, "unauthenticated")
+    (new, *_) = (await owner.post("/v1/me/mfa/recovery-codes")).json()["codes"]
+    assert refused(await sign_in(rest, code=second), 401, "unauthenticated")
+    assert (await sign_in(rest, code=new)).status_code == 200
+
+
+async def test_unconfirmed_app_changes_nothing(rest: Rest) -> None:
+    owner = await set_up(rest)
+    assert refused(await owner.put("/v1/me/mfa", json={"code": "123456"}), 409, "conflict")
+    assert refused(await owner.post("/v1/me/mfa/recovery-codes"), 409, "conflict")
+    secret = (await owner.post("/v1/me/mfa")).json()["secret"]
+    assert refused(await owner.put("/v1/me/mfa", json={"code": "000000"}), 422, "invalid")
+    assert (await sign_in(rest)).status_code == 200
+    other = (await owner.post("/v1/me/mfa")).json()["secret"]
+    assert refused(await owner.put("/v1/me/mfa", json={"code": code(rest, secret)}), 422, "invalid")
+    assert (await owner.put("/v1/me/mfa", json={"code": code(rest, other)})).status_code == 200
+
+
+async def test_second_factor_is_removed_by_its_operator_and_by_an_owner(rest: Rest) -> None:
+    owner = await set_up(rest)
+    helper = await signed_in(rest, "helper", "support")
+    for reset in ("/v1/me/mfa", f"/v1/operators/{(await helper.get('/v1/me')).json()['id']}/mfa"):
+        await enrol(rest, helper)
+        assert refused(await sign_in(rest, name="helper"), 401, "mfa_required")
+        remover = helper if reset == "/v1/me/mfa" else owner
+        assert (await remover.delete(reset)).status_code == 204
+        assert (await sign_in(rest, name="helper")).status_code == 200
+    assert refused(
+        await helper.delete(f"/v1/operators/{(await owner.get('/v1/me')).json()['id']}/mfa"), 403, "forbidden"
+    )
+
+
+async def test_secret_is_neither_stored_in_clear_nor_shown_again(rest: Rest) -> None:
+    owner = await set_up(rest)
+    secret, recovery = await enrol(rest, owner)
+    shown = [(await owner.get(path)).text for path in ("/v1/me", "/v1/operators", "/v1/audit")]
+    files = [file.read_bytes() for file in rest.file.parent.glob("bellcast.sqlite3*")]
+    assert all(word not in text for text in shown for word in (secret, *recovery))
+    assert all(word.encode() not in content for content in files for word in (secret, totp.normalize(recovery[0])))
+
+
+async def test_operator_without_a_second_factor_may_only_set_one_up(strict: Rest) -> None:
+    owner = await set_up(strict)
+    assert (await owner.get("/v1/me")).json()["must_enrol"] is True
+    for path in ("/v1/stats", "/v1/operators", "/v1/recipients"):
+        assert refused(await owner.get(path), 403, "mfa_enrolment_required")
+    await enrol(strict, owner)
+    assert (await owner.get("/v1/me")).json()["must_enrol"] is False
+    assert (await owner.get("/v1/operators")).status_code == 200
+    assert (await strict.app.get("/v1/operators")).status_code == 200
+
+
+SENSITIVE = [
+    ("POST", "/v1/keys", {"name": "k", "scopes": ["send"]}),
+    ("DELETE", "/v1/keys/x", None),
+    ("POST", "/v1/operators", {"name": "x", "role": "viewer", "password": PASSWORD}),
+    ("PATCH", "/v1/operators/x", {"role": "viewer"}),
+    ("DELETE", "/v1/operators/x", None),
+    ("DELETE", "/v1/operators/x/mfa", None),
+    ("POST", "/v1/tokens", {"recipient": "alice"}),
+    ("DELETE", "/v1/recipients/alice", None),
+    ("DELETE", "/v1/tenants/acme", None),
+    ("POST", "/v1/me/mfa", None),
+    ("PUT", "/v1/me/mfa", {"code": "123456"}),
+    ("DELETE", "/v1/me/mfa", None),
+    ("POST", "/v1/me/mfa/recovery-codes", None),
+]
+
+
+async def test_sensitive_operations_need_a_password_typed_in_ten_minutes(rest: Rest) -> None:
+    owner = await set_up(rest)
+    rest.clock.advance(10 * MINUTE)
+    for method, path, body in SENSITIVE:
+        assert refused(await owner.request(method, path, json=body), 403, "password_required"), path
+    assert (await owner.get("/v1/keys")).status_code == 200
+    wrong = {"password": "not the password"}
+    assert refused(await owner.put("/v1/session/verification", json=wrong), 401, "unauthenticated")
+    assert refused(await owner.request(*SENSITIVE[0][:2], json=SENSITIVE[0][2]), 403, "password_required")
+    assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
+    for method, path, body in SENSITIVE:
+        response = await owner.request(method, path, json=body)
+        assert "password_required" not in response.text, path
+    rest.clock.advance(10 * MINUTE)
+    assert refused(await owner.request(*SENSITIVE[0][:2], json=SENSITIVE[0][2]), 403, "password_required")
+
+
+async def test_console_is_refused_from_other_networks(internal: Rest) -> None:
+    for path in ("/console", "/console/console.js"):
+        assert refused(await internal.anonymous.get(path), 403, "forbidden")
+    body = {"name": "owner", "password": PASSWORD}
+    assert refused(await browser(internal).post("/v1/session", json=body), 403, "forbidden")
+    created = (await internal.app.post("/v1/setup-codes")).json()["code"]
+    near = httpx.AsyncClient(
+        transport=httpx.ASGITransport(internal.client._transport.app, client=("10.1.2.3", 1)),  # type: ignore[attr-defined]
+        base_url="https://bell.test",
+        headers={"origin": "https://bell.test", "sec-fetch-site": "same-origin"},
+    )
+    assert (await near.get("/console")).status_code == 200
+    assert (await near.post("/v1/setup", json=body | {"code": created})).status_code == 201
+    assert (await near.get("/v1/me")).status_code == 200
+    stolen = browser(internal)
+    stolen.cookies.update(dict(near.cookies))
+    assert refused(await stolen.get("/v1/keys", headers={"cookie": cookie_of(near)}), 403, "forbidden")
+    assert (await internal.app.get("/v1/keys")).status_code == 200
+
+
+def cookie_of(client: httpx.AsyncClient) -> str:
+    return "; ".join(f"{name}={value}" for name, value in client.cookies.items())

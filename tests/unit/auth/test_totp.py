@@ -1,0 +1,39 @@
+import base64
+
+import pytest
+
+from bellcast.auth import totp
+
+# RFC 6238, appendix B, truncated to six digits.
+RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()
+RFC_CODES = {59: "287082", 1111111109: "081804", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130"}
+NOW = 1_800_000_000_000
+
+
+@pytest.mark.parametrize(("seconds", "code"), RFC_CODES.items())
+def test_codes_are_those_of_the_rfc(seconds: int, code: str) -> None:
+    assert totp.code_of(RFC_SECRET, seconds * 1000 // totp.PERIOD_MS) == code
+
+
+@pytest.mark.parametrize(("periods", "is_accepted"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_code_is_accepted_one_period_early_and_late(periods: int, is_accepted: bool) -> None:
+    step = NOW // totp.PERIOD_MS + periods
+    assert (totp.matching_step(RFC_SECRET, totp.code_of(RFC_SECRET, step), NOW) == step) is is_accepted
+
+
+@pytest.mark.parametrize("code", ["", "0", "abcdef", "\udcff", "１２３４５６", "0" * 7])
+def test_text_that_is_no_code_is_wrong(code: str) -> None:
+    assert totp.matching_step(RFC_SECRET, code, NOW) is None
+
+
+def test_secrets_and_recovery_codes_are_random_and_long() -> None:
+    assert len({totp.make_secret() for _ in range(50)}) == 50
+    assert len(base64.b32decode(totp.make_secret())) == 20
+    codes = totp.make_recovery_codes()
+    assert len(set(codes)) == 10
+    assert {len(totp.normalize(f" {code.upper()} ")) for code in codes} == {16}
+
+
+def test_uri_escapes_the_name() -> None:
+    uri = totp.uri("ABC", "olive@example.com?x=&y", "Bellcast")
+    assert uri == "otpauth://totp/Bellcast:olive%40example.com%3Fx%3D%26y?secret=ABC&issuer=Bellcast"
