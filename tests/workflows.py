@@ -18,6 +18,7 @@ from bellcast.model.identities import Project, RecipientFields
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
+from bellcast.ports.live_feed import NO_FEED
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import WorkflowParts
@@ -97,6 +98,7 @@ class WorkflowWorld:
             functions,
             lambda: self.engines,
             {} if tasks is None else tasks,
+            NO_FEED,
             shares_runs=shares_runs,
         )
         self.engines = Context(

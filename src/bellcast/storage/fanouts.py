@@ -22,7 +22,7 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
         tenant=fanout.tenant,
         priority=FANOUT,
     )
-    yield Statement("job_add", jobs.new_params(job))
+    yield Statement("job_add", many=[jobs.new_params(job)])
 
 
 def move(id: str, tenant: str, position: str | None, state: str) -> Script[bool]:

@@ -223,7 +223,7 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
         yield Statement("document_write", {**name, "body": schedule.key, "now": now})
     if schedule.job is not None:
-        yield Statement("job_add", jobs.new_params(schedule.job))
+        yield Statement("job_add", many=[jobs.new_params(schedule.job)])
 
 
 def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
@@ -435,7 +435,7 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[
 def _retry(run: StoredRun, now: int) -> Script[bool]:
     if not (yield Statement("run_write", {**_state_params(run), "revision": run.revision})):
         return False
-    yield Statement("job_add", _job_params(run, now))
+    yield Statement("job_add", many=[_job_params(run, now)])
     return True
 
 
@@ -444,7 +444,7 @@ def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
     for id, tenant in paused:
         yield Statement("run_resume", {"id": id})
         job = Job(id=id, kind=JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-        yield Statement("job_add", jobs.new_params(job))
+        yield Statement("job_add", many=[jobs.new_params(job)])
     return len(paused)
 
 

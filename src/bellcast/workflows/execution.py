@@ -146,6 +146,9 @@ class RunExecutor:
             return False
         await self._broker.publish(*added)
         self._router.messages_added()
+        for one in begun:
+            if one.run.state != "running":
+                self._feed.emit(_feed_event(one.run, page.created_at))
         return True
 
     async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:

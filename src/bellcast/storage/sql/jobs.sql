@@ -1,7 +1,20 @@
--- name: job_add
+-- name: job_add @sqlite
 -- A job; one that exists starts over at the new time, and runs once more if it is running.
 INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
 VALUES (:id, :kind, :payload, :run_at, :created_at, :tenant, :priority)
+ON CONFLICT (id) DO UPDATE SET
+  run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
+  crashes = 0, state = 'ready', error = NULL
+
+-- name: job_add @postgres
+-- Jobs; one that exists starts over at the new time, and runs once more if it is running. Of two with the same id, the last
+-- one counts.
+INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
+SELECT DISTINCT ON (id) id, kind, payload, run_at, created_at, tenant, priority FROM unnest(
+  :id::text[], :kind::text[], :payload::bytea[], :run_at::bigint[], :created_at::bigint[], :tenant::text[],
+  :priority::bigint[]
+) WITH ORDINALITY j (id, kind, payload, run_at, created_at, tenant, priority, place)
+ORDER BY id, place DESC
 ON CONFLICT (id) DO UPDATE SET
   run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
   crashes = 0, state = 'ready', error = NULL
@@ -60,9 +73,14 @@ RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lea
 -- Extend a lease, unless it was lost.
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
--- name: job_done
+-- name: job_done @sqlite
 -- Delete a finished job, unless its lease was lost or it was added again meanwhile.
 DELETE FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
+
+-- name: job_done @postgres
+-- Delete finished jobs, unless their lease was lost or they were added again meanwhile.
+DELETE FROM jobs j USING unnest(:id::text[], :lease::text[]) d (id, lease)
+WHERE j.id = d.id AND j.lease = d.lease AND j.attempts > 0
 
 -- name: job_again
 -- End a lease; the job is due again at :run_at.

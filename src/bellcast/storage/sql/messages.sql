@@ -1,4 +1,4 @@
--- name: message_insert
+-- name: message_insert @sqlite
 -- A new message, held or queued.
 INSERT INTO messages (
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
@@ -8,12 +8,35 @@ INSERT INTO messages (
   :created_at, :expires_at, :content, :digest
 )
 
--- name: decision_insert
+-- name: message_insert @postgres
+-- New messages, held or queued.
+INSERT INTO messages (
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, content, digest
+)
+SELECT * FROM unnest(
+  :id::text[], :tenant::text[], :recipient::text[], :notification::text[], :run::text[], :channel::text[], :type::text[],
+  :priority::text[], :address::text[], :state::text[], :reason::text[], :unless::text[], :due_at::bigint[],
+  :created_at::bigint[], :expires_at::bigint[], :content::text[], :digest::text[]
+)
+
+-- name: decision_insert @sqlite
 -- A decision for a channel; the release of a held message adds another. A repeated job adds none.
 INSERT INTO decisions (
   tenant, notification, recipient, channel, outcome, rule, source, message, due_at, decided_at
 ) VALUES (
   :tenant, :notification, :recipient, :channel, :outcome, :rule, :source, :message, :due_at, :decided_at
+)
+ON CONFLICT DO NOTHING
+
+-- name: decision_insert @postgres
+-- Decisions for channels; the release of a held message adds another. A repeated job adds none.
+INSERT INTO decisions (
+  tenant, notification, recipient, channel, outcome, rule, source, message, due_at, decided_at
+)
+SELECT * FROM unnest(
+  :tenant::text[], :notification::text[], :recipient::text[], :channel::text[], :outcome::text[], :rule::text[],
+  :source::text[], :message::text[], :due_at::bigint[], :decided_at::bigint[]
 )
 ON CONFLICT DO NOTHING
 
@@ -66,12 +89,23 @@ RETURNING
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 
--- name: message_update
+-- name: message_update @sqlite
 -- The outcome of an attempt or a decision.
 UPDATE messages SET
   address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference,
   attempts = :attempts, rounds = :rounds
 WHERE id = :id AND (state = 'sending' OR :state IN ('sent', 'bounced'))
+
+-- name: message_update @postgres
+-- The outcomes of attempts or decisions.
+UPDATE messages m SET
+  address = u.address, state = u.state, reason = u.reason, due_at = u.due_at, provider = u.provider,
+  reference = u.reference, attempts = u.attempts, rounds = u.rounds
+FROM unnest(
+  :id::text[], :address::text[], :state::text[], :reason::text[], :due_at::bigint[], :provider::text[],
+  :reference::text[], :attempts::text[], :rounds::bigint[]
+) u (id, address, state, reason, due_at, provider, reference, attempts, rounds)
+WHERE m.id = u.id AND (m.state = 'sending' OR u.state IN ('sent', 'bounced'))
 
 -- name: digest_members
 -- Messages that wait for a recipient's digest which is due, the oldest first.

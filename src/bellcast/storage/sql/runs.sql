@@ -1,4 +1,4 @@
--- name: run_insert
+-- name: run_insert @sqlite
 -- A new run.
 INSERT INTO runs (
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
@@ -6,6 +6,18 @@ INSERT INTO runs (
 ) VALUES (
   :id, :trigger, :tenant, :workflow, :owner, :version, :recipient, :state, :reason, :cancel_key, :wakes_at, :created_at,
   :ended_at, :body
+)
+
+-- name: run_insert @postgres
+-- New runs.
+INSERT INTO runs (
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  body
+)
+SELECT * FROM unnest(
+  :id::text[], :trigger::text[], :tenant::text[], :workflow::text[], :owner::text[], :version::bigint[],
+  :recipient::text[], :state::text[], :reason::text[], :cancel_key::text[], :wakes_at::bigint[], :created_at::bigint[],
+  :ended_at::bigint[], :body::text[]
 )
 
 -- name: run_find
@@ -96,11 +108,21 @@ SELECT id, revision, woken FROM runs WHERE id IN (SELECT value FROM json_each(:i
 SELECT id, revision, woken FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 ORDER BY id FOR UPDATE
 
--- name: run_save
+-- name: run_save @sqlite
 -- The new state of a locked run.
 UPDATE runs SET
   state = :state, reason = :reason, wakes_at = :wakes_at, ended_at = :ended_at, body = :body, revision = revision + 1
 WHERE id = :id
+
+-- name: run_save @postgres
+-- The new states of locked runs.
+UPDATE runs r SET
+  state = s.state, reason = s.reason, wakes_at = s.wakes_at, ended_at = s.ended_at, body = s.body,
+  revision = r.revision + 1
+FROM unnest(
+  :id::text[], :state::text[], :reason::text[], :wakes_at::bigint[], :ended_at::bigint[], :body::text[]
+) s (id, state, reason, wakes_at, ended_at, body)
+WHERE r.id = s.id
 
 -- name: runs_wake @sqlite
 -- An event that runs may wait for.
