@@ -8,12 +8,14 @@
 ```js             run as a module in a separate page in Chromium
 ```html file=NAME written into the page's folder, in any language
 ```text output    the output of the block before; … matches anything
+```sh needs=go    run, with the output that follows, where that program is installed; otherwise for reading
 ```sh reading     not run, for example because it needs root or a domain
 
 A block in an HTML comment (`<!--sh … -->`) is run and not shown. Other languages are for reading.
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,8 @@ class Block(NamedTuple):
     @property
     def kind(self) -> str:
         """Action of the runner: write, expect, read, stop, or the block's language."""
+        if "needs" in self.options and shutil.which(self.options["needs"]) is None:
+            return "read"
         for option, kind in (("file", "write"), ("output", "expect"), ("reading", "read"), ("stops", "stop")):
             if option in self.options:
                 return kind

@@ -72,7 +72,9 @@ class PageRunner:
         text = self.localized(block.text)
         match block.kind:
             case "write":
-                (self.folder / block.options["file"]).write_text(text, encoding="utf-8")
+                file = self.folder / block.options["file"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
             case "expect":
                 self._expect(text)
             case "sh" if "stays" in block.options:
