@@ -48,7 +48,7 @@ afterEach(() => {
 
 test('disabling deletes the endpoint of this browser only, then ends the subscription', async () => {
   const { api, calls, subscription } = browser();
-  assert.equal(await enablePush(api, GRANTED, BASE), 'e1');
+  assert.equal(await enablePush(api, BASE, {}, GRANTED), 'e1');
   assert.deepEqual(calls(), [['GET', 'v1/push-endpoints/key'], ['POST', 'v1/push-endpoints', { endpoint: 'https://push.example/1' }]]);
   await disablePush(api, BASE);
   assert.deepEqual(calls(), [['registration', BASE], ['GET', 'v1/push-endpoints'], ['DELETE', 'v1/push-endpoints/e1'], ['unsubscribe']]);
@@ -59,7 +59,7 @@ test('disabling deletes the endpoint of this browser only, then ends the subscri
 
 test('the subscription stays while the server is away', async () => {
   const { api, subscription } = browser();
-  await enablePush(api, GRANTED, BASE);
+  await enablePush(api, BASE, {}, GRANTED);
   api.failure = new Error('away');
   await assert.rejects(disablePush(api, BASE), /away/);
   assert.ok(subscription());
@@ -67,8 +67,8 @@ test('the subscription stays while the server is away', async () => {
 
 test('a replaced subscription is registered once, until push messages are disabled', async () => {
   const { api, post, calls } = browser();
-  await enablePush(api, GRANTED, BASE);
-  await enablePush(api, GRANTED, BASE);
+  await enablePush(api, BASE, {}, GRANTED);
+  await enablePush(api, BASE, {}, GRANTED);
   calls();
   const subscription = { endpoint: 'https://push.example/new' };
   post({ type: 'bellcast-push-changed', subscription });
@@ -89,7 +89,7 @@ test('unknown options are refused', async () => {
 test('the state is that of this browser and this person', async () => {
   const { api } = browser();
   assert.equal(await pushState(api, BASE), 'off');
-  await enablePush(api, GRANTED, BASE);
+  await enablePush(api, BASE, {}, GRANTED);
   assert.equal(await pushState(api, BASE), 'on');
   const another = { call: async () => ({ push_endpoints: [] }) };
   assert.equal(await pushState(another, BASE), 'off');

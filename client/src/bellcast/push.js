@@ -28,8 +28,8 @@ export async function pushState(api, base, { registration, ...others } = {}) {
 
 const isSupported = () => 'serviceWorker' in navigator && 'PushManager' in globalThis && 'Notification' in globalThis;
 
-/** @param {Api} api @param {Promise<NotificationPermission> | undefined} permission @param {string} base @param {PushOptions} [options] @returns {Promise<string>} */
-export async function enablePush(api, permission, base, { registration, ...others } = {}) {
+/** @param {Api} api @param {string} base @param {PushOptions} [options] @param {Promise<NotificationPermission>} [permission] @returns {Promise<string>} */
+export async function enablePush(api, base, { registration, ...others } = {}, permission) {
   rejectUnknown(others, 'enablePush');
   if (!isSupported()) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
   if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The person has not allowed notifications.' });

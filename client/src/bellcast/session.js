@@ -227,8 +227,7 @@ export class Session extends EventTarget {
   /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] */
   async enablePush(options) {
     const permission = globalThis.Notification?.requestPermission();
-    const { enablePush } = await import('./push.js');
-    return enablePush(this.#api, permission, this.#options.base, options);
+    return (await import('./push.js')).enablePush(this.#api, this.#options.base, options, permission);
   }
 
   /** Whether push messages reach this browser. @param {import('./push.js').PushOptions} [options] */
