@@ -1,5 +1,7 @@
 """Recipients, tenants, subscriptions and API keys."""
 
+from functools import partial
+
 import pytest
 
 from bellcast.model import times
@@ -125,7 +127,7 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
 async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
     store = app.store.recipients
     link = RecipientOfLink("acme", "alice", app.now)
-    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
+    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.tenant("acme") is await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     app.clock.advance(1)
@@ -136,13 +138,28 @@ async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) 
     await store.revoke("acme", "alice", app.now)
     assert await store.accepts_link(link)  # revoking sessions ends no link
     await store.delete("acme", "alice", app.now)
-    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
+    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     assert not await store.accepts_link(link)
-    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
+    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.preferences("acme", "alice") is None
     assert await store.accepts_link(RecipientOfLink("acme", "alice", app.now))
+
+
+async def test_preferences_are_replaced_only_as_they_were_read(app: App) -> None:
+    store = app.store.recipients
+    write = partial(store.set_preferences, "acme", "alice", now=app.now, switches_inbox=False)
+    assert await write(b'{"a":1}', before=b"")
+    assert not await write(b'{"a":2}', before=b"")
+    assert not await write(b'{"a":2}', before=b'{"a":0}')
+    assert await write(b'{"a":2}', before=b'{"a":1}')
+    assert await write(b'{"a":3}')
+    link = RecipientOfLink("acme", "alice", app.now + 1)
+    by_link = partial(store.set_preferences_by_link, link, now=app.now, switches_inbox=False)
+    assert await by_link(b'{"a":4}', before=b'{"a":2}') is False
+    assert await by_link(b'{"a":4}', before=b'{"a":3}')
+    assert await store.preferences("acme", "alice") == b'{"a":4}'
 
 
 async def test_link_ends_with_its_tenant(app: App) -> None:
@@ -152,7 +169,7 @@ async def test_link_ends_with_its_tenant(app: App) -> None:
     app.clock.advance(1)
     while (await store.erase_tenant("acme", app.now, 10))[0]:
         pass
-    assert not await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False)
+    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.tenant("acme") is None
     await app.open("alice", "acme")
     assert not await store.accepts_link(link)

@@ -1,5 +1,6 @@
 """Alice opens the preferences link of an e-mail and switches something off, without a login."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ async def link(world: World) -> str:
 def ticked(page: str) -> list[tuple[str, str]]:
     """The fields of the form, as a browser sends it unchanged."""
     boxes = re.findall(r'name=on value="([^"]*)"[^>]* checked>', page)
-    return [("on", box) for box in boxes] + [("start", "22:00"), ("end", "07:00")]
+    shown = re.findall(r'name=was value="([^"]*)">', page)
+    return [("on", box) for box in boxes] + [("was", box) for box in shown] + [("start", "22:00"), ("end", "07:00")]
 
 
 async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) -> None:
@@ -34,22 +36,57 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         path = await link(world)
         page = (await world.client.get(path, headers={"authorization": ""})).text
         assert "Invoices &lt;b&gt;" in page
-        assert 'value="2.email" aria-label="Invoices &lt;b&gt;: e-mail (required)" checked disabled' in page
+        assert 'value="email:invoice" aria-label="Invoices &lt;b&gt;: e-mail (required)" checked disabled' in page
         saved = await world.client.post(path, data=_fields(ticked(page)))
         assert "Your preferences are saved." in saved.text
         assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"old": {"email": False}}
-        changed = [pair for pair in ticked(page) if pair != ("on", "3.push")]
-        fields = _fields([*changed, ("on", "3.sms"), ("quiet", "on"), ("digest.3", "daily"), ("digest_at", "09:15")])
+        changed = [pair for pair in ticked(page) if pair != ("on", "push:news")]
+        fields = _fields(
+            [*changed, ("on", "sms:news"), ("quiet", "on"), ("digest.news", "daily"), ("digest_at", "09:15")]
+        )
         await world.client.post(path, data=fields)
         stored = await world.get("/v1/recipients/alice/preferences")
         assert stored["types"] == {"old": {"email": False}, "news": {"push": False, "sms": True}}
         assert stored["quiet_hours"] == {"start": "22:00", "end": "07:00"}
         assert (stored["digest"], stored["digest_at"]) == ({"news": "daily"}, "09:15")
         again = (await world.client.get(path)).text
-        assert re.search(r'value="3.push"[^>]*: push notification">', again)
+        assert re.search(r'value="push:news"[^>]*: push notification">', again)
         await world.client.post(path, data=_fields([*ticked(again), ("muted", "on")]))
         muted = await world.get("/v1/recipients/alice/preferences")
         assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        for key in ("booking", "news"):
+            await world.put(f"/v1/types/{key}", {})
+        path = await link(world)
+        page = (await world.client.get(path)).text
+        await world.put("/v1/types/alerts", {})
+        fields = _fields([pair for pair in ticked(page) if pair != ("on", "email:news")])
+        await world.client.post(path, data=fields)
+        assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"news": {"email": False}}
+
+
+async def test_page_keeps_what_another_device_switched_meanwhile(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/news", {})
+        path = await link(world)
+        page = (await world.client.get(path)).text
+        await world.put("/v1/recipients/alice/preferences", {"types": {"news": {"sms": False}}})
+        fields = _fields([pair for pair in ticked(page) if pair != ("on", "email:news")])
+        await world.client.post(path, data=fields)
+        stored = await world.get("/v1/recipients/alice/preferences")
+        assert stored["types"] == {"news": {"sms": False, "email": False}}
+
+
+async def test_concurrent_changes_are_all_kept(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        patches = [{"types": {f"type-{number}": {"email": False}}} for number in range(10)]
+        for path in ("/v1/recipients/alice/preferences", "/v1/preference-defaults"):
+            await world.request("PATCH", path, {"digest_at": "09:00"})
+            await asyncio.gather(*(world.request("PATCH", path, patch) for patch in patches))
+            assert len((await world.get(path))["types"]) == 10
 
 
 def _fields(pairs: list[tuple[str, str]]) -> dict[str, Any]:

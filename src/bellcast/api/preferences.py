@@ -13,7 +13,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
-from bellcast.errors import FieldError, Invalid
+from bellcast.errors import FieldError, Invalid, Unavailable
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, validation
 from bellcast.model.limits import Limits
@@ -210,11 +210,18 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
 
 async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
-    store = ctx.engines.store
-    before = (await store.recipients.preferences(tenant, key)) if merge else None
+    document = await _read(request)
     types = await types_of(ctx, tenant)
-    preferences = await _read(request, before, types)
-    if not request_body.query(request, DryRunFlag).dry_run:
+
+    def merged(before: bytes | None) -> Preferences:
+        return _merged(ctx, document, before, types)
+
+    if request_body.query(request, DryRunFlag).dry_run:
+        preferences = merged(await ctx.engines.store.recipients.preferences(tenant, key) if merge else None)
+    elif merge:
+        preferences = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
+    else:
+        preferences = merged(None)
         await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
     return responses.json(await _with_effective(ctx, tenant, preferences))
 
@@ -222,16 +229,23 @@ async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> 
 async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     documents = ctx.engines.store.documents
-    stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY) if merge else None
-    preferences = await _read(request, None if stored is None else stored.body, await types_of(ctx, tenant))
-    if preferences.muted:
-        raise Invalid.of("muted", "is for recipients only")
-    if request_body.query(request, DryRunFlag).dry_run:
-        return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
-    now = ctx.engines.clock.now()
-    await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, msgspec.json.encode(preferences), now)
-    ctx.engines.router.forget()
-    return responses.json(await _shown_defaults(request, tenant))
+    document, types = await _read(request), await types_of(ctx, tenant)
+    for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
+        stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
+        before = None if stored is None else stored.body
+        preferences = _merged(ctx, document, before if merge else None, types)
+        if preferences.muted:
+            raise Invalid.of("muted", "is for recipients only")
+        if request_body.query(request, DryRunFlag).dry_run:
+            return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
+        now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
+        if before is None:
+            await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, body, now)
+        elif not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
+            continue
+        ctx.engines.router.forget()
+        return responses.json(await _shown_defaults(request, tenant))
+    raise Unavailable("The defaults are being changed by too many requests.")
 
 
 # There is one document of defaults for the project, and one for each tenant.
@@ -251,14 +265,18 @@ async def _defaults_with_effective(ctx: ApiContext, tenant: str, own: Preference
     return {**msgspec.to_builtins(own), "effective": effective(layers, await types_of(ctx, tenant))}
 
 
-async def _read(request: ApiRequest, before: bytes | None, types: Mapping[str, TypeRules]) -> Preferences:
-    """The document of the request, merged into the one before if there is one."""
-    ctx = context.of(request)
-    text = await request_body.json_text(request)
-    patch = request_body.anything(text)
+async def _read(request: ApiRequest) -> dict[str, Any]:
+    patch = request_body.anything(await request_body.json_text(request))
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")
     patch.pop("effective", None)
+    return patch
+
+
+def _merged(
+    ctx: ApiContext, patch: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules]
+) -> Preferences:
+    """The document of a request, merged into the one before if there is one."""
     merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
     cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)

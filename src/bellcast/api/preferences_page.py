@@ -115,10 +115,12 @@ async def save(request: ApiRequest) -> ASGIApp:
         raise Invalid.of("", f"expected {FORM}")
     text = await request_body.raw(request, ctx.limits.request)
     fields = parse_qs(text.decode(errors="replace"), keep_blank_values=True)
-    before = await _stored(ctx, grant)
-    rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, before)
-    changed = _changed(before, fields, rules, layers)
-    await recipient_actions.set_preferences_by_link(ctx.engines, _recipient(grant), changed)
+    rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, NO_PREFERENCES)
+
+    def change(before: bytes | None) -> Preferences:
+        return _changed(_decoded(before), fields, rules, layers)
+
+    changed = await recipient_actions.change_preferences_by_link(ctx.engines, _recipient(grant), change)
     return await _page(ctx, grant, changed, is_saved=True)
 
 
@@ -135,7 +137,10 @@ async def _read(request: ApiRequest) -> PreferencesGrant:
 
 
 async def _stored(ctx: ApiContext, grant: PreferencesGrant) -> Preferences:
-    own = await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient)
+    return _decoded(await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient))
+
+
+def _decoded(own: bytes | None) -> Preferences:
     return NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
 
 
@@ -156,17 +161,18 @@ def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
 def _changed(
     before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules], layers: Layers
 ) -> Preferences:
-    """Apply the form: a switch that shows what applied before is not written."""
+    """Apply the form: only what differs from the form as it was shown is written. Types may have been added since."""
+    layers = msgspec.structs.replace(layers, recipient=before)
+    switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
     ticked = set(fields.get("on", []))
     patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
-    for number, (type, type_rules) in enumerate(_rows(rules)):
+    for type, type_rules in _rows(rules):
         for channel in CHANNELS:
-            is_on = f"{number}.{channel}" in ticked
-            if type_rules.requires(channel) or is_on == _is_on(layers, type, channel, type_rules):
+            if type_rules.requires(channel) or (value := _switch(type, channel)) not in switched:
                 continue
             target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
-            target[channel] = is_on
-        frequency = fields.get(f"digest.{number}", [""])[0]
+            target[channel] = value in ticked
+        frequency = fields.get(f"digest.{type}", [""])[0]
         if type != ALL_TYPES and frequency in FREQUENCIES and frequency != _frequency(layers, type):
             patch["digest"][type] = frequency
     if "digest_at" in fields and _is_time(fields["digest_at"][0]):
@@ -180,6 +186,11 @@ def _changed(
     patch["muted"]["*"] = True if "muted" in fields else None
     merged = merge_patch(msgspec.to_builtins(before), patch)
     return msgspec.convert(merged, Preferences)
+
+
+def _switch(type: str, channel: str) -> str:
+    """The value of a switch in the form."""
+    return f"{channel}:{'' if type == ALL_TYPES else type}"
 
 
 def _rows(rules: Mapping[str, TypeRules]) -> list[tuple[str, TypeRules]]:
@@ -210,7 +221,7 @@ async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, i
     names = await _names(ctx, grant.tenant, list(rules))
     brand = (await ctx.catalog.tenant(grant.tenant)).brand
     head = "".join(f"<th scope=col>{LABELS[channel]}" for channel in CHANNELS)
-    body = "".join(_row(number, row, names, layers) for number, row in enumerate(_rows(rules)))
+    body = "".join(_row(row, names, layers) for row in _rows(rules))
     quiet = _quiet_hours(layers)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
@@ -249,28 +260,29 @@ async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, i
     return responses.complete(200, page.encode(), HTML, HEADERS)
 
 
-def _row(number: int, row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> str:
+def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> str:
     type, rules = row
     name = "All notifications" if type == ALL_TYPES else names[type]
-    cells = "".join(_cell(number, name, type, channel, rules, layers) for channel in CHANNELS)
-    return (
-        f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _select(number, name, type, layers)}"
-    )
+    cells = "".join(_cell(name, type, channel, rules, layers) for channel in CHANNELS)
+    return f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _select(name, type, layers)}"
 
 
-def _cell(number: int, name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
+def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
     is_required = rules.requires(channel)
-    state = " checked disabled" if is_required else _checked(_is_on(layers, type, channel, rules))
+    is_on = is_required or _is_on(layers, type, channel, rules)
+    state = " checked disabled" if is_required else _checked(is_on)
+    value = escape(_switch(type, channel))
+    was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
     label = escape(f"{name}: {NAMES[channel]}{' (required)' if is_required else ''}")
-    return f'<td><input type=checkbox name=on value="{number}.{channel}" aria-label="{label}"{state}>'
+    return f'<td><input type=checkbox name=on value="{value}" aria-label="{label}"{state}>{was}'
 
 
-def _select(number: int, name: str, type: str, layers: Layers) -> str:
+def _select(name: str, type: str, layers: Layers) -> str:
     chosen = _frequency(layers, type)
     options = "".join(
         f"<option value={value}{' selected' if value == chosen else ''}>{label}" for value, label in FREQUENCIES.items()
     )
-    return f'<select name="digest.{number}" aria-label="{escape(name)}: how often">{options}</select>'
+    return f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
 
 
 async def _names(ctx: ApiContext, tenant: str, types: list[str]) -> dict[str, str]:

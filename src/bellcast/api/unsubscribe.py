@@ -50,11 +50,13 @@ async def confirm(request: ApiRequest) -> ASGIApp:
     Turns off the e-mail of the type for the recipient; repeatable. The link of a digest turns off every type in it."""
     found = await _read(request)
     engines = context.of(request).engines
-    before = await engines.store.recipients.preferences(found.tenant, found.recipient)
     patch = {"types": {type: {"email": False} for type in (found.type, *found.others)}}
-    merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
-    document = msgspec.convert(merged, Preferences)
-    await recipients.set_preferences_by_link(engines, _recipient(found), document)
+
+    def unsubscribed(before: bytes | None) -> Preferences:
+        merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
+        return msgspec.convert(merged, Preferences)
+
+    await recipients.change_preferences_by_link(engines, _recipient(found), unsubscribed)
     return _page("You are unsubscribed", f"E-mails of type {_names(found)} are off.", "")
 
 

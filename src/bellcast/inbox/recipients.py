@@ -1,8 +1,11 @@
 """Recipients, subscriptions and tenants through the server API."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import msgspec
 
-from bellcast.errors import NotFound
+from bellcast.errors import NotFound, Unavailable
 from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
@@ -52,34 +55,56 @@ async def delete_tenant(engines: Context, key: str) -> None:
         await engines.broker.publish(*events)
 
 
+# A change merges into the preferences before it. Of changes at the same time one succeeds in each round.
+MAX_CHANGE_ROUNDS = 100
+
+
 async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
     """Replace a recipient's own preferences; the recipient need not exist yet."""
-    now = engines.clock.now()
+    write = engines.store.recipients.set_preferences
     events = await _preferences_events(engines, tenant, key, preferences)
-    await engines.store.recipients.set_preferences(
-        tenant,
-        key,
-        msgspec.json.encode(preferences),
-        now,
-        switches_inbox=preferences.switches_inbox,
-        events=events,
-    )
+    document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
+    await write(tenant, key, document, engines.clock.now(), switches_inbox=switches, events=events)
     await _publish_preferences(engines, tenant, key, preferences)
 
 
-async def set_preferences_by_link(engines: Context, link: RecipientOfLink, preferences: Preferences) -> None:
-    """Replace the preferences of a link's recipient. Raises NotFound if the recipient does not exist, or was erased after
-    the link was issued."""
-    accepted = await engines.store.recipients.set_preferences_by_link(
-        link,
-        msgspec.json.encode(preferences),
-        engines.clock.now(),
-        switches_inbox=preferences.switches_inbox,
-        events=await _preferences_events(engines, link.tenant, link.recipient, preferences),
-    )
-    if not accepted:
-        raise NotFound("This link is not valid any more.")
-    await _publish_preferences(engines, link.tenant, link.recipient, preferences)
+async def change_preferences(
+    engines: Context, tenant: str, key: str, change: Callable[[bytes | None], Preferences]
+) -> Preferences:
+    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet."""
+    write = partial(engines.store.recipients.set_preferences, tenant, key)
+    return await _change_preferences(engines, tenant, key, change, write)
+
+
+async def change_preferences_by_link(
+    engines: Context, link: RecipientOfLink, change: Callable[[bytes | None], Preferences]
+) -> Preferences:
+    """Replace the preferences of a link's recipient by a function of them. Raises NotFound if the recipient does not
+    exist, or was erased after the link was issued."""
+    write = partial(engines.store.recipients.set_preferences_by_link, link)
+    return await _change_preferences(engines, link.tenant, link.recipient, change, write)
+
+
+async def _change_preferences(
+    engines: Context,
+    tenant: str,
+    key: str,
+    change: Callable[[bytes | None], Preferences],
+    write: Callable[..., Awaitable[bool | None]],
+) -> Preferences:
+    for _ in range(MAX_CHANGE_ROUNDS):
+        before = await engines.store.recipients.preferences(tenant, key)
+        preferences = change(before)
+        events = await _preferences_events(engines, tenant, key, preferences)
+        document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
+        now = engines.clock.now()
+        is_written = await write(document, now, switches_inbox=switches, events=events, before=before or b"")
+        if is_written is None:
+            raise NotFound("This link is not valid any more.")
+        if is_written:
+            await _publish_preferences(engines, tenant, key, preferences)
+            return preferences
+    raise Unavailable("The preferences are being changed by too many requests.")
 
 
 async def _publish_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:

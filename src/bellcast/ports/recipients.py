@@ -61,9 +61,11 @@ class Recipients(Protocol):
         *,
         switches_inbox: bool,
         events: Sequence[WebhookEvent] = (),
-    ) -> None:
+        before: bytes | None = None,
+    ) -> bool:
         """Replace a recipient's own preferences; creates the recipient. `switches_inbox`: they switch off the inbox for
-        something. `events` commit with them."""
+        something. `events` commit with them. With `before`, the document read or empty for none: False, and neither
+        preferences nor events written, if they have changed."""
         ...
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
@@ -78,8 +80,9 @@ class Recipients(Protocol):
         *,
         switches_inbox: bool,
         events: Sequence[WebhookEvent] = (),
-    ) -> bool:
-        """Like `set_preferences`, but creates nothing. False, with nothing written, if the link is not accepted."""
+        before: bytes | None = None,
+    ) -> bool | None:
+        """Like `set_preferences`, but creates nothing. None, with nothing written, if the link is not accepted."""
         ...
 
     async def any_inbox_switch(self, tenant: str) -> bool:

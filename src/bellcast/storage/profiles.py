@@ -27,17 +27,19 @@ def preferences(tenant: str, key: str) -> Script[bytes | None]:
 
 
 class NewPreferences(Struct, frozen=True):
-    """Preferences as JSON; whether they switch off the inbox for something; and the events of their change."""
+    """Preferences as JSON; whether they switch off the inbox for something; the events of their change; and the
+    document that they replace, empty for none, or None for any."""
 
     document: bytes
     switches_inbox: bool
     now: int
     events: Sequence[WebhookEvent]
+    before: bytes | None
 
 
-def set_preferences(tenant: str, key: str, new: NewPreferences) -> Script[None]:
+def set_preferences(tenant: str, key: str, new: NewPreferences) -> Script[bool]:
     inbox, _ = yield from ensure.ensure_recipient(tenant, key, new.now)
-    yield from _write_preferences(inbox, new)
+    return (yield from _write_preferences(inbox, new))
 
 
 def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
@@ -51,17 +53,23 @@ def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     return int(found[0][0]) if found else None
 
 
-def set_preferences_by_link(link: RecipientOfLink, new: NewPreferences) -> Script[bool]:
+def set_preferences_by_link(link: RecipientOfLink, new: NewPreferences) -> Script[bool | None]:
     inbox = yield from inbox_of_link(link)
-    if inbox is not None:
-        yield from _write_preferences(inbox, new)
-    return inbox is not None
+    return None if inbox is None else (yield from _write_preferences(inbox, new))
 
 
-def _write_preferences(inbox: int, new: NewPreferences) -> Script[None]:
-    params = {"inbox": inbox, "preferences": new.document.decode(), "switches_inbox": int(new.switches_inbox)}
-    yield Statement("preferences_write", params)
+def _write_preferences(inbox: int, new: NewPreferences) -> Script[bool]:
+    params = {
+        "inbox": inbox,
+        "preferences": new.document.decode(),
+        "switches_inbox": int(new.switches_inbox),
+        "before": (new.before or b"").decode(),
+        "any_before": int(new.before is None),
+    }
+    if not (yield Statement("preferences_write", params)):
+        return False
     yield from webhook_events.add(new.events, new.now)
+    return True
 
 
 def any_inbox_switch(tenant: str) -> Script[bool]:

@@ -50,9 +50,10 @@ class Recipients:
         *,
         switches_inbox: bool,
         events: Sequence[WebhookEvent] = (),
-    ) -> None:
-        new = profiles.NewPreferences(document, switches_inbox, now, events)
-        await self._write(tenant, key, lambda: profiles.set_preferences(tenant, key, new))
+        before: bytes | None = None,
+    ) -> bool:
+        new = profiles.NewPreferences(document, switches_inbox, now, events, before)
+        return await self._write(tenant, key, lambda: profiles.set_preferences(tenant, key, new))
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
         return await self._engine.read(profiles.inbox_of_link, link) is not None
@@ -65,8 +66,9 @@ class Recipients:
         *,
         switches_inbox: bool,
         events: Sequence[WebhookEvent] = (),
-    ) -> bool:
-        new = profiles.NewPreferences(document, switches_inbox, now, events)
+        before: bytes | None = None,
+    ) -> bool | None:
+        new = profiles.NewPreferences(document, switches_inbox, now, events, before)
         return await self._write(link.tenant, link.recipient, lambda: profiles.set_preferences_by_link(link, new))
 
     async def any_inbox_switch(self, tenant: str) -> bool:

@@ -348,8 +348,10 @@ SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <
   AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
 
 -- name: preferences_write
--- Replace a recipient's own preferences.
-UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox WHERE id = :inbox
+-- Replace a recipient's own preferences; only those `before`, empty for none, unless `any_before` is 1.
+UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox
+WHERE id = :inbox AND (:any_before = 1 OR COALESCE(preferences, '') = :before)
+RETURNING id
 
 -- name: inbox_switches
 -- Whether any recipient of a tenant switches off the inbox for something.
