@@ -61,6 +61,34 @@ test('refusals are typed and name the field', async () => {
   await assert.rejects(bell.token('alice', { ttl: 'soon' }), InvalidArgument);
 });
 
+test('what cannot be expressed is refused before anything is sent', async () => {
+  const silent = new Bellcast({ fetch: () => assert.fail('something was sent') });
+  const circular = {};
+  circular.self = circular;
+  const calls = {
+    'to': () => silent.publish(null, 'tick'),
+    'to:': () => silent.publish([], 'tick'),
+    'to[1]': () => silent.publish(['a', {}], 'tick'),
+    'to.recipient': () => silent.publish({ recipient: {} }, 'tick'),
+    'to.topic': () => silent.publish({ topic: 'a' }, 'tick'),
+    'name': () => silent.publish('a', undefined),
+    'data: cannot be written as JSON: n: NaN': () => silent.publish('a', 'tick', { n: NaN }),
+    'data: cannot be written as JSON: a function': () => silent.publish('a', 'tick', () => 1),
+    'data: cannot be written as JSON: seen: a value of the type Map': () => silent.publish('a', 'tick', { seen: new Map() }),
+    'data: cannot': () => silent.publish('a', 'tick', { big: 1n }),
+    'data: ': () => silent.publish('a', 'tick', circular),
+    'data': () => silent.publish('a', 'tick', ['\ud800']),
+    'except': () => silent.publish('a', 'tick', 1, { except: {} }),
+    'tenant': () => silent.publish('a', 'tick', 1, { tenant: ['acme'] }),
+    'topic': () => silent.presence(undefined),
+    'topic:': () => silent.presence(' '),
+    'tenant:': () => silent.presence('a', { tenant: {} }),
+    'recipient': () => silent.subscribe('a', undefined),
+    'limit': () => silent.connections({ limit: NaN }),
+  };
+  for (const [beginning, call] of Object.entries(calls)) await assert.rejects(call, (error) => error instanceof InvalidArgument && error.message.startsWith(beginning), beginning);
+});
+
 test('topics, recipients and preferences', async () => {
   const alice = unique();
   await bell.recipients.put(alice, { name: 'Alice', email: 'alice@example.com' });

@@ -1,5 +1,6 @@
 /** The client of a Bellcast server, for servers: Node, Deno, Bun, edge runtimes and Workers. */
 
+import { data as checkedData, text } from './arguments.js';
 import { findCredentials, findUrl } from './configuration.js';
 import { seconds } from './durations.js';
 import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized } from './errors.js';
@@ -87,12 +88,6 @@ const TOLERANCE = 300; // seconds between the time in a signature and now
 /** @param {...Id} segments */
 const path = (...segments) => ['/v1', ...segments.map((segment) => encodeURIComponent(String(segment)).replace(/^\.{1,2}$/, (dots) => dots.replace(/\./g, '%2E')))].join('/');
 
-/** @param {unknown} id @param {string} name @returns {string} */
-function text(id, name) {
-  if ((typeof id !== 'string' && typeof id !== 'number') || `${id}`.trim() === '') throw new InvalidArgument(`${name}: expected a text or a number that is not empty, got ${JSON.stringify(id)}`);
-  return String(id);
-}
-
 /** @param {Target} to @returns {unknown} */
 function target(to) {
   if (Array.isArray(to)) return to.map((one) => text(one, 'to'));
@@ -101,8 +96,19 @@ function target(to) {
 
 /** The address of a live event. @param {string | string[] | {recipient: Id}} to */
 function address(to) {
-  if (Array.isArray(to)) return { topics: to };
-  return typeof to === 'object' ? { recipient: text(to.recipient, 'to.recipient') } : { topic: text(to, 'to') };
+  if (Array.isArray(to)) {
+    if (!to.length) throw new InvalidArgument('to: must name at least one topic');
+    return { topics: to.map((one, at) => text(one, `to[${at}]`)) };
+  }
+  if (typeof to !== 'object' || to === null) return { topic: text(to, 'to') };
+  const unknown = Object.keys(to).find((name) => name !== 'recipient');
+  if (unknown !== undefined) throw new InvalidArgument(`to.${unknown}: is not known; expected a topic, a list of topics or {recipient}`);
+  return { recipient: text(to.recipient, 'to.recipient') };
+}
+
+/** The given ones of some ids. @param {Record<string, unknown>} values @returns {Record<string, string>} */
+function given(values) {
+  return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value === undefined || value === null || value === '' ? [] : [[name, text(value, name)]])));
 }
 
 /** The operations of one kind of object. */
@@ -329,7 +335,8 @@ export class Bellcast {
 
   /** Publish a live event to a topic, several topics or `{recipient}`, without storing it. `except` is the id of a connection that does not receive it. @param {string | string[] | {recipient: Id}} to @param {string} name @param {unknown} [data] @param {CallOptions & {except?: string}} [options] @returns {Promise<void>} */
   async publish(to, name, data = null, { except, tenant, signal } = {}) {
-    await this.request('POST', '/v1/events', { body: { ...address(to), name, data, ...(except && { except }), ...(tenant && { tenant }) }, signal });
+    const body = { ...address(to), name: text(name, 'name'), data: checkedData(data, 'data'), ...given({ except, tenant }) };
+    await this.request('POST', '/v1/events', { body, signal });
   }
 
   /** Start a workflow. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]}>} */
@@ -357,17 +364,17 @@ export class Bellcast {
 
   /** @param {string} topic @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */
   async subscribe(topic, recipient, options) {
-    await this.request('PUT', path('topics', topic, 'subscriptions', recipient), from(options));
+    await this.request('PUT', path('topics', text(topic, 'topic'), 'subscriptions', text(recipient, 'recipient')), from(options));
   }
 
   /** @param {string} topic @param {Id} recipient @param {CallOptions} [options] @returns {Promise<void>} */
   async unsubscribe(topic, recipient, options) {
-    await this.request('DELETE', path('topics', topic, 'subscriptions', recipient), from(options));
+    await this.request('DELETE', path('topics', text(topic, 'topic'), 'subscriptions', text(recipient, 'recipient')), from(options));
   }
 
   /** The members connected to a topic now. @param {string} topic @param {CallOptions} [options] @returns {Promise<{topic: string, members: {recipient: string, name: string | null, connections: number}[]}>} */
-  presence(topic, options) {
-    return this.request('GET', `${path('topics', topic)}/presence`, from(options));
+  async presence(topic, options) {
+    return this.request('GET', `${path('topics', text(topic, 'topic'))}/presence`, from(options));
   }
 
   /** The live connections. @param {{limit?: number, after?: string, tenant?: string}} [query] @returns {Promise<any>} */

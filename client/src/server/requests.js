@@ -1,5 +1,6 @@
 /** Requests with a timeout and retries: the same policy as the Python client. */
 
+import { parameter } from './arguments.js';
 import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable } from './errors.js';
 
 const DEADLINE = 8000; // ms for all tries of a request and the waits between them
@@ -29,7 +30,7 @@ const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
 /** Send a request and return the decoded response; null without a body. @param {Transport} transport @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export async function request(transport, method, path, options = {}) {
   const address = transport.url + path;
-  const query = Object.entries(options.query ?? {}).flatMap(([name, value]) => (value === undefined || value === null ? [] : [value].flat().map((one) => [name, String(one)])));
+  const query = Object.entries(options.query ?? {}).flatMap(([name, value]) => (value === undefined || value === null ? [] : [value].flat().map((one) => [name, parameter(one, name)])));
   const url = query.length ? `${address}?${new URLSearchParams(query)}` : address;
   const deadline = Date.now() + Math.max(DEADLINE, options.timeout ?? transport.timeout);
   const isRepeatable = options.harmless || REPEATABLE.has(method);

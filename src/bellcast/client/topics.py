@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
 from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage, TopicEventPage
 
 
@@ -80,12 +80,12 @@ def event(
     tenant: Text | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /v1/events."""
-    more = drop_none(**{"except": exclude}, tenant=tenant)
     return {
         **_address(to),
         "name": arguments.name("name", name),
         "data": arguments.encoded("data", data),
-        **{key: arguments.text("exclude" if key == "except" else key, value) for key, value in more.items()},
+        **({} if exclude is None else {"except": arguments.name("exclude", exclude)}),
+        **({} if tenant is None else {"tenant": arguments.text("tenant", tenant)}),
         **({} if arguments.flag("keep", keep) else {"keep": False}),
     }
 

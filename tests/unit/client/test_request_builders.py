@@ -125,6 +125,12 @@ def test_live_event_names_its_audience(to, address):
     }
 
 
+@pytest.mark.parametrize("exclude", ["", " ", ["c9"], object()])
+def test_live_event_that_excludes_no_connection_is_refused(exclude):
+    with pytest.raises(InvalidArgument, match="exclude"):
+        topics.publish("lobby", "doorbell", exclude=exclude)
+
+
 def test_live_event_is_not_repeatable():
     assert not topics.publish("lobby", "doorbell").repeatable
 
