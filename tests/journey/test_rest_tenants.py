@@ -10,6 +10,8 @@ async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Res
     response = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
     assert refused(response, 422, "invalid")
     assert set(fields(response)) == {f"settings.{name}" for name in settings if name != "plan"}
+    for weight in (1e-300, 1001):
+        assert refused(await rest.app.put("/v1/tenants/acme", json={"settings": {"weight": weight}}), 422, "invalid")
     good = {"weight": 2, "sends_per_second": 10, "sends_per_day": 0, "retention_days": 90, "plan": "team"}
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
 

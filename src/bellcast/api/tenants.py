@@ -136,6 +136,10 @@ def _check(fields: TenantFields, ctx: ApiContext) -> None:
     )
 
 
+# One unit of work advances a tenant's virtual time by 1 / weight. Beyond a million times the other's share, adding to such
+# a time loses the small steps, and with it the fairness among all tenants.
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
+
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
 
 
@@ -146,9 +150,9 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
             yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
     weight = settings.get("weight")
     if weight is not None and (
-        isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1000
+        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
     ):
-        yield FieldError("settings.weight", "must be a number above 0, up to 1000")
+        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
 
 
 FIELDS = request_body.Shape(TenantFields, _check)

@@ -64,6 +64,15 @@ def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None)
         day += ONE_DAY
 
 
+def next_shown(now: int, at: time, zone: ZoneInfo) -> int:
+    """Like `next_time`, but a time that occurs twice counts both times."""
+    day = times.to_rfc3339(now).astimezone(zone).date()
+    second = datetime.combine(day, at.replace(fold=1), zone)
+    instant = times.milliseconds(second.astimezone(UTC))
+    first = to_utc(day, at, zone)
+    return instant if first <= now < instant else next_time(now, at, zone)
+
+
 def next_hour(now: int, zone: ZoneInfo) -> int:
     """The next full hour of the zone's clocks; some zones are half an hour off UTC."""
     local = times.to_rfc3339(now).astimezone(zone)

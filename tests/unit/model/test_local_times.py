@@ -28,6 +28,20 @@ def test_local_time_becomes_one_instant(day: str, at: str, expected: str) -> Non
     assert local_times.to_utc(date.fromisoformat(day), time.fromisoformat(at), VIENNA) == utc(expected)
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-25T00:10", "2026-10-25T00:30"),
+        ("2026-10-25T01:10", "2026-10-25T01:30"),  # the clocks show 02:10 again
+        ("2026-10-25T01:30", "2026-10-26T01:30"),
+        ("2026-03-29T00:10", "2026-03-29T01:00"),  # skipped
+        ("2026-06-10T00:00", "2026-06-10T00:30"),
+    ],
+)
+def test_time_that_is_shown_twice_counts_both_times(now: str, expected: str) -> None:
+    assert local_times.next_shown(utc(now), time(2, 30), VIENNA) == utc(expected)
+
+
 def test_next_time_is_strictly_later() -> None:
     eight = time(8)
     assert local_times.next_time(utc("2026-06-10T06:00"), eight, VIENNA) == utc("2026-06-11T06:00")

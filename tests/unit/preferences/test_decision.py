@@ -1,6 +1,6 @@
 """Decisions by preferences: each rule, and the order of the rules."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -178,3 +178,10 @@ def test_message_is_sent_only_if_every_switch_is_on(channel: str, a: bool, b: bo
     )
     decision = decide(occasion(channel=channel, workflow="w"), Layers(recipient=recipient))
     assert (decision.outcome == "send") == (a and b and c and (channel == "inbox" or not muted))
+
+
+def test_quiet_hours_that_end_in_the_repeated_hour_end_there() -> None:
+    layers = Layers(project=Preferences(quiet_hours=QuietHours("22:00", "02:30")))
+    now = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # the second 02:10 in Vienna
+    decision = decide(occasion(channel="push", now=milliseconds(now)), layers)
+    assert decision.at == milliseconds(now + timedelta(minutes=20))
