@@ -4,9 +4,10 @@ An app is mounted at `/`, and again at `/as/{person}` with a separate cookie, so
 side by side. Each needs the password."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bellcast.client import Bellcast, BellcastError
 
 from .accounts import Accounts, Session
+from .attempts import WrongPasswords
 from .people import DEMO_PASSWORD, Person
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ HERE = Path(__file__).parent
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A user name and a password.
 MAX_FORM_BYTES = 4096
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class NotSignedIn(Exception):
@@ -114,6 +117,7 @@ class SignIn:
         self._bell = bell
         self._home = home
         self._values = values
+        self._wrong_passwords = WrongPasswords()
         loaders = [jinja2.FileSystemLoader(templates), jinja2.FileSystemLoader(HERE / "templates")]
         self._templates = jinja2.Environment(loader=jinja2.ChoiceLoader(loaders), autoescape=True)
 
@@ -133,9 +137,15 @@ class SignIn:
         body = await request.body()
         form = dict(parse_qsl(body[:MAX_FORM_BYTES].decode(errors="replace")))
         user_name, password = form.get("username", ""), form.get("password", "")
+        address = request.client.host if request.client else ""
+        if wait := self._wrong_passwords.wait(user_name, address):
+            problem = f"Too many wrong passwords. Please wait {-(-wait // 60)} minutes."
+            return self._page(request, user_name, problem, 429, {"Retry-After": str(wait)})
         person = await run_in_threadpool(self._accounts.with_password, user_name, password)
         if person is None:
+            self._wrong_passwords.count(user_name, address)
             return self._page(request, user_name, "The user name or the password is wrong.", 401)
+        self._wrong_passwords.forget(user_name, address)
         visit_of(request).session = self._accounts.begin(person, request.headers.get("user-agent", ""))
         return RedirectResponse(request.scope["root_path"] + self._home, 303)
 
@@ -155,7 +165,14 @@ class SignIn:
         except BellcastError as error:
             log.warning("revoke_postponed error=%s", error)  # the outbox thread repeats it
 
-    def _page(self, request: Request, user_name: str = "", problem: str = "", status: int = 200) -> Response:
+    def _page(
+        self,
+        request: Request,
+        user_name: str = "",
+        problem: str = "",
+        status: int = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Response:
         visit = visit_of(request)
         people = sorted(self._accounts.people.values(), key=lambda person: person != visit.suggested)
         text = self._templates.get_template("login.html").render(
@@ -168,7 +185,7 @@ class SignIn:
             ended="ended" in request.query_params,
             **self._values,
         )
-        return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+        return HTMLResponse(text, status, headers={"Cache-Control": "no-store", **headers})
 
 
 async def not_signed_in(request: Request, error: Exception) -> Response:

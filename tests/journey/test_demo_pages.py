@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from bellcast.examples import celebrity_booking, lead_market
+from bellcast.examples.app_kit import attempts
 
 BELLCAST = "http://127.0.0.1:8787"
 
@@ -59,3 +60,29 @@ async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) ->
     assert f"needs {DEMOS[name].bundle}" in text
     assert "npm run build" in text
     assert "/libraries/" not in text
+
+
+async def test_wrong_passwords_of_a_person_are_limited(tmp_path: Path) -> None:
+    async with client(DEMOS["lead market"], tmp_path) as http:
+        for _ in range(attempts.MOST_WRONG):
+            assert (await http.post("/login", data={"username": "ruth", "password": "wrong"})).status_code == 401
+        refused = await http.post("/login", data={"username": "Ruth", "password": "bellcast"})
+        assert (refused.status_code, "Please wait 5 minutes" in refused.text) == (429, True)
+        assert 0 < int(refused.headers["retry-after"]) <= attempts.PERIOD_SECONDS
+        assert (await http.post("/login", data={"username": "42", "password": "bellcast"})).status_code == 303
+
+
+def test_wrong_passwords_are_forgotten_after_the_period_or_a_sign_in() -> None:
+    now = [0.0]
+    wrong = attempts.WrongPasswords(lambda: now[0])
+    for _ in range(attempts.MOST_WRONG):
+        assert wrong.wait("ruth", "127.0.0.1") == 0
+        wrong.count("ruth", "127.0.0.1")
+    assert wrong.wait("ruth", "127.0.0.1") > 0
+    assert wrong.wait("ruth", "127.0.0.2") == 0
+    now[0] = attempts.PERIOD_SECONDS
+    assert wrong.wait("ruth", "127.0.0.1") == 0
+    for _ in range(attempts.MOST_WRONG):
+        wrong.count("ruth", "127.0.0.1")
+    wrong.forget("ruth", "127.0.0.1")
+    assert wrong.wait("ruth", "127.0.0.1") == 0

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bellcast.examples.app_kit.attempts import MOST_WRONG
 from tests.faults.raw import eventually
 from tests.sqlite_dump import sqlite_dump
-from tests.suites import Suite
+from tests.suites import Suite, Visitor
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,15 @@ def test_sign_in_needs_the_password_and_sign_out_ends_the_session(suite):
             assert "People of this demo" in thief.get("/sales/").text
         answer = omar.submit("/login", username="omar", password="wrong")
         assert "password is wrong" in answer.text
+
+
+def test_wrong_passwords_of_a_person_are_limited_in_the_suite(suite):
+    with httpx.Client(base_url=suite.url, timeout=60, follow_redirects=True) as http:
+        visitor = Visitor(http)
+        for _ in range(MOST_WRONG):
+            assert "password is wrong" in visitor.submit("/login", username="guest", password="wrong").text
+        refused = visitor.submit("/login", username="guest", password="wrong")
+        assert (refused.status_code, "Too many wrong passwords" in refused.text) == (429, True)
 
 
 def test_passwords_are_stored_as_scrypt_hashes(suite):

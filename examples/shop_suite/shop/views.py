@@ -14,14 +14,30 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST
 
+from bellcast.examples.app_kit.attempts import WrongPasswords
+
 from . import models, notifications, seeds, stock
 from .forms import CustomerForm, NoticeForm, SaleForm, StockForm
+
+WRONG_PASSWORDS = WrongPasswords()
 
 
 class SignIn(LoginView):
     """The login page, which names the people of the demo."""
 
     template_name = "shop/login.html"
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user_name, address = request.POST.get("username", ""), request.META["REMOTE_ADDR"]
+        if wait := WRONG_PASSWORDS.wait(user_name, address):
+            problem = f"Too many wrong passwords. Please wait {-(-wait // 60)} minutes."
+            unbound = self.get_form_class()(request)  # a bound one would check the password
+            page = self.render_to_response(self.get_context_data(form=unbound, problem=problem), status=429)
+            page["Retry-After"] = str(wait)
+            return page
+        response = super().post(request, *args, **kwargs)
+        (WRONG_PASSWORDS.forget if response.status_code == 302 else WRONG_PASSWORDS.count)(user_name, address)
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(people=seeds.PEOPLE, password=seeds.PASSWORD, **kwargs)
