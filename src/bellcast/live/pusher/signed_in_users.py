@@ -102,15 +102,14 @@ class PusherUsers:
         inbox = await self._admission.sign_in(connection, principal)
         device = self._device(connection, user)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
-        connection.send_frame(frames.signed_in(user_data))
-        self._watch(connection, user)
-        await self._catch_up(connection, signed, inbox)
+        await self._catch_up(connection, signed, inbox, user_data)
 
     def _device(self, connection: Connection, user: protocol.User) -> bytes:
         return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
 
-    async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox) -> None:
-        """Replay the changes since the position of the device, or send a reset if it has none; then go live."""
+    async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox, user_data: str) -> None:
+        """Confirm the sign-in; replay the changes since the position of the device, or send a reset if it has none; then go
+        live."""
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
         connections = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
@@ -119,6 +118,9 @@ class PusherUsers:
         missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
         if connection.phase is not Phase.OPENING:
             return
+        # From here to the replay without a pause: an event sent to a user who is signed in must not find it opening.
+        connection.send_frame(frames.signed_in(user_data))
+        self._watch(connection, signed.user)
         connection.revision = state.revision
         if position is not None and missed is not None:
             connection.revision = position.revision
