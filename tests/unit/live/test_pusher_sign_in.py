@@ -1,0 +1,58 @@
+"""When a Pusher user's sign-in is confirmed."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.clock import FakeClock
+from tests.unit.live import fakes
+
+from bellcast.auth import pusher_signatures as signatures
+from bellcast.live.connection.connection import Phase
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.protocol import dialect
+from bellcast.live.pusher.signed_in_users import PusherUsers
+from bellcast.model.identities import Principal, Project
+from bellcast.model.inboxes import Inbox
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
+
+PROJECT = Project("1", "key", "secret")
+USER_DATA = '{"id":"alice"}'
+
+
+class SlowDevices:
+    """A store that has not answered yet."""
+
+    def __init__(self) -> None:
+        self.has_answered = asyncio.Event()
+
+    async def register(self, *_: Any) -> None:
+        await self.has_answered.wait()
+
+
+class Admission:
+    """Opens the inbox of Alice."""
+
+    async def sign_in(self, connection: fakes.FakeConnection, principal: Principal) -> Inbox:
+        connection.transition(Phase.OPENING)
+        connection.principal = principal
+        return Inbox(number=1, state=fakes.state(1), oldest_revision=0)
+
+
+async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_before() -> None:
+    hub, devices = fakes.new_hub(), SlowDevices()
+    engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=devices))
+    config = SimpleNamespace(limits=Limits())
+    context = SimpleNamespace(engines=engines, hub=hub, config=config, pusher=PusherConfig(), project=PROJECT)
+    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
+    signing_in = asyncio.ensure_future(users.sign_in(connection, protocol.Signin(auth, USER_DATA)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (connection.phase, connection.fake.written) == (Phase.OPENING, [])
+    devices.has_answered.set()
+    await signing_in
+    assert connection.phase is Phase.LIVE
+    assert "signin_success" in connection.fake.frames[0]["event"]
