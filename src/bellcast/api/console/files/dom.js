@@ -44,7 +44,7 @@ export function time(iso) {
 }
 
 const GOOD = new Set(['ok', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
-const BAD = new Set(['failed', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'error', 'expired']);
+const BAD = new Set(['failed', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
 const WARN = new Set(['temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive']);
 
 /** A state as an icon and a word, so that colour is not its only sign. */

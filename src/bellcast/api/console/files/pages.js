@@ -313,7 +313,7 @@ function changesOf(entry) {
 const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries', tenant: false,
   filters: [RANGE],
-  columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => one.action], ['Target', (one) => h('code', {}, one.target)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address], ['Request', (one) => h('code', {}, one.request_id)]],
+  columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
   none: 'Nothing was recorded yet.',
 });
 

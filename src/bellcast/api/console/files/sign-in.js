@@ -34,6 +34,7 @@ export function signIn(done) {
     field('Password', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
   ];
   const second = h('div', { class: 'field' });
+  const note = h('p', { class: 'muted' }, 'An owner can set a new password for you.');
   return card('Sign in',
     form([fields, second], 'Sign in', async ({ name, password, code }) => {
       try {
@@ -41,11 +42,12 @@ export function signIn(done) {
       } catch (problem) {
         if (problem.code !== 'mfa_required') throw problem;
         for (const one of fields) one.hidden = true;
+        note.textContent = 'An owner can remove a lost app.';
         fill(second, field('Code', CODE, 'Of your authenticator app. A recovery code works once.'));
         second.querySelector('input').focus();
       }
     }),
-    h('p', { class: 'muted' }, 'An owner can set a new password for you.'));
+    note);
 }
 
 /** The page of an operator that must have a second factor and has none. */
