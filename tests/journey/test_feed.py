@@ -53,6 +53,19 @@ def test_send_is_seen_as_request_and_as_send(bellcast_server: ServerProcess) -> 
     assert seen["detail"]["data"] == {"token": "[redacted]", "room": 7}
 
 
+def test_send_without_the_inbox_is_seen_with_its_recipient(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, text=f"{KEY}-mail") as found:
+        address = httpx.put(
+            f"{bellcast_server.url}/v1/recipients/{KEY}-mail",
+            headers=bellcast_server.as_app(),
+            json={"email": "alice@example.com"},
+        )
+        assert address.status_code in (200, 201)
+        assert send(bellcast_server, to=f"{KEY}-mail", title="Hello", channels=["email"]).status_code == 201
+        seen = first(found, "send")
+    assert (seen["recipient"], seen["detail"]["recipients"]) == (f"{KEY}-mail", 1)
+
+
 def test_connection_is_seen_from_connect_to_disconnect(bellcast_server: ServerProcess) -> None:
     with watching(bellcast_server, recipient=KEY) as found:
         with websocket(bellcast_server, KEY, topics="feed-room", claims={"topics": ["*"]}) as client:

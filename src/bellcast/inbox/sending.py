@@ -213,9 +213,13 @@ def _feed_event(engines: Context, request: SendOrAnnounce) -> FeedEvent:
         recipient, audience = None, request.topic or "everyone"
         fields |= {"id": request.id}
     else:
-        recipient, count = request.recipients[0], len(request.recipients)
-        audience = recipient if count == 1 else f"{recipient} and {count - 1} others"
-        fields |= {"id": request.ids[0], "recipients": count}
+        # A send without the channel inbox has decisions only, and one that preferences stop may have neither.
+        ids = dict(zip(request.recipients, request.ids, strict=True)) or {
+            decision.recipient: decision.notification for decision in request.decisions
+        }
+        recipient, count = next(iter(ids), None), len(ids)
+        audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
+        fields |= {"id": ids[recipient] if recipient else None, "recipients": count}
     if engines.feed.is_watched:
         fields |= {"title": redact(sent.title), "body": redact(sent.body), "data": redact(sent.data)}
     return FeedEvent(
