@@ -46,6 +46,7 @@ nav.top { position: static; display: flex; align-items: baseline; gap: 1.25rem; 
 .cards article { padding: 0; border: 0 } .cards a { display: block; height: 100%; padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 12px; background: var(--tint); color: inherit; text-decoration: none }
 .cards a:hover { border-color: var(--accent); color: inherit } .cards h3 { margin: 0 } .cards a > code { color: var(--accent) } .cards p { margin: .4rem 0 0; font-size: .9rem; color: var(--soft) }
 @media (max-width: 60rem) { .frame { grid-template-columns: minmax(0, 1fr); gap: 0 } nav { position: static; max-height: none; padding-bottom: 0 } }
+@media (max-width: 40rem) { tr { display: flex; flex-wrap: wrap; gap: 0 .8rem; padding: .4rem 0; border-bottom: 1px solid var(--line) } tr:has(th) { display: none } td { padding: 0; border: 0 } td:last-child { flex: 1 0 100% } }
 """
 
 

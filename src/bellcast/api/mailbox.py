@@ -210,7 +210,7 @@ main { display: flex; flex-direction: column; gap: .75rem; min-width: 0; overflo
 h2 { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
 dt { color: var(--muted) } dd { margin: 0; overflow-wrap: anywhere }
-iframe { flex: 1 0 24rem; width: 100%; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
+iframe { flex: 1 0 24rem; width: 100%; max-height: 44rem; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
 details, .bubble { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .6rem 1rem }
 summary { cursor: pointer; font-weight: 600 }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; font: .85rem/1.5 ui-monospace, monospace }
