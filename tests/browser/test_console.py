@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_everyone import violations
 from tests.servers import ServerProcess
+from tests.wire.clients import websocket
 
 from bellcast.auth import totp
 
@@ -24,10 +25,13 @@ PAGES = {
     "/announcements": "Announcements",
     "/recipients": "Recipients",
     "/connections": "Connections",
+    "/topics": "Topics",
+    "/tenants": "Tenants",
     "/messages": "Messages",
     "/requests": "Requests",
     "/workflows": "Workflows",
     "/runs": "Workflow runs",
+    "/settings": "Settings",
     "/providers": "Providers",
     "/keys": "API keys",
     "/operators": "Operators",
@@ -82,6 +86,8 @@ def owner(console: Console, chromium: Browser) -> Console:
     console.notification = sent["notifications"][0]["id"]
     console.send("PUT", "/v1/recipients/%3Cimg%20src%3Dx%3E", {"name": HOSTILE})
     console.send("POST", "/v1/notifications", {"to": {"all": True}, "title": HOSTILE})
+    console.send("PUT", "/v1/tenants/evil", {"name": HOSTILE, "settings": {"plan": HOSTILE}})
+    console.send("PUT", "/v1/topics/evil/subscriptions/evil", {})
     console.send("POST", "/v1/keys", {"name": HOSTILE, "scopes": ["send"]})
     httpx.post(
         f"{console.server.url}/v1/session",
@@ -131,6 +137,9 @@ def test_every_page_opens_by_its_link_and_is_accessible(
         "/recipients/evil": "evil",
         "/recipients/%3Cimg%20src%3Dx%3E": "<img src=x>",
         f"/messages/{owner.message}": None,
+        "/tenants/evil": HOSTILE,
+        "/topics/evil": "evil",
+        "/connections?state=closed": "Connections",
     }
     for path, title in {**PAGES, **details}.items():
         page.goto(f"/console{path}")
@@ -403,3 +412,46 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     page.goto("/console/requests/lost-send")
     expect(page.locator(".panel pre")).to_contain_text("onerror=")
     assert page.locator("img").count() == 0
+
+
+def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    claims = {"tenant": "evil", "topics": ["*"], "name": HOSTILE}
+    with websocket(owner.server, "evil", topics="presence-evil", claims=claims) as client:
+        client.until("ready")
+        page = open_console("/topics/presence-evil?tenant=evil")
+        expect(page.locator(".members")).to_have_text(HOSTILE)
+        page.get_by_role("link", name="Connections").last.click()
+        expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
+        close = page.get_by_role("button", name="Close the connection")
+        close.click()
+        close.click()
+        expect(
+            page.get_by_text("No page is connected in this tenant.").or_(page.get_by_text("Nothing matches"))
+        ).to_be_visible()
+    page.get_by_role("link", name="Recently closed").click()
+    expect(page.get_by_text("reconnect_requested (1012)")).to_be_visible()
+    assert page.locator("img").count() == 0
+
+
+def test_owner_changes_a_setting_restores_it_and_tests_pusher(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings")
+    page.get_by_label("limit_tags").fill("-1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".error").first).to_contain_text("set.limit_tags must be")
+    page.get_by_label("limit_tags").fill("9")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Revision 1")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    page.get_by_label("limit_tags").fill("20")
+    page.get_by_role("button", name="Save").click()
+    restore = page.get_by_role("button", name="Restore revision 1")
+    restore.click()
+    restore.click()
+    expect(page.get_by_text("Revision 3")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    expect(page.get_by_text("This browser is connected.")).to_be_visible()
+    assert violations(page) == []

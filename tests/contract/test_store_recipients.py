@@ -234,3 +234,14 @@ async def test_recipient_keys_may_contain_any_character(app: App, key: str) -> N
     id = await app.send(key)
     assert [row.id for row in await app.page(key)] == [id]
     assert [row.key for row in await app.store.recipients.page("", None, 10, key)] == [key]
+
+
+async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App) -> None:
+    for topic, subscribers in (("b", 2), ("a", 1), ("b.c", 1)):
+        for number in range(subscribers):
+            await app.store.recipients.subscribe("listed", topic, f"r{number}", 0)
+    assert await app.store.recipients.topic_page("listed", "", "", 2) == [("a", 1), ("b", 2)]
+    assert await app.store.recipients.topic_page("listed", "b", "b", 2) == [("b.c", 1)]
+    assert await app.store.recipients.topic_page("absent", "", "", 2) == []
+    found = await app.store.recipients.tenant_page("liste", "", 9)
+    assert [(one.tenant.key, one.recipients) for one in found] == [("listed", 2)]

@@ -31,13 +31,17 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
+from bellcast.ports.server_settings import TestReport
+from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.tasks import Tasks
+from bellcast.settings import Settings
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows.schedules import Schedules
@@ -48,6 +52,11 @@ from tests.clock import FakeClock
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000
+
+
+async def no_test() -> TestReport:
+    """The API in this process has no public URL."""
+    return TestReport("failed", [])
 
 
 class Caller:
@@ -135,6 +144,8 @@ async def opened(
     engines = Context(
         store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
+    targets = {"access": [access], "limits": [limits], "pusher": [PusherConfig()]}
+    settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -157,6 +168,8 @@ async def opened(
         console=ConsoleSessions(
             store.operators, clock, ids.new, Encryption(PROJECT.secret.encode()), console or ConsoleConfig()
         ),
+        settings=settings,
+        test_pusher=no_test,
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

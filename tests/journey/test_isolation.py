@@ -27,7 +27,16 @@ TOPICS = ["presence-vault", "private-vault"]
 # Paths of the project and its server; a tenant is named in its own path.
 OF_THE_PROJECT = ("/v1/keys", "/v1/tenants/", "/healthz", "/readyz", "/docs", "/openapi.json", "/errors", "/bellcast")
 # The console: operators see all tenants.
-OF_THE_PROJECT += ("/console", "/v1/setup", "/v1/session", "/v1/operators", "/v1/audit", "/v1/feed", "/v1/requests")
+OF_THE_PROJECT += (
+    "/console",
+    "/v1/setup",
+    "/v1/session",
+    "/v1/operators",
+    "/v1/audit",
+    "/v1/feed",
+    "/v1/requests",
+    "/v1/settings",
+)
 # Their signed tokens name the tenant.
 OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")
 

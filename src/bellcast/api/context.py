@@ -1,8 +1,9 @@
 """Dependencies of the API: engines, limits, access rules, and a view of the live connections."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from litestar import Request
 from msgspec import Struct
 
@@ -15,13 +16,14 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.webhooks import Webhooks
-from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
+from bellcast.model.events import EVERY_CONNECTION, ConnectionCount, ConnectionFilter, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
 from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
+from bellcast.ports.server_settings import ServerSettingsStore, TestReport
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -30,8 +32,14 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 class Connections(Protocol):
     """State of the live connections, of all nodes together unless stated otherwise."""
 
-    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
+    async def page(
+        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+    ) -> Sequence[ConnectionInfo]:
         """Return at most `limit` connections by id, after the id `after`; of all tenants if `tenant` is None."""
+        ...
+
+    async def close(self, tenant: str | None, id: str, *, reconnect: bool) -> bool:
+        """Close a connection of the tenant, or of any if it is None, on whatever node. False if none has it."""
         ...
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
@@ -99,11 +107,13 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     receipts: Receipts
     webhooks: Webhooks
     push_key: str  # the public key that browsers bind their push subscriptions to
-    pusher: PusherConfig = PusherConfig()
+    pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
     observed: ObservedServer
+    settings: ServerSettingsStore
+    test_pusher: Callable[[], Awaitable[TestReport]]
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock

@@ -47,7 +47,7 @@ class ApiMiddleware:
         self._app = app
         self._context = context
         self._requests = requests
-        self._origins = context.access.origins
+        self._access = context.access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an HTTP request. Other scopes are passed through."""
@@ -59,7 +59,10 @@ class ApiMiddleware:
         params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
         if params is not None:
             id = state.get("request_id") or request_id(scope)
-            headers = [*origins.preflight_headers(_header(scope, b"origin"), self._origins), (REQUEST_ID, id.encode())]
+            headers = [
+                *origins.preflight_headers(_header(scope, b"origin"), self._access.origins),
+                (REQUEST_ID, id.encode()),
+            ]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -95,7 +98,7 @@ class ApiMiddleware:
                 route = state["route"] = scope.get("path_template", "")
                 self._requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
-                cors = origins.cors_headers(origin, self._origins, message["status"], is_public=is_public)
+                cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""

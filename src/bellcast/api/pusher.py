@@ -15,7 +15,7 @@ from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_bo
 from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
+from bellcast.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,8 @@ async def _call(scope: Any, receive: Any) -> object:
     scope["path_template"] = route.template
     if parts.get("app", ctx.project.id) != ctx.project.id:
         raise NotFound("No app has this id.")
+    if not ctx.pusher.enabled:
+        raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
     limit = ctx.limits.request
     body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     pairs = _pairs(scope["query_string"])

@@ -38,9 +38,10 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients; `search` is a prefix of their keys."""
+    """A page of recipients; `prefix` is the beginning of their keys, `search` its alias."""
 
     search: str | None = None
+    prefix: str | None = None
 
 
 class RecipientPage(Struct, frozen=True):
@@ -70,7 +71,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, SearchQuery)
     store = context.of(request).engines.store
     result = await store.recipients.page(
-        tenants.single_tenant(request), params.cursor, params.limit + 1, params.search or None
+        tenants.single_tenant(request), params.cursor, params.limit + 1, params.prefix or params.search or None
     )
     shown = result[: params.limit]
     return responses.json(RecipientPage(shown, shown[-1].key if len(result) > params.limit else None))

@@ -1,9 +1,9 @@
 """Tenants: the tenant of a request, and the fields of tenants."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct, structs
 
 from bellcast.api import audit, context, request_body, responses
 from bellcast.api.context import ApiContext
@@ -11,6 +11,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import recipients
+from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import validation
 from bellcast.model.identities import DEFAULT_TENANT, Tenant
 
@@ -61,6 +62,48 @@ def key(request: ApiRequest) -> str:
     validation.check(validation.tenant("key", result, context.of(request).limits))
     log_tenant(request, result)
     return result
+
+
+class TenantsQuery(Struct, frozen=True, kw_only=True):
+    """A page of tenants, ordered by key; `prefix` is the beginning of their keys."""
+
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+class ListedTenant(Tenant, frozen=True, kw_only=True):
+    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC) if it has a daily budget."""
+
+    recipients: int
+    sends_today: int | None
+
+
+class TenantPage(Struct, frozen=True):
+    """A page of tenants. Pass `next` as `after` for the following page."""
+
+    tenants: list[ListedTenant]
+    next: str | None
+
+
+@operation(
+    "GET", "/v1/tenants", tag="Tenants", required_scope="read", query=TenantsQuery, response_types={200: TenantPage}
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List tenants by key.
+
+    Without the default tenant."""
+    query = request_body.query(request, TenantsQuery)
+    engines = context.of(request).engines
+    found = await engines.store.recipients.tenant_page(query.prefix, query.after or "", query.limit + 1)
+    spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
+    shown = [
+        ListedTenant(
+            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=spent.get(one.tenant.key or "")
+        )
+        for one in found[: query.limit]
+    ]
+    return responses.json(TenantPage(shown, shown[-1].key if len(found) > query.limit else None))
 
 
 @operation(

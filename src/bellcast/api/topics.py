@@ -53,6 +53,52 @@ def _changeable(request: ApiRequest) -> str:
     return result
 
 
+class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of topics, ordered by name; `prefix` is the beginning of their names."""
+
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+class ListedTopic(Struct, frozen=True, kw_only=True):
+    """A topic with its subscribers (at most 10,000), the connections that follow it on all nodes, and its present members."""
+
+    topic: str
+    subscribers: int
+    followers: int
+    present: int
+
+
+class TopicPage(Struct, frozen=True):
+    """A page of topics. Pass `next` as `after` for the following page."""
+
+    topics: list[ListedTopic]
+    next: str | None
+
+
+@operation("GET", "/v1/topics", tag="Topics", required_scope="read", query=TopicsQuery, response_types={200: TopicPage})
+async def all_topics(request: ApiRequest) -> ASGIApp:
+    """List the topics of a tenant that have subscribers or followers."""
+    query, tenant = request_body.query(request, TopicsQuery), tenants.single_tenant(request)
+    ctx, after = context.of(request), query.after or ""
+    stored = await ctx.engines.store.recipients.topic_page(tenant, query.prefix, after, query.limit + 1)
+    followed = ctx.connections.followed_topics(tenant)
+    subscribers = dict(stored)
+    live = {topic for topic in followed if topic.startswith(query.prefix) and topic > after}
+    names = sorted(live | subscribers.keys())
+    shown = [
+        ListedTopic(
+            topic=name,
+            subscribers=subscribers.get(name, 0),
+            followers=followed.get(name, 0),
+            present=len(ctx.connections.presence(tenant, name)),
+        )
+        for name in names[: query.limit]
+    ]
+    return responses.json(TopicPage(shown, shown[-1].topic if len(names) > query.limit else None))
+
+
 @operation(
     "PUT",
     "/v1/topics/{topic:str}/subscriptions/{recipient:str}",

@@ -3,8 +3,9 @@
 from msgspec import Struct
 
 
-class AccessConfig(Struct, frozen=True, kw_only=True):
-    """External issuers of sessions, allowed origins, and topics that need no permission."""
+class AccessConfig(Struct, kw_only=True):
+    """External issuers of sessions, allowed origins, and topics that need no permission. Operators change some while the
+    server runs, so read them for each request."""
 
     jwks_url: str | None = None
     jwks_issuer: str | None = None

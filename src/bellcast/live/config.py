@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from bellcast.auth.access_config import AccessConfig
@@ -20,7 +21,7 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
 
     limits: Limits
     heartbeat: float = 25
-    access: AccessConfig = AccessConfig()
+    access: AccessConfig = msgspec.field(default_factory=AccessConfig)
     grants: set[SubscriptionGrant] = field(default_factory=set)
 
 

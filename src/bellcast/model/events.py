@@ -256,7 +256,7 @@ class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
 
 
 class ConnectionInfo(Struct, frozen=True, kw_only=True):
-    """One live connection; `connected_at` is UTC milliseconds."""
+    """One live connection, or one that was closed recently; times are UTC milliseconds."""
 
     id: str
     tenant: str
@@ -266,6 +266,32 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     topics: tuple[str, ...]
     address: str | None
     connected_at: int
+    node: str | None = None
+    closed_at: int | None = None
+    code: int | None = None
+    reason: str | None = None
+
+
+class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Conditions on listed connections; None selects all. `is_closed`: recently closed ones instead of open ones."""
+
+    id: str | None = None
+    recipient: str | None = None
+    topic: str | None = None
+    protocol: str | None = None
+    is_closed: bool = False
+
+    def matches(self, one: ConnectionInfo) -> bool:
+        """True if the connection is to be listed."""
+        return (
+            (self.id is None or one.id == self.id)
+            and (self.recipient is None or one.recipient == self.recipient)
+            and (self.topic is None or self.topic in one.topics)
+            and (self.protocol is None or one.protocol == self.protocol)
+        )
+
+
+EVERY_CONNECTION = ConnectionFilter()
 
 
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
@@ -277,6 +303,29 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     tenant: str | None
     after: str | None
     limit: int
+    wanted: ConnectionFilter = ConnectionFilter()
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
+    """The node that has this connection closes it."""
+
+    tenant: str | None
+    id: str
+    reconnect: bool
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
+    """The settings of the database have a new revision."""
+
+    revision: int
 
     @property
     def stream(self) -> Stream:
@@ -322,5 +371,7 @@ Event = (
     | NodeLeft
     | SurveyRequest
     | SurveyReply
+    | CloseRequest
+    | SettingsChanged
     | RateUsage
 )

@@ -3,8 +3,8 @@
 from msgspec import Struct
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """Sizes in characters, `data` in bytes of compact JSON, whole requests and frames in bytes."""
+class Limits(Struct, kw_only=True):
+    """Operators change some while the server runs. Sizes in characters, `data` in bytes of compact JSON, whole requests and frames in bytes."""
 
     key: int = 200  # e-mail addresses and UUIDs fit; an index entry stays small
     topic: int = 164  # Pusher's channel names, prefix included

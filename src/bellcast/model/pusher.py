@@ -5,9 +5,10 @@ from msgspec import Struct
 RECIPIENT = "{recipient}"
 
 
-class PusherConfig(Struct, frozen=True, kw_only=True):
-    """Durations in seconds. The bounds are Pusher's own; 0 means none."""
+class PusherConfig(Struct, kw_only=True):
+    """Durations in seconds. The bounds are Pusher's own; 0 means none. Operators change some while the server runs."""
 
+    enabled: bool = True
     activity_timeout: float = 120.0
     client_events: bool = True
     client_events_per_second: int = 10

@@ -24,6 +24,13 @@ class RecipientOfLink(NamedTuple):
     issued_at: int
 
 
+class TenantSummary(NamedTuple):
+    """A tenant and its number of recipients, up to 10,000."""
+
+    tenant: Tenant
+    recipients: int
+
+
 class Recipients(Protocol):
     """Recipients, tenants and subscriptions. Tenants and recipients are created on first use."""
 
@@ -120,6 +127,14 @@ class Recipients(Protocol):
         ...
 
     async def tenant(self, key: str) -> Tenant | None: ...
+
+    async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
+        """Return tenants whose keys begin with the prefix, by key, after the key `after`; never the default one."""
+        ...
+
+    async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
+        """Return topics with subscribers by name, and their numbers of subscribers up to 10,000."""
+        ...
 
     async def put_tenant(
         self, key: str, name: str | None, settings: dict[str, Any], now: int

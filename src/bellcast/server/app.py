@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from copy import copy
 from functools import cached_property, partial
 
 import httpx
 import msgspec
+from msgspec.structs import replace
 
 from bellcast import calls
 from bellcast.api import app as api
@@ -35,17 +37,20 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.wiring import Endpoint, LiveContext, WiredDialect
-from bellcast.model.events import Event, RateUsage, Stream, SurveyReply, SurveyRequest
+from bellcast.model.events import CloseRequest, Event, RateUsage, SettingsChanged, Stream, SurveyReply, SurveyRequest
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
+from bellcast.ports.server_settings import TestReport
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
+from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
+from bellcast.server.pusher_test import PusherTest
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.time_travel import TimeTravel
@@ -90,6 +95,10 @@ class App:
         test_clock: TestClock | None = None,
         workflows: Workflows | None = None,
     ) -> None:
+        # Own copies: settings of the database change them, but never the defaults or another app.
+        settings = replace(
+            settings, access=copy(settings.access), limits=copy(settings.limits), pusher=copy(settings.pusher)
+        )
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
         self.project = project
@@ -187,8 +196,22 @@ class App:
             http=self._http,
             clock=self._real_clock,
         )
+        limits = connection_limit.with_connection_limit(settings.limits)
+        targets: dict[str, list[object]] = {
+            "access": [settings.access],
+            "limits": [settings.limits, limits],
+            "pusher": [settings.pusher],
+        }
+        self._database_settings = DatabaseSettings(
+            self.store,
+            self._real_clock,
+            self.feed,
+            replace(settings, access=copy(settings.access), limits=copy(settings.limits), pusher=copy(settings.pusher)),
+            targets,
+            lambda revision: self.broker.publish(SettingsChanged(revision)),
+        )
         config = LiveConfig(
-            limits=connection_limit.with_connection_limit(settings.limits),
+            limits=limits,
             heartbeat=settings.native.heartbeat,
             access=settings.access,
         )
@@ -252,6 +275,8 @@ class App:
             test_clock=self._time_travel,
             real_clock=self._real_clock,
             observed=self.feed,
+            settings=self._database_settings,
+            test_pusher=self._test_pusher,
             console=self._console,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
@@ -284,6 +309,7 @@ class App:
         return Credentials(self.project.secret, self.project.key)
 
     def _on_disconnected(self, connection: Connection) -> None:
+        self._survey.record_closed(connection, self._real_clock.now())
         for handle in self._disconnect_handlers:
             handle(connection)
 
@@ -291,7 +317,9 @@ class App:
         match event:
             case RateUsage():
                 self._rates.receive(event)
-            case SurveyRequest() | SurveyReply():
+            case SettingsChanged():
+                self.tasks.spawn(self._database_settings.reload())
+            case SurveyRequest() | SurveyReply() | CloseRequest():
                 self._survey.receive(event)
             case _:
                 self.hub.dispatch(event)
@@ -355,6 +383,7 @@ class App:
         self.broker.listen(self._receive, self._on_gap)
         self.context.history.listen(self._on_events_lost)
         await self.broker.open()
+        await self._database_settings.reload()
         await maintenance.expire(self.context)
         await self._define_workflows()
         if self._worker_metrics is not None:
@@ -390,6 +419,7 @@ class App:
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self._reconciler.run,
             "topic_history": self.context.history.run,
+            "settings": self._database_settings.run,
         }
         for dialect in self._dialects:
             loops |= dialect.loops
@@ -404,6 +434,10 @@ class App:
         store = self.settings.store
         messages = int(self.settings.channels.run_retention * 1000)
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
+
+    async def _test_pusher(self) -> TestReport:
+        url = _with_public_url(self.settings).public_url or ""
+        return await PusherTest(self.project, self.settings.pusher, url, self._http, self._real_clock).run()
 
     async def offer_setup(self) -> None:
         """Make a code for the first set-up of the console, unless it has an owner."""

@@ -39,7 +39,7 @@ SESSION_DIGEST_CHARACTERS = 12
 # Larger bodies are in the app's own log. A refused body explains the refusal, so it may be larger.
 MAX_BODY, MAX_REFUSED_BODY = 300, 1_000
 # Their bodies have passwords or codes.
-SECRET_ROUTES = frozenset({"/v1/session", "/v1/setup", "/v1/setup-codes", "/v1/me/password", "/v1/operators"})
+SECRET_ROUTES = ("/v1/session", "/v1/setup", "/v1/me", "/v1/operators")
 # Static files, the lists themselves, and probes of load balancers.
 UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
 # Characters, characters of keys, and wrong fields of a listed request: 2,500 requests take less than 8 MiB.
@@ -180,7 +180,7 @@ def _served(request: LoggedRequest, fields: dict[str, Any], now: int) -> ServedR
     state, problem, body = request.state, _decoded(request.problem), request.body
     is_refused = fields["reason"] is not None
     caller = state.get("caller")
-    is_app = caller is not None and state.get("route") not in SECRET_ROUTES
+    is_app = caller is not None and not (state.get("route") or "").startswith(SECRET_ROUTES)
     client = request.scope.get("client")
     detail = problem.get("detail") if isinstance(problem, dict) else None
     return ServedRequest(

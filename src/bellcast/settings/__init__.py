@@ -32,7 +32,7 @@ from bellcast.settings.groups import (
 )
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
-__all__ = ["Settings", "as_displayed", "existing_project", "load", "project", "secret", "url"]
+__all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url"]
 
 # The source of a value (flag, variable or file variable), and its text.
 SettingSource = tuple[str, str]
@@ -54,6 +54,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         native=NativeSettings(**_group("native", values)),
         pusher=PusherConfig(**_group("pusher", values)),
         socketio=SocketIOConfig(**_group("socketio", values)),
+        sources=_sources_in_use(flags, environ),
     )
     _check(settings)
     return settings
@@ -61,7 +62,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
 
 def as_displayed(settings: Settings) -> dict[str, str]:
     """Return all settings in effect by variable, in the syntax that `load` accepts, with secrets masked."""
-    return {setting.variable: _as_text(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
+    return {setting.variable: as_text(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -88,6 +89,16 @@ def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) 
         yield setting.variable, environ[setting.variable].strip()
     if environ.get(f"{setting.variable}_FILE"):
         yield _content(f"{setting.variable}_FILE", environ)
+
+
+def _sources_in_use(flags: Mapping[str, object | None], environ: Mapping[str, str]) -> dict[str, str]:
+    found = {
+        setting.variable: [
+            source for source, raw in _sources(setting, flags.get(setting.key), environ) if raw or setting.is_list
+        ]
+        for setting in TABLE
+    }
+    return {variable: sources[0] for variable, sources in found.items() if sources}
 
 
 def _content(variable: str, environ: Mapping[str, str]) -> SettingSource:
@@ -128,7 +139,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
 
 
-def _as_text(setting: Setting, value: Any) -> str:
+def as_text(setting: Setting, value: Any) -> str:
+    """Return the value in the syntax that `load` accepts, masked if it is a secret."""
     if isinstance(value, Project):
         return f"{value.id}:{value.key}:{MASK}"
     if value is None:

@@ -1,8 +1,10 @@
 """Settings by group, with defaults."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
@@ -103,9 +105,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     project: Project | None = None
     client: ClientSettings = ClientSettings()
-    access: AccessConfig = AccessConfig()
-    limits: Limits = Limits()
+    access: AccessConfig = msgspec.field(default_factory=AccessConfig)
+    limits: Limits = msgspec.field(default_factory=Limits)
     channels: ChannelConfig = ChannelConfig()
     native: NativeSettings = NativeSettings()
-    pusher: PusherConfig = PusherConfig()
+    pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     socketio: SocketIOConfig = SocketIOConfig()
+    # The option, variable or file variable of each setting that has one, by variable.
+    sources: Mapping[str, str] = {}

@@ -178,6 +178,7 @@ PUSHER: dict[str, tuple[Parser, str]] = {
         parsers.positive_duration,
         "Idle time after which a Pusher client, and the server, sends a ping.",
     ),
+    "PUSHER_ENABLED": (parsers.boolean, "Serve Pusher clients at `/app/{key}` and server SDKs at `/apps/{id}/`."),
     "PUSHER_CLIENT_EVENTS": (parsers.boolean, "Allow client events on private channels."),
     "PUSHER_CLIENT_EVENTS_PER_SECOND": (
         parsers.non_negative_int,

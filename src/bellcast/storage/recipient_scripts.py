@@ -8,9 +8,7 @@ from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
 from bellcast.storage import ensure, rows, subscriptions
-from bellcast.storage.script import Script, Statement
-
-AFTER_ALL_KEYS = "\U0010ffff"
+from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 
 def get(tenant: str, key: str) -> Script[Recipient | None]:

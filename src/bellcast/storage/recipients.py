@@ -7,6 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
+from bellcast.ports.recipients import TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
@@ -100,6 +101,12 @@ class Recipients:
 
     async def tenant(self, key: str) -> Tenant | None:
         return await self._engine.read(tenants.get, key)
+
+    async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
+        return await self._engine.read_in_background(tenants.page, prefix, after, limit)
+
+    async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
+        return await self._engine.read_in_background(subscriptions.topics, tenant, prefix, after, limit)
 
     async def tenant_rules(self) -> dict[str, TenantRules]:
         return await self._engine.read(tenants.rules)

@@ -14,6 +14,8 @@ T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
 Params: TypeAlias = Mapping[str, Any]
 NO_PARAMS: Params = {}
+# Keys with a prefix are below the prefix and this, the last code point.
+AFTER_ALL_KEYS = "\U0010ffff"
 
 
 class Statement(Struct, frozen=True):

@@ -6,7 +6,7 @@ from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.identities import Subscription
 from bellcast.ports import SubscriptionGrant
 from bellcast.storage import announcements, ensure, rows
-from bellcast.storage.script import Script, Statement
+from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 
 def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
@@ -27,6 +27,11 @@ def page(tenant: str, topic: str, after: str | None, limit: int) -> Script[list[
     params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit}
     found = yield Statement("subscription_page", params)
     return [rows.subscription(row) for row in found]
+
+
+def topics(tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
+    params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
 
 
 def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.model.identities import Tenant, TenantRules
+from bellcast.ports.recipients import TenantSummary
 from bellcast.storage import rows
-from bellcast.storage.script import Script, Statement
+from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 
 def get(key: str) -> Script[Tenant | None]:
     found = yield Statement("tenant_find", {"tenant": key})
     return rows.tenant(found[0]) if found else None
+
+
+def page(prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
+    params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found = yield Statement("tenants_page", params)
+    return [TenantSummary(tenant=rows.tenant(tuple(row)), recipients=recipients) for *row, recipients in found]
 
 
 def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Script[tuple[Tenant, bool]]:

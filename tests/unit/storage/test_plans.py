@@ -19,7 +19,7 @@ WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "job
 # Operators of the console: a handful.
 WHOLE |= {"operator_all", "setup_codes_end", "setup_codes_expire"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
-OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w)$")
+OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|names)$")
 
 
 def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:

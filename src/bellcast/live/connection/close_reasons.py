@@ -36,6 +36,11 @@ UNAVAILABLE = CloseReason(1013, "unavailable", reconnect=True, after=2_000)
 RESTARTING = CloseReason(1012, "restarting", reconnect=True)
 
 
+# By an operator.
+CLOSED = CloseReason(4403, "closed_by_operator", reconnect=False)
+RECONNECT = CloseReason(1012, "reconnect_requested", reconnect=True)
+
+
 def by_client(code: int) -> CloseReason:
     """Return the reason for a close frame of the client."""
     return CloseReason(code, "closed by the client", reconnect=True)

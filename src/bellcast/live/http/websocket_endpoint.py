@@ -47,7 +47,7 @@ class DialectHandshake(Protocol):
 class WebSocketEndpoint:
     def __init__(self, config: LiveConfig, admission: Admission, handshake: DialectHandshake, spawn: Spawn) -> None:
         self._limits = config.limits
-        self._origins = config.access.origins
+        self._access = config.access
         self._admission = admission
         self._handshake = handshake
         self._spawn = spawn
@@ -138,4 +138,4 @@ class WebSocketEndpoint:
         )
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._origins, status)
+        return origins.cors_headers(request.header(b"origin"), self._access.origins, status)

@@ -3,18 +3,23 @@
 import asyncio
 import heapq
 import secrets
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 import structlog
 
 from bellcast.live.config import Spawn
+from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
 from bellcast.model.events import (
+    EVERY_CONNECTION,
+    CloseRequest,
     ConnectionCount,
+    ConnectionFilter,
     ConnectionInfo,
     Member,
     SurveyReply,
@@ -29,6 +34,10 @@ log = structlog.get_logger(__name__)
 # A healthy node replies in milliseconds; a stuck or dying one is skipped.
 REPLY_TIMEOUT = 2.0
 SURVEY_ID_BYTES = 8
+# Recently closed connections of a node: with their topics up to 1 KiB each.
+MAX_CLOSED = 1_000
+# A connection that ended without a close frame (RFC 6455, 7.1.5).
+LOST_CODE, LOST_REASON = 1006, "connection lost"
 
 
 class PendingSurvey:
@@ -55,16 +64,19 @@ class ConnectionSurvey:
         self._broker = broker
         self._spawn = spawn
         self._pending: dict[str, PendingSurvey] = {}
+        self._closed: deque[ConnectionInfo] = deque(maxlen=MAX_CLOSED)
 
     def begin(self) -> None:
         self._broker.follow(node_stream(self._hub.cluster.node))
 
     # --- queries to all nodes
 
-    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
+    async def page(
+        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+    ) -> Sequence[ConnectionInfo]:
         """Return at most `limit` connections by id, after the id `after`; without a `tenant`, of all tenants."""
-        here, _ = self._local_page(tenant, after, limit)
-        replies = await self._query_peers(tenant, after, limit)
+        here, _ = self._local_page(tenant, after, limit, wanted)
+        replies = await self._query_peers(tenant, after, limit, wanted)
         merged = heapq.merge(here, *(reply.entries for reply in replies), key=lambda entry: entry.id)
         return list(islice(merged, limit))
 
@@ -76,7 +88,22 @@ class ConnectionSurvey:
                 counts[entry.protocol, entry.transport] += entry.count
         return [ConnectionCount(*kind, count) for kind, count in sorted(counts.items())]
 
-    async def _query_peers(self, tenant: str | None, after: str | None, limit: int) -> Sequence[SurveyReply]:
+    async def close(self, tenant: str | None, id: str, *, reconnect: bool) -> bool:
+        """Close a connection on any node. False if none has it."""
+        found = await self.page(tenant, None, 1, ConnectionFilter(id=id))
+        if found:
+            await self._broker.publish(CloseRequest(tenant, id, reconnect))
+        return bool(found)
+
+    def record_closed(self, connection: Connection, at: int) -> None:
+        """Keep a connection that ended, for the list of recently closed ones."""
+        end = connection.close_reason
+        ended = {"closed_at": at, "code": end.code if end else LOST_CODE, "reason": end.reason if end else LOST_REASON}
+        self._closed.append(msgspec.structs.replace(self._info(connection), **ended))
+
+    async def _query_peers(
+        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+    ) -> Sequence[SurveyReply]:
         """Return the replies of the other nodes that arrive within REPLY_TIMEOUT."""
         cluster = self._hub.cluster
         if not cluster.others:
@@ -84,7 +111,7 @@ class ConnectionSurvey:
         name, survey = secrets.token_hex(SURVEY_ID_BYTES), PendingSurvey(cluster.others)
         self._pending[name] = survey
         try:
-            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, after, limit))
+            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, after, limit, wanted))
             await asyncio.wait_for(survey.complete.wait(), REPLY_TIMEOUT)
         except TimeoutError:
             log.warning("survey_incomplete", nodes=sorted(survey.waiting))
@@ -92,13 +119,17 @@ class ConnectionSurvey:
             del self._pending[name]
         return survey.replies
 
-    def receive(self, event: SurveyRequest | SurveyReply) -> None:
-        if isinstance(event, SurveyReply):
+    def receive(self, event: SurveyRequest | SurveyReply | CloseRequest) -> None:
+        if isinstance(event, CloseRequest):
+            connection = self._hub.find(event.id)
+            if connection is not None and event.tenant in (None, connection.principal.tenant):
+                self._hub.end(connection, close_reasons.RECONNECT if event.reconnect else close_reasons.CLOSED)
+        elif isinstance(event, SurveyReply):
             survey = self._pending.get(event.question)
             if survey is not None:
                 survey.add_reply(event)
         elif event.node != self._hub.cluster.node:
-            entries, counts = self._local_page(event.tenant, event.after, event.limit)
+            entries, counts = self._local_page(event.tenant, event.after, event.limit, event.wanted)
             reply = SurveyReply(self._hub.cluster.node, event.node, event.question, tuple(entries), tuple(counts))
             self._spawn(self._broker.publish(reply))
 
@@ -124,26 +155,40 @@ class ConnectionSurvey:
         return {"connections": rows, "encoded": encoded, **numbers}
 
     def _local_page(
-        self, tenant: str | None, after: str | None, limit: int
+        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
     ) -> tuple[list[ConnectionInfo], list[ConnectionCount]]:
+        if wanted.is_closed:
+            return self._closed_page(tenant, after, limit, wanted), []
         connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
         kinds = Counter((entry.dialect.protocol, entry.dialect.transport) for entry in connections)
         following = (entry for entry in connections if after is None or entry.id > after) if limit else ()
-        first = heapq.nsmallest(limit, following, key=lambda entry: entry.id)
-        return list(self._entries(first)), [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
+        if wanted == EVERY_CONNECTION:
+            shown = list(map(self._info, heapq.nsmallest(limit, following, key=lambda entry: entry.id)))
+        else:
+            matching = (info for info in map(self._info, following) if wanted.matches(info))
+            shown = heapq.nsmallest(limit, matching, key=lambda info: info.id)
+        return shown, [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
 
-    def _entries(self, connections: Sequence[Connection]) -> Iterator[ConnectionInfo]:
-        for connection in connections:
-            yield ConnectionInfo(
-                id=connection.id,
-                tenant=connection.principal.tenant,
-                recipient=connection.principal.recipient,
-                protocol=connection.dialect.protocol,
-                transport=connection.dialect.transport,
-                topics=self._hub.topics(connection),
-                address=connection.address,
-                connected_at=connection.connected_at,
-            )
+    def _closed_page(
+        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter
+    ) -> list[ConnectionInfo]:
+        matching = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
+        return heapq.nsmallest(
+            limit, (one for one in matching if after is None or one.id > after), key=lambda one: one.id
+        )
+
+    def _info(self, connection: Connection) -> ConnectionInfo:
+        return ConnectionInfo(
+            id=connection.id,
+            tenant=connection.principal.tenant,
+            recipient=connection.principal.recipient,
+            protocol=connection.dialect.protocol,
+            transport=connection.dialect.transport,
+            topics=self._hub.topics(connection),
+            address=connection.address,
+            connected_at=connection.connected_at,
+            node=self._hub.cluster.node,
+        )
 
 
 def _row(kind: ConnectionCount) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class PusherHandshake:
     def _rejection(self, request: HandshakeRequest) -> CloseReason | None:
         if request.path.removeprefix(PATH).removesuffix("/") != self._project.key:
             return protocol.NO_SUCH_APP
+        if not self._config.enabled:
+            return close_codes.DISABLED
         return close_codes.unsupported_version(dict(request.parameters).get("protocol"))
 
     async def _open(self, connection: Connection, request: HandshakeRequest) -> None:

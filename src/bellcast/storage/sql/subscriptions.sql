@@ -18,6 +18,20 @@ DELETE FROM subscriptions WHERE recipient = :inbox AND topic = :topic
 SELECT topic, key, created_at FROM subscriptions
 WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :limit
 
+-- name: topics_page
+-- Topics with subscribers by name, from :first up to :last, with their numbers of subscribers up to 10,000. Each step reads one entry
+-- of the index: a topic has up to millions of subscriptions.
+WITH RECURSIVE names (topic) AS (
+  SELECT min(topic) FROM subscriptions
+  WHERE tenant = :tenant AND topic > :after AND topic >= :first AND topic < :last
+  UNION ALL
+  SELECT (SELECT min(s.topic) FROM subscriptions s WHERE s.tenant = :tenant AND s.topic > names.topic AND s.topic < :last)
+  FROM names WHERE names.topic IS NOT NULL
+)
+SELECT topic, (
+  SELECT count(*) FROM (SELECT 1 FROM subscriptions s WHERE s.tenant = :tenant AND s.topic = names.topic LIMIT 10000) AS few
+) FROM names WHERE topic IS NOT NULL LIMIT :limit
+
 -- name: subscribed @sqlite
 -- Those of the topics a recipient is on.
 SELECT s.topic FROM json_each(:topics) t

@@ -11,6 +11,12 @@ SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
 UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant
 RETURNING key, name, settings, created_at
 
+-- name: tenants_page
+-- Tenants by key, from :first up to :last, with the numbers of their recipients up to 10,000.
+SELECT key, name, settings, created_at,
+  (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
+FROM tenants t WHERE key > :after AND key >= :first AND key < :last ORDER BY key LIMIT :limit
+
 -- name: tenant_settings
 -- The settings of tenants that have some of those Bellcast understands.
 SELECT key, settings FROM tenants WHERE ruled = 1

@@ -65,6 +65,23 @@ export function id(text) {
   return h('span', { class: 'id' }, h('code', {}, text), copy);
 }
 
+/** A button that acts on its second click. */
+export function confirmed(label, word, act) {
+  const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
+    if (!button.dataset.sure) {
+      button.dataset.sure = 'yes';
+      button.textContent = `${word}: sure?`;
+      return;
+    }
+    try {
+      await act();
+    } catch (problem) {
+      button.textContent = problem.message;
+    }
+  } }, word);
+  return button;
+}
+
 /** A labelled input. */
 export function field(label, attributes, hint) {
   const input = attributes.options

@@ -1,9 +1,11 @@
 /**
  * The pages, by their place in the menu.
  */
-import { choices, field, fill, form, h, id, state, time } from './dom.js';
+import { choices, confirmed, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { live, request as servedRequest, requests } from './live.js';
+import { settings } from './settings.js';
+import { connections, tenant, tenants, topic, topics } from './topics.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
@@ -134,12 +136,6 @@ function explain(page, recipient, tenant) {
   }), answer);
 }
 
-const connections = (page) => listPage(page, {
-  title: 'Connections', path: '/v1/connections', rows: 'connections',
-  columns: [['Connection', (one) => h('code', {}, one.id)], ['Recipient', (one) => one.recipient ?? 'anonymous'], ['Protocol', (one) => `${one.protocol} over ${one.transport}`], ['Topics', (one) => one.topics.join(', ')], ['Address', (one) => one.address], ['Since', (one) => time(one.connected_at)]],
-  none: 'No page is connected in this tenant.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>',
-});
-
 const messages = (page) => listPage(page, {
   title: 'Messages', path: '/v1/messages', rows: 'messages',
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'state', label: 'State', options: MESSAGE_STATES }],
@@ -253,22 +249,12 @@ const keys = (page) => {
 
 /** A button that deletes on its second click, and then shows the URL `then`, or the page again; or it calls `then`. */
 function remove(page, label, word, target, then) {
-  const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
-    if (!button.dataset.sure) {
-      button.dataset.sure = 'yes';
-      button.textContent = `${word}: sure?`;
-      return;
-    }
-    try {
-      await request('DELETE', target);
-      if (typeof then === 'function') await then();
-      else if (then) page.go(then);
-      else page.reload();
-    } catch (problem) {
-      button.textContent = problem.message;
-    }
-  } }, word);
-  return button;
+  return confirmed(label, word, async () => {
+    await request('DELETE', target);
+    if (typeof then === 'function') await then();
+    else if (then) page.go(then);
+    else page.reload();
+  });
 }
 
 const operators = (page) => [listPage(page, {
@@ -356,10 +342,13 @@ export const PAGES = [
   { path: '/announcements', title: 'Announcements', show: announcements, roles: CONTENT, letter: 'b' },
   { path: '/recipients', title: 'Recipients', show: recipients, detail: recipient, roles: CONTENT, letter: 'r' },
   { path: '/connections', title: 'Connections', show: connections, roles: CONTENT, letter: 'c' },
+  { path: '/topics', title: 'Topics', show: topics, detail: topic, roles: CONTENT, letter: 't' },
+  { path: '/tenants', title: 'Tenants', show: tenants, detail: tenant, roles: CONTENT, letter: 'f' },
   { path: '/messages', title: 'Messages', show: messages, detail: message, roles: CONTENT, letter: 'm' },
   { path: '/requests', title: 'Requests', show: requests, detail: servedRequest, roles: CONTENT, letter: 'q' },
   { path: '/workflows', title: 'Workflows', show: workflows, roles: CONTENT, letter: 'w' },
   { path: '/runs', title: 'Workflow runs', show: runs, detail: run, roles: CONTENT, letter: 'u' },
+  { path: '/settings', title: 'Settings', show: settings, roles: BUILDERS, letter: 'i' },
   { path: '/providers', title: 'Providers', show: providers, roles: BUILDERS, letter: 'p' },
   { path: '/keys', title: 'API keys', show: keys, roles: BUILDERS, letter: 'k' },
   { path: '/operators', title: 'Operators', show: operators, roles: OWNERS, letter: 'e' },

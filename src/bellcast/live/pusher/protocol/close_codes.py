@@ -8,6 +8,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 OLDEST, NEWEST = 4, 7
 
 NO_SUCH_APP = CloseReason(4001, "There is no app with this key here.", reconnect=False)
+DISABLED = CloseReason(4003, "Pusher is switched off on this server.", reconnect=False)
 BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)
 UNKNOWN_VERSION = CloseReason(4007, f"This server supports protocol {OLDEST} to {NEWEST}.", reconnect=False)
 NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect=False)
@@ -23,6 +24,8 @@ CODES: Mapping[str, int] = {
     close_reasons.NO_PONG.reason: 4201,
     close_reasons.RESTARTING.reason: 4200,
     close_reasons.EXPIRED.reason: 4200,
+    close_reasons.RECONNECT.reason: 4200,
+    close_reasons.CLOSED.reason: 4009,
     close_reasons.TOO_LARGE.reason: TOO_LARGE,
     **{end.reason: 4100 for end in TRY_LATER},
 }

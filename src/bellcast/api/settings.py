@@ -1,0 +1,207 @@
+"""Settings of the database: read, changed, rolled back, and tested."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Literal
+
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import context, guards, request_body, responses
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import Conflict, NotFound, TooMany
+from bellcast.model import times
+from bellcast.ports.server_settings import EditableSetting, SettingOrigin, SettingsRevision, TestReport
+
+# Tests reach out from the server.
+TESTS_PER_MINUTE = 10
+Text = Annotated[str, Meta(max_length=10_000)]
+
+
+class SettingItem(Struct, frozen=True, kw_only=True):
+    """A setting that can be changed while the servers run. `locked_by` names the option or variable that overrides the
+    database."""
+
+    name: str
+    variable: str
+    group: str
+    description: str
+    expects: str
+    value: str
+    default: str
+    source: SettingOrigin
+    locked: bool
+    locked_by: str | None
+
+
+class SettingsDocument(Struct, frozen=True):
+    """The settings in effect on this node, and the revision that it applies."""
+
+    revision: int
+    settings: list[SettingItem]
+
+
+class SettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes on top of a revision. Values are texts, as in the environment. `dry_run` only validates."""
+
+    revision: Annotated[int, Meta(ge=0)]
+    set: dict[str, Text] = {}
+    reset: list[Text] = []
+    dry_run: bool = False
+
+
+class SettingsChangeItem(Struct, frozen=True):
+    """A changed setting; null means that the database has no value."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+class RevisionItem(Struct, frozen=True, kw_only=True):
+    """A revision of the settings."""
+
+    revision: int
+    at: datetime
+    by: str
+    changes: list[SettingsChangeItem]
+
+
+class RevisionPage(Struct, frozen=True):
+    """Revisions, newest first. Pass `next` as `after` for older ones."""
+
+    revisions: list[RevisionItem]
+    next: str | None
+
+
+class HistoryQuery(Struct, frozen=True, kw_only=True):
+    """A page of revisions."""
+
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+    after: Annotated[str, Meta(pattern="^[0-9]{1,9}$")] | None = None
+
+
+class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The revision whose values become current again, on top of `revision`. 0 has no values."""
+
+    revision: Annotated[int, Meta(ge=0)]
+    to: Annotated[int, Meta(ge=0)]
+
+
+class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The connection to test."""
+
+    target: Literal["pusher"] = "pusher"
+
+
+@operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the settings that can be changed while the servers run."""
+    return responses.json(_document(request))
+
+
+@operation(
+    "PATCH",
+    "/v1/settings",
+    tag="Console",
+    required_scope="configure",
+    body=SettingsPatch,
+    example={"revision": 0, "set": {"origins": "https://app.example.com"}},
+    response_types={200: RevisionItem},
+    refusals=(Conflict,),
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change settings.
+
+    All nodes apply them within seconds. 409 if another revision is current. Options, the environment and its files take
+    precedence: settings they set are locked."""
+    patch = await request_body.body(request, PATCH)
+    store = context.of(request).settings
+    changed = await store.change(patch.revision, patch.set, patch.reset, _author(request), dry_run=patch.dry_run)
+    return responses.json(_revision(changed))
+
+
+@operation(
+    "GET",
+    "/v1/settings/history",
+    tag="Console",
+    required_scope="configure",
+    query=HistoryQuery,
+    response_types={200: RevisionPage},
+)
+async def history(request: ApiRequest) -> ASGIApp:
+    """List revisions of the settings, newest first."""
+    query = request_body.query(request, HistoryQuery)
+    before = None if query.after is None else int(query.after)
+    found = await context.of(request).settings.history(before, query.limit)
+    following = str(found[-1].revision) if found and found[-1].revision > 1 else None
+    return responses.json(RevisionPage([_revision(one) for one in found], following))
+
+
+@operation(
+    "POST",
+    "/v1/settings/rollback",
+    tag="Console",
+    required_scope="configure",
+    body=Rollback,
+    example={"revision": 2, "to": 1},
+    response_types={200: RevisionItem},
+    refusals=(Conflict, NotFound),
+)
+async def roll_back(request: ApiRequest) -> ASGIApp:
+    """Make the values of an earlier revision current again.
+
+    As a new revision."""
+    wanted = await request_body.body(request, ROLLBACK)
+    restored = await context.of(request).settings.restore(wanted.revision, wanted.to, _author(request))
+    return responses.json(_revision(restored))
+
+
+@operation(
+    "POST",
+    "/v1/settings/test",
+    tag="Console",
+    required_scope="configure",
+    body=SettingsTest,
+    example={"target": "pusher"},
+    response_types={200: TestReport},
+)
+async def test(request: ApiRequest) -> ASGIApp:
+    """Test the Pusher app.
+
+    On the server's public URL: a signed call, a WebSocket, a private subscription, and an event back to it. Each step has a
+    state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute."""
+    await request_body.body(request, TEST)
+    ctx = context.of(request)
+    # A bucket has one second's tokens: a test takes the share of a minute.
+    wait = ctx.engines.rates.take("settings-test", TESTS_PER_MINUTE, ctx.engines.clock.now(), 60)
+    if wait:
+        raise TooMany("A test may run every 6 seconds.", retry_after=math.ceil(wait))
+    return responses.json(await ctx.test_pusher())
+
+
+def _document(request: ApiRequest) -> SettingsDocument:
+    store = context.of(request).settings
+    return SettingsDocument(store.revision, [_item(one) for one in store.all()])
+
+
+def _item(one: EditableSetting) -> SettingItem:
+    fields = {name: getattr(one, name) for name in one.__struct_fields__}
+    return SettingItem(**fields, locked=one.locked_by is not None)
+
+
+def _revision(one: SettingsRevision) -> RevisionItem:
+    changes = [SettingsChangeItem(change.name, change.before, change.after) for change in one.changes]
+    return RevisionItem(revision=one.revision, at=times.to_rfc3339(one.at), by=one.by, changes=changes)
+
+
+def _author(request: ApiRequest) -> str:
+    caller = guards.caller(request)
+    return caller.operator or caller.key or "project secret"
+
+
+PATCH = request_body.Shape(SettingsPatch)
+ROLLBACK = request_body.Shape(Rollback)
+TEST = request_body.Shape(SettingsTest)
+HANDLERS = (read, change, history, roll_back, test)

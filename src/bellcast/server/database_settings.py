@@ -1,0 +1,245 @@
+"""Settings of the database: stored with their history, and applied while the server runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.errors import BellcastError, Conflict, FieldError, Invalid, NotFound
+from bellcast.model.live_feed import FeedEvent
+from bellcast.ports import Clock, Store
+from bellcast.ports.documents import PROJECT
+from bellcast.ports.live_feed import Feed
+from bellcast.ports.server_settings import EditableSetting, SettingChange, SettingOrigin, SettingsRevision
+from bellcast.settings import Settings, as_text, table
+from bellcast.settings.table import Setting
+
+log = structlog.get_logger(__name__)
+
+KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
+# Digits of a revision in its key, so that keys sort like numbers.
+REVISION_DIGITS = 10
+MAX_REVISION = 10**REVISION_DIGITS - 1
+# A node that missed the event applies a change after this long.
+POLL_SECONDS = 10.0
+MAX_VALUE = 10_000
+# Settings that are read for each request or frame, so that a change takes effect at once.
+EDITABLE = (
+    "ORIGINS",
+    "PUBLIC_TOPICS",
+    "ANONYMOUS",
+    "PUSHER_ENABLED",
+    "PUSHER_CLIENT_EVENTS",
+    "PUSHER_CLIENT_EVENTS_PER_SECOND",
+    "PUSHER_SUBSCRIPTION_COUNT",
+    "PUSHER_PRESENCE_MEMBERS",
+    "PUSHER_CHANNELS_PER_EVENT",
+    "PUSHER_BATCH",
+    "LIMIT_TITLE",
+    "LIMIT_BODY",
+    "LIMIT_TAGS",
+    "LIMIT_DATA",
+    "LIMIT_EVENT_DATA",
+    "LIMIT_TO",
+    "LIMIT_SENDS_PER_SECOND",
+    "LIMIT_SENDS_PER_DAY",
+    "LIMIT_REQUESTS_PER_SECOND",
+)
+SETTINGS: dict[str, Setting] = {one.key: one for one in table.TABLE if one.name in EDITABLE}
+
+
+class StoredValues(Struct, frozen=True):
+    """The current document."""
+
+    revision: int
+    values: dict[str, str]
+
+
+NOTHING = StoredValues(0, {})
+
+
+class DatabaseSettings:
+    """ports.ServerSettingsStore. `targets` are the objects to update by group: the server reads its settings from them."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        feed: Feed,
+        settings: Settings,
+        targets: Mapping[str, Sequence[Any]],
+        announce: Callable[[int], Any],
+    ) -> None:
+        self._documents = store.documents
+        self._clock = clock
+        self._feed = feed
+        self._settings = settings
+        self._targets = targets
+        self._announce = announce
+        self._applied = NOTHING
+
+    @property
+    def revision(self) -> int:
+        return self._applied.revision
+
+    def all(self) -> Sequence[EditableSetting]:
+        return [self._shown(setting) for setting in SETTINGS.values()]
+
+    def _shown(self, setting: Setting) -> EditableSetting:
+        source = self._source(setting)
+        group = setting.place.partition(".")[0]
+        return EditableSetting(
+            name=setting.key,
+            variable=setting.variable,
+            group=group,
+            description=setting.description,
+            expects=setting.expects,
+            value=as_text(setting, _attribute(self._targets[group][0], setting)),
+            default=as_text(setting, _attribute(getattr(Settings(), group), setting)),
+            source=source,
+            locked_by=None if source in ("database", "default") else self._settings.sources[setting.variable],
+        )
+
+    def _source(self, setting: Setting) -> SettingOrigin:
+        text = self._settings.sources.get(setting.variable)
+        if text is None:
+            return "database" if setting.key in self._applied.values else "default"
+        if text.startswith("--"):
+            return "option"
+        return "environment" if text == setting.variable else "file"
+
+    # --- changes
+
+    async def change(
+        self, revision: int, set: Mapping[str, str], reset: Sequence[str], by: str, *, dry_run: bool
+    ) -> SettingsRevision:
+        self._check(set, reset)
+        current = await self._current()
+        if current.revision != revision:
+            raise Conflict(f"The settings are at revision {current.revision}: read them again.")
+        values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
+        return await self._write(current, values, by, dry_run=dry_run)
+
+    async def restore(self, revision: int, to: int, by: str) -> SettingsRevision:
+        wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
+        if wanted is None and to != 0:
+            raise NotFound("There is no revision with this number.")
+        values = {} if wanted is None else msgspec.json.decode(wanted.body, type=SettingsRevision).values
+        current = await self._current()
+        if current.revision != revision:
+            raise Conflict(f"The settings are at revision {current.revision}: read them again.")
+        return await self._write(current, values, by, dry_run=False)
+
+    def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
+        errors = [
+            FieldError(f"{field}.{name}", problem)
+            for field, names in (("set", set), ("reset", reset))
+            for name in names
+            if (problem := self._problem(name)) is not None
+        ]
+        errors += [
+            FieldError(f"set.{name}", f"must be {SETTINGS[name].expects}")
+            for name, text in set.items()
+            if name in SETTINGS and not _is_valid(SETTINGS[name], text)
+        ]
+        if errors:
+            raise Invalid.fields(errors)
+
+    def _problem(self, name: str) -> str | None:
+        setting = SETTINGS.get(name)
+        if setting is None:
+            return "is not a setting that can be changed here"
+        locked = self._settings.sources.get(setting.variable)
+        return None if locked is None else f"is set by {locked}, which takes precedence"
+
+    async def _write(self, before: StoredValues, values: dict[str, str], by: str, *, dry_run: bool) -> SettingsRevision:
+        after = StoredValues(before.revision + 1, values)
+        names = sorted(before.values.keys() | values.keys())
+        changes = [
+            SettingChange(name, before.values.get(name), values.get(name))
+            for name in names
+            if before.values.get(name) != values.get(name)
+        ]
+        now = self._clock.now()
+        revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
+        if dry_run:
+            return revision
+        new = msgspec.json.encode(after)
+        if before.revision == 0:
+            await self._documents.put(KIND, PROJECT, CURRENT, new, now)
+        elif not await self._documents.change(KIND, PROJECT, CURRENT, msgspec.json.encode(before), new, now):
+            raise Conflict("The settings were changed meanwhile: read them again.")
+        await self._documents.put(HISTORY_KIND, PROJECT, _key(after.revision), msgspec.json.encode(revision), now)
+        self._apply(after)
+        await self._announce(after.revision)
+        self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)
+        return revision
+
+    async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
+        newest = (await self._current()).revision if before is None else before - 1
+        found = []
+        for number in range(newest, max(0, newest - limit), -1):
+            document = await self._documents.get(HISTORY_KIND, PROJECT, _key(number))
+            if document is not None:
+                found.append(msgspec.json.decode(document.body, type=SettingsRevision))
+        return found
+
+    async def _current(self) -> StoredValues:
+        document = await self._documents.get(KIND, PROJECT, CURRENT)
+        return NOTHING if document is None else msgspec.json.decode(document.body, type=StoredValues)
+
+    # --- application
+
+    async def reload(self) -> None:
+        """Apply the current revision."""
+        current = await self._current()
+        if current.revision != self._applied.revision:
+            self._apply(current)
+
+    async def run(self) -> None:
+        """Poll for changes whose event was lost."""
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            try:
+                await self.reload()
+            except BellcastError as error:
+                log.warning("settings_not_read", reason=error.detail)
+
+    def _apply(self, stored: StoredValues) -> None:
+        for setting in SETTINGS.values():
+            group, _, field = setting.place.partition(".")
+            text = stored.values.get(setting.key)
+            value = _attribute(getattr(self._settings, group), setting)
+            if text is not None and setting.variable not in self._settings.sources:
+                if not _is_valid(setting, text):  # written by a newer version
+                    log.warning("setting_not_applied", setting=setting.variable, expects=setting.expects)
+                    self._emit("warning", f"{setting.variable} has a value that this node cannot use", stored.revision)
+                    continue
+                value = setting.parse(text)
+            for target in self._targets[group]:
+                setattr(target, field, value)
+        self._applied = stored
+
+    def _emit(self, kind: Any, text: str, revision: int) -> None:
+        self._feed.emit(FeedEvent(kind=kind, at=self._clock.now(), text=text, fields={"revision": revision}))
+
+
+def _attribute(group: Any, setting: Setting) -> Any:
+    return reduce(getattr, setting.place.split(".")[1:], group)
+
+
+def _is_valid(setting: Setting, text: str) -> bool:
+    if len(text) > MAX_VALUE or (not text and not setting.is_list):
+        return False
+    try:
+        setting.parse(text)
+    except (ValueError, KeyError):
+        return False
+    return True
+
+
+def _key(revision: int) -> str:
+    return f"{revision:0{REVISION_DIGITS}}"

@@ -1,0 +1,239 @@
+"""The test of the Pusher app on the server's public URL, as a server SDK and a browser would use it."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import secrets
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from bellcast.auth import pusher_signatures
+from bellcast.errors import BellcastError
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Clock, Http
+from bellcast.ports.server_settings import TestReport, TestStep
+
+# An operator waits for it.
+TIMEOUT_SECONDS = 15.0
+CHANNEL = "private-bellcast-test"
+EVENT = "bellcast-test"
+# RFC 6455, 5.2: the opcodes of text and close frames, the mask bit, and the sizes with an extended length.
+TEXT, CLOSE, MASKED, LENGTH_16, LENGTH_64 = 1, 8, 0x80, 126, 127
+# Events of the test are far smaller.
+MAX_FRAME = 65_536
+FIXES = {
+    "enabled": "Switch Pusher on: the setting pusher_enabled.",
+    "url": "Set BELLCAST_PUBLIC_URL to the URL under which browsers reach this server.",
+    "dns": "Check the host of BELLCAST_PUBLIC_URL, and its DNS record.",
+    "connect": "Check that the proxy or the firewall lets this server reach its public URL, and its certificate.",
+    "signed_call": "Check that the proxy passes /apps/ unchanged, and that the clocks agree.",
+    "websocket": "Let the proxy pass WebSocket upgrades of /app/ (see the guide to proxies).",
+    "subscription": "Check that every node behind the URL has the same credentials (BELLCAST_PROJECT).",
+    "event": "Check that every node behind the URL uses the same broker (BELLCAST_BROKER).",
+}
+
+
+class StepFailed(Exception):
+    """A step did not succeed; the text is for the operator."""
+
+
+class PusherTest:
+    """One test. The steps share its connection; after a failed step the others are skipped."""
+
+    def __init__(self, project: Project, pusher: PusherConfig, public_url: str, http: Http, clock: Clock) -> None:
+        self._project = project
+        self._pusher = pusher
+        self._url = urlsplit(public_url)
+        self._base = public_url.rstrip("/")
+        self._http = http
+        self._clock = clock
+        self._socket: ClientSocket | None = None
+        self._socket_id = ""
+
+    async def run(self) -> TestReport:
+        """Run all steps."""
+        steps: list[TestStep] = []
+        deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
+        try:
+            for name, step in self._steps().items():
+                if steps and steps[-1].state != "ok":
+                    steps.append(TestStep(step=name, state="skipped", ms=0, detail="", fix=None))
+                else:
+                    steps.append(await _outcome(name, step, deadline))
+        finally:
+            if self._socket is not None:
+                self._socket.close()
+        return TestReport("ok" if all(one.state == "ok" for one in steps) else "failed", steps)
+
+    def _steps(self) -> dict[str, Callable[[], Awaitable[str]]]:
+        return {
+            "enabled": self._check_enabled,
+            "url": self._check_url,
+            "dns": self._resolve,
+            "connect": self._connect,
+            "signed_call": self._call,
+            "websocket": self._open,
+            "subscription": self._subscribe,
+            "event": self._receive_event,
+        }
+
+    async def _check_enabled(self) -> str:
+        if not self._pusher.enabled:
+            raise StepFailed("Pusher is switched off.")
+        return f"App id {self._project.id}, key {self._project.key}."
+
+    async def _check_url(self) -> str:
+        if self._url.scheme not in ("http", "https") or not self._url.hostname:
+            raise StepFailed(f"{self._base} is not an HTTP URL.")
+        return self._base
+
+    @property
+    def _host(self) -> str:
+        return self._url.hostname or ""
+
+    @property
+    def _port(self) -> int:
+        return self._url.port or (443 if self._url.scheme == "https" else 80)
+
+    async def _resolve(self) -> str:
+        found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port)
+        return ", ".join(sorted({str(one[4][0]) for one in found}))
+
+    async def _connect(self) -> str:
+        context = ssl.create_default_context() if self._url.scheme == "https" else None
+        self._socket = ClientSocket(*await asyncio.open_connection(self._host, self._port, ssl=context))
+        return f"Connected to port {self._port}{' with TLS' if context else ''}."
+
+    async def _call(self) -> str:
+        status, text = await self._signed("GET", f"/apps/{self._project.id}/channels", b"")
+        if status != 200:
+            raise StepFailed(f"HTTP {status}: {text[:200]}")
+        return "The signature was accepted."
+
+    async def _signed(self, method: str, path: str, body: bytes) -> tuple[int, str]:
+        fields = {
+            "auth_key": self._project.key,
+            "auth_timestamp": str(self._clock.now() // 1000),
+            "auth_version": "1.0",
+        }
+        if body:
+            fields["body_md5"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        query = "&".join(f"{name}={fields[name]}" for name in sorted(fields))
+        fields["auth_signature"] = pusher_signatures.digest(self._project, f"{method}\n{path}\n{query}".encode())
+        url = f"{self._base}{path}?{urlencode(fields)}"
+        headers = {"content-type": "application/json"}
+        answer = await self._http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
+        return answer.status, answer.body.decode(errors="replace")
+
+    async def _open(self) -> str:
+        socket = self._connected
+        path = f"{self._url.path.rstrip('/')}/app/{self._project.key}?protocol=7&client=bellcast&version=1"
+        await socket.upgrade(self._url.netloc, path, f"{self._url.scheme}://{self._url.netloc}")
+        established = await self._until("pusher:connection_established")
+        self._socket_id = msgspec.json.decode(established["data"])["socket_id"]
+        return f"Pusher connected, socket {self._socket_id}."
+
+    async def _subscribe(self) -> str:
+        auth = pusher_signatures.sign(self._project, pusher_signatures.channel_string(self._socket_id, CHANNEL))
+        self._connected.send({"event": "pusher:subscribe", "data": {"channel": CHANNEL, "auth": auth}})
+        await self._until("pusher_internal:subscription_succeeded")
+        return f"Subscribed to {CHANNEL}."
+
+    async def _receive_event(self) -> str:
+        nonce = secrets.token_hex(8)
+        body = msgspec.json.encode({"name": EVENT, "channels": [CHANNEL], "data": nonce})
+        status, text = await self._signed("POST", f"/apps/{self._project.id}/events", body)
+        if status != 200:
+            raise StepFailed(f"HTTP {status}: {text[:200]}")
+        while (await self._until(EVENT))["data"] != nonce:
+            pass  # of another test
+        return "The event came back over the WebSocket."
+
+    @property
+    def _connected(self) -> "ClientSocket":
+        if self._socket is None:
+            raise StepFailed("There is no connection.")
+        return self._socket
+
+    async def _until(self, event: str) -> dict[str, Any]:
+        async for frame in self._connected.frames():
+            if frame["event"] == "pusher:error":
+                raise StepFailed(str(frame["data"])[:200])
+            if frame["event"] == event:
+                return frame
+        raise StepFailed("The connection was closed.")
+
+
+async def _outcome(name: str, step: Callable[[], Awaitable[str]], deadline: float) -> TestStep:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout_at(deadline):
+            state, detail = "ok", await step()
+    except TimeoutError:
+        state, detail = "failed", f"No answer within {TIMEOUT_SECONDS:.0f} s."
+    except (StepFailed, BellcastError, OSError, EOFError, ValueError, KeyError, msgspec.DecodeError) as error:
+        state, detail = "failed", str(error) or type(error).__name__
+    elapsed = round((time.perf_counter() - started) * 1000, 1)
+    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=None if state == "ok" else FIXES[name])  # type: ignore[arg-type]  # one of two
+
+
+class ClientSocket:
+    """The client's side of a WebSocket, as far as the test needs it (RFC 6455)."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def upgrade(self, host: str, path: str, origin: str) -> None:
+        """Upgrade the connection. Raises StepFailed."""
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: {host}",
+            f"Origin: {origin}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+        ]
+        lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", "", ""]
+        self._writer.write("\r\n".join(lines).encode())
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status = head.split("\r\n", 1)[0]
+        if " 101 " not in f"{status} ":
+            raise StepFailed(f"The upgrade was answered with {status[:100]!r}.")
+
+    def send(self, value: object) -> None:
+        """Send a JSON text, masked as clients must."""
+        payload, mask = msgspec.json.encode(value), os.urandom(4)
+        size = len(payload)
+        length = bytes((MASKED | size,)) if size < LENGTH_16 else struct.pack("!BH", MASKED | LENGTH_16, size)
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        self._writer.write(bytes((0x80 | TEXT,)) + length + mask + masked)
+
+    async def frames(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield JSON texts until the server closes."""
+        while True:
+            first, second = await self._reader.readexactly(2)
+            size = second & 0x7F
+            if size == LENGTH_16:
+                (size,) = struct.unpack("!H", await self._reader.readexactly(2))
+            elif size == LENGTH_64:
+                (size,) = struct.unpack("!Q", await self._reader.readexactly(8))
+            if size > MAX_FRAME:
+                raise StepFailed("A frame is too large.")
+            payload = await self._reader.readexactly(size)
+            if first & 0x0F == CLOSE:
+                raise StepFailed(f"Closed: {payload[2:].decode(errors='replace')}")
+            if first & 0x0F == TEXT:
+                yield msgspec.json.decode(payload)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()

@@ -1,0 +1,133 @@
+"""Settings of the database: they apply without a restart, keep a history, and give way to the environment."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports.live_feed import NO_FEED
+from bellcast.server.database_settings import DatabaseSettings
+from bellcast.settings import Settings
+from tests.journey.rest import Rest
+from tests.servers import ServerProcess
+
+ORIGIN = "https://shop.example.com"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with ServerProcess(tmp_path_factory.mktemp("settings") / "data", {"BELLCAST_LIMIT_TAGS": "7"}) as server:
+        yield server
+
+
+def call(server: ServerProcess, method: str, path: str = "", body: Any = None) -> httpx.Response:
+    return httpx.request(method, f"{server.url}/v1/settings{path}", headers=server.as_app(), json=body, timeout=30)
+
+
+def values(server: ServerProcess) -> dict[str, Any]:
+    return {one["name"]: one for one in call(server, "GET").json()["settings"]}
+
+
+def revision(server: ServerProcess) -> int:
+    number: int = call(server, "GET").json()["revision"]
+    return number
+
+
+def change(server: ServerProcess, **body: Any) -> httpx.Response:
+    return call(server, "PATCH", "", {"revision": revision(server), **body})
+
+
+def allowed(server: ServerProcess) -> bool:
+    response = httpx.get(f"{server.url}/v1/inbox", headers=server.as_recipient("alice") | {"origin": ORIGIN})
+    return response.status_code == 200
+
+
+def test_origin_applies_at_once_and_can_be_rolled_back(server: ServerProcess) -> None:
+    assert change(server, set={"origins": "https://other.example.com"}).status_code == 200
+    assert not allowed(server)
+    before = revision(server)
+    changed = change(server, set={"origins": f"https://other.example.com,{ORIGIN}"}).json()
+    assert changed["changes"] == [
+        {
+            "name": "origins",
+            "before": "https://other.example.com",
+            "after": f"https://other.example.com,{ORIGIN}",
+        }
+    ]
+    assert allowed(server)
+    assert values(server)["origins"]["source"] == "database"
+    preflight = {"origin": ORIGIN, "access-control-request-method": "GET"}
+    response = httpx.options(f"{server.url}/v1/inbox", headers=preflight)
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    rolled = call(server, "POST", "/rollback", {"revision": revision(server), "to": before}).json()
+    assert rolled["revision"] == before + 2
+    assert not allowed(server)
+    newest = call(server, "GET", "/history").json()["revisions"][0]
+    assert (newest["revision"], newest["by"]) == (before + 2, "project secret")
+    assert change(server, reset=["origins"]).status_code == 200
+    assert values(server)["origins"]["source"] == "default"
+    assert allowed(server)
+
+
+def test_environment_locks_a_setting_and_is_named(server: ServerProcess) -> None:
+    tags = values(server)["limit_tags"]
+    assert (tags["value"], tags["source"], tags["locked"]) == ("7", "environment", True)
+    assert tags["locked_by"] == "BELLCAST_LIMIT_TAGS"
+    refused = change(server, set={"limit_tags": "9"}).json()
+    assert refused["errors"][0]["field"] == "set.limit_tags"
+    assert "BELLCAST_LIMIT_TAGS" in refused["errors"][0]["message"]
+
+
+def test_stale_revision_is_a_conflict_and_a_dry_run_changes_nothing(server: ServerProcess) -> None:
+    before = revision(server)
+    assert change(server, set={"limit_title": "100"}, dry_run=True).json()["revision"] == before + 1
+    assert revision(server) == before
+    assert call(server, "PATCH", "", {"revision": before + 1, "set": {}}).status_code == 409
+
+
+def test_wrong_values_are_refused_together(server: ServerProcess) -> None:
+    body = {"set": {"origins": "not an origin", "limit_title": "-1", "host": "0.0.0.0", "limit_to": ""}}
+    errors = {one["field"] for one in change(server, **body).json()["errors"]}
+    assert errors == {"set.origins", "set.limit_title", "set.host", "set.limit_to"}
+
+
+def test_limit_applies_to_the_next_request(server: ServerProcess) -> None:
+    def send() -> int:
+        body = {"to": "alice", "title": "x" * 50}
+        return httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body).status_code
+
+    assert send() == 201
+    change(server, set={"limit_title": "10"})
+    assert send() == 422
+    change(server, reset=["limit_title"])
+    assert send() == 201
+
+
+async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest) -> None:
+    access = AccessConfig()
+    targets = {"access": [access], "limits": [Limits()], "pusher": [PusherConfig()]}
+    other = DatabaseSettings(rest.store, rest.clock, NO_FEED, Settings(), targets, lambda revision: None)
+    await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"origins": ORIGIN}})
+    await other.reload()
+    assert (other.revision, access.origins) == (1, (ORIGIN,))
+    await rest.app.patch("/v1/settings", json={"revision": 1, "reset": ["origins"]})
+    await other.reload()
+    assert access.origins == ()
+
+
+def test_pusher_is_tested_step_by_step_and_can_be_switched_off(server: ServerProcess) -> None:
+    report = call(server, "POST", "/test", {"target": "pusher"}).json()
+    assert [(one["step"], one["state"]) for one in report["steps"] if one["state"] != "ok"] == []
+    assert report["state"] == "ok"
+    assert call(server, "POST", "/test", {}).status_code == 429
+    change(server, set={"pusher_enabled": "off"})
+    response = httpx.get(f"{server.url}/apps/1/channels")
+    assert response.status_code in (403, 404)
+    change(server, reset=["pusher_enabled"])
+
+
+def test_recipient_may_not_read_settings(server: ServerProcess) -> None:
+    assert httpx.get(f"{server.url}/v1/settings", headers=server.as_recipient("eve")).status_code == 403

@@ -1,0 +1,95 @@
+"""Lists for operators: tenants, topics, and connections that are open or were closed."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.journey.rest import Rest, refused
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+async def test_tenants_are_listed_by_key_with_their_recipients(rest: Rest) -> None:
+    for tenant, recipients in (("acme", 2), ("acorn", 0), ("globex", 1)):
+        settings = {"sends_per_day": 100} if tenant == "acme" else {}
+        await rest.app.put(f"/v1/tenants/{tenant}", json={"name": tenant.title(), "settings": settings})
+        for number in range(recipients):
+            await rest.app.put(f"/v1/recipients/r{number}?tenant={tenant}", json={})
+    first = (await rest.app.get("/v1/tenants", params={"limit": 2})).json()
+    assert [(one["key"], one["name"], one["recipients"]) for one in first["tenants"]] == [
+        ("acme", "Acme", 2),
+        ("acorn", "Acorn", 0),
+    ]
+    assert first["next"] == "acorn"
+    second = (await rest.app.get("/v1/tenants", params={"after": "acorn"})).json()
+    assert [one["key"] for one in second["tenants"]] == ["globex"]
+    assert second["next"] is None
+    assert len((await rest.app.get("/v1/tenants?prefix=ac")).json()["tenants"]) == 2
+
+
+async def test_topics_are_listed_by_name_with_their_subscribers(rest: Rest) -> None:
+    for topic, subscribers in (("deploys", 3), ("alerts", 1), ("deploys.eu", 1)):
+        for number in range(subscribers):
+            await rest.app.put(f"/v1/topics/{topic}/subscriptions/r{number}?tenant=acme", json={})
+    listed = (await rest.app.get("/v1/topics", params={"tenant": "acme", "limit": 2})).json()
+    assert [(one["topic"], one["subscribers"]) for one in listed["topics"]] == [("alerts", 1), ("deploys", 3)]
+    following = (await rest.app.get("/v1/topics", params={"tenant": "acme", "after": listed["next"]})).json()
+    assert [one["topic"] for one in following["topics"]] == ["deploys.eu"]
+    assert len((await rest.app.get("/v1/topics?tenant=acme&prefix=deploys")).json()["topics"]) == 2
+    assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {"topics": [], "next": None}
+
+
+def get(server: ServerProcess, path: str, **params: Any) -> Any:
+    return httpx.get(f"{server.url}{path}", headers=server.as_app(), params=params).json()
+
+
+def delete(server: ServerProcess, id: str, **params: Any) -> httpx.Response:
+    return httpx.delete(f"{server.url}/v1/connections/{id}", headers=server.as_app(), params=params)
+
+
+def test_connections_are_filtered(bellcast_server: ServerProcess) -> None:
+    claims = {"tenant": "lists", "topics": ["*"]}
+    with (
+        websocket(bellcast_server, "ann", topics="presence-room", claims=claims) as ann,
+        websocket(bellcast_server, "ben", claims=claims) as ben,
+    ):
+        ids = {name: one.until("ready")["connection"] for name, one in (("ann", ann), ("ben", ben))}
+
+        def listed(**params: Any) -> set[str]:
+            found = get(bellcast_server, "/v1/connections", tenant="lists", **params)["connections"]
+            return {one["id"] for one in found}
+
+        assert listed() == set(ids.values())
+        assert listed(recipient="ann") == {ids["ann"]} == listed(topic="presence-room")
+        assert listed(protocol="native") == set(ids.values())
+        assert listed(protocol="pusher") == set()
+        (topic,) = get(bellcast_server, "/v1/topics", tenant="lists")["topics"]
+        assert topic == {"topic": "presence-room", "subscribers": 0, "followers": 1, "present": 1}
+
+
+@pytest.mark.parametrize(
+    ("reconnect", "code", "reason"), [(True, 1012, "reconnect_requested"), (False, 4403, "closed_by_operator")]
+)
+def test_closed_connection_is_listed_with_its_reason(
+    bellcast_server: ServerProcess, reconnect: bool, code: int, reason: str
+) -> None:
+    with websocket(bellcast_server, "cut", claims={"tenant": "cut"}) as client:
+        id = client.until("ready")["connection"]
+        assert delete(bellcast_server, id, tenant="other").status_code == 404
+        response = delete(bellcast_server, id, tenant="cut", reconnect=reconnect)
+        assert response.status_code == 204
+        assert client.until("close")["reason"] == reason
+    closed = get(bellcast_server, "/v1/connections", tenant="cut", state="closed")["connections"]
+    (one,) = [one for one in closed if one["id"] == id]
+    assert (one["code"], one["reason"], one["recipient"]) == (code, reason, "cut")
+    assert one["node"]
+    assert one["closed_at"] >= one["connected_at"]
+    assert delete(bellcast_server, id, tenant="cut").status_code == 404
+
+
+async def test_recipient_cannot_close_or_list(rest: Rest) -> None:
+    alice = rest.recipient("alice")
+    assert refused(await alice.delete("/v1/connections/c"), 403, "forbidden")
+    for path in ("/v1/tenants", "/v1/topics"):
+        assert refused(await alice.get(path), 403, "forbidden")
