@@ -107,7 +107,9 @@ def test_scope_read_opens_reading_operations_only(document):
             if path.startswith("/v1/") and "x-scope" in operation:
                 is_reading = method == "get" and path != "/v1/keys"
                 assert operation["x-scope"] in (
-                    ("read", "observe", "admin") if is_reading else ("send", "manage", "configure", "admin")
+                    ("read", "observe", "configure", "admin")
+                    if is_reading
+                    else ("send", "manage", "configure", "admin")
                 ), path
 
 
