@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from bellcast.errors import SettingsError
+from bellcast.server.app import create_app
+from bellcast.settings import load
 from tests.journey.channels_app import app, ended, eventually
 from tests.push_browser import Browser
 from tests.smtp_server import smtp_server
@@ -39,7 +45,9 @@ async def put(client: httpx.AsyncClient, key: str, url: str, **fields: Any) -> h
 async def send(client: httpx.AsyncClient, **draft: Any) -> httpx.Response:
     query = {"tenant": draft["tenant"]} if "tenant" in draft else {}
     await client.put("/v1/recipients/alice", json={"phone": NUMBER, "email": "alice@example.com"}, params=query)
-    return await client.post("/v1/notifications", json={**DRAFT, **draft})
+    sent = await client.post("/v1/notifications", json={**DRAFT, **draft})
+    assert sent.status_code == 201, sent.text  # also without the inbox
+    return sent
 
 
 def stored_bytes(folder: Path) -> bytes:
@@ -89,6 +97,7 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
         ({"concurrency": 0}, "concurrency"),
         ({"timeout": "soon"}, "timeout"),
         ({"rate": 0}, "rate"),
+        ({"rate": 1e-300}, "rate"),
         ({"surprise": 1}, "surprise"),
     ],
 )
@@ -97,6 +106,64 @@ async def test_unusable_provider_is_refused(tmp_path: Path, fields: dict[str, An
         refused = await put(client, "x", **{"url": "twilio://a:b@default?from=x", **fields})
         assert refused.status_code == 422
         assert [error["field"] for error in refused.json()["errors"]] == [field]
+
+
+APNS = "apns://TEAM:KEY@default?topic=com.example.app"
+P256, P384 = ec.SECP256R1(), ec.SECP384R1()
+
+
+def private_key(curve: ec.EllipticCurve) -> bytes:
+    key = ec.generate_private_key(curve)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+async def test_provider_cannot_name_a_file_of_the_server(tmp_path: Path) -> None:
+    """A pipe would block the server, and another answer for a file that exists would reveal it."""
+    file, pipe = tmp_path / "AuthKey.p8", tmp_path / "pipe"
+    file.write_bytes(private_key(P256))
+    os.mkfifo(pipe)
+    async with app(tmp_path / "data") as (_, client):
+        for url, option in ((f"{APNS}&", "key"), ("fcm://default?", "credentials")):
+            refusals = []
+            for path in (file, pipe, tmp_path / "none", Path("/dev/zero")):
+                refused = await put(client, "phones", f"{url}{option}={path}", channel="push")
+                assert refused.status_code == 422
+                refusals.append(refused.json()["errors"])
+            assert refusals == [refusals[0]] * 4
+            assert f"{option}_base64" in refusals[0][0]["message"]
+
+
+@pytest.mark.parametrize("name", ["none", "pipe", "large"])
+def test_setting_with_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(private_key(P256) + b"\n" * 65_536)
+    environment = {"BELLCAST_PROJECT": "p:key:secret", "BELLCAST_PUSH": f"{APNS}&key={tmp_path / name}"}
+    with pytest.raises(SettingsError, match=f"{name} is not a readable file"):
+        create_app(load({"data": str(tmp_path / "data")}, environment))
+
+
+async def test_provider_has_its_key_in_the_url(tmp_path: Path) -> None:
+    account = {"project_id": "shop", "client_email": "bell@shop.example", "private_key": "-"}
+    async with app(tmp_path) as (_, client):
+        for url, status in (
+            (f"{APNS}&key_base64={base64.b64encode(private_key(P256)).decode()}", 201),
+            (f"{APNS}&key_base64={base64.urlsafe_b64encode(private_key(P256)).decode().rstrip('=')}", 200),
+            (f"{APNS}&key_base64={base64.b64encode(private_key(P384)).decode()}", 422),
+            (f"{APNS}&key_base64=***", 422),
+            (f"{APNS}&key_base64=AAAA", 422),
+            (f"fcm://default?credentials_base64={base64.b64encode(json.dumps(account).encode()).decode()}", 200),
+            ("fcm://default?credentials_base64=W10", 422),
+        ):
+            written = await put(client, "phones", url, channel="push")
+            assert written.status_code == status, written.text
+        assert (await client.get("/v1/providers/phones")).json()["url"] == "fcm://default"
+        assert b"credentials_base64" not in stored_bytes(tmp_path)
+
+
+async def test_receipts_url_encodes_the_tenant(tmp_path: Path) -> None:
+    async with app(tmp_path, PUBLIC_URL=PUBLIC) as (server, _):
+        url = server._channels.providers.receipts_url("Acme & Co #1", "texts")
+    assert url == f"{PUBLIC}/v1/providers/texts/receipts?tenant=Acme%20%26%20Co%20%231"
 
 
 async def test_provider_of_a_setting_is_read_only(tmp_path: Path) -> None:

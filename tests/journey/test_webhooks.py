@@ -4,10 +4,10 @@ import asyncio
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -18,10 +18,11 @@ from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.jobs import JobRunner
 from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Job
+from bellcast.ports import Job, Response
 from bellcast.server.app import App
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
+from bellcast.workflows.run import RunStatus
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
 from tests.vendor_server import HANG, Request, VendorServer, answer, vendor_server
@@ -291,6 +292,66 @@ async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: P
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert (found.active, found.last_error) == (True, "HTTP 500")
+
+
+class ChangingEndpoint:
+    """An endpoint that fails, and whose webhook is changed while it answers."""
+
+    def __init__(self, change: Callable[[], Awaitable[Any]]) -> None:
+        self._change = change
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        await self._change()
+        return Response(500, {}, b"")
+
+
+@pytest.mark.parametrize("change", ["delete", "rotate", "switch off"])
+async def test_failing_delivery_keeps_a_change_made_meanwhile(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        # Another process: it has neither the cache nor a lock of the one that delivers.
+        other = Deliveries(one.store, one.clock, HttpClients()).webhooks
+        changes: dict[str, Callable[[], Awaitable[Any]]] = {
+            "delete": lambda: other.delete("", one.id),
+            "rotate": lambda: other.rotate("", one.id),
+            "switch off": lambda: other.change("", one.id, active=False),
+        }
+        changed: list[Any] = []
+
+        async def apply() -> None:
+            await changes[change]()
+            changed.append(await other.get("", one.id))
+
+        monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(apply))
+        await one.webhooks.deliver(await one.job())
+        assert await one.webhooks.get("", one.id) == changed[0]
+
+
+async def test_change_of_a_webhook_is_repeated_on_its_newest_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        documents, conflicts = one.store.documents, ["rotate"]
+        change_document = documents.change
+
+        async def change(*args: Any) -> bool:
+            if conflicts:
+                conflicts.clear()
+                await one.webhooks.rotate("", one.id)
+            return await change_document(*args)
+
+        before = await one.webhooks.get("", one.id)
+        monkeypatch.setattr(documents, "change", change)
+        await one.webhooks.change("", one.id, active=False)
+        found = await one.webhooks.get("", one.id)
+        assert before is not None
+        assert found is not None
+        assert (found.active, found.previous) == (False, before.secret)
+
+
+def test_every_state_of_a_run_is_a_type() -> None:
+    assert {f"run.{state}" for state in get_args(RunStatus)} <= set(webhooks.TYPES)
 
 
 def _fields(job: Job) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
+import asyncio
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import delivery_status
+from bellcast.channels.provider_limits import MIN_RATE
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
 from bellcast.model import times
 from bellcast.model.messages import ExternalChannel
@@ -204,7 +206,9 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
     if found is None or found.fields.channel != "email":
         raise NotFound("There is no e-mail provider with this key.")
     try:
-        report = delivery_status.parse(await request_body.raw(request, ctx.limits.request))
+        body = await request_body.raw(request, ctx.limits.request)
+        # In a thread: the parser needs a second for some mails of a few kilobytes.
+        report = await asyncio.to_thread(delivery_status.parse, body)
     except ValueError as error:
         raise Invalid.of("body", str(error)) from None
     return report is None or await ctx.receipts.apply_report(tenant, report)
@@ -281,8 +285,9 @@ def _check(fields: ProviderFields, ctx: ApiContext) -> None:
     errors: list[FieldError] = []
     if len(fields.url) > MAX_URL or not fields.url.isprintable():
         errors.append(FieldError("url", f"must have at most {MAX_URL} printable characters"))
-    if fields.rate is not None and not 0 < fields.rate <= MAX_RATE:
-        errors.append(FieldError("rate", f"must be above 0 and at most {MAX_RATE:g} messages per second"))
+    if fields.rate is not None and not MIN_RATE <= fields.rate <= MAX_RATE:
+        text = f"must be at least {MIN_RATE:.3g} (one message per day) and at most {MAX_RATE:g} messages per second"
+        errors.append(FieldError("rate", text))
     if not 1 <= fields.concurrency <= MAX_CONCURRENCY:
         errors.append(FieldError("concurrency", f"must be 1 to {MAX_CONCURRENCY}"))
     if not 0 < _seconds(fields.timeout) <= MAX_TIMEOUT:

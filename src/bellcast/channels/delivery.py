@@ -1,7 +1,9 @@
 """Deliver messages: check that they are still wanted, hand them to providers, record the outcomes."""
 
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -39,11 +41,18 @@ class NamedProvider(Struct, frozen=True):
     limits: ProviderLimits | None = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send within the limit of simultaneous messages."""
-        if self.limits is None:
-            return await self.provider.send(message)
-        async with self.limits.slots:
-            return await self.provider.send(message)
+        """Send within the limit of simultaneous messages. Raises DeliveryError, also for a defect of the provider: the
+        message would stay in the state `sending`, and be sent again by every attempt of its job."""
+        async with self.limits.slots if self.limits is not None else nullcontext():
+            try:
+                return await self.provider.send(message)
+            except DeliveryError:
+                raise
+            except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
+                # Without the exception's text, which can repeat an answer or a URL with credentials.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400
+                raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
 
 
 class WantedMessage(Struct, frozen=True):

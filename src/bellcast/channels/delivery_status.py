@@ -2,9 +2,9 @@
 
 import re
 from email import message_from_bytes
-from email.message import EmailMessage, Message
-from email.policy import default
-from typing import cast
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.policy import compat32
 
 from msgspec import Struct
 
@@ -16,6 +16,12 @@ HARD_CODES = frozenset({"550", "551", "553"})
 # Bad destination address (5.1.x); mailbox disabled (5.2.1): RFC 3463 §3.2, §3.3.
 HARD_STATUS = re.compile(r"5\.1\.\d{1,3}|5\.2\.1")
 DIAGNOSTIC_CODE = re.compile(r"smtp;\s*(\d{3})", re.IGNORECASE)
+# The parser's time grows with the square of a header's parameters (RFC 2231), and each part is a level of recursion.
+CONTENT_TYPE = re.compile(rb"(?:^|[\r\n])content-type:[^\r\n]*(?:(?:\r\n|\r|\n)[ \t][^\r\n]*)*", re.IGNORECASE)
+MAX_CONTENT_TYPE = 1000
+# A report has three parts, and returns one e-mail with its parts.
+MAX_PARTS = 32
+HEADERS = BytesHeaderParser(policy=compat32)
 
 
 class MailReport(Struct, frozen=True):
@@ -28,8 +34,19 @@ class MailReport(Struct, frozen=True):
 
 def parse(body: bytes) -> MailReport | None:
     """Parse a report; None for one about a delay, a relay, or another server's e-mail. Raises ValueError if the mail is no
-    report."""
-    mail = message_from_bytes(body, policy=default)
+    report. Takes up to seconds for a mail that is made to be slow."""
+    content_types = [match.end() - match.start() for match in CONTENT_TYPE.finditer(body)]
+    if len(content_types) > MAX_PARTS or max(content_types, default=0) > MAX_CONTENT_TYPE:
+        raise ValueError(f"has more than {MAX_PARTS} parts, or a Content-Type of more than {MAX_CONTENT_TYPE} bytes")
+    try:
+        return _report(message_from_bytes(body, policy=compat32))
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001  malformed headers raise also IndexError, LookupError, TypeError and RecursionError
+        raise ValueError(f"is malformed ({type(error).__name__})") from None
+
+
+def _report(mail: Message) -> MailReport | None:
     parts = list(mail.walk())
     kinds = {part.get_content_type() for part in parts}
     if "message/feedback-report" in kinds:
@@ -39,11 +56,12 @@ def parse(body: bytes) -> MailReport | None:
     if status is None:
         raise ValueError("is neither a delivery status notification nor a complaint")
     id = _message_id(parts)
-    result = _state(cast("list[Message]", status.get_payload()))
+    blocks = status.get_payload()
+    result = _state([block for block in blocks if isinstance(block, Message)] if isinstance(blocks, list) else [])
     return None if id is None or result is None else MailReport(id, *result)
 
 
-def _state(blocks: "list[Message]") -> tuple[State, str | None] | None:
+def _state(blocks: list[Message]) -> tuple[State, str | None] | None:
     """The state that the first recipient's fields mean; Bellcast sends to one recipient at a time."""
     fields = next((block for block in blocks if block.get("Action")), None)
     action = "" if fields is None else str(fields["Action"]).strip().lower()
@@ -57,12 +75,13 @@ def _state(blocks: "list[Message]") -> tuple[State, str | None] | None:
     return ("bounced" if is_hard else "failed"), status or None
 
 
-def _message_id(parts: "list[EmailMessage]") -> str | None:
+def _message_id(parts: list[Message]) -> str | None:
     """The id in the Message-ID of the returned e-mail or its headers."""
     for part in parts[1:]:
         header = part.get("Message-ID")
         if part.get_content_type() == "text/rfc822-headers":
-            header = message_from_bytes(part.get_payload(decode=True) or b"", policy=default).get("Message-ID")  # type: ignore[arg-type]  # bytes
+            content = part.get_payload(decode=True)
+            header = HEADERS.parsebytes(content).get("Message-ID") if isinstance(content, bytes) else None
         local = str(header or "").strip().strip("<>").partition("@")[0]
         if ids.is_id(local):
             return local

@@ -4,6 +4,11 @@ import asyncio
 
 from bellcast.ports import Rates
 
+# One message per day: a lower rate is a mistake, and its waits would not be times any more.
+MIN_RATE = 1 / 86_400
+# Messages beyond a year of the rate get the same time.
+MAX_WAIT_MS = 366 * 86_400_000
+
 
 class ProviderLimits:
     """Messages over the rate get times of their own, so that they do not all come due together."""
@@ -11,7 +16,7 @@ class ProviderLimits:
     def __init__(self, name: str, concurrency: int, rate: float | None, rates: Rates) -> None:
         self.slots = asyncio.Semaphore(concurrency)
         self._name = name
-        self._rate = rate or 0.0
+        self._rate = max(rate, MIN_RATE) if rate else 0.0
         self._rates = rates
         self._last = 0.0
 
@@ -20,5 +25,5 @@ class ProviderLimits:
         wait = self._rates.take(self._name, self._rate, now)
         if not wait:
             return now
-        self._last = max(self._last + 1000 / self._rate, now + wait * 1000)
+        self._last = min(max(self._last + 1000 / self._rate, now + wait * 1000), now + MAX_WAIT_MS)
         return int(self._last) + 1

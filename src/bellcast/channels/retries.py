@@ -1,7 +1,9 @@
-"""Retry delays of messages that no provider accepted."""
+"""Retry delays of messages that no provider accepted, and of calls that failed."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 # 10 s covers a restart, 2 h an outage; together about 4 hours.
 RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
@@ -9,6 +11,8 @@ RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 JITTER = 0.1
 # A longer Retry-After of a provider is reduced to one day.
 MAX_RETRY_AFTER = 86_400.0
+# Characters of a number of seconds or of a date; RFC 9110 dates have at most 33.
+MAX_HEADER = 64
 
 
 def next_delay(
@@ -19,3 +23,27 @@ def next_delay(
         return None
     delay = retries[failures - 1] * (1 + JITTER * (2 * draw() - 1))
     return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def parse_retry_after(headers: Mapping[str, str], now: int | None = None) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date by the clock of the server that sent it (RFC 9110 §10.2.3), or
+    by ours (`now`, UTC milliseconds) if its response has no date. None for anything else."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    moment = _date(value)
+    if moment is None:
+        return None
+    sent_at = _date(headers.get("date", ""))
+    if sent_at is None and now is not None:
+        sent_at = datetime.fromtimestamp(now / 1000, UTC)
+    return None if sent_at is None else max(0.0, (moment - sent_at).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    """An HTTP date; one without a zone is in UTC."""
+    try:
+        moment = parsedate_to_datetime(text) if len(text) <= MAX_HEADER else None
+        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, TypeError, OverflowError):
+        return None

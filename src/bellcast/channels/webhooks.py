@@ -1,6 +1,5 @@
 """Webhooks: the app's URLs that get events, signed as Standard Webhooks describes."""
 
-import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FeedEvent, redact
 from bellcast.model.messages import State
-from bellcast.ports import Clock, Http, Job, Store
+from bellcast.ports import Clock, Document, Http, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
@@ -30,8 +29,10 @@ JOB_KIND = "webhook"
 TYPES = (
     *(f"notification.{what}" for what in ("created", "seen", "read", "acted")),
     *(f"message.{state}" for state in get_args(State) if state != "sending"),
-    # Runs change to other states outside their steps: when they are triggered and cancelled.
-    *(f"run.{state}" for state in ("waiting", "paused", "completed", "merged", "throttled", "failed")),
+    *(
+        f"run.{state}"
+        for state in ("running", "waiting", "paused", "completed", "merged", "throttled", "failed", "cancelled")
+    ),
     "preferences.changed",
 )
 # Standard Webhooks recommends 15 to 30 s: an endpoint queues the event and answers.
@@ -99,7 +100,6 @@ class Webhooks:
         self._new_id = new_id
         self._jobs = jobs
         self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
-        self._writing = asyncio.Lock()
 
     # --- what happened
 
@@ -148,9 +148,10 @@ class Webhooks:
     async def deliver(self, job: Job) -> int | None:
         """Send one event to one webhook. Return when the next attempt is due, or None."""
         delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
-        webhook = await self.get(delivery.tenant, delivery.webhook)
+        document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
+        webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
         event = await self._store.webhook_events.find(delivery.event)
-        if webhook is None or not webhook.active or event is None:
+        if document is None or webhook is None or not webhook.active or event is None:
             return None
         error, is_gone = await self._attempt(delivery, webhook, event)
         self._feed.emit(
@@ -165,14 +166,15 @@ class Webhooks:
         )
         if error is None:
             if webhook.failing_since is not None:
-                await self._change(delivery, failing_since=None, last_error=None)
+                await self._record(delivery.tenant, document, webhook, failing_since=None, last_error=None)
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=job.attempts, error=error)
         now = self._clock.now()
         since = now if webhook.failing_since is None else webhook.failing_since
         is_active = not is_gone and now - since < FAILING_MS
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
-            await self._change(delivery, failing_since=since, last_error=error, active=is_active)
+            changes = {"failing_since": since, "last_error": error, "active": is_active}
+            await self._record(delivery.tenant, document, webhook, **changes)
         if not is_active or job.attempts > len(RETRIES_MS):
             return None
         return now + RETRIES_MS[max(job.attempts, 1) - 1]
@@ -245,24 +247,25 @@ class Webhooks:
         """Change fields; None if there is no such webhook."""
         if changes.get("active"):
             changes |= {"failing_since": None, "last_error": None}
-        return await self._change(WebhookDelivery(tenant, id, ""), **changes)
+        return await self._change(tenant, id, lambda _: changes)
 
     async def rotate(self, tenant: str, id: str) -> str | None:
         """Replace the secret and return the new one; both sign for ROTATION_MS."""
-        webhook, secret = await self.get(tenant, id), _new_secret()
-        if webhook is None:
-            return None
+        secret = _new_secret()
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         until = self._clock.now() + ROTATION_MS
-        await self._change(
-            WebhookDelivery(tenant, id, ""), secret=encrypted, previous=webhook.secret, previous_until=until
+        rotated = await self._change(
+            tenant,
+            id,
+            lambda webhook: {"secret": encrypted, "previous": webhook.secret, "previous_until": until},
         )
-        return secret
+        return None if rotated is None else secret
 
     async def delete(self, tenant: str, id: str) -> bool:
         """Delete a webhook; whether there was one."""
+        deleted = await self._store.documents.delete(KIND, tenant, id)
         self._known.clear()
-        return await self._store.documents.delete(KIND, tenant, id)
+        return deleted
 
     async def replay(self, tenant: str, id: str, since: int) -> int:
         """Deliver the events since a time again, with the same ids; return their number."""
@@ -299,14 +302,27 @@ class Webhooks:
         self._known[owner] = now + int(CACHE_SECONDS * 1000), known
         return known
 
-    async def _change(self, place: WebhookDelivery, **changes: Any) -> Webhook | None:
-        async with self._writing:
-            webhook = await self.get(place.tenant, place.webhook)
-            if webhook is None:
-                return None
-            webhook = msgspec.structs.replace(webhook, **changes)
-            await self._put(place.tenant, place.webhook, webhook)
-            return webhook
+    async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
+        """Change a webhook as it is now; None if there is no such webhook."""
+        while (document := await self._store.documents.get(KIND, tenant, id)) is not None:
+            webhook = msgspec.json.decode(document.body, type=Webhook)
+            webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
+            if await self._replace(tenant, document, webhook):
+                return webhook
+        return None
+
+    async def _record(self, tenant: str, document: Document, webhook: Webhook, **changes: Any) -> None:
+        """Record an outcome, unless the webhook was changed or deleted since the attempt began."""
+        await self._replace(tenant, document, msgspec.structs.replace(webhook, **changes))
+
+    async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
+        """Write a webhook unless it has changed since it was read; whether it was written."""
+        body = msgspec.json.encode(webhook)
+        is_written = await self._store.documents.change(
+            KIND, tenant, document.key, document.body, body, self._clock.now()
+        )
+        self._known.clear()
+        return is_written
 
     async def _put(self, tenant: str, id: str, webhook: Webhook) -> None:
         await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())

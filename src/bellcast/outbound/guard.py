@@ -21,6 +21,35 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 # An IPv4 address inside an IPv6 one leads to the IPv4 address (RFC 6052; RFC 4291 §2.5.5; RFC 3056).
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+# The rest of IPv6 is not allocated for public addresses: that includes fec0::/10, ::/96, 64:ff9b:1::/48 and 5f00::/16, which
+# Python's tables contain in some versions only.
+PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+# Special-purpose ranges (IANA's registries of RFC 6890), for all versions of Python. The few public services in 192.0.0.0/24
+# and 2001::/23 are relays, which are no endpoints.
+SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+    )
+)
+
 
 class AddressGuard:
     """Checks URLs from the REST API and from recipients. `allowed` are host names, addresses and networks that may be used
@@ -160,4 +189,6 @@ def _effective(address: IPAddress) -> IPAddress:
 
 
 def _is_public(address: IPAddress) -> bool:
-    return address.is_global and not address.is_multicast
+    if address.version == 6 and address not in PUBLIC_V6:
+        return False
+    return address.is_global and not any(address in network for network in SPECIAL)

@@ -1,13 +1,13 @@
 """One request to a vendor's HTTP API, and what its status means for a message."""
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.retries import parse_retry_after
 from bellcast.errors import Unavailable
 from bellcast.ports import Http, Response
 from bellcast.ports.providers import DeliveryError
@@ -59,7 +59,7 @@ def error_of(response: Response, detail: object = None, *, is_bounce: bool = Fal
         code=str(response.status),
         is_temporary=is_temporary(response.status) and not is_bounce,
         is_bounce=is_bounce,
-        retry_after=retry_after(response),
+        retry_after=parse_retry_after(response.headers),
     )
 
 
@@ -80,22 +80,10 @@ def is_temporary(status: int) -> bool:
     return status in TEMPORARY or status >= 500
 
 
-def retry_after(response: Response) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date by the clock of the server that sent it (RFC 9110 §10.2.3)."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        pause = parsedate_to_datetime(value) - parsedate_to_datetime(response.headers.get("date", ""))
-    except (ValueError, TypeError):  # no date, or one with a zone and one without
-        return None
-    return max(0.0, pause.total_seconds())
-
-
 def json_body(response: Response) -> dict[str, Any]:
     """Return the JSON object in a response, or an empty one."""
     try:
         body = msgspec.json.decode(response.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -138,13 +139,13 @@ class ProviderRegistry:
         if entry is None:
             raise NotFound("There is no provider with this key.")
         if entry.named is None:
-            return "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or a file is gone."
+            return "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or names a file."
         provider = entry.named.provider
         try:
             if to is None:
                 await provider.check()
             else:
-                await provider.send(self._test_message(entry.configured.fields.channel, to))
+                await entry.named.send(self._test_message(entry.configured.fields.channel, to))
         except DeliveryError as error:
             return f"{error.code}: {error.response}" if error.code else error.response
         return None
@@ -163,7 +164,7 @@ class ProviderRegistry:
 
     def receipts_url(self, tenant: str, key: str) -> str:
         """Return the URL that the vendor sends receipts to, and signs."""
-        query = f"?tenant={tenant}" if tenant else ""
+        query = f"?tenant={quote(tenant, safe='')}" if tenant else ""
         return f"{self._public_url}/v1/providers/{key}/receipts{query}"
 
     # --- entries
@@ -221,6 +222,7 @@ class ProviderRegistry:
             connect=None if is_trusted else clients.guard.connect,
             clock=self._clock,
             timeout=times.seconds(fields.timeout),
+            may_read_files=is_trusted,
             receipts_url=self.receipts_url(tenant, key),
         )
         name = f"provider\x1f{tenant}\x1f{key}"

@@ -12,7 +12,7 @@ from bellcast.providers import apns, fcm, smtp, telegram, twilio, vonage
 
 class Setup(Struct, frozen=True, kw_only=True):
     """The parts of a provider: its URL, HTTP clients, a guarded `connect` for other protocols, how long an answer may
-    take (seconds), and where its receipts go."""
+    take (seconds), whether the URL may name files of the server, and where its receipts go."""
 
     url: str
     http: Http
@@ -20,6 +20,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     connect: Connect | None = None
     clock: Clock
     timeout: float
+    may_read_files: bool = False
     receipts_url: str | None = None
 
 
@@ -40,8 +41,20 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
         ),
     },
     "push": {
-        "fcm": lambda setup: fcm.from_url(setup.url, http=setup.http, clock=setup.clock, timeout=setup.timeout),
-        "apns": lambda setup: apns.from_url(setup.url, http=setup.http2(), clock=setup.clock, timeout=setup.timeout),
+        "fcm": lambda setup: fcm.from_url(
+            setup.url,
+            http=setup.http,
+            clock=setup.clock,
+            timeout=setup.timeout,
+            may_read_files=setup.may_read_files,
+        ),
+        "apns": lambda setup: apns.from_url(
+            setup.url,
+            http=setup.http2(),
+            clock=setup.clock,
+            timeout=setup.timeout,
+            may_read_files=setup.may_read_files,
+        ),
     },
     "chat": {
         "telegram": lambda setup: telegram.from_url(setup.url, http=setup.http, timeout=setup.timeout),

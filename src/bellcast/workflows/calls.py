@@ -3,8 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -133,7 +131,7 @@ class StepCalls:
         status = response.status
         if not 200 <= status < 300:
             is_temporary = status in RETRYABLE or status >= 500
-            after = self._retry_after(response.headers.get("retry-after"))
+            after = retries.parse_retry_after(response.headers, self._clock.now())
             raise CallFailed(f"HTTP status {status}", is_temporary=is_temporary, retry_after=after)
         if not response.body:
             return None
@@ -141,19 +139,6 @@ class StepCalls:
             return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-
-    def _retry_after(self, value: str | None) -> float | None:
-        """Seconds, from a number or a date."""
-        if value is None:
-            return None
-        if value.strip().isdigit():
-            return float(value)
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        now = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
-        return max((moment.astimezone(UTC) - now).total_seconds(), 0.0)
 
     # --- Python
 

@@ -1,11 +1,13 @@
 """The outbound guard refuses private addresses and unsafe URLs."""
 
+import ipaddress
+
 import httpcore
 import httpx
 import pytest
 
 from bellcast.errors import Unavailable
-from bellcast.outbound.guard import AddressGuard
+from bellcast.outbound.guard import AddressGuard, _effective
 from bellcast.outbound.http import HttpxClient
 
 PRIVATE = [
@@ -34,6 +36,43 @@ PRIVATE = [
 @pytest.mark.parametrize("url", PRIVATE)
 def test_private_literal_is_refused(url: str) -> None:
     assert AddressGuard().problem(url) is not None
+
+
+SPECIAL = [
+    *("0.1.2.3", "100.127.255.255", "127.255.255.255", "192.0.0.1", "192.0.0.9", "192.0.0.170", "192.0.2.1"),
+    *("192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "239.0.0.1", "240.0.0.1"),
+    *("255.255.255.255", "::7f00:1", "::10.0.0.1", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::ffff:0:8.8.8.8"),
+    *("64:ff9b::10.0.0.1", "64:ff9b:1::1", "64:ff9b:1:7f00:0:100::", "100::1", "100:0:0:1::1", "200::1", "400::1"),
+    *("2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:2::1", "2001:10::1", "2001:20::1", "2001:db8::1"),
+    *("2002:a00:1::", "2002:7f00:1::1", "3fff::1", "4000::1", "5f00::1", "fc00::1", "fdff::1", "fe80::1"),
+    *("febf::1", "fec0::1", "feff::1", "ff02::1", "ff0e::1"),
+]
+
+
+@pytest.mark.parametrize("address", SPECIAL)
+def test_special_address_is_refused_by_every_version_of_python(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
+        monkeypatch.setattr(kind, "is_global", True)  # of a version that does not know the range
+    host = f"[{address}]" if ":" in address else address
+    assert AddressGuard().problem(f"https://{host}/") is not None
+    network = str(_effective(ipaddress.ip_address(address)))
+    assert AddressGuard([network]).problem(f"https://{host}/") is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "192.0.1.1",
+        "100.128.0.1",
+        "[2001:4860:4860::8888]",
+        "[2a00:1450::1]",
+        "[64:ff9b::808:808]",
+        "[2002:808:808::1]",
+    ],
+)
+def test_public_address_is_accepted(address: str) -> None:
+    assert AddressGuard().problem(f"https://{address}/") is None
 
 
 @pytest.mark.parametrize(

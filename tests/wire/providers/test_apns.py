@@ -106,7 +106,7 @@ async def provider_at(
     http = HttpxClient(http2=True)
     url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?{option}key={file}&topic=com.example.app"
     try:
-        yield apns.from_url(url, http=http, clock=clock, timeout=timeout)
+        yield apns.from_url(url, http=http, clock=clock, timeout=timeout, may_read_files=True)
     finally:
         await http.close()
 

@@ -45,7 +45,7 @@ def off(is_tls: bool) -> str:
 
 def fcm_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     url = f"fcm://{host}?credentials={folder / 'account.json'}{off(is_tls)}"
-    return fcm.from_url(url, http=http, clock=FakeClock(), timeout=timeout)
+    return fcm.from_url(url, http=http, clock=FakeClock(), timeout=timeout, may_read_files=True)
 
 
 def web_push_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
@@ -162,11 +162,13 @@ async def test_vendor_with_an_untrusted_certificate_gets_nothing(
         assert vendor.requests == []
 
 
-# Answers that no vendor documents: a proxy's page, and JSON of other types.
+# Answers that no vendor documents: a proxy's page, JSON of other types, JSON that is too deep or no UTF-8.
 GARBAGE: tuple[Any, ...] = (
     b"",
     b"<html>",
     b"{",
+    b"[" * 2000,
+    b'{"error":"\xff"}',
     [],
     {"messages": "x"},
     {"messages": [1]},

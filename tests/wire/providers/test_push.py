@@ -126,7 +126,9 @@ async def test_fcm_requests_a_token_once_and_sends(
     clock = FakeClock()
     vendor.answers += [answer(200, {"access_token": "A1", "expires_in": 3600})]
     vendor.default = answer(200, {"name": "projects/shop/messages/1"})
-    provider = fcm.from_url(f"fcm://{vendor.host}?tls=off&credentials={file}", http=http, clock=clock)
+    provider = fcm.from_url(
+        f"fcm://{vendor.host}?tls=off&credentials={file}", http=http, clock=clock, may_read_files=True
+    )
     message = OutgoingMessage(id="m1", to="device", content={"id": "n1", "title": "T", "body": "B", "url": "/b"})
     assert (await provider.send(message)).reference == "projects/shop/messages/1"
     await provider.send(message)
@@ -146,7 +148,8 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
     vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     clock = FakeClock()
-    provider = fcm.from_url(f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http=http, clock=clock)
+    url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
+    provider = fcm.from_url(url, http=http, clock=clock, may_read_files=True)
     message = OutgoingMessage(id="m1", to="device", content={"title": "T"})
     grant, sent = answer(200, {"access_token": "A", "expires_in": 3600}), answer(200, {"name": "x"})
     vendor.answers += [grant, sent, grant, sent, answer(401, {"error": {"message": "expired"}}), grant, sent]
@@ -164,7 +167,10 @@ async def test_fcm_unregistered_device_is_a_bounce(
     vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     provider = fcm.from_url(
-        f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http=http, clock=FakeClock()
+        f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}",
+        http=http,
+        clock=FakeClock(),
+        may_read_files=True,
     )
     vendor.answers += [answer(200, {"access_token": "A", "expires_in": 3600})]
     error = {"code": 404, "message": "Requested entity was not found.", "details": [{"errorCode": "UNREGISTERED"}]}

@@ -1,20 +1,20 @@
 """Push notifications to Apple devices: APNs with token authentication over HTTP/2."""
 
-from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
-from bellcast.providers import exchange
+from bellcast.providers import credentials, exchange
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"
-OPTIONS = frozenset({"key", "topic"})
+OPTIONS = frozenset({"key", "key_base64", "topic"})
 # Apple refuses tokens older than an hour, and those renewed more often than every 20 minutes.
 TOKEN_SECONDS = 2400
 # The device token is no longer valid, or belongs to another app.
@@ -23,19 +23,23 @@ BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic",
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
 
-def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "APNsProvider":
-    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`; `http` must speak HTTP/2. Raises ValueError."""
+def from_url(
+    text: str, *, http: Http, clock: Clock, timeout: float = 30.0, may_read_files: bool = False
+) -> "APNsProvider":
+    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with the file's content; `http` must
+    speak HTTP/2. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
-    if not url.options.get("key") or not url.options.get("topic"):
+    pem = credentials.read(url, "key", may_read_files=may_read_files)
+    if not pem or not url.options.get("topic"):
         raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
     try:
-        private = load_pem_private_key(Path(url.options["key"]).read_bytes(), None)
-    except (OSError, ValueError, TypeError):
-        raise ValueError(f"cannot read a private key from {url.options['key']}") from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{url.options['key']} is no P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
+        private = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("has a key that is not a private key in PEM") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+        raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
     endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
     return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
 

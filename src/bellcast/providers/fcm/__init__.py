@@ -1,7 +1,6 @@
 """Push notifications to Android and other apps: Firebase Cloud Messaging, HTTP v1 API."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -11,14 +10,14 @@ from msgspec import Struct
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
-from bellcast.providers import exchange
+from bellcast.providers import credentials, exchange
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"
 OAUTH = "https://oauth2.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523
-OPTIONS = frozenset({"credentials"})
+OPTIONS = frozenset({"credentials", "credentials_base64"})
 ASSERTION_SECONDS = 3600
 # An access token is replaced this long before it ends.
 RENEWAL_SECONDS = 300
@@ -37,16 +36,19 @@ class ServiceAccount(Struct, frozen=True):
         return f"ServiceAccount({self.client_email!r})"
 
 
-def from_url(text: str, *, http: Http, clock: Clock, timeout: float = 30.0) -> "FCMProvider":
-    """`fcm://default?credentials=/run/secrets/service-account.json`. Raises ValueError."""
+def from_url(
+    text: str, *, http: Http, clock: Clock, timeout: float = 30.0, may_read_files: bool = False
+) -> "FCMProvider":
+    """`fcm://default?credentials=/run/secrets/service-account.json`, or `credentials_base64` with the file's content.
+    Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
-    file = url.options.get("credentials")
-    if not file:
+    content = credentials.read(url, "credentials", may_read_files=may_read_files)
+    if not content:
         raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
     try:
-        account = msgspec.json.decode(Path(file).read_bytes(), type=ServiceAccount)
-    except (OSError, msgspec.DecodeError):
-        raise ValueError(f"cannot read a service account from {file}") from None
+        account = msgspec.json.decode(content, type=ServiceAccount)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("has credentials that are not the JSON of a service account") from None
     return FCMProvider(url, account, http, clock, timeout)
 
 

@@ -1,0 +1,54 @@
+"""Credentials of a vendor that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL."""
+
+import base64
+import binascii
+from pathlib import Path
+
+from bellcast.providers.url import ProviderURL
+
+# Private keys and service accounts have up to 4 KiB.
+MAX_BYTES = 65_536
+# An option `key=FILE` has the inline form `key_base64=…`.
+INLINE = "_base64"
+
+
+def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None:
+    """Return the credentials of an option, or None without any. Raises ValueError.
+
+    Only the operator's settings may name files: over REST, a caller would probe the server's files, and use its keys with
+    a host of the caller's choice."""
+    inline, file = url.options.get(option + INLINE), url.options.get(option)
+    if inline:
+        return _decode(inline, option)
+    if not file:
+        return None
+    if not may_read_files:
+        raise ValueError(
+            f"cannot name a file of the server: replace {option}=FILE by {option}{INLINE}= and the file's content in Base64"
+        )
+    try:
+        return _read_file(Path(file))
+    except (OSError, ValueError):
+        raise ValueError(
+            f"cannot be used, because {file} is not a readable file of at most {MAX_BYTES} bytes"
+        ) from None
+
+
+def _decode(text: str, option: str) -> bytes:
+    # Both alphabets; an unescaped plus sign of a query is a space.
+    url_safe = text.translate(str.maketrans(" +/", "--_")).rstrip("=")
+    try:
+        return base64.b64decode(url_safe + "=" * (-len(url_safe) % 4), altchars="-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"has an option {option}{INLINE} that is not Base64") from None
+
+
+def _read_file(path: Path) -> bytes:
+    """A pipe or a device would block the event loop. Raises OSError or ValueError."""
+    if not path.is_file():
+        raise ValueError(path)
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(path)
+    return content

@@ -1,0 +1,33 @@
+"""Defects of providers."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from bellcast.channels.delivery import NamedProvider
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+
+SECRET = "token-of-the-vendor"
+
+
+class BrokenProvider:
+    channel: ExternalChannel = "sms"
+    kind: AddressKind = "sms"
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        raise KeyError(SECRET)
+
+    async def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_defect_of_a_provider_is_a_temporary_failure_logged_without_secrets() -> None:
+    named = NamedProvider("texts", BrokenProvider())
+    with capture_logs() as logs, pytest.raises(DeliveryError) as caught:
+        await named.send(OutgoingMessage(id="1", to="+12025550123", content={}))
+    assert (caught.value.response, caught.value.is_temporary) == ("the provider failed: KeyError", True)
+    (line,) = logs
+    assert (line["event"], line["provider"], line["error"]) == ("provider_failed", "texts", "KeyError")
+    assert "in send" in line["traceback"]
+    assert SECRET not in str(line)
