@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import random
 import tempfile
 import threading
@@ -149,14 +150,14 @@ class RunLoad:
             written = app.put("/v1/workflows/orders", json={"steps": STEPS})
             assert written.status_code == 201, written.text
 
-    def run(self, kills: int) -> Figures:
-        """Trigger all runs, with at least so many kills until the last has ended."""
+    def run(self, kills: int, most: float = math.inf) -> Figures:
+        """Trigger all runs, and kill until all are accepted: at least `kills` times, and at most `most`."""
         started = time.monotonic()
         with ThreadPoolExecutor(TRIGGERING_THREADS + 2) as threads:
             work = [threads.submit(self._trigger, first) for first in range(TRIGGERING_THREADS)]
             reader = threads.submit(self._see)
             try:
-                killed = self._kill(kills, work)
+                killed = self._kill(kills, most, work)
                 self._wait_until_ended()
             finally:
                 self._is_over.set()
@@ -188,11 +189,11 @@ class RunLoad:
             with self._nodes.client(recipient) as client, contextlib.suppress(httpx.TransportError):
                 client.post("/v1/inbox/seen", json={"all": True})
 
-    def _kill(self, kills: int, work: Sequence[Future[None]]) -> int:
-        """Kill a random process again and again, at least until all triggers are accepted."""
+    def _kill(self, kills: int, most: float, work: Sequence[Future[None]]) -> int:
+        """Kill a random process again and again. Returns how often."""
         chance = random.Random()
         killed = 0
-        while killed < kills or not all(one.done() for one in work):
+        while killed < kills or (killed < most and not all(one.done() for one in work)):
             time.sleep(chance.uniform(*SECONDS_BETWEEN_KILLS))
             chance.choice(self._nodes.all).restart()
             killed += 1
@@ -302,14 +303,14 @@ def store_of(engine: str) -> Iterator[dict[str, str]]:
     asyncio.run(server.drop(name))
 
 
-def check(folder: Path, engine: str, runs: int, kills: int) -> Figures:
+def check(folder: Path, engine: str, runs: int, kills: int, most: float = math.inf) -> Figures:
     """Run so many runs with kills, and check what came of it."""
     with store_of(engine) as environ, Vendors() as vendors:
         email = f"smtp://127.0.0.1:{vendors.mails.port}?from=shop@example.com"
         with Nodes(folder, engine, {**environ, "BELLCAST_EMAIL": email}) as nodes:
             load = RunLoad(nodes, vendors, runs)
             load.prepare()
-            return load.run(kills)
+            return load.run(kills, most)
 
 
 if __name__ == "__main__":
