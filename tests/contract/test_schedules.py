@@ -384,3 +384,24 @@ def test_wrong_schedules_are_refused(fields: dict[str, Any], field: str) -> None
 def test_schedule_survives_json() -> None:
     schedule = daily()
     assert msgspec.json.decode(msgspec.json.encode(schedule), type=Schedule) == schedule
+
+
+async def test_schedule_by_zone_waits_for_its_first_recipient(world: WorkflowWorld, app: App) -> None:
+    notification = {"to": {"all": True}, "title": "Good morning"}
+    await put(world, daily(timezone="recipient", notification=notification))
+    await world.settle()
+    await world.recipient("alice", timezone="Europe/Vienna")
+    await world.advance(DAY)
+    assert len(await sent_at(app)) == 1
+
+
+async def test_key_of_a_client_does_not_stop_a_firing(world: WorkflowWorld, app: App) -> None:
+    at = times.to_rfc3339(START + 10_000).isoformat()
+    for number in range(2):
+        once = Schedule(at=at, notification={"to": "alice", "title": f"Fired {number}"})
+        await put(world, once)
+        moment = START + 10_000
+        taken = Draft(to="alice", title="Client", idempotency_key=f"schedule s {moment}")
+        await sending.send(world.engines, Limits(), taken)
+        await world.advance(20)
+    assert await app.titles("alice") == ["Fired 1", "Fired 0", "Client"]

@@ -122,3 +122,17 @@ def test_task_has_one_function() -> None:
     workflows.task("remind", cron="0 8 * * *")(print)
     with pytest.raises(ValueError, match="already registered"):
         workflows.task("remind", cron="0 8 * * *")
+
+
+async def test_tasks_with_the_same_times_and_calls_both_send(store: Store, clock: FakeClock, app: App) -> None:
+    workflows = Workflows()
+    for name in ("first", "second"):
+
+        @workflows.task(name, cron="0 * * * *")
+        async def remind(task: Any) -> None:
+            await task.notify("alice", title="Hello")
+
+    world = world_of(store, clock, workflows)
+    await world.workflows.tasks.plan()
+    await world.advance(HOUR)
+    assert await app.titles("alice") == ["Hello", "Hello"]

@@ -1,14 +1,20 @@
 """Runs of workflows on every store, with the fake clock."""
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
 import pytest
 
+from bellcast.channels.routing import StepSend
 from bellcast.errors import Conflict, Invalid, NotFound, Unavailable
+from bellcast.model.events import LiveEvent
 from bellcast.model.notifications import Audience
-from bellcast.ports import Response, Store
+from bellcast.ports import Response, SendRequest, Store
+from bellcast.ports.runs import RunCommit
+from bellcast.workflows import run as runs
+from bellcast.workflows import sources
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -339,3 +345,110 @@ async def test_erasing_a_recipient_deletes_its_runs(world: WorkflowWorld) -> Non
     await world.store.recipients.delete("", "alice", world.clock.now())
     assert await world.store.runs.get(id) is None
     await world.advance(3_600)
+
+
+DIGEST = {"key": "sum", "type": "digest", "window": "10m"}
+COUNT = {"key": "bell", "type": "inbox", "title": "{{ digest.count }} {{ digest.items | length }}"}
+
+
+async def test_digest_of_large_runs_keeps_the_items_that_fit(world: WorkflowWorld, app: App) -> None:
+    await world.put("news", DIGEST, COUNT)
+    for number in range(10):
+        await world.trigger("news", data={"n": number, "text": "x" * 30_000})
+        await world.settle()
+    await world.trigger("news", data={"n": 10})
+    await world.advance(600)
+    await world.trigger("news")
+    await world.advance(600)
+    assert await app.titles("alice") == ["1 1", "11 2"]
+
+
+async def test_digest_keeps_its_group_while_the_recipient_changes(world: WorkflowWorld, app: App) -> None:
+    await world.put("news", {**DIGEST, "by": "{{ recipient.name }}"}, COUNT)
+    await world.trigger("news")
+    await world.trigger("news")
+    await world.settle()
+    await world.recipient("alice", name="Alicia")
+    await world.advance(600)
+    assert await app.titles("alice") == ["2 2"]
+
+
+async def test_dead_run_collects_nothing(world: WorkflowWorld, app: App) -> None:
+    await world.put("news", DIGEST, COUNT)
+    dead = await world.trigger("news")
+    await world.settle()
+    (job,) = await app.lease(2**52, 2**52 + 1, 10)
+    assert job.id == dead
+    await world.store.jobs.bury([job])
+    await world.trigger("news")
+    await world.advance(600)
+    assert await app.titles("alice") == ["1 1"]
+
+
+async def test_failed_run_leaves_no_counter(world: WorkflowWorld, app: App) -> None:
+    await world.put("news", DIGEST, COUNT)
+    id = await world.trigger("news")
+    await world.settle()
+    run, state = await world.run(id)
+    failed = runs.encode(state.ended("failed", "too_large"))
+    now = world.clock.now()
+    ended = msgspec.structs.replace(run, state="failed", ended_at=now, wakes_at=None, body=failed)
+    assert await world.store.runs.commit([RunCommit(run=ended, now=now, has_counters=True)]) == [()]
+    await world.trigger("news")
+    await world.advance(600)
+    assert await app.titles("alice") == ["1 1"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"key": "a", "type": "inbox", "title": "{{ '\\ud800' }}"},
+        {"key": "a", "type": "throttle", "window": "1m", "by": "{{ '\\x00' }}"},
+        {"key": "a", "type": "http", "url": "https://example.com", "timeout": {"var": "data.timeout"}},
+        {"key": "a", "type": "python", "function": "f", "timeout": {"var": "data.timeout"}},
+    ],
+)
+async def test_wrong_value_fails_the_step_and_the_run(store: Store, clock: FakeClock, step: dict[str, Any]) -> None:
+    world = WorkflowWorld(store, clock, {"f": lambda run: None})
+    await world.put("booking", step)
+    id = await world.trigger("booking", data={"timeout": "2h"})
+    await world.settle()
+    run, state = await world.run(id)
+    assert (run.state, state.step("a").state) == ("failed", "failed")
+
+
+async def test_unforeseen_error_fails_its_run_only(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.recipient("bob", name="Bob")
+    route = world.router.route_step
+
+    async def broken(send: StepSend) -> SendRequest:
+        if send.recipient == "alice":
+            raise ZeroDivisionError
+        return await route(send)
+
+    monkeypatch.setattr(world.router, "route_step", broken)
+    await world.put("booking", BELL)
+    await world.trigger("booking", ["alice", "bob"], data={"client": "x"})
+    await world.settle()
+    assert {run.recipient: run.state for run in await world.runs()} == {"alice": "failed", "bob": "completed"}
+    assert await world.store.jobs.due(2**52) == []
+
+
+async def test_python_step_uses_no_thread_of_asyncio(store: Store, clock: FakeClock) -> None:
+    world = WorkflowWorld(store, clock, {"f": lambda run: threading.current_thread().name})
+    await world.put("booking", {"key": "a", "type": "python", "function": "f"})
+    id = await world.trigger("booking")
+    await world.settle()
+    _, state = await world.run(id)
+    assert state.step("a").result.startswith("bellcast-function")
+
+
+async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
+    source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
+    await world.store.documents.put(sources.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
+    await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")])
+    assert (await world.workflows.sources.last_errors("shop", ["s"]))["s"] is not None
+    for tenant in ("", "other"):
+        assert await world.workflows.sources.last_errors(tenant, ["s"]) == {"s": None}

@@ -1,7 +1,7 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar.types import ASGIApp
@@ -29,6 +29,8 @@ MAX_BYTES = 256 * 1024
 MAX_VERSIONS = 1000
 # Runs that one transaction makes due again: about 10 ms.
 RESUME_BATCH_ROWS = 250
+# Above the versions of any workflow, below the largest number of every store.
+Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 READ_ADDS = {*ADDED, "version", "active"}
 
 EXAMPLE = {
@@ -69,7 +71,7 @@ class WorkflowPage(Struct, frozen=True):
 class VersionQuery(TenantQuery, frozen=True, kw_only=True):
     """`version` reads an earlier version."""
 
-    version: int | None = None
+    version: Version | None = None
 
 
 class WorkflowVersionInfo(Struct, frozen=True):
@@ -89,7 +91,7 @@ class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`active: false` pauses runs before their next step; `version` makes another version current."""
 
     active: bool | None = None
-    version: int | None = None
+    version: Version | None = None
     tenant: str | None = None
 
 

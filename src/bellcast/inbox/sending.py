@@ -50,15 +50,18 @@ class Created(Struct, frozen=True):
     recipient: str
 
 
-async def send(engines: Context, limits: Limits, draft: Draft, claim: Claim | None = None) -> bytes:
+async def send(
+    engines: Context, limits: Limits, draft: Draft, claim: Claim | None = None, own_key: str | None = None
+) -> bytes:
     """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or
-    `{"schedule":{…}}` for one with `send_at`. Raises ClaimTaken if another request has the claim."""
+    `{"schedule":{…}}` for one with `send_at`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency
+    key that no client can send."""
     engines.pace.contention.record()
     now = engines.clock.now()
     if is_later(draft):
         validation.check_draft(draft, limits, times.to_rfc3339(now))
         return await engines.scheduler.send_later(draft)
-    prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now)))
+    prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key))
     if isinstance(prepared, SendRequest):
         (answer,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
     else:
@@ -264,7 +267,14 @@ def _answer(result: Sent | Exception) -> bytes | BellcastError:
     raise result
 
 
-def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now: int, moment: datetime) -> Prepared:
+def _prepare(
+    engines: Context,
+    limits: Limits,
+    draft: Draft | BellcastError,
+    now: int,
+    moment: datetime,
+    own_key: str | None = None,
+) -> Prepared:
     if isinstance(draft, BellcastError):
         return draft
     try:
@@ -273,6 +283,8 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
         return refusal
     if is_later(draft):
         return LaterSend(draft)
+    if own_key is not None:
+        draft = msgspec.structs.replace(draft, idempotency_key=own_key)
     to = draft.to
     request = (
         _announce_request(engines, draft, to, now)

@@ -11,6 +11,7 @@ OFF = "off"
 RECIPIENT_PREFIX = "recipient:"
 DEFAULT_HISTORY = ("*=2m/1000",)
 # Epoch and offset, as in an event's id.
+MAX_EPOCH = 2**63 - 1  # stores keep it as a signed number
 EVENT_ID = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,15})")
 SEPARATOR = "~"  # between the inbox position and the event id of a resume position
 
@@ -57,7 +58,9 @@ def rule_for(rules: Iterable[HistoryRule], name: str) -> HistoryRule | None:
 def parse_event_id(text: str) -> EventId | None:
     """Parse an event id; None if it is invalid."""
     match = EVENT_ID.fullmatch(text)
-    return None if match is None else EventId(int(match[1], 16), int(match[2], 16))
+    if match is None or int(match[1], 16) > MAX_EPOCH:
+        return None
+    return EventId(int(match[1], 16), int(match[2], 16))
 
 
 def split_position(text: str) -> tuple[str, str]:

@@ -165,7 +165,8 @@ class CounterUpdate(Struct, frozen=True, kw_only=True):
 class RunCommit(Struct, frozen=True, kw_only=True):
     """The new state of a run with all effects of the steps that led to it. `run.revision` is the one that was read;
     `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it, `waits` are new waits for
-    live events; `has_waits`: those of the run are deleted with its end."""
+    live events; `has_waits`: those of the run are deleted with its end. `has_counters`: so are the
+    counters in which it collects."""
 
     run: StoredRun
     now: int
@@ -176,6 +177,7 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     watched: tuple[str, ...] = ()
     waits: tuple[NewWait, ...] = ()
     has_waits: bool = False
+    has_counters: bool = False
     events: tuple[WebhookEvent, ...] = ()
 
 

@@ -47,7 +47,7 @@ class Jobs:
 
     async def bury(self, jobs: Sequence[Job]) -> None:
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
-        await self._write(Statement("job_bury", many=params))
+        await self._engine.write(ScriptCommand(lambda: _bury(params), []))
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         cancelled = await self._write(Statement("jobs_cancel", {"ids": rows.to_json(ids)}))
@@ -74,6 +74,12 @@ class Jobs:
 def new_params(job: Job) -> Params:
     """The parameters of `job_add`."""
     return {name: getattr(job, name) for name in ADDED_COLUMNS}
+
+
+def _bury(params: Sequence[Params]) -> Script[None]:
+    yield Statement("job_bury", many=params)
+    # A dead run collects nothing: the next one opens a digest.
+    yield Statement("dead_counters_delete", many=[{"id": one["id"]} for one in params])
 
 
 def _lease_params(job: Job) -> dict[str, object]:

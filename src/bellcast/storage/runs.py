@@ -339,6 +339,9 @@ def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
     ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
     if ended:
         yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
+    ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
+    if ended:
+        yield Statement("run_counters_delete", many=[{"run": id} for id in ended])
     for commit in current:
         for request in commit.triggers:
             yield from _add(request)

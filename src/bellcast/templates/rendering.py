@@ -91,13 +91,15 @@ class Renderer:
     def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
         """Render a text. A layout has `content`: rendered HTML that is not escaped again. Raises TemplateError."""
         if _is_static(source):
-            return source
+            return _storable(source)
         template = _compiled(source, is_html=is_html)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         rendering = sandbox.Rendering(values, is_strict=self._is_strict)
         tokens = sandbox.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
-            return _joined(template, values)
+            return _storable(_joined(template, values))
+        except TemplateError:
+            raise
         except sandbox.MissingVariable as error:
             if self._is_strict:
                 raise TemplateError("has no value", variable=error.path) from None
@@ -115,6 +117,17 @@ class Renderer:
 def _is_static(source: str) -> bool:
     """True for a short text that renders as itself. Every tag begins with a brace; Jinja2 changes line breaks only."""
     return "{" not in source and "\r" not in source and not source.endswith("\n") and len(source) <= LONGEST_STATIC
+
+
+def _storable(text: str) -> str:
+    """The text, which UTF-8 can carry and every store can keep. Raises TemplateError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TemplateError("cannot be rendered: the result is not valid Unicode text") from None
+    if "\x00" in text:
+        raise TemplateError("cannot be rendered: the result has the NUL character")
+    return text
 
 
 def _joined(template: jinja2.Template, values: object) -> str:

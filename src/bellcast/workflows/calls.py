@@ -16,7 +16,7 @@ from bellcast.model.identities import Project
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.runs import StoredRun
 from bellcast.templates import Renderer, Variables
-from bellcast.workflows import engine
+from bellcast.workflows import engine, function_threads
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, StepOutcome, Surroundings
 from bellcast.workflows.run import RunState
@@ -30,7 +30,6 @@ FUNCTION_TIMEOUT_MS = 60_000
 FUNCTION_POLL_MS = 5_000
 # Statuses after which the same request may succeed later.
 RETRYABLE = frozenset({401, 403, 408, 425, 429})
-MAX_REASON = 500
 
 
 class FunctionRun(Struct, frozen=True, kw_only=True):
@@ -88,7 +87,7 @@ class StepCalls:
 
     def _failed(self, step: Step, error: CallFailed, attempts: int) -> StepOutcome:
         delay = retries.next_delay(attempts, self._retries, error.retry_after) if error.is_temporary else None
-        reason = error.reason[:MAX_REASON]
+        reason = error.reason[: engine.MAX_REASON]
         if delay is not None:
             due_at = self._clock.now() + int(delay * 1000)
             return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)
@@ -171,7 +170,7 @@ async def _called(function: StepFunction, argument: FunctionRun) -> Any:
     """Call an `async def` function here, any other in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function(argument)
-    return await asyncio.to_thread(function, argument)
+    return await function_threads.call(function, argument)
 
 
 def _seconds(step: Step, run: RunState, around: Surroundings, default: int) -> float:

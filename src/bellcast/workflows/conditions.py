@@ -7,6 +7,7 @@ A missing variable is null. Values compare as in JSON: `true` is not `1`, `1` is
 false. A value can be `{"var": "data.limit"}`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ WITHOUT_VALUE = frozenset({"exists", "empty"})
 # No readable condition is nested deeper.
 MAX_DEPTH = 20
 MAX_CONDITIONS = 100
+# No list is longer than nine digits count; Python refuses numbers of more than 4,300.
+INDEX = re.compile("[0-9]{1,9}")
 
 Condition = Mapping[str, Any]
 
@@ -41,7 +44,7 @@ def lookup(path: str, values: Any) -> Any:
     for name in path.split("."):
         if isinstance(values, Mapping):
             values = values.get(name)
-        elif isinstance(values, Sequence) and not isinstance(values, str) and name.isascii() and name.isdigit():
+        elif isinstance(values, Sequence) and not isinstance(values, str) and INDEX.fullmatch(name):
             values = values[int(name)] if int(name) < len(values) else None
         else:
             return None

@@ -325,6 +325,10 @@ def _text(path: str, value: Any, seen: _Seen) -> Errors:
         yield FieldError(path, "must be text")
 
 
+def _required_template(path: str, value: Any, seen: _Seen) -> Errors:
+    return _text(path, value, seen) if value is None else _template_text(path, value, seen)
+
+
 def _template_text(path: str, value: Any, seen: _Seen) -> Errors:
     if value is None:
         return
@@ -429,7 +433,7 @@ def _headers(path: str, value: Any, seen: _Seen) -> Errors:
         yield FieldError(path, "must be an object of texts")
         return
     for name, inner in value.items():
-        yield from _template_text(f"{path}.{name}", inner, seen)
+        yield from _required_template(f"{path}.{name}", inner, seen)
 
 
 def _body(path: str, value: Any, seen: _Seen) -> Errors:
@@ -485,14 +489,14 @@ STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
             "window": _duration(MAX_SECONDS),
             "cron": _cron,
             "timezone": _timezone,
-            "by": _template_text,
+            "by": _required_template,
             "mode": _one_of("fixed", "sliding", "repeats"),
             "max_window": _duration(MAX_SECONDS),
         },
         (),
     ),
     "throttle": (
-        {"limit": _whole(1, MAX_THROTTLE), "window": _duration(MAX_SECONDS), "by": _template_text},
+        {"limit": _whole(1, MAX_THROTTLE), "window": _duration(MAX_SECONDS), "by": _required_template},
         ("window",),
     ),
     "branch": ({"branches": _list_of_branches, "else": _nothing}, ("branches",)),
@@ -511,7 +515,7 @@ STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
     "trigger": ({"workflow": _text, "to": _to, "data": _object}, ("workflow", "to")),
     "http": (
         {
-            "url": _template_text,
+            "url": _required_template,
             "method": _one_of(*METHODS),
             "headers": _headers,
             "body": _body,

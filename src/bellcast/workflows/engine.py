@@ -3,6 +3,7 @@
 `advance` goes as far as a run can go without I/O: it skips, branches, waits and ends. It stops at a step that needs I/O, for
 which the caller does the work and continues with `record`."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,14 +14,24 @@ from msgspec import Struct
 from bellcast.model import local_times, times
 from bellcast.model.messages import State
 from bellcast.workflows import conditions, definitions
-from bellcast.workflows.definitions import INBOX_EVENTS, MAX_WAIT_SECONDS, Definition, Step
-from bellcast.workflows.run import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepStatus
+from bellcast.workflows.definitions import (
+    INBOX_EVENTS,
+    MAX_FUNCTION_SECONDS,
+    MAX_HTTP_SECONDS,
+    MAX_WAIT_SECONDS,
+    Definition,
+    Step,
+)
+from bellcast.workflows.run import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
 
 # Steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
 # Message states that show an event of a message.
 SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
+MAX_REASON = 500
+# The longest durations of steps in seconds, where they differ from MAX_SECONDS.
+LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
 
 
 class StepFacts(Struct, frozen=True, kw_only=True):
@@ -69,12 +80,21 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     decided: str | None = None
     due_at: int | None = None
     attempts: int = 0
+    by: str | None = None
     digest: Digest | None = None
     ends_run: RunStatus | None = None
 
 
 class InvalidValue(Exception):
     """A value that a step refers to has the wrong type: the step fails."""
+
+
+class StepCrashed(Exception):
+    """A step without I/O raised an unforeseen error, the cause. `run` is the run whose step has failed."""
+
+    def __init__(self, run: RunState) -> None:
+        super().__init__()
+        self.run = run
 
 
 def values_of(run: RunState, around: Surroundings) -> dict[str, Any]:
@@ -108,7 +128,8 @@ def _rfc3339(moment: int | None) -> str | None:
 
 
 def advance(definition: Definition, run: RunState, around: Surroundings) -> tuple[RunState, Step | None]:
-    """Go on to the next step that needs I/O, and return it; None if the run waits or has ended."""
+    """Go on to the next step that needs I/O, and return it; None if the run waits or has ended. Raises
+    StepCrashed and RecursionError."""
     while run.status not in ENDED:
         step = next((one for one in definition.ordered if run.step(one.key).state not in ENDED_STEPS), None)
         if step is None:
@@ -117,6 +138,10 @@ def advance(definition: Definition, run: RunState, around: Surroundings) -> tupl
             run, needs_io = _enter(step, run, around)
         except InvalidValue as error:
             run, needs_io = fail(run, step, str(error)), False
+        except RecursionError:
+            raise
+        except Exception as error:
+            raise StepCrashed(fail(run, step, described(error))) from error
         if needs_io:
             return run, step
         if run.status == "waiting":
@@ -164,6 +189,11 @@ def _skip(run: RunState, step: Step, reason: str) -> RunState:
     return run
 
 
+def described(error: Exception) -> str:
+    """The reason of a step that raised an unforeseen error."""
+    return f"{type(error).__name__}: {error}"[:MAX_REASON]
+
+
 def fail(run: RunState, step: Step, reason: str) -> RunState:
     """The run after a step that failed for good."""
     return run.with_step(step.key, state="failed", reason=reason, due_at=None).ended("failed", reason)
@@ -208,13 +238,14 @@ def _moment(value: Any, around: Surroundings) -> int:
 def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
     """A duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, around)
-    most = MAX_WAIT_SECONDS if step.type == "wait_for" else definitions.MAX_SECONDS
+    most = LONGEST.get(step.type, definitions.MAX_SECONDS)
     try:
         found = definitions.seconds(value)
     except ValueError as error:
         raise InvalidValue(f"{field}: {error}, got {str(value)[:100]!r}") from None
     if abs(found) > most or (found < 0 and field != "offset"):
-        raise InvalidValue(f"{field} must be between 0 and {most / 86_400:g}d, got {str(value)[:100]!r}")
+        longest = f"{most / 86_400:g}d" if most >= 86_400 else f"{most:g}s"
+        raise InvalidValue(f"{field} must be between 0 and {longest}, got {str(value)[:100]!r}")
     return round(found * 1000)
 
 
@@ -292,6 +323,7 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
         decided=outcome.decided,
         due_at=outcome.due_at,
         attempts=outcome.attempts,
+        by=outcome.by,
     )
     if outcome.digest is not None:
         run = msgspec.structs.replace(run, digest=outcome.digest)
@@ -303,6 +335,10 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
 # --- throttles and digests
 
 MAX_DIGEST_ITEMS = 100
+# Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
+MAX_DIGEST_BYTES = 64 * 1024
+# Bytes of a run that are left for the steps after a digest.
+DIGEST_RESERVE = 16 * 1024
 
 
 class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -342,7 +378,7 @@ def collect(
     """A run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None: delete)."""
     own = Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
     if counter.run == id:
-        return _close(counter, rules, now)
+        return _close(counter, rules, run, now)
     if counter.run is not None and counter.digest is not None:
         closes_at = counter.closes_at
         if rules.mode == "sliding":
@@ -354,23 +390,37 @@ def collect(
         return changed, StepOutcome(ends_run="merged", reason=counter.run)
     if rules.mode == "repeats" and counter.closes_at <= now:
         passed = StepCounter(opened_at=now, closes_at=now + rules.window)
-        return passed, StepOutcome(digest=own)
+        return passed, StepOutcome(digest=_fitting(own, run))
     closes_at = counter.closes_at if rules.mode == "repeats" else rules.closes_at
     opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own)
     return opened, StepOutcome(state="waiting", due_at=closes_at)
 
 
-def _close(counter: StepCounter, rules: DigestRules, now: int) -> tuple[StepCounter | None, StepOutcome]:
+def _close(counter: StepCounter, rules: DigestRules, run: RunState, now: int) -> tuple[StepCounter | None, StepOutcome]:
     if counter.closes_at > now:
         return counter, StepOutcome(state="waiting", due_at=counter.closes_at)
     after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
-    return after, StepOutcome(digest=counter.digest)
+    return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
 
 
 def _merged(before: Digest, own: Digest) -> Digest:
     actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
+    # The items are those of the first runs: after one that did not fit, none is added.
+    is_cut = len(before.items) < before.count
     return Digest(
         count=before.count + 1,
-        items=(before.items + own.items)[:MAX_DIGEST_ITEMS],
-        actors=actors[:MAX_DIGEST_ITEMS],
+        items=before.items if is_cut else _within(before.items + own.items, MAX_DIGEST_BYTES),
+        actors=_within(actors, MAX_DIGEST_BYTES),
     )
+
+
+def _within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
+    """The first values that together have at most this many bytes."""
+    ends = itertools.accumulate(len(msgspec.json.encode(value)) for value in values[:MAX_DIGEST_ITEMS])
+    return values[: sum(end <= most for end in ends)]
+
+
+def _fitting(digest: Digest, run: RunState) -> Digest:
+    """The digest with as many items as the run has room for."""
+    room = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
+    return msgspec.structs.replace(digest, items=_within(digest.items, room))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
@@ -46,10 +47,20 @@ from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import InvalidValue, StepCounter, StepFacts, StepOutcome, Surroundings
+from bellcast.workflows.engine import (
+    MAX_REASON,
+    InvalidValue,
+    StepCounter,
+    StepCrashed,
+    StepFacts,
+    StepOutcome,
+    Surroundings,
+)
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
+
+log = structlog.get_logger(__name__)
 
 # Triggers of triggers: a workflow that triggers itself ends here.
 MAX_TRIGGER_DEPTH = 3
@@ -186,6 +197,9 @@ class RunExecutor:
             except RecursionError:  # a value nested deeper than Python's stack
                 step = None
                 execution.state = execution.state.ended("failed", "too_large")
+            except StepCrashed as crash:
+                log.exception("step_failed", run=stored.id)
+                execution.state, step = crash.run, None
             if step is None:
                 execution.due_at = execution.state.wakes_at
                 return
@@ -313,6 +327,7 @@ class RunExecutor:
             watched=tuple(execution.watched),
             waits=waits,
             has_waits=bool(execution.definition.live_waits),
+            has_counters=execution.definition.has_counters,
             events=await self._events(execution.stored, stored),
         )
 
@@ -358,21 +373,30 @@ class RunExecutor:
         """Perform a step whose effects the next commit writes."""
         try:
             return await self._perform[step.type](execution, step)
-        except (InvalidValue, TemplateError) as error:
-            return StepOutcome(state="failed", reason=str(error)[:500])
+        except Exception as error:  # noqa: BLE001  one run fails, not its page
+            return self._failed(execution, step, error)
 
     async def _call(self, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
         try:
             outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
-        except (InvalidValue, TemplateError) as invalid:
-            outcome = StepOutcome(state="failed", reason=str(invalid)[:500])
+        except Exception as failure:  # noqa: BLE001  the run fails instead of its job
+            outcome = self._failed(execution, step, failure)
         execution.state = engine.record(execution.state, step, outcome)
         (error,) = await self._commit([execution], ignores_events=True)
         if error is not None and not isinstance(error, StaleRun):
             return error
         (following,) = await self._execute([execution.stored.id])
         return following
+
+    def _failed(self, execution: Execution, step: Step, error: Exception) -> StepOutcome:
+        """The outcome of a step that raised. Raises what ends when the store or the disk is available again."""
+        if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
+            raise error
+        if isinstance(error, InvalidValue | TemplateError):
+            return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
+        log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
+        return StepOutcome(state="failed", reason=engine.described(error))
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
@@ -475,7 +499,7 @@ class RunExecutor:
                 expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
             )
         )
-        return outcome
+        return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
 
     def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
         fields, around = step.fields, execution.around
@@ -491,8 +515,9 @@ class RunExecutor:
         )
 
     async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
-        stored = execution.stored
-        by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
+        stored, by = execution.stored, execution.state.step(step.key).by
+        if by is None:  # an open digest keeps its group while the recipient changes
+            by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
         found = await self._store.runs.counter(key)
         if found is None:

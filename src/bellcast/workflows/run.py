@@ -26,7 +26,7 @@ MAX_RUN = 256 * 1024
 class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
     `decided`. `due_at` (UTC milliseconds) is when
-    it goes on by itself; `attempts` counts calls of an http or python step."""
+    it goes on by itself; `attempts` counts calls of an http or python step. `by` is the group that a digest collects."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -36,6 +36,7 @@ class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     decided: str | None = None
     due_at: int | None = None
     attempts: int = 0
+    by: str | None = None
 
 
 PENDING = StepState()
@@ -44,7 +45,8 @@ PENDING_AGAIN = StepState(state="running")
 
 
 class Digest(Struct, frozen=True, kw_only=True):
-    """What a digest collected: `count` with the opening run, the data of the first runs, and their actors."""
+    """What a digest collected: `count` with the opening run, the data of the first runs, and their actors. Fewer `items` than
+    `count`: the others were beyond the limits."""
 
     count: int = 1
     items: tuple[Any, ...] = ()

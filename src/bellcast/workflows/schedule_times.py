@@ -58,9 +58,10 @@ class StoredSchedule(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ScheduleProgress(Struct, frozen=True, kw_only=True):
-    """How far a schedule has fired: every time up to `until` (UTC milliseconds)."""
+    """How far a schedule has fired: every time up to `until` (UTC milliseconds), since it was written."""
 
     until: int
+    written_at: int = 0
     last_at: int | None = None
     last_error: str | None = None
 

@@ -1,7 +1,7 @@
 """Schedules: triggers and notifications at a time, or at the times of a cron expression.
 
 The definition and the progress of a schedule are separate documents, so that a change by the app and a firing at the same time
-do not overwrite each other. Each firing has an idempotency key of its time: one that is repeated after a crash has no effect.
+do not overwrite each other. Each firing has an idempotency key of its time and of when the schedule was written: one that is repeated after a crash has no effect.
 With the time zone of each recipient, a firing is many requests, and each recipient is claimed for the local time."""
 
 import hashlib
@@ -31,6 +31,8 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 JOB_KIND = "schedule"
+# What the idempotency keys of firings begin with. Clients cannot send a control character.
+OWN_KEY = "\x1fschedule "
 SERVER_ERROR = 500
 # Recipients may move to another zone: then their next time is found this much later at most.
 ZONE_POLL_MS = 3_600_000
@@ -111,11 +113,13 @@ class Schedules:
         progress = new_progress(schedule, now)
         following = await self.times_after(tenant, schedule, progress.until, 1)
         world = schedule_times.world_times(schedule) if schedule.is_by_zone else None
+        if schedule.is_by_zone and world is None:
+            following = [*following, now + ZONE_POLL_MS]  # recipients may come, or move to an earlier zone
         job = Job(
             id=job_id(tenant, key),
             kind=JOB_KIND,
             payload=msgspec.json.encode(ScheduleName(tenant, key)),
-            run_at=max(now, world[0]) if world is not None else following[0] if following else now,
+            run_at=max(now, world[0]) if world is not None else min(following, default=now),
             created_at=now,
             tenant=tenant,
         )
@@ -329,9 +333,9 @@ class Schedules:
     ) -> int | None:
         now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
         for moment in schedule_times.due_times(schedule, zone, progress.until, now):
-            key = f"schedule {name.key} {moment}"
+            key = f"{OWN_KEY}{name.key} {progress.written_at} {moment}"
             error = await self._refusal(self.fire(name.tenant, schedule, key, source=source))
-            progress = ScheduleProgress(until=moment, last_at=moment, last_error=error)
+            progress = msgspec.structs.replace(progress, until=moment, last_at=moment, last_error=error)
             await self._save(name, progress)
         if progress.until < now:
             await self._save(name, msgspec.structs.replace(progress, until=now))
@@ -378,10 +382,8 @@ class Schedules:
             engines.router.messages_added()
             return answer
         notification = schedule_times.draft_of(schedule)
-        changed = msgspec.structs.replace(
-            notification, tenant=tenant or notification.tenant, idempotency_key=idempotency_key
-        )
-        return await sending.send(engines, self._limits, changed, claim)
+        changed = msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
+        return await sending.send(engines, self._limits, changed, claim, idempotency_key)
 
     # --- the zones of recipients
 
@@ -418,7 +420,7 @@ class Schedules:
                 last_at, error = max(moment, last_at or 0), None
         for local in sorted(due):
             error = await self._fire_zones(firing, local, due[local]) or error
-        await self._save(name, ScheduleProgress(until=now, last_at=last_at, last_error=error))
+        await self._save(name, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
         following = schedule_times.times_after(schedule, zones, now, 1)
         world = schedule_times.world_times(schedule)
         if world is not None and now >= world[1]:
@@ -473,8 +475,9 @@ def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
     """The progress of a schedule that fires from now on. An `at` that has just passed still fires; by zone, it fires wherever
     the time has passed."""
     if schedule.cron is not None:
-        return ScheduleProgress(until=now)
-    return ScheduleProgress(until=0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1)
+        return ScheduleProgress(until=now, written_at=now)
+    until = 0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1
+    return ScheduleProgress(until=until, written_at=now)
 
 
 def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:

@@ -3,12 +3,23 @@
 An unknown keyword is an error of the schema, because ignoring it would accept data that the schema forbids. `pattern` is
 not supported: a hostile one takes exponential time."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bellcast.errors import FieldError
 
 MAX_DEPTH = 20
+# Schemas in a schema: more than a trigger has fields.
+MAX_SCHEMAS = 1_000
+# Values of an enum, and names of `required`.
+MAX_VALUES = 1_000
+# Units of checking a value, each at most about 2 µs: `data` of 64 KiB and a schema of 256 KiB could take minutes.
+MAX_WORK = 100_000
+# Values of an enum in an error.
+SHOWN = 100
+# Comparisons with values of an enum that are one unit.
+COMPARISONS = 16
 # Keywords that describe and do not restrict.
 ANNOTATIONS = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples", "format"})
 TYPES: dict[str, Callable[[Any], bool]] = {
@@ -31,8 +42,43 @@ KEYWORDS = ANNOTATIONS | {
 }
 
 
-def schema_errors(path: str, schema: Any, depth: int = 0) -> Iterator[FieldError]:
+class TooMuchWork(Exception):
+    """Checking a value takes longer than the server can wait."""
+
+
+class Work:
+    """What may still be done to check a value."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+
+    def take(self, comparisons: int) -> None:
+        """Take one unit, and those of some comparisons. Raises TooMuchWork."""
+        self._left -= 1 + comparisons // COMPARISONS
+        if self._left < 0:
+            raise TooMuchWork
+
+
+def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
     """The parts of a schema that are wrong or not supported."""
+    for number, (inner_path, inner, depth) in enumerate(_nested(path, schema)):
+        if number >= MAX_SCHEMAS:
+            yield FieldError(path, f"must have at most {MAX_SCHEMAS} schemas")
+            return
+        yield from _schema_errors(inner_path, inner, depth)
+
+
+def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
+    """A schema and those in it, with their paths and depths, outer ones first."""
+    schemas = deque([(path, schema, 0)])
+    while schemas:
+        inner_path, inner, depth = schemas.popleft()
+        yield inner_path, inner, depth
+        if isinstance(inner, Mapping) and depth <= MAX_DEPTH:
+            schemas += [(*one, depth + 1) for one in _schemas_in(inner_path, inner)]
+
+
+def _schema_errors(path: str, schema: Any, depth: int) -> Iterator[FieldError]:
     if isinstance(schema, bool):
         return
     if not isinstance(schema, Mapping):
@@ -44,8 +90,6 @@ def schema_errors(path: str, schema: Any, depth: int = 0) -> Iterator[FieldError
     for name in schema.keys() - KEYWORDS:
         yield FieldError(f"{path}.{str(name)[:100]}", "is not a supported keyword of JSON Schema")
     yield from _value_errors(path, schema)
-    for inner_path, inner in _schemas_in(path, schema):
-        yield from schema_errors(inner_path, inner, depth + 1)
 
 
 def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -57,6 +101,9 @@ def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
         yield FieldError(f"{path}.required", "must be a list of names")
     if not isinstance(schema.get("enum", []), list):
         yield FieldError(f"{path}.enum", "must be a list of values")
+    for name in ("enum", "required"):
+        if isinstance(schema.get(name), list) and len(schema[name]) > MAX_VALUES:
+            yield FieldError(f"{path}.{name}", f"must have at most {MAX_VALUES} values, got {len(schema[name])}")
     if not isinstance(schema.get("properties", {}), Mapping):
         yield FieldError(f"{path}.properties", "must be an object of schemas")
     yield from _bound_errors(path, schema)
@@ -92,6 +139,14 @@ def _schemas_in(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any
 
 def errors_of(path: str, value: Any, schema: Any) -> Iterator[FieldError]:
     """The parts of a value that a checked schema forbids."""
+    try:
+        yield from _errors(path, value, schema, Work())
+    except TooMuchWork:
+        yield FieldError(path, "has too many values to check them against the schema of this workflow")
+
+
+def _errors(path: str, value: Any, schema: Any, work: Work) -> Iterator[FieldError]:
+    work.take(0)
     if isinstance(schema, bool):
         if not schema:
             yield FieldError(path, "is not allowed here")
@@ -101,17 +156,47 @@ def errors_of(path: str, value: Any, schema: Any) -> Iterator[FieldError]:
     if allowed and not any(TYPES[name](value) for name in allowed):
         yield FieldError(path, f"must be of type {' or '.join(allowed)}")
         return
-    if "enum" in schema and not any(_same(value, one) for one in schema["enum"]):
-        yield FieldError(path, f"must be one of: {', '.join(map(str, schema['enum']))[:200]}")
-    if "const" in schema and not _same(value, schema["const"]):
-        yield FieldError(path, f"must be {str(schema['const'])[:100]}")
+    yield from _choice_errors(path, value, schema, work)
     yield from _number_errors(path, value, schema)
     yield from _size_errors(path, value, schema)
-    yield from _object_errors(path, value, schema)
+    yield from _object_errors(path, value, schema, work)
     if TYPES["array"](value) and "items" in schema:
         for number, item in enumerate(value):
-            yield from errors_of(f"{path}.{number}", item, schema["items"])
-    yield from _combined_errors(path, value, schema)
+            yield from _errors(f"{path}.{number}", item, schema["items"], work)
+    yield from _combined_errors(path, value, schema, work)
+
+
+def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:
+    """The errors of `enum` and `const`."""
+    choices = schema.get("enum", ())
+    if "enum" in schema:
+        work.take(len(choices) * _size(value))
+        if not any(_same(value, one) for one in choices):
+            yield FieldError(path, f"must be one of: {', '.join(map(_shown, choices[:SHOWN]))[:200]}")
+    if "const" in schema:
+        work.take(_size(value))
+        if not _same(value, schema["const"]):
+            yield FieldError(path, f"must be {_shown(schema['const'])}")
+
+
+def _size(value: Any) -> int:
+    """The number of values in a value, with itself: what comparing it takes."""
+    parts, size = [value], 0
+    while parts:
+        part = parts.pop()
+        size += 1
+        if isinstance(part, Mapping):
+            parts += part.values()
+        elif isinstance(part, list | tuple):
+            parts += part
+    return size
+
+
+def _shown(value: Any) -> str:
+    """A value in an error. A list or an object may be long."""
+    if isinstance(value, Mapping | list):
+        return "the object of the schema" if isinstance(value, Mapping) else "the list of the schema"
+    return str(value)[:100]
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -145,30 +230,32 @@ def _size_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[F
                 yield FieldError(path, f"must have at most {most} {what}")
 
 
-def _object_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+def _object_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:
     if not isinstance(value, Mapping):
         return
     properties = schema.get("properties", {})
-    for name in schema.get("required", ()):
+    required = schema.get("required", ())
+    work.take(len(required))
+    for name in required:
         if name not in value:
             yield FieldError(f"{path}.{name}", "is missing")
     for name, inner in value.items():
         if name in properties:
-            yield from errors_of(f"{path}.{name}", inner, properties[name])
+            yield from _errors(f"{path}.{name}", inner, properties[name], work)
         elif "additionalProperties" in schema:
-            yield from errors_of(f"{path}.{name}", inner, schema["additionalProperties"])
+            yield from _errors(f"{path}.{name}", inner, schema["additionalProperties"], work)
 
 
-def _combined_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
+def _combined_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:
     for part in schema.get("allOf", ()):
-        yield from errors_of(path, value, part)
-    if "anyOf" in schema and not any(_is_valid(value, part) for part in schema["anyOf"]):
+        yield from _errors(path, value, part, work)
+    if "anyOf" in schema and not any(_is_valid(value, part, work) for part in schema["anyOf"]):
         yield FieldError(path, "must match one of the schemas of anyOf")
-    if "oneOf" in schema and sum(_is_valid(value, part) for part in schema["oneOf"]) != 1:
+    if "oneOf" in schema and sum(_is_valid(value, part, work) for part in schema["oneOf"]) != 1:
         yield FieldError(path, "must match exactly one of the schemas of oneOf")
-    if "not" in schema and _is_valid(value, schema["not"]):
+    if "not" in schema and _is_valid(value, schema["not"], work):
         yield FieldError(path, "must not match the schema of not")
 
 
-def _is_valid(value: Any, schema: Any) -> bool:
-    return next(errors_of("", value, schema), None) is None
+def _is_valid(value: Any, schema: Any, work: Work) -> bool:
+    return next(_errors("", value, schema, work), None) is None

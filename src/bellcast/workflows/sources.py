@@ -41,6 +41,7 @@ READ_TIMEOUT_SECONDS = 1.0
 WAKE_BATCH_ROWS = 250
 SERVER_ERROR = 500
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
 MAX_PLACEHOLDERS = 5
 MAX_ERROR = 500
 ROOTS = frozenset({"event", "topic"})
@@ -80,6 +81,8 @@ def _topic_errors(source: EventSource, limits: Limits) -> validation.FieldErrors
     names = PLACEHOLDER.findall(source.topic)
     if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
         yield FieldError("topic", f"must have at most {MAX_PLACEHOLDERS} placeholders with different names")
+    if ADJACENT.search(source.topic):
+        yield FieldError("topic", "must have text between two placeholders")
     yield from validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
 
 
@@ -120,14 +123,52 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
 
 
 @lru_cache(PAGE)
-def _pattern(topic: str) -> re.Pattern[str]:
-    """The topics that fit. A placeholder is one part between dots; at the end, it is all that remains."""
-    parts = PLACEHOLDER.split(topic)  # text, name, text, name, …, text
-    text = re.escape(parts[0])
-    for name, following in zip(parts[1::2], parts[2::2], strict=True):
-        text += f"(?P<{name}>[^.]+)" if following else f"(?P<{name}>.+)"
-        text += re.escape(following)
-    return re.compile(text, re.DOTALL)
+def _parts(topic: str) -> tuple[str, ...]:
+    """Text, name, text, name, …, text."""
+    return tuple(PLACEHOLDER.split(topic))
+
+
+def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
+    """The values of the placeholders; None if the topic does not fit. A placeholder is one part between dots, the longest
+    that fits; at the end, it is all that remains. Takes linear time: a regular expression would try all combinations."""
+    first, *rest = _parts(pattern)
+    names, texts = rest[0::2], rest[1::2]
+    if not names:
+        return {} if topic == first else None
+    if not topic.startswith(first):
+        return None
+    # From the end: for each placeholder, where it ends if it begins at a position, or None.
+    ends: list[list[int | None]] = []
+    for text in reversed(texts):
+        ends.insert(0, _ends(topic, text, ends[0] if ends else None))
+    position, values = len(first), {}
+    for name, text, of_positions in zip(names, texts, ends, strict=True):
+        end = of_positions[position]
+        if end is None:
+            return None
+        values[name] = topic[position:end]
+        position = end + len(text)
+    return values
+
+
+def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int | None]:
+    """For each position, the last end of a placeholder that begins there, before `text` and what follows."""
+    size = len(topic)
+    if following is None and not text:
+        return [size] * size + [None]
+    ends: list[int | None] = [None] * (size + 1)
+    best: int | None = None
+    for position in range(size, -1, -1):
+        is_dot = topic[position : position + 1] == "."
+        if not is_dot:
+            ends[position] = best
+        after = position + len(text)
+        fits = topic.startswith(text, position) and (
+            after == size if following is None else after <= size and following[after] is not None
+        )
+        if is_dot or best is None:
+            best = position if fits else None
+    return ends
 
 
 def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
@@ -136,10 +177,10 @@ def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
     if (source.topic is None) != (event.topic is None):
         return None
     if source.topic is not None:
-        found = _pattern(source.topic).fullmatch(event.topic or "")
+        found = _placeholders(source.topic, event.topic or "")
         if found is None:
             return None
-        names = found.groupdict()
+        names = found
     values = {"event": live_waits.values_of(event), "topic": names}
     if source.condition is not None and not conditions.evaluate(source.condition, values):
         return None
@@ -203,7 +244,7 @@ class Sources:
         for event in events:
             for owner, key, source in rules.sources.get(event.name, ()):
                 if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in rules.overridden):
-                    await self._apply(owner, key, source, event)
+                    await self._apply(key, source, event)
             if rules.awaited.get(event.name, frozenset()) & {PROJECT, event.tenant}:
                 await self._end_waits(event)
 
@@ -247,7 +288,7 @@ class Sources:
 
     # --- sends and triggers
 
-    async def _apply(self, owner: str, key: str, source: EventSource, event: LiveEvent) -> None:
+    async def _apply(self, key: str, source: EventSource, event: LiveEvent) -> None:
         """Send or trigger, if the event fits. A rule that fails blocks nothing."""
         try:
             values = values_of(source, event)
@@ -265,19 +306,20 @@ class Sources:
         else:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
-        await self._save_error(owner, key, reason)
+        await self._save_error(event.tenant, key, reason)
 
-    async def _save_error(self, owner: str, key: str, reason: str) -> None:
+    async def _save_error(self, tenant: str, key: str, reason: str) -> None:
+        """Store the error for the event's tenant: it may quote the event."""
         engines = self._engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
-        await engines.store.documents.put(ERRORS, owner, key, body, engines.clock.now())
+        await engines.store.documents.put(ERRORS, tenant, key, body, engines.clock.now())
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
-        """The last errors of sources."""
+        """The last errors of sources with events of this tenant."""
         documents = self._engines().store.documents
         found: dict[str, str | None] = {}
         for key in keys:
-            document = await documents.get(ERRORS, tenant, key) or await documents.get(ERRORS, PROJECT, key)
+            document = await documents.get(ERRORS, tenant, key)
             found[key] = None if document is None else msgspec.json.decode(document.body)["last_error"]
         return found
 

@@ -22,7 +22,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft
 from bellcast.ports import Context, Job
 from bellcast.ports.documents import PROJECT
-from bellcast.workflows import schedule_times, triggers
+from bellcast.workflows import function_threads, schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
@@ -76,8 +76,8 @@ class AsyncTaskRun:
         return msgspec.json.decode(await sending.send(self._engines, self._limits, draft))
 
     def _key(self, values: Any) -> str:
-        """The same for the same call of a repeated run."""
-        text = hashlib.sha256(msgspec.json.encode(values, order="deterministic")).hexdigest()
+        """The same for the same call of a repeated run of this task."""
+        text = hashlib.sha256(msgspec.json.encode([self.name, values], order="deterministic")).hexdigest()
         self._calls[text] += 1
         return f"task {self._moment} {self._calls[text]} {text}"
 
@@ -155,7 +155,7 @@ class ScheduledTasks:
             if inspect.iscoroutinefunction(task.function):
                 await task.function(run)
             else:
-                await asyncio.to_thread(task.function, TaskRun(run, asyncio.get_running_loop()))
+                await function_threads.call(task.function, TaskRun(run, asyncio.get_running_loop()))
         except Exception:
             log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
 

@@ -129,3 +129,7 @@ json_values = st.recursive(
 def test_comparison_of_any_values_does_not_fail(operator: str, left: Any, right: Any) -> None:
     condition = {"var": "data.x", "op": operator, "value": right}
     assert conditions.evaluate(condition, {"data": {"x": left}}) in (True, False)
+
+
+def test_index_of_many_digits_names_nothing() -> None:
+    assert conditions.lookup("data." + "9" * 5_000, {"data": [1]}) is None

@@ -39,6 +39,9 @@ def errors(value: Any) -> dict[str, str]:
         ([{**BELL}, {"key": "a", "type": "wait_for", "event": "sent", "step": "bell"}], "steps.1.event"),
         ([{"key": "a", "type": "wait_for", "event": "x", "timeout": "91d"}], "steps.0.timeout"),
         ([{"key": "a", "type": "http"}], "steps.0.url"),
+        ([{"key": "a", "type": "http", "url": None}], "steps.0.url"),
+        ([{"key": "a", "type": "http", "url": "x", "headers": {"b": None}}], "steps.0.headers.b"),
+        ([{"key": "a", "type": "throttle", "window": 1, "by": None}], "steps.0.by"),
         ([{"key": "a", "type": "stop", "if": {"var": "steps.b.state", "op": "exists"}}], "steps.0.if.var"),
         ([{"key": "a", "type": "branch", "branches": []}], "steps.0.branches"),
         (
@@ -96,3 +99,22 @@ def test_data_is_checked_against_its_schema(schema: Any, value: Any, field: str)
 @pytest.mark.parametrize("schema", [{"pattern": "x"}, {"type": "text"}, {"items": 1}, {"minLength": -1}, {"anyOf": {}}])
 def test_schemas_with_unsupported_keywords_are_refused(schema: Any) -> None:
     assert list(schemas.schema_errors("data", schema))
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"items": {"enum": list(range(1_001))}}, "data.items.enum"),
+        ({"required": ["x"] * 1_001}, "data.required"),
+        ({"properties": {f"p{number}": {} for number in range(1_000)}}, "data"),
+    ],
+)
+def test_large_schemas_are_refused(schema: Any, field: str) -> None:
+    assert [error.field for error in schemas.schema_errors("data", schema)] == [field]
+
+
+def test_checking_a_value_has_a_budget() -> None:
+    schema = {"items": {"enum": [*range(1_000)]}}
+    assert list(schemas.errors_of("data", [1] * 1_000, schema)) == []
+    (error,) = schemas.errors_of("data", [1] * 2_000, schema)
+    assert error.message.startswith("has too many values")

@@ -1,0 +1,13 @@
+"""Versions of workflows in requests: numbers that no store can keep are refused."""
+
+import msgspec
+import pytest
+
+from bellcast.api import workflows
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**31, 2**63, 2**80])
+def test_impossible_versions_are_refused(version: int) -> None:
+    for type in (workflows.VersionQuery, workflows.WorkflowChange):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"version": version}, type)

@@ -1,0 +1,45 @@
+"""Topics of event sources: placeholders, and the time that matching takes."""
+
+import pytest
+
+from bellcast.errors import Invalid
+from bellcast.model.events import LiveEvent
+from bellcast.model.limits import Limits
+from bellcast.workflows import sources
+from bellcast.workflows.sources import EventSource
+
+
+def source(topic: str) -> EventSource:
+    return EventSource(event="moved", topic=topic, notification={"to": "alice", "title": "x"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "expected"),
+    [
+        ("room", "room", {}),
+        ("room", "rooms", None),
+        ("{a}.{b}", "x.y.z", {"a": "x", "b": "y.z"}),
+        ("{a}.{b}.end", "x.y.end", {"a": "x", "b": "y"}),
+        ("{a}.{b}.end", "x.y.z.end", None),
+        ("{a}-{b}", "x-y-z", {"a": "x-y", "b": "z"}),
+        ("in-{a}", "in-", None),
+    ],
+)
+def test_placeholder_is_one_part_and_the_last_one_the_rest(
+    pattern: str, topic: str, expected: dict[str, str] | None
+) -> None:
+    event = LiveEvent(tenant="", name="moved", topic=topic, data=None)
+    values = sources.values_of(source(pattern), event)
+    assert (None if values is None else values["topic"]) == expected
+
+
+def test_placeholders_without_text_between_are_refused() -> None:
+    sources.check(source("{a}-{b}"), Limits())
+    with pytest.raises(Invalid, match="topic"):
+        sources.check(source("room.{a}{b}"), Limits())
+
+
+def test_matching_takes_no_combinations() -> None:
+    """A regular expression would try 164 to the power of 4 of them."""
+    event = LiveEvent(tenant="", name="moved", topic="-" * 164, data=None)
+    assert sources.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None
