@@ -44,7 +44,7 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import TestReport
-from bellcast.server import adapters, connection_limit, dialects, host, inprocess
+from bellcast.server import adapters, connection_limit, dialects, host, inprocess, tracebacks
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
@@ -519,4 +519,5 @@ def asgi(
 ) -> App:
     """Create the app with settings named as the flags of `bellcast serve`: `asgi(data="bellcast-data")`. The others
     come from the environment."""
+    tracebacks.hide_locals()
     return create_app(load(settings), handlers, workflows=workflows)

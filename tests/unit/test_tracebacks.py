@@ -1,0 +1,53 @@
+"""Errors in an app that Bellcast is mounted in are logged without secrets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+
+import bellcast
+
+SECRET = "secret-of-the-project"
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_structlog() -> Iterator[None]:
+    before, is_configured = structlog.get_config(), structlog.is_configured()
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+    if is_configured:
+        structlog.configure(**before)
+
+
+async def fail(*_: object) -> None:
+    raise IndexError("an unexpected error")
+
+
+async def test_unexpected_error_of_a_mounted_app_logs_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BELLCAST_PROJECT", f"p:key:{SECRET}")
+    bell = bellcast.asgi(data=str(tmp_path))  # type: ignore[attr-defined]  # loaded lazily
+    transport = httpx.ASGITransport(bell, raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {SECRET}"}
+    async with (
+        bell.lifespan(),
+        httpx.AsyncClient(transport=transport, base_url="http://bell", headers=headers) as client,
+    ):
+        monkeypatch.setattr(bell.store.documents, "page", fail)
+        response = await client.get("/v1/webhooks")
+    assert response.status_code == 500
+    logged = "".join(capsys.readouterr())
+    assert "an unexpected error" in logged
+    assert SECRET not in logged
+
+
+async def test_structlog_of_the_app_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELLCAST_PROJECT", f"p:key:{SECRET}")
+    processors = [structlog.processors.JSONRenderer()]
+    structlog.configure(processors=processors)
+    bellcast.asgi(data=str(tmp_path))  # type: ignore[attr-defined]  # loaded lazily
+    assert structlog.get_config()["processors"] is processors
