@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 from tests import engines
 from tests.faults.nodes import Cluster, cluster, send
 from tests.faults.raw import eventually
-from tests.faults.test_postgres_workers import parent, workers
-from tests.servers import ServerProcess
+from tests.faults.test_postgres_workers import parent
+from tests.servers import ServerProcess, child_processes
 from tests.wire.socketio_client import Agent, agent, open_client
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
@@ -75,7 +75,7 @@ class Session:
 def test_request_at_any_worker_finds_its_session(server: ServerProcess) -> None:
     sessions = [Session(server, "alice") for _ in range(MANY)]
     assert len({session.process for session in sessions}) > 1
-    assert {session.process for session in sessions} <= workers(parent(server))
+    assert {session.process for session in sessions} <= child_processes(parent(server))
     check_served(sessions, server, "alice")
 
 
@@ -141,7 +141,7 @@ def test_session_of_a_killed_worker_is_unknown_and_its_client_starts_a_new_one(
     client = open_client(node, server, "phoenix", transports=["polling"], extraHeaders={"connection": "close"})
     client.event("ready")
     session = Session(server, "phoenix")
-    for pid in workers(parent(server)):
+    for pid in child_processes(parent(server)):
         os.kill(pid, signal.SIGKILL)
     client.until("disconnect")
     client.until("connect")
@@ -161,10 +161,10 @@ def test_session_of_another_machine_is_refused_with_a_hint(server: ServerProcess
 
 def test_workers_leave_no_folder_behind(nodes: Cluster) -> None:
     server = nodes.start("--workers", "2")
-    command = Path(f"/proc/{next(iter(workers(parent(server))))}/cmdline").read_text()
+    command = Path(f"/proc/{next(iter(child_processes(parent(server))))}/cmdline").read_text()
     folder = Path(command.rstrip("\0").rpartition(",")[2])
     sockets = {int(one.name) for one in folder.iterdir() if one.name.isdigit()}  # each also stores its metrics there
-    assert sockets == workers(parent(server))
+    assert sockets == child_processes(parent(server))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert server.stop() == 0
     assert not folder.exists()

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import engines
 from tests.faults.nodes import cluster
 from tests.faults.raw import eventually
-from tests.faults.test_postgres_workers import parent, workers
-from tests.servers import ServerProcess
+from tests.faults.test_postgres_workers import parent
+from tests.servers import ServerProcess, child_processes
 from tests.wire.clients import websocket
 
 # All of this many connections reach the same of two workers with a probability of one in a million.
@@ -40,7 +40,7 @@ def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
 def test_every_worker_reports_requests_of_all_workers(server):
     for _ in range(MANY):  # a connection each
         assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
-    names = {str(pid) for pid in workers(parent(server))}
+    names = {str(pid) for pid in child_processes(parent(server))}
     for _ in range(MANY):
         metrics = scraped(server)
         assert set(metrics["bellcast_requests_total"]) == names
@@ -61,9 +61,9 @@ def test_live_connections_are_summed_over_the_workers(server):
 
 
 def test_killed_worker_is_replaced_in_the_metrics(server):
-    killed, survivor = sorted(workers(parent(server)))
+    killed, survivor = sorted(child_processes(parent(server)))
     os.kill(killed, signal.SIGKILL)
-    assert eventually(lambda: len(workers(parent(server)) - {killed}) == 2, 90)
+    assert eventually(lambda: len(child_processes(parent(server)) - {killed}) == 2, 90)
 
     def names() -> set[str]:
         try:
@@ -71,6 +71,6 @@ def test_killed_worker_is_replaced_in_the_metrics(server):
         except httpx.HTTPError:
             return set()
 
-    successors = workers(parent(server)) - {killed}
+    successors = child_processes(parent(server)) - {killed}
     assert survivor in successors
     assert eventually(lambda: names() == {str(pid) for pid in successors}, 90)
