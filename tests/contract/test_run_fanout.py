@@ -153,15 +153,15 @@ async def test_process_that_dies_at_a_page_repeats_no_effect(
 async def test_page_that_cannot_be_executed_is_left_to_the_jobs_of_its_runs(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    route_step, failures = world.router.route_step, [1, 1]
+    add_page, failures = world.store.runs.add_page, [1]
 
-    async def fail_for_the_last(step: Any) -> Any:
-        if step.recipient == LAST and failures:
+    async def fail_once(*page: Any) -> Any:
+        if failures:
             failures.pop()
             raise ZeroDivisionError
-        return await route_step(step)
+        return await add_page(*page)
 
-    monkeypatch.setattr(world.router, "route_step", fail_for_the_last)
+    monkeypatch.setattr(world.store.runs, "add_page", fail_once)
     await world.put("booking", BELL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
     await world.advance(120)
