@@ -18,7 +18,7 @@ def app_server(data: Path, environ: Mapping[str, str] | None = None, *, two_work
         return ServerProcess(data, environ)
     redis = engines.RedisServer()
     redis.start()
-    store = engines.postgres().create(f"app{next(_databases)}")
+    store = engines.postgres().create(f"example{next(_databases)}")
     engine_settings = {"BELLCAST_STORE": store, "BELLCAST_BROKER": redis.url}
     return ServerProcess(data, {**(environ or {}), **engine_settings}, "--workers", "2")
 

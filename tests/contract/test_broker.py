@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from redis.asyncio import ConnectionPool
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.redis import RedisTransport
 from bellcast.brokers.remote import RemoteBroker
+from bellcast.brokers.shards import PLAIN, Shard
 from bellcast.model.events import (
     ANNOUNCEMENTS,
     AnnouncementChanged,
@@ -299,3 +301,24 @@ async def test_stream_that_is_unfollowed_before_its_subscription_can_be_followed
     event = LiveEvent("", "n", 1, topic="room")
     await second.broker.publish(event)
     await wait_until(lambda: event in first.received)
+
+
+async def test_command_that_connects_while_its_shard_closes_leaves_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ConnectionPool.from_url(engines.redis().url)
+    shard = Shard(pool, PLAIN)
+    connect, may_connect = pool.connection_class.connect, asyncio.Event()
+
+    async def connect_later(connection: Any) -> None:
+        await may_connect.wait()
+        await connect(connection)
+
+    monkeypatch.setattr(pool.connection_class, "connect", connect_later)
+    pinging = asyncio.ensure_future(shard.ping())
+    await asyncio.sleep(0)
+    await shard.close()
+    may_connect.set()
+    await asyncio.gather(pinging, return_exceptions=True)
+    connections = [*pool._available_connections, *pool._in_use_connections]
+    assert [one for one in connections if one.is_connected] == []

@@ -46,6 +46,7 @@ class Shard:
         self._scripts = names is PLAIN  # in a cluster a script may use channels of one slot only
         self._listening: Any = None  # redis-py leaves it untyped
         self._reading: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._unconfirmed: set[bytes] = set()
         self._confirmed = asyncio.Event()
         self._last_received = False
@@ -110,6 +111,8 @@ class Shard:
         # redis-py raises AttributeError in commands on a connection that `close` disconnects.
         except (exceptions.RedisError, OSError, AttributeError) as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+        finally:
+            await self._disconnect_if_closed()
 
     async def follow(self, channels: Sequence[bytes]) -> None:
         """Subscribe to these channels. Returns once Redis has confirmed every subscription."""
@@ -145,6 +148,8 @@ class Shard:
                 await self._send_pipelined(messages)
         except exceptions.RedisError as failure:
             raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
+        finally:
+            await self._disconnect_if_closed()
 
     async def _send_by_script(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
         """Publish with one script and one reply, since reading a reply takes 10 µs. False where scripts are not
@@ -183,9 +188,12 @@ class Shard:
             await self._redis.ping()
         except exceptions.RedisError as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+        finally:
+            await self._disconnect_if_closed()
 
     async def close(self) -> None:
         """Close the connections."""
+        self._is_closed = True
         reading, self._reading = self._reading, None
         listening, self._listening = self._listening, None
         for passed in self._fences.values():
@@ -198,3 +206,8 @@ class Shard:
             await listening.disconnect()
         await self._redis.aclose()
         await self._pool.disconnect()
+
+    async def _disconnect_if_closed(self) -> None:
+        """After a command: it may have connected after `close` emptied the pool."""
+        if self._is_closed:
+            await self._pool.disconnect()

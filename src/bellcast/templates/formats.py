@@ -43,10 +43,16 @@ def find_locale(name: str) -> babel.Locale:
     tag = name
     while tag:
         try:
-            return babel.Locale.parse(tag, sep="-")
+            return _loaded(babel.Locale.parse(tag, sep="-"))
         except (ValueError, TypeError, babel.UnknownLocaleError):
             tag = tag.rpartition("-")[0]
-    return babel.Locale(DEFAULT_LOCALE)
+    return _loaded(babel.Locale(DEFAULT_LOCALE))
+
+
+def _loaded(locale: babel.Locale) -> babel.Locale:
+    """Read the data of a locale, which babel does when it is first used: within the time of a rendering."""
+    _ = locale.number_symbols
+    return locale
 
 
 def _moment(value: Any) -> datetime:
