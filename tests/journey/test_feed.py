@@ -162,3 +162,10 @@ def test_commands_print_events_and_requests(bellcast_server: ServerProcess) -> N
     assert (listed.status, listed.out) == (0, "")
     listed = bellcast("requests", "--json", "--limit", 1, **project)
     assert "ms" in listed.json
+
+
+@pytest.mark.parametrize(("after", "status"), [("x", 400), ("1~", 400), (f"{'9' * 5000}~x", 422)])
+def test_wrong_cursor_of_requests_is_refused(bellcast_server: ServerProcess, after: str, status: int) -> None:
+    url = f"{bellcast_server.url}/v1/requests"
+    response = httpx.get(url, params={"after": after}, headers=bellcast_server.as_app())
+    assert response.status_code == status

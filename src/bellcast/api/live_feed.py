@@ -66,7 +66,7 @@ class RequestsQuery(Struct, frozen=True, kw_only=True):
     id: FilterText | None = None
     tenant: FilterText | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    after: str | None = None
+    after: FilterText | None = None
 
 
 class WrongField(Struct, frozen=True):
