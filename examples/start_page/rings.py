@@ -1,4 +1,4 @@
-"""One real event per app: somebody does in the app what notifies the owner of the bell on the start page."""
+"""One real event per app: an action in the app that notifies the owner of the bell on the start page."""
 
 import itertools
 from collections.abc import Awaitable, Callable

@@ -22,7 +22,7 @@ from bellcast.model.times import Moment
 
 OK = "ok"
 # The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
-SECRET_ACTOR = "project secret"  # noqa: S105  a name
+SECRET_ACTOR = "project secret"  # noqa: S105  the name of an actor, no secret
 # Characters of a path in an entry; keys are shorter.
 MAX_TARGET = 500
 # Bytes of a changed value as JSON.

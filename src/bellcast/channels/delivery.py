@@ -51,7 +51,7 @@ class NamedProvider(Struct, frozen=True):
             except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
                 # Without the exception's text, which can repeat an answer or a URL with credentials.
                 frames = "".join(traceback.format_tb(error.__traceback__))
-                log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400
+                log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400  without the text
                 raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
 
 

@@ -120,7 +120,7 @@ class App:
         ids = Ids()
         self.feed = LiveFeed(real_clock)
         # The hub is created later, with this broker.
-        observed = ObservedBroker(self.broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108
+        observed = ObservedBroker(self.broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108  no hub yet
         self._console = self._console_sessions(ids.new) if settings.server.console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(

@@ -9,7 +9,7 @@ import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -174,6 +174,7 @@ class PusherTest:
 
 async def _outcome(name: str, step: Callable[[], Awaitable[str]], deadline: float) -> TestStep:
     started = time.perf_counter()
+    state: Literal["ok", "failed"]
     try:
         async with asyncio.timeout_at(deadline):
             state, detail = "ok", await step()
@@ -182,7 +183,7 @@ async def _outcome(name: str, step: Callable[[], Awaitable[str]], deadline: floa
     except (StepFailed, BellcastError, OSError, EOFError, ValueError, KeyError, msgspec.DecodeError) as error:
         state, detail = "failed", str(error) or type(error).__name__
     elapsed = round((time.perf_counter() - started) * 1000, 1)
-    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=None if state == "ok" else FIXES[name])  # type: ignore[arg-type]  # one of two
+    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=None if state == "ok" else FIXES[name])
 
 
 class ClientSocket:
