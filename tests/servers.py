@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -61,6 +61,15 @@ class ServerProcess:
     def stop(self) -> int:
         """Send SIGTERM; return the exit status."""
         return self._end(signal.SIGTERM)
+
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """Kill it, and start it again at the end of the block, for the tests that share it."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
 
     def restart(self) -> "ServerProcess":
         """Kill it and start it again on the same port and data."""

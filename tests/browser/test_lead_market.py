@@ -100,10 +100,9 @@ def test_reassigned_lead_leaves_the_old_board_and_notifies_the_new_provider(cont
 
 def test_bell_receives_notifications_sent_during_an_outage(context: BrowserContext, market: Market) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
-    market.server.kill()
-    add(ruth, "Barbara Liskov", "42")
-    expect(lead(ruth, "Barbara Liskov")).to_be_visible()
-    market.server.start()
+    with market.server.killed():
+        add(ruth, "Barbara Liskov", "42")
+        expect(lead(ruth, "Barbara Liskov")).to_be_visible()
     expect(plumber.locator(".line")).to_have_text("Live")
     expect(lead(plumber, "Barbara Liskov")).to_be_visible()
     bell(plumber).click()

@@ -379,11 +379,10 @@ def test_rate_limited_message_is_sent_after_the_delay(nora_and_ben):
 
 def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, site):
     nora, ben = nora_and_ben(quiet=False)
-    site.server.kill()
-    expect(ben.locator(".line")).not_to_have_text("Live")
-    write(nora, "Are you there?")
-    expect(bubble(nora, "Are you there?")).to_contain_text("Sent")
-    site.server.start()
+    with site.server.killed():
+        expect(ben.locator(".line")).not_to_have_text("Live")
+        write(nora, "Are you there?")
+        expect(bubble(nora, "Are you there?")).to_contain_text("Sent")
     for page in (nora, ben):
         expect(page.locator(".line")).to_have_text("Live")
     expect(bubble(ben, "Are you there?")).to_be_visible()

@@ -546,8 +546,7 @@ def test_gable_sign_in_needs_the_password(site):
 
 def test_outage_of_bellcast_loses_and_doubles_nothing_of_gable(site, browsers):
     with site.visitor("tomasz") as tomasz, site.visitor("nora") as nora:
-        site.server.kill()
-        try:
+        with site.server.killed():
             booking = book(nora, "hedges")
             assert change_booking(tomasz, booking, "accept").status_code == 200
             assert "Hedges and lawn" in tomasz.get("/bookings").text
@@ -558,8 +557,6 @@ def test_outage_of_bellcast_loses_and_doubles_nothing_of_gable(site, browsers):
             site.stop()  # the rows survive a restart of the site, too
             site.start()
             assert tomasz.get("/api/session").status_code == 200
-        finally:
-            site.server.start()
         site.empty_outbox()
         messages = nora.get(f"/api/bookings/{booking}/chat").json()["messages"]
     assert [one["id"] for one in messages] == [message["id"]]

@@ -30,8 +30,8 @@ def serving(*connections: Sequence[bytes]):
     def serve():
         for pieces in connections:
             link, _ = listener.accept()
-            links.append(link)
             link.recv(1_000)
+            links.append(link)  # a test that reads it earlier would take the request
             for piece in pieces:
                 link.sendall(piece)
 
@@ -46,5 +46,5 @@ def serving(*connections: Sequence[bytes]):
         listener.close()
 
 
-def epoll_loop(seconds: float = 5) -> EpollLoop:
+def epoll_loop(seconds: float = 60) -> EpollLoop:
     return EpollLoop(Deadline(seconds))
