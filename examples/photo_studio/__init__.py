@@ -1,6 +1,6 @@
 """A photography studio's booking site: a client books, the front desk assigns a photographer, the photographer delivers.
 
-A plain Starlette application that uses Bellcast for notifications. `notifications` writes them to the outbox, `bells` has the endpoints
+A FastAPI application that uses Bellcast for notifications. `notifications` writes them to the outbox, `bells` has the endpoints
 for the pages, and `app` creates the application. Run it with `python -m bellcast.examples.photo_studio`.
 """
 

@@ -5,17 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
 
 from bellcast.client import AsyncBellcast, Bellcast
+from bellcast.contrib.fastapi import install
 from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
 from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import bells, bookings, desk, errors, notifications, pages
+from . import bells, bookings, dependencies, desk, errors, notifications, pages
 from .people import CAST, TENANT
 
 # A stream has a heartbeat every 25 s; after more than two missed ones it is dead.
@@ -24,41 +23,63 @@ STREAM_TIMEOUT = httpx.Timeout(10, read=60)
 SIDE_BY_SIDE = [CAST["clara"], CAST["mira"], CAST["theo"]]
 
 
-def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo")) -> Starlette:
+def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo")) -> FastAPI:
     """Create the studio's site, which notifies through the given Bellcast server; its database is `oriel.db` in the folder."""
-    bell, relay_bell = AsyncBellcast(bellcast_url, secret), Bellcast(bellcast_url, secret)
-    streams = httpx.AsyncClient(base_url=bellcast_url, timeout=STREAM_TIMEOUT)
+    relay_bell = Bellcast(bellcast_url, secret)
     database = Database(data / "oriel.db", accounts.SCHEMA + bookings.SCHEMA)
     with database.transaction() as connection:
         bookings.Diary(connection).seed()
     users = Accounts(database, CAST.values(), TENANT)
     outbox = Outbox(database, relay_bell, notifications.configure, users.revoke)
+    site = _create_site(
+        bellcast_url, secret, database, SignIn(users, relay_bell, pages.HERE / "templates", "/bookings")
+    )
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with relay_bell:
             outbox.start()
-            async with bell, streams:
+            # The server runs the lifespan of the outer app only.
+            async with site.router.lifespan_context(site):
                 yield
             outbox.stop()
 
-    static = Mount("/static", StaticFiles(directory=pages.HERE / "static"))
-    signing_in = SignIn(users, relay_bell, pages.HERE / "templates", "/bookings")
-    site = Starlette(
-        routes=[Route("/", _home), static, *signing_in.routes, *pages.routes, *bells.routes, *desk.routes],
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.add_api_route("/", side_by_side)
+    app.router.routes.extend(mount_with_sessions(site, users, "oriel", SIDE_BY_SIDE))
+    return app
+
+
+def _create_site(bellcast_url: str, secret: str, database: Database, signing_in: SignIn) -> FastAPI:
+    """Create the app that is mounted once for each session cookie."""
+    streams = httpx.AsyncClient(base_url=bellcast_url, timeout=STREAM_TIMEOUT)
+
+    @asynccontextmanager
+    async def lifespan(site: FastAPI) -> AsyncIterator[None]:
+        async with streams:
+            yield
+
+    site = FastAPI(
+        lifespan=lifespan,
         exception_handlers=errors.HANDLERS,
+        openapi_url=None,  # the pages of the documentation would load their scripts from another site
+        strict_content_type=False,  # SessionMiddleware refuses the requests that this check is for
     )
-    site.state.bell, site.state.streams = bell, streams
-    site.state.bellcast_url, site.state.database = bellcast_url, database
-    return Starlette(
-        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "oriel", SIDE_BY_SIDE)], lifespan=lifespan
-    )
+    site.state.bellcast_url, site.state.database, site.state.streams = bellcast_url, database, streams
+    bell = AsyncBellcast(bellcast_url, secret)
+    install(site, dependencies.token_arguments, bell=bell, path="/api/bell-token")  # for the page's <bellcast-bell>
+    site.add_api_route("/", _home)
+    site.mount("/static", StaticFiles(directory=pages.HERE / "static"))
+    site.router.routes.extend(signing_in.routes)
+    for module in (pages, bells, desk):
+        site.include_router(module.router)
+    return site
 
 
-async def side_by_side(request: Request) -> Response:
+def side_by_side(request: Request) -> Response:
     """Show three people side by side, each with a separate session."""
     return pages.render(request, "side_by_side.html", people=SIDE_BY_SIDE)
 
 
-async def _home(request: Request) -> Response:
+def _home(request: Request) -> Response:
     return RedirectResponse(request.scope["root_path"] + "/bookings")

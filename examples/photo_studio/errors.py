@@ -1,9 +1,13 @@
 """Error responses: JSON for API paths, pages for all others."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import httpx
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from bellcast.client import BellcastError, NotFound
 from bellcast.examples.app_kit.sign_in import not_signed_in
@@ -21,6 +25,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 422)
 
 
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place, *fields = first["loc"]
+    if place == "body" and (not fields or first["type"] == "json_invalid"):
+        return JSONResponse({"error": f"The body must be a JSON object: {first['msg']}."}, 400)
+    return JSONResponse({"error": f"{'.'.join(map(str, fields))}: {first['msg']}."}, 422)
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if _is_api_request(request):
@@ -36,9 +49,10 @@ async def _no_such_notification(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "Notification not found."}, 404)
 
 
-HANDLERS = {
+HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     NotSignedIn: not_signed_in,
     Refused: _refused,
+    RequestValidationError: _invalid,
     HTTPException: _http_error,
     NotFound: _no_such_notification,
     BellcastError: _bellcast_failed,

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
 
 from . import people, pictures
 from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
-from .desk import booking_of, transaction
+from .dependencies import Data, SignedIn, find_booking
 from .people import Person
 
+router = APIRouter()
 HERE = Path(__file__).parent
 STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
 # Browsers must not guess another media type for uploads.
@@ -38,44 +38,47 @@ def render_for(request: Request, person: Person, template: str, **values: Any) -
     )  # fmt: skip
 
 
-async def home(request: Request) -> Response:
-    person = people.asking(request)
-    with transaction(request) as connection:
+@router.get("/bookings")
+def home(request: Request, person: SignedIn, database: Data) -> Response:
+    with database.transaction() as connection:
         theirs = Diary(connection).of(person)
     return render_for(request, person, "bookings.html", groups=_by_status(theirs))
 
 
-async def booking(request: Request) -> Response:
-    with transaction(request) as connection:
-        shown = booking_of(request, connection)
+@router.get("/bookings/new")
+def new_booking(request: Request, person: SignedIn) -> Response:
+    return render_for(request, person, "book.html", kinds=KINDS.values())
+
+
+@router.get("/bookings/{number:int}")
+def booking(number: int, request: Request, person: SignedIn, database: Data) -> Response:
+    with database.transaction() as connection:
+        shown = find_booking(connection, number, person)
     return render_for(
-        request, people.asking(request), "booking.html",
+        request, person, "booking.html",
         booking=shown, photographers=people.with_role("photographer"),
         most_photos=MOST_PHOTOS, most_files=MOST_FILES,
     )  # fmt: skip
 
 
-async def photo(request: Request) -> Response:
+@router.get("/bookings/{number:int}/photos/{picture:int}")
+def photo(number: int, picture: int, request: Request, person: SignedIn, database: Data) -> Response:
     """Return a picture of a finished gallery: the uploaded one, or a placeholder."""
-    number = request.path_params["number"]
-    with transaction(request) as connection:
-        shown = booking_of(request, connection)
-        upload = Diary(connection).photo(shown, number)
-    if shown.work is None or not 1 <= number <= shown.work.photos:
+    with database.transaction() as connection:
+        shown = find_booking(connection, number, person)
+        upload = Diary(connection).photo(shown, picture)
+    if shown.work is None or not 1 <= picture <= shown.work.photos:
         return missing(request)
     if upload is not None:
         return Response(upload.content, media_type=upload.media_type, headers=_PICTURE_HEADERS)
-    drawn = pictures.draw(shown.kind.key, shown.id * 100 + number)
+    drawn = pictures.draw(shown.kind.key, shown.id * 100 + picture)
     return Response(drawn, media_type="image/svg+xml", headers=_PICTURE_HEADERS)
 
 
-async def new_booking(request: Request) -> Response:
-    return render_for(request, people.asking(request), "book.html", kinds=KINDS.values())
-
-
-async def classic(request: Request) -> Response:
+@router.get("/classic")
+def classic(request: Request, person: SignedIn) -> Response:
     """Compare the old bell, which polls every 30 seconds, with the new one."""
-    return render_for(request, people.asking(request), "classic.html")
+    return render_for(request, person, "classic.html")
 
 
 def missing(request: Request) -> Response:
@@ -86,12 +89,3 @@ def _by_status(bookings: list[Booking]) -> Mapping[str, list[Booking]]:
     order = list(STATUSES)
     ranked = sorted(bookings, key=lambda booking: order.index(booking.status))
     return {status: list(group) for status, group in groupby(ranked, key=lambda booking: booking.status)}
-
-
-routes = [
-    Route("/bookings", home),
-    Route("/bookings/new", new_booking),
-    Route("/bookings/{booking:int}", booking),
-    Route("/bookings/{booking:int}/photos/{number:int}", photo),
-    Route("/classic", classic),
-]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 
 from bellcast.client import AsyncBellcast
 
@@ -47,9 +47,10 @@ def install(
 
     app.router.lifespan_context = lifespan
 
-    async def issue_token(user: Annotated[Any, Depends(recipient)]) -> dict[str, str]:
+    async def issue_token(user: Annotated[Any, Depends(recipient)], response: Response) -> dict[str, str]:
         if user is None:
             raise HTTPException(401)
+        response.headers["Cache-Control"] = "no-store"
         token = await client.token(**(user if isinstance(user, dict) else {"recipient": user}))
         return {"token": str(token), "expires_at": token.expires_at.isoformat()}
 
