@@ -218,3 +218,79 @@ test('a workflow is triggered', async () => {
   const { run } = await bell.trigger(workflow, alice, { name: 'Alice' });
   assert.ok(run);
 });
+
+const recipe = (name) => import(`${process.env.RECIPES}/${name}.js`);
+
+/** The live events of a recipient, in order, while `work` runs; the stream ends with the last expected one. */
+async function follow(token, number, work) {
+  const { body } = await fetch(`${process.env.BELLCAST_URL}/v1/stream`, { headers: { authorization: `Bearer ${token}` } });
+  const events = [];
+  let text = '';
+  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
+    const frames = (text += chunk).split('\n\n');
+    text = frames.pop();
+    for (const frame of frames) {
+      const name = /^event: ?(.*)$/m.exec(frame)?.[1];
+      if (name === 'ready') await work();
+      if (name === 'event') events.push(JSON.parse(/^data: ?(.*)$/m.exec(frame)[1]));
+    }
+    if (events.length === number) return events;
+  }
+  throw new Error('the stream ended');
+}
+
+test('recipe: the WebSocket server keeps its messages', async () => {
+  const { wsServer } = await recipe('websocket-server');
+  const nora = unique();
+  const fact = { message: 'Your service was booked!', timestamp: '2026-11-20T09:00:00Z' };
+  const booking = { type: 'new_booking', bookingId: 'abc123', serviceName: 'House Cleaning', message: 'New booking received' };
+  const payment = { type: 'payment_received', paymentId: 'pay123', amount: '150.00', message: 'Payment received' };
+  await wsServer.sendToUser(nora, { type: 'notification', data: fact });
+  for (let times = 0; times < 2; times++) await wsServer.sendBookingUpdate(nora, booking, { once: `${nora}-booked` });
+  await wsServer.sendPaymentUpdate(nora, payment);
+  const { notifications } = await bell.inbox(await bell.token(nora)).list();
+  const rows = notifications.reverse().map(({ type, title, body, priority, action_url: url, data }) => [type, title, body, priority, url, data]);
+  assert.deepEqual(rows, [
+    ['notification', fact.message, null, 'normal', null, fact],
+    ['new_booking', booking.message, 'House Cleaning', 'high', '/bookings/abc123', booking],
+    ['payment_received', payment.message, '€150.00', 'normal', null, payment],
+  ]);
+});
+
+test('recipe: the notification manager sends a live event and a notification', async () => {
+  const { NotificationManager } = await recipe('notification-manager');
+  const tenant = unique(); // its admins and its users are those of this test
+  const own = new Bellcast();
+  const manager = new NotificationManager({
+    notify: (to, draft, options) => own.notify(to, draft, { ...options, tenant }),
+    publish: (to, name, data) => own.publish(to, name, data, { tenant }),
+  });
+  for (const [name, roles] of [['ada', ['admin']], ['ben', []]]) await own.recipients.put(name, { roles }, { tenant });
+  const [ada, ben] = [await own.token('ada', { tenant, roles: ['admin'] }), await own.token('ben', { tenant })];
+  const booking = { id: 7, clientId: 'ben', status: 'confirmed' };
+  const [live] = await follow(ben, 1, () => manager.notifyBookingUpdate(booking, 'confirmed'));
+  const { id, type, action, booking: sent, timestamp } = live.data;
+  assert.deepEqual([live.name, type, action, sent], ['booking_update', 'booking_update', 'confirmed', booking]);
+  assert.ok(id && !Number.isNaN(Date.parse(timestamp)));
+  await manager.notifyBookingUpdate(booking, 'confirmed');
+  await manager.notifyUser('ben', 'order_shipped', { order: 7 });
+  await manager.broadcast('system_alert', { title: 'We move on Sunday', priority: 'high' });
+  const titles = async (token) => (await own.inbox(token).list()).notifications.map(({ title }) => title);
+  assert.deepEqual(await titles(ben), ['We move on Sunday', 'Order shipped', 'Booking 7: confirmed']);
+  assert.deepEqual(await titles(ada), ['We move on Sunday', 'Booking 7: confirmed']);
+});
+
+test('recipe: the booking service notifies each person once', async () => {
+  const { BookingNotificationService: service } = await recipe('booking-notification-service');
+  const [id, adminId, photographerId, clientId] = [unique(), unique(), unique(), unique()];
+  const booking = { id, adminId, photographerId, clientId, clientName: 'Clara', photographerName: 'Theo', when: 'Sunday', place: 'The orchard', photos: 9 };
+  for (const [step, person, title] of [
+    ['notifyAdminOfNewBooking', adminId, 'New booking from Clara'],
+    ['notifyPhotographerOfAssignment', photographerId, 'Session for Clara'],
+    ['notifyClientWorkCompleted', clientId, 'Your photographs are ready'],
+  ]) {
+    assert.equal(await service[step](booking), await service[step](booking));
+    const { notifications, unread } = await bell.inbox(await bell.token(person)).list();
+    assert.deepEqual([notifications.map((one) => one.title), unread], [[title], 1]);
+  }
+});

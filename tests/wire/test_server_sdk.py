@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,17 +10,27 @@ from bellcast.contrib.outbox import row_key
 from tests.servers import PROJECT, ServerProcess
 
 TESTS = Path(__file__).with_name("server_sdk.test.js")
+ROOT = Path(__file__).parents[2]
 
 
-def test_server_sdk(bellcast_server: ServerProcess) -> None:
+def test_server_sdk(bellcast_server: ServerProcess, tmp_path: Path) -> None:
     environ = {
         **os.environ,
         "BELLCAST_URL": bellcast_server.url,
         "BELLCAST_PROJECT": ":".join(PROJECT),
         "ROW_KEY": str(row_key("booking-7")),
+        "RECIPES": str(copy_recipes(tmp_path / "recipes")),
     }
     result = subprocess.run(
         ["node", "--test", "--test-reporter=tap", str(TESTS)], env=environ, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr
-    assert int(re.search(r"^# pass (\d+)$", result.stdout, re.MULTILINE)[1]) >= 16
+    assert int(re.search(r"^# pass (\d+)$", result.stdout, re.MULTILINE)[1]) >= 19
+
+
+def copy_recipes(folder: Path) -> Path:
+    """Copy `examples/node` into an app that has installed the package."""
+    shutil.copytree(ROOT / "examples" / "node", folder)
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "bellcast").symlink_to(ROOT / "client")
+    return folder
