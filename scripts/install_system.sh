@@ -31,6 +31,7 @@ for purpose in "$@"; do
       ;;
     engines)
       command -v chromium >/dev/null || missing+=(chromium)
+      command -v chromium-headless-shell >/dev/null || missing+=(chromium-headless-shell)
       fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
       [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
       [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)

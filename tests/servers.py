@@ -15,6 +15,9 @@ from types import TracebackType
 
 import jwt
 
+from tests import forks
+from tests.forks import Forked
+
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
 _rng = random.SystemRandom()  # Hypothesis seeds the default one equally in every process
@@ -28,12 +31,12 @@ class ServerProcess:
         self.environ = dict(environ or {})
         self.flags = flags
         self.prefix: list[str] = []  # command that starts the server, for example a debugger or `prlimit`
-        self.program = [sys.executable, "-m", "bellcast"]
+        self.program: list[str] = []  # instead of this checkout's `bellcast`
         self.command = "serve"  # or "worker", which does not listen
         self.project, self.key, self.secret = PROJECT
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.log = data / "server.log"
 
     def start(self) -> "ServerProcess":
@@ -43,13 +46,16 @@ class ServerProcess:
         # Tests that share a server do not receive each other's announcements.
         environ |= {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_NEWCOMERS": "0"} | self.environ
         address = ["--port", str(self.port)] if self.command == "serve" else []
-        command = [*self.program, self.command, *address, "--data", str(self.data)]
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*self.prefix, *command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        args = [self.command, *address, "--data", str(self.data), *self.flags]
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "w") as output, self.log.open("a") as log, Path(os.devnull).open() as nothing:
+            if self.prefix or self.program:
+                command = [*self.prefix, *(self.program or [sys.executable, "-m", "bellcast"]), *args]
+                self.process = subprocess.Popen(command, env=environ, stdout=output, stderr=log)
+            else:
+                self.process = forks.start(args, environ, nothing, output, log)
+        self._output = os.fdopen(reading)
+        for line in self._output:
             if re.search(r"http://\S+|worker is running", line):
                 return self
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
@@ -101,8 +107,7 @@ class ServerProcess:
             with suppress(ProcessLookupError):
                 os.kill(worker, how)
         status = process.wait(timeout=90)
-        if process.stdout is not None:
-            process.stdout.close()
+        self._output.close()
         return status
 
     def __enter__(self) -> "ServerProcess":

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from tests.browser.shop import FLAGS, POLICY, WIDE, Shop
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests import chromium as browsers
+from tests.browser.shop import POLICY, WIDE, Shop
 from tests.servers import ServerProcess
 
 from bellcast.client import Bellcast
@@ -16,14 +17,18 @@ _numbers = itertools.count(1)
 expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
 
 
-@pytest.fixture(
-    scope="module"
-)  # Playwright keeps an event loop running, which would conflict with async tests of other modules
+@pytest.fixture(scope="module")  # other modules have async tests
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with browsers.chromium() as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="module")
+def full_chromium(chromium: Browser) -> Iterator[Browser]:
+    """Chromium with notifications, which the headless shell lacks."""
+    browser = chromium.browser_type.launch(executable_path=browsers.FULL, args=browsers.FLAGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -44,8 +49,14 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_shop(server: ServerProcess, person: str, viewport: dict[str, int] = WIDE, **options: object) -> Shop:
-        context = chromium.new_context(base_url=server.url, viewport=viewport, **options)
+    def open_shop(
+        server: ServerProcess,
+        person: str,
+        viewport: dict[str, int] = WIDE,
+        browser: Browser = chromium,
+        **options: object,
+    ) -> Shop:
+        context = browser.new_context(base_url=server.url, viewport=viewport, **options)
         context.set_default_timeout(40_000)
         contexts.append(context)
         context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -54,7 +65,7 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
 
     yield open_shop
     for context in contexts:
-        context.unroute_all(behavior="wait")  # a handler in progress fails when its page closes
+        context.unroute_all(behavior="ignoreErrors")  # a handler in progress fails when its page closes
         context.close()
     assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
 

@@ -9,13 +9,6 @@ import httpx
 from playwright.sync_api import BrowserContext, Locator, Page
 from tests.servers import ServerProcess
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    # The page has no address, so Chromium would block its requests to a local server as an attack.
-    "--disable-features=LocalNetworkAccessChecks",
-]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'"
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Shop</title><script type="module" src="{script}"></script><body>{body}<main><h1>A shop</h1></main>"""

@@ -139,8 +139,8 @@ PUSH_SERVICE = """(subscription) => {
 }"""
 
 
-def test_push_messages_of_this_browser_are_switched_on_and_off(open_shop, bellcast_server, app, person):
-    shop = open_shop(bellcast_server, person, permissions=["notifications"])
+def test_push_messages_of_this_browser_are_switched_on_and_off(open_shop, full_chromium, bellcast_server, app, person):
+    shop = open_shop(bellcast_server, person, browser=full_chromium, permissions=["notifications"])
     subscription = PushBrowser().to_json(f"https://push.example/{person}")
     shop.context.add_init_script(f"({PUSH_SERVICE})({json.dumps(subscription)})")
     page = shop.open(PAGE)

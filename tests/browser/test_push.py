@@ -15,9 +15,9 @@ SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotificat
 
 
 def test_service_worker_shows_a_push_and_ignores_those_of_others(
-    chromium: Browser, bellcast_server: ServerProcess
+    full_chromium: Browser, bellcast_server: ServerProcess
 ) -> None:
-    context = chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
+    context = full_chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
     try:
         page = context.new_page()
         page.goto("/healthz")
@@ -66,10 +66,10 @@ ENABLE = """async ({token, subscription}) => {
 
 
 def test_session_registers_the_subscription_of_the_browser(
-    chromium: Browser, bellcast_server: ServerProcess, app: Bellcast, person: str
+    full_chromium: Browser, bellcast_server: ServerProcess, app: Bellcast, person: str
 ) -> None:
     """The subscription itself is a stand-in: Chromium gets one from a push service on the internet."""
-    context = chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
+    context = full_chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
     try:
         page = context.new_page()
         page.goto("/healthz")

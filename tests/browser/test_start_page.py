@@ -3,18 +3,15 @@
 import re
 
 import httpx
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from tests.journey.shell import lines, running
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
-
-def test_ring_all_five_makes_an_event_in_each_app_without_the_web():
-    with running("demo", "--no-browser") as process, sync_playwright() as playwright:
+def test_ring_all_five_makes_an_event_in_each_app_without_the_web(chromium):
+    with running("demo", "--no-browser") as process:
         server = next(found[1] for line in lines(process) if (found := re.search(r"Server\s+(http://\S+)", line)))
         next(line for line in lines(process) if "bellcast notify" in line)
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        page = browser.new_page()
+        page = chromium.new_page()
         page.set_default_timeout(40_000)
         complaints, hosts = [], set()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -28,6 +25,6 @@ def test_ring_all_five_makes_an_event_in_each_app_without_the_web():
         expect(bells).to_have_count(5, timeout=40_000)
         bells.first.click()
         expect(page.get_by_role("link", name="New booking from Clara Jensen")).to_be_visible(timeout=40_000)
-        browser.close()
+        page.close()
     assert complaints == []
     assert hosts == {"127.0.0.1"}

@@ -4,20 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from bellcast.client import Bellcast
+from tests.chromium import chromium
 from tests.docs import blocks
 from tests.docs.page_runner import PageRunner
 from tests.servers import ServerProcess
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    # The examples' site is an invented host, so Chromium cannot see that it is on this machine.
-    "--disable-features=LocalNetworkAccessChecks",
-]
 
 # Readers of these pages have not set credentials yet: commands and the client read them from the server's data folder.
 FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md", "upgrade.md")
@@ -25,10 +18,8 @@ FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "back
 
 @pytest.fixture(scope="module")  # its driver occupies the thread's event loop, which other modules need
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

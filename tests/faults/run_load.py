@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import random
+import sys
 import tempfile
 import threading
 import time
@@ -82,7 +83,7 @@ class Nodes:
 
     def _process(self, name: str) -> ServerProcess:
         process = ServerProcess(self._folder / name, self._environ)
-        process.program = [*process.program[:1], "-m", "tests.faults.fast_time"]
+        process.program = [sys.executable, "-m", "tests.faults.fast_time"]
         return process
 
     def __enter__(self) -> "Nodes":

@@ -14,7 +14,10 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+
+from tests import forks
 
 TIMEOUT = 60  # seconds; a loaded machine needs three
 ESCAPE = "\x1b["
@@ -44,10 +47,17 @@ def command(*args: object) -> list[str]:
 
 def bellcast(*args: object, stdin: str = "", **variables: str) -> Finished:
     """Run a command to its end; keywords are environment variables."""
-    completed = subprocess.run(
-        command(*args), input=stdin, env=environ(**variables), capture_output=True, text=True, timeout=TIMEOUT
-    )
-    return Finished(completed.returncode, completed.stdout, completed.stderr)
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        given.write(stdin)
+        given.seek(0)
+        process = forks.start([str(arg) for arg in args], environ(**variables), given, out, err)
+        try:
+            status = process.wait(TIMEOUT)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Finished(status, out.read(), err.read())
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from scripts import package
 
-from tests.browser.shop import FLAGS
+from tests.chromium import chromium
 from tests.servers import PROJECT, ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +39,8 @@ session.open();
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

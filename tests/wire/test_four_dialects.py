@@ -10,19 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.chromium import chromium
 from tests.faults.raw import eventually
 from tests.servers import ServerProcess
 from tests.wire import pusher_clients, socketio_client
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    # The page has no address, so Chromium would block its requests to a local server as an attack.
-    "--disable-features=LocalNetworkAccessChecks",
-]
 PAGE = Path(__file__).with_name("four_dialects.js")
 DIALECTS = ("sse", "websocket", "pusher", "socketio")
 # seconds; EventSource waits up to 4.5 s before it reconnects, longer on a loaded machine
@@ -31,10 +25,8 @@ TIMEOUT = 60
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with chromium() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 class Recipient:

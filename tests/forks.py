@@ -1,0 +1,173 @@
+"""Starts `bellcast` commands by fork from a process that has imported Bellcast, which takes a third of the CPU time of
+`python -m bellcast`. The tests start about a thousand servers.
+
+Each pytest process has one such parent. It imports, serves one request after another, and has no threads. Commands with
+a prefix or another program, and the tests of the command line itself, start Python as users do.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from bellcast.cli import main
+
+MAX_REQUEST = 262_144  # bytes; a request carries the environment
+STATUS_SIZE = 8  # bytes of an exit status or process id
+MODULES = [
+    f"bellcast.{name}" for name in ("cli.data_folder", "cli.logs", "server.app", "server.run", "storage.postgres")
+]
+
+
+class Forked:
+    """A started command, with the part of `subprocess.Popen` that the tests use."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = status  # the end of a pipe; the parent writes the exit status
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal, or None while the command runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            poll = select.poll()  # select() refuses descriptors above 1023
+            poll.register(self._status, select.POLLIN)
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired("bellcast", timeout or 0)
+            self.returncode = int(os.read(self._status, STATUS_SIZE))
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class _Parent:
+    """The parent of this process's commands. It ends when this process does."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self._lock = threading.Lock()  # tests start servers in threads
+        atexit.register(self._end)
+
+    def fork(self, request: dict, streams: list[int]) -> int:
+        """Return the id of the new process. `streams` are its standard streams and the pipe for its exit status."""
+        with self._lock:
+            socket.send_fds(self._requests, [json.dumps(request).encode()], streams)
+            return int(self._requests.recv(STATUS_SIZE))
+
+    def _end(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
+
+@cache
+def _parent() -> _Parent:
+    return _Parent()
+
+
+def start(args: Sequence[str], environ: Mapping[str, str], stdin: IO, stdout: IO, stderr: IO) -> Forked:
+    """Start `bellcast` with these arguments and files."""
+    status, status_end = os.pipe()
+    request = {"args": list(args), "environ": dict(environ), "folder": str(Path.cwd())}
+    pid = _parent().fork(request, [stdin.fileno(), stdout.fileno(), stderr.fileno(), status_end])
+    os.close(status_end)
+    return Forked(pid, status)
+
+
+# --- the parent
+
+
+def serve(requests: socket.socket) -> None:
+    """Fork a command per request and report the exit statuses, until the connection closes."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C ends pytest first
+    statuses: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([requests, reading], [], [])
+        if reading in ready:
+            os.read(reading, 4096)
+            _report(statuses)
+        if requests in ready:
+            request, fds, _, _ = socket.recv_fds(requests, MAX_REQUEST, 4)
+            if not request:
+                return
+            *streams, status = fds
+            pid = os.fork()
+            if pid == 0:
+                _prepare(json.loads(request), streams)
+                main()
+            statuses[pid] = status
+            for stream in streams:
+                os.close(stream)
+            requests.send(str(pid).encode())
+
+
+def _report(statuses: dict[int, int]) -> None:
+    """Write the exit statuses of the commands that have ended."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            end = statuses.pop(pid)
+            with suppress(BrokenPipeError):  # the test did not wait
+                os.write(end, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(end)
+
+
+def _prepare(request: dict, streams: list[int]) -> None:
+    """Set up a forked child as `python -m bellcast` would find itself."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+    os.closerange(3, 256)
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    os.chdir(request["folder"])
+    sys.argv = ["bellcast", *request["args"]]
+
+
+def _import() -> None:
+    """Import what a server imports when it starts."""
+    for name in MODULES:
+        importlib.import_module(name)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
+        sys.argv = ["bellcast", "--version"]
+        main()
+    gc.freeze()  # a collection in a child would copy the pages of all modules
+
+
+if __name__ == "__main__":
+    requests = socket.socket(fileno=int(sys.argv[-1]))
+    _import()
+    serve(requests)
