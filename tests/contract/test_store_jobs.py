@@ -132,9 +132,11 @@ async def test_dead_job_is_listed_until_it_is_revived_or_deleted(app: App) -> No
     assert await jobs.cancel(["a"]) == frozenset()
     assert [(one.id, one.error) for one in await jobs.dead("", "", 2)] == [("a", "bad a"), ("b", "bad b")]
     assert ids(await jobs.dead("", "b", 2)) == ["c"]
+    assert [await jobs.is_dead(*one) for one in (("", "a"), ("acme", "a"), ("", "x"))] == [True, False, False]
     assert [await jobs.revive("acme", "a", 300), await jobs.delete_dead("acme", "a")] == [False, False]
     assert [await jobs.revive("", "a", 300), await jobs.revive("", "a", 300)] == [True, False]
     assert [await jobs.delete_dead("", "b"), await jobs.delete_dead("", "b")] == [True, False]
+    assert [await jobs.is_dead("", id) for id in ("a", "b", "c")] == [False, False, True]
     (revived,) = await app.lease(300, 400, 10)
     assert (revived.id, revived.attempts, revived.crashes, revived.error) == ("a", 1, 0, None)
     assert await jobs.counts() == {("k", "dead"): 2, ("k", "running"): 1}

@@ -71,6 +71,7 @@ def test_webhook_is_added_changed_replayed_and_removed(project):
     shown = bellcast("webhook", "show", id, **project).json
     assert (shown["active"], shown["events"], "secret" in shown) == (False, ["run.*"], False)
     assert f"{url}  run.*, not active" in bellcast("webhook", "list", **project).out
+    assert "Would rotate" in bellcast("webhook", "rotate", id, "--dry-run", **project).out
     rotated = bellcast("webhook", "rotate", id, **project).out.strip()
     assert rotated.startswith("whsec_")
     assert rotated != created.json["secret"]
@@ -94,6 +95,7 @@ def test_schedule_is_written_fired_and_deleted(project, tmp_path):
     assert "cli-week" in bellcast("schedule", "list", **project).out
     times = bellcast("schedule", "next", "cli-week", "--count", "2", "--json", **project).json
     assert times[0] == bellcast("schedule", "show", "cli-week", **project).json["next_at"]
+    assert bellcast("schedule", "run", "cli-week", "--dry-run", "--json", **project).json["recipients"] == 1
     fired = bellcast("schedule", "run", "cli-week", "--json", **project).json
     assert fired["notifications"][0]["recipient"] == "cli-alice"
     assert bellcast("schedule", "delete", "cli-week", **project).status == 0

@@ -37,7 +37,12 @@ async def test_dead_jobs_are_listed_with_their_error(rest):
 async def test_retried_job_is_due_and_deleted_one_is_gone(rest):
     await bury(rest, "j1")
     await bury(rest, "j2")
+    for _ in range(2):
+        planned = await rest.app.post("/v1/jobs/j1/retry?dry_run=true")
+        assert (planned.status_code, planned.json()) == (200, {"id": "j1"})
+    assert refused(await rest.app.post("/v1/jobs/j1/retry?dry_run=true&tenant=acme"), 404, "not_found")
     assert (await rest.app.post("/v1/jobs/j1/retry")).status_code == 202
+    assert refused(await rest.app.post("/v1/jobs/j1/retry?dry_run=true"), 404, "not_found")
     assert refused(await rest.app.post("/v1/jobs/j1/retry"), 404, "not_found")
     assert (await rest.app.delete("/v1/jobs/j2")).status_code == 204
     assert refused(await rest.app.delete("/v1/jobs/j2"), 404, "not_found")

@@ -39,8 +39,10 @@ class TestRecipients:
     async def test_bulk_writes_each_recipient_or_names_its_error(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
         body = [{"key": "alice", "locale": "de"}, {"key": "bob", "email": "bob@example.com"}, {"key": "", "nane": 1}, 7]
+        planned = await rest.app.post("/v1/recipients/bulk?dry_run=true", json=body)
+        assert refused(await rest.app.get("/v1/recipients/bob"), 404, "not_found")
         answer = await rest.app.post("/v1/recipients/bulk", json=body)
-        assert answer.status_code == 200
+        assert (answer.status_code, planned.json()) == (200, answer.json())
         alice, bob, third, fourth = answer.json()["results"]
         assert (alice, bob) == ({"key": "alice"}, {"key": "bob"})
         assert third["error"]["errors"][0]["field"] == "2.nane"

@@ -15,6 +15,10 @@ async def test_schedule_is_written_listed_fired_and_deleted(rest):
     assert (times[0], len(times)) == (shown["next_at"], 2)
     assert [one["key"] for one in (await rest.app.get("/v1/schedules")).json()["schedules"]] == ["week"]
     assert (await rest.app.get("/v1/schedules?tenant=acme")).json()["schedules"] == []
+    planned = await rest.app.post("/v1/schedules/week/run?dry_run=true")
+    assert planned.status_code == 200, planned.text
+    assert (planned.json()["recipients"], planned.json()["plan"][0]["recipient"]) == (1, "alice")
+    assert (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"] == []
     fired = await rest.app.post("/v1/schedules/week/run")
     assert (fired.status_code, fired.json()["notifications"][0]["recipient"]) == (202, "alice")
     assert (await rest.app.delete("/v1/schedules/week")).status_code == 204

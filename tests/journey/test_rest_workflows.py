@@ -1,7 +1,10 @@
 """Workflows and runs over REST."""
 
+import msgspec
 import pytest
 
+from bellcast.ports.runs import RunCommit
+from bellcast.workflows.run import RunState, StepState, encode
 from tests.journey.rest import Rest, fields, refused
 
 STEPS = [
@@ -150,9 +153,29 @@ class TestTriggers:
         await put(rest)
         body = {"to": ["alice", "bob"], "cancel_key": "b7"}
         trigger = (await rest.app.post("/v1/workflows/booking/trigger", json=body)).json()["trigger"]
-        one = await rest.app.post("/v1/workflows/booking/cancel", json={"cancel_key": "b7", "to": "bob"})
+        key = {"cancel_key": "b7"}
+        for named, count in (({}, 2), ({"to": ["bob", "carol"]}, 1), ({"to": "carol"}, 0), ({"cancel_key": "b8"}, 0)):
+            planned = await rest.app.post("/v1/workflows/booking/cancel?dry_run=true", json=key | named)
+            assert (planned.status_code, planned.json()) == (200, {"cancelled": count})
+        one = await rest.app.post("/v1/workflows/booking/cancel", json=key | {"to": "bob"})
         assert one.json() == {"cancelled": 1}
         assert (await rest.app.delete(f"/v1/runs/{trigger}")).status_code == 204
         assert refused(await rest.app.delete(f"/v1/runs/{trigger}"), 409, "conflict")
         assert refused(await rest.app.delete("/v1/runs/none"), 404, "not_found")
         assert (await rest.app.get(f"/v1/runs?trigger={trigger}")).json()["counts"] == {"cancelled": 2}
+
+    async def test_failed_run_is_retried_once_and_not_by_a_dry_run(self, rest):
+        await put(rest)
+        id = (await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice"})).json()["run"]
+        retry = f"/v1/runs/{id}/retry"
+        assert refused(await rest.app.post(f"{retry}?dry_run=true"), 409, "conflict")
+        run, state = await rest.store.runs.get(id), RunState(status="failed", steps={"bell": StepState(state="failed")})
+        failed = msgspec.structs.replace(run, state="failed", ended_at=rest.clock.now(), body=encode(state))
+        await rest.store.runs.commit([RunCommit(run=failed, now=rest.clock.now())])
+        for _ in range(2):
+            planned = await rest.app.post(f"{retry}?dry_run=true")
+            assert (planned.status_code, planned.json()) == (200, {"id": id})
+        assert refused(await rest.app.post(f"{retry}?dry_run=true&tenant=acme"), 404, "not_found")
+        retried = await rest.app.post(retry)
+        assert (retried.status_code, retried.json()) == (202, {"id": id})
+        assert refused(await rest.app.post(retry), 409, "conflict")

@@ -130,11 +130,17 @@ async def test_rotation_signs_with_both_secrets_and_replay_keeps_the_id(tmp_path
         webhook = await create(client, vendor, "notification.created")
         await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})
         (first,) = await received(vendor, 1)
-        rotated = await client.post(f"/v1/webhooks/{webhook['id']}/rotate")
         since = {"since": first.json["timestamp"]}
+        planned = [
+            await client.post(f"/v1/webhooks/{webhook['id']}/rotate?dry_run=true"),
+            await client.post(f"/v1/webhooks/{webhook['id']}/replay?dry_run=true", json=since),
+        ]
+        assert [(one.status_code, one.json()) for one in planned] == [(200, {"secret": ""}), (200, {"replayed": 1})]
+        assert (await client.post("/v1/webhooks/none/rotate?dry_run=true")).status_code == 404
+        rotated = await client.post(f"/v1/webhooks/{webhook['id']}/rotate")
         replayed = await client.post(f"/v1/webhooks/{webhook['id']}/replay", json=since)
         assert (replayed.status_code, replayed.json()) == (202, {"replayed": 1})
-        second = (await received(vendor, 2))[1]
+        _, second = await received(vendor, 2)  # and none of the dry run
         assert second.headers["webhook-id"] == first.headers["webhook-id"]
         assert second.body == first.body
         assert is_signed(second, webhook["secret"])

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -67,8 +68,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/jobs/{id:str}/retry",
     tag="Server",
     required_scope="manage",
-    query=TenantQuery,
-    response_types={202: Revived},
+    query=DryRunQuery,
+    response_types={200: Revived, 202: Revived},
     refusals=(NotFound,),
 )
 async def retry(request: ApiRequest) -> ASGIApp:
@@ -76,8 +77,12 @@ async def retry(request: ApiRequest) -> ASGIApp:
 
     It runs again soon, with a fresh count of failures."""
     engines = context.of(request).engines
-    id = request_body.path(request, "id")
-    if not await engines.store.jobs.revive(tenants.single_tenant(request), id, engines.clock.now()):
+    tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
+    if objects.is_dry_run(request):
+        if not await engines.store.jobs.is_dead(tenant, id):
+            raise NotFound(UNKNOWN)
+        return responses.json(Revived(id))
+    if not await engines.store.jobs.revive(tenant, id, engines.clock.now()):
         raise NotFound(UNKNOWN)
     engines.router.messages_added()
     return responses.json(Revived(id), 202)

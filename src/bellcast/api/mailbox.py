@@ -9,7 +9,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -78,7 +78,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     A page with all simulated messages of a tenant, for development and tests. `bellcast mailbox` prints it."""
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     body = await request_body.optional_body(request, LINK) or MailboxRequest()
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         return responses.json(MailboxLink(None))
     grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
     base = (ctx.channels.public_url or "").rstrip("/")

@@ -8,7 +8,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -168,7 +168,7 @@ async def retry(request: ApiRequest) -> ASGIApp:
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id
-    if request_body.query(request, DryRunQuery).dry_run and message.state in RETRYABLE_STATES:
+    if objects.is_dry_run(request) and message.state in RETRYABLE_STATES:
         return responses.json(Retried(1))
     if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
         raise Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
@@ -194,7 +194,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, RETRY)
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
-    is_dry_run = request_body.query(request, DryRunQuery).dry_run
+    is_dry_run = objects.is_dry_run(request)
     retried = 0
     async for ids in _failed(engines.store, tenant, body.channel, since):
         if is_dry_run:

@@ -51,6 +51,12 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
+def is_dry_run(request: ApiRequest) -> bool:
+    """Whether the request changes nothing. A handler branches on this after all that can refuse the request, and before its
+    first write; the response has the body of the real one and status 200."""
+    return request_body.query(request, DryRunFlag).dry_run
+
+
 # Returns the errors of the references of an object: of a tenant, with this key.
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns what a read adds to the objects with these keys.
@@ -149,7 +155,7 @@ def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
             raise Invalid.fields(errors)
         body = msgspec.json.encode(value)
         uses = (await _uses(kind, ctx, tenant, [key]))[key]
-        if request_body.query(request, DryRunQuery).dry_run:
+        if is_dry_run(request):
             return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None} | uses)
         engines = ctx.engines
         before = await engines.store.documents.get(kind.plural, tenant, key)

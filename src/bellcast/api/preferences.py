@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp
 
-from bellcast.api import context, guards, recipients, request_body, responses, tenants
+from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunFlag, DryRunQuery
 from bellcast.api.operations import operation
@@ -216,7 +216,7 @@ async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> 
     def merged(before: bytes | None) -> Preferences:
         return _merged(ctx, document, before, types)
 
-    if request_body.query(request, DryRunFlag).dry_run:
+    if objects.is_dry_run(request):
         preferences = merged(await ctx.engines.store.recipients.preferences(tenant, key) if merge else None)
     elif merge:
         preferences = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
@@ -236,7 +236,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         preferences = _merged(ctx, document, before if merge else None, types)
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
-        if request_body.query(request, DryRunFlag).dry_run:
+        if objects.is_dry_run(request):
             return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
         if before is None:

@@ -10,7 +10,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, preferences, recipients, request_body, responses, tenants
+from bellcast.api import context, objects, preferences, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -71,7 +71,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     For e-mails and other places without a login. Templates have such a link as `preferences_url`."""
     ctx, key, tenant = context.of(request), recipients.key(request), tenants.single_tenant(request)
     body = await request_body.optional_body(request, LINK) or LinkRequest()
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         return responses.json(PreferencesLink(None))
     # Like each call of the app that names a recipient, this one creates it: a link never does.
     await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)

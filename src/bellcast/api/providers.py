@@ -132,7 +132,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
     text = objects.without_added(await request_body.json_text(request))
     fields = request_body.json(text, FIELDS, ctx)
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         if (problem := ctx.providers.problem(fields)) is not None:
             raise Invalid.of("url", problem)
         return responses.json(_outside(ConfiguredProvider(key=key, tenant=tenant, fields=fields)))

@@ -9,12 +9,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import bulk_items, context, recipients, request_body, responses, tenants
+from bellcast.api import bulk_items, context, objects, recipients, request_body, responses, tenants
 from bellcast.api.bulk import NDJSON
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.api.tenants import TenantQuery
 from bellcast.errors import BellcastError, UnsupportedMediaType
 from bellcast.inbox import recipients as inbox_recipients
 from bellcast.model import problems, validation
@@ -48,7 +48,7 @@ class WrittenRecipients(Struct, frozen=True):
     PATH,
     tag="Recipients",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=list[BulkRecipient],
     body_types=("application/json", *NDJSON),
     response_types={200: WrittenRecipients},
@@ -60,10 +60,11 @@ async def write(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each created or changed, or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`)."""
     ctx = context.of(request)
-    items = await _items(request, ctx)
+    items, is_dry_run = await _items(request, ctx), objects.is_dry_run(request)
     results: list[WrittenRecipient] = []
     async for some in ctx.engines.pace.slices(items):
-        writes = [_write(request, ctx, number, item) for number, item in enumerate(some, len(results))]
+        numbered = enumerate(some, len(results))
+        writes = [_write(request, ctx, number, item, is_dry_run=is_dry_run) for number, item in numbered]
         results += await asyncio.gather(*writes)
     return responses.json(WrittenRecipients(results))
 
@@ -79,11 +80,14 @@ async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgsp
     return await bulk_items.elements(text, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
 
 
-async def _write(request: ApiRequest, ctx: ApiContext, number: int, item: bytes | msgspec.Raw) -> WrittenRecipient:
+async def _write(
+    request: ApiRequest, ctx: ApiContext, number: int, item: bytes | msgspec.Raw, *, is_dry_run: bool
+) -> WrittenRecipient:
     try:
         fields = request_body.json(bytes(item), RECIPIENT, ctx)
         tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
-        await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
+        if not is_dry_run:
+            await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
     return WrittenRecipient(fields.key)

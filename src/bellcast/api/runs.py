@@ -7,7 +7,8 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct, UnsetType
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -154,8 +155,8 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     "/v1/runs/{id:str}/retry",
     tag="Workflows",
     required_scope="manage",
-    query=TenantQuery,
-    response_types={202: Restarted},
+    query=DryRunQuery,
+    response_types={200: Restarted, 202: Restarted},
     refusals=(NotFound, Conflict),
 )
 async def retry(request: ApiRequest) -> ASGIApp:
@@ -166,6 +167,8 @@ async def retry(request: ApiRequest) -> ASGIApp:
     run = await _find(request)
     if run.state != "failed":
         raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
+    if objects.is_dry_run(request):
+        return responses.json(Restarted(run.id))
     state = runs.decode(run.body).retried()
     restarted = msgspec.structs.replace(
         run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=runs.encode(state)

@@ -7,8 +7,9 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, notifications, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -115,7 +116,7 @@ async def write(request: ApiRequest) -> ASGIApp:
         value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
     schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
     await ctx.schedules.check_references(tenant, schedule)
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
         return responses.json(await ctx.schedules.shown(key, tenant, schedule, progress))
     is_new = await ctx.schedules.put(tenant, key, schedule)
@@ -145,16 +146,18 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/schedules/{key:str}/run",
     tag="Workflows",
     required_scope="send",
-    query=TenantQuery,
-    response_types={202: dict[str, Any]},
+    query=DryRunQuery,
+    response_types={200: SendPlan, 202: dict[str, Any]},
     refusals=(NotFound, Conflict),
 )
 async def run(request: ApiRequest) -> ASGIApp:
     """Fire a schedule now.
 
-    Besides its times. The response is that of the trigger or of the send."""
+    Besides its times. The response is that of the trigger or of the send, also for a dry run."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
+    if objects.is_dry_run(request):
+        return responses.json(notifications.plan_of(*await ctx.schedules.plan_firing(tenant, schedule)))
     return responses.complete(202, await ctx.schedules.fire(tenant, schedule, None))
 
 

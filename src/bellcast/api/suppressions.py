@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -92,7 +92,7 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     channel, address = _named(request)
     body = await request_body.body(request, REASON)
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         return responses.json(_outside(suppression))
     stored, is_new = await engines.store.messages.suppress(tenants.single_tenant(request), suppression)
     return responses.json(_outside(stored), 201 if is_new else 200)

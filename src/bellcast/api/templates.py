@@ -243,7 +243,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     engines = ctx.engines
     subject = await _subject(request, body.to, body.data)
     message = await ctx.previews.message(subject, body.channel, engines.new_id(subject.now))
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         return responses.json(TestMessage(None))
     await engines.store.messages.add([message])
     engines.router.messages_added()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -71,7 +71,7 @@ class WebhookPage(Struct, frozen=True):
 
 
 class WebhookSecret(Struct, frozen=True):
-    """The new secret, which is not shown again."""
+    """The new secret, which is not shown again; empty in a dry run."""
 
     secret: str
 
@@ -104,7 +104,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     The response has the secret that signs its requests. With `?tenant=*`, it gets the events of all tenants."""
     ctx, owner = context.of(request), _owner(request)
     body = await request_body.body(request, CREATE)
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
         return responses.json(_outside(owner, "", planned))
@@ -190,7 +190,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/webhooks/{id:str}/rotate",
     tag="Objects",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     response_types={200: WebhookSecret},
     refusals=(NotFound,),
 )
@@ -198,7 +198,11 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     """Rotate a webhook's secret.
 
     For 24 hours, the old and the new secret both sign."""
-    secret = await context.of(request).webhooks.rotate(_owner(request), request_body.path(request, "id"))
+    known, owner, id = context.of(request).webhooks, _owner(request), request_body.path(request, "id")
+    if objects.is_dry_run(request):
+        _known(await known.get(owner, id))
+        return responses.json(WebhookSecret(""))
+    secret = await known.rotate(owner, id)
     if secret is None:
         raise NotFound("There is no webhook with this id.")
     return responses.json(WebhookSecret(secret))
@@ -209,9 +213,9 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     "/v1/webhooks/{id:str}/replay",
     tag="Objects",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=ReplayRequest,
-    response_types={202: Replayed},
+    response_types={200: Replayed, 202: Replayed},
     refusals=(NotFound,),
     example={"since": "2026-06-10T12:00:00Z"},
 )
@@ -222,7 +226,9 @@ async def replay(request: ApiRequest) -> ASGIApp:
     ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
     body = await request_body.body(request, REPLAY)
     _known(await ctx.webhooks.get(owner, id))
-    return responses.json(Replayed(await ctx.webhooks.replay(owner, id, times.milliseconds(body.since))), 202)
+    is_dry_run = objects.is_dry_run(request)
+    replayed = await ctx.webhooks.replay(owner, id, times.milliseconds(body.since), is_dry_run=is_dry_run)
+    return responses.json(Replayed(replayed), 200 if is_dry_run else 202)
 
 
 def _owner(request: ApiRequest) -> str:

@@ -213,7 +213,7 @@ async def write(request: ApiRequest) -> ASGIApp:
         if text is None:
             raise
         raise Invalid.fields(text.with_lines(refusal.errors)) from None
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         return responses.json({**value, "key": key, "tenant": tenant or None})
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
     return responses.json(workflow.outside, 201 if is_new else 200)
@@ -312,7 +312,7 @@ async def trigger(request: ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
-    if request_body.query(request, DryRunQuery).dry_run:
+    if objects.is_dry_run(request):
         recipients, plan = await ctx.schedules.plan(key, draft)
         return responses.json(notifications.plan_of(recipients, plan))
     return responses.complete(202, await ctx.schedules.trigger(key, draft))
@@ -333,7 +333,7 @@ def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> Tri
     "/v1/workflows/{key:str}/cancel",
     tag="Workflows",
     required_scope="send",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=CancelRequest,
     response_types={200: Cancelled},
     example={"cancel_key": "booking-7"},
@@ -348,11 +348,14 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
-    now = ctx.engines.clock.now()
+    store, now = ctx.engines.store, ctx.engines.clock.now()
+    if objects.is_dry_run(request):
+        waiting = await ctx.schedules.cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
+        return responses.json(Cancelled(waiting + await store.runs.count_by_key(tenant, key, body.cancel_key, to)))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
     # Waiting triggers first: one that fires meanwhile has committed its runs before they are looked for.
     cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
-    cancelled += await ctx.engines.store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
+    cancelled += await store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))
 
 

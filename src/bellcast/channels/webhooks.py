@@ -267,15 +267,16 @@ class Webhooks:
         self._known.clear()
         return deleted
 
-    async def replay(self, tenant: str, id: str, since: int) -> int:
-        """Deliver the events since a time again, with the same ids; return their number."""
+    async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
+        """Deliver the events since a time again, with the same ids; return their number. A dry run only counts."""
         webhook = await self.get(tenant, id)
         after, replayed = _before(since), 0
         while webhook is not None:
             owner = None if tenant == EVERY_TENANT else tenant
             events = await self._store.webhook_events.page(owner, after, REPLAY_BATCH)
             wanted = [(tenant, id, event.id) for event in events if webhook.wants(event.type)]
-            await self._add_deliveries(wanted)
+            if not is_dry_run:
+                await self._add_deliveries(wanted)
             replayed += len(wanted)
             if len(events) < REPLAY_BATCH:
                 break

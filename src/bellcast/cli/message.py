@@ -60,6 +60,7 @@ def retry(
     channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only of this channel.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only those created since.")] = None,
     tenant: OwnerOption = None,
+    dry_run: console.DryRunFlag = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Retry messages that failed or bounced."""
@@ -75,7 +76,8 @@ def retry(
         if id is not None:
             if of:
                 raise console.CommandError("--channel and --since are for all messages", "leave out ID, or both", 2)
-            done = client.messages.retry(id, tenant=tenant)
+            done = client.messages.retry(id, tenant=tenant, dry_run=dry_run)
         else:
-            done = client.messages.retry_all(tenant=tenant, **of)
-    console.json(done) if json else console.done(f"Queued {done.retried} again")
+            done = client.messages.retry_all(tenant=tenant, dry_run=dry_run, **of)
+    verb = "Would queue" if dry_run else "Queued"
+    console.json(done) if json else console.done(f"{verb} {done.retried} again")

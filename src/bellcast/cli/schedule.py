@@ -14,13 +14,19 @@ objects.add_commands(schedule, "schedules", "schedule")
 
 
 @schedule.command(cls=objects.SETTINGS)
-def run(ctx: typer.Context, key: ScheduleKey, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
+def run(
+    ctx: typer.Context,
+    key: ScheduleKey,
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunFlag = False,
+    json: console.JsonFlag = False,
+) -> None:
     """Fire a schedule now, besides its times."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        response = client.schedules.run(key, tenant=tenant)
-    console.json(response) if json else console.done(f"Fired {key}")
+        response = client.schedules.run(key, tenant=tenant, dry_run=dry_run)
+    console.json(response) if json else console.done(f"{'Would fire' if dry_run else 'Fired'} {key}")
 
 
 @schedule.command("next", cls=objects.SETTINGS)

@@ -76,12 +76,21 @@ def change(
 
 
 @webhook.command(cls=SETTINGS)
-def rotate(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None, json: console.JsonFlag = False) -> None:
+def rotate(
+    ctx: typer.Context,
+    id: IdArgument,
+    tenant: ListenerOption = None,
+    dry_run: console.DryRunFlag = False,
+    json: console.JsonFlag = False,
+) -> None:
     """Replace the secret and print the new one. Both sign for 24 hours."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        rotated = client.webhooks.rotate(id, tenant=tenant)
+        rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
+    if dry_run and not json:
+        console.done(f"Would rotate {id}")
+        return
     _print_secret(rotated, id, json=json)
 
 
@@ -91,14 +100,16 @@ def replay(
     id: IdArgument,
     since: Annotated[str, typer.Argument(metavar="TIME", help="RFC 3339, such as 2030-01-31T08:00:00Z.")],
     tenant: ListenerOption = None,
+    dry_run: console.DryRunFlag = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Deliver the events since a time again, with the same ids."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        result = client.webhooks.replay(id, since, tenant=tenant)
-    console.json(result) if json else console.done(f"Replayed {result['replayed']} events")
+        result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
+    verb = "Would replay" if dry_run else "Replayed"
+    console.json(result) if json else console.done(f"{verb} {result['replayed']} events")
 
 
 @webhook.command(cls=SETTINGS)

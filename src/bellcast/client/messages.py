@@ -37,9 +37,9 @@ def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
     return HttpRequest("GET", _path(id), reads(Message), params=query(tenant=tenant))
 
 
-def retry(id: Text, *, tenant: Text | None = None) -> HttpRequest[Retried]:
+def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Queue a message that failed or bounced again."""
-    return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant))
+    return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
 
 
 class RetryFilter(TypedDict, total=False):
@@ -52,10 +52,12 @@ class RetryFilter(TypedDict, total=False):
 _RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since": arguments.past_moment}
 
 
-def retry_all(*, tenant: Text | None = None, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
+def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
     """Queue all messages again that failed or bounced, of a `channel`, created `since` a time."""
     content = json(arguments.fields_without_none("", of, _RETRY_FILTER))
-    return HttpRequest("POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant), **content)
+    return HttpRequest(
+        "POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run), **content
+    )
 
 
 def mailbox(*, ttl: str | float = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:

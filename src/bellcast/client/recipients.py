@@ -50,7 +50,7 @@ def patch(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) ->
 
 
 def bulk(
-    records: Iterable[Mapping[str, Any]], *, tenant: Text | None = None
+    records: Iterable[Mapping[str, Any]], *, tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, list[dict[str, Any]]]]:
     """Create or change up to 10,000 recipients. Each record has a `key` and the fields of `patch`; the result has
     `results`, in order: the `key`, or the `error` for which this recipient was refused."""
@@ -58,7 +58,9 @@ def bulk(
     if len(items) > MAX_BULK:
         raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
     decode = reads(dict[str, list[dict[str, Any]]])
-    return HttpRequest("POST", "/v1/recipients/bulk", decode, params=query(tenant=tenant), **json(items))
+    return HttpRequest(
+        "POST", "/v1/recipients/bulk", decode, params=query(tenant=tenant, dry_run=dry_run), **json(items)
+    )
 
 
 def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:

@@ -76,11 +76,18 @@ def drop_none(**values: Any) -> dict[str, Any]:
 
 
 def query(**values: Any) -> dict[str, str | int]:
-    """Query parameters, checked; `limit` is a number, everything else a text."""
-    return {
-        name: arguments.whole(name, value) if name == "limit" else arguments.text(name, value)
-        for name, value in drop_none(**values).items()
-    }
+    """Query parameters, checked; `limit` is a number, `dry_run` a flag that is absent if False, everything else a text."""
+    given = drop_none(**values)
+    if given.get("dry_run") is False:
+        del given["dry_run"]
+    return {name: _PARAMETERS.get(name, arguments.text)(name, value) for name, value in given.items()}
+
+
+def _flag(argument: str, value: object) -> str:
+    return str(arguments.flag(argument, value)).lower()
+
+
+_PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {"limit": arguments.whole, "dry_run": _flag}
 
 
 class Body(TypedDict):

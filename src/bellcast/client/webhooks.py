@@ -50,15 +50,19 @@ def delete(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
 
 
-def rotate(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Replace the secret; the result has the new one. Both sign for 24 hours."""
-    return HttpRequest("POST", f"{_path(id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant))
+def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
+    """Replace the secret; the result has the new one. Both sign for 24 hours. A dry run returns an empty one."""
+    return HttpRequest(
+        "POST", f"{_path(id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
+    )
 
 
-def replay(id: Text, since: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+def replay(id: Text, since: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Deliver the events since a time (RFC 3339) again; the result has their number."""
     body: Mapping[str, Any] = {"since": arguments.text("since", since)}
-    return HttpRequest("POST", f"{_path(id)}/replay", reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+    return HttpRequest(
+        "POST", f"{_path(id)}/replay", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body)
+    )
 
 
 def _path(id: Text) -> str:

@@ -37,14 +37,21 @@ def trigger(
 
 
 def cancel(
-    workflow: Text, cancel_key: Text, to: Target | UnsetType = UNSET, *, tenant: Text | None = None
+    workflow: Text,
+    cancel_key: Text,
+    to: Target | UnsetType = UNSET,
+    *,
+    tenant: Text | None = None,
+    dry_run: bool = False,
 ) -> HttpRequest[Cancelled]:
     """Cancel the runs of a workflow that were triggered with this key, for all recipients or, with `to`, for some."""
     body: dict[str, Any] = {"cancel_key": arguments.name("cancel_key", cancel_key)}
     if to is not UNSET:  # None is refused: it would cancel the runs of all recipients
         body["to"] = arguments.target("to", to)
     where = _workflow(workflow, "cancel")
-    return HttpRequest("POST", where, reads(Cancelled), params=query(tenant=tenant), harmless=True, **json(body))
+    return HttpRequest(
+        "POST", where, reads(Cancelled), params=query(tenant=tenant, dry_run=dry_run), harmless=True, **json(body)
+    )
 
 
 def change(
@@ -63,10 +70,10 @@ def versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, 
     return HttpRequest("GET", _workflow(key, "versions"), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
-def run_schedule(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Fire a schedule now; return the response of its trigger or send."""
+def run_schedule(key: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
+    """Fire a schedule now; return the response of its trigger or send. A dry run returns what it would decide."""
     where = path("schedules", arguments.name("key", key), "run")
-    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run))
 
 
 def next_times(key: Text, *, count: int | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -109,9 +116,9 @@ def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     return HttpRequest("DELETE", _run(id), nothing, params=query(tenant=tenant))
 
 
-def retry_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+def retry_run(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[None]:
     """Retry a failed run from the step that failed."""
-    return HttpRequest("POST", f"{_run(id)}/retry", nothing, params=query(tenant=tenant))
+    return HttpRequest("POST", f"{_run(id)}/retry", nothing, params=query(tenant=tenant, dry_run=dry_run))
 
 
 def _workflow(key: Text, *segments: str) -> str:

@@ -83,6 +83,10 @@ class Jobs(Protocol):
         """Return the dead jobs of a tenant by id, after the id `after`."""
         ...
 
+    async def is_dead(self, tenant: str, id: str) -> bool:
+        """Return whether there is a dead job of this id."""
+        ...
+
     async def revive(self, tenant: str, id: str, now: int) -> bool:
         """Make a dead job due. Return whether there is one of this id."""
         ...

@@ -262,6 +262,10 @@ class Runs(Protocol):
         """Cancel the runs of a workflow that have this key, for all recipients or some; return how many."""
         ...
 
+    async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
+        """Count the runs that `cancel_by_key` would cancel."""
+        ...
+
     async def retry(self, run: StoredRun, now: int) -> bool:
         """Put back a failed run with this body, and make it due. False if it changed meanwhile."""
         ...

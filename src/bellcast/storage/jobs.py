@@ -57,6 +57,9 @@ class Jobs:
         params = {"tenant": tenant, "after": after, "limit": limit}
         return list(map(_job, await self._engine.read(fetch, Statement("jobs_dead", params))))
 
+    async def is_dead(self, tenant: str, id: str) -> bool:
+        return bool(await self._engine.read(fetch, Statement("job_find_dead", {"tenant": tenant, "id": id})))
+
     async def revive(self, tenant: str, id: str, now: int) -> bool:
         return bool(await self._write(Statement("job_revive", {"tenant": tenant, "id": id, "now": now})))
 

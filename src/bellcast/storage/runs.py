@@ -104,6 +104,12 @@ class Runs:
             await self._engine.write(ScriptCommand(lambda: _end_fanouts(params), []))
         return await self._cancel_all(Statement("runs_of_cancel_key", params), now, report, recipients)
 
+    async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
+        chosen = None if recipients is None else rows.to_json(recipients)
+        params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key, "recipients": chosen}
+        ((count,),) = await self._engine.read_in_background(fetch, Statement("runs_of_cancel_key_count", params))
+        return int(count)
+
     async def _cancel_all(
         self, statement: Statement, now: int, report: EventReport, recipients: Sequence[str] | None = None
     ) -> int:

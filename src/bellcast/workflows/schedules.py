@@ -223,21 +223,29 @@ class Schedules:
         )
         return len(request.runs), plan
 
-    async def cancel(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
+    async def cancel(
+        self,
+        tenant: str,
+        workflow: str,
+        cancel_key: str,
+        recipients: Sequence[str] | None,
+        *,
+        is_dry_run: bool = False,
+    ) -> int:
         """Cancel the triggers of a workflow that have this key and wait for their time, for all recipients or some; return
-        for how many. A trigger to an audience counts as one, and is cancelled as a whole only."""
+        for how many. A trigger to an audience counts as one, and is cancelled as a whole only. A dry run only counts."""
         documents, cancelled = self._engines().store.documents, 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
         while True:
             found = await documents.page(CANCEL_NAMES, tenant, after, CANCEL_PAGE)
             keys = [one.key.removeprefix(prefix) for one in found if one.key.startswith(prefix)]
             for key in keys:
-                cancelled += await self._cancel(tenant, key, recipients)
+                cancelled += await self._cancel(tenant, key, recipients, is_dry_run=is_dry_run)
             if len(keys) < CANCEL_PAGE:
                 return cancelled
             after = found[-1].key
 
-    async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None) -> int:
+    async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None, *, is_dry_run: bool) -> int:
         documents = self._engines().store.documents
         while True:
             found = await self._find(tenant, key)
@@ -247,6 +255,8 @@ class Schedules:
             left, waiting = await self._without(tenant, key, schedule, recipients)
             if not waiting or (progress.last_at is not None and not schedule.is_by_zone):
                 return 0
+            if is_dry_run:
+                return waiting
             after = None if left is None else msgspec.json.encode(left)
             if await documents.change(SCHEDULES, tenant, key, before, after, self._engines().clock.now()):
                 if left is None:
@@ -369,21 +379,18 @@ class Schedules:
         """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict, and
         ScheduleChanged if the `source` is not stored like this any more."""
         engines = self._engines()
-        if schedule.workflow is not None and schedule.to is not None:
-            draft = TriggerDraft(
-                to=schedule.to,
-                data=schedule.data,
-                actor=schedule.actor,
-                cancel_key=schedule.cancel_key,
-                tenant=tenant or None,
-                idempotency_key=idempotency_key,
-            )
-            answer = await self._triggers.trigger(schedule.workflow, draft, claim, source)
-            engines.router.messages_added()
-            return answer
-        notification = schedule_times.draft_of(schedule)
-        changed = msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
-        return await sending.send(engines, self._limits, changed, claim, idempotency_key)
+        if schedule.workflow is None:
+            return await sending.send(engines, self._limits, _send_of(schedule, tenant), claim, idempotency_key)
+        draft = _trigger_of(schedule, tenant, idempotency_key)
+        answer = await self._triggers.trigger(schedule.workflow, draft, claim, source)
+        engines.router.messages_added()
+        return answer
+
+    async def plan_firing(self, tenant: str, schedule: StoredSchedule) -> tuple[int | None, Sequence[NewDecision]]:
+        """What the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return it."""
+        if schedule.workflow is None:
+            return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant))
+        return await self.plan(schedule.workflow, _trigger_of(schedule, tenant, None))
 
     # --- the zones of recipients
 
@@ -493,6 +500,24 @@ def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
         missed="all",
         is_generated=True,
     )
+
+
+def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | None) -> TriggerDraft:
+    """The trigger of a schedule with a workflow."""
+    return TriggerDraft(
+        to=_recipients_of(schedule),
+        data=schedule.data,
+        actor=schedule.actor,
+        cancel_key=schedule.cancel_key,
+        tenant=tenant or None,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _send_of(schedule: StoredSchedule, tenant: str) -> Draft:
+    """The send of a schedule with a notification."""
+    notification = schedule_times.draft_of(schedule)
+    return msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
 
 
 def _cancel_prefix(schedule: StoredSchedule) -> str:

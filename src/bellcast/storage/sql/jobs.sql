@@ -110,6 +110,10 @@ RETURNING id
 SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
 WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
 
+-- name: job_find_dead
+-- A dead job of a tenant.
+SELECT id FROM jobs WHERE id = :id AND tenant = :tenant AND state = 'dead'
+
 -- name: job_revive
 -- Make a dead job due.
 UPDATE jobs SET state = 'ready', run_at = :now, attempts = 0, crashes = 0, error = NULL

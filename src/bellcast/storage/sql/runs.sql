@@ -153,6 +153,21 @@ WHERE tenant = :tenant AND "trigger" = :trigger AND ended_at IS NULL LIMIT :limi
 SELECT id, tenant, recipient FROM runs
 WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL LIMIT :limit
 
+-- name: runs_of_cancel_key_count @sqlite
+-- How many runs of a workflow with a key have not ended, of all recipients or, if not null, of some.
+SELECT count(*) FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL
+  AND (:recipients IS NULL OR recipient IN (SELECT value FROM json_each(:recipients)))
+
+-- name: runs_of_cancel_key_count @postgres
+-- How many runs of a workflow with a key have not ended, of all recipients or, if not null, of some.
+SELECT count(*) FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL
+  AND (
+    :recipients::text IS NULL
+    OR recipient = ANY(ARRAY(SELECT value FROM json_array_elements_text(:recipients::json)))
+  )
+
 -- name: run_cancel
 -- End a run.
 UPDATE runs SET state = 'cancelled', ended_at = :now, wakes_at = NULL, revision = revision + 1
