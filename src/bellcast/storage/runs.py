@@ -55,7 +55,8 @@ class Runs:
         self._engine = engine
 
     async def start(self, request: TriggerRequest) -> bytes:
-        return await self._engine.write(ScriptCommand(lambda: _start(request), []))
+        (answer,) = await self._engine.write(StartTriggers([request]))
+        return answer
 
     async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
         return await self._engine.read(claims.unclaimed, tenant, claim, recipients)
@@ -197,6 +198,33 @@ class Runs:
 # --- triggers
 
 
+class StartTriggers(ListCommand[TriggerRequest, bytes]):
+    """Accept triggers. Those that only add runs share statements; the others have a script to themselves."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    def rows_of(self, item: TriggerRequest) -> int:
+        return max(1, len(item.runs))
+
+    def is_separate(self, item: TriggerRequest) -> bool:
+        return item.idempotency_key is not None or bool(item.claim or item.schedule or item.schedules or item.fanout)
+
+    def script(self) -> Script[list[bytes]]:
+        if self.is_separate(self.items[0]):
+            return [(yield from _start(self.items[0]))]
+        yield from _insert([_begun(run) for request in self.items for run in request.runs], NORMAL)
+        yield from _put_waits([wait for request in self.items for wait in request.waits])
+        yield from webhook_events.add(
+            [event for request in self.items for event in request.events], self.items[0].created_at
+        )
+        return [request.answer for request in self.items]
+
+
 def _start(request: TriggerRequest) -> Script[bytes]:
     stored = yield from sends.find_answer(request.tenant, request)
     if stored is not None:
@@ -212,13 +240,18 @@ def _start(request: TriggerRequest) -> Script[bytes]:
 def _add(request: TriggerRequest) -> Script[None]:
     """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
     yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
-    yield from _insert([BegunRun(run=run, due_at=run.created_at) for run in request.runs], NORMAL)
+    yield from _insert([_begun(run) for run in request.runs], NORMAL)
     yield from _put_waits(request.waits)
     yield from webhook_events.add(request.events, request.created_at)
     if request.fanout is not None:
         yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
     for schedule in request.schedules:
         yield from _put_schedule(request.tenant, schedule, request.created_at)
+
+
+def _begun(run: StoredRun) -> BegunRun:
+    """A new run whose job is due."""
+    return BegunRun(run=run, due_at=run.created_at)
 
 
 def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
@@ -314,14 +347,19 @@ def _end_fanouts(params: Params) -> Script[None]:
 
 
 class CommitRuns(ListCommand[RunCommit, CommitResult]):
-    """Write runs with the effects of their steps. Runs that count or trigger have a script to themselves:
+    """Write runs of one tenant with the effects of their steps. Runs that count or trigger have a script to themselves:
     their order matters."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].run.tenant
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)
 
     def rows_of(self, item: RunCommit) -> int:
-        return 1  # with about five more, in 0.1 ms
+        # One with about five more, in 0.1 ms.
+        return 1 + sum(len(trigger.runs) for trigger in item.triggers)
 
     def is_separate(self, item: RunCommit) -> bool:
         return bool(item.counters or item.triggers)

@@ -64,7 +64,7 @@ class Sends:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
     async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_page(request, fanout, position), []))
+        return await self._engine.write(AddPage(request, fanout, position))
 
     async def end_fanout(self, tenant: str, id: str) -> None:
         await self._engine.write(ScriptCommand(lambda: fanouts.move(id, tenant, None, "done"), []))
@@ -160,6 +160,29 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
         sent = yield from insert_imported.insert(self.items)
         yield from keep_answer(first.tenant, first)
         return sent
+
+
+class AddPage(Command[bool]):
+    """Add a page of messages of an announcement's fan-out, and move the fan-out."""
+
+    def __init__(self, request: SendRequest, fanout: str, position: str) -> None:
+        self._request = request
+        self._fanout = fanout
+        self._position = position
+
+    @property
+    def tenant(self) -> str:
+        return self._request.tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    @property
+    def rows(self) -> int:
+        return max(1, len(self._request.messages))
+
+    def script(self) -> Script[bool]:
+        return _add_page(self._request, self._fanout, self._position)
 
 
 class ConnectedInboxes(NamedTuple):

@@ -16,7 +16,8 @@ from tests.contract.app import App
 from bellcast import contention
 from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
-from bellcast.ports import Sent
+from bellcast.ports import JobShare, Sent
+from bellcast.ports.runs import StoredRun, TriggerRequest
 from bellcast.storage.commit import sqlite_writer
 from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
@@ -225,6 +226,47 @@ async def test_single_send_waits_for_one_bulk_batch(app: App, engine: SqliteEngi
     assert [task.done() for task in rest] == [False, False, False]
     await asyncio.gather(*rest)
     assert commit.statements.count("COMMIT") == 3
+
+
+def trigger_request(app: App, tenant: str, *recipients: str, **fields: Any) -> TriggerRequest:
+    common = {"trigger": "t", "tenant": tenant, "workflow": "w", "owner": "", "version": 1, "created_at": app.now}
+    runs = tuple(StoredRun(id=app.new_id(), recipient=key, body=b"{}", **common) for key in recipients)
+    return TriggerRequest(tenant=tenant, created_at=app.now, runs=runs, answer=b"{}", **fields)
+
+
+async def test_triggers_are_charged_to_their_tenant(app: App, engine: SqliteEngine) -> None:
+    """After the first large trigger it is the turn of the other tenant."""
+    commit = HeldCommit(engine)
+    first = asyncio.create_task(app.send("alice"))
+    await commit.reached()
+    large = [trigger_request(app, "acme", *(f"r{n}.{at}" for at in range(2 * ENTRY_ROWS))) for n in range(3)]
+    rest = [asyncio.create_task(app.store.runs.start(request)) for request in large]
+    await asyncio.sleep(0)
+    single = asyncio.create_task(app.store.runs.start(trigger_request(app, "globex", "bob")))
+    await asyncio.sleep(0)
+    commit.release()
+    await asyncio.gather(first, single)
+    assert [task.done() for task in rest] == [True, False, False]
+    await asyncio.gather(*rest)
+
+
+async def test_concurrent_triggers_share_their_insertions(app: App, engine: SqliteEngine) -> None:
+    commit = HeldCommit(engine)
+    first = asyncio.create_task(app.send("alice"))
+    await commit.reached()
+    plain = [trigger_request(app, "acme", key) for key in ("alice", "bob")]
+    keyed = trigger_request(app, "acme", "carol", idempotency_key="k")
+    rest = [asyncio.create_task(app.store.runs.start(request)) for request in (*plain, keyed, keyed)]
+    await asyncio.sleep(0)
+    commit.release()
+    await asyncio.gather(first, *rest)
+    inserted = [table for text in commit.statements for table in ("runs", "jobs") if f"INSERT INTO {table} " in text]
+    assert inserted == ["runs", "runs", "jobs", "jobs", "runs", "jobs"]  # those with a key have a script each
+    runs = [run for request in (*plain, keyed) for run in request.runs]
+    assert sorted(await app.store.runs.find([run.id for run in runs]), key=lambda run: run.id) == runs
+    (group,) = await app.store.jobs.due(app.now)
+    leased = await app.store.jobs.lease([JobShare(group, 9)], app.now, app.now + 1)
+    assert [job.id for job in leased] == [run.id for run in runs]
 
 
 async def test_bulk_commits_each_entry_under_contention(
