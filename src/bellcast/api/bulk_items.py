@@ -2,21 +2,25 @@
 have eight million elements, which take 80 bytes each."""
 
 import re
-from itertools import islice
+from itertools import accumulate, islice
 
 import msgspec
 
 from bellcast.api import request_body
 from bellcast.contention import Scheduler
-from bellcast.errors import Invalid, TooLarge
+from bellcast.errors import BadRequest, Invalid, TooLarge
 
 # A line with more than white space, from its first other character.
 LINE = re.compile(rb"[^\s][^\r\n]*")
 ARRAY = re.compile(rb"[ \t\r\n]*\[")
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{},"'))
-# Elements of the array are separated by commas outside of other brackets.
-OUTER, INNER = re.compile(rb'[\[\]{},"]'), re.compile(rb'[\[\]{}"]')
-# Bytes of structure that are counted without a pause: at most 6 ms.
+STRING = re.compile(rb'"[^"]*"')
+# How each byte of the structure changes the depth, and a mask of its commas.
+STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+IS_COMMA = bytes(255 * (byte == ord(",")) for byte in range(256))
+# Levels of a whole body: a byte each. An item of more than model.validation.MAX_DEPTH is refused alone.
+MAX_LEVELS = 255
+# Bytes of structure that are counted without a pause: about 1 ms.
 PIECE_BYTES = 16_384
 
 
@@ -34,10 +38,12 @@ async def elements(text: bytes, limit: int, pace: Scheduler, noun: str = "notifi
     if limit and text.count(b",") >= limit and ARRAY.match(text):
         counter = CommaCounter()
         structure = _structure(text)
-        for start in range(0, len(structure), PIECE_BYTES):
+        for start in range(1, len(structure), PIECE_BYTES):
             counter.feed(structure[start : start + PIECE_BYTES])
             if counter.commas >= limit:
                 raise too_many(limit)
+            if counter.is_closed:
+                break
             await pace.wait()
     try:
         return request_body.decoder(list[msgspec.Raw]).decode(text)
@@ -59,33 +65,34 @@ def _structure(text: bytes) -> bytes:
 
 
 class CommaCounter:
-    """Counts the commas between the elements of a JSON array. Its structure comes in pieces."""
+    """Counts the commas between the elements of a JSON array. Its structure, without the first bracket, comes in pieces.
+    Each step is one call for a whole piece: a search per bracket took 8 s for 16 MB of empty lists, this takes 1 s."""
 
     def __init__(self) -> None:
         self.commas = 0
-        self._depth = 0
+        self.is_closed = False
+        self._depth = 1
         self._is_in_string = False
 
     def feed(self, piece: bytes) -> None:
-        """Count the commas of the next piece."""
-        position = 0
-        while position < len(piece):
-            if self._is_in_string:
-                end = piece.find(b'"', position)
-                if end == -1:
-                    return
-                self._is_in_string, position = False, end + 1
-                continue
-            found = (OUTER if self._depth == 1 else INNER).search(piece, position)
-            if found is None:
-                return
-            position = found.end()
-            self._count(found[0])
+        """Count the commas of the next piece. Raises BadRequest for too many levels."""
+        outside = self._outside_strings(piece)
+        *depths, self._depth = accumulate(map(STEPS.__getitem__, outside), initial=self._depth)
+        if 0 in depths:  # what follows the array is no JSON
+            self.is_closed = True
+            del depths[depths.index(0) :]
+        if max(depths, default=0) > MAX_LEVELS:
+            raise BadRequest(f"The JSON is nested deeper than {MAX_LEVELS} levels.")
+        # The depth of each comma, and 0 for each bracket.
+        levels = int.from_bytes(bytes(depths)) & int.from_bytes(outside[: len(depths)].translate(IS_COMMA))
+        self.commas += levels.to_bytes(len(depths)).count(1)
 
-    def _count(self, token: bytes) -> None:
-        if token == b",":
-            self.commas += 1
-        elif token == b'"':
-            self._is_in_string = True
-        else:
-            self._depth += 1 if token in b"[{" else -1
+    def _outside_strings(self, piece: bytes) -> bytes:
+        if self._is_in_string:
+            _, end, piece = piece.partition(b'"')
+            self._is_in_string = not end
+        if self._is_in_string:
+            return b""
+        outside, begin, _ = STRING.sub(b"", piece).partition(b'"')
+        self._is_in_string = bool(begin)
+        return outside

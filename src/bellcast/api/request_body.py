@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
 from urllib.parse import parse_qsl, unquote
 
@@ -29,6 +30,9 @@ ApiRequest = Request[Any, Any, Any]
 
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+
+# Digits of a Content-Length, more than any body has; Python converts at most 4,300.
+MAX_LENGTH_DIGITS = 100
 
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
@@ -58,7 +62,7 @@ async def raw(request: ApiRequest | Incoming, limit: int) -> bytes:
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
-    if limit and announced.isdigit() and int(announced) > limit:
+    if limit and announced.isascii() and announced.isdigit() and _whole(announced) > limit:
         raise _too_large(limit)
     message: Any = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body"):
@@ -67,6 +71,11 @@ async def raw(request: ApiRequest | Incoming, limit: int) -> bytes:
             raise _too_large(limit)
         return body
     return await _chunks(request, message, limit)
+
+
+def _whole(digits: str) -> float:
+    """The number; infinity for one that `int` refuses to convert."""
+    return int(digits) if len(digits) <= MAX_LENGTH_DIGITS else inf
 
 
 async def _chunks(request: ApiRequest | Incoming, message: Any, limit: int) -> bytes:

@@ -1,5 +1,6 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -223,9 +224,9 @@ async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
     """The definition in a body without what a read adds, and the YAML text it was read from."""
     text: YamlText | None = None
     if request_body.media_type(request) in YAML_TYPES:
-        # The parser of YAML is slow.
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
-        text = YamlText(await request_body.raw(request, limit))
+        # In a thread: the parser takes seconds for MAX_BYTES, and the event loop goes on meanwhile.
+        text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
         value = text.value
     else:
         value = request_body.plain_json(await request_body.json_text(request))

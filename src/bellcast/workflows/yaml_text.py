@@ -14,6 +14,13 @@ MAX_DEPTH = 100
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
     """Reads JSON's types only: a date stays text."""
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose the next node, unless it is an alias."""
+        if self.check_event(yaml.AliasEvent):
+            line = self.peek_event().start_mark.line + 1
+            raise BadRequest(f"The YAML has an alias in line {line}: write the value again.")
+        return super().compose_node(parent, index)
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":merge", ":value"))]
@@ -27,11 +34,6 @@ class YamlText:
     def __init__(self, text: bytes) -> None:
         self._lines: dict[str, int] = {}
         try:
-            for token in yaml.scan(text):
-                if isinstance(token, yaml.AliasToken):
-                    raise BadRequest(
-                        f"The YAML has an alias in line {token.start_mark.line + 1}: write the value again."
-                    )
             loader = _Loader(text)
             node = loader.get_single_node()
             self.value = None if node is None else self._read(loader, node, "", 0)

@@ -45,9 +45,10 @@ def peak_below(limit: int) -> Iterator[None]:
         (elements, b"[" + b"1," * SIZE + b"1]"),
         (elements, b" [" + b'"\\"",' * SIZE + b"1]"),
         (elements, b"[" + b"[]," * SIZE + b"1]"),
+        (elements, b"[" + b"[[{}, {}], 1]," * SIZE + b"1]"),
         (lines, b"1\n" * SIZE),
     ],
-    ids=["numbers", "strings", "lists", "lines"],
+    ids=["numbers", "strings", "lists", "nested lists", "lines"],
 )
 async def test_too_many_items_are_refused_in_bounded_memory(
     split: Callable[[bytes, int], Awaitable[list[bytes]]], text: bytes
@@ -74,7 +75,14 @@ async def test_elements_are_counted_exactly(items: list[object]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "error"),
-    [(b"{,,}", BadRequest), (b'{"a":[1,2,3]}', Invalid), (b'[1,"', BadRequest), (b'["' + b"," * 9, BadRequest)],
+    [
+        (b"{,,}", BadRequest),
+        (b"[1]" + b",1" * SIZE, BadRequest),
+        (b"[" * SIZE + b",,", BadRequest),
+        (b'{"a":[1,2,3]}', Invalid),
+        (b'[1,"', BadRequest),
+        (b'["' + b"," * 9, BadRequest),
+    ],
 )
 async def test_other_json_has_its_own_error(text: bytes, error: type[BellcastError]) -> None:
     with pytest.raises(error):

@@ -81,9 +81,14 @@ class TestBody:
         with pytest.raises(TooLarge):
             await request_body.raw(incoming, 3)
 
-    async def test_declared_length_over_the_limit_is_refused_unread(self):
+    @pytest.mark.parametrize("length", [b"4", b"9" * 5_000])
+    async def test_declared_length_over_the_limit_is_refused_unread(self, length):
         with pytest.raises(TooLarge):
-            await request_body.raw(request(headers=[(b"content-length", b"4")]), 3)
+            await request_body.raw(request(headers=[(b"content-length", length)]), 3)
+
+    async def test_declared_length_that_is_no_ascii_number_is_ignored(self):
+        superscript = request(headers=[(b"content-length", "²".encode("latin-1"))], messages=[part(b"ab")])
+        assert await request_body.raw(superscript, 3) == b"ab"
 
     async def test_limit_zero_means_unlimited(self):
         assert (
