@@ -15,7 +15,7 @@ out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Validate only; change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Validate only; change nothing.")]
 
 
 class CommandError(Exception):

@@ -60,7 +60,7 @@ def retry(
     channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only of this channel.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only those created since.")] = None,
     tenant: OwnerOption = None,
-    dry_run: console.DryRunFlag = False,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Retry messages that failed or bounced."""

@@ -18,7 +18,7 @@ def run(
     ctx: typer.Context,
     key: ScheduleKey,
     tenant: OwnerOption = None,
-    dry_run: console.DryRunFlag = False,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Fire a schedule now, besides its times."""

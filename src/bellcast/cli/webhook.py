@@ -80,7 +80,7 @@ def rotate(
     ctx: typer.Context,
     id: IdArgument,
     tenant: ListenerOption = None,
-    dry_run: console.DryRunFlag = False,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Replace the secret and print the new one. Both sign for 24 hours."""
@@ -100,7 +100,7 @@ def replay(
     id: IdArgument,
     since: Annotated[str, typer.Argument(metavar="TIME", help="RFC 3339, such as 2030-01-31T08:00:00Z.")],
     tenant: ListenerOption = None,
-    dry_run: console.DryRunFlag = False,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Deliver the events since a time again, with the same ids."""

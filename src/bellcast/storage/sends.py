@@ -64,7 +64,7 @@ class Sends:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
     async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
-        return await self._engine.write(AddPage(request, fanout, position))
+        return await self._engine.write(AddMessagePage(request, fanout, position))
 
     async def end_fanout(self, tenant: str, id: str) -> None:
         await self._engine.write(ScriptCommand(lambda: fanouts.move(id, tenant, None, "done"), []))
@@ -162,7 +162,7 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
         return sent
 
 
-class AddPage(Command[bool]):
+class AddMessagePage(Command[bool]):
     """Add a page of messages of an announcement's fan-out, and move the fan-out."""
 
     def __init__(self, request: SendRequest, fanout: str, position: str) -> None:
