@@ -455,3 +455,27 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(open_console: Call
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
     expect(page.get_by_text("This browser is connected.")).to_be_visible()
     assert violations(page) == []
+
+
+def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/settings")
+    page.get_by_text("Add an app").click()
+    page.get_by_label("App name").fill(HOSTILE[:90])
+    page.get_by_label("Tenant").fill("leads")
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_label("App secret")).not_to_have_value("")
+    expect(
+        page.get_by_text("Pusher connected").or_(page.get_by_text("A test may run every 6 seconds."))
+    ).to_be_visible()
+    page.get_by_role("button", name="Create app").click()
+    expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
+    secret = page.locator(".notice .id code").inner_text()
+    assert violations(page) == []
+    disable = page.get_by_role("button", name="Disable")
+    disable.click()
+    disable.click()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    assert secret not in page.content()
+    assert page.locator("img").count() == 0

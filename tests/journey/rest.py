@@ -36,10 +36,11 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
-from bellcast.ports.server_settings import TestReport
+from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings
 from bellcast.storage.sqlite import SqliteEngine
@@ -54,7 +55,7 @@ PROJECT = Project("42", "public-key", "the secret of the project, forty characte
 HOUR = 3_600_000
 
 
-async def no_test() -> TestReport:
+async def no_test(wanted: PusherTestRequest) -> TestReport:
     """The API in this process has no public URL."""
     return TestReport("failed", [])
 
@@ -169,6 +170,7 @@ async def opened(
             store.operators, clock, ids.new, Encryption(PROJECT.secret.encode()), console or ConsoleConfig()
         ),
         settings=settings,
+        pusher_apps=PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish),
         test_pusher=no_test,
     )
     await store.open()

@@ -36,6 +36,7 @@ OF_THE_PROJECT += (
     "/v1/feed",
     "/v1/requests",
     "/v1/settings",
+    "/v1/pusher-apps",
 )
 # Their signed tokens name the tenant.
 OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")

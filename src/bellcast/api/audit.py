@@ -19,6 +19,7 @@ from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import Caller
 from bellcast.model.operators import AuditEntry, FieldChange
 from bellcast.model.times import Moment
+from bellcast.ports.documents import AuditRecord
 
 OK = "ok"
 # The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
@@ -32,6 +33,8 @@ TOO_LONG = "…"
 REFUSALS_PER_SECOND = 1
 REFUSALS = "audit refusals" + SEPARATOR
 CHANGES = "audit_changes"
+# True in the state of a request with an entry that is committed with its change.
+IS_COMMITTED = "audit_is_committed"
 # Entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
 
@@ -131,11 +134,25 @@ def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[
 
 
 async def record(request: ApiRequest, actor: str, outcome: str) -> None:
-    """Append an entry about a request."""
+    """Append an entry about a request, unless it was committed with the change."""
+    if outcome == OK and request.scope["state"].get(IS_COMMITTED):
+        return
+    ctx = context.of(request)
+    await ctx.engines.store.operators.record(_entry(request, actor, outcome), audit_chain.signer(ctx.project))
+
+
+def committed(request: ApiRequest) -> AuditRecord:
+    """Return the entry of a successful request, to be committed with its change."""
+    request.scope["state"][IS_COMMITTED] = True
+    entry = _entry(request, _actor(request.scope["state"]["caller"]), OK)
+    return AuditRecord(entry, audit_chain.signer(context.of(request).project))
+
+
+def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
     scope: Any = request.scope
     ctx, client, state = context.of(request), scope.get("client"), scope["state"]
     now = ctx.engines.clock.now()
-    entry = AuditEntry(
+    return AuditEntry(
         id=ctx.engines.new_id(now),
         at=now,
         actor=actor,
@@ -147,7 +164,6 @@ async def record(request: ApiRequest, actor: str, outcome: str) -> None:
         address=None if client is None else client[0],
         request_id=state["request_id"],
     )
-    await ctx.engines.store.operators.record(entry, audit_chain.signer(ctx.project))
 
 
 async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:

@@ -23,7 +23,8 @@ from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
 from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
-from bellcast.ports.server_settings import ServerSettingsStore, TestReport
+from bellcast.ports.pusher_apps import PusherAppDirectory
+from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore, TestReport
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -107,13 +108,14 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     receipts: Receipts
     webhooks: Webhooks
     push_key: str  # the public key that browsers bind their push subscriptions to
+    pusher_apps: PusherAppDirectory
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
     workers: Workers | None = None
     observed: ObservedServer
     settings: ServerSettingsStore
-    test_pusher: Callable[[], Awaitable[TestReport]]
+    test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock

@@ -239,9 +239,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         if objects.is_dry_run(request):
             return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
-        if before is None:
-            await documents.put(PREFERENCES, tenant, DEFAULTS_KEY, body, now)
-        elif not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
+        if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
             continue
         ctx.engines.router.forget()
         return responses.json(await _shown_defaults(request, tenant))

@@ -3,6 +3,7 @@
 Its paths, responses and errors are Pusher's own, so it is separate from the operations and the OpenAPI document of
 the native API."""
 
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_bo
 from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound
+from bellcast.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from bellcast.model.pusher import PusherApp
 
 log = structlog.get_logger(__name__)
 
@@ -73,17 +75,41 @@ async def _call(scope: Any, receive: Any) -> object:
     ctx: ApiContext = scope["state"]["api_context"]
     route, parts = _route(scope["method"], scope["path"])
     scope["path_template"] = route.template
-    if parts.get("app", ctx.project.id) != ctx.project.id:
-        raise NotFound("No app has this id.")
     if not ctx.pusher.enabled:
         raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
+    pairs = _pairs(scope["query_string"])
+    parameters = signatures.parameters(pairs)
+    app = _app(ctx, parts, parameters, route)
     limit = ctx.limits.request
     body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
-    pairs = _pairs(scope["query_string"])
     if route.signed:
-        now = ctx.engines.clock.now()
-        signatures.check_request(ctx.project, scope["method"], scope["path"], pairs, body, now)
-    return await route.operation(PusherRequest(ctx, scope, parts, signatures.parameters(pairs), body))
+        _check_signature(app, scope, pairs, body, ctx.engines.clock.now())
+    return await route.operation(PusherRequest(ctx, app, scope, parts, parameters, body))
+
+
+def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], route: PusherRoute) -> PusherApp:
+    """Return the app of the path, else of the key that signed. Raises NotFound, and Forbidden for a disabled one."""
+    app = (
+        ctx.pusher_apps.by_id(parts["app"])
+        if "app" in parts
+        else ctx.pusher_apps.by_key(parameters.get("auth_key", ""))
+    )
+    if app is None and "app" in parts:
+        raise NotFound("No app has this id.")
+    if app is None or not route.signed:  # an unknown key fails the check of the signature
+        return ctx.pusher_apps.all()[0].app
+    if not app.enabled:
+        raise Forbidden("This app is disabled.")
+    return app
+
+
+def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, now: int) -> None:
+    *previous, newest = reversed(app.valid_credentials(now))
+    for credentials in previous:
+        with contextlib.suppress(Unauthenticated):
+            signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)
+            return
+    signatures.check_request(newest, scope["method"], scope["path"], pairs, body, now)
 
 
 def _route(method: str, path: str) -> tuple[PusherRoute, dict[str, str]]:

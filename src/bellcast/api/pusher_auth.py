@@ -16,7 +16,7 @@ from bellcast.errors import BadRequest, Forbidden, Invalid
 from bellcast.inbox import views
 from bellcast.model import pusher, topics, validation
 from bellcast.model.decode_errors import sentence
-from bellcast.model.identities import DEFAULT_TENANT, Principal
+from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox
 
 MAX_DEVICE = 64
@@ -46,7 +46,7 @@ async def channel(request: PusherRequest) -> object:
     if topics.is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
     await _check_right(request, principal, name)
-    project = request.context.project
+    project = _credentials(request, principal)
     if not topics.is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
     data = _text({"user_id": principal.recipient, "user_info": _info(inbox)})
@@ -66,7 +66,7 @@ async def user(request: PusherRequest) -> object:
         user_data["device"] = requested.device
     data = _text(user_data)
     signed = signatures.user_string(requested.socket_id, data)
-    return {"auth": signatures.sign(request.context.project, signed), "user_data": data}
+    return {"auth": signatures.sign(_credentials(request, principal), signed), "user_data": data}
 
 
 def _form(request: PusherRequest, type: type[Any]) -> Any:
@@ -88,10 +88,17 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
     principal = await ctx.authenticator.recipient(auth_request, "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two integers separated by a dot")
-    if principal.tenant != DEFAULT_TENANT:
-        raise Forbidden("Pusher clients use the default tenant, but this session belongs to another tenant.")
+    _credentials(request, principal)
     principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return principal, opened.inbox
+
+
+def _credentials(request: PusherRequest, principal: Principal) -> Project:
+    """Return the credentials of the app of the session's tenant."""
+    app = request.context.pusher_apps.of_tenant(principal.tenant)
+    if app is None:
+        raise Forbidden("This session belongs to a tenant without a Pusher app.")
+    return app.credentials
 
 
 async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:

@@ -6,7 +6,6 @@ from bellcast.api.pusher_request import PusherRequest, check_channel
 from bellcast.errors import Invalid
 from bellcast.model import topics, validation
 from bellcast.model.events import SessionsRevoked
-from bellcast.model.identities import DEFAULT_TENANT
 
 LIST_INFO = frozenset({"user_count", "subscription_count"})
 CHANNEL_INFO = LIST_INFO | {"cache"}
@@ -18,7 +17,7 @@ async def channels(request: PusherRequest) -> object:
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in requested and not topics.is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {topics.PRESENCE}")
-    followed = request.context.connections.followed_topics(DEFAULT_TENANT)
+    followed = request.context.connections.followed_topics(request.app.tenant)
     return {
         "channels": {name: attributes(request, name, requested) for name in sorted(followed) if name.startswith(prefix)}
     }
@@ -32,7 +31,7 @@ async def channel(request: PusherRequest) -> object:
         raise Invalid.of("info", "user_count is available for presence channels only")
     if "subscription_count" in requested and topics.is_presence(name):
         raise Invalid.of("info", "subscription_count is not available for presence channels")
-    result = {"occupied": request.context.connections.followers(DEFAULT_TENANT, name) > 0}
+    result = {"occupied": request.context.connections.followers(request.app.tenant, name) > 0}
     return {
         **result,
         **attributes(request, name, requested),
@@ -46,7 +45,7 @@ async def users(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if not topics.is_presence(name):
         raise Invalid.of("channel", "users are available for presence channels only")
-    present = request.context.connections.presence(DEFAULT_TENANT, name)
+    present = request.context.connections.presence(request.app.tenant, name)
     return {"users": [{"id": member.recipient} for member in present]}
 
 
@@ -54,7 +53,7 @@ async def terminate(request: PusherRequest) -> object:
     """`POST /apps/{id}/users/{user}/terminate_connections`: close every connection signed in as that user."""
     user, engines = request.parts["user"], request.context.engines
     validation.check(validation.key("user", user, request.context.limits))
-    await engines.broker.publish(SessionsRevoked(DEFAULT_TENANT, user, engines.clock.now() + 1))
+    await engines.broker.publish(SessionsRevoked(request.app.tenant, user, engines.clock.now() + 1))
     return {}
 
 
@@ -62,14 +61,14 @@ def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) 
     """Return the requested attributes of a channel, as far as its type supports them."""
     connections, result = request.context.connections, {}
     if "user_count" in requested and topics.is_presence(channel):
-        result["user_count"] = len(connections.presence(DEFAULT_TENANT, channel))
+        result["user_count"] = len(connections.presence(request.app.tenant, channel))
     if "subscription_count" in requested and not topics.is_presence(channel):
-        result["subscription_count"] = connections.followers(DEFAULT_TENANT, channel)
+        result["subscription_count"] = connections.followers(request.app.tenant, channel)
     return result
 
 
 async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
     engines, ttl = request.context.engines, int(request.context.pusher.cache_ttl * 1000)
     now = engines.clock.now()
-    last = await engines.store.topics.get(DEFAULT_TENANT, channel, now - ttl)
+    last = await engines.store.topics.get(request.app.tenant, channel, now - ttl)
     return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

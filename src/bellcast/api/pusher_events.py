@@ -13,7 +13,6 @@ from bellcast.inbox import events
 from bellcast.model import topics, validation
 from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import LiveEvent
-from bellcast.model.identities import DEFAULT_TENANT
 
 TRIGGER_INFO = frozenset({"user_count", "subscription_count"})
 
@@ -40,7 +39,7 @@ async def trigger(request: PusherRequest) -> object:
     requested = request.json(Trigger)
     channels = _channels(request, requested)
     attributes = _checked(request, "", requested, channels)
-    await events.publish(request.context.engines, *_events(requested, channels))
+    await events.publish(request.context.engines, *_events(request.app.tenant, requested, channels))
     if not attributes:
         return {}
     return {"channels": {channel: pusher_channels.attributes(request, channel, attributes) for channel in channels}}
@@ -57,7 +56,9 @@ async def batch(request: PusherRequest) -> object:
         if one.channel is None:
             raise Invalid.of(f"batch.{number}.channel", "must be given")
         attributes.append(_checked(request, f"batch.{number}.", one, [one.channel]))
-    await events.publish(request.context.engines, *(e for one in requested for e in _events(one, [one.channel or ""])))
+    tenant = request.app.tenant
+    published = (event for one in requested for event in _events(tenant, one, [one.channel or ""]))
+    await events.publish(request.context.engines, *published)
     if not any(attributes):
         return {}
     pairs = zip(requested, attributes, strict=True)
@@ -93,17 +94,15 @@ def _checked(request: PusherRequest, field: str, requested: Trigger, channels: l
     return infos(f"{field}info", requested.info, TRIGGER_INFO)
 
 
-def _events(requested: Trigger, channels: list[str]) -> list[LiveEvent]:
+def _events(tenant: str, requested: Trigger, channels: list[str]) -> list[LiveEvent]:
     data = _value(requested.data)
-    return [_event(requested, channel, data) for channel in channels]
+    return [_event(tenant, requested, channel, data) for channel in channels]
 
 
-def _event(requested: Trigger, channel: str, data: Any) -> LiveEvent:
+def _event(tenant: str, requested: Trigger, channel: str, data: Any) -> LiveEvent:
     recipient = topics.recipient(channel)
     topic = channel if recipient is None else None
-    return LiveEvent(
-        DEFAULT_TENANT, requested.name, data, topic, recipient, sender=requested.socket_id, text=requested.data
-    )
+    return LiveEvent(tenant, requested.name, data, topic, recipient, sender=requested.socket_id, text=requested.data)
 
 
 def _value(text: str) -> Any:

@@ -8,6 +8,7 @@ from bellcast.api.context import ApiContext
 from bellcast.errors import BadRequest, Invalid
 from bellcast.model import topics, validation
 from bellcast.model.decode_errors import sentence
+from bellcast.model.pusher import PusherApp
 
 T = TypeVar("T")
 
@@ -16,6 +17,7 @@ class PusherRequest(NamedTuple):
     """`parts` are the decoded path parameters, `parameters` the query parameters."""
 
     context: ApiContext
+    app: PusherApp
     scope: Any
     parts: dict[str, str]
     parameters: dict[str, str]

@@ -1,21 +1,35 @@
 """Settings of the database: read, changed, rolled back, and tested."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, guards, request_body, responses
+from bellcast.api import audit, context, guards, request_body, responses
 from bellcast.api.operations import operation
+from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Conflict, NotFound, TooMany
+from bellcast.errors import Conflict, Invalid, NotFound, TooMany
 from bellcast.model import times
-from bellcast.ports.server_settings import EditableSetting, SettingOrigin, SettingsRevision, TestReport
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherApp
+from bellcast.ports.documents import AuditRecord
+from bellcast.ports.server_settings import (
+    EditableSetting,
+    PusherTestRequest,
+    SettingChange,
+    SettingOrigin,
+    SettingsRevision,
+    TestReport,
+)
 
 # Tests reach out from the server.
 TESTS_PER_MINUTE = 10
+MAX_URL = 2_000
 Text = Annotated[str, Meta(max_length=10_000)]
 
 
@@ -89,10 +103,21 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to: Annotated[int, Meta(ge=0)]
 
 
+class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values of a Pusher app that need not be stored. `url` is the server's public URL by default."""
+
+    id: AppId
+    key: AppKey
+    secret: AppSecret
+    url: Annotated[str, Meta(max_length=MAX_URL, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None
+
+
 class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The connection to test."""
+    """The connection to test: of the project's Pusher app, of another one by its id, or with values that are not saved."""
 
     target: Literal["pusher"] = "pusher"
+    app: AppId | None = None
+    values: PusherTestValues | None = None
 
 
 @operation("GET", "/v1/settings", tag="Console", required_scope="configure", response_types={200: SettingsDocument})
@@ -118,7 +143,14 @@ async def change(request: ApiRequest) -> ASGIApp:
     precedence: settings they set are locked."""
     patch = await request_body.body(request, PATCH)
     store = context.of(request).settings
-    changed = await store.change(patch.revision, patch.set, patch.reset, _author(request), dry_run=patch.dry_run)
+    changed = await store.change(
+        patch.revision,
+        patch.set,
+        patch.reset,
+        _author(request),
+        dry_run=patch.dry_run,
+        record=partial(_record, request),
+    )
     return responses.json(_revision(changed))
 
 
@@ -154,7 +186,8 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
 
     As a new revision."""
     wanted = await request_body.body(request, ROLLBACK)
-    restored = await context.of(request).settings.restore(wanted.revision, wanted.to, _author(request))
+    record = partial(_record, request)
+    restored = await context.of(request).settings.restore(wanted.revision, wanted.to, _author(request), record=record)
     return responses.json(_revision(restored))
 
 
@@ -166,19 +199,36 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     body=SettingsTest,
     example={"target": "pusher"},
     response_types={200: TestReport},
+    refusals=(NotFound,),
 )
 async def test(request: ApiRequest) -> ASGIApp:
-    """Test the Pusher app.
+    """Test a Pusher app.
 
-    On the server's public URL: a signed call, a WebSocket, a private subscription, and an event back to it. Each step has a
+    With saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private subscription, and an event back to it. Each step has a
     state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute."""
-    await request_body.body(request, TEST)
+    wanted = _wanted_test(request, await request_body.body(request, TEST))
     ctx = context.of(request)
     # A bucket has one second's tokens: a test takes the share of a minute.
     wait = ctx.engines.rates.take("settings-test", TESTS_PER_MINUTE, ctx.engines.clock.now(), 60)
     if wait:
         raise TooMany("A test may run every 6 seconds.", retry_after=math.ceil(wait))
-    return responses.json(await ctx.test_pusher())
+    return responses.json(await ctx.test_pusher(wanted))
+
+
+def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
+    ctx, values, caller = context.of(request), body.values, guards.caller(request)
+    if values is not None:
+        # A private address is for owners, and for servers with the project secret.
+        is_trusted = caller.role == "owner" or (caller.role is None and caller.key is None)
+        problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
+        if problem is not None:
+            raise Invalid.of("values.url", problem)
+        app = PusherApp(credentials=Project(values.id, values.key, values.secret))
+        return PusherTestRequest(app=app, url=values.url, is_trusted=is_trusted)
+    stored = ctx.pusher_apps.all()[0].app if body.app is None else ctx.pusher_apps.by_id(body.app)
+    if stored is None:
+        raise NotFound("No Pusher app has this id.")
+    return PusherTestRequest(app=stored)
 
 
 def _document(request: ApiRequest) -> SettingsDocument:
@@ -194,6 +244,12 @@ def _item(one: EditableSetting) -> SettingItem:
 def _revision(one: SettingsRevision) -> RevisionItem:
     changes = [SettingsChangeItem(change.name, change.before, change.after) for change in one.changes]
     return RevisionItem(revision=one.revision, at=times.to_rfc3339(one.at), by=one.by, changes=changes)
+
+
+def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecord:
+    for one in changes:
+        audit.note_change(request, one.name, one.before, one.after)
+    return audit.committed(request)
 
 
 def _author(request: ApiRequest) -> str:

@@ -40,6 +40,11 @@ def is_valid(project: Project, auth: str, text: str) -> bool:
     return hmac.compare_digest(sign(project, text).encode(), auth.encode(errors="surrogatepass"))
 
 
+def is_valid_for_any(credentials: Iterable[Project], auth: str, text: str) -> bool:
+    """True if any of these credentials signed the text. During a rotation, an app has two."""
+    return any(is_valid(one, auth, text) for one in credentials)
+
+
 def digest(project: Project, text: bytes) -> str:
     """Return the signature without key, as in requests and webhooks."""
     return hmac.digest(project.secret.encode(), text, "sha256").hex()

@@ -17,6 +17,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context, Http
+from bellcast.ports.pusher_apps import PusherApps
 
 Endpoint: TypeAlias = Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[None]]
 
@@ -44,6 +45,7 @@ class LiveContext(Struct, frozen=True, kw_only=True):
     hub: Hub
     config: LiveConfig
     pusher: PusherConfig
+    pusher_apps: PusherApps
     socketio: SocketIOConfig
     project: Project
     authenticator: Authenticator

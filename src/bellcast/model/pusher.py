@@ -1,6 +1,8 @@
-"""Configuration of the Pusher dialect, from the settings `BELLCAST_PUSHER_…`."""
+"""Configuration of the Pusher dialect, from the settings `BELLCAST_PUSHER_…`, and the apps that use it."""
 
 from msgspec import Struct
+
+from bellcast.model.identities import DEFAULT_TENANT, Project
 
 RECIPIENT = "{recipient}"
 
@@ -22,6 +24,27 @@ class PusherConfig(Struct, kw_only=True):
     cache_ttl: float = 1_800.0
     webhook_url: str | None = None
     aliases: tuple[str, ...] = (f"private-App.Models.User.{RECIPIENT}",)
+
+
+class PusherApp(Struct, frozen=True, kw_only=True):
+    """An app with its credentials. Its connections and events belong to its tenant; apps of one tenant share their channels.
+    The `previous` credentials, with the secret before the last rotation, are valid until `previous_until` (UTC
+    milliseconds)."""
+
+    credentials: Project
+    name: str = ""
+    tenant: str = DEFAULT_TENANT
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # of the pages that may connect; none: those of BELLCAST_ORIGINS
+    previous: Project | None = None
+    previous_until: int = 0
+    created_at: int = 0
+
+    def valid_credentials(self, now: int) -> tuple[Project, ...]:
+        """Return the credentials that sign for the app at this time (UTC milliseconds)."""
+        if self.previous is not None and now < self.previous_until:
+            return self.credentials, self.previous
+        return (self.credentials,)
 
 
 def alias(pattern: str, recipient: str) -> str:

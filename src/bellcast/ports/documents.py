@@ -1,10 +1,12 @@
 """Objects that the app defines by key: types, templates, workflows, preference defaults and others."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
 from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.operators import AuditEntry
 
 # Objects of the project, which tenants can override.
 PROJECT = DEFAULT_TENANT
@@ -17,6 +19,13 @@ class Document(Struct, frozen=True):
     body: bytes
     created_at: int
     updated_at: int
+
+
+class AuditRecord(Struct, frozen=True):
+    """An entry of the audit, and what computes its `mac`."""
+
+    entry: AuditEntry
+    sign: Callable[[AuditEntry], bytes]
 
 
 class Documents(Protocol):
@@ -36,9 +45,26 @@ class Documents(Protocol):
         """Create or replace an object; whether it is new."""
         ...
 
-    async def change(self, kind: str, tenant: str, key: str, before: bytes, after: bytes | None, now: int) -> bool:
-        """Replace the body `before`, or delete the object without `after`. False, and nothing written, if it has another
-        body or does not exist."""
+    async def change(
+        self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
+    ) -> bool:
+        """Replace the body `before`, or delete the object without `after`; create it without `before`. False, and nothing
+        written, if it has another body, or exists or not against expectation."""
+        ...
+
+    async def revise(
+        self,
+        kind: str,
+        tenant: str,
+        key: str,
+        before: bytes | None,
+        after: bytes,
+        revision: tuple[str, str, bytes],
+        record: AuditRecord | None,
+        now: int,
+    ) -> bool:
+        """Change an object, write its revision (kind, key, body) and append to the audit, all in one transaction. False, and
+        nothing written, as for `change`."""
         ...
 
     async def delete(self, kind: str, tenant: str, key: str) -> bool:

@@ -1,9 +1,12 @@
 """Settings that operators change while the servers run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+
+from bellcast.model.pusher import PusherApp
+from bellcast.ports.documents import AuditRecord
 
 SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
@@ -40,6 +43,14 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     changes: list[SettingChange]
 
 
+RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
+
+
+def no_record(changes: Sequence[SettingChange]) -> AuditRecord | None:
+    """The changes have no entry in the audit."""
+    return None
+
+
 class ServerSettingsStore(Protocol):
     """The settings of the database. Those of options, the environment and its files take precedence."""
 
@@ -51,19 +62,35 @@ class ServerSettingsStore(Protocol):
     def all(self) -> Sequence[EditableSetting]: ...
 
     async def change(
-        self, revision: int, set: Mapping[str, str], reset: Sequence[str], by: str, *, dry_run: bool
+        self,
+        revision: int,
+        set: Mapping[str, str],
+        reset: Sequence[str],
+        by: str,
+        *,
+        dry_run: bool,
+        record: RecordChanges = no_record,
     ) -> SettingsRevision:
-        """Set and reset settings, on top of this revision. Raises Conflict if it is not the current one, and Invalid with every
-        wrong value. A dry run only validates."""
+        """Set and reset settings, on top of this revision, and commit the audit's `record` with them. Raises Conflict if it is
+        not the current one, and Invalid with every wrong value. A dry run only validates."""
         ...
 
     async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
         """Return revisions, newest first, before this one."""
         ...
 
-    async def restore(self, revision: int, to: int, by: str) -> SettingsRevision:
+    async def restore(self, revision: int, to: int, by: str, *, record: RecordChanges = no_record) -> SettingsRevision:
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict or NotFound."""
         ...
+
+
+class PusherTestRequest(Struct, frozen=True, kw_only=True):
+    """What to test: an app, which need not be stored, on a URL, by default the server's public one. A URL that is not trusted
+    must not lead to a private address."""
+
+    app: PusherApp
+    url: str | None = None
+    is_trusted: bool = False
 
 
 class TestStep(Struct, frozen=True, kw_only=True):

@@ -43,13 +43,14 @@ from bellcast.model.ids import Ids
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
-from bellcast.ports.server_settings import TestReport
+from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.server import adapters, connection_limit, dialects, host, inprocess, tracebacks
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
+from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.pusher_test import PusherTest
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
@@ -210,6 +211,13 @@ class App:
             targets,
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
+        self._pusher_apps = PusherAppRegistry(
+            self.store,
+            self._real_clock,
+            self._channels.encryption,
+            self.project,
+            lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
+        )
         config = LiveConfig(
             limits=limits,
             heartbeat=settings.native.heartbeat,
@@ -235,6 +243,7 @@ class App:
             hub=self.hub,
             config=config,
             pusher=settings.pusher,
+            pusher_apps=self._pusher_apps,
             socketio=settings.socketio,
             project=self.project,
             authenticator=authenticator,
@@ -270,6 +279,7 @@ class App:
             webhooks=self._channels.webhooks,
             push_key=self._channels.vapid_key.public,
             pusher=settings.pusher,
+            pusher_apps=self._pusher_apps,
             messages=lambda: self._channels.ended,
             workers=self._worker_metrics,
             test_clock=self._time_travel,
@@ -319,6 +329,7 @@ class App:
                 self._rates.receive(event)
             case SettingsChanged():
                 self.tasks.spawn(self._database_settings.reload())
+                self.tasks.spawn(self._pusher_apps.reload())
             case SurveyRequest() | SurveyReply() | CloseRequest():
                 self._survey.receive(event)
             case _:
@@ -384,6 +395,7 @@ class App:
         self.context.history.listen(self._on_events_lost)
         await self.broker.open()
         await self._database_settings.reload()
+        await self._pusher_apps.reload()
         await maintenance.expire(self.context)
         await self._define_workflows()
         if self._worker_metrics is not None:
@@ -420,6 +432,7 @@ class App:
             "reconciler": self._reconciler.run,
             "topic_history": self.context.history.run,
             "settings": self._database_settings.run,
+            "pusher apps": self._pusher_apps.run,
         }
         for dialect in self._dialects:
             loops |= dialect.loops
@@ -435,9 +448,21 @@ class App:
         messages = int(self.settings.channels.run_retention * 1000)
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
 
-    async def _test_pusher(self) -> TestReport:
-        url = _with_public_url(self.settings).public_url or ""
-        return await PusherTest(self.project, self.settings.pusher, url, self._http, self._real_clock).run()
+    async def _test_pusher(self, wanted: PusherTestRequest) -> TestReport:
+        own = _with_public_url(self.settings).public_url or ""
+        url = wanted.url or own
+        is_trusted = wanted.is_trusted or url.rstrip("/") == own.rstrip("/")
+        http = self._http if is_trusted else self._clients.guarded()
+        test = PusherTest(
+            wanted.app,
+            self.settings.pusher,
+            url,
+            http,
+            self._real_clock,
+            None if is_trusted else self._clients.guard.connect,
+        )
+        with self._pusher_apps.trial(wanted.app):
+            return await test.run()
 
     async def offer_setup(self) -> None:
         """Make a code for the first set-up of the console, unless it has an owner."""

@@ -13,7 +13,14 @@ from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.live_feed import Feed
-from bellcast.ports.server_settings import EditableSetting, SettingChange, SettingOrigin, SettingsRevision
+from bellcast.ports.server_settings import (
+    EditableSetting,
+    RecordChanges,
+    SettingChange,
+    SettingOrigin,
+    SettingsRevision,
+    no_record,
+)
 from bellcast.settings import Settings, as_text, table
 from bellcast.settings.table import Setting
 
@@ -114,16 +121,23 @@ class DatabaseSettings:
     # --- changes
 
     async def change(
-        self, revision: int, set: Mapping[str, str], reset: Sequence[str], by: str, *, dry_run: bool
+        self,
+        revision: int,
+        set: Mapping[str, str],
+        reset: Sequence[str],
+        by: str,
+        *,
+        dry_run: bool,
+        record: RecordChanges = no_record,
     ) -> SettingsRevision:
         self._check(set, reset)
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
         values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
-        return await self._write(current, values, by, dry_run=dry_run)
+        return await self._write(current, values, by, record, dry_run=dry_run)
 
-    async def restore(self, revision: int, to: int, by: str) -> SettingsRevision:
+    async def restore(self, revision: int, to: int, by: str, *, record: RecordChanges = no_record) -> SettingsRevision:
         wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
@@ -131,7 +145,7 @@ class DatabaseSettings:
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
-        return await self._write(current, values, by, dry_run=False)
+        return await self._write(current, values, by, record, dry_run=False)
 
     def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
         errors = [
@@ -155,7 +169,9 @@ class DatabaseSettings:
         locked = self._settings.sources.get(setting.variable)
         return None if locked is None else f"is set by {locked}, which takes precedence"
 
-    async def _write(self, before: StoredValues, values: dict[str, str], by: str, *, dry_run: bool) -> SettingsRevision:
+    async def _write(
+        self, before: StoredValues, values: dict[str, str], by: str, record: RecordChanges, *, dry_run: bool
+    ) -> SettingsRevision:
         after = StoredValues(before.revision + 1, values)
         names = sorted(before.values.keys() | values.keys())
         changes = [
@@ -167,12 +183,10 @@ class DatabaseSettings:
         revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
         if dry_run:
             return revision
-        new = msgspec.json.encode(after)
-        if before.revision == 0:
-            await self._documents.put(KIND, PROJECT, CURRENT, new, now)
-        elif not await self._documents.change(KIND, PROJECT, CURRENT, msgspec.json.encode(before), new, now):
+        new, old = msgspec.json.encode(after), msgspec.json.encode(before) if before.revision else None
+        stored = (HISTORY_KIND, _key(after.revision), msgspec.json.encode(revision))
+        if not await self._documents.revise(KIND, PROJECT, CURRENT, old, new, stored, record(changes), now):
             raise Conflict("The settings were changed meanwhile: read them again.")
-        await self._documents.put(HISTORY_KIND, PROJECT, _key(after.revision), msgspec.json.encode(revision), now)
         self._apply(after)
         await self._announce(after.revision)
         self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import os
 import secrets
+import socket
 import ssl
 import struct
 import time
@@ -16,8 +17,7 @@ import msgspec
 
 from bellcast.auth import pusher_signatures
 from bellcast.errors import BellcastError
-from bellcast.model.identities import Project
-from bellcast.model.pusher import PusherConfig
+from bellcast.model.pusher import PusherApp, PusherConfig
 from bellcast.ports import Clock, Http
 from bellcast.ports.server_settings import TestReport, TestStep
 
@@ -30,15 +30,19 @@ TEXT, CLOSE, MASKED, LENGTH_16, LENGTH_64 = 1, 8, 0x80, 126, 127
 # Events of the test are far smaller.
 MAX_FRAME = 65_536
 FIXES = {
-    "enabled": "Switch Pusher on: the setting pusher_enabled.",
+    "enabled": "Switch Pusher on with the setting pusher_enabled, and enable the app.",
     "url": "Set BELLCAST_PUBLIC_URL to the URL under which browsers reach this server.",
     "dns": "Check the host of BELLCAST_PUBLIC_URL, and its DNS record.",
     "connect": "Check that the proxy or the firewall lets this server reach its public URL, and its certificate.",
     "signed_call": "Check that the proxy passes /apps/ unchanged, and that the clocks agree.",
     "websocket": "Let the proxy pass WebSocket upgrades of /app/ (see the guide to proxies).",
-    "subscription": "Check that every node behind the URL has the same credentials (BELLCAST_PROJECT).",
+    "subscription": "Check that every node behind the URL has the same credentials (BELLCAST_PROJECT, or the same store).",
     "event": "Check that every node behind the URL uses the same broker (BELLCAST_BROKER).",
 }
+
+
+# Opens a connection to a host and a port that a guard has checked.
+Connect = Callable[[str, int], Awaitable[socket.socket]]
 
 
 class StepFailed(Exception):
@@ -48,9 +52,19 @@ class StepFailed(Exception):
 class PusherTest:
     """One test. The steps share its connection; after a failed step the others are skipped."""
 
-    def __init__(self, project: Project, pusher: PusherConfig, public_url: str, http: Http, clock: Clock) -> None:
-        self._project = project
+    def __init__(
+        self,
+        app: PusherApp,
+        pusher: PusherConfig,
+        public_url: str,
+        http: Http,
+        clock: Clock,
+        connect: Connect | None = None,
+    ) -> None:
+        self._app = app
+        self._project = app.credentials
         self._pusher = pusher
+        self._guarded_connect = connect
         self._url = urlsplit(public_url)
         self._base = public_url.rstrip("/")
         self._http = http
@@ -88,6 +102,8 @@ class PusherTest:
     async def _check_enabled(self) -> str:
         if not self._pusher.enabled:
             raise StepFailed("Pusher is switched off.")
+        if not self._app.enabled:
+            raise StepFailed("This app is disabled.")
         return f"App id {self._project.id}, key {self._project.key}."
 
     async def _check_url(self) -> str:
@@ -105,11 +121,18 @@ class PusherTest:
 
     async def _resolve(self) -> str:
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port)
-        return ", ".join(sorted({str(one[4][0]) for one in found}))
+        # Who may change settings need not know the addresses of a private network.
+        return ", ".join(sorted({str(one[4][0]) for one in found})) if self._guarded_connect is None else "Resolved."
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._socket = ClientSocket(*await asyncio.open_connection(self._host, self._port, ssl=context))
+        if self._guarded_connect is None:
+            streams = await asyncio.open_connection(self._host, self._port, ssl=context)
+        else:
+            connected = await self._guarded_connect(self._host, self._port)
+            name = self._host if context else None
+            streams = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=name)
+        self._socket = ClientSocket(*streams)
         return f"Connected to port {self._port}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:

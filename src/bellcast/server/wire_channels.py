@@ -24,7 +24,7 @@ from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_registry
+from bellcast.server import provider_registry, pusher_apps
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.storage import webhook_events
@@ -34,7 +34,11 @@ from bellcast.storage.sends import FANOUT_JOB_KIND
 # Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
 WEBHOOK_SLOTS = 8
 # By kind of object.
-ENCRYPTED_FIELDS = {provider_registry.KIND: ("url",), webhooks.KIND: ("secret", "previous")}
+ENCRYPTED_FIELDS = {
+    provider_registry.KIND: ("url",),
+    webhooks.KIND: ("secret", "previous"),
+    pusher_apps.KIND: ("secret", "previous"),
+}
 
 
 class Channels:

@@ -1,6 +1,7 @@
 """Objects that the app defines by key, as JSON."""
 
-from bellcast.ports.documents import Document
+from bellcast.ports.documents import AuditRecord, Document
+from bellcast.storage import operators
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Script, Statement, fetch
@@ -29,9 +30,36 @@ class Documents:
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
         return await self._engine.write(ScriptCommand(lambda: _put(kind, tenant, key, body, now), []))
 
-    async def change(self, kind: str, tenant: str, key: str, before: bytes, after: bytes | None, now: int) -> bool:
+    async def change(
+        self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
+    ) -> bool:
         name = {"kind": kind, "tenant": tenant, "key": key}
         return await self._engine.write(ScriptCommand(lambda: _change(name, before, after, now), []))
+
+    async def revise(
+        self,
+        kind: str,
+        tenant: str,
+        key: str,
+        before: bytes | None,
+        after: bytes,
+        revision: tuple[str, str, bytes],
+        record: AuditRecord | None,
+        now: int,
+    ) -> bool:
+        name = {"kind": kind, "tenant": tenant, "key": key}
+        revision_kind, revision_key, body = revision
+        written = {"kind": revision_kind, "tenant": tenant, "key": revision_key, "body": body.decode(), "now": now}
+
+        def script() -> Script[bool]:
+            if not (yield from _change(name, before, after, now)):
+                return False
+            yield Statement("document_write", written)
+            if record is not None:
+                yield from operators.append_audit(record.entry, record.sign)
+            return True
+
+        return await self._engine.write(ScriptCommand(script, operators.AUDIT_LOCK))
 
     async def delete(self, kind: str, tenant: str, key: str) -> bool:
         statement = Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})
@@ -44,7 +72,10 @@ def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
     return bool((yield Statement("document_hold", params)))
 
 
-def _change(name: Params, before: bytes, after: bytes | None, now: int) -> Script[bool]:
+def _change(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
+    if before is None:
+        body = "" if after is None else after.decode()
+        return bool((yield Statement("document_create", {**name, "body": body, "now": now})))
     if not (yield Statement("document_hold", {**name, "body": before.decode()})):
         return False
     if after is None:

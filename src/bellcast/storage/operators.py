@@ -119,7 +119,7 @@ class Operators:
         await self._write(Statement("sign_in_failures_clear", {"subject": subject}))
 
     async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
-        await self._engine.write(ScriptCommand(lambda: _append(entry, sign), AUDIT_LOCK))
+        await self._engine.write(ScriptCommand(lambda: append_audit(entry, sign), AUDIT_LOCK))
 
     async def audit(self, before: str, limit: int, *, since: int = 0, until: int | None = None) -> list[AuditEntry]:
         before = min(before or NEWEST, NEWEST if until is None else rows.uuid7_floor(until))
@@ -230,7 +230,8 @@ def _operator(row: Row) -> Operator:
     return Operator(id=id, name=name, role=role, created_at=created_at, seen_at=seen_at, has_mfa=bool(has_mfa))
 
 
-def _append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+def append_audit(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+    """Append to the chain of the audit. Its command holds AUDIT_LOCK."""
     number, previous = _head((yield Statement("audit_head")))
     entry = replace(entry, number=number + 1, previous=previous)
     yield Statement("audit_insert", asdict(entry) | {"changes": rows.to_json(entry.changes), "mac": sign(entry)})

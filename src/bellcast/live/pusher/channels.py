@@ -23,6 +23,7 @@ from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
 from bellcast.model import topics, validation
 from bellcast.model.events import LiveEvent, Member, topic_stream
+from bellcast.model.identities import DEFAULT_TENANT
 
 log = structlog.get_logger(__name__)
 
@@ -118,10 +119,11 @@ class PusherChannels:
     def _check_signature(
         self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
     ) -> None:
-        project = self._context.project
+        apps = self._context.apps
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
-        if not signatures.is_valid(project, command.auth or "", signed):
-            message = f"{command.channel}: the signature is invalid. It must be {project.key}:<hex HMAC-SHA256> of "
+        if not signatures.is_valid_for_any(apps.credentials(connection), command.auth or "", signed):
+            key = apps.key(connection)
+            message = f"{command.channel}: the signature is invalid. It must be {key}:<hex HMAC-SHA256> of "
             raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
 
     def _check_members(self, connection: Connection, channel: str) -> None:
@@ -157,7 +159,8 @@ class PusherChannels:
         last = await engines.store.topics.get(tenant, channel, since)
         if last is None:
             connection.send_frame(frames.cache_miss(channel))
-            self._context.webhooks.missed(channel, since)
+            if tenant == DEFAULT_TENANT:
+                self._context.webhooks.missed(channel, since)
         else:
             connection.send_frame(frames.event(last.name, channel, last.data))
 
@@ -182,7 +185,8 @@ class PusherChannels:
             member=member,
         )
         await context.engines.broker.publish(event)
-        context.webhooks.client_event(event)
+        if event.tenant == DEFAULT_TENANT:
+            context.webhooks.client_event(event)
         await self._call(connection, command)
 
     def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:

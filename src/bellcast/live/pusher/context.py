@@ -5,8 +5,8 @@ from msgspec import Struct
 from bellcast.calls import CallBackend
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context
 
@@ -18,6 +18,6 @@ class PusherContext(Struct, frozen=True, kw_only=True):
     hub: Hub
     config: LiveConfig
     pusher: PusherConfig
-    project: Project
+    apps: ConnectedApps
     app: CallBackend
     webhooks: PusherWebhooks

@@ -19,12 +19,13 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import merge_principal
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import topics
-from bellcast.model.identities import Principal, Project
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.pusher import PusherConfig
+from bellcast.model.pusher import PusherApp, PusherConfig
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class PusherHandshake:
 
     def __init__(
         self,
-        project: Project,
+        apps: ConnectedApps,
         access: AccessConfig,
         limits: Limits,
         config: PusherConfig,
@@ -51,7 +52,7 @@ class PusherHandshake:
         users: PusherUsers,
         spawn: Spawn,
     ) -> None:
-        self._project = project
+        self._apps = apps
         self._access = access
         self._config = config
         self._hub = hub
@@ -64,15 +65,16 @@ class PusherHandshake:
         self.listener = self
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Return an anonymous principal, as the protocol requires. A cross-origin page is rejected after the upgrade:
-        stock clients reconnect forever after a refused handshake."""
+        """Return an anonymous principal of the app's tenant, as the protocol requires. A cross-origin page is rejected after
+        the upgrade: stock clients reconnect forever after a refused handshake."""
+        app = self._app_of(request)
         allowed = origins.token_allowed(
             request.header(b"origin"),
             scheme=request.scheme,
             host=request.header(b"host") or "",
-            origins=self._access.origins,
+            origins=(app and app.origins) or self._access.origins,
         )
-        return Principal(), None if allowed else origins.WrongOrigin()
+        return Principal(tenant=app.tenant) if app else Principal(), None if allowed else origins.WrongOrigin()
 
     async def start(
         self,
@@ -85,16 +87,23 @@ class PusherHandshake:
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
         if authentication_error is not None:
             raise authentication_error
-        close_reason = self._rejection(request)
-        if close_reason is None:
+        app = self._app_of(request)
+        close_reason = self._rejection(app, request)
+        if app is not None and close_reason is None:
+            self._apps.add(connection, app)
             await self._open(connection, request)
-        else:
+        elif close_reason is not None:
             self._hub.end(connection, close_reason)
         at_ready()
 
-    def _rejection(self, request: HandshakeRequest) -> CloseReason | None:
-        if request.path.removeprefix(PATH).removesuffix("/") != self._project.key:
+    def _app_of(self, request: HandshakeRequest) -> PusherApp | None:
+        return self._apps.find(request.path.removeprefix(PATH).removesuffix("/"))
+
+    def _rejection(self, app: PusherApp | None, request: HandshakeRequest) -> CloseReason | None:
+        if app is None:
             return protocol.NO_SUCH_APP
+        if not app.enabled:
+            return close_codes.APP_DISABLED
         if not self._config.enabled:
             return close_codes.DISABLED
         return close_codes.unsupported_version(dict(request.parameters).get("protocol"))
@@ -173,5 +182,6 @@ class PusherHandshake:
     def disconnected(self, connection: Connection) -> None:
         if (deadline := self._deadlines.pop(connection, None)) is not None:
             deadline.cancel()
+        self._apps.discard(connection)
         self._channels.disconnected(connection)
         self._users.disconnected(connection)

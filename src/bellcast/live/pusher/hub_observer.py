@@ -30,7 +30,7 @@ class PusherObserver:
         self._users = users
         self._presence_cache = presence_cache
         self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
-        self._counting: dict[str, bool] = {}  # channel -> whether to notify the app too
+        self._counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
 
     # --- subscribers
 
@@ -38,15 +38,15 @@ class PusherObserver:
         kind, tenant, name = stream.split(SEPARATOR, 2)
         if cause is ChangeOrigin.HERE and kind == "topic" and self.recipient_of(name) is not None:
             self._note_alias(stream)
-        if tenant != DEFAULT_TENANT:
-            return
         if kind == "topic":
-            self._notify_app(stream, name, count, change, cause)
-            self._count_soon(name, count, cause)
+            # Webhooks are the project's: they report the default tenant only.
+            if tenant == DEFAULT_TENANT:
+                self._notify_app(stream, name, count, change, cause)
+            self._count_soon(stream, name, count, cause)
         elif count == 0:
-            self._users.on_offline(name)
+            self._users.on_offline(tenant, name)
         elif count == change:
-            self._users.on_online(name)
+            self._users.on_online(tenant, name)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
         """Send webhooks from the node of the change; for a dead node, from the leader."""
@@ -74,19 +74,18 @@ class PusherObserver:
         if tenant == DEFAULT_TENANT and topics.is_presence(channel):
             self._context.webhooks.left(channel, recipient)
 
-    def _count_soon(self, channel: str, count: int, cause: ChangeOrigin) -> None:
+    def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration, after the new subscriber's own reply."""
         if not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
-        if channel not in self._counting:
+        if stream not in self._counting:
             asyncio.get_running_loop().call_later(
-                0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS, self._count, channel
+                0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS, self._count, stream, channel
             )
-        self._counting[channel] = self._counting.get(channel, False) or cause is ChangeOrigin.HERE
+        self._counting[stream] = self._counting.get(stream, False) or cause is ChangeOrigin.HERE
 
-    def _count(self, channel: str) -> None:
-        is_ours = self._counting.pop(channel)
-        stream = topic_stream(DEFAULT_TENANT, channel)
+    def _count(self, stream: Stream, channel: str) -> None:
+        is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
         count = self._hub.total(stream)
         if count:
             self._send(stream, frames.subscription_count(channel, count))

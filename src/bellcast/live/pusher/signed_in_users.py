@@ -6,6 +6,7 @@ last change confirms its delivery. Later changes are replayed at the next sign-i
 import hashlib
 from functools import partial
 from itertools import chain
+from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -22,12 +23,14 @@ from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.sync import resume
 from bellcast.model import validation
 from bellcast.model.events import inbox_stream
-from bellcast.model.identities import DEFAULT_TENANT, Principal
+from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position
 from bellcast.ports import UNKNOWN, DevicePosition
 
 log = structlog.get_logger(__name__)
+
+WatchedUser: TypeAlias = tuple[str, str]  # tenant and key
 
 WATCHLIST_TOO_LONG = 4302
 # Interval of pings to clients with unconfirmed changes, and of saving confirmed positions.
@@ -57,7 +60,7 @@ class PusherUsers:
         self._admission = admission
         self._browsers: dict[Connection, bytes] = {}
         self._signed_in: dict[Connection, SignedInUser] = {}
-        self._watchers: dict[str, set[Connection]] = {}
+        self._watchers: dict[WatchedUser, set[Connection]] = {}
 
     def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
         """Store the fingerprint that identifies a device without a name."""
@@ -84,10 +87,10 @@ class PusherUsers:
             raise BadRequest("This connection is signed in as another user: open another connection.")
 
     def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
-        project = self._context.project
+        apps = self._context.apps
         signed = signatures.user_string(connection.id, command.user_data)
-        if not signatures.is_valid(project, command.auth, signed):
-            return _refused(f"The signature must be {project.key}:<hex HMAC-SHA256> of {signed[:500]!r}.")
+        if not signatures.is_valid_for_any(apps.credentials(connection), command.auth, signed):
+            return _refused(f"The signature must be {apps.key(connection)}:<hex HMAC-SHA256> of {signed[:500]!r}.")
         user = protocol.read_user(command.user_data)
         if isinstance(user, str):
             return _refused(user)
@@ -98,7 +101,8 @@ class PusherUsers:
         return user
 
     async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
-        principal = Principal(recipient=user.id, issued_at=self._context.engines.clock.now())
+        tenant, now = connection.principal.tenant, self._context.engines.clock.now()
+        principal = Principal(tenant=tenant, recipient=user.id, issued_at=now)
         inbox = await self._admission.sign_in(connection, principal)
         device = self._device(connection, user)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
@@ -186,35 +190,36 @@ class PusherUsers:
         if not self._config.watchlists or not user.watchlist:
             return
         limit = self._config.watchlist or len(user.watchlist)
-        watched = list(dict.fromkeys(user.watchlist[:limit]))
+        watched, tenant = list(dict.fromkeys(user.watchlist[:limit])), connection.principal.tenant
         for one in watched:
-            self._watchers.setdefault(one, set()).add(connection)
-        online = [one for one in watched if self._is_online(one)]
-        offline = [one for one in watched if not self._is_online(one)]
+            self._watchers.setdefault((tenant, one), set()).add(connection)
+        online = [one for one in watched if self._is_online(tenant, one)]
+        offline = [one for one in watched if not self._is_online(tenant, one)]
         connection.send_frame(frames.watchlist_event(online, offline))
         if len(user.watchlist) > limit:
             message = f"A watchlist holds {limit} users; the rest is ignored."
             connection.send_frame(frames.error(message, WATCHLIST_TOO_LONG))
 
-    def _is_online(self, user: str) -> bool:
-        return self._hub.total(inbox_stream(DEFAULT_TENANT, user)) > 0
+    def _is_online(self, tenant: str, user: str) -> bool:
+        return self._hub.total(inbox_stream(tenant, user)) > 0
 
-    def on_online(self, user: str) -> None:
-        for connection in tuple(self._watchers.get(user, ())):
+    def on_online(self, tenant: str, user: str) -> None:
+        for connection in tuple(self._watchers.get((tenant, user), ())):
             connection.send_frame(frames.watchlist_event([user], []))
 
-    def on_offline(self, user: str) -> None:
-        for connection in tuple(self._watchers.get(user, ())):
+    def on_offline(self, tenant: str, user: str) -> None:
+        for connection in tuple(self._watchers.get((tenant, user), ())):
             connection.send_frame(frames.watchlist_event([], [user]))
 
     def disconnected(self, connection: Connection) -> None:
         self._browsers.pop(connection, None)
         signed = self._signed_in.pop(connection, None)
         for one in signed.user.watchlist if signed is not None else ():
-            watchers = self._watchers.get(one, set())
+            key = connection.principal.tenant, one
+            watchers = self._watchers.get(key, set())
             watchers.discard(connection)
             if not watchers:
-                self._watchers.pop(one, None)
+                self._watchers.pop(key, None)
 
 
 def _refused(message: str) -> CloseReason:

@@ -2,6 +2,7 @@
 
 from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
 from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
@@ -17,12 +18,13 @@ def wire(live: LiveContext) -> WiredDialect:
     webhooks = PusherWebhooks(
         live.pusher.webhook_url, live.project, live.jobs, hub, live.http, engines.clock, live.spawn
     )
+    apps = ConnectedApps(live.project, live.pusher_apps, engines.clock, hub.end)
     context = PusherContext(
         engines=engines,
         hub=hub,
         config=live.config,
         pusher=live.pusher,
-        project=live.project,
+        apps=apps,
         app=live.app,
         webhooks=webhooks,
     )
@@ -30,7 +32,7 @@ def wire(live: LiveContext) -> WiredDialect:
     presence_cache = PresenceCache()
     channels = PusherChannels(context, users, presence_cache)
     handshake = PusherHandshake(
-        live.project,
+        apps,
         live.config.access,
         live.config.limits,
         live.pusher,

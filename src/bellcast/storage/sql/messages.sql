@@ -280,7 +280,7 @@ DELETE FROM suppressions WHERE tenant = :tenant
 DELETE FROM documents
 WHERE tenant = :tenant AND kind IN (
   'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress',
-  'sources', 'source-errors', 'awaited-events'
+  'sources', 'source-errors', 'awaited-events', 'pusher-apps'
 )
 
 -- name: messages_forget
@@ -318,6 +318,13 @@ INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)
 VALUES (:kind, :tenant, :key, :body, :now, :now)
 ON CONFLICT (kind, tenant, key) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at
 RETURNING created_at, updated_at
+
+-- name: document_create
+-- Create an object; nothing if it exists.
+INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)
+VALUES (:kind, :tenant, :key, :body, :now, :now)
+ON CONFLICT (kind, tenant, key) DO NOTHING
+RETURNING key
 
 -- name: document_hold
 -- An object with this body. Nothing else changes it until the transaction ends.

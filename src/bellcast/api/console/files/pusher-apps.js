@@ -1,0 +1,142 @@
+/**
+ * Pusher apps: the project's and those of the store; the test of their connection.
+ */
+import { confirmed, field, fill, form, h, id, state } from './dom.js';
+import { load } from './list.js';
+import { ROOT, get, path, request } from './server.js';
+
+/** The browser's own attempt may not take longer. */
+const BROWSER_MS = 10_000;
+/** Bytes of generated credentials. */
+const KEY_BYTES = 10;
+const SECRET_BYTES = 24;
+
+const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
+
+/** The list of apps and the form for a new one. */
+export function pusherApps(page) {
+  const list = h('div');
+  const shown = h('div', { 'aria-live': 'polite' });
+  const reload = () => load(list, page.signal, (signal) => get('/v1/pusher-apps', signal), ({ apps }) => table(page, apps, shown, reload));
+  reload();
+  return card('Pusher apps',
+    h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
+    list, shown, h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)));
+}
+
+function table(page, apps, shown, reload) {
+  const columns = ['App', 'Id', 'Key', 'Tenant', 'State', ''];
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Pusher apps' }, h('table', {},
+    h('thead', {}, h('tr', {}, columns.map((name) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
+    h('tbody', {}, apps.map((one) => h('tr', {},
+      [h('b', {}, nameOf(one)), id(one.id), id(one.key), one.tenant ?? '–', state(one.state), actions(page, one, shown, reload)]
+        .map((content, index) => h('td', { 'data-label': columns[index] || undefined }, content)))))));
+}
+
+const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
+
+function actions(page, one, shown, reload) {
+  const name = nameOf(one);
+  const test = h('button', { type: 'button', 'aria-label': `Test ${name}`, onclick: () => runTest(page, test, shown, { app: one.id }) }, 'Test');
+  if (one.source === 'project') return h('div', { class: 'actions' }, test, h('small', { class: 'muted' }, 'Configured on the server'));
+  const change = (act) => async () => {
+    await act();
+    reload();
+  };
+  const toggle = one.enabled
+    ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
+    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true })) }, 'Enable');
+  const rotate = confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
+    showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
+    reload();
+  });
+  const remove = confirmed(`Delete ${name}`, 'Delete', change(() => request('DELETE', path`/v1/pusher-apps/${one.id}`)));
+  return h('div', { class: 'actions' }, test, toggle, rotate, remove);
+}
+
+function creation(page, shown, reload) {
+  const test = h('button', { type: 'button', onclick: (event) => {
+    const fields = event.target.form;
+    fields.elements.id.value ||= String(1_000_000 + (crypto.getRandomValues(new Uint32Array(1))[0] % 9_000_000));
+    fields.elements.key.value ||= hex(KEY_BYTES);
+    fields.elements.secret.value ||= hex(SECRET_BYTES);
+    const values = Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, fields.elements[name].value.trim()]));
+    runTest(page, test, shown, { values });
+  } }, 'Test these values');
+  const technical = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
+  return form([
+    field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
+    field('Tenant', { name: 'tenant', ...technical }, 'Its connections and events belong to this tenant. Empty: the default one, shared with the project.'),
+    field('Origins', { name: 'origins', ...technical, placeholder: 'https://app.example.com' }, 'Whose pages may connect, separated by commas. Empty: those of the setting origins.'),
+    field('App id', { name: 'id', ...technical }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
+    field('App key', { name: 'key', ...technical }),
+    field('App secret', { name: 'secret', type: 'password', ...technical, autocomplete: 'new-password' }),
+    h('div', { class: 'test' }, test),
+  ], 'Create app', async ({ name, origins, ...rest }, element) => {
+    const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
+    const list = origins.split(',').map((one) => one.trim()).filter(Boolean);
+    showCredentials(shown, await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: list, ...given }));
+    element.reset();
+    reload();
+  });
+}
+
+const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+/** The variables that Laravel and other frameworks read. */
+function showCredentials(place, app, note) {
+  const isSecure = location.protocol === 'https:';
+  const lines = [
+    `PUSHER_APP_ID=${app.id}`, `PUSHER_APP_KEY=${app.key}`, `PUSHER_APP_SECRET=${app.secret}`,
+    `PUSHER_HOST=${location.hostname}`, `PUSHER_PORT=${location.port || (isSecure ? 443 : 80)}`, `PUSHER_SCHEME=${isSecure ? 'https' : 'http'}`,
+  ];
+  fill(place, h('div', { class: 'notice' }, h('p', {}, h('b', {}, `Copy the secret of ${nameOf(app)} now: it is not shown again.`), note && ` ${note}`), id(app.secret), h('pre', { tabindex: '0' }, h('code', {}, lines.join('\n')))));
+}
+
+/** “Test connection” of the project's app: from the server, then from this browser. */
+export function pusherTest(page) {
+  const result = h('div', { 'aria-live': 'polite' });
+  const button = h('button', { type: 'button', onclick: () => runTest(page, button, result, {}) }, 'Test connection');
+  return card('Pusher connection', h('p', { class: 'muted' }, 'A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.'), button, result);
+}
+
+/** `tested` is a stored app, or values that are not saved: these are accepted during the server's test only. */
+async function runTest(page, button, place, tested) {
+  button.disabled = true;
+  fill(place, h('p', { class: 'muted' }, 'Testing…'));
+  try {
+    const answer = await request('POST', '/v1/settings/test', { target: 'pusher', ...tested }, page.signal);
+    const own = answer.state === 'ok' && !tested.values ? [await browserStep(answer)] : [];
+    const steps = [...answer.steps, ...own];
+    const isOk = steps.every((one) => one.state === 'ok');
+    fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), isOk ? ' Pusher connected' : ' Pusher is not reachable'),
+      h('ol', { class: 'timeline' }, steps.map((one) => h('li', {}, h('div', {}, state(one.state), ` ${one.step.replaceAll('_', ' ')}`, one.state !== 'skipped' && h('span', { class: 'muted' }, ` ${one.ms} ms`)),
+        one.detail && h('p', { class: 'muted' }, one.detail), one.fix && h('p', {}, one.fix)))));
+  } catch (problem) {
+    fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
+  }
+  button.disabled = false;
+}
+
+async function browserStep({ steps }) {
+  const started = performance.now();
+  const key = /key (\S+)\.$/.exec(steps.find((one) => one.step === 'enabled')?.detail ?? '')?.[1] ?? '';
+  const url = new URL(`${ROOT}/app/${encodeURIComponent(key)}?protocol=7&client=console&version=1`, location.href);
+  url.protocol = url.protocol.replace('http', 'ws');
+  const detail = await new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    const timer = setTimeout(() => end('No answer.'), BROWSER_MS);
+    const end = (text) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(text);
+    };
+    socket.onerror = () => end('The WebSocket could not be opened.');
+    socket.onmessage = ({ data }) => {
+      const { event, data: inner } = JSON.parse(data);
+      if (event === 'pusher:connection_established') end(null);
+      else if (event === 'pusher:error') end(String(inner?.message));
+    };
+  });
+  return { step: 'browser', state: detail === null ? 'ok' : 'failed', ms: Math.round(performance.now() - started), detail: detail ?? 'This browser is connected.', fix: detail && 'Compare this page’s address with BELLCAST_PUBLIC_URL, and check extensions that block WebSockets.' };
+}

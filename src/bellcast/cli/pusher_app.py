@@ -1,0 +1,155 @@
+"""`bellcast pusher-app`: Pusher apps of a running server."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+from bellcast.cli.rest import request
+
+EPILOG = """\
+[dim]The project's own app always exists. Further ones are for apps with credentials of their own, or for tenants. Pusher's clients \
+and SDKs use them unchanged.[/]
+"""
+EXAMPLES = """\
+[dim]Examples[/]
+
+  bellcast pusher-app create "Lead market" --origin https://leads.example.com
+  bellcast pusher-app create "Moved" --id 1234567 --key 0a1b2c3d4e5f --secret-file - < secret.txt
+  bellcast pusher-app test 1234567
+"""
+
+app = typer.Typer(cls=options.CliGroup)
+pusher_app = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Create, rotate and disable Pusher apps.")
+app.add_typer(pusher_app, name="pusher-app", rich_help_panel="Server")
+
+AppCommand = options.with_settings("DATA", "URL")
+AppIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The app's id.")]
+OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="The app's id. Default: the project's app.")]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin", metavar="ORIGIN", help="An origin whose pages may connect. Repeatable. Default: BELLCAST_ORIGINS."
+    ),
+]
+
+
+@pusher_app.callback(invoke_without_command=True)
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
+@pusher_app.command("list", cls=AppCommand)
+def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """List the apps."""
+    apps = request(ctx, "GET", "/v1/pusher-apps")["apps"]
+    if json:
+        console.json(apps)
+        return
+    for one in apps:
+        name = one["name"] or ("(the project)" if one["source"] == "project" else "")
+        print(f"{one['id']}\t{one['key']}\t{one['state']}\t{console.plain(name)}", flush=True)
+
+
+@pusher_app.command(cls=AppCommand)
+def show(ctx: typer.Context, id: AppIdArgument) -> None:
+    """Show an app as JSON, without its secret."""
+    console.json(request(ctx, "GET", _path(id)))
+
+
+@pusher_app.command(cls=AppCommand, epilog=EXAMPLES)
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the list.")],
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id. Default: a random one.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key. Default: a random one.")] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file with the secret, `-` for standard input. Default: a random one."),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="The tenant that its connections and events belong to.")
+    ] = None,
+    origin: OriginOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Create an app and print its credentials. The secret cannot be shown again."""
+    given = {"id": id, "key": key, "tenant": tenant, "secret": _secret(secret_file)}
+    body = {"name": name, "origins": origin or []} | {field: value for field, value in given.items() if value}
+    _show_secret(request(ctx, "POST", "/v1/pusher-apps", body), json=json)
+
+
+@pusher_app.command(cls=AppCommand)
+def rotate(ctx: typer.Context, id: AppIdArgument, json: console.JsonFlag = False) -> None:
+    """Replace the secret and print the new one. The previous secret stays valid for a day."""
+    _show_secret(request(ctx, "POST", f"{_path(id)}/rotate"), json=json)
+
+
+@pusher_app.command(cls=AppCommand)
+def enable(ctx: typer.Context, id: AppIdArgument) -> None:
+    """Accept connections and requests of an app again."""
+    request(ctx, "PATCH", _path(id), {"enabled": True})
+    console.done(f"Enabled {id}")
+
+
+@pusher_app.command(cls=AppCommand)
+def disable(ctx: typer.Context, id: AppIdArgument) -> None:
+    """Close the connections of an app, and refuse its requests."""
+    request(ctx, "PATCH", _path(id), {"enabled": False})
+    console.done(f"Disabled {id}")
+
+
+@pusher_app.command(cls=AppCommand)
+def delete(ctx: typer.Context, id: AppIdArgument) -> None:
+    """Delete an app and close its connections."""
+    request(ctx, "DELETE", _path(id))
+    console.done(f"Deleted {id}")
+
+
+@pusher_app.command(cls=AppCommand)
+def test(
+    ctx: typer.Context,
+    id: OptionalId = None,  # noqa: PT028  a command, not a test
+    json: console.JsonFlag = False,  # noqa: PT028  a command, not a test
+) -> None:
+    """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
+    report = request(ctx, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
+    if json:
+        console.json(report)
+        return
+    for one in report["steps"]:
+        print(f"{one['state']}\t{one['step'].replace('_', ' ')}\t{console.plain(one['detail'])}", flush=True)
+    failed = next((one for one in report["steps"] if one["state"] == "failed"), None)
+    if failed is not None:
+        raise CommandError(f"the step {failed['step']} failed", failed["fix"])
+    console.done("Pusher connected")
+
+
+def _show_secret(created: dict[str, Any], *, json: bool) -> None:
+    if json:
+        console.json(created)
+        return
+    # The variables of Laravel, which other frameworks follow.
+    for name in ("id", "key", "secret"):
+        print(f"PUSHER_APP_{name.upper()}={created[name]}", flush=True)
+    console.note("The secret cannot be shown again.")
+
+
+def _secret(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}", "name a file with the secret alone") from None
+
+
+def _path(id: str) -> str:
+    from bellcast.client.request import path
+
+    return path("pusher-apps", id)

@@ -1,0 +1,150 @@
+"""`bellcast settings`: the settings of a running server that apply without a restart."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
+from bellcast.cli.rest import request
+
+EPILOG = """\
+[dim]Changes apply on all nodes within seconds, and are kept in the database. Options, the environment and its files take \
+precedence:[/] bellcast config [dim]shows those of this machine.[/]
+"""
+EXAMPLES = """\
+[dim]Examples[/]
+
+  bellcast settings set origins=https://app.example.com limit_tags=20
+  bellcast settings unset limit_tags
+  bellcast settings rollback 3
+"""
+PREFIX = "bellcast_"
+# Of one page of the history.
+MAX_REVISIONS = 50
+
+app = typer.Typer(cls=options.CliGroup)
+settings = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Read and change settings while the server runs.")
+app.add_typer(settings, name="settings", rich_help_panel="Server")
+
+LiveSettingsCommand = options.with_settings("DATA", "URL")
+SettingArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The setting, such as `origins` or BELLCAST_ORIGINS.")
+]
+
+
+@settings.callback(invoke_without_command=True)
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
+@settings.command("list", cls=LiveSettingsCommand)
+def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """List the settings with their values and where these come from."""
+    document = request(ctx, "GET", "/v1/settings")
+    if json:
+        console.json(document)
+        return
+    for one in document["settings"]:
+        print(f"{one['name']}\t{console.plain(one['value'])}\t{one['locked_by'] or one['source']}", flush=True)
+
+
+@settings.command(cls=LiveSettingsCommand)
+def get(ctx: typer.Context, name: SettingArgument, json: console.JsonFlag = False) -> None:
+    """Print the value of a setting."""
+    found = _find(request(ctx, "GET", "/v1/settings"), name)
+    console.json(found) if json else print(console.plain(found["value"]), flush=True)
+
+
+@settings.command("set", cls=LiveSettingsCommand, epilog=EXAMPLES)
+def set_(
+    ctx: typer.Context,
+    assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="Settings and their new values.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the values.")] = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Change settings, all together or none."""
+    pairs = [text.partition("=") for text in assignments]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise typer.BadParameter(f"expected NAME=VALUE, got {wrong[0]}", param_hint="NAME=VALUE")
+    changes = {_key(name): value for name, _, value in pairs}
+    _change(ctx, {"set": changes, "dry_run": dry_run}, json=json)
+
+
+@settings.command(cls=LiveSettingsCommand)
+def unset(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings that get their default value back.")],
+    json: console.JsonFlag = False,
+) -> None:
+    """Remove values from the database, so that the defaults apply."""
+    _change(ctx, {"reset": [_key(name) for name in names]}, json=json)
+
+
+@settings.command(cls=LiveSettingsCommand)
+def history(
+    ctx: typer.Context,
+    limit: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, max=MAX_REVISIONS, help="How many revisions to show.")
+    ] = 20,
+    json: console.JsonFlag = False,
+) -> None:
+    """List the changes, newest first."""
+    revisions = request(ctx, "GET", f"/v1/settings/history?limit={limit}")["revisions"]
+    if json:
+        console.json(revisions)
+        return
+    for one in revisions:
+        print(f"{one['revision']}\t{one['at']}\t{one['by']}\t{_changes(one)}", flush=True)
+
+
+@settings.command(cls=LiveSettingsCommand)
+def rollback(
+    ctx: typer.Context,
+    revision: Annotated[int, typer.Argument(metavar="REVISION", min=0, help="The revision; 0 has no values.")],
+    json: console.JsonFlag = False,
+) -> None:
+    """Make the values of an earlier revision current again."""
+    current = request(ctx, "GET", "/v1/settings/history?limit=1")["revisions"]
+    newest = current[0]["revision"] if current else 0
+    restored = request(ctx, "POST", "/v1/settings/rollback", {"revision": newest, "to": revision})
+    _show(restored, json=json)
+
+
+def _change(ctx: typer.Context, body: dict[str, Any], *, json: bool) -> None:
+    # The newest revision, which this node may not apply yet.
+    current = request(ctx, "GET", "/v1/settings/history?limit=1")["revisions"]
+    newest = current[0]["revision"] if current else 0
+    _show(request(ctx, "PATCH", "/v1/settings", {"revision": newest, **body}), json=json, is_dry=body.get("dry_run"))
+
+
+def _show(revision: dict[str, Any], *, json: bool, is_dry: bool | None = False) -> None:
+    if json:
+        console.json(revision)
+    else:
+        text = f"Valid: {_changes(revision)}" if is_dry else f"Revision {revision['revision']}: {_changes(revision)}"
+        console.done(text)
+
+
+def _changes(revision: dict[str, Any]) -> str:
+    changes = [
+        f"{one['name']}={'(unset)' if one['after'] is None else console.plain(one['after'])}"
+        for one in revision["changes"]
+    ]
+    return ", ".join(changes) or "no change"
+
+
+def _find(document: dict[str, Any], name: str) -> dict[str, Any]:
+    key = _key(name)
+    found: dict[str, Any] | None = next((one for one in document["settings"] if one["name"] == key), None)
+    if found is None:
+        raise CommandError(
+            f"{name} is no setting that applies without a restart", "`bellcast settings list` lists these"
+        )
+    return found
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().removeprefix(PREFIX)

@@ -1,0 +1,52 @@
+"""The Pusher app of each connection."""
+
+from collections.abc import Callable, Sequence
+
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
+from bellcast.live.pusher.protocol import close_codes
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherApp
+from bellcast.ports import Clock
+from bellcast.ports.pusher_apps import PusherApps
+
+
+class ConnectedApps:
+    """Keys of apps by connection; without one, a connection is of the project's app and costs nothing here. A connection ends
+    when its app is deleted or disabled."""
+
+    def __init__(
+        self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]
+    ) -> None:
+        self._project_key = project.key
+        self._apps = apps
+        self._clock = clock
+        self._end = end
+        self._keys: dict[Connection, str] = {}
+        apps.watch(self._close_disabled)
+
+    def find(self, key: str) -> PusherApp | None:
+        return self._apps.by_key(key)
+
+    def add(self, connection: Connection, app: PusherApp) -> None:
+        if app.credentials.key != self._project_key:
+            self._keys[connection] = app.credentials.key
+
+    def discard(self, connection: Connection) -> None:
+        self._keys.pop(connection, None)
+
+    def credentials(self, connection: Connection) -> Sequence[Project]:
+        """Return the credentials that sign for the connection's app, the newest first."""
+        app = self._apps.by_key(self.key(connection))
+        return () if app is None else app.valid_credentials(self._clock.now())
+
+    def key(self, connection: Connection) -> str:
+        return self._keys.get(connection, self._project_key)
+
+    def _close_disabled(self) -> None:
+        for connection, key in tuple(self._keys.items()):
+            app = self._apps.by_key(key)
+            if app is None:
+                self._end(connection, close_codes.NO_SUCH_APP)
+            elif not app.enabled:
+                self._end(connection, close_codes.APP_DISABLED)

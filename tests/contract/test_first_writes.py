@@ -1,0 +1,70 @@
+"""The first write of an object by several nodes: one succeeds."""
+
+import asyncio
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.errors import Conflict
+from bellcast.model.ids import Ids
+from bellcast.model.limits import Limits
+from bellcast.model.operators import AuditEntry
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Store
+from bellcast.ports.documents import AuditRecord
+from bellcast.ports.live_feed import NO_FEED
+from bellcast.server.database_settings import DatabaseSettings
+from bellcast.settings import Settings
+from tests.clock import FakeClock
+
+
+async def test_object_is_created_once(store: Store) -> None:
+    documents = store.documents
+    writes = [documents.change("kind", "", "k", None, b'{"a":%d}' % number, 1) for number in range(4)]
+    assert sorted(await asyncio.gather(*writes)) == [False, False, False, True]
+    assert not await documents.change("kind", "", "k", None, b'{"a":9}', 2)
+    found = await documents.get("kind", "", "k")
+    assert found is not None
+    assert (found.updated_at, found.body != b'{"a":9}') == (1, True)
+
+
+async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store: Store, clock: FakeClock) -> None:
+    """The refused change leaves no revision, and no entry in the audit."""
+
+    async def announce(revision: int) -> None:
+        pass
+
+    def node() -> DatabaseSettings:
+        targets = {"access": [AccessConfig()], "limits": [Limits()], "pusher": [PusherConfig()]}
+        return DatabaseSettings(store, clock, NO_FEED, Settings(), targets, announce)
+
+    nodes, ids = [node(), node()], Ids()
+    entries = [
+        AuditEntry(
+            id=ids.new(clock.now()),
+            at=clock.now(),
+            actor="owner",
+            action="PATCH /v1/settings",
+            target="/v1/settings",
+            outcome="ok",
+            address=None,
+            request_id="r",
+        )
+        for _ in nodes
+    ]
+    results = await asyncio.gather(
+        *(
+            node.change(
+                0,
+                {"limit_tags": str(number)},
+                (),
+                "owner",
+                dry_run=False,
+                record=lambda _, entry=entries[number]: AuditRecord(entry, lambda one: b"mac"),
+            )
+            for number, node in enumerate(nodes)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in results].count(Conflict) == 1
+    (revision,) = await nodes[0].history(None, 10)
+    assert revision in results
+    assert len(await store.operators.audit("", 10)) == 1

@@ -1,0 +1,173 @@
+"""Pusher apps of the store: credentials, isolation by tenant, rotation, and the precedence of the project's app."""
+
+import hashlib
+import hmac
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from bellcast.channels.encryption import Encryption
+from bellcast.server.pusher_apps import PusherAppRegistry
+from tests.journey.operators import set_up, signed_in
+from tests.journey.rest import PROJECT, Rest, fields, opened, refused
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess
+from tests.wire.pusher_clients import Bare, bare
+from tests.wire.test_pusher_http import signed
+
+APPS = "/v1/pusher-apps"
+MOVED = {
+    "name": "Moved",
+    "id": "1234567",
+    "key": "0a1b2c3d4e5f",
+    "secret": "a secret of the former provider".replace(" ", "-"),
+}
+
+
+@pytest.fixture
+async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
+    async with opened(tmp_path) as rest:
+        yield rest
+
+
+async def test_secret_is_shown_once_and_encrypted_at_rest(rest: Rest) -> None:
+    created = (await rest.app.post(APPS, json={"name": "Lead market"})).json()
+    assert (created["source"], created["state"], created["enabled"]) == ("database", "active", True)
+    assert len(created["secret"]) >= 40
+    listed = (await rest.app.get(APPS)).json()["apps"]
+    assert [(one["id"], one["source"]) for one in listed] == [(PROJECT.id, "project"), (created["id"], "database")]
+    assert created["secret"] not in str(listed)
+    with closing(sqlite3.connect(rest.file)) as connection:
+        stored = str(connection.execute("SELECT * FROM documents").fetchall())
+    assert created["key"] in stored
+    assert created["secret"] not in stored
+    rotated = (await rest.app.post(f"{APPS}/{created['id']}/rotate")).json()
+    assert rotated["secret"] != created["secret"]
+    assert rotated["previous_until"] is not None
+
+
+async def test_credentials_can_be_moved_but_not_taken(rest: Rest) -> None:
+    created = await rest.app.post(APPS, json=MOVED)
+    assert (created.status_code, created.json()["secret"]) == (201, MOVED["secret"])
+    assert refused(await rest.app.post(APPS, json=MOVED), 409, "conflict")
+    for field, value in (("id", PROJECT.id), ("key", PROJECT.key), ("key", MOVED["key"])):
+        body = {"name": "x", field: value}
+        assert refused(await rest.app.post(APPS, json=body), 409, "conflict")
+    for method, path in (("PATCH", ""), ("POST", "/rotate"), ("DELETE", "")):
+        response = await rest.app.request(method, f"{APPS}/{PROJECT.id}{path}", json={"enabled": False})
+        assert refused(response, 409, "conflict")
+    wrong = await rest.app.post(APPS, json={"name": "x", "origins": ["https://ok.example.com", "no origin"]})
+    assert list(fields(wrong)) == ["origins.1"]
+    for name, value in (("id", "a/b"), ("key", "a b"), ("secret", "short"), ("name", "")):
+        assert refused(await rest.app.post(APPS, json=MOVED | {name: value}), 422, "invalid")
+
+
+async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
+    await rest.app.post(APPS, json=MOVED)
+    project = type(PROJECT)(MOVED["id"], "the-key-of-the-environment", "the secret of the environment")
+    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"key"), project, lambda: None)
+    await node.reload()
+    assert [one.state for one in node.all()] == ["active", "overridden"]
+    assert node.by_id(MOVED["id"]) is node.all()[0].app
+    assert node.by_key(MOVED["key"]) is None
+
+
+async def test_app_with_an_unknown_encryption_key_is_disabled(rest: Rest) -> None:
+    await rest.app.post(APPS, json=MOVED)
+    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"another key"), PROJECT, lambda: None)
+    await node.reload()
+    app = node.by_id(MOVED["id"])
+    assert app is not None
+    assert (app.enabled, node.all()[1].state) == (False, "unreadable")
+
+
+async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
+    await rest.app.post(APPS, json=MOVED)
+    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"key"), PROJECT, rest.store.open)
+    await rest.app.post(f"{APPS}/{MOVED['id']}/rotate")
+    await node.reload()
+    app = node.by_id(MOVED["id"])
+    assert app is not None
+    assert [one.secret == MOVED["secret"] for one in app.valid_credentials(rest.clock.now())] == [False, True]
+    rest.clock.advance(24 * 3_600_000)
+    assert [one.secret == MOVED["secret"] for one in app.valid_credentials(rest.clock.now())] == [False]
+
+
+async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Rest) -> None:
+    owner = await set_up(rest)
+    await owner.post(APPS, json=MOVED)
+    await owner.patch(f"{APPS}/{MOVED['id']}", json={"enabled": False})
+    await owner.post(f"{APPS}/{MOVED['id']}/rotate")
+    await owner.delete(f"{APPS}/{MOVED['id']}")
+    entries = (await owner.get("/v1/audit")).json()["entries"][:4]
+    assert [one["action"].split()[0] for one in entries] == ["DELETE", "POST", "PATCH", "POST"]
+    assert entries[2]["changes"] == [{"field": "enabled", "from": True, "to": False}]
+    assert MOVED["secret"] not in str(entries)
+    support = await signed_in(rest, "helper", "support")
+    assert refused(await support.get(APPS), 403, "forbidden")
+
+
+def sign(app: dict[str, Any], text: str) -> str:
+    return f"{app['key']}:{hmac.new(app['secret'].encode(), text.encode(), hashlib.sha256).hexdigest()}"
+
+
+def subscribe(client: Bare, app: dict[str, Any], channel: str) -> None:
+    auth = sign(app, f"{client.socket_id}:{channel}")
+    client.send_frame("pusher:subscribe", {"channel": channel, "auth": auth})
+
+
+def trigger(server: ServerProcess, app: dict[str, Any], secret: str, channel: str) -> httpx.Response:
+    body = json.dumps({"name": "lead.assigned", "channels": [channel], "data": '{"id":7}'}).encode()
+    url = signed(server, "POST", f"/apps/{app['id']}/events", body, secret=secret, auth_key=app["key"])
+    return httpx.post(url, content=body)
+
+
+def test_app_of_a_tenant_has_its_own_channels_until_it_is_disabled(bellcast_server: ServerProcess) -> None:
+    """The stock protocol with an app's credentials: sign-in, private channel, rotation, and the end of its connections."""
+    server = bellcast_server
+    project = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": server.secret}
+    app = bellcast("pusher-app", "create", "Leads", "--tenant", "leads", "--json", **project).json
+    path = f"/app/{app['key']}?protocol=7&client=test&version=1"
+    channel = "private-provider.7"
+    with bare(server, path) as client, bare(server) as other:
+        client.socket_id = json.loads(client.until("pusher:connection_established")["data"])["socket_id"]
+        subscribe(client, app, channel)
+        client.until("pusher_internal:subscription_succeeded")
+        other.subscribe(channel)
+        assert trigger(server, app, server.secret, channel).status_code == 401
+        assert trigger(server, app, app["secret"], channel).status_code == 200
+        assert client.until("lead.assigned")["data"] == '{"id":7}'
+        assert [one["event"] for one in other.frames_until_pong() if one["event"] == "lead.assigned"] == []
+        rotated = bellcast("pusher-app", "rotate", app["id"], "--json", **project).json
+        for secret in (app["secret"], rotated["secret"]):
+            assert trigger(server, app, secret, channel).status_code == 200
+        subscribe(client, rotated, "private-admin")
+        client.until("pusher_internal:subscription_succeeded")
+        assert bellcast("pusher-app", "disable", app["id"], **project).status == 0
+        with pytest.raises(ConnectionClosed) as closed:
+            client.until("nothing more")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4003
+        assert trigger(server, app, rotated["secret"], channel).status_code == 403
+        other.frames_until_pong()
+    assert f"{app['id']}\t{app['key']}\tdisabled\tLeads" in bellcast("pusher-app", "list", **project).out
+    assert bellcast("pusher-app", "delete", app["id"], **project).status == 0
+
+
+def test_values_that_are_not_saved_can_be_tested(bellcast_server: ServerProcess) -> None:
+    values = {name: MOVED[name] for name in ("id", "key", "secret")}
+    body = {"target": "pusher", "values": values}
+    url = f"{bellcast_server.url}/v1/settings/test"
+    report = httpx.post(url, headers=bellcast_server.as_app(), json=body, timeout=30).json()
+    assert [(one["step"], one["detail"]) for one in report["steps"] if one["state"] != "ok"] == []
+    listed = httpx.get(f"{bellcast_server.url}{APPS}", headers=bellcast_server.as_app()).json()["apps"]
+    assert MOVED["id"] not in [one["id"] for one in listed]
+    injected = body | {"values": values | {"url": "http://127.0.0.1:1/\r\nX-Evil: 1"}}
+    assert httpx.post(url, headers=bellcast_server.as_app(), json=injected).status_code == 422
