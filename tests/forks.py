@@ -154,6 +154,7 @@ def _prepare(request: dict, streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["folder"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["bellcast", *request["args"]]
 
 

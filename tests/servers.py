@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import jwt
 
@@ -38,6 +39,7 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | Forked | None = None
         self.log = data / "server.log"
+        self._output: IO[str] | None = None
 
     def start(self) -> "ServerProcess":
         """Start it and wait until it accepts connections."""
@@ -58,6 +60,7 @@ class ServerProcess:
         for line in self._output:
             if re.search(r"http://\S+|worker is running", line):
                 return self
+        self._output.close()
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
 
     def kill(self) -> None:
@@ -107,7 +110,8 @@ class ServerProcess:
             with suppress(ProcessLookupError):
                 os.kill(worker, how)
         status = process.wait(timeout=90)
-        self._output.close()
+        if self._output is not None:
+            self._output.close()
         return status
 
     def __enter__(self) -> "ServerProcess":

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 from tests.app_servers import app_server
-from tests.studios import photo_studio
+from tests.studios import Studio
 
 from bellcast.client import Bellcast
 
@@ -17,8 +17,8 @@ def server(tmp_path, two_workers):
 
 
 @pytest.fixture
-def studio(server):
-    with photo_studio(server.url) as studio:
+def studio(server, tmp_path):
+    with Studio(tmp_path, server=server).running() as studio:
         yield studio.url
 
 

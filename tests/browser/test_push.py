@@ -42,7 +42,7 @@ def test_service_worker_shows_a_push_and_ignores_those_of_others(
             {"key": "move", "label": "Move", "url": "/move/7"},
         ]
         push({"id": "n1", "title": "New booking", "body": "Saturday", "url": "/bookings/7", "actions": buttons})
-        page.wait_for_function(f"async () => (await ({SHOWN})()).length > 0")
+        page.wait_for_function(f"async () => (await ({SHOWN})()).some(({{tag}}) => tag === 'n1')")
         push({"kind": "another sender's"})
         push({"id": "n2", "title": "Second"})
         page.wait_for_function(f"async () => (await ({SHOWN})()).some(({{tag}}) => tag === 'n2')")

@@ -9,7 +9,7 @@ from tests.journey.shell import lines, running
 
 def test_ring_all_five_makes_an_event_in_each_app_without_the_web(chromium):
     with running("demo", "--no-browser") as process:
-        server = next(found[1] for line in lines(process) if (found := re.search(r"Server\s+(http://\S+)", line)))
+        start = next(found[1] for line in lines(process) if (found := re.search(r"Start page\s+(http://\S+)", line)))
         next(line for line in lines(process) if "bellcast notify" in line)
         page = chromium.new_page()
         page.set_default_timeout(40_000)
@@ -17,7 +17,7 @@ def test_ring_all_five_makes_an_event_in_each_app_without_the_web(chromium):
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
-        page.goto(str(httpx.URL(server).copy_with(port=httpx.URL(server).port + 6)))
+        page.goto(start)
         expect(page.locator("output[data-state=live]")).to_have_count(5, timeout=40_000)
         page.get_by_role("button", name="Ring all five").click()
         expect(page.get_by_text(re.compile(r"Rang after \d+ ms"))).to_have_count(5, timeout=40_000)

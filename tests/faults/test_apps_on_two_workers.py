@@ -23,7 +23,8 @@ from tests.faults.raw import eventually
 from tests.marketplaces import Marketplace
 from tests.markets import Market
 from tests.servers import START_TIMEOUT, ServerProcess
-from tests.studios import PASSWORD, Studio
+from tests.sites import PASSWORD
+from tests.studios import Studio
 from tests.suites import Suite
 from tests.wire.clients import Socket, websocket
 
@@ -228,14 +229,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> ServerProcess:
 def apps(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[App]]:
     """The apps and people that are signed in to them."""
     folder = tmp_path_factory.mktemp("apps")
-    studio = Studio(server.url, folder / "studio")
+    studio = Studio(folder / "studio", server=server)
     market, suite, agency = (kind(folder / kind.__name__, server=server) for kind in (Market, Suite, Agency))
     site = Marketplace(folder / "marketplace", server)
     with ExitStack() as stack, ThreadPoolExecutor() as threads:
         server.start()
         stack.callback(server.kill)
-        starts = [studio.start, market.start_site, suite.start_site, agency.start_site, site.start]
-        for stop in (studio.stop, market.stop_site, suite.stop_site, agency.stop_site, site.stop):
+        starts = [studio.start, market.start, suite.start, agency.start, site.start]
+        for stop in (studio.stop, market.stop, suite.stop, agency.stop, site.stop):
             stack.callback(stop)
         for started in [threads.submit(start) for start in starts]:
             started.result(timeout=START_TIMEOUT)

@@ -149,8 +149,8 @@ def test_outage_of_starlight_loses_and_doubles_nothing(tmp_path: Path, two_worke
         id = book(iris, "During the outage").json()["id"]
         assert dana.send("PATCH", f"/api/bookings/{id}", action="confirm").status_code == 200
         assert "can’t be reached" in dana.http.get("/mail").text
-        agency.stop_site()  # the rows survive a restart of the site, too
-        agency.start_site()
+        agency.stop()  # the rows survive a restart of the site, too
+        agency.start()
         agency.server.start()
         assert eventually(lambda: len(iris.titles()) == 2 and len(dana.titles()) == 2)
         assert eventually(lambda: emails(agency) == ["Dayo Okoro is confirmed"])

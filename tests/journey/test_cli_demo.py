@@ -10,30 +10,28 @@ import httpx
 from tests.journey.shell import bellcast, end, lines, running
 
 
-def read_introduction(process) -> tuple[str, str, list[str]]:
-    """Return the addresses of the studio and the server, and the suggested `notify` command."""
+def read_introduction(process) -> tuple[dict[str, str], list[str]]:
+    """Return the URLs by name, and the suggested `notify` command."""
     shown = ""
     for line in lines(process):
         shown += line + "\n"
         if "bellcast notify" in line:
             break
-    studio = re.search(r"Photo studio\s+(http://\S+)", shown)
-    server = re.search(r"Server\s+(http://\S+)", shown)
-    assert studio, shown
-    assert server, shown
-    return studio[1], server[1], re.sub('"', "", line).split()[1:]
+    urls = dict(re.findall(r"(\w[\w ]*?)\s+(http://[^\s/]+)(?=\s)", shown))
+    assert {"Photo studio", "Server"} <= urls.keys(), shown
+    return urls, re.sub('"', "", line).split()[1:]
 
 
 def test_demo_works_without_settings_and_leaves_nothing():
     with running("demo", "--no-browser", BELLCAST_PORT="not a port, and not asked") as process:
-        studio, server, notify = read_introduction(process)
+        urls, notify = read_introduction(process)
+        studio, server = urls["Photo studio"], urls["Server"]
         data = Path(notify[notify.index("--data") + 1])
         assert (data / "bellcast.db").exists()
         assert httpx.get(f"{server}/readyz").status_code == 200
         assert httpx.get(studio).status_code == 200
         assert bellcast(*notify).status == 0
-        with httpx.Client(base_url=str(httpx.URL(studio).copy_with(port=httpx.URL(server).port + 5))) as suite:
-            assert suite.get("/login").status_code == 200  # the first request starts Django's relay
+        assert httpx.get(f"{urls['Shop suite']}/login").status_code == 200  # the first request starts Django's relay
         with httpx.Client(base_url=studio, timeout=60) as clara:
             clara.post("/login", data={"username": "clara", "password": "bellcast"})
             with clara.stream("GET", "/api/notifications/stream") as stream:
@@ -49,13 +47,13 @@ def test_demo_works_without_settings_and_leaves_nothing():
 
 def test_reset_restarts_the_demo_with_new_data():
     with running("demo", "--no-browser") as process:
-        studio, server, notify = read_introduction(process)
+        urls, notify = read_introduction(process)
+        studio, start = urls["Photo studio"], urls["Start page"]
         data = notify[notify.index("--data") + 1]
         assert bellcast(*notify).status == 0
-        start = httpx.URL(studio).copy_with(port=httpx.URL(server).port + 6)
-        assert httpx.post(f"{start}/api/reset", headers={"origin": str(start).rstrip("/")}).status_code == 202
-        again, _, notify = read_introduction(process)
-        assert again == studio
+        assert httpx.post(f"{start}/api/reset", headers={"origin": start}).status_code == 202
+        urls, notify = read_introduction(process)
+        assert urls["Photo studio"] == studio
         assert notify[notify.index("--data") + 1] != data
         assert not Path(data).exists()
         with httpx.Client(base_url=studio, timeout=60) as clara:

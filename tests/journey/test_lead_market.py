@@ -120,8 +120,8 @@ def test_outage_of_leadwell_loses_and_doubles_nothing(tmp_path: Path, two_worker
         market.server.kill()
         assert add(ruth, "During the outage", provider="42").status_code == 201
         assert plumber.patch("/api/provider/leads/101", json={"status": "won"}).status_code == 200
-        market.stop_site()  # the rows survive a restart of the site, too
-        market.start_site()
+        market.stop()  # the rows survive a restart of the site, too
+        market.start()
         market.server.start()
         assert eventually(lambda: len(market.titles("ruth")) == 2)
         assert sorted(market.titles("ruth")) == ["Lead from During the outage", "Priya Nair: won"]

@@ -13,8 +13,9 @@ import pytest
 from bellcast.client import Bellcast
 from tests.app_servers import app_server
 from tests.faults.raw import eventually
+from tests.sites import PASSWORD
 from tests.sqlite_dump import sqlite_dump
-from tests.studios import PASSWORD, photo_studio
+from tests.studios import Studio
 
 # The smallest PNG: one transparent pixel.
 PNG = bytes.fromhex(
@@ -32,8 +33,8 @@ def server(tmp_path_factory, two_workers):
 
 
 @pytest.fixture(scope="module")
-def studio(server):
-    with photo_studio(server.url) as studio:
+def studio(server, tmp_path_factory):
+    with Studio(tmp_path_factory.mktemp("oriel"), server=server).running() as studio:
         yield studio
 
 

@@ -100,8 +100,8 @@ def test_outage_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
         omar.submit("/sales/", product=papers, quantity=1)
         omar.submit("/customers/", name="Bakery Ost", email="")
         assert omar.api("GET", "notifications/").status_code == 503
-        suite.stop_site()  # the rows survive a restart of the site, too
-        suite.start_site()
+        suite.stop()  # the rows survive a restart of the site, too
+        suite.start()
         suite.server.start()
         assert eventually(lambda: len(omar.titles()) == 3)
         assert sorted(omar.titles()) == ["New Sale", "New Sale", "New customer"]
