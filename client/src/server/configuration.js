@@ -27,6 +27,6 @@ export function findCredentials(secret, key) {
   const [, projectKey, ...rest] = (variable('BELLCAST_PROJECT') ?? '').split(':');
   const projectSecret = rest.join(':');
   if (found) return { secret: found, key: key ?? (projectSecret === found ? projectKey ?? null : null) };
-  if (!projectSecret) throw new NotConfigured('no secret: pass `secret`, or set BELLCAST_SECRET or BELLCAST_PROJECT');
+  if (!projectSecret) throw new NotConfigured('no secret: pass `secret`, or set BELLCAST_SECRET or BELLCAST_PROJECT, which `bellcast env` prints');
   return { secret: projectSecret, key: key ?? projectKey ?? null };
 }
