@@ -31,6 +31,7 @@ PAGES = {
     "/requests": "Requests",
     "/workflows": "Workflows",
     "/runs": "Workflow runs",
+    "/playground": "Playground",
     "/settings": "Settings",
     "/providers": "Providers",
     "/keys": "API keys",
@@ -479,3 +480,52 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert secret not in page.content()
     assert page.locator("img").count() == 0
+
+
+def test_playground_shows_a_notification_and_an_event_on_all_four_dialects(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/playground")
+    page.get_by_label("Recipient", exact=True).fill("player")
+    page.get_by_role("button", name="Connect").click()
+    panes = page.locator(".pane")
+    expect(panes.get_by_text("✓ connected")).to_have_count(4)
+    expect(page.get_by_text("pusher_internal:subscription_succeeded")).to_be_visible()
+    expect(page.get_by_text("pusher:signin_success")).to_be_visible()
+    page.get_by_label("Title").fill(HOSTILE)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(panes.filter(has_text="onerror=")).to_have_count(4)
+    page.get_by_role("button", name="Publish").click()
+    expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
+    page.get_by_role("button", name="PHP").click()
+    expect(page.get_by_text("Pusher\\Pusher(")).to_be_visible()
+    assert violations(page) == []
+    assert page.locator("img").count() == 0
+
+
+def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
+    """On a page of another origin, which imports the check from the server."""
+    token = owner.server.token("checked")
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<h1>App</h1>"))
+    page.goto("http://app.test/")
+    run = """async ([server, token]) => {
+        const { check } = await import(`${server}/bellcast/check.js`);
+        const { state, steps, text } = await check({ token, topics: ["not.allowed"] });
+        return { state, text, steps: Object.fromEntries(steps.map((one) => [one.step, one])) };
+    }"""
+    report = page.evaluate(run, [owner.server.url, token])
+    states = {name: one["state"] for name, one in report["steps"].items() if name != "alerts"}
+    assert {name for name, state in states.items() if state != "ok"} == {"topics"}
+    assert token not in report["text"]
+    expect(page.get_by_role("dialog", name="Bellcast check")).to_contain_text("not.allowed")
+    report = page.evaluate(run, [owner.server.url, "not a token"])
+    assert (report["steps"]["token"]["state"], report["steps"]["websocket"]["state"]) == ("failed", "skipped")
+    assert owner.server.key in report["steps"]["token"]["fix"]
+    page.goto(f"{owner.server.url}/check")
+    assert violations(page) == []
+    page.get_by_label("Session token").fill(token)
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("For checked.")).to_be_visible()
+    context.close()

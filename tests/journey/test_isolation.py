@@ -37,6 +37,8 @@ OF_THE_PROJECT += (
     "/v1/requests",
     "/v1/settings",
     "/v1/pusher-apps",
+    "/check",
+    "/v1/check",
 )
 # Their signed tokens name the tenant.
 OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")

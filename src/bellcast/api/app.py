@@ -10,6 +10,7 @@ from bellcast.api import (
     activity,
     browser_files,
     bulk,
+    check,
     connections,
     console,
     console_session,
@@ -111,6 +112,7 @@ HANDLERS = [
     *settings.HANDLERS,
     *pusher_apps.HANDLERS,
     *console.HANDLERS,
+    *check.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
     *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send, theme.show),
 ]

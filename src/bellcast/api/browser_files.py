@@ -23,9 +23,11 @@ FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else B
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
 ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
+# The check of a page's connection, and the server's part of it, which has no data of anyone but the token's owner.
+CHECK, CHECK_ANSWER = "/bellcast/check.js", "/v1/check"
 # Pages of all origins may load these files, which are the same for everyone: a page of an undeclared origin then shows why
 # its connection is refused.
-PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER})
+PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, CHECK, CHECK_ANSWER})
 TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",

@@ -4,6 +4,7 @@
 import { choices, confirmed, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { live, request as servedRequest, requests } from './live.js';
+import { playground } from './playground.js';
 import { settings } from './settings.js';
 import { connections, tenant, tenants, topic, topics } from './topics.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -348,6 +349,7 @@ export const PAGES = [
   { path: '/requests', title: 'Requests', show: requests, detail: servedRequest, roles: CONTENT, letter: 'q' },
   { path: '/workflows', title: 'Workflows', show: workflows, roles: CONTENT, letter: 'w' },
   { path: '/runs', title: 'Workflow runs', show: runs, detail: run, roles: CONTENT, letter: 'u' },
+  { path: '/playground', title: 'Playground', show: playground, roles: OWNERS, letter: 'y' },
   { path: '/settings', title: 'Settings', show: settings, roles: BUILDERS, letter: 'i' },
   { path: '/providers', title: 'Providers', show: providers, roles: BUILDERS, letter: 'p' },
   { path: '/keys', title: 'API keys', show: keys, roles: BUILDERS, letter: 'k' },

@@ -1,0 +1,181 @@
+"""`/check`: why a page cannot connect. The check runs in the browser, on the app's page; the server gives the reason for a
+token."""
+
+import hashlib
+from datetime import datetime
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Literal, NamedTuple
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import browser_files, context, request_body, responses
+from bellcast.api.docs import HTML
+from bellcast.api.inbox import unchanged
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.auth import origins
+from bellcast.errors import NotFound, TooLarge, TooMany, Unauthenticated
+from bellcast.model import times
+from bellcast.model.events import SEPARATOR
+
+# Tokens are far smaller.
+MAX_TOKEN_BYTES = 16_384
+# Of one address: a person repeats a check after a change.
+CHECKS_PER_SECOND = 2
+RATE = "check" + SEPARATOR
+JAVASCRIPT = "text/javascript; charset=utf-8"
+TYPES = {".js": JAVASCRIPT, ".css": "text/css; charset=utf-8"}
+_FOLDER = Path(__file__).parent
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+}
+
+
+class CheckFile(NamedTuple):
+    """A module or a style sheet."""
+
+    body: bytes
+    etag: str
+    media_type: str
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """What the server finds about a page and its token. `key` is the public key of the project, which tokens may name as `kid`.
+    `time` is the server's."""
+
+    time: datetime
+    key: str
+    origin: str | None
+    origin_allowed: bool
+    token: Literal["ok", "refused", "absent"]
+    reason: str | None = None
+    recipient: str | None = None
+    tenant: str | None = None
+    expires_at: datetime | None = None
+
+
+@cache
+def _files() -> dict[str, CheckFile]:
+    return {
+        path.name: CheckFile(body, f'"{hashlib.sha256(body).hexdigest()[:20]}"', TYPES[path.suffix])
+        for path in sorted(_FOLDER.iterdir())
+        if path.suffix in TYPES
+        for body in [path.read_bytes()]
+    }
+
+
+@cache
+def _page() -> Template:
+    return Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
+
+
+@operation(
+    "GET", "/check", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show how to test a page's connection.
+
+    `BELLCAST_LANDING=off` turns it off."""
+    if not context.of(request).has_landing:
+        raise NotFound
+    scope: Any = request.scope
+    base = escape(scope["state"]["root_path"]) + "/"
+    return responses.complete(200, _page().substitute(base=base).encode(), HTML, HEADERS)
+
+
+@operation(
+    "GET",
+    "/check/{name:str}",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def asset(request: ApiRequest) -> ASGIApp:
+    """A module or the style sheet of the page `/check`."""
+    return _file(request, request_body.path(request, "name"), {"cache-control": "no-cache"})
+
+
+@operation(
+    "GET",
+    browser_files.CHECK,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+)
+async def script(request: ApiRequest) -> ASGIApp:
+    """The check of a page's connection.
+
+    An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
+    connect."""
+    headers = {"cache-control": "no-cache", "cross-origin-resource-policy": "cross-origin"}
+    return _file(request, "check.js", headers)
+
+
+@operation(
+    "POST",
+    browser_files.CHECK_ANSWER,
+    tag="Server",
+    required_scope=None,
+    response_types={200: CheckResult},
+    refusals=(TooLarge, TooMany),
+)
+async def answer(request: ApiRequest) -> ASGIApp:
+    """Check a session token and the page's origin.
+
+    The body is the token as `text/plain`, so that pages of undeclared origins can read the reason without a preflight."""
+    ctx, scope = context.of(request), request.scope
+    client = scope.get("client")
+    address = "" if client is None else client[0]
+    if ctx.engines.rates.take(f"{RATE}{address}", CHECKS_PER_SECOND, ctx.engines.clock.now()):
+        raise TooMany("Too many checks from this IP address.", retry_after=1)
+    token = (await request_body.raw(request, MAX_TOKEN_BYTES)).decode("latin-1").strip()
+    origin = request_body.header(request, b"origin")
+    is_allowed = origins.token_allowed(
+        origin,
+        scheme=scope["scheme"],
+        host=request_body.header(request, b"host") or "",
+        origins=ctx.access.origins,
+    )
+    now = (ctx.real_clock or ctx.engines.clock).now()
+    found = await _token(request, token)
+    result = CheckResult(
+        time=times.to_rfc3339(now), key=ctx.project.key, origin=origin, origin_allowed=is_allowed, **found
+    )
+    return responses.json(result, 200, {"cache-control": "no-store"})
+
+
+async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
+    if not token:
+        return {"token": "absent"}
+    try:
+        principal = await context.of(request).authenticator.session(token)
+    except Unauthenticated as refusal:
+        return {"token": "refused", "reason": refusal.detail}
+    return {
+        "token": "ok",
+        "recipient": principal.recipient,
+        "tenant": principal.tenant or None,
+        "expires_at": None if principal.expires_at is None else times.to_rfc3339(principal.expires_at),
+    }
+
+
+def _file(request: ApiRequest, name: str, headers: dict[str, str]) -> ASGIApp:
+    file = _files().get(name)
+    if file is None:
+        raise NotFound("There is no such file.")
+    headers = {**headers, "etag": file.etag}
+    if unchanged(request, file.etag):
+        return responses.empty(304, headers)
+    return responses.complete(200, file.body, file.media_type, headers)
+
+
+HANDLERS = (show, asset, script, answer)

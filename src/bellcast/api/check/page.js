@@ -1,0 +1,35 @@
+/** The page `/check`: runs the check for this origin, and shows the line for other pages. */
+const root = new URL('..', import.meta.url);
+const source = new URL('bellcast/check.js', root).href;
+document.getElementById('line').textContent = `(await import('${source}')).check()`;
+
+const steps = document.getElementById('steps');
+const form = document.querySelector('form');
+const SIGNS = { ok: '✓ ', failed: '✕ ', skipped: '· ' };
+
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const button = form.querySelector('button');
+  const fields = new FormData(form);
+  button.disabled = true;
+  steps.replaceChildren(line('', 'Checking…'));
+  const { check } = await import(source);
+  const topics = String(fields.get('topics')).split(',').map((one) => one.trim()).filter(Boolean);
+  const report = await check({ server: root.href, token: String(fields.get('token')).trim(), topics, show: false });
+  steps.replaceChildren(...report.steps.map(item));
+  button.disabled = false;
+});
+
+function item(one) {
+  const element = document.createElement('li');
+  element.className = one.state;
+  element.append(line('b', SIGNS[one.state] + one.step), line('', ` ${one.detail}`));
+  if (one.fix) element.append(document.createElement('br'), line('i', one.fix));
+  return element;
+}
+
+function line(tag, text) {
+  const element = document.createElement(tag || 'span');
+  element.textContent = text;
+  return element;
+}
