@@ -25,7 +25,7 @@ from bellcast.model.events import SEPARATOR
 # Tokens are far smaller.
 MAX_TOKEN_BYTES = 16_384
 # Of one address: a person repeats a check after a change.
-CHECKS_PER_SECOND = 2
+CHECKS_PER_SECOND = 5
 RATE = "check" + SEPARATOR
 JAVASCRIPT = "text/javascript; charset=utf-8"
 TYPES = {".js": JAVASCRIPT, ".css": "text/css; charset=utf-8"}
