@@ -37,6 +37,18 @@ def test_all_fields_arrive(bellcast_server, project):
     assert (found["title"], found["tags"], found["data"]) == ("New booking", ["vip", "new"], {"id": 7})
 
 
+def test_channels_and_template_are_sent(bellcast_server, project):
+    url, app = bellcast_server.url, bellcast_server.as_app()
+    httpx.put(f"{url}/v1/templates/cli-booked", headers=app, json={"inbox": {"title": "Booked by {{ data.client }}"}})
+    httpx.put(f"{url}/v1/recipients/channel-alice", headers=app, json={"email": "alice@example.com"})
+    options = ["--template", "cli-booked", "--payload", '{"client": "Bob"}', "--channel", "inbox", "--channel", "email"]
+    assert bellcast("notify", "channel-alice", *options, **project).status == 0
+    assert inbox(bellcast_server, "channel-alice")[0]["title"] == "Booked by Bob"
+    (message,) = httpx.get(f"{url}/v1/messages?recipient=channel-alice", headers=app).json()["messages"]
+    assert (message["channel"], message["content"]["subject"]) == ("email", "Booked by Bob")
+    assert bellcast("notify", *options, **project).status == 2
+
+
 def test_body_can_be_piped(bellcast_server, project):
     sent = bellcast("notify", "pipe-alice", "Disk report", "--body", "-", stdin="80 %\n\u2713 fine\n", **project)
     assert "Sent to pipe-alice" in sent.out

@@ -34,11 +34,13 @@ def _text(help: str, metavar: str = "TEXT", panel: str = CONTENT) -> Any:
 def notify(
     ctx: typer.Context,
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="[RECIPIENT] TITLE", help="Your app's user id, unless an option names the audience; and the title."
+            metavar="[RECIPIENT] TITLE",
+            help="Your app's user id, unless an option names the audience; and the title, unless a template has it.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     to_topic: Annotated[str | None, _text("All subscribers of a topic.", "TOPIC", AUDIENCE)] = None,
     to_role: Annotated[str | None, _text("All recipients with a role.", "ROLE", AUDIENCE)] = None,
     all_: Annotated[
@@ -53,6 +55,12 @@ def notify(
     icon: Annotated[str | None, _text("An icon: a name of your app's, an emoji or a URL.", "ICON")] = None,
     actor: Annotated[str | None, _text("The actor: a name, or JSON with id, name, avatar.", "NAME")] = None,
     payload: Annotated[str | None, _text("The `data` for your page.", "JSON")] = None,
+    channel: Annotated[
+        list[str] | None, _text("A channel, such as inbox or email. Repeatable. Default: those of the type.", "CHANNEL")
+    ] = None,
+    template: Annotated[
+        str | None, _text("A template, which can supply the title; --payload has its variables.", "KEY")
+    ] = None,
     tag: Annotated[list[str] | None, _text("A tag. Repeatable.", "TAG")] = None,
     group: Annotated[str | None, _text("A label by which lists may group notifications.", "GROUP")] = None,
     expires: Annotated[
@@ -66,7 +74,7 @@ def notify(
     """Send a notification."""
     from bellcast.cli import remote
 
-    recipient, title = _recipient_and_title(words, bool(to_topic or to_role or all_))
+    recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
     to: Any = recipient or _audience(to_topic, to_role, all_)
     fields = {
         "title": title,
@@ -78,6 +86,8 @@ def notify(
         "icon": icon,
         "actor": _json(actor, "--actor") if (actor or "").startswith("{") else actor,
         "data": _json(payload, "--payload"),
+        "channels": channel,
+        "template": template,
         "tags": tag,
         "group": group,
         "tenant": tenant,
@@ -89,11 +99,13 @@ def notify(
     console.json(_as_json(sent)) if json else console.done(_summary(sent, to), sent.id)
 
 
-def _recipient_and_title(words: list[str], has_audience: bool) -> tuple[str | None, str]:
-    """Return the recipient, None with an audience option, and the title."""
+def _recipient_and_title(words: list[str], has_audience: bool, has_template: bool) -> tuple[str | None, str | None]:
+    """Return the recipient, None with an audience option, and the title, which a template can supply."""
     expected = 1 if has_audience else 2
     if len(words) == expected:
         return (None, words[0]) if has_audience else (words[0], words[1])
+    if has_template and len(words) == expected - 1:
+        return (None if has_audience else words[0]), None
     arguments = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
     raise typer.BadParameter(f"expected {arguments}; quote a title of several words", param_hint="TITLE")
 
