@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bellcast.errors import Unavailable
-from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
+from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient, _trusted
 from tests.certificates import self_signed
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -229,6 +229,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
 ) -> None:
     pem, context = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the location of the operator's authorities
+    _trusted.cache_clear()
     server, client = Server(), HttpxClient()
     async with await start_server(server, context):
         assert (await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})).status == 204

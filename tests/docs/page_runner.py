@@ -8,9 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class PageRunner:
         self._pages: list[Page] = []
         self._background: list[tuple[subprocess.Popen[bytes], Path]] = []
         self._database_name: str | None = None
+        self._thread = ThreadPoolExecutor(1)  # one for all blocks, which may share a SQLite connection
 
     def _environ(self, *, credentials: bool) -> dict[str, str]:
         """The reader's environment: empty on the first pages, with the project's credentials on later ones."""
@@ -64,7 +65,7 @@ class PageRunner:
     def _database(self) -> str:
         if self._database_name is None:
             self._database_name = f"page{free_port()}"
-            _run_in_thread(engines.postgres().make(self._database_name))
+            self._wait_for(engines.postgres().make(self._database_name))
         return engines.postgres().url(self._database_name)
 
     def run(self, block: Block) -> None:
@@ -112,23 +113,12 @@ class PageRunner:
         assert ready(), "not ready in time: " + output.read_text()
 
     def _python(self, text: str, line: int) -> None:
-        """Execute in a thread, because the browser's driver occupies this thread's event loop."""
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                exec(compile("\n" * line + text, "example", "exec"), self.names)
-            except BaseException as failure:
-                failures.append(failure)
-
+        """Execute in the page's thread, because the browser's driver occupies the event loop of this one."""
         printed = StringIO()
         with contextlib.redirect_stdout(printed), self._reader_context():
-            worker = threading.Thread(target=run)
-            worker.start()
-            worker.join()
+            code = compile("\n" * line + text, "example", "exec")
+            self._thread.submit(exec, code, self.names).result()
         self.printed = printed.getvalue()
-        if failures:
-            raise failures[0]
 
     @contextlib.contextmanager
     def _reader_context(self) -> Iterator[None]:
@@ -189,7 +179,11 @@ class PageRunner:
                 value.close()
         self._stop(signal.SIGKILL)
         if self._database_name is not None:
-            _run_in_thread(engines.postgres().drop(self._database_name))
+            self._wait_for(engines.postgres().drop(self._database_name))
+        self._thread.shutdown()
+
+    def _wait_for(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._thread.submit(asyncio.run, work).result()
 
     def _stop(self, how: signal.Signals) -> None:
         while self._background:
@@ -197,13 +191,6 @@ class PageRunner:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, how)
             process.wait(timeout=TIMEOUT)
-
-
-def _run_in_thread(work: Coroutine[Any, Any, Any]) -> None:
-    """Run in a thread, because the browser's driver occupies this thread's event loop."""
-    worker = threading.Thread(target=asyncio.run, args=(work,))
-    worker.start()
-    worker.join()
 
 
 def _matches(expected: str, printed: str) -> bool:

@@ -193,7 +193,8 @@ def test_acknowledged_notifications_survive_kills_and_clients_agree(load: Load) 
         work += [threads.submit(load.act, recipient) for recipient in RECIPIENTS]
         listening = [threads.submit(follower.run) for follower in followers]
         try:
-            for _ in range(ROUNDS):
+            for killed in range(ROUNDS):
+                assert eventually(lambda: all(follower.reconnects == killed for follower in followers))  # noqa: B023
                 time.sleep(chance.uniform(*SECONDS))
                 load.server.restart()
             before = len(load.acknowledged)

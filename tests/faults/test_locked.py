@@ -68,7 +68,8 @@ def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
             new_client = threads.submit(_first_event, sturdy, "newcomer")
             assert httpx.get(f"{sturdy.url}/healthz").status_code == 200
             with websocket(sturdy, recipient, position=position) as reader:
-                assert reader.next()["resumed"] is True  # a client that only reads does not wait
+                ready = reader.next()
+                assert ready.get("resumed") is True, ready  # a client that only reads does not wait
             for response in (future.result() for future in refused):
                 assert (response.status_code, response.json()["code"]) == (503, "unavailable")
                 assert int(response.headers["retry-after"]) >= 1

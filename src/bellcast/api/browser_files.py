@@ -134,7 +134,7 @@ async def push_worker(request: ApiRequest) -> ASGIApp:
 
 
 def _file(request: ApiRequest, name: str) -> ASGIApp:
-    files: Files = request.app.state.files
+    files: Files = request.scope["state"]["files"]
     match = NAME.fullmatch(name)
     result = files.read(name) if match else None
     if match is None or result is None:

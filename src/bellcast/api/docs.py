@@ -20,16 +20,21 @@ HEADERS = {
 }
 
 
+def _document(request: ApiRequest) -> dict[str, Any]:
+    document: dict[str, Any] = request.scope["state"]["document"]()
+    return document
+
+
 @operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
 async def document(request: ApiRequest) -> ASGIApp:
     """This document."""
-    return responses.json(request.app.state.document(), headers={"cache-control": "no-cache"})
+    return responses.json(_document(request), headers={"cache-control": "no-cache"})
 
 
 @operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
 async def reference(request: ApiRequest) -> ASGIApp:
     """The API reference as HTML."""
-    return responses.complete(200, docs_html.reference(request.app.state.document()), HTML, HEADERS)
+    return responses.complete(200, docs_html.reference(_document(request)), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})

@@ -49,7 +49,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
 
     Their names begin with `bellcast_`. With several workers, each reports the metrics of all workers on this machine,
     labelled with the process id as `worker`."""
-    exporter: MetricsExporter = request.app.state.exporter
+    exporter: MetricsExporter = request.scope["state"]["exporter"]
     ctx = context.of(request)
     workers = ctx.workers
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -38,6 +38,7 @@ class ApiMiddleware:
         self,
         app: ASGIApp,
         context: ApiContext,
+        state: Mapping[str, Any],
         requests: RequestMetrics,
         counts: Callable[[], bytes],
         token_paths: TokenPaths,
@@ -46,6 +47,7 @@ class ApiMiddleware:
         self.token_paths = token_paths
         self._app = app
         self._context = context
+        self._state = state  # added to the state of each request
         self._requests = requests
         self._access = context.access
 
@@ -73,7 +75,7 @@ class ApiMiddleware:
             "method": "GET" if method == "HEAD" else method,
             "state": state,
         }
-        state["api_context"] = self._context
+        state.update(self._state)
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)

@@ -5,7 +5,7 @@ URLs of the operator's settings may lead to private addresses; for all others a 
 import asyncio
 import ssl
 from collections import Counter
-from functools import cached_property
+from functools import cache, cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -109,7 +109,7 @@ class HttpxClient:
 
 
 def _transport(guard: AddressGuard | None, *, http2: bool) -> httpx.AsyncHTTPTransport:
-    context = _trusted()
+    context = _trusted(http2=http2)
     transport = httpx.AsyncHTTPTransport(
         verify=context,
         trust_env=False,
@@ -136,8 +136,10 @@ def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()]
 
 
-def _trusted() -> ssl.SSLContext:
-    """Trust certifi's certificate authorities and those installed on this machine."""
+@cache  # reading the certificates takes 25 ms
+def _trusted(*, http2: bool) -> ssl.SSLContext:
+    """Trust certifi's certificate authorities and those installed on this machine. httpcore sets the protocols of a
+    version of HTTP in the context, so each version has its own."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
