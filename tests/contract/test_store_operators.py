@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from bellcast.auth import keys
 from bellcast.model.operators import AuditEntry, FieldChange, Operator, Role
 from bellcast.ports import Store
 
@@ -206,3 +207,28 @@ async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
         "2",
         "1",
     ]  # an older entry stays after a newer one
+
+
+async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store: Store) -> None:
+    await store.operators.create(msgspec.structs.replace(operator("1", "viewer"), tenants=("acme",)), "x")
+    found = await store.operators.get("1")
+    assert found is not None
+    assert found.tenants == ("acme",)
+    assert await store.operators.change("1", None, None, ("globex", "acme"))
+    assert [one.tenants for one in await store.operators.all()] == [("globex", "acme")]
+    assert await store.operators.change("1", "owner", None)
+    assert await store.operators.change("1", None, None, ("acme",))
+    assert [one.tenants for one in await store.operators.all()] == [None]
+    for tenants in (None, ("acme",)):
+        made = keys.make("k", ["send"], NOW, tenants)
+        await store.keys.create(made.key, made.digest)
+        assert await store.keys.find(made.key.id) == (made.key, made.digest)
+
+
+async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
+    for number, tenant in enumerate(["acme", "globex", "acme", None]):
+        one = msgspec.structs.replace(entry(f"01a{number}"), tenant=tenant)
+        await store.operators.record(one, lambda _: b"mac")
+    assert [one.id for one in await store.operators.audit("", 10, tenant="acme")] == ["01a2", "01a0"]
+    assert [one.id for one in await store.operators.audit("01a2", 10, tenant="acme")] == ["01a0"]
+    assert [one.id for one in await store.operators.audit("", 10)] == ["01a3", "01a2", "01a1", "01a0"]

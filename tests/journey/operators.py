@@ -24,9 +24,9 @@ async def set_up(rest: Rest, name: str = "owner") -> httpx.AsyncClient:
     return owner
 
 
-async def signed_in(rest: Rest, name: str, role: str) -> httpx.AsyncClient:
+async def signed_in(rest: Rest, name: str, role: str, tenants: list[str] | None = None) -> httpx.AsyncClient:
     """Create an operator, and return its signed-in browser."""
-    body: dict[str, Any] = {"name": name, "role": role, "password": PASSWORD}
+    body: dict[str, Any] = {"name": name, "role": role, "password": PASSWORD, "tenants": tenants}
     assert (await rest.app.post("/v1/operators", json=body)).status_code == 201
     result = browser(rest)
     response = await result.post("/v1/session", json={"name": name, "password": PASSWORD})

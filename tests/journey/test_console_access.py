@@ -247,6 +247,88 @@ async def test_key_manages_operators_up_to_its_own_scopes(rest: Rest) -> None:
     assert refused(await (await keyed(rest, "manage")).get("/v1/audit"), 403, "forbidden")
 
 
+async def test_bound_operator_reads_its_tenants_only(rest: Rest) -> None:
+    await set_up(rest)
+    for number, tenant in enumerate(["acme", "globex", "initech"]):
+        rest.clock.advance(1)
+        await rest.app.put(f"/v1/tenants/{tenant}", json={"name": tenant})
+        await rest.app.post(f"/v1/notifications?tenant={tenant}", json={"to": "alice", "title": str(number)})
+    one, two = [
+        await signed_in(rest, "-".join(tenants), "developer", tenants) for tenants in (["acme"], ["acme", "globex"])
+    ]
+    assert (await two.get("/v1/me")).json()["tenants"] == ["acme", "globex"]
+    for path in ("/v1/notifications", "/v1/notifications?tenant=*"):
+        assert [item["tenant"] for item in (await one.get(path)).json()["notifications"]] == ["acme"]
+        assert [item["tenant"] for item in (await two.get(path)).json()["notifications"]] == ["globex", "acme"]
+    first = (await two.get("/v1/notifications?limit=1")).json()
+    older = (await two.get("/v1/notifications", params={"limit": 1, "after": first["next"]})).json()
+    assert [item["tenant"] for item in older["notifications"]] == ["acme"]
+    assert [item["key"] for item in (await two.get("/v1/tenants")).json()["tenants"]] == ["acme", "globex"]
+    counts = [(await client.get("/v1/stats")).json()["store"]["recipients"] for client in (one, two)]
+    assert counts == [1, 2]
+    assert {item["tenant"] for item in (await two.get("/v1/requests")).json()["requests"]} <= {"acme", "globex"}
+    assert (await one.get("/v1/recipients/alice")).status_code == 200
+    # It has to name one of several.
+    assert refused(await two.get("/v1/recipients/alice"), 403, "forbidden")
+    assert (await two.get("/v1/recipients/alice?tenant=globex")).status_code == 200
+
+
+async def test_bound_operator_cannot_gain_tenants(rest: Rest) -> None:
+    owner = await set_up(rest)
+    developer = await signed_in(rest, "dev", "developer", ["acme"])
+    foreign = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["globex"]})).json()
+    own = (await developer.post("/v1/keys", json={"name": "own", "scopes": ["send"]})).json()
+    assert own["tenants"] == ["acme"]
+    for tenants in (["globex"], ["acme", "globex"]):
+        body = {"name": "k", "scopes": ["send"], "tenants": tenants}
+        assert refused(await developer.post("/v1/keys", json=body), 403, "forbidden")
+    assert [one["id"] for one in (await developer.get("/v1/keys")).json()["keys"]] == [own["id"]]
+    assert refused(await developer.delete(f"/v1/keys/{foreign['id']}"), 404, "not_found")
+    limits = {"name": "Acme", "settings": {"sends_per_day": 0}}
+    assert refused(await developer.put("/v1/tenants/acme", json=limits), 403, "forbidden")
+    assert (await developer.put("/v1/tenants/acme", json={"name": "Acme"})).status_code == 201
+    id = (await owner.get("/v1/me")).json()["id"]
+    assert refused(await owner.patch(f"/v1/operators/{id}", json={"tenants": ["acme"]}), 422, "invalid")
+    admin = (await rest.app.post("/v1/keys", json={"name": "a", "scopes": ["admin"], "tenants": ["acme"]})).json()[
+        "key"
+    ]
+    bound = Caller(rest.client, {"authorization": f"Bearer {admin}"})
+    assert refused(await bound.get("/v1/operators"), 403, "forbidden")
+    assert {one["tenant"] for one in (await bound.get("/v1/audit")).json()["entries"]} == {"acme"}
+    dev = next(one["id"] for one in (await owner.get("/v1/operators")).json()["operators"] if one["name"] == "dev")
+    assert (await owner.patch(f"/v1/operators/{dev}", json={"tenants": ["globex"]})).status_code == 204
+    assert refused(await developer.get("/v1/recipients?tenant=acme"), 403, "forbidden")
+    assert (await owner.patch(f"/v1/operators/{dev}", json={"role": "owner"})).status_code == 204
+    assert (await developer.get("/v1/me")).json()["tenants"] is None
+
+
+ESCAPES = {
+    "another type": ("application/json", b'{"to": "a", "title": "x", "tenant": 1}'),
+    "an escape": ("application/json", rb'{"to": {"\u0074enant": "globex"}, "title": "x"}'),
+    "a second field": ("application/json", b'{"to": {"tenant": "acme", "tenant": "globex"}, "title": "x"}'),
+    "lines": ("application/x-ndjson", b'{"to": "a", "title": "x"}\n \x0b{"to": {"tenant": "globex"}, "title": "x"}'),
+    "every tenant": ("application/json", b'[{"to": {"all": true, "tenant": "*"}, "title": "x"}]'),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body"), ESCAPES.values(), ids=ESCAPES)
+async def test_body_cannot_name_another_tenant(rest: Rest, content_type: str, body: bytes) -> None:
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["acme"]})).json()["key"]
+    headers = {"authorization": f"Bearer {key}", "content-type": content_type}
+    path = "/v1/notifications/bulk" if body[:1] == b"[" or b"\n" in body else "/v1/notifications"
+    response = await rest.client.post(path, content=body, headers=headers)
+    assert response.status_code in (400, 403), response.text
+    for tenant in ("globex", "acme"):
+        assert (await rest.app.get(f"/v1/notifications?tenant={tenant}")).json()["notifications"] == []
+
+
+async def test_free_data_of_a_body_may_have_any_names(rest: Rest) -> None:
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["acme"]})).json()["key"]
+    body = {"to": {"tenant": "acme"}, "title": "x", "data": {"tenant": "of a house"}}
+    response = await rest.client.post("/v1/notifications", json=body, headers={"authorization": f"Bearer {key}"})
+    assert response.status_code == 201
+
+
 async def keyed(rest: Rest, *scopes: str) -> Caller:
     created = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
     return Caller(rest.client, {"authorization": f"Bearer {created['key']}"})

@@ -2,6 +2,7 @@
 none of its data, changes nothing, and reaches none of its clients.
 """
 
+import functools
 import json
 import random
 import re
@@ -16,6 +17,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api.app import HANDLERS
+from bellcast.auth.keys import SCOPES
 from bellcast.live.native import protocol
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
@@ -117,7 +119,7 @@ def operations() -> list[tuple[str, str, Any]]:
 def filled(path: str, acme: Acme) -> list[str]:
     """Return the path once for each combination of Acme's ids."""
     values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS}
-    values |= {"channel": ["email"], "address": ["alice@example.com"]}
+    values |= {"channel": ["email"], "address": ["alice@example.com"], "tenant": ["acme"]}
     names = re.findall(r"{(\w+)", path)
     paths = []
     for chosen in product(*(values[name] for name in names)):
@@ -173,6 +175,58 @@ def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, pat
             assert acme.connection not in response.text
     assert acme.snapshot() == before
     assert frames_until_pong(acme.bell) == []
+
+
+def test_bound_key_reaches_no_other_tenant(acme: Acme) -> None:
+    """Each operation limits a key of Globex, with all scopes, to Globex, or refuses it."""
+    server, before = acme.server, acme.snapshot()
+    body = {"name": "globex", "scopes": SCOPES, "tenants": ["globex"]}
+    key = httpx.post(f"{server.url}/v1/keys", json=body, headers=server.as_app()).json()["key"]
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {key}"}) as globex:
+        for method, template, operation in operations_of_servers():
+            rule, example = operation.tenant_rule, bodies(operation, acme)[0]
+            path = filled(template.replace("/v1/tenants/{key", "/v1/tenants/{tenant"), acme)[0]
+            # The response of the feed has no end.
+            send = functools.partial(globex.request, "HEAD" if template == "/v1/feed" else method, path)
+            if rule != "handler":
+                refused = send(params={"tenant": "acme"} if rule in ("query", "list") else {}, json=example)
+                assert refused.status_code == 403, (method, template)
+            for query, sent in (({}, naming_acme(example)), ({"tenant": "*"}, example)):
+                response = send(params=query, json=sent)
+                assert response.status_code < 500, response.text
+                assert MARK not in response.text, (method, template, query)
+                assert acme.connection not in response.text
+                assert rule == "handler" or sent == example or response.status_code in (403, 404), (
+                    method,
+                    template,
+                    response.text,
+                )
+    assert acme.snapshot() == before
+    assert frames_until_pong(acme.bell) == []
+
+
+def operations_of_servers() -> list[tuple[str, str, Any]]:
+    found = [
+        (method, path, one.opt["operation"])
+        for one in HANDLERS
+        for path in one.paths
+        for method in one.http_methods
+        if one.opt["operation"].required_scope in SCOPES
+    ]
+    return sorted(found, key=lambda one: one[:2])
+
+
+def naming_acme(body: Any) -> Any:
+    """Return a body that names Acme in its audience, or as its tenant."""
+    if isinstance(body, list):
+        return [naming_acme(one) for one in body]
+    if not isinstance(body, dict):
+        return body
+    if "to" in body:
+        return {**body, "to": {"tenant": "acme"}}
+    if isinstance(body.get("notification"), dict):
+        return {**body, "notification": naming_acme(body["notification"])}
+    return {**body, "tenant": "acme"}
 
 
 def frames_until_pong(bell: Socket) -> list[dict[str, Any]]:

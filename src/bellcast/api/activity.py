@@ -1,12 +1,13 @@
 """Lists of sent notifications and announcements, newest first."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, notifications, request_body, responses, tenants
+from bellcast.api import bound_callers, context, notifications, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -77,6 +78,7 @@ class AnnouncementPage(Struct, frozen=True):
     "/v1/notifications",
     tag="Sending",
     required_scope="read",
+    bound_by="list",
     query=NotificationsQuery,
     response_types={200: NotificationPage},
 )
@@ -89,7 +91,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     wanted = msgspec.structs.replace(_sent_query(request, query), recipient=query.recipient, part=part, tag=query.tag)
     if wanted.tenant == EVERY_TENANT and query.recipient is not None:
         raise Invalid.of("tenant", "must be one tenant: keys of recipients are unique within a tenant only")
-    found = await context.of(request).engines.store.sends.notifications(wanted)
+    found = await _pages(request, context.of(request).engines.store.sends.notifications, wanted)
     shown, following = _shown(found, query.limit)
     return responses.json(NotificationPage([_notification(one) for one in shown], following, found.scanned_until))
 
@@ -99,6 +101,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     "/v1/announcements",
     tag="Sending",
     required_scope="read",
+    bound_by="list",
     query=AnnouncementsQuery,
     response_types={200: AnnouncementPage},
 )
@@ -107,9 +110,22 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
 
     Newest first, without those that were recalled."""
     query = request_body.query(request, AnnouncementsQuery)
-    found = await context.of(request).engines.store.sends.announcements(_sent_query(request, query))
+    found = await _pages(request, context.of(request).engines.store.sends.announcements, _sent_query(request, query))
     shown, following = _shown(found, query.limit)
     return responses.json(AnnouncementPage([_announcement(one) for one in shown], following, found.scanned_until))
+
+
+async def _pages(request: ApiRequest, read: Callable[[SentQuery], Awaitable[SentPage]], wanted: SentQuery) -> SentPage:
+    """Read a page; with `*`, of all tenants of the caller."""
+    bound = bound_callers.every(request)
+    if bound is None:
+        return await read(wanted)
+    pages = [await read(msgspec.structs.replace(wanted, tenant=tenant)) for tenant in bound]
+    # Below the end of one search, items of its tenant may be missing.
+    end = max((one.scanned_until for one in pages if one.scanned_until is not None), default="")
+    items = [item for page in pages for item in page.items if item.notification.id >= end]
+    items.sort(key=lambda item: item.notification.id, reverse=True)
+    return SentPage(items[: wanted.limit], None if len(items) >= wanted.limit else end or None)
 
 
 def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:

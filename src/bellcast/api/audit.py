@@ -16,7 +16,7 @@ from bellcast.auth.audit_chain import SignEntry
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model import times
 from bellcast.model.events import SEPARATOR
-from bellcast.model.identities import Caller
+from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.model.operators import AuditEntry, FieldChange
 from bellcast.model.times import Moment
 from bellcast.ports.documents import AuditRecord
@@ -40,8 +40,9 @@ MAX_VERIFIED = 5_000
 
 
 class AuditQuery(Struct, frozen=True, kw_only=True):
-    """A page of the audit, newest first."""
+    """A page of the audit, newest first; with `tenant`, the entries about it only."""
 
+    tenant: Annotated[str, Meta(max_length=200)] | None = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
@@ -173,6 +174,7 @@ async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
         query.limit + 1,
         since=0 if query.start is None else max(0, times.milliseconds(query.start)),
         until=None if query.end is None else max(0, times.milliseconds(query.end)),
+        tenant=None if query.tenant in (None, "", EVERY_TENANT) else query.tenant,
     )
     shown = [_shown(one) for one in entries[: query.limit]]
     return AuditPage(shown, shown[-1].id if len(entries) > query.limit else None)

@@ -21,7 +21,7 @@ from bellcast.inbox import sending
 from bellcast.model import problems, validation
 from bellcast.model.notifications import Draft
 
-NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+NDJSON = request_body.NDJSON_TYPES
 
 # Field errors of one item. With MAX_FIELD_ERRORS each, 10,000 items were a response of 100 MB.
 MAX_ITEM_ERRORS = 10

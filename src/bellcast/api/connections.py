@@ -1,19 +1,21 @@
 """Lists live connections, and counts connections and stored rows."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import bound_callers, context, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model import times
-from bellcast.model.events import ConnectionCount, ConnectionFilter, ConnectionInfo
+from bellcast.model.events import ConnectionFilter, ConnectionInfo
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
 
@@ -78,6 +80,7 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     "/v1/connections",
     tag="Live",
     required_scope="read",
+    bound_by="list",
     query=ConnectionsQuery,
     response_types={200: ConnectionPage},
 )
@@ -89,10 +92,15 @@ async def page(request: ApiRequest) -> ASGIApp:
     wanted = ConnectionFilter(
         recipient=params.recipient, topic=params.topic, protocol=params.protocol, is_closed=params.state == "closed"
     )
-    listed = await context.of(request).connections.page(
-        _tenant(request, params), params.cursor, params.limit + 1, wanted
-    )
-    result = [one for one in listed if params.node in (None, one.node)]
+    connections, limit = context.of(request).connections, params.limit + 1
+    named = _tenants(request, params)
+    listed = [
+        one
+        for tenant in named
+        for one in await connections.page(tenant, params.cursor, limit, wanted)
+        if params.node in (None, one.node)
+    ]
+    result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.id)[:limit]
     shown = [_item(one) for one in result[: params.limit]]
     return responses.json(ConnectionPage(shown, shown[-1].id if len(result) > params.limit else None))
 
@@ -102,6 +110,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/connections/{id:str}",
     tag="Live",
     required_scope="manage",
+    bound_by="list",
     query=CloseQuery,
     response_types={204: None},
     refusals=(NotFound,),
@@ -111,14 +120,17 @@ async def close(request: ApiRequest) -> ASGIApp:
 
     Its client reconnects, unless `reconnect` is false. The recipient's session stays valid."""
     query, id = request_body.query(request, CloseQuery), request_body.path(request, "id")
-    closed = await context.of(request).connections.close(_tenant(request, query), id, reconnect=query.reconnect)
-    if not closed:
-        raise NotFound("No open connection of this tenant has this id.")
-    return responses.empty()
+    for tenant in _tenants(request, query):
+        if await context.of(request).connections.close(tenant, id, reconnect=query.reconnect):
+            return responses.empty()
+    raise NotFound("No open connection of this tenant has this id.")
 
 
-def _tenant(request: ApiRequest, query: TenantQuery) -> str | None:
-    return None if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
+def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
+    """The tenants of a request; None is all of them."""
+    if query.tenant != EVERY_TENANT:
+        return [tenants.single_tenant(request)]
+    return bound_callers.every(request) or [None]
 
 
 def _item(one: ConnectionInfo) -> ConnectionItem:
@@ -144,6 +156,7 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
     tag="Server",
     required_scope="read",
     roles=ROLES,
+    bound_by="list",
     query=TenantQuery,
     response_types={200: Stats},
 )
@@ -151,13 +164,13 @@ async def stats(request: ApiRequest) -> ASGIApp:
     """Count connections and stored rows.
 
     Connections by protocol and transport on all nodes, and rows in the store by kind: of one tenant if it is
-    tenant_query (empty: the default one), else of all tenants."""
+    `tenant` (empty: the default one), else of all tenants."""
     ctx = context.of(request)
-    tenant_query = request_body.query(request, TenantQuery).tenant
-    tenant = None if tenant_query in (None, EVERY_TENANT) else tenants.single_tenant(request)
-    kinds = await ctx.connections.counts_by_transport(tenant)
-    return responses.json(Stats([_transport_count(one) for one in kinds], await ctx.engines.store.upkeep.stats(tenant)))
-
-
-def _transport_count(one: ConnectionCount) -> TransportCount:
-    return TransportCount(one.protocol, one.transport, one.count)
+    query = request_body.query(request, TenantQuery)
+    connections: Counter[tuple[str, str]] = Counter()
+    stored: Counter[str] = Counter()
+    for tenant in [None] if query.tenant is None else _tenants(request, query):
+        for one in await ctx.connections.counts_by_transport(tenant):
+            connections[one.protocol, one.transport] += one.count
+        stored.update(await ctx.engines.store.upkeep.stats(tenant))
+    return responses.json(Stats([TransportCount(*kind, count) for kind, count in connections.items()], stored))

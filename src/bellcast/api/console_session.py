@@ -95,6 +95,7 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     role: Role
+    tenants: list[str] | None  # null: all
     created_at: datetime
     seen_at: datetime | None
     has_mfa: bool
@@ -279,6 +280,7 @@ def item(operator: Operator) -> OperatorItem:
         id=operator.id,
         name=operator.name,
         role=operator.role,
+        tenants=None if operator.tenants is None else list(operator.tenants),
         created_at=times.to_rfc3339(operator.created_at),
         seen_at=times.to_rfc3339_or_null(operator.seen_at),
         has_mfa=operator.has_mfa,

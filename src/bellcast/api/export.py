@@ -57,6 +57,7 @@ async def export(request: ApiRequest) -> ASGIApp:
     "/v1/tenants/{key:str}/export",
     tag="Tenants",
     required_scope="read",
+    bound_by="path",
     roles=("owner", "developer"),
     response_types={200: NDJSON},
     refusals=(NotFound,),

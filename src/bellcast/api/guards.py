@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from bellcast.api import context, request_body
+from bellcast.api import bound_callers, context, request_body
+from bellcast.api.bound_callers import TenantRule
 from bellcast.api.context import ApiContext
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
@@ -37,9 +38,10 @@ async def authorize(
     roles: tuple[Role, ...] | None = None,
     *,
     is_sensitive: bool = False,
+    tenant_rule: TenantRule | None = None,
 ) -> None:
     """Authenticate and authorize a request before its body is read. `roles` are the operators that may use it, if they
-    are not those with the scope."""
+    are not those with the scope; `tenant_rule` limits callers that are bound to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
@@ -54,6 +56,8 @@ async def authorize(
     _check_scope(caller, required_scope, roles)
     if caller.must_enrol and required_scope != "operator":
         raise MfaEnrolmentRequired
+    if required_scope != "operator":
+        bound_callers.limit(request, caller, tenant_rule)
     if is_sensitive and not caller.is_verified:
         raise PasswordRequired
 

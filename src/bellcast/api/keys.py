@@ -4,21 +4,22 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api import audit, context, guards, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.auth import keys, server_credentials
+from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.errors import FieldError, Forbidden, NotFound
 from bellcast.model import validation
 from bellcast.model.identities import ApiKey, KeyScope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name and scopes of a new key."""
+    """Name and scopes of a new key, and the only tenants that it may use. Without tenants, it has those of its creator."""
 
     name: str
     scopes: list[KeyScope]
+    tenants: list[str] | None = None
 
 
 class NewKey(ApiKey, frozen=True, kw_only=True):
@@ -42,12 +43,14 @@ class ApiKeys(Struct, frozen=True):
     response_types={201: NewKey},
     is_audited=True,
     is_sensitive=True,
+    bound_by="handler",
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: ApiRequest) -> ASGIApp:
     """Create an API key.
 
-    Only this response contains its text. A key can only have scopes that its creator has."""
+    Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with `tenants`
+    may use these only: the query names one (`?tenant=acme`), or means the only one. Operations without a tenant refuse it."""
     ctx = context.of(request)
     params = await request_body.body(request, KEY)
     caller = guards.caller(request)
@@ -55,16 +58,19 @@ async def create(request: ApiRequest) -> ASGIApp:
         server_credentials.require(caller, scope)
     if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
         raise Forbidden("Only an owner creates keys with the scope manage.")
-    made = keys.make(params.name, params.scopes, ctx.engines.clock.now())
+    bound = caller.tenants if params.tenants is None else tuple(params.tenants)
+    tenants.check_grant(caller, bound)
+    made = keys.make(params.name, params.scopes, ctx.engines.clock.now(), bound)
     await ctx.engines.store.keys.create(made.key, made.digest)
-    audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes})
+    audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
-@operation("GET", "/v1/keys", tag="Access", required_scope="manage", response_types={200: ApiKeys})
+@operation("GET", "/v1/keys", tag="Access", required_scope="manage", bound_by="handler", response_types={200: ApiKeys})
 async def page(request: ApiRequest) -> ASGIApp:
     """List the API keys."""
-    return responses.json(ApiKeys(await context.of(request).engines.store.keys.all()))
+    bound, found = guards.caller(request).tenants, await context.of(request).engines.store.keys.all()
+    return responses.json(ApiKeys([one for one in found if tenant_bounds.is_within(bound, one.tenants)]))
 
 
 @operation(
@@ -75,21 +81,28 @@ async def page(request: ApiRequest) -> ASGIApp:
     response_types={204: None},
     is_audited=True,
     is_sensitive=True,
+    bound_by="handler",
     refusals=(NotFound,),
 )
 async def revoke(request: ApiRequest) -> ASGIApp:
     """Revoke an API key.
 
     It is rejected from now on."""
-    engines = context.of(request).engines
-    if not await engines.store.keys.revoke(request_body.path(request, "id"), engines.clock.now()):
+    engines, id = context.of(request).engines, request_body.path(request, "id")
+    found = await engines.store.keys.find(id)
+    is_own = found is not None and tenant_bounds.is_within(guards.caller(request).tenants, found[0].tenants)
+    if not is_own or not await engines.store.keys.revoke(id, engines.clock.now()):
         raise NotFound("No API key has this id.")
     audit.note_change(request, "revoked", before=False, after=True)
     return responses.empty()
 
 
 def _check(params: KeyRequest, ctx: ApiContext) -> None:
-    validation.check(validation.key("name", params.name, ctx.limits), _scopes(params.scopes))
+    validation.check(
+        validation.key("name", params.name, ctx.limits),
+        _scopes(params.scopes),
+        tenants.errors_of(params.tenants, ctx),
+    )
 
 
 def _scopes(scopes: list[KeyScope]) -> validation.FieldErrors:

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from bellcast.api import context, guards, request_body, responses
+from bellcast.api import bound_callers, context, guards, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import BadRequest, BellcastError, FieldError, Invalid
+from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
@@ -112,6 +112,7 @@ class RequestPage(Struct, frozen=True):
     tag="Console",
     required_scope="observe",
     roles=WATCHERS,
+    bound_by="list",
     query=FeedQuery,
     response_types={200: EVENT_STREAM},
 )
@@ -124,8 +125,15 @@ async def watch(request: ApiRequest) -> ASGIApp:
     second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
     recent events."""
     query = request_body.query(request, FeedQuery)
-    found = context.of(request).observed.watch(_filter(query), query.last)
+    wanted = structs.replace(_filter(query), tenants=_bound(request))
+    found = context.of(request).observed.watch(wanted, query.last)
     return _stream(request, found)
+
+
+def _bound(request: ApiRequest) -> frozenset[str] | None:
+    """The tenants of a caller whose request is about all of them."""
+    bound = bound_callers.every(request)
+    return None if bound is None else frozenset(bound)
 
 
 def _filter(query: FeedQuery) -> FeedFilter:
@@ -147,7 +155,7 @@ def _stream(request: ApiRequest, watching: Watch) -> ASGIApp:
     headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if request.scope["method"] == "HEAD":
+        if request.scope["state"]["is_head"]:
             watching.close()
         gone = asyncio.ensure_future(_disconnected(receive, watching))
         try:
@@ -171,12 +179,15 @@ async def _disconnected(receive: Receive, watching: Watch) -> None:
 
 async def _chunks(request: ApiRequest, watching: Watch) -> AsyncIterator[bytes]:
     clock = context.of(request).engines.clock
-    checked, shows_content = clock.now(), "read" in guards.caller(request).scopes
+    checked, caller = clock.now(), guards.caller(request)
+    shows_content = "read" in caller.scopes
     async for batch in watching.batches():
         if clock.now() - checked >= REAUTHORIZE_MS:
             checked = clock.now()
             try:
-                await guards.authorize(request, "observe", WATCHERS)
+                await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
+                if not bound_callers.is_same(caller, guards.caller(request)):
+                    raise Forbidden("Your tenants were changed: watch again.")
             except BellcastError as ended:
                 yield _frame("end", {"code": ended.code, "detail": ended.detail})
                 return
@@ -218,6 +229,7 @@ def _item(event: FeedEvent, *, shows_content: bool) -> FeedItem:
     tag="Console",
     required_scope="observe",
     roles=WATCHERS,
+    bound_by="list",
     query=RequestsQuery,
     response_types={200: RequestPage},
     refusals=(BadRequest,),
@@ -234,6 +246,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         key=query.key,
         id=query.id,
         tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+        tenants=_bound(request),
     )
     found = context.of(request).observed.requests(wanted, _position(query.after), query.limit + 1)
     shown = found[: query.limit]

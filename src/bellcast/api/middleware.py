@@ -76,6 +76,7 @@ class ApiMiddleware:
             "state": state,
         }
         state.update(self._state)
+        state["is_head"] = method == "HEAD"
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)

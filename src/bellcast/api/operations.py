@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bellcast import errors
 from bellcast.api import audit, guards, request_body, validation_errors
+from bellcast.api.bound_callers import TENANT, TenantRule
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.operators import Role
 
@@ -52,8 +53,15 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_audited: bool = False
     # Operators must have typed their password in the last 10 minutes.
     is_sensitive: bool = False
+    # How the operation limits callers that are bound to tenants, if its query does not name the tenant.
+    bound_by: TenantRule | None = None
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
+
+    @property
+    def tenant_rule(self) -> TenantRule | None:
+        """How the operation limits callers that are bound to tenants. None: they are refused."""
+        return self.bound_by or ("query" if TENANT in (self.query_names or ()) else None)
 
     @property
     def query_names(self) -> frozenset[str] | None:
@@ -81,7 +89,13 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
         if required_scope is not None:
             try:
-                await guards.authorize(request, required_scope, declared.roles, is_sensitive=declared.is_sensitive)
+                await guards.authorize(
+                    request,
+                    required_scope,
+                    declared.roles,
+                    is_sensitive=declared.is_sensitive,
+                    tenant_rule=declared.tenant_rule,
+                )
             except Forbidden as refusal:
                 await audit.record_refusal(request, refusal)
                 raise

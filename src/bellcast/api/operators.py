@@ -3,16 +3,16 @@
 import functools
 
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import audit, console_session, context, guards, request_body, responses
+from bellcast.api import audit, console_session, context, guards, request_body, responses, tenants
 from bellcast.api.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.api.console_session import VALID, OperatorItem
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import console_sessions, passwords
-from bellcast.errors import Conflict, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
 from bellcast.model.operators import Operator, Role
 
@@ -22,18 +22,20 @@ UNKNOWN = "No operator has this id."
 
 
 class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new operator with a first password."""
+    """A new operator with a first password, and the only tenants that it may use. An owner has all."""
 
     name: str
     role: Role
     password: str
+    tenants: list[str] | None = None
 
 
 class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of an operator. A new password ends its sessions."""
+    """Changes of an operator. A new password ends its sessions. With `tenants` null, it has all, as every owner."""
 
     role: Role | None = None
     password: str | None = None
+    tenants: list[str] | UnsetType | None = UNSET
 
 
 class OperatorList(Struct, frozen=True):
@@ -61,8 +63,9 @@ async def create(request: ApiRequest) -> ASGIApp:
     """Create an operator of the console."""
     params = await request_body.body(request, OPERATOR)
     console_session.check_grant(guards.caller(request), params.role)
-    operator = await console_session.sessions(request).create(params.name, params.role, params.password)
-    audit.note_changes(request, {}, {"name": params.name, "role": params.role})
+    bound = None if params.tenants is None else tuple(params.tenants)
+    operator = await console_session.sessions(request).create(params.name, params.role, params.password, bound)
+    audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
     return responses.json(console_session.item(operator), 201)
 
 
@@ -75,7 +78,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, Conflict),
 )
 async def change(request: ApiRequest) -> ASGIApp:
-    """Change the role or the password of an operator.
+    """Change the role, the password or the tenants of an operator.
 
     A new password ends its sessions. The last owner stays an owner."""
     params = await request_body.body(request, CHANGE)
@@ -83,8 +86,14 @@ async def change(request: ApiRequest) -> ASGIApp:
     operator = await _manageable(request)
     if params.role is not None:
         console_session.check_grant(guards.caller(request), params.role)
-    _check_changed(await console.change(operator.id, params.role, params.password))
-    audit.note_change(request, "role", operator.role, params.role or operator.role)
+    role = params.role or operator.role
+    bound = tuple(params.tenants) if isinstance(params.tenants, list) else params.tenants
+    if role == "owner" and bound:
+        raise Invalid.of("tenants", "must be null: an owner has all tenants")
+    _check_changed(await console.change(operator.id, params.role, params.password, bound))
+    audit.note_change(request, "role", operator.role, role)
+    if bound is not UNSET:
+        audit.note_change(request, "tenants", operator.tenants, bound)
     if params.password is not None:
         audit.note_change(request, "password", None, "changed")
     return responses.empty()
@@ -148,12 +157,20 @@ def _check_changed(changed: bool | None) -> None:  # noqa: FBT001  the result of
 
 
 def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
-    validation.check(console_sessions.check_name("name", params.name), passwords.check("password", params.password))
+    validation.check(
+        console_sessions.check_name("name", params.name),
+        passwords.check("password", params.password),
+        tenants.errors_of(params.tenants, ctx),
+        [FieldError("tenants", "must be null: an owner has all tenants")]
+        if params.role == "owner" and params.tenants
+        else [],
+    )
 
 
 def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
-    if params.role is None and params.password is None:
-        raise Invalid.of("role", "or password must be given")
+    if params.role is None and params.password is None and params.tenants is UNSET:
+        raise Invalid.of("role", "or password or tenants must be given")
+    validation.check(tenants.errors_of(params.tenants or None, ctx))
     if params.password is not None:
         validation.check(passwords.check("password", params.password))
 

@@ -29,6 +29,10 @@ T = TypeVar("T")
 ApiRequest = Request[Any, Any, Any]
 
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+# In the state of a request: the check of its body, if the caller is bound to tenants.
+CHECK_BODY = "check_body"
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 # Digits of a Content-Length, more than any body has; Python converts at most 4,300.
@@ -69,8 +73,12 @@ async def raw(request: ApiRequest | Incoming, limit: int) -> bytes:
         body: bytes = message.get("body", b"")
         if limit and len(body) > limit:
             raise _too_large(limit)
-        return body
-    return await _chunks(request, message, limit)
+    else:
+        body = await _chunks(request, message, limit)
+    check = request.scope.get("state", {}).get(CHECK_BODY)
+    if check is not None:
+        await check(body)
+    return body
 
 
 def _whole(digits: str) -> float:
@@ -209,10 +217,10 @@ def query(request: ApiRequest, type: type[T]) -> T:
     """Decode the query string as a `type`. Parameters that are not its fields are ignored here: `check_query` has rejected
     those that the operation does not accept."""
     text = request.scope["query_string"]
-    given = _pairs(text) if text else {}
+    given = pairs(text) if text else {}
     lists = _repeatable(cast("Any", type))
     allowed = {
-        name: given[name] if name in lists else _single(name, given[name])
+        name: given[name] if name in lists else single(name, given[name])
         for name in validation_errors.names(type)
         if name in given
     }
@@ -224,7 +232,7 @@ def query(request: ApiRequest, type: type[T]) -> T:
 
 def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
     """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request."""
-    unknown = [name for name in _pairs(request.scope["query_string"]) if name not in allowed]
+    unknown = [name for name in pairs(request.scope["query_string"]) if name not in allowed]
     if unknown:
         suggestions = Suggestions()
         messages = [validation_errors.unknown(name, allowed, suggestions, "query parameter") for name in unknown]
@@ -238,19 +246,21 @@ def _repeatable(type: Any) -> frozenset[str]:
     return frozenset(field.encode_name for field in fields(type) if get_origin(field.type) is list)
 
 
-def _single(name: str, values: list[str]) -> str:
+def single(name: str, values: list[str]) -> str:
+    """Return the value of a parameter. Raises Invalid if it is given twice with different values."""
     if any(value != values[0] for value in values):
         raise Invalid.of(name, "must not be given twice")
     return values[0]
 
 
-def _pairs(text: bytes) -> dict[str, list[str]]:
+def pairs(text: bytes) -> dict[str, list[str]]:
+    """Decode a query string."""
     try:
-        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        items = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
     given: dict[str, list[str]] = {}
-    for name, value in pairs:
+    for name, value in items:
         given.setdefault(name, []).append(value)
         if "\x00" in value:
             raise Invalid.of(name, "must not contain the NUL character")

@@ -3,17 +3,23 @@
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, UnsetType, structs
 
-from bellcast.api import audit, context, request_body, responses
+from bellcast.api import audit, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.auth import tenant_bounds
+from bellcast.errors import FieldError, Forbidden, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import validation
-from bellcast.model.identities import DEFAULT_TENANT, Tenant
+from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
+from bellcast.ports import Store
+from bellcast.ports.recipients import TenantSummary
+
+# Lists of all tenants of a bound caller read each of them.
+MAX_BOUND = 20
 
 
 class TenantQuery(Struct, frozen=True, kw_only=True):
@@ -49,6 +55,23 @@ def single_tenant(request: ApiRequest, body: str | None = None) -> str:
 def log_tenant(request: ApiRequest, tenant: str | None) -> None:
     """Name the tenant of a request with server permissions in the request log."""
     request.scope["state"]["tenant"] = tenant
+
+
+def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validation.FieldErrors:
+    """Yield the errors of tenants that a key or an operator is to be bound to."""
+    if not isinstance(bound, list):
+        return
+    if not 1 <= len(bound) <= MAX_BOUND or len(set(bound)) != len(bound):
+        yield FieldError("tenants", f"must be 1 to {MAX_BOUND} different tenants, or null for all")
+        return
+    for number, tenant in enumerate(bound):
+        yield from validation.tenant(f"tenants.{number}", tenant, ctx.limits)
+
+
+def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:
+    """Raise Forbidden if a key with these tenants may use more than the caller."""
+    if not tenant_bounds.is_within(caller.tenants, bound):
+        raise Forbidden(f"You may use these tenants only: {', '.join(caller.tenants or ())}.")
 
 
 def outside(tenant: str) -> str | None:
@@ -87,7 +110,13 @@ class TenantPage(Struct, frozen=True):
 
 
 @operation(
-    "GET", "/v1/tenants", tag="Tenants", required_scope="read", query=TenantsQuery, response_types={200: TenantPage}
+    "GET",
+    "/v1/tenants",
+    tag="Tenants",
+    required_scope="read",
+    bound_by="handler",
+    query=TenantsQuery,
+    response_types={200: TenantPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List tenants by key.
@@ -95,7 +124,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     Without the default tenant."""
     query = request_body.query(request, TenantsQuery)
     engines = context.of(request).engines
-    found = await engines.store.recipients.tenant_page(query.prefix, query.after or "", query.limit + 1)
+    found = await _page(engines.store, query, guards.caller(request).tenants)
     spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
     shown = [
         ListedTenant(
@@ -106,11 +135,22 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(TenantPage(shown, shown[-1].key if len(found) > query.limit else None))
 
 
+async def _page(store: Store, query: TenantsQuery, bound: tuple[str, ...] | None) -> list[TenantSummary]:
+    after, limit = query.after or "", query.limit + 1
+    if bound is None:
+        return await store.recipients.tenant_page(query.prefix, after, limit)
+    keys = sorted(key for key in bound if key.startswith(query.prefix) and key > after)[:limit]
+    # Of the tenants that begin with a whole key, the first has this key.
+    pages = [await store.recipients.tenant_page(key, "", 1) for key in keys]
+    return [one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key]
+
+
 @operation(
     "GET",
     "/v1/tenants/{key:str}",
     tag="Tenants",
     required_scope="read",
+    bound_by="path",
     response_types={200: Tenant},
     refusals=(NotFound,),
 )
@@ -127,6 +167,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/tenants/{key:str}",
     tag="Tenants",
     required_scope="manage",
+    bound_by="path",
     body=TenantFields,
     response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
@@ -137,12 +178,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     The request replaces the old ones. 201 when the tenant is new. The app can use any names for settings except four:
     `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
     unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0:
-    forever). Every server applies them within seconds."""
+    forever). Every server applies them within seconds. Callers that are bound to tenants cannot change these four."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
     before = await engines.store.recipients.tenant(named)
+    if guards.caller(request).tenants is not None:
+        _check_rules_stay({} if before is None else before.settings, fields.settings)
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )
@@ -196,6 +239,13 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
         isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
     ):
         yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+
+
+def _check_rules_stay(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Raise Forbidden if the limits differ: they protect the other tenants."""
+    changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
+    if changed:
+        raise Forbidden(f"Only callers that are not bound to tenants change {', '.join(changed)}.")
 
 
 FIELDS = request_body.Shape(TenantFields, _check)

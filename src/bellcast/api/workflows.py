@@ -23,7 +23,6 @@ from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, Workflow
 from bellcast.workflows.yaml_text import YamlText
 
-YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 # A definition is read as a whole by each process that runs it.
 MAX_BYTES = 256 * 1024
 # Versions in a list, newest first.
@@ -223,7 +222,7 @@ async def write(request: ApiRequest) -> ASGIApp:
 async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
     """The definition in a body without what a read adds, and the YAML text it was read from."""
     text: YamlText | None = None
-    if request_body.media_type(request) in YAML_TYPES:
+    if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
         # In a thread: the parser takes seconds for MAX_BYTES, and the event loop goes on meanwhile.
         text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import ports
 from bellcast.auth import origins, passwords, totp
@@ -145,7 +145,7 @@ class ConsoleSessions:
         failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
         if failures >= SETUP_FAILURES:
             raise _too_many(latest + FAILURES_MS - now)
-        owner = self._new(name, "owner")
+        owner = self._new(name, "owner", None)
         if not await self._operators.use_setup_code(_digest(code), owner, await self._hash(password), now):
             await self._operators.add_failure([subject], now)
             raise Forbidden(WRONG_CODE)
@@ -185,6 +185,7 @@ class ConsoleSessions:
             scopes=SCOPES_OF_ROLE[operator.role],
             operator=operator.name,
             role=operator.role,
+            tenants=operator.tenants,
             is_verified=self._clock.now() < session.verified_at + VERIFIED_MS,
             must_enrol=self.must_enrol(operator),
         )
@@ -209,17 +210,24 @@ class ConsoleSessions:
             await self._operators.touch_session(session.digest, now)
         return session
 
-    async def create(self, name: str, role: Role, password: str) -> Operator:
-        """Create an operator. Raises Conflict if the name is taken."""
-        operator = self._new(name, role)
+    async def create(self, name: str, role: Role, password: str, tenants: tuple[str, ...] | None = None) -> Operator:
+        """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
+        operator = self._new(name, role, tenants)
         if not await self._operators.create(operator, await self._hash(password)):
             raise Conflict("An operator has this name.")
         return operator
 
-    async def change(self, id: str, role: Role | None = None, password: str | None = None) -> bool | None:
-        """Change role and password together. A new password ends all sessions of the operator. None for an unknown
+    async def change(
+        self,
+        id: str,
+        role: Role | None = None,
+        password: str | None = None,
+        tenants: tuple[str, ...] | UnsetType | None = UNSET,
+    ) -> bool | None:
+        """Change role, password and tenants together. A new password ends all sessions of the operator. None for an unknown
         operator, False for the last owner."""
-        return await self._operators.change(id, role, None if password is None else await self._hash(password))
+        hashed = None if password is None else await self._hash(password)
+        return await self._operators.change(id, role, hashed, tenants)
 
     async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
         """Change the password of the request's operator, end all its sessions and start a new one."""
@@ -270,9 +278,9 @@ class ConsoleSessions:
         if request.scheme != "https" and not _is_local(request):
             raise Forbidden(INSECURE)
 
-    def _new(self, name: str, role: Role) -> Operator:
+    def _new(self, name: str, role: Role, tenants: tuple[str, ...] | None) -> Operator:
         now = self._clock.now()
-        return Operator(id=self._new_id(now), name=name, role=role, created_at=now)
+        return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now)
 
     async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Operator:
         """Check the password and, unless `second` is None, the second factor. Failures of both count together."""

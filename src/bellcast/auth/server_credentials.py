@@ -22,7 +22,7 @@ async def authenticate(project: Project, api_keys: ports.Keys, credential: str) 
         raise Unauthenticated("This API key does not exist.")
     if stored[0].revoked_at is not None:
         raise Unauthenticated("This API key was revoked.")
-    return Caller(scopes=stored[0].scopes, key=id)
+    return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
 
 
 def is_secret(project: Project, credential: str) -> bool:

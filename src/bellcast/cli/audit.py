@@ -1,6 +1,7 @@
 """`bellcast audit`: what operators did, and whether the record of it is complete."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -25,10 +26,12 @@ def print_help(ctx: typer.Context) -> None:
 def list_(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many entries, newest first.")] = 50,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Entries about this tenant only.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """List the newest entries."""
-    entries = request(ctx, "GET", f"/v1/audit?limit={limit}")["entries"]
+    of_tenant = "" if tenant is None else f"&tenant={quote(tenant, safe='')}"
+    entries = request(ctx, "GET", f"/v1/audit?limit={limit}{of_tenant}")["entries"]
     if json:
         console.json(entries)
         return

@@ -43,6 +43,7 @@ def create(
     scope: Annotated[
         list[str], typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.")
     ],
+    tenant: options.TenantsOption = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""
@@ -53,13 +54,14 @@ def create(
     if unknown or not scopes:
         got = unknown[0] if unknown else "nothing"
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
-    created = request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
+    created = request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes, "tenants": tenant or None})
     if json:
         console.json(created)
         return
     print(created["key"], flush=True)
     console.note(
-        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}. Store it now: it is not shown again."
+        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}. Store it now: it is not "
+        "shown again."
     )
 
 
@@ -91,6 +93,10 @@ def revoke(
         console.done(f"Key {id} was revoked.")
 
 
+def _bound(key: dict[str, Any]) -> str:
+    return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
+
+
 def _show(keys: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -100,6 +106,12 @@ def _show(keys: list[dict[str, Any]]) -> None:
         table.add_column(heading, no_wrap=heading != "NAME")
     for key in keys:
         state = f"revoked {key['revoked_at'][:10]}" if key.get("revoked_at") else ""
-        row = (key["id"], Text(console.plain(key["name"])), ",".join(key["scopes"]), key["created_at"][:10], state)
+        row = (
+            key["id"],
+            Text(console.plain(key["name"])),
+            ",".join(key["scopes"]) + _bound(key),
+            key["created_at"][:10],
+            state,
+        )
         table.add_row(*row, style="dim strike" if state else None)
     console.out.print(table)

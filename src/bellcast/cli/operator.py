@@ -54,13 +54,20 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         )
     else:
         for one in response["operators"]:
-            print(f"{one['name']}\t{one['role']}", flush=True)
+            print(f"{one['name']}\t{one['role']}\t{','.join(one['tenants'] or ['*'])}", flush=True)
 
 
 @operator.command(cls=OperatorCommand)
-def create(ctx: typer.Context, name: NameArgument, role: RoleOption = "viewer", json: console.JsonFlag = False) -> None:
+def create(
+    ctx: typer.Context,
+    name: NameArgument,
+    role: RoleOption = "viewer",
+    tenant: options.TenantsOption = None,
+    json: console.JsonFlag = False,
+) -> None:
     """Create an operator. The command prompts for the first password."""
-    created = request(ctx, "POST", "/v1/operators", {"name": name, "role": role, "password": _prompt()})
+    body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
+    created = request(ctx, "POST", "/v1/operators", body)
     if json:
         console.json(created)
     else:

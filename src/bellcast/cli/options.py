@@ -44,6 +44,10 @@ METAVARS = {
     "log_level": "LEVEL",
 }
 
+TenantsOption = Annotated[
+    list[str] | None, typer.Option("--tenant", metavar="TENANT", help="The only tenant that it may use. Repeatable.")
+]
+
 
 class CompactHelp:
     """Help without types for flags and arguments."""

@@ -105,6 +105,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     scopes: tuple[KeyScope, ...]
+    tenants: tuple[str, ...] | None = None  # None: all
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -157,5 +158,6 @@ class Caller(Struct, frozen=True):
     key: str | None = None
     operator: str | None = None  # the name of an operator
     role: str | None = None  # the role of an operator
+    tenants: tuple[str, ...] | None = None  # the only ones that it may use; None: all
     is_verified: bool = True  # False: the operator must type its password again for sensitive operations
     must_enrol: bool = False  # the operator must set up a second factor first

@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Literal, get_args
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 FeedKind = Literal[
     "request",
@@ -59,6 +59,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True):
     """Conditions on events; None selects everything."""
 
     tenant: str | None = None
+    tenants: frozenset[str] | None = None
     recipient: str | None = None
     topic: str | None = None
     connection: str | None = None
@@ -70,6 +71,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True):
         return (
             (self.kinds is None or event.kind in self.kinds)
             and (self.tenant is None or event.tenant == self.tenant)
+            and (self.tenants is None or event.tenant in self.tenants)
             and (self.recipient is None or event.recipient == self.recipient)
             and (self.topic is None or event.topic == self.topic)
             and (self.connection is None or event.connection == self.connection)
@@ -81,7 +83,7 @@ def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedF
     """Return the filter of a request. Kinds may also be separated by commas."""
     names = {name for kind in kinds for name in kind.split(",") if name}
     wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
-    return FeedFilter(kinds=wanted, text=text.casefold() if text else None, **others)
+    return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
 
 
 def _searched(event: FeedEvent) -> str:

@@ -31,6 +31,7 @@ class Operator(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     role: Role
+    tenants: tuple[str, ...] | None = None  # the only ones that it may use; None: all
     created_at: int
     seen_at: int | None = None
     has_mfa: bool = False

@@ -44,6 +44,7 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
     key: str | None = None
     id: str | None = None
     tenant: str | None = None
+    tenants: frozenset[str] | None = None
 
     def matches(self, request: ServedRequest) -> bool:
         """True if the request is to be listed."""
@@ -53,6 +54,7 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
             and (self.key is None or self.key in (request.key, request.operator))
             and (self.id is None or self.id == request.id)
             and (self.tenant is None or self.tenant == (request.tenant or ""))
+            and (self.tenants is None or request.tenant in self.tenants)
         )
 
 

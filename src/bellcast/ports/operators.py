@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorSession, Role
 
 
@@ -36,9 +38,15 @@ class Operators(Protocol):
 
     async def get(self, id: str) -> Operator | None: ...
 
-    async def change(self, id: str, role: Role | None, password: str | None) -> bool | None:
-        """Change the role and the hash of the password, or nothing. A new password ends all sessions of the operator.
-        None for an unknown operator, False for the last owner."""
+    async def change(
+        self,
+        id: str,
+        role: Role | None,
+        password: str | None,
+        tenants: tuple[str, ...] | UnsetType | None = UNSET,
+    ) -> bool | None:
+        """Change the role, the hash of the password and the tenants, or nothing. A new password ends all sessions of the
+        operator; an owner always has all tenants. None for an unknown operator, False for the last owner."""
         ...
 
     async def delete(self, id: str) -> bool | None:
@@ -101,9 +109,11 @@ class Operators(Protocol):
         concurrent calls get consecutive numbers."""
         ...
 
-    async def audit(self, before: str, limit: int, *, since: int = 0, until: int | None = None) -> list[AuditEntry]:
+    async def audit(
+        self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
+    ) -> list[AuditEntry]:
         """Return entries with ids before `before`, from the time `since` and before `until`, newest first; an empty
-        `before` begins with the newest."""
+        `before` begins with the newest. With a tenant, those about it only."""
         ...
 
     async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:

@@ -21,6 +21,7 @@ class Keys:
                 "id": key.id,
                 "name": key.name,
                 "scopes": rows.to_json(key.scopes),
+                "tenants": None if key.tenants is None else rows.to_json(key.tenants),
                 "digest": digest,
                 "created_at": times.milliseconds(key.created_at),
             },

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
 from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Role
@@ -52,8 +53,14 @@ class Operators:
         found = await self._engine.read(fetch, Statement("operator_find", {"id": id}))
         return _operator(found[0]) if found else None
 
-    async def change(self, id: str, role: Role | None, password: str | None) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password), LOCK))
+    async def change(
+        self,
+        id: str,
+        role: Role | None,
+        password: str | None,
+        tenants: tuple[str, ...] | UnsetType | None = UNSET,
+    ) -> bool | None:
+        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password, tenants), LOCK))
 
     async def delete(self, id: str) -> bool | None:
         return await self._engine.write(ScriptCommand(lambda: _delete(id), LOCK))
@@ -121,9 +128,14 @@ class Operators:
     async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
         await self._engine.write(ScriptCommand(lambda: append_audit(entry, sign), AUDIT_LOCK))
 
-    async def audit(self, before: str, limit: int, *, since: int = 0, until: int | None = None) -> list[AuditEntry]:
+    async def audit(
+        self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
+    ) -> list[AuditEntry]:
         before = min(before or NEWEST, NEWEST if until is None else rows.uuid7_floor(until))
-        page = Statement("audit_page", {"before": before, "since": rows.uuid7_floor(since), "limit": limit})
+        params = {"before": before, "since": rows.uuid7_floor(since), "limit": limit}
+        page = Statement("audit_page", params)
+        if tenant is not None:
+            page = Statement("audit_page_of_tenant", params | {"tenant": tenant})
         return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
 
     async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
@@ -149,7 +161,7 @@ class Operators:
 
 
 def _insert(operator: Operator, password: str) -> Statement:
-    params = asdict(operator) | {"password": password}
+    params = asdict(operator) | {"password": password, "tenants": _tenants(operator.tenants)}
     del params["seen_at"], params["has_mfa"]
     return Statement("operator_insert", params)
 
@@ -170,7 +182,13 @@ def _use_setup_code(digest: bytes, owner: Operator, password: str, now: int) -> 
     return bool((yield _insert(owner, password)))
 
 
-def _change(id: str, role: Role | None, password: str | None) -> Script[bool | None]:
+def _tenants(tenants: tuple[str, ...] | None) -> str | None:
+    return None if tenants is None else rows.to_json(tenants)
+
+
+def _change(
+    id: str, role: Role | None, password: str | None, tenants: tuple[str, ...] | UnsetType | None
+) -> Script[bool | None]:
     current = yield Statement("operator_role", {"id": id})
     if not current:
         return None
@@ -178,6 +196,8 @@ def _change(id: str, role: Role | None, password: str | None) -> Script[bool | N
         return False
     if role is not None:
         yield Statement("operator_change_role", {"id": id, "role": role})
+    if not isinstance(tenants, UnsetType):
+        yield Statement("operator_change_tenants", {"id": id, "tenants": _tenants(tenants)})
     if password is not None:
         yield Statement("operator_change_password", {"id": id, "password": password})
         yield Statement("operator_sessions_end", {"id": id})
@@ -226,8 +246,16 @@ def _start_session(digest: bytes, operator: str, now: int) -> Script[None]:
 
 
 def _operator(row: Row) -> Operator:
-    id, name, role, created_at, seen_at, has_mfa = row
-    return Operator(id=id, name=name, role=role, created_at=created_at, seen_at=seen_at, has_mfa=bool(has_mfa))
+    id, name, role, tenants, created_at, seen_at, has_mfa = row
+    return Operator(
+        id=id,
+        name=name,
+        role=role,
+        tenants=rows.tenants(tenants),
+        created_at=created_at,
+        seen_at=seen_at,
+        has_mfa=bool(has_mfa),
+    )
 
 
 def append_audit(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:

@@ -244,14 +244,20 @@ def tenant_rules(settings: str) -> TenantRules:
         return TenantRules()
 
 
+def tenants(stored: str | None) -> tuple[str, ...] | None:
+    """The tenants that a key or an operator is bound to; None for all."""
+    return None if stored is None else msgspec.json.decode(stored, type=tuple[str, ...])
+
+
 def api_key(row: Row) -> ApiKey:
-    """From id, name, scopes, created_at, revoked_at."""
-    id, name, scopes, created_at, revoked_at = row
+    """From id, name, scopes, tenants, created_at, revoked_at."""
+    id, name, scopes, bound_to, created_at, revoked_at = row
     return msgspec.convert(
         {
             "id": id,
             "name": name,
             "scopes": msgspec.json.decode(scopes),
+            "tenants": tenants(bound_to),
             "created_at": times.to_rfc3339(created_at),
             "revoked_at": times.to_rfc3339_or_null(revoked_at),
         },

@@ -1,14 +1,15 @@
 -- name: key_insert
 -- A key as it is made.
-INSERT INTO api_keys (id, name, scopes, digest, created_at) VALUES (:id, :name, :scopes, :digest, :created_at)
+INSERT INTO api_keys (id, name, scopes, tenants, digest, created_at)
+VALUES (:id, :name, :scopes, :tenants, :digest, :created_at)
 
 -- name: key_find
 -- A key by its id, with the digest of its secret.
-SELECT id, name, scopes, created_at, revoked_at, digest FROM api_keys WHERE id = :id
+SELECT id, name, scopes, tenants, created_at, revoked_at, digest FROM api_keys WHERE id = :id
 
 -- name: key_all
 -- Every key, oldest first.
-SELECT id, name, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, id
+SELECT id, name, scopes, tenants, created_at, revoked_at FROM api_keys ORDER BY created_at, id
 
 -- name: key_revoke
 -- A key ends; its row stays to say so.

@@ -8,28 +8,33 @@ SELECT id FROM operators WHERE role = 'owner' LIMIT 2
 
 -- name: operator_insert
 -- A new operator, unless its name is taken.
-INSERT INTO operators (id, name, role, password, created_at) VALUES (:id, :name, :role, :password, :created_at)
+INSERT INTO operators (id, name, role, tenants, password, created_at)
+VALUES (:id, :name, :role, :tenants, :password, :created_at)
 ON CONFLICT (name) DO NOTHING RETURNING id
 
 -- name: operator_all
 -- Every operator, by name.
-SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL FROM operators ORDER BY name
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM operators ORDER BY name
 
 -- name: operator_named
 -- An operator by its name, with the hash of its password.
-SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL, password FROM operators WHERE name = :name
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, password FROM operators WHERE name = :name
 
 -- name: operator_find
 -- An operator by its id.
-SELECT id, name, role, created_at, seen_at, mfa_secret IS NOT NULL FROM operators WHERE id = :id
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM operators WHERE id = :id
 
 -- name: operator_role
 -- The role of an operator.
 SELECT role FROM operators WHERE id = :id
 
 -- name: operator_change_role
--- Another role.
-UPDATE operators SET role = :role WHERE id = :id
+-- Another role. An owner has all tenants.
+UPDATE operators SET role = :role, tenants = CASE WHEN :role = 'owner' THEN NULL ELSE tenants END WHERE id = :id
+
+-- name: operator_change_tenants
+-- Other tenants; an owner has all.
+UPDATE operators SET tenants = :tenants WHERE id = :id AND role <> 'owner'
 
 -- name: operator_change_password
 -- Another password.
@@ -54,7 +59,8 @@ VALUES (:digest, :operator, :now, :now, :now)
 
 -- name: operator_session_find
 -- A session with its operator.
-SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.created_at, o.seen_at, o.mfa_secret IS NOT NULL
+SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.tenants, o.created_at, o.seen_at,
+  o.mfa_secret IS NOT NULL
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
@@ -143,6 +149,11 @@ VALUES (:id, :at, :actor, :action, :target, :tenant, :changes, :outcome, :addres
 -- Entries between two ids, newest first.
 SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
 WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+
+-- name: audit_page_of_tenant
+-- Entries about a tenant between two ids, newest first.
+SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
 
 -- name: audit_chain
 -- Entries after a number, in the order of the chain.

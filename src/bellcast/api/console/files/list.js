@@ -45,8 +45,11 @@ export function empty(text, command) {
  */
 export function listPage(page, list) {
   const place = h('div', { class: 'rows' });
-  const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [{ name: 'tenant', label: 'Tenant' }])];
-  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const own = page.me.tenants;
+  // An operator that is bound to tenants names one of them, except in lists of all.
+  const tenant = { name: 'tenant', label: 'Tenant', ...(own && { options: list.anyTenant ? ['', ...own] : own }) };
+  const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [tenant])];
+  const query = Object.fromEntries(filters.map(({ name, options }) => [name, page.query.get(name) ?? (name === 'tenant' ? options?.[0] : '') ?? '']));
   const bar = filters.length > 0 && filterBar(page, filters, query);
   const isFiltered = Object.values(query).some(Boolean);
   const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...(list.anyTenant && !query.tenant && { tenant: '*' }) };

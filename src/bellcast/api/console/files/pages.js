@@ -236,17 +236,24 @@ const keys = (page) => {
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
   return [listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }), card('Create a key', form([
     field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
     choices('Scopes', 'scopes', scopes, ['send']),
-  ], 'Create key', async ({ name }, sent) => {
-    const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes') });
+    field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'The only tenants that the key may use, separated by commas.'),
+  ], 'Create key', async ({ name, tenants }, sent) => {
+    const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });
     created.replaceChildren(h('p', {}, 'Copy it now: it is not shown again.'), id(key.key));
   }), created)];
 };
+
+/** The tenants in a field; null for all. */
+function listed(text) {
+  const names = text.split(',').map((name) => name.trim()).filter(Boolean);
+  return names.length > 0 ? names : null;
+}
 
 /** A button that deletes on its second click, and then shows the URL `then`, or the page again; or it calls `then`. */
 function remove(page, label, word, target, then) {
@@ -260,15 +267,16 @@ function remove(page, label, word, target, then) {
 
 const operators = (page) => [listPage(page, {
   title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
-  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
+  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
     ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
   none: 'There is no operator.',
 }), card('Add an operator', form([
   field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
   field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also content, developers change all but operators.'),
+  field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'The only tenants that the operator may see, separated by commas. Owners see all.'),
   field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
 ], 'Add operator', async (values) => {
-  await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase() });
+  await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
   page.reload();
 }))];
 
@@ -278,11 +286,26 @@ function secondFactorOf(page, operator) {
   return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
 }
 
+function tenantsOf(operator) {
+  if (operator.role === 'owner') return 'all';
+  const input = h('input', { 'aria-label': `Tenants of ${operator.name}`, value: operator.tenants?.join(', ') ?? '', placeholder: 'all', autocomplete: 'off', onchange: async () => {
+    input.setCustomValidity('');
+    try {
+      await request('PATCH', path`/v1/operators/${operator.id}`, { tenants: listed(input.value) });
+    } catch (problem) {
+      input.setCustomValidity(problem.message);
+      input.reportValidity();
+    }
+  } });
+  return input;
+}
+
 function roleOf(page, operator) {
   if (operator.name === page.me.name) return operator.role;
   const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
     try {
       await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
+      page.reload();
     } catch {
       select.value = operator.role;
     }
@@ -298,7 +321,7 @@ function changesOf(entry) {
 }
 
 const audit = (page) => listPage(page, {
-  title: 'Audit', path: '/v1/audit', rows: 'entries', tenant: false,
+  title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
   columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
   none: 'Nothing was recorded yet.',
@@ -306,7 +329,7 @@ const audit = (page) => listPage(page, {
 
 function account(page) {
   const result = h('p', { role: 'status' });
-  return [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role]]), card('Change the password', form([
+  return [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]), card('Change the password', form([
     field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
     field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
   ], 'Change password', async (values, element) => {

@@ -1,0 +1,83 @@
+"""Requests of callers that are bound to tenants. Each is limited to one of their tenants here, before its handler runs, or
+refused: handlers see a query that names an allowed tenant, and a body that names no other."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from bellcast.api import bulk_items, request_body
+from bellcast.api.request_body import ApiRequest
+from bellcast.auth import tenant_bounds
+from bellcast.errors import Forbidden, TooLarge
+from bellcast.model.identities import EVERY_TENANT, Caller
+from bellcast.workflows.yaml_text import YamlText
+
+# How an operation limits a bound caller. "query": the query names the tenant. "list": also `*`, all of the caller's. "path":
+# the path names it. "handler": the handler compares the tenants itself. None: such callers are refused.
+TenantRule = Literal["query", "list", "path", "handler"]
+TENANT = "tenant"
+# JSON without the name has no such field; an escape may hide it.
+MARKS = (b"tenant", b"\\u")
+# Larger bodies are decoded in another thread.
+INLINE_BYTES = 65_536
+# A decoded value takes about 80 bytes.
+MAX_VALUES = 1_000_000
+EVERY = "every_tenant"
+
+
+def limit(request: ApiRequest, caller: Caller, rule: TenantRule | None) -> None:
+    """Limit a request to a tenant of its caller. Raises Forbidden."""
+    if caller.tenants is None or rule == "handler":
+        return
+    scope: Any = request.scope
+    if rule == "path":
+        tenant = request_body.path(request, "key")
+        tenant_bounds.check(caller.tenants, tenant)
+    elif rule is None:
+        raise Forbidden(tenant_bounds.NOT_OPEN)
+    else:
+        given = request_body.pairs(scope["query_string"])
+        named = request_body.single(TENANT, given[TENANT]) if TENANT in given else None
+        tenant = tenant_bounds.choose(caller.tenants, named, accepts_every=rule == "list")
+        scope["query_string"] = urlencode(given | {TENANT: [tenant]}, doseq=True, quote_via=quote).encode()
+    if tenant == EVERY_TENANT:
+        scope["state"][EVERY] = caller.tenants
+
+    async def check(body: bytes) -> None:
+        media_type = request_body.media_type(request)
+        if len(body) <= INLINE_BYTES:
+            _check(media_type, body, tenant)
+        else:
+            await asyncio.to_thread(_check, media_type, body, tenant)
+
+    scope["state"][request_body.CHECK_BODY] = check
+
+
+def every(request: ApiRequest) -> tuple[str, ...] | None:
+    """Return the tenants that `*` means in a request of a bound caller; None for all."""
+    result: tuple[str, ...] | None = request.scope["state"].get(EVERY)
+    return result
+
+
+def is_same(one: Caller, other: Caller) -> bool:
+    """Whether two callers may use the same tenants."""
+    return one.tenants == other.tenants
+
+
+def _check(media_type: str, body: bytes, tenant: str) -> None:
+    """Raise Forbidden if a body names another tenant, BadRequest if a part cannot be decoded."""
+    if media_type not in request_body.YAML_TYPES and not any(mark in body for mark in MARKS):
+        return
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        raise TooLarge(f"A request of a caller that is bound to tenants has at most {MAX_VALUES} values.")
+    for value in _values(media_type, body):
+        tenant_bounds.check_value(tenant, value)
+
+
+def _values(media_type: str, body: bytes) -> Iterable[Any]:
+    if media_type in request_body.YAML_TYPES:
+        return [YamlText(body).value]
+    if media_type in request_body.NDJSON_TYPES:
+        return (request_body.anything(line[0]) for line in bulk_items.LINE.finditer(body))
+    return [request_body.anything(body)]
