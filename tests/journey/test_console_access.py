@@ -1,6 +1,7 @@
 """Operators of the console: set-up, sign-in, sessions, roles, forged requests, guessed passwords, and the audit."""
 
 import contextlib
+import re
 import sqlite3
 
 import httpx
@@ -421,6 +422,43 @@ async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
         {"field": "password", "from": None, "to": "changed"},
     ]
     assert "password of dora" not in str(page)
+
+
+async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest) -> None:
+    owner = await set_up(rest)
+    provider = {"channel": "email", "url": "smtp://user:first-secret@mail.example.com"}
+    await owner.put("/v1/providers/mail", json=provider)
+    await owner.put("/v1/providers/mail", json=provider | {"url": "smtp://user:second-secret@mail.example.com"})
+    hook = {"url": "https://user:third-secret@example.com/hook", "events": ["*"]}
+    id = (await owner.post("/v1/webhooks", json=hook)).json()["id"]
+    await owner.patch(f"/v1/webhooks/{id}", json={"active": False})
+    await owner.post(f"/v1/webhooks/{id}/rotate")
+    await owner.put("/v1/workflows/w", json={"steps": [{"type": "delay", "for": "1h"}]})
+    await owner.patch("/v1/workflows/w", json={"active": False})
+    await owner.put("/v1/recipients/alice", json={"email": "alice@example.com", "locale": "de"})
+    page = (await owner.get("/v1/audit")).json()["entries"]
+    changes = [{one["field"]: (one["from"], one["to"]) for one in entry["changes"]} for entry in page]
+    assert changes[0] == {"email": (None, "changed"), "locale": (None, "de")}
+    assert changes[1] == {"active": (True, False)}
+    assert changes[2]["version"] == (None, 1)
+    assert changes[3] == {"secret": (None, "changed")}
+    assert changes[4] == {"active": (True, False)}
+    assert changes[5]["events"] == (None, ["*"])
+    assert changes[6] == {"url": (None, "changed")}
+    assert changes[7]["channel"] == (None, "email")
+    assert not re.search("(first|second|third)-secret|alice@", str(page))
+
+
+async def test_writing_a_secret_needs_a_recent_password(rest: Rest) -> None:
+    owner = await set_up(rest)
+    rest.clock.advance(10 * MINUTE)
+    provider = {"channel": "email", "url": "smtp://mail.example.com"}
+    assert refused(await owner.put("/v1/providers/mail", json=provider), 403, "password_required")
+    hook = {"url": "https://example.com/hook", "events": ["*"]}
+    assert refused(await owner.post("/v1/webhooks", json=hook), 403, "password_required")
+    assert refused(await owner.post("/v1/webhooks/w/rotate"), 403, "password_required")
+    # Keys have no password.
+    assert (await rest.app.post("/v1/webhooks", json=hook)).status_code == 201
 
 
 async def test_changed_and_removed_entries_of_the_audit_are_found(rest: Rest) -> None:

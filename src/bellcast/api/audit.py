@@ -121,6 +121,12 @@ async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
         await record(request, actor, refusal.code)
 
 
+def is_by_operator(request: ApiRequest) -> bool:
+    """Whether an operator sent the request: only its changes of most objects are recorded."""
+    caller: Caller = request.scope["state"]["caller"]
+    return caller.operator is not None
+
+
 def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:
     """Add a changed field to the request's entry. Values must contain no secret."""
     if before != after:

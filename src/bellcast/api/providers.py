@@ -1,13 +1,14 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
-from bellcast.api import context, guards, objects, request_body, responses, tenants
+from bellcast.api import audit, context, guards, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -118,6 +119,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/providers/{key:str}",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=DryRunQuery,
     body=ProviderFields,
     response_types={200: ProviderObject, 201: ProviderObject},
@@ -136,7 +138,13 @@ async def write(request: ApiRequest) -> ASGIApp:
         if (problem := ctx.providers.problem(fields)) is not None:
             raise Invalid.of("url", problem)
         return responses.json(_outside(ConfiguredProvider(key=key, tenant=tenant, fields=fields)))
+    before = await _own(request, tenant, key)
     written, is_new = await ctx.providers.put(tenant, key, fields)
+    after = _audited(written)
+    audit.note_changes(request, {} if before is None else _audited(before), after)
+    if before is not None and before.fields.url == written.fields.url != fields.url:
+        # Only a secret of the URL was changed, which both mask.
+        audit.note_change(request, "url", None, "changed")
     return responses.json(_outside(written), 201 if is_new else 200)
 
 
@@ -145,6 +153,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     "/v1/providers/{key:str}",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=TenantQuery,
     response_types={204: None},
     refusals=(NotFound, Conflict),
@@ -152,8 +161,10 @@ async def write(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a provider."""
     tenant, key = tenants.single_tenant(request), _writable_key(request)
+    before = await _own(request, tenant, key)
     if not await context.of(request).providers.delete(tenant, key):
         raise NotFound("There is no provider with this key.")
+    audit.note_changes(request, {} if before is None else _audited(before), {})
     return responses.empty()
 
 
@@ -256,6 +267,17 @@ def _writable_key(request: ApiRequest) -> str:
     if key.startswith(SETTING_PREFIX):
         raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
     return key
+
+
+async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
+    """Return the provider that a request of an operator changes: not the project's in place of a tenant's."""
+    found = await context.of(request).providers.find(tenant, key) if audit.is_by_operator(request) else None
+    return found if found is not None and found.tenant == tenant else None
+
+
+def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
+    """The fields in the audit; secrets in the URL are masked."""
+    return asdict(_outside(provider))
 
 
 def _outside(provider: ConfiguredProvider) -> ProviderObject:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import audit, context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -22,6 +22,9 @@ EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 PHONE = 50
 LABEL = 100  # locales and time zones are far shorter
 ROLES = 100
+# Fields in the audit; those that identify a person without their values.
+AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
+PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
 
 
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
@@ -136,9 +139,24 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     known = key(request)
     fields = await request_body.body(request, FIELDS)
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
+    before = None
     if not replace:
-        await recipients.get(ctx.engines, tenant, known)
-    return await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
+        before = await recipients.get(ctx.engines, tenant, known)
+    elif audit.is_by_operator(request):
+        before = await ctx.engines.store.recipients.get(tenant, known)
+    written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
+    _note_changes(request, before, written[0])
+    return written
+
+
+def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipient) -> None:
+    """Name the changed fields. The audit outlives the erasure of a recipient, so it has no personal values."""
+    for field in AUDITED:
+        old, new = None if before is None else getattr(before, field), getattr(after, field)
+        if field not in PERSONAL:
+            audit.note_change(request, field, old or None, new or None)
+        elif (old or None) != (new or None):
+            audit.note_change(request, field, None, "changed")
 
 
 @operation(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import audit, context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -17,6 +17,7 @@ from bellcast.channels.webhooks import Webhook
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.live_feed import redact
 
 MAX_PATTERNS = 100
 FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
@@ -93,6 +94,7 @@ class Replayed(Struct, frozen=True):
     "/v1/webhooks",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=DryRunQuery,
     body=WebhookRequest,
     response_types={200: WebhookObject, 201: CreatedWebhook},
@@ -110,6 +112,7 @@ async def create(request: ApiRequest) -> ASGIApp:
         return responses.json(_outside(owner, "", planned))
     id, webhook, secret = await ctx.webhooks.create(owner, body.url, body.events)
     shown = _fields(owner, id, webhook)
+    audit.note_changes(request, {}, _audited(webhook))
     return responses.json(CreatedWebhook(**shown, secret=secret), 201)
 
 
@@ -149,6 +152,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/webhooks/{id:str}",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=TenantQuery,
     body=WebhookPatch,
     response_types={200: WebhookObject},
@@ -166,7 +170,10 @@ async def change(request: ApiRequest) -> ASGIApp:
     }
     if "events" in changes:
         changes["events"] = tuple(changes["events"])
-    return responses.json(_outside(owner, id, _known(await context.of(request).webhooks.change(owner, id, **changes))))
+    before = await context.of(request).webhooks.get(owner, id)
+    changed = _known(await context.of(request).webhooks.change(owner, id, **changes))
+    audit.note_changes(request, {} if before is None else _audited(before), _audited(changed))
+    return responses.json(_outside(owner, id, changed))
 
 
 @operation(
@@ -174,14 +181,18 @@ async def change(request: ApiRequest) -> ASGIApp:
     "/v1/webhooks/{id:str}",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=TenantQuery,
     response_types={204: None},
     refusals=(NotFound,),
 )
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a webhook."""
-    if not await context.of(request).webhooks.delete(_owner(request), request_body.path(request, "id")):
+    owner, id = _owner(request), request_body.path(request, "id")
+    before = _known(await context.of(request).webhooks.get(owner, id))
+    if not await context.of(request).webhooks.delete(owner, id):
         raise NotFound("There is no webhook with this id.")
+    audit.note_changes(request, _audited(before), {})
     return responses.empty()
 
 
@@ -190,6 +201,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/webhooks/{id:str}/rotate",
     tag="Objects",
     required_scope="manage",
+    is_sensitive=True,
     query=DryRunQuery,
     response_types={200: WebhookSecret},
     refusals=(NotFound,),
@@ -205,6 +217,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     secret = await known.rotate(owner, id)
     if secret is None:
         raise NotFound("There is no webhook with this id.")
+    audit.note_change(request, "secret", None, "changed")
     return responses.json(WebhookSecret(secret))
 
 
@@ -236,6 +249,12 @@ def _owner(request: ApiRequest) -> str:
     if request_body.query(request, TenantQuery).tenant == EVERY_TENANT:
         return EVERY_TENANT
     return tenants.single_tenant(request)
+
+
+def _audited(webhook: Webhook) -> dict[str, Any]:
+    """The fields in the audit, without credentials in the URL."""
+    fields: dict[str, Any] = redact({"url": webhook.url, "events": webhook.events, "active": webhook.active})
+    return fields
 
 
 def _known(webhook: Webhook | None) -> Webhook:

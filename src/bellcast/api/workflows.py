@@ -1,6 +1,7 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
 import asyncio
+import contextlib
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, notifications, objects, request_body, responses, tenants
+from bellcast.api import audit, context, notifications, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
@@ -215,8 +216,20 @@ async def write(request: ApiRequest) -> ASGIApp:
         raise Invalid.fields(text.with_lines(refusal.errors)) from None
     if objects.is_dry_run(request):
         return responses.json({**value, "key": key, "tenant": tenant or None})
+    before = await _own(request, tenant, key)
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
+    audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
+
+
+async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
+    """Return the workflow that a request of an operator changes, or nothing: not the project's in place of a tenant's."""
+    if not audit.is_by_operator(request):
+        return {}
+    with contextlib.suppress(NotFound):
+        found = await context.of(request).workflow_catalog.get(owner, key)
+        return found.outside if found.owner == owner else {}
+    return {}
 
 
 async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
@@ -253,7 +266,9 @@ async def change(request: ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
+    before = await _own(request, owner, key)
     workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
+    audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
         await _resume(ctx, workflow)
     return responses.json(workflow.outside)
@@ -282,9 +297,11 @@ async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a workflow.
 
     Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
-    ctx = context.of(request)
-    if not await ctx.workflow_catalog.delete(tenants.single_tenant(request), objects.restricted_key(request)):
+    key, owner = objects.restricted_key(request), tenants.single_tenant(request)
+    before = await _own(request, owner, key)
+    if not await context.of(request).workflow_catalog.delete(owner, key):
         raise NotFound(UNKNOWN)
+    audit.note_changes(request, before, {})
     return responses.empty()
 
 
