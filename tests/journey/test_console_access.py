@@ -433,7 +433,7 @@ async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest)
     id = (await owner.post("/v1/webhooks", json=hook)).json()["id"]
     await owner.patch(f"/v1/webhooks/{id}", json={"active": False})
     await owner.post(f"/v1/webhooks/{id}/rotate")
-    await owner.put("/v1/workflows/w", json={"steps": [{"type": "delay", "for": "1h"}]})
+    await owner.put("/v1/workflows/w", json={"steps": [{"key": "later", "type": "delay", "for": "1h"}]})
     await owner.patch("/v1/workflows/w", json={"active": False})
     await owner.put("/v1/recipients/alice", json={"email": "alice@example.com", "locale": "de"})
     page = (await owner.get("/v1/audit")).json()["entries"]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from bellcast.api import audit, context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -152,10 +152,12 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
 def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipient) -> None:
     """Name the changed fields. The audit outlives the erasure of a recipient, so it has no personal values."""
     for field in AUDITED:
-        old, new = None if before is None else getattr(before, field), getattr(after, field)
+        # An empty value is as none.
+        old = to_builtins(getattr(before, field, None)) or None
+        new = to_builtins(getattr(after, field)) or None
         if field not in PERSONAL:
-            audit.note_change(request, field, old or None, new or None)
-        elif (old or None) != (new or None):
+            audit.note_change(request, field, old, new)
+        elif old != new:
             audit.note_change(request, field, None, "changed")
 
 

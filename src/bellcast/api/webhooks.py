@@ -252,8 +252,10 @@ def _owner(request: ApiRequest) -> str:
 
 
 def _audited(webhook: Webhook) -> dict[str, Any]:
-    """The fields in the audit, without credentials in the URL."""
-    fields: dict[str, Any] = redact({"url": webhook.url, "events": webhook.events, "active": webhook.active})
+    """The fields in the audit, without what may be a secret in the URL."""
+    fields: dict[str, Any] = redact(
+        {"url": webhook.url.partition("?")[0], "events": webhook.events, "active": webhook.active}
+    )
     return fields
 
 
