@@ -429,7 +429,7 @@ async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest)
     provider = {"channel": "email", "url": "smtp://user:first-secret@mail.example.com"}
     await owner.put("/v1/providers/mail", json=provider)
     await owner.put("/v1/providers/mail", json=provider | {"url": "smtp://user:second-secret@mail.example.com"})
-    hook = {"url": "https://user:third-secret@example.com/hook", "events": ["*"]}
+    hook = {"url": "https://example.com/hook?key=third-secret", "events": ["*"]}
     id = (await owner.post("/v1/webhooks", json=hook)).json()["id"]
     await owner.patch(f"/v1/webhooks/{id}", json={"active": False})
     await owner.post(f"/v1/webhooks/{id}/rotate")
