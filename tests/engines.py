@@ -7,10 +7,12 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -21,7 +23,7 @@ import asyncpg
 from bellcast.ports import Clock
 from bellcast.storage.migrations.postgres import SCHEMA
 from bellcast.storage.postgres import PostgresEngine
-from tests.servers import free_port
+from tests.servers import child_processes, free_port, wait_until_ended
 
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
 OLDEST_POSTGRES = 15
@@ -72,8 +74,15 @@ class Process:
     def kill(self) -> None:
         """End it without a shutdown, as a power cut would."""
         if self._running is not None:
+            # PostgreSQL's processes would keep a new one from starting until they notice that their parent has ended.
+            children = child_processes(self._running.pid)
             self._running.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
             self._running.wait(timeout=START_TIMEOUT)
+            for child in children:
+                wait_until_ended(child)
             self._running = None
 
     def stop(self) -> None:

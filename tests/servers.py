@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -21,6 +23,8 @@ from tests.forks import Forked
 
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
+PORTS = range(20_000, 32_000)  # outside the system's range for outgoing connections
+BLOCK = 400  # ports of a process; tests have far fewer servers at a time
 _rng = random.SystemRandom()  # Hypothesis seeds the default one equally in every process
 
 
@@ -110,6 +114,8 @@ class ServerProcess:
             with suppress(ProcessLookupError):
                 os.kill(worker, how)
         status = process.wait(timeout=90)
+        for worker in workers:
+            wait_until_ended(worker)
         if self._output is not None:
             self._output.close()
         return status
@@ -135,14 +141,38 @@ def child_processes(parent: int) -> set[int]:
     return children
 
 
+def wait_until_ended(process: int) -> None:
+    """Wait until a killed process has closed its sockets: an orphan has nobody else who waits for it."""
+    with suppress(OSError):
+        while (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.005)
+
+
 def free_port() -> int:
-    """Return a free port outside the system's range for outgoing connections, so that none takes it before the server
-    starts or while it restarts."""
+    """Return a free port that neither an outgoing connection nor another test process takes before the server starts or
+    while it restarts."""
+    ports = _own_ports()[1]
     while True:
-        port = _rng.randrange(20_000, 32_000)
+        port = next(ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+@cache
+def _own_ports() -> tuple[socket.socket, Iterator[int]]:
+    """Choose this process's block of ports. Its first port stays bound, which keeps other processes from the block."""
+    first_ports = list(PORTS[::BLOCK])
+    _rng.shuffle(first_ports)
+    for first in first_ports:
+        bound = socket.socket()
+        try:
+            bound.bind(("127.0.0.1", first))
+        except OSError:
+            bound.close()
+        else:
+            return bound, cycle(_rng.sample(range(first + 1, first + BLOCK), BLOCK - 1))
+    raise AssertionError("no block of ports is free")
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:

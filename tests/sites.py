@@ -70,7 +70,7 @@ class Site:
 
     def empty_outbox(self) -> None:
         """Wait until the site has sent its notifications."""
-        with closing(sqlite3.connect(self.data / self.database)) as connection:
+        with closing(sqlite3.connect(self.data / self.database, timeout=60)) as connection:
             rows = "SELECT count(*) FROM bellcast_outbox"
             assert eventually(lambda: connection.execute(rows).fetchone() == (0,))
 

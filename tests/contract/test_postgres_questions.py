@@ -75,6 +75,9 @@ async def test_concurrent_resumes_use_few_queries(database: AppDatabase) -> None
 async def transactions(database: AppDatabase) -> int:
     """Return the number of transactions in the app's database: one per query, counted when a connection closes."""
     await PostgresEngine.close(database.engine)
+    open_connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+    while await database.inspector.fetchval(open_connections, database.engine.database):  # noqa: ASYNC110 - they end after `close`
+        await asyncio.sleep(0.01)
     await PostgresEngine.open(database.engine)
     count = await database.inspector.fetchval(
         "SELECT xact_commit FROM pg_stat_database WHERE datname = $1", database.engine.database

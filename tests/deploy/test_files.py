@@ -104,7 +104,7 @@ def test_health_check_distinguishes_a_server_from_none(bellcast_server) -> None:
     _, *arguments = json.loads(health_check[health_check.index("[") :])
     alive = [sys.executable, *arguments]
     for port, status in ((bellcast_server.port, 0), (9, 1)):
-        completed = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=30)
+        completed = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=100)
         assert completed.returncode == status
 
 
@@ -148,7 +148,7 @@ def test_unit_is_valid_for_systemd(tmp_path, broken_line) -> None:
     text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={program_path}")
     copy = tmp_path / "bellcast.service"
     copy.write_text(text.replace(broken_line, "Restart=perhaps") if broken_line else text)
-    completed = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=30)
+    completed = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=100)
     # It exits with 0 even for an invalid value.
     assert (completed.returncode, "perhaps" in completed.stderr) == (0, broken_line is not None)
     assert bool(completed.stderr) == bool(broken_line)
@@ -156,7 +156,7 @@ def test_unit_is_valid_for_systemd(tmp_path, broken_line) -> None:
 
 def test_unit_has_the_documented_exposure_level() -> None:
     command = ["systemd-analyze", "security", "--offline=true", DEPLOY / "bellcast.service"]
-    completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", completed.stdout)
     assert f'rates it {level[0]}, "{level[1]}"' in (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
 

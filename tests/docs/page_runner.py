@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from playwright.sync_api import Browser, Page
 
@@ -64,7 +65,7 @@ class PageRunner:
 
     def _database(self) -> str:
         if self._database_name is None:
-            self._database_name = f"page{free_port()}"
+            self._database_name = f"page_{uuid4().hex}"
             self._wait_for(engines.postgres().make(self._database_name))
         return engines.postgres().url(self._database_name)
 

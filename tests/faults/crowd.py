@@ -131,6 +131,7 @@ class World:
         self._snapshot_slots = asyncio.Semaphore(32)  # concurrent snapshots
         self._over = asyncio.Event()
         self._following: list[asyncio.Future[None]] = []
+        self._sending: list[asyncio.Future[None]] = []
         self._number = 0
 
     def token(self, recipient: str) -> str:
@@ -141,14 +142,14 @@ class World:
         """Let every device follow and the app send until the block ends."""
         self._following = [asyncio.ensure_future(follower.run()) for follower in self.followers]
         await self.until(lambda: all(follower.connected.is_set() for follower in self.followers), 120)
-        sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
-        sending += [asyncio.ensure_future(self._announce()), asyncio.ensure_future(self._act())]
+        self._sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
+        self._sending += [asyncio.ensure_future(self._announce()), asyncio.ensure_future(self._act())]
         try:
             yield self
         finally:
-            for task in (*sending, *self._following):
+            for task in (*self._sending, *self._following):
                 task.cancel()
-            await asyncio.gather(*sending, *self._following, return_exceptions=True)
+            await asyncio.gather(*self._sending, *self._following, return_exceptions=True)
             await self._http.aclose()
 
     async def until(self, condition: Any, seconds: float) -> None:
@@ -171,7 +172,8 @@ class World:
             title = await self._acknowledged({"to": {"tenant": self.tenant}})
             for recipient in self.recipients:
                 self.acknowledged[recipient][title] += 1
-            await asyncio.sleep(4)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), 4)
 
     async def _acknowledged(self, body: dict[str, Any]) -> str:
         """Send with one idempotency key to node after node until one accepts; return the title."""
@@ -215,7 +217,7 @@ class World:
         self._over.set()
         started = time.monotonic()
         unequal: Iterable[Follower] = self.followers
-        await asyncio.sleep(0.5)
+        await asyncio.gather(*self._sending)  # a send in flight would be stored and not yet acknowledged
         while unequal := await self._unequal(unequal):
             for ended in filter(asyncio.Future.done, self._following):
                 ended.result()  # raises: a device follows until it is cancelled

@@ -32,12 +32,13 @@ def growth_of(server: ServerProcess, attack: Callable[[], None]) -> int:
     """Return by how many KiB the server's memory grows in the second half of the attacks."""
     for _ in range(WARM_UP):
         attack()
-    started, at_half = time.monotonic(), 0
-    while (elapsed := time.monotonic() - started) < SECONDS:
-        attack()
-        if elapsed > SECONDS / 2 and not at_half:
-            at_half = resident(server)
-    return resident(server) - at_half
+    sizes = []
+    for _ in range(2):
+        started = time.monotonic()
+        while time.monotonic() - started < SECONDS / 2:
+            attack()
+        sizes.append(resident(server))
+    return sizes[1] - sizes[0]
 
 
 def resident(server: ServerProcess) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ class Cluster:
 
     def __init__(self, folder: Path, database: str, broker: str) -> None:
         self._folder = folder
+        self._numbers = count()  # tests start nodes in threads
         self.environ = {"BELLCAST_STORE": database, "BELLCAST_BROKER": broker}
         self.nodes: list[ServerProcess] = []
 
     def start(self, *flags: str, **environ: str) -> ServerProcess:
-        node = ServerProcess(self._folder / f"node{len(self.nodes)}", self.environ | environ, *flags)
+        node = ServerProcess(self._folder / f"node{next(self._numbers)}", self.environ | environ, *flags)
         self.nodes.append(node)
         return node.start()
 

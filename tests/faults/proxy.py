@@ -5,6 +5,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from tests.servers import free_port
+
 
 class Proxy:
     """Carries bytes to a port. While `silent` it accepts connections and carries nothing, like a cut cable; while
@@ -17,7 +19,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._links: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = free_port()  # no outgoing connection takes it while it is closed
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -32,7 +34,6 @@ class Proxy:
     async def _listen(self) -> None:
         self._open.set()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -45,7 +45,7 @@ class App:
 
     def wait_until_sent(self) -> None:
         """Wait until Bellcast has acknowledged every row of the app's outbox."""
-        with closing(sqlite3.connect(self.outbox)) as connection:
+        with closing(sqlite3.connect(self.outbox, timeout=60)) as connection:
             rows = "SELECT count(*) FROM bellcast_outbox"
             assert eventually(lambda: connection.execute(rows).fetchone() == (0,))
 

@@ -46,6 +46,7 @@ def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: S
         "a slow second head": b"x",
         "empty lines for ever": b"\r\n",
     }
+    started, ended_after = time.monotonic(), dict[str, float]()
     with ExitStack() as stack:
         clients = {name: stack.enter_context(Raw(sturdy)) for name in drips}
         for name in ("a slow second head", "empty lines for ever"):
@@ -54,7 +55,6 @@ def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: S
         clients["a slow request line"].send(b"GET /")
         for name in ("a slow header", "a slow second head"):
             clients[name].send(b"GET / HTTP/1.1\r\nX: ")
-        started, ended_after = time.monotonic(), dict[str, float]()
         while clients.keys() != ended_after.keys() and time.monotonic() < started + HEAD_SECONDS + WAIT:
             for name in clients.keys() - ended_after.keys():
                 if not _still_reads(clients[name].socket, drips[name]):

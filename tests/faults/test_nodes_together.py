@@ -5,6 +5,7 @@ them.
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,11 +154,12 @@ def test_connection_limit_of_an_address_covers_all_nodes(three: Cluster) -> None
     with contextlib.ExitStack() as opened:
         for number in range(36):
             opened.enter_context(websocket(three.nodes[number % 3], f"many{number}")).until("ready")
-        refused = 0
-        for number in range(12):
-            time.sleep(0.1)  # longer than the interval of the nodes' updates
-            refused += not is_admitted(opened, three.nodes[number % 3], f"more{number}")
-        assert 6 <= refused <= 12
+        admitted = 0
+        while more := sum([is_admitted(opened, node, f"more{admitted}") for node in three.nodes]):
+            admitted += more
+            # With a limit for each node, 84 would be admitted.
+            assert admitted < 60
+            time.sleep(0.2)  # longer than the interval of the nodes' updates
 
 
 def is_admitted(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> bool:
@@ -251,14 +253,14 @@ def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> N
         assert everywhere(three, channel, {"kim": 1})
         there.subscribe(channel, member("kim"))
         assert everywhere(three, channel, {"kim": 2})
-    info = webhooks_until(app, channel, until="channel_vacated")
-    assert sorted(info) == ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
+    expected = ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
+    assert sorted(webhooks_until(app, channel, expected)) == expected
 
 
-def webhooks_until(app: Receiver, channel: str, until: str) -> list[str]:
-    """Return the names of the webhooks of a channel up to `until`, and of those that follow within three seconds."""
+def webhooks_until(app: Receiver, channel: str, until: list[str]) -> list[str]:
+    """Return the names of the webhooks of a channel up to all of `until`, and of those that follow within three seconds."""
     names: list[str] = []
-    while until not in names:
+    while Counter(until) - Counter(names):
         names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
     time.sleep(3)  # long enough for a duplicate to arrive
     while not app.requests.empty():

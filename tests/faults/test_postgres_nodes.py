@@ -127,6 +127,6 @@ def test_nodes_started_together_on_an_empty_database_migrate_it_once(nodes: Clus
         thread.start()
         time.sleep(0.01)
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join()
     assert send(nodes.nodes[0], "alice", "Hello").status_code == 201
     assert all(titles(node, "alice") == ["Hello"] for node in nodes.nodes)

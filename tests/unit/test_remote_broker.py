@@ -11,7 +11,7 @@ from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 from bellcast.server.clock import SystemClock
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 
 
 class Transport:

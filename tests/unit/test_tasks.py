@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from bellcast.server import tasks
 from bellcast.server.tasks import Tasks
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 
 
 async def test_a_loop_that_raises_is_logged_and_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:

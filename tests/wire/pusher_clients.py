@@ -215,7 +215,8 @@ class Bare:
         self.send_frame("pusher:ping", {})
         frames = []
         while (frame := self.next())["event"] != "pusher:pong":
-            frames.append(frame)
+            if frame["event"] != "pusher:ping":  # after two minutes of silence
+                frames.append(frame)
         return frames
 
 

@@ -132,8 +132,8 @@ class Client:
         self._agent.do(what, self.name, **more)
 
     def travels_by(self, transport: str) -> bool:
-        """Return True if the client uses that transport within a second."""
-        for _ in range(20):
+        """Return True if the client uses that transport within a minute."""
+        for _ in range(20 * WAIT):
             ref = self._agent.ref()
             self.do("state", ref=ref)
             if self.until("state", ref=ref)["transport"] == transport:

@@ -47,9 +47,9 @@ def test_client_without_a_session_is_closed_for_a_later_retry(server):
 def test_pusher_client_that_signs_in_later_is_admitted(server):
     url = f"{server.url.replace('http', 'ws')}/app/{server.key}?protocol=7"
     with connect(url, open_timeout=60) as socket:
-        assert json.loads(socket.recv(20))["event"] == "pusher:connection_established"
+        assert json.loads(socket.recv(60))["event"] == "pusher:connection_established"
         socket.send(json.dumps({"event": "pusher:ping", "data": {}}))
-        assert json.loads(socket.recv(20))["event"] == "pusher:pong"
+        assert json.loads(socket.recv(60))["event"] == "pusher:pong"
 
 
 def connect_response(server: ServerProcess, namespace: str, auth: dict) -> str:

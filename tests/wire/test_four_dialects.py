@@ -75,7 +75,7 @@ class Recipient:
         own to send.
         """
         query = "SELECT max(d.revision) = i.revision FROM recipients i JOIN devices d ON d.inbox = i.id"
-        with closing(sqlite3.connect(server.data / "bellcast.db")) as store:
+        with closing(sqlite3.connect(server.data / "bellcast.db", timeout=60)) as store:
             return bool(store.execute(query).fetchone()[0])
 
     def snapshot(self) -> dict[str, Any]:

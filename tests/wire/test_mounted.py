@@ -280,9 +280,11 @@ def test_limits_of_size_rate_and_count_close_with_their_codes(mounted: MountedSe
         assert flooding.until("close")["code"] == 4429
         assert flooding.finish_close() == 4429
     assert eventually(lambda: live(mounted) == 0)
-    with websocket(mounted, who), websocket(mounted, who), page(mounted, who) as third, websocket(mounted, who) as more:
-        third.next()
-        assert more.next()["code"] == 4409
+    with websocket(mounted, who) as first, websocket(mounted, who) as second, page(mounted, who) as third:
+        for admitted in (first, second, third):
+            admitted.next()
+        with websocket(mounted, who) as more:
+            assert more.next()["code"] == 4409
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)

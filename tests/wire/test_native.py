@@ -371,9 +371,9 @@ def test_session_ends_with_its_token_unless_renewed(start_server: Callable[..., 
 
 
 def test_heartbeats_fill_silence_and_carry_no_id(start_server: Callable[..., ServerProcess], alice: str) -> None:
-    server = start_server(BELLCAST_HEARTBEAT="300ms")
+    server = start_server(BELLCAST_HEARTBEAT="1500ms")  # a missing pong closes after two of them
     with stream(server, alice) as page, websocket(server, alice) as bell:
-        assert page.next()["heartbeat"] == 0.3
+        assert page.next()["heartbeat"] == 1.5
         beat = page.receive()
         assert (beat["type"], beat["sse_id"]) == ("heartbeat", None)
         assert "time" in beat
@@ -489,7 +489,7 @@ def test_expired_notification_disappears_from_live_inboxes(
 
     with websocket(bellcast_server, alice) as bell:
         bell.next()
-        soon = datetime.now(UTC) + timedelta(seconds=1)
+        soon = datetime.now(UTC) + timedelta(seconds=5)
         id = notify(http, alice, expires_at=soon.isoformat())
         assert bell.next()["unread"] == 1
         deleted = bell.next()

@@ -73,7 +73,7 @@ def server(app: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     environ = {
         "BELLCAST_SESSION_URL": app.url,
         "BELLCAST_ORIGINS": SHOP,
-        "BELLCAST_HEARTBEAT": "500ms",
+        "BELLCAST_HEARTBEAT": "2s",
     }
     with ServerProcess(tmp_path_factory.mktemp("sessions") / "data", environ) as server:
         yield server
@@ -147,7 +147,7 @@ def test_tenant_and_topics_of_the_session_apply(server: ServerProcess) -> None:
 
 
 def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, sessions: Sessions) -> None:
-    sessions.claims_by_session["short"] = {"recipient": "shorty", "expires_at": time.time() + 1}
+    sessions.claims_by_session["short"] = {"recipient": "shorty", "expires_at": time.time() + 5}
     page = follow_stream(server, {**cookie("short"), "origin": SHOP})
     assert page.next()["recipient"] == "shorty"
     close = page.until("close")

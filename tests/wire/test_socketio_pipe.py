@@ -281,10 +281,10 @@ def test_poll_during_a_probe_returns_immediately(
         assert not held.done()  # the 101 alone changes nothing
         one.send("2probe")
         assert one.recv() == "3probe"
-        assert held.result(20).text == "6"
-        assert pool.submit(session.get).result(20).text == "6"
+        assert held.result(LIMIT_SECONDS).text == "6"
+        assert pool.submit(session.get).result(LIMIT_SECONDS).text == "6"
         session.post('42["message","during"]')
-        assert pool.submit(session.get).result(20).text == '42["message-back","during"]'
+        assert pool.submit(session.get).result(LIMIT_SECONDS).text == '42["message-back","during"]'
         session.post('42["message","waiting"]')
         one.send("5")
         assert one.recv() == '42["message-back","waiting"]'

@@ -112,7 +112,7 @@ class HeldCommit:
             assert self._released.wait(60)
 
     async def reached(self) -> None:
-        assert await asyncio.to_thread(self._reached.wait, 10)
+        assert await asyncio.to_thread(self._reached.wait, 60)
         assert not self._released.is_set()
 
     def release(self) -> None:
