@@ -18,6 +18,7 @@ from tests.chromium import chromium
 from tests.servers import PROJECT, ServerProcess
 
 ROOT = Path(__file__).parents[2]
+TIMEOUT = 60_000  # milliseconds; a loaded machine needs several seconds
 UV = str(Path(sys.executable).with_name("uv"))
 PAGE = """<!doctype html><title>Shop</title>
     <bellcast-bell token="{token}"></bellcast-bell><script type="module" src="/bellcast.js"></script>"""
@@ -105,10 +106,10 @@ def test_installed_server_serves_a_working_bell(
         page = context.new_page()
         page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=shop_page(server)))
         page.goto("/shop")
-        expect(page.get_by_role("button", name="Notifications")).to_be_visible()
+        expect(page.get_by_role("button", name="Notifications")).to_be_visible(timeout=TIMEOUT)
         project = ":".join(PROJECT)
         run(*server.program, "notify", "alice", "Hello", "--url", server.url, cwd=tmp_path, BELLCAST_PROJECT=project)
-        expect(page.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
+        expect(page.get_by_role("button", name="Notifications, 1 unread")).to_be_visible(timeout=TIMEOUT)
         served = context.request.get("/bellcast.js").body()
     folder = "src" if kind == "unbuilt" else "dist"
     assert served == (ROOT / "client" / folder / "bellcast.js").read_bytes()
