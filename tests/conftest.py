@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
@@ -38,7 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Set the folder for temporary files, the certificates and timeouts of clients, and the signal that ends commands."""
+    """Set the limits of Hypothesis, the folder for temporary files, the certificates and timeouts of clients, and the
+    signal that ends commands."""
+    # The deadline of an example, 0.2 s, and the limit for its data are those of an idle machine.
+    settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("loaded")
     # A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # A commit waits 3 ms for a good disk, and no test cuts the power.
