@@ -24,7 +24,7 @@ SETTINGS = {
     "BELLCAST_HANDLERS": "tests.wire.echoes:handlers",
     "BELLCAST_ANONYMOUS": "allow",
     "BELLCAST_SOCKETIO_PING_INTERVAL": "500ms",
-    "BELLCAST_SOCKETIO_PING_TIMEOUT": "5s",
+    "BELLCAST_SOCKETIO_PING_TIMEOUT": "2s",
 }
 # For clients that answer no ping: a step of a loaded machine may take seconds.
 PATIENT = SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "5m"}
