@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 # Without a user interface of its own, and half the CPU time of Chromium for the same page.
 HEADLESS_SHELL = "/usr/bin/chromium-headless-shell"
@@ -16,6 +16,7 @@ FLAGS = [
     # a local server as an attack.
     "--disable-features=LocalNetworkAccessChecks",
 ]
+expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A real Bellcast process for tests: started on a free port, killed, restarted on the same port, always ended."""
 
+import atexit
 import os
 import random
 import re
@@ -142,7 +143,7 @@ def child_processes(parent: int) -> set[int]:
 
 
 def wait_until_ended(process: int) -> None:
-    """Wait until a killed process has closed its sockets: an orphan has nobody else who waits for it."""
+    """Wait until a killed process has closed its sockets: the parent of an orphan does not wait for it."""
     with suppress(OSError):
         while (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
             time.sleep(0.005)
@@ -171,6 +172,7 @@ def _own_ports() -> tuple[socket.socket, Iterator[int]]:
         except OSError:
             bound.close()
         else:
+            atexit.register(bound.close)
             return bound, cycle(_rng.sample(range(first + 1, first + BLOCK), BLOCK - 1))
     raise AssertionError("no block of ports is free")
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page
 from tests import chromium as browsers
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.servers import ServerProcess
@@ -14,7 +14,6 @@ from bellcast.client import Bellcast
 # Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
 BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 _numbers = itertools.count(1)
-expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
 
 
 @pytest.fixture(scope="module")  # other modules have async tests

@@ -131,6 +131,7 @@ def test_bell_opens_a_sheet_on_a_phone(app, person, open_page):
     page = open_page(PHONE)
     app.notify(person, title="New order")
     bell(page, 1).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     assert in_page(page, "bell.shadowRoot.querySelector('dialog').matches(':modal')")
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
@@ -200,7 +201,8 @@ def test_page_with_the_documented_rule_never_shifts(app, person, shop):
     expect(page.get_by_text("Below")).to_be_visible()
     page.evaluate(FRAMES)
     top = page.get_by_text("Below").bounding_box()["y"]
-    wait_until(lambda: held, lambda: "the script was not requested")
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and held, lambda: "the script was not requested")
     held[0].continue_()
     page.evaluate("customElements.whenDefined('bellcast-bell').then(() => {})")
     page.evaluate(FRAMES)  # defined, without a session

@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, row, rows, toasts, wait_live
 
-BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",

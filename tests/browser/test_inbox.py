@@ -117,7 +117,7 @@ def test_older_rows_load_on_scroll_and_few_are_in_the_dom(app, person, inbox):
         page.mouse.wheel(0, 1500)
         return last.count()
 
-    wait_until(scrolled_to_it, lambda: "the last is not there", 30)
+    wait_until(scrolled_to_it, lambda: "the last is not there")
     expect(last).to_be_visible()
     assert rows(page).count() < 60
     wait_state(page, "state.next === null", "bellcast-inbox")

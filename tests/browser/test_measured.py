@@ -74,9 +74,10 @@ def _count_downloads(page):
     return lambda: {path: weights.get(one, 0) for one, path in paths.items() if path.startswith("/bellcast")}
 
 
-def _check_downloads(weight, first, most):
+def _check_downloads(page, weight, first, most):
     """Wait for the file loaded in advance, and check that it and the first file are the only ones and within the budget."""
-    wait_until(lambda: weight().get(RESILIENCE), lambda: f"{weight()}")
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and weight().get(RESILIENCE), lambda: f"{weight()}")
     loaded = weight()
     assert (set(loaded), sum(loaded.values()) <= most) == ({first, RESILIENCE}, True), loaded
 
@@ -101,7 +102,7 @@ def test_page_at_rest_stays_within_its_size(app, person, shop):
     wait_live(page)
     app.notify(person, title="Order")
     expect(bell(page, 1)).to_be_visible()
-    _check_downloads(weight, ENTRY, AT_REST)
+    _check_downloads(page, weight, ENTRY, AT_REST)
     bell(page).click()
     expect(row(page, "Order")).to_have_count(1)
     assert set(weight()) == {ENTRY, RESILIENCE, PANEL}
@@ -121,7 +122,7 @@ def test_session_in_use_stays_within_its_size(app, person, shop):
     app.notify(person, title="Order")
     wait_page(page, "session.state.unread === 1")
     page.evaluate("session.read('all')")
-    _check_downloads(weight, "/bellcast/session.js", OF_SESSION)
+    _check_downloads(page, weight, "/bellcast/session.js", OF_SESSION)
 
 
 def test_page_shows_its_badge_quickly(app, person, chromium, plain_site, record_figure):

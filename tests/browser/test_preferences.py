@@ -109,7 +109,9 @@ def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bell
     shop.context.route("**/admin/defaults", pass_on)
     page = shop.open("<bellcast-preferences session></bellcast-preferences>")
     in_page(page, DEFAULTS, "bellcast-preferences")
-    page.get_by_role("checkbox", name="News, SMS").uncheck()
+    # Playwright passes requests on only while the test waits for it.
+    with page.expect_response(lambda response: response.request.method == "PATCH"):
+        page.get_by_role("checkbox", name="News, SMS").uncheck()
 
     def own():
         return httpx.get(url, headers=bellcast_server.as_app()).json()

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import Browser
+from tests.browser.shop import wait_until
 from tests.push_browser import Browser as PushBrowser
 from tests.servers import ServerProcess
 
@@ -32,6 +33,8 @@ def test_service_worker_shows_a_push_and_ignores_those_of_others(
         )
         cdp.send("ServiceWorker.enable")
         page.wait_for_function("() => navigator.serviceWorker.ready.then(() => true)")
+        # Evaluating lets Playwright process its events.
+        wait_until(lambda: page.evaluate("1") and registrations, lambda: "no registration was reported")
 
         def push(data: Any) -> None:
             parameters = {"origin": bellcast_server.url, "registrationId": registrations[-1], "data": json.dumps(data)}

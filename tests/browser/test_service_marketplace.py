@@ -395,7 +395,7 @@ def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, si
 
 def test_expired_session_leaves_the_page(sign_in, tmp_path, two_workers):
     # A session is long enough for the page to open on a loaded machine.
-    with marketplace(tmp_path / "data", two_workers=two_workers, session=10, BELLCAST_HEARTBEAT="1") as short:
+    with marketplace(tmp_path / "data", two_workers=two_workers, session=20, BELLCAST_HEARTBEAT="1") as short:
         page = sign_in("nora", site=short, quiet=False)
         expect(page.get_by_text("Your session has ended.")).to_be_visible()
         assert "/login" in page.url

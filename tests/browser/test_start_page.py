@@ -5,10 +5,11 @@ import re
 import httpx
 from playwright.sync_api import expect
 from tests.journey.shell import lines, running
+from tests.servers import free_port
 
 
 def test_ring_all_five_makes_an_event_in_each_app_without_the_web(chromium):
-    with running("demo", "--no-browser") as process:
+    with running("demo", "--no-browser", "--port", free_port()) as process:
         start = next(found[1] for line in lines(process) if (found := re.search(r"Start page\s+(http://\S+)", line)))
         next(line for line in lines(process) if "bellcast notify" in line)
         page = chromium.new_page()

@@ -3,8 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, session_state, toasts, wait_live, wait_page, wait_state, wait_until
+from tests.browser.test_line import wait_prepared
 
-BELL_AND_TOASTS = '<bellcast-bell token="{token}" topics="{topics}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}" topics="{topics}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop,
     for page in five_tabs[1:]:
         expect(bell(page, 10)).to_be_visible()
         wait_live(page)
+        wait_page(page, "heard.length >= 10")
         assert page.evaluate("heard") == titles
     shop.expect_lines(1)
 
@@ -153,7 +155,8 @@ def test_single_tab_does_not_load_the_coordinator(shop):
     wait_live(page)
     assert "tab-coordinator.js" not in requested
     wait_live(shop.open())
-    assert requested.count("tab-coordinator.js") == 2
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and requested.count("tab-coordinator.js") == 2, lambda: str(requested))
 
 
 def test_offline_action_of_a_tab_shows_in_every_tab(app, person, shop):
@@ -161,6 +164,7 @@ def test_offline_action_of_a_tab_shows_in_every_tab(app, person, shop):
     app.notify(person, title="New order")
     for page in pages:
         expect(bell(page, 1)).to_be_visible()
+        wait_prepared(page)
     shop.context.set_offline(offline=True)
     in_page(pages[0], "void bell.session.read('all')")
     for page in pages:

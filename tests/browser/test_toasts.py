@@ -50,6 +50,7 @@ def test_toast_closes_when_its_notification_is_read(app, person, shop):
 def test_open_bell_shows_no_toast(app, person, shop):
     page = open_both(shop)
     bell(page).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     app.notify(person, title="New order")
     expect(page.locator("bellcast-bell .row")).to_have_count(1)
     page.wait_for_timeout(300)  # longer than a toast takes to appear

@@ -107,7 +107,7 @@ def test_the_open_panel_does_not_get_lower(app, person, shop):
     bell(page, 12).click()
     dialog = page.get_by_role("dialog")
     expect(title(page, 11)).to_be_visible()
-    page.wait_for_timeout(300)  # the motion in
+    settle(page)
     height = dialog.bounding_box()["height"]
     tab(page, "Archive").click()
     expect(page.get_by_text("Nothing archived yet")).to_be_visible()
@@ -327,7 +327,7 @@ def test_a_session_that_ended_shows_nothing_old_and_a_way_in(app, person, shop):
 
 def test_an_urgent_toast_survives_a_flood_and_a_seen_one_closes(app, person, shop):
     page = shop.open(
-        '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+        '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
     )
     wait_live(page)
     app.notify(person, title="Fire", priority="urgent")

@@ -52,7 +52,7 @@ class WebDriver:
             found[:] = [self.evaluate(code, *arguments)]
             return bool(found[0])
 
-        assert eventually(holds), code
+        assert eventually(holds, within=STARTUP_SECONDS), code
         return found[0]
 
     def click(self, code: str, *arguments: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.journey.shell import bellcast, end, lines, running
+from tests.servers import free_port
 
 
 def read_introduction(process) -> tuple[dict[str, str], list[str]]:
@@ -46,7 +47,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
 
 
 def test_reset_restarts_the_demo_with_new_data():
-    with running("demo", "--no-browser") as process:
+    with running("demo", "--no-browser", "--port", free_port()) as process:
         urls, notify = read_introduction(process)
         studio, start = urls["Photo studio"], urls["Start page"]
         data = notify[notify.index("--data") + 1]

@@ -140,8 +140,10 @@ def test_key_without_the_scope_read_sees_no_content(bellcast_server: ServerProce
     headers = {"authorization": f"Bearer {key}"}
     params = {"recipient": f"{KEY}-private", "kind": "send"}
     with httpx.stream("GET", f"{bellcast_server.url}/v1/feed", headers=headers, params=params, timeout=60) as response:
+        found = response.iter_lines()
+        assert next(found) == ": feed"
         send(bellcast_server, to=f"{KEY}-private", title="Private")
-        seen = first(events(response.iter_lines()), "send")
+        seen = first(events(found), "send")
     assert "title" not in seen["detail"]
     listed = httpx.get(f"{bellcast_server.url}/v1/requests", headers=headers).json()["requests"]
     assert {one["body"] for one in listed} == {None}

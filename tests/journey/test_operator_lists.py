@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.faults.raw import eventually
 from tests.journey.rest import Rest, refused
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -80,8 +81,13 @@ def test_closed_connection_is_listed_with_its_reason(
         response = delete(bellcast_server, id, tenant="cut", reconnect=reconnect)
         assert response.status_code == 204
         assert client.until("close")["reason"] == reason
-    closed = get(bellcast_server, "/v1/connections", tenant="cut", state="closed")["connections"]
-    (one,) = [one for one in closed if one["id"] == id]
+
+    def listed() -> list[dict[str, Any]]:
+        closed = get(bellcast_server, "/v1/connections", tenant="cut", state="closed")["connections"]
+        return [one for one in closed if one["id"] == id]
+
+    assert eventually(lambda: len(listed()) == 1)
+    (one,) = listed()
     assert (one["code"], one["reason"], one["recipient"]) == (code, reason, "cut")
     assert one["node"]
     assert one["closed_at"] >= one["connected_at"]

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -213,10 +212,7 @@ def test_closed_page_leaves_no_connection(browsers, bell):
     with follow_events(browsers["ines"]) as events:
         next_event(events, "ready")
         assert len(lines()) == 1
-    deadline = time.monotonic() + 10
-    while lines() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert lines() == []
+    assert eventually(lambda: lines() == [])
 
 
 def test_polling_client_gets_304_until_something_changes(browsers):

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from bellcast.channels.catalog import Catalog
@@ -12,24 +11,19 @@ from bellcast.channels.release import Release
 from bellcast.model.times import milliseconds, to_rfc3339
 from bellcast.ports import MessageUpdate, StoredMessage
 from tests.clock import FakeClock
-from tests.journey.channels import opened
-from tests.journey.test_email import app, eventually
+from tests.journey.channels import World, opened
+from tests.journey.test_email import app
 
 
-async def released(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The message that waited for a second while the request at `path` was made, and its notification."""
-    await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
-    draft = {"to": "alice", "title": "Hi", "channels": ["inbox", {"channel": "email", "after": "1s"}]}
-    sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]["id"]
-    (waiting,) = (await client.get("/v1/messages")).json()["messages"]
+async def released(world: World, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The message that waited while the request at `path` was made, and its notification."""
+    await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+    sent = await world.send(channels=["inbox", {"channel": "email", "after": "1s"}])
+    (waiting,) = await world.messages()
     assert waiting["state"] == "held"
-    assert (await client.put(path, json=body)).status_code in (200, 201)
-
-    async def read() -> dict[str, Any]:
-        found: dict[str, Any] = (await client.get(f"/v1/messages/{waiting['id']}")).json()
-        return found
-
-    return await eventually(read, lambda m: m["state"] not in ("held", "queued", "sending")), sent
+    await world.put(path, body)
+    await world.advance("1s")
+    return await world.get(f"/v1/messages/{waiting['id']}"), sent
 
 
 @pytest.mark.parametrize(
@@ -43,20 +37,19 @@ async def released(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -
 async def test_message_that_is_unwanted_when_it_is_due_is_not_sent(
     tmp_path: Path, path: str, body: dict[str, Any], state: str, rule: str
 ) -> None:
-    async with app(tmp_path) as (_, client):
-        message, sent = await released(client, path, body)
+    async with opened(tmp_path) as world:
+        message, sent = await released(world, path, body)
         assert (message["state"], message["reason"]) == (state, rule)
-        params = {"recipient": "alice", "notification": sent}
-        email = (await client.get("/v1/explain", params=params)).json()["channels"][-1]
+        email = (await world.get("/v1/explain", recipient="alice", notification=sent))["channels"][-1]
         assert (email["channel"], email["outcome"], email["rule"]) == ("email", "skip", rule)
-        entries = (await client.get(f"/v1/notifications/{sent}")).json()["timeline"]
+        entries = (await world.get(f"/v1/notifications/{sent}"))["timeline"]
         about_email = [(one["what"], one["rule"]) for one in entries if one["channel"] == "email"]
         assert about_email == [("scheduled", None), (state, rule)]
 
 
 async def test_released_message_goes_to_the_current_address(tmp_path: Path) -> None:
-    async with app(tmp_path) as (_, client):
-        message, _ = await released(client, "/v1/recipients/alice", {"email": "new@example.com"})
+    async with opened(tmp_path) as world:
+        message, _ = await released(world, "/v1/recipients/alice", {"email": "new@example.com"})
         assert (message["state"], message["to"]) == ("simulated", "new@example.com")
 
 

@@ -59,15 +59,20 @@ class TestEvents:
 
 class TestConnections:
     @pytest.fixture
-    def app_client(self, bellcast_server):
+    def server(self, start_server):
+        """The shared server may have connections of other tests."""
+        return start_server()
+
+    @pytest.fixture
+    def app_client(self, server):
         import httpx
 
-        with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
+        with httpx.Client(base_url=server.url, headers=server.as_app()) as client:
             yield client
 
-    async def test_connection_is_listed_counted_and_present(self, bellcast_server, app_client):
-        token = bellcast_server.token("rest-live", name="Livia", tenant="rest-live", topics=["presence-*"])
-        url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}&topics=presence-room"
+    async def test_connection_is_listed_counted_and_present(self, server, app_client):
+        token = server.token("rest-live", name="Livia", tenant="rest-live", topics=["presence-*"])
+        url = f"{server.url.replace('http', 'ws')}/v1/ws?token={token}&topics=presence-room"
         async with connect(url) as socket:
             ready = json.loads(await socket.recv())
             listed = app_client.get("/v1/connections?tenant=rest-live").json()
@@ -91,9 +96,9 @@ class TestConnections:
                 assert any(counted.items() <= kind.items() for kind in kinds) is presence
             assert 'bellcast_connections{protocol="native",transport="websocket"}' in app_client.get("/metrics").text
 
-    async def test_ended_sessions_close_the_connection_and_refuse_the_token(self, bellcast_server, app_client):
-        token = bellcast_server.token("rest-ended")
-        async with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}") as socket:
+    async def test_ended_sessions_close_the_connection_and_refuse_the_token(self, server, app_client):
+        token = server.token("rest-ended")
+        async with connect(f"{server.url.replace('http', 'ws')}/v1/ws?token={token}") as socket:
             assert json.loads(await socket.recv())["type"] == "ready"
             assert app_client.delete("/v1/recipients/rest-ended/sessions").status_code == 204
             close = json.loads(await socket.recv())
@@ -101,10 +106,10 @@ class TestConnections:
         refusal = app_client.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert refusal.status_code == 401
 
-    async def test_event_reaches_connections_except_the_excluded_one(self, bellcast_server, app_client):
-        url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?topics=rest-room&token="
-        first = bellcast_server.token("rest-one", topics=["rest-room"])
-        second = bellcast_server.token("rest-two", topics=["rest-room"])
+    async def test_event_reaches_connections_except_the_excluded_one(self, server, app_client):
+        url = f"{server.url.replace('http', 'ws')}/v1/ws?topics=rest-room&token="
+        first = server.token("rest-one", topics=["rest-room"])
+        second = server.token("rest-two", topics=["rest-room"])
         async with connect(url + first) as one, connect(url + second) as two:
             [own_id] = [json.loads(await socket.recv())["connection"] for socket in (one,)]
             await two.recv()

@@ -328,7 +328,7 @@ def test_session_ended_on_one_device_continues_on_the_others(site):
 
 def test_expired_session_closes_its_connection(tmp_path, two_workers):
     # A session is long enough for the connection to open on a loaded machine.
-    short = marketplace(tmp_path / "data", two_workers=two_workers, session=8, BELLCAST_HEARTBEAT="1")
+    short = marketplace(tmp_path / "data", two_workers=two_workers, session=20, BELLCAST_HEARTBEAT="1")
     with short as site, site.visitor("nora") as nora, open_live(site, nora) as to_nora:
         code, close_frame = to_nora.read_close()
         assert (code, close_frame["reason"]) == (4402, "expired")
