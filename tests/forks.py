@@ -22,7 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from bellcast.api import app
 from bellcast.cli import main
+from bellcast.model.limits import Limits
 
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
 STATUS_SIZE = 8  # bytes of an exit status or process id
@@ -160,9 +162,10 @@ def _prepare(request: dict, streams: list[int]) -> None:
 
 
 def _import() -> None:
-    """Import what a server imports when it starts."""
+    """Import what a server imports when it starts, and build what all apps of a process share."""
     for name in MODULES:
         importlib.import_module(name)
+    app.described(Limits())
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
         sys.argv = ["bellcast", "--version"]
         main()
