@@ -309,6 +309,7 @@ def echoes(server: ServerProcess) -> bool:
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
         connection.recv()
         connection.send("40")
+        until(connection, '42["auth"')
         connection.send('42["message","fine"]')
         return until(connection, '42["message-back"')[-1] == '42["message-back","fine"]'
 

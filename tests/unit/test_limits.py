@@ -48,6 +48,7 @@ def test_settings_that_bound_clients_are_documented() -> None:
 # Bounds of these modules that do not limit what a peer can hold.
 OTHER_BOUNDS = {
     "api.explanations.MAX_MESSAGES",
+    "api.request_body.MAX_LENGTH_DIGITS",
     "api.templates.MAX_LOCALE",
     "api.tenants.MAX_WEIGHT",
     "channels.provider_limits.MAX_WAIT_MS",

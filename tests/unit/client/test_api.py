@@ -56,7 +56,7 @@ METHODS = [
 
 
 VALUES = {
-    **dict.fromkeys(("all", "seen", "read", "archived", "keep"), True),
+    **dict.fromkeys(("all", "seen", "read", "archived", "keep", "dry_run"), True),
     **{key: ["x"] for key in ("topics", "publish", "roles")},
     "items": [{"to": "x", "title": "x"}],
     "records": [{"key": "x"}],
