@@ -527,6 +527,17 @@ def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Conso
     report = page.evaluate(run, [owner.server.url, "not a token"])
     assert (report["steps"]["token"]["state"], report["steps"]["websocket"]["state"]) == ("failed", "skipped")
     assert owner.server.key in report["steps"]["token"]["fix"]
+    paths = (f"{owner.server.url}/{path}" for path in ("healthz", "v1/check", "v1/inbox/counts"))
+    policy = f"default-src 'none'; script-src {owner.server.url}; connect-src {' '.join(paths)}"
+    page.route(
+        "http://app.test/strict",
+        lambda route: route.fulfill(body="<h1>App</h1>", headers={"content-security-policy": policy}),
+    )
+    page.goto("http://app.test/strict")
+    report = page.evaluate(run, [owner.server.url, token])
+    for step in ("event stream", "websocket"):
+        assert "Content-Security-Policy blocks it" in report["steps"][step]["detail"]
+    assert token not in report["text"]
     page.goto(f"{owner.server.url}/check")
     assert violations(page) == []
     page.get_by_label("Session token").fill(token)

@@ -18,7 +18,7 @@ EXAMPLES = """\
 [dim]Examples[/]
 
   bellcast pusher-app create "Lead market" --origin https://leads.example.com
-  bellcast pusher-app create Moved --id 1234567 --key 0a1b2c3d --secret-file s.txt
+  bellcast pusher-app create Moved --id 1234567 --key 0a1b2c3d --secret-file -
   bellcast pusher-app test 1234567
 """
 

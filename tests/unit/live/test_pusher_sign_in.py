@@ -45,7 +45,9 @@ async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_bef
     engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=devices))
     config = SimpleNamespace(limits=Limits())
     apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key)
-    context = SimpleNamespace(engines=engines, hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps)
+    context = SimpleNamespace(
+        engines=engines, hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps
+    )
     users = PusherUsers(cast(Any, context), cast(Any, Admission()))
     connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
     auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))

@@ -18,7 +18,7 @@ from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins
-from bellcast.errors import NotFound, TooLarge, TooMany, Unauthenticated
+from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.model import times
 from bellcast.model.events import SEPARATOR
 
@@ -158,7 +158,7 @@ async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
         return {"token": "absent"}
     try:
         principal = await context.of(request).authenticator.session(token)
-    except Unauthenticated as refusal:
+    except (Unauthenticated, Forbidden) as refusal:
         return {"token": "refused", "reason": refusal.detail}
     return {
         "token": "ok",

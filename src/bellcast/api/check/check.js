@@ -21,7 +21,8 @@ export async function check(options = {}) {
   const bell = document.querySelector('bellcast-bell, bellcast-inbox, bellcast-toasts');
   const server = new URL(options.server ?? bell?.getAttribute('server') ?? HERE, location.href).href.replace(/\/?$/, '/');
   const context = { server, topics: options.topics ?? list(bell?.getAttribute('topics')), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
-  const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${blockedURI}`);
+  // Of a URL only the origin: its query may have the token.
+  const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${originOf(blockedURI)}`);
   document.addEventListener('securitypolicyviolation', onViolation);
   const steps = [];
   try {
@@ -33,11 +34,18 @@ export async function check(options = {}) {
   } finally {
     document.removeEventListener('securitypolicyviolation', onViolation);
   }
+  for (const one of steps) {
+    one.detail = withoutToken(one.detail, context.token);
+    one.fix = withoutToken(one.fix, context.token);
+  }
   const report = { state: steps.some((one) => one.state === 'failed') ? 'failed' : 'ok', steps, text: '' };
   report.text = textOf(server, steps);
   if (options.show !== false) show(report);
   return report;
 }
+
+const originOf = (uri) => (URL.canParse(uri) ? new URL(uri).origin : uri);
+const withoutToken = (text, token) => (token ? text.replaceAll(token, '[token]').replaceAll(encodeURIComponent(token), '[token]') : text);
 
 class Failed extends Error {
   constructor(detail, fix) {
@@ -89,12 +97,13 @@ async function checkReach(context) {
   try {
     await fetch(`${context.server}healthz`, { mode: 'no-cors', signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
-    throw blocked(context, 'connect-src') ?? new Failed(`No response from ${context.server}.`, 'Check the server’s address, that it is running, and extensions that block requests.');
+    throw (await blocked(context, 'connect-src')) ?? new Failed(`No response from ${context.server}.`, 'Check the server’s address, that it is running, and extensions that block requests.');
   }
   return 'The server responds.';
 }
 
-function blocked({ blocked: all, server }, directive) {
+async function blocked({ blocked: all, server }, directive) {
+  await new Promise((resolve) => setTimeout(resolve)); // the event of the violation follows the failure
   const found = [...all].find((one) => one.startsWith(directive));
   return found && new Failed(`The page’s Content-Security-Policy blocks it (${found}).`, `Add ${server} and ${server.replace(/^http/, 'ws')} to connect-src.`);
 }
@@ -160,7 +169,7 @@ async function checkStream(context) {
     if (!response.ok) throw new Failed(`The stream answers ${response.status}.`, 'The server’s log has the reason.');
     await response.body.getReader().read();
   } catch (failure) {
-    throw failure instanceof Failed ? failure : blocked(context, 'connect-src') ?? new Failed(`No data within ${TIMEOUT_MS / 1000} s.`, fix);
+    throw failure instanceof Failed ? failure : (await blocked(context, 'connect-src')) ?? new Failed(`No data within ${TIMEOUT_MS / 1000} s.`, fix);
   } finally {
     clearTimeout(timer);
     ending.abort();
@@ -194,7 +203,15 @@ function frame(socket, context, fix) {
       const received = JSON.parse(data);
       if (received.type === 'ready') end(resolve, received);
     };
-    socket.onclose = ({ code, reason }) => end(reject, blocked(context, 'connect-src') ?? new Failed(`The WebSocket was closed (${code}${reason ? `, ${reason}` : ''}).`, fix));
+    socket.onclose = async ({ code, reason }) => {
+      const closed = new Failed(`The WebSocket was closed (${code}${reason ? `, ${reason}` : ''}).`, fix);
+      end(reject, (await blocked(context, 'connect-src')) ?? closed);
+    };
+    // In Chromium, a policy that blocks the WebSocket causes no close event.
+    socket.onerror = async () => {
+      const violation = await blocked(context, 'connect-src');
+      if (violation) end(reject, violation);
+    };
   });
 }
 
