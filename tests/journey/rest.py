@@ -32,6 +32,7 @@ from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
+from bellcast.model.stats import StatsPoint
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
@@ -41,6 +42,7 @@ from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings
 from bellcast.storage.sqlite import SqliteEngine
@@ -58,6 +60,11 @@ HOUR = 3_600_000
 async def no_test(wanted: PusherTestRequest) -> TestReport:
     """The API in this process has no public URL."""
     return TestReport("failed", [])
+
+
+async def no_numbers() -> StatsPoint:
+    """Tests write the numbers over time to the store."""
+    return StatsPoint()
 
 
 class Caller:
@@ -172,6 +179,7 @@ async def opened(
         settings=settings,
         pusher_apps=PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish),
         test_pusher=no_test,
+        stats=StatsRecorder(store.stats, clock, "node", no_numbers),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

@@ -5,8 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.model.stats import MINUTE_MS, STORED_MS, StatsPoint
 from tests.faults.raw import eventually
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Caller, Rest, fields, refused
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 
@@ -99,3 +100,31 @@ async def test_recipient_cannot_close_or_list(rest: Rest) -> None:
     assert refused(await alice.delete("/v1/connections/c"), 403, "forbidden")
     for path in ("/v1/tenants", "/v1/topics"):
         assert refused(await alice.get(path), 403, "forbidden")
+
+
+async def test_numbers_over_time_are_those_of_all_nodes(rest: Rest) -> None:
+    begun = rest.clock.now() // (15 * MINUTE_MS) * 15 * MINUTE_MS
+    rest.clock.advance((begun + 2 * MINUTE_MS - rest.clock.now()) / 1000)
+    for minute in range(2):
+        for node in ("a", "b"):
+            point = StatsPoint(connections=30, sends=3, durations=(0, 4))
+            await rest.store.stats.add(node, begun + minute * MINUTE_MS, point, STORED_MS)
+    names = ["connections", "sends", "latency_p95", "queue_age"]
+    both = (await rest.app.get("/v1/stats/series", params={"metrics": ",".join(names), "step": "15m"})).json()
+    assert both == {"step": "15m", "metrics": names, "points": [[begun, 10.0, 12, 2.5, 0]]}
+    one = (await rest.app.get("/v1/stats/series", params={"metrics": names[:2], "node": "a"})).json()
+    assert one["points"] == [[begun, 5.0, 3], [begun + MINUTE_MS, 5.0, 3]]
+    every = (await rest.app.get("/v1/stats/series", params={"step": "10s"})).json()
+    assert (len(every["metrics"]), every["points"]) == (10, [])
+
+
+async def test_numbers_over_time_are_bounded_and_of_callers_without_tenants(rest: Rest) -> None:
+    wrong = await rest.app.get("/v1/stats/series", params={"metrics": "sends,people"})
+    assert fields(wrong).keys() == {"metrics"}
+    long = await rest.app.get("/v1/stats/series", params={"from": "2020-01-01T00:00:00Z"})
+    assert fields(long).keys() == {"from"}
+    for scope, tenants, status in (("observe", None, 200), ("send", None, 403), ("observe", ["acme"], 403)):
+        body = {"name": "k", "scopes": [scope]} | ({} if tenants is None else {"tenants": tenants})
+        key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
+        caller = Caller(rest.client, {"authorization": f"Bearer {key}"})
+        assert (await caller.get("/v1/stats/series")).status_code == status

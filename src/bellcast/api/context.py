@@ -25,6 +25,7 @@ from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.pusher_apps import PusherAppDirectory
 from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore, TestReport
+from bellcast.ports.stats import StatsReader
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -116,6 +117,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     observed: ObservedServer
     settings: ServerSettingsStore
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
+    stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock

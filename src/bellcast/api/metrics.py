@@ -33,6 +33,14 @@ class RequestMetrics(Collector):
         self._buckets[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
 
+    def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
+        """Return the numbers of all requests, of those with a status 4xx and 5xx, and of all by bucket of their duration."""
+        refusals = failures = 0
+        for (_, _, status), count in self._counts.items():
+            refusals += count if 400 <= status < 500 else 0
+            failures += count if status >= 500 else 0
+        return sum(self._buckets), refusals, failures, tuple(self._buckets)
+
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         """Collect the metrics."""
         labels = ("method", "route", "status")

@@ -48,7 +48,7 @@ class ApiMiddleware:
         self._app = app
         self._context = context
         self._state = state  # added to the state of each request
-        self._requests = requests
+        self.requests = requests
         self._access = context.access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -99,7 +99,7 @@ class ApiMiddleware:
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = state["route"] = scope.get("path_template", "")
-                self._requests.count(method, route, message["status"], time.perf_counter() - started)
+                self.requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]

@@ -104,6 +104,8 @@ PARAMETERS = {
     "last": "Begin with at most this many recent events.",
     "status": "Only with this status, or a class such as `4xx`.",
     "route": "Only of this route, with or without its method.",
+    "metrics": "Metrics by name, repeated or separated by commas. Default: all.",
+    "step": "The length of an interval.",
 }
 
 

@@ -174,6 +174,11 @@ class JobRunner:
         """When the next job is due (UTC milliseconds)."""
         return min((group.run_at for group in await self._known_groups(END_OF_TIME)), default=None)
 
+    async def queue_age(self) -> int:
+        """How long the longest due job has waited (milliseconds)."""
+        now = self._clock.now()
+        return max((now - group.run_at for group in await self._known_groups(now)), default=0)
+
     def _has_outcomes(self) -> bool:
         return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.bury)
 

@@ -17,6 +17,7 @@ from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.runs import Runs
 from bellcast.ports.sends import Sends
+from bellcast.ports.stats import StatsPoints
 from bellcast.ports.webhooks import WebhookEvents
 
 
@@ -51,6 +52,8 @@ class Store(Protocol):
     def webhook_events(self) -> WebhookEvents: ...
     @property
     def operators(self) -> Operators: ...
+    @property
+    def stats(self) -> StatsPoints: ...
     @property
     def upkeep(self) -> Maintenance: ...
 

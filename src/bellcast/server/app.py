@@ -40,6 +40,7 @@ from bellcast.live.wiring import Endpoint, LiveContext, WiredDialect
 from bellcast.model.events import CloseRequest, Event, RateUsage, SettingsChanged, Stream, SurveyReply, SurveyRequest
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
+from bellcast.model.stats import StatsPoint
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
@@ -53,6 +54,7 @@ from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.pusher_test import PusherTest
 from bellcast.server.request_log import RequestLog
+from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_channels import Channels
@@ -63,6 +65,9 @@ from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.shared_rates import SharedRates
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
+
+# States of messages whose delivery ended: a provider, or the simulation, accepted it or not.
+ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 
 class LivePaths:
@@ -234,6 +239,9 @@ class App:
         )
         presence = Presence(settings.access.presence_topics)
         self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
+        node = self.hub.cluster.node
+        recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure)
+        self._stats = recorder if settings.server.stats else None
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
         backend = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
@@ -287,12 +295,32 @@ class App:
             observed=self.feed,
             settings=self._database_settings,
             test_pusher=self._test_pusher,
+            stats=self._stats,
             console=self._console,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
+
+    async def _measure(self) -> StatsPoint:
+        """Read the counters since the start, and the present connections and queue age."""
+        requests, refusals, failures, durations = self._api.requests.totals()
+        ended = self._channels.ended
+        point = StatsPoint(
+            connections=len(self.hub),
+            requests=requests,
+            refusals=refusals,
+            failures=failures + sum(count for (_, state), count in ended.items() if state in FAILED),
+            sends=self.feed.emitted["send"],
+            publishes=self.feed.emitted["publish"],
+            deliveries=sum(count for (_, state), count in ended.items() if state in ACCEPTED),
+            durations=durations,
+        )
+        # A store that does not respond cannot store the minute either.
+        with contextlib.suppress(BellcastError):
+            point = replace(point, queue_age=await self._jobs.queue_age())
+        return point
 
     @cached_property
     def client(self) -> AsyncBellcast:
@@ -434,6 +462,8 @@ class App:
             "settings": self._database_settings.run,
             "pusher apps": self._pusher_apps.run,
         }
+        if self._stats is not None:
+            loops["stats"] = self._stats.run
         for dialect in self._dialects:
             loops |= dialect.loops
         external = adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect)

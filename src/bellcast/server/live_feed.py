@@ -106,6 +106,7 @@ class LiveFeed:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rings: dict[str, deque[FeedEvent]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
+        self.emitted: Counter[str] = Counter()  # events since the start, by kind
         self._watchers: tuple[Watcher, ...] = ()
         self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
         self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
@@ -116,6 +117,7 @@ class LiveFeed:
 
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
+        self.emitted[event.kind] += 1
         for watcher in self._watchers:
             watcher.offer(event)
 

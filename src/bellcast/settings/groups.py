@@ -49,6 +49,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     log_format: Literal["console", "json"] = "console"
     log_requests: bool = False
     landing: bool = True
+    stats: bool = True
     console: bool = True
     console_networks: tuple[str, ...] = ()
     require_mfa: bool = False

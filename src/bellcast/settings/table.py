@@ -86,6 +86,10 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification.",
     ),
+    "STATS": (
+        parsers.boolean,
+        "Store numbers over time for the console and `/v1/stats/series`: one write a minute, about 2 MB a server.",
+    ),
     "CONSOLE": (
         parsers.boolean,
         "Serve the console at `/console`, and accept the sessions of its operators.",

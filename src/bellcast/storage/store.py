@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bellcast import ports
-from bellcast.ports import operators, webhooks
+from bellcast.ports import operators, stats, webhooks
 from bellcast.storage.devices import Devices
 from bellcast.storage.documents import Documents
 from bellcast.storage.engine import Engine
@@ -19,6 +19,7 @@ from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.runs import Runs
 from bellcast.storage.sends import Sends
+from bellcast.storage.stats import StatsPoints
 from bellcast.storage.webhook_events import WebhookEvents
 
 
@@ -42,6 +43,7 @@ class SQLStore:
         self.runs: ports.Runs = Runs(engine)
         self.webhook_events: webhooks.WebhookEvents = WebhookEvents(engine)
         self.operators: operators.Operators = Operators(engine)
+        self.stats: stats.StatsPoints = StatsPoints(engine)
         self.upkeep: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:

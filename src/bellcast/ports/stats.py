@@ -1,0 +1,32 @@
+"""Stored numbers of the nodes, in intervals of time."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bellcast.model.stats import StatsPoint
+
+
+class StatsPoints(Protocol):
+    """Points by the length of their interval (`step`), its beginning and the node. Times are UTC milliseconds."""
+
+    async def add(self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> None:
+        """Add a minute of a node to its interval of each step of `keep`, in one transaction. Points of all nodes that are
+        older than `keep[step]` milliseconds are deleted, a bounded number in each call."""
+        ...
+
+    async def page(
+        self, step: int, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]]:
+        """Return at most `limit` points that begin from `since` to before `until`, by time; of all nodes if `node` is
+        None."""
+        ...
+
+
+class StatsReader(Protocol):
+    """Numbers of the nodes for the API."""
+
+    async def series(
+        self, step: int, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]]:
+        """Return at most `limit` points by time. Those of 10 s are of this node only, and of the last hour."""
+        ...

@@ -1,0 +1,73 @@
+"""Samples the counters of this process every 10 s, and stores a minute at a time. Events themselves cost no work here."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bellcast.errors import BellcastError
+from bellcast.model import stats
+from bellcast.model.stats import KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
+from bellcast.ports import Clock
+from bellcast.ports.stats import StatsPoints
+
+log = structlog.get_logger(__name__)
+
+# An hour.
+MAX_SAMPLES = KEPT_MS[SAMPLE_MS] // SAMPLE_MS
+
+
+class StatsRecorder:
+    """ports.stats.StatsReader of one process. `measure` reads the counters since the start, and the present connections
+    and queue age."""
+
+    def __init__(
+        self, points: StatsPoints, clock: Clock, node: str, measure: Callable[[], Awaitable[StatsPoint]]
+    ) -> None:
+        self._points = points
+        self._clock = clock
+        self._node = node
+        self._measure = measure
+        self._samples: deque[tuple[int, StatsPoint]] = deque(maxlen=MAX_SAMPLES)
+        self._minute: StatsPoint | None = None
+        self._minute_at = 0
+        self._before = StatsPoint()
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            await self._clock.sleep((SAMPLE_MS - self._clock.now() % SAMPLE_MS) / 1000)
+            await self.sample()
+
+    async def sample(self) -> None:
+        """Add the interval that ends now. A minute is stored with its last sample, or with the first one after it if the
+        process was busy. A minute that cannot be stored is lost, so that memory is bounded."""
+        # A timer may fire some milliseconds early.
+        at = (self._clock.now() + SAMPLE_MS // 2) // SAMPLE_MS * SAMPLE_MS - SAMPLE_MS
+        if self._samples and at <= self._samples[-1][0] < at + MINUTE_MS:
+            return  # such a timer fires a second time; after a larger step of the clock backwards, go on
+        measured = await self._measure()
+        point, self._before = stats.difference(measured, self._before), measured
+        self._samples.append((at, point))
+        if at - at % MINUTE_MS != self._minute_at:
+            await self._store_minute()
+            self._minute_at = at - at % MINUTE_MS
+        self._minute = point if self._minute is None else stats.total((self._minute, point))
+        if at + SAMPLE_MS == self._minute_at + MINUTE_MS:
+            await self._store_minute()
+
+    async def _store_minute(self) -> None:
+        minute, self._minute = self._minute, None
+        if minute is None:
+            return
+        try:
+            await self._points.add(self._node, self._minute_at, minute, STORED_MS)
+        except BellcastError as error:
+            log.warning("stats_not_stored", reason=error.detail)
+
+    async def series(
+        self, step: int, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]]:
+        if step == SAMPLE_MS:
+            return [one for one in self._samples if since <= one[0] < until and node in (None, self._node)][:limit]
+        return await self._points.page(step, since, until, node, limit)

@@ -1,0 +1,8 @@
+-- Numbers of the nodes in intervals of `step` milliseconds that begin `at`, as JSON.
+CREATE TABLE stats_points (
+  step BIGINT NOT NULL,
+  at BIGINT NOT NULL,
+  node TEXT COLLATE "C" NOT NULL,
+  body TEXT COLLATE "C" NOT NULL,
+  PRIMARY KEY (step, at, node)
+);

@@ -1,0 +1,8 @@
+-- Numbers of the nodes in intervals of `step` milliseconds that begin `at`, as JSON.
+CREATE TABLE stats_points (
+  step INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  node TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (step, at, node)
+) STRICT, WITHOUT ROWID;

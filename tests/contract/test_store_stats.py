@@ -1,0 +1,46 @@
+"""Numbers of the nodes over time, on every engine."""
+
+from bellcast.model.stats import MINUTE_MS, STORED_MS, StatsPoint
+from bellcast.ports import Store
+
+DAY = 24 * 60 * MINUTE_MS
+QUARTER = 15 * MINUTE_MS
+# Midnight.
+NOW = 20_000 * DAY
+KEEP = {MINUTE_MS: 10 * MINUTE_MS, QUARTER: DAY}
+
+
+async def test_minutes_of_a_node_add_up_in_each_step(store: Store) -> None:
+    first = StatsPoint(connections=6, requests=2, queue_age=70, durations=(1, 1))
+    second = StatsPoint(connections=12, failures=1, queue_age=5, durations=(0, 0, 3))
+    for minute, point in enumerate((first, second)):
+        await store.stats.add("a", NOW + minute * MINUTE_MS, point, STORED_MS)
+    both = StatsPoint(connections=18, requests=2, failures=1, queue_age=70, durations=(1, 1, 3))
+    pages = {step: await store.stats.page(step, NOW, NOW + DAY, None, 10) for step in STORED_MS}
+    assert pages == {
+        MINUTE_MS: [(NOW, first), (NOW + MINUTE_MS, second)],
+        QUARTER: [(NOW, both)],
+        DAY: [(NOW, both)],
+    }
+
+
+async def test_nodes_have_their_own_points_in_the_same_interval(store: Store) -> None:
+    for node, sends in (("a", 1), ("b", 2)):
+        await store.stats.add(node, NOW, StatsPoint(sends=sends), KEEP)
+    assert await store.stats.page(QUARTER, NOW, NOW + 1, None, 10) == [
+        (NOW, StatsPoint(sends=1)),
+        (NOW, StatsPoint(sends=2)),
+    ]
+    assert await store.stats.page(QUARTER, NOW, NOW + 1, "b", 10) == [(NOW, StatsPoint(sends=2))]
+    assert len(await store.stats.page(QUARTER, NOW, NOW + 1, None, 1)) == 1
+    assert await store.stats.page(QUARTER, NOW + 1, NOW + DAY, None, 10) == []
+    assert await store.stats.page(QUARTER, NOW - DAY, NOW, None, 10) == []
+
+
+async def test_old_points_of_all_nodes_are_deleted_by_step(store: Store) -> None:
+    for minute in range(12):
+        await store.stats.add("ended", NOW + minute * MINUTE_MS, StatsPoint(sends=1), KEEP)
+    await store.stats.add("other", NOW + 20 * MINUTE_MS, StatsPoint(sends=1), KEEP)
+    rows = await store.stats.page(MINUTE_MS, 0, NOW + DAY, None, 99)
+    assert [at for at, _ in rows] == [NOW + minute * MINUTE_MS for minute in (10, 11, 20)]
+    assert [point.sends for _, point in await store.stats.page(QUARTER, 0, NOW + DAY, None, 99)] == [12, 1]

@@ -1,0 +1,122 @@
+"""Numbers over time: samples, minutes that are stored, and values of an interval."""
+
+from collections.abc import Mapping
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.errors import Unavailable
+from bellcast.model import stats
+from bellcast.model.stats import MINUTE_MS, SAMPLE_MS, StatsPoint
+from bellcast.server.stats import MAX_SAMPLES, StatsRecorder
+
+DAY = 24 * 60 * MINUTE_MS
+# Midnight.
+NOW = 20_000 * DAY
+
+
+class Recorded:
+    """A recorder and the minutes that it stored. Each reading of its counters has one request more."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.clock = FakeClock(now)
+        self.stored: list[tuple[int, StatsPoint]] = []
+        self.is_available = True
+        self.readings = 0
+        self.recorder = StatsRecorder(self, self.clock, "node", self.measure)
+
+    async def measure(self) -> StatsPoint:
+        self.readings += 1
+        return StatsPoint(connections=2, requests=self.readings, queue_age=self.readings)
+
+    async def add(self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> None:
+        if not self.is_available:
+            raise Unavailable("The store does not respond.")
+        self.stored.append((at, point))
+
+    async def page(
+        self, step: int, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]]:
+        return []
+
+    async def sample(self, count: int, seconds: float = 10) -> None:
+        for _ in range(count):
+            self.clock.advance(seconds)
+            await self.recorder.sample()
+
+
+async def test_six_samples_are_stored_as_a_minute() -> None:
+    recorded = Recorded()
+    await recorded.sample(5)
+    assert recorded.stored == []
+    await recorded.sample(7)
+    minute = StatsPoint(connections=12, requests=6, queue_age=6)
+    assert recorded.stored == [(NOW, minute), (NOW + MINUTE_MS, StatsPoint(connections=12, requests=6, queue_age=12))]
+
+
+async def test_recent_samples_are_in_memory_for_an_hour() -> None:
+    recorded = Recorded()
+    await recorded.sample(MAX_SAMPLES + 3)
+    points = await recorded.recorder.series(SAMPLE_MS, 0, NOW + DAY, None, 9_999)
+    assert [at for at, _ in points] == [NOW + number * SAMPLE_MS for number in range(3, MAX_SAMPLES + 3)]
+    assert {point.requests for _, point in points} == {1}
+    assert await recorded.recorder.series(SAMPLE_MS, 0, NOW + DAY, "another", 9_999) == []
+
+
+async def test_late_samples_belong_to_the_interval_before_them() -> None:
+    recorded = Recorded()
+    await recorded.sample(5)
+    await recorded.sample(1, seconds=90)  # busy over the end of the minute
+    assert recorded.stored == [(NOW, StatsPoint(connections=10, requests=5, queue_age=5))]
+
+
+async def test_timer_that_fires_early_is_no_second_sample() -> None:
+    recorded = Recorded()
+    await recorded.sample(1, seconds=9.999)
+    await recorded.sample(1, seconds=0.001)
+    assert recorded.readings == 1
+    assert [at for at, _ in await recorded.recorder.series(SAMPLE_MS, 0, NOW + DAY, "node", 9)] == [NOW]
+
+
+async def test_minute_that_cannot_be_stored_is_lost_and_the_next_one_is_stored() -> None:
+    recorded = Recorded()
+    recorded.is_available = False
+    await recorded.sample(6)
+    recorded.is_available = True
+    await recorded.sample(6)
+    assert [at for at, _ in recorded.stored] == [NOW + MINUTE_MS]
+
+
+@pytest.mark.parametrize(
+    ("step", "age", "samples"),
+    [
+        (SAMPLE_MS, 5_000, 1),
+        (MINUTE_MS, 10 * MINUTE_MS, 6),
+        (15 * MINUTE_MS, 15 * MINUTE_MS, 90),
+        # Running.
+        (15 * MINUTE_MS, 2 * MINUTE_MS + 59_999, 12),
+        (DAY, 0, 6),
+    ],
+)
+def test_connections_are_averaged_over_the_part_of_the_interval_that_has_passed(
+    step: int, age: int, samples: int
+) -> None:
+    assert stats.samples(step, NOW, NOW + age) == samples
+
+
+def test_node_and_its_successor_do_not_count_twice() -> None:
+    halves = [StatsPoint(connections=100 * 45), StatsPoint(connections=100 * 45)]
+    samples = stats.samples(15 * MINUTE_MS, NOW, NOW + DAY)
+    assert stats.value(stats.total(halves), "connections", (), samples) == 100
+
+
+@pytest.mark.parametrize(
+    ("durations", "p50", "p95"),
+    [((), None, None), ((1,), 10, 10), ((90, 9, 1), 10, 100), ((0, 0, 5), 100, 100), ((50, 0, 0, 50), 10, 100)],
+)
+def test_latency_is_the_upper_bound_of_a_bucket(
+    durations: tuple[int, ...], p50: float | None, p95: float | None
+) -> None:
+    point = StatsPoint(durations=durations)
+    found = [stats.value(point, name, (0.01, 0.1, 0.1), 1) for name in ("latency_p50", "latency_p95")]
+    assert found == [p50, p95]
