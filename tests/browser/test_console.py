@@ -263,6 +263,24 @@ def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., P
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 
 
+def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    step, metrics = 900_000, ["connections", "sends", "publishes", "deliveries", "refusals", "failures"]
+    latest = time.time_ns() // 1_000_000 // step * step
+    numbers = [(latest - 86_400_000, 3, 7), (latest - step, 4.5, 8), (latest, 5, 1)]
+    points = [[*one, *[0] * 6] for one in numbers]
+    series = {"step": "15m", "metrics": [*metrics, "latency_p95", "queue_age"], "points": points}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("img", name="Connections: 5 on average in 15 min, the day before 3")).to_be_visible()
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    page.locator("summary").filter(has_text="Table").nth(1).click()
+    rows = page.get_by_role("region", name="Sends as a table").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first.locator("td")).to_have_text([re.compile(r"\d\d:\d\d"), "1", "7"])
+    assert violations(page) == []
+
+
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

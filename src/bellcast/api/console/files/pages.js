@@ -1,6 +1,7 @@
 /**
  * The pages, by their place in the menu.
  */
+import { charts } from './charts.js';
 import { choices, confirmed, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { live, request as servedRequest, requests } from './live.js';
@@ -42,7 +43,7 @@ function overview(page) {
       : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, `${one.protocol} over ${one.transport}`))))),
     card('Stored', h('ul', { class: 'numbers' }, Object.entries(stats.store).map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' ')))))),
   ]);
-  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), counts];
+  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), charts(page), counts];
 }
 
 const notifications = (page) => listPage(page, {
