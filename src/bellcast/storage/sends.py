@@ -76,10 +76,10 @@ class Sends:
         return await self._engine.read(sent.find, tenant, id)
 
     async def notifications(self, query: SentQuery) -> SentPage:
-        return await self._engine.read(sent.notifications, query)
+        return await self._engine.read_in_background(sent.notifications, query)
 
     async def announcements(self, query: SentQuery) -> SentPage:
-        return await self._engine.read(sent.announcements, query)
+        return await self._engine.read_in_background(sent.announcements, query)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)

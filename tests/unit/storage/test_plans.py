@@ -10,7 +10,8 @@ from tests.contract.app import App
 from bellcast.live.sync.resume import NO_REVISION
 from bellcast.model.notifications import Edit
 from bellcast.model.positions import Position
-from bellcast.ports import Job, JobShare, Marking, Query, ResumeFrom
+from bellcast.ports import Job, JobShare, Marking, Query, ResumeFrom, SentQuery
+from bellcast.ports.messages import NEWEST
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine
 
@@ -145,3 +146,13 @@ async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
         for raw in raws:
             raw.set_progress_handler(None, 1)
     return taken
+
+
+async def test_long_reads_leave_the_connection_of_short_reads_to_the_event_loop(app: App, engine: SqliteEngine) -> None:
+    statements_run: list[str] = []
+    assert engine._reader is not None
+    engine._reader.raw.set_trace_callback(statements_run.append)
+    query = SentQuery(tenant="*", before=NEWEST, limit=1)
+    await app.store.sends.notifications(query)
+    await app.store.sends.announcements(query)
+    assert statements_run == []
