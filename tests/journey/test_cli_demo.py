@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 
+from bellcast.cli.busy_demo import TENANTS, Amounts, create
+from bellcast.client import Bellcast
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
 
@@ -68,3 +70,24 @@ def test_requested_port_in_use_is_reported():
         refused = bellcast("demo", "--no-browser", "--port", occupied.getsockname()[1])
     assert refused.status == 1
     assert "is in use" in refused.err
+
+
+def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
+    shown = []
+    amounts = Amounts(recipients=12, notifications=30, messages=3, runs=3, failed_runs=3, announcements=3)
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        assert create(bell, lambda done, total: shown.append((done, total)), lambda: False, amounts, "-busy")
+        assert shown == sorted(shown)
+        assert shown[-1] == (54, 54)
+        tenants = [f"{key}-busy" for key in TENANTS]
+        stored = [bell.stats(tenant=tenant)["store"] for tenant in tenants]
+        assert [sum(one[kind] for one in stored) for kind in ("recipients", "announcements")] == [12, 3]
+        assert sum(one["notifications"] for one in stored) >= 30
+        assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 6
+        assert sum(len(bell.messages.list(tenant=tenant).messages) for tenant in tenants) >= 3
+
+
+def test_cancelled_busy_data_ends_early(bellcast_server):
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        assert not create(bell, lambda done, total: None, lambda: True, Amounts(recipients=6), "-cancelled")
+        assert bell.stats(tenant="harbor-cancelled")["store"]["recipients"] == 0

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +22,14 @@ EPILOG = """\
 
   bellcast demo
   bellcast demo --port 9000 --no-browser
+  [dim]# with 100,000 notifications, to look at the console[/]
+  bellcast demo --busy
 
 [dim]All data is in a temporary folder, which is deleted at the end. Settings of the environment are ignored.[/]
 """
 PORT = 8787
+# Seconds for the last request of the thread that creates data.
+STOP_TIMEOUT_S = 5
 # A short drain: only a few pages reconnect.
 FLAGS = {"drain": "1s", "log_requests": True}
 
@@ -38,6 +43,13 @@ def demo(
         typer.Option(metavar="PORT", min=0, max=65_535, help=f"The server's port. Default: {PORT}, or a free one."),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
+    busy: Annotated[
+        bool,
+        typer.Option(
+            "--busy",
+            help="Also create 3 tenants with 2,000 recipients and 100,000 notifications, messages, runs and failures.",
+        ),
+    ] = False,
 ) -> None:
     """Run the server with demo apps and open a page."""
     from bellcast import server
@@ -61,32 +73,76 @@ def demo(
         settings = load({**FLAGS, **demo_apps.settings([*apps, start_page]), "data": data, "port": server_port}, {})
         logs.configure(settings.server)
         credentials = project(settings)[0]
+        server_app = server.create_app(settings)
+        loading = _BusyData(str(credentials.secret)) if busy else None
 
         def ready(url: str) -> None:
             for demo_app in [*apps, start_page]:
                 demo_app.start(url, credentials, Path(data))
-            _print_urls(url, data, [start_page, *apps])
+            _print_urls(url, data, [start_page, *apps], server_app.setup_code)
+            if loading is not None:
+                loading.start(url)
             if not no_browser:
                 demo_apps.open_page(start_page.url)
 
         try:
-            serve.run(server.create_app(settings), ready)
+            serve.run(server_app, ready)
         finally:
-            for demo_app in [*apps, start_page]:
-                demo_app.stop()
+            _stop([*apps, start_page], loading)
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
-        _restart(server_port)
+        _restart(server_port, is_busy=busy)
 
 
-def _restart(port: int) -> None:
+def _stop(apps: list["DemoApp"], busy_data: "_BusyData | None") -> None:
+    if busy_data is not None:
+        busy_data.stop()
+    for demo_app in apps:
+        demo_app.stop()
+
+
+class _BusyData:
+    """Creates the data of `--busy` in a thread, with a progress bar."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._is_stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, url: str) -> None:
+        self._thread = threading.Thread(target=self._create, args=(url,), name="busy data", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopped.set()
+        if self._thread is not None:
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def _create(self, url: str) -> None:
+        from bellcast.cli import busy_demo
+        from bellcast.client import Bellcast, BellcastError
+
+        console.note("Creating 100,000 notifications; the server can be used meanwhile.")
+        started = time.monotonic()
+        try:
+            with Bellcast(url, self._secret) as client, console.progress("Creating data") as show:
+                is_complete = busy_demo.create(client, show, self._is_stopped.is_set)
+        except BellcastError as error:
+            console.note(f"The data is incomplete: {console.plain(str(error))}")
+            return
+        if is_complete:
+            console.note(f"The data is complete after {time.monotonic() - started:.0f} s.")
+
+
+def _restart(port: int, *, is_busy: bool) -> None:
     """Replace this process by a new demo on the same ports: Django cannot be configured twice in a process."""
     sys.stdout.flush()
     command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser"]
+    command += ["--busy"] if is_busy else []
     os.execv(sys.executable, command)  # noqa: S606  the arguments are constant
 
 
-def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
+def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | None) -> None:
     """Print the URLs and a command to try."""
     from rich.panel import Panel
     from rich.table import Table
@@ -98,7 +154,9 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"]) -> None:
     table.add_row("API", f"[cyan]{url}/docs[/]")
     table.add_row("Stop", "Ctrl-C [dim](all data is deleted)[/]")
     console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
-    # Outside the panel, so that it can be copied in one line.
+    # Outside the panel, so that they can be copied in one line.
+    if setup_code is not None:
+        console.out.print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
     console.out.print("[dim]Send a notification from another terminal:[/]")
     script = Path(sys.executable).with_name("bellcast")  # `make demo` activates no virtual environment
     command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
