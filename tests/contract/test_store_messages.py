@@ -71,6 +71,16 @@ async def test_repeated_idempotency_key_adds_no_second_message(app: App) -> None
     assert await app.store.messages.find([message(2).id]) == []
 
 
+async def test_page_is_limited_to_a_range_of_time(app: App) -> None:
+    early, late = (message(id=f"00000000-{time:04x}-7000-8000-000000000000") for time in (1_000, 2_000))
+    await add(app, early, late)
+    for filters in ({}, {"recipient": "alice"}, {"notification": "n1"}, {"state": "queued"}):
+        since = MessageQuery(tenant="", created_since=1_500, **filters)
+        until = MessageQuery(tenant="", created_before=1_500, **filters)
+        assert [one.id for one in await app.store.messages.page(since)] == [late.id]
+        assert [one.id for one in await app.store.messages.page(until)] == [early.id]
+
+
 async def test_begin_returns_due_open_messages_only(app: App) -> None:
     await add(app, message(1), message(2, due_at=NOW + 1000, state="held"))
     (begun,) = await app.store.messages.begin([message(1).id, message(2).id], NOW)

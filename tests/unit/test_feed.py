@@ -172,6 +172,7 @@ def test_requests_are_listed_newest_first_with_a_cursor(feed: LiveFeed) -> None:
     assert [one.at for one in feed.requests(RequestFilter(), (6, "r00006"), 2)] == [5, 4]
     assert [one.at for one in feed.requests(RequestFilter(status="4xx", key="shop"), None, 9)] == [3, 1]
     assert [one.at for one in feed.requests(RequestFilter(id="r00002"), None, 9)] == [2]
+    assert [one.at for one in feed.requests(RequestFilter(since=2, until=4), None, 9)] == [3, 2]
     assert feed.requests(RequestFilter(route="POST /v1/x"), None, 9) == []
 
 

@@ -10,12 +10,10 @@ from msgspec import Meta, Struct
 from bellcast.api import bound_callers, context, notifications, request_body, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.api.tenants import TenantQuery
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Invalid
-from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Notification
-from bellcast.model.times import Moment
 from bellcast.ports import SentItem, SentPage, SentQuery
 from bellcast.ports.messages import NEWEST
 
@@ -23,12 +21,10 @@ PartName = Literal["unread", "read", "archived"]
 PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
 
 
-class AnnouncementsQuery(TenantQuery, frozen=True, kw_only=True):
+class AnnouncementsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of announcements, newest first, with filters. The tenant `*` means all tenants."""
 
     type: str | None = None
-    start: Moment | None = msgspec.field(default=None, name="from")
-    end: Moment | None = msgspec.field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
 
@@ -80,6 +76,7 @@ class AnnouncementPage(Struct, frozen=True):
     required_scope="read",
     bound_by="list",
     query=NotificationsQuery,
+    is_exported=True,
     response_types={200: NotificationPage},
 )
 async def notification_page(request: ApiRequest) -> ASGIApp:
@@ -103,6 +100,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     required_scope="read",
     bound_by="list",
     query=AnnouncementsQuery,
+    is_exported=True,
     response_types={200: AnnouncementPage},
 )
 async def announcement_page(request: ApiRequest) -> ASGIApp:
@@ -134,8 +132,8 @@ def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:
         tenant=tenant,
         type=query.type,
         before=query.after or NEWEST,
-        created_since=0 if query.start is None else max(0, times.milliseconds(query.start)),
-        created_before=None if query.end is None else max(0, times.milliseconds(query.end)),
+        created_since=query.created_since,
+        created_before=query.created_before,
         limit=query.limit + 1,
     )
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import context
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import audit_chain, origins
 from bellcast.auth.audit_chain import SignEntry
 from bellcast.errors import BellcastError, Forbidden
@@ -18,7 +19,6 @@ from bellcast.model import times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.model.operators import AuditEntry, FieldChange
-from bellcast.model.times import Moment
 from bellcast.ports.documents import AuditRecord
 
 OK = "ok"
@@ -39,12 +39,10 @@ IS_COMMITTED = "audit_is_committed"
 MAX_VERIFIED = 5_000
 
 
-class AuditQuery(Struct, frozen=True, kw_only=True):
+class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of the audit, newest first; with `tenant`, the entries about it only."""
 
     tenant: Annotated[str, Meta(max_length=200)] | None = None
-    start: Moment | None = msgspec.field(default=None, name="from")
-    end: Moment | None = msgspec.field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
 
@@ -92,12 +90,16 @@ class AuditVerification(Struct, frozen=True, kw_only=True):
 
 
 async def recorded(
-    request: ApiRequest, handler: Callable[..., Awaitable[ASGIApp]], *, is_audited: bool = False
+    request: ApiRequest,
+    handler: Callable[..., Awaitable[ASGIApp]],
+    *,
+    is_audited: bool = False,
+    is_export: bool = False,
 ) -> ASGIApp:
-    """Call the handler, and record the outcome if the request needs an entry. An audited operation is recorded for
-    API keys and the project secret too."""
+    """Call the handler, and record the outcome if the request needs an entry. An audited operation and the export of a list
+    are recorded for API keys and the project secret too."""
     caller: Caller | None = request.scope["state"].get("caller")
-    if caller is None or not _is_recorded(caller, request.scope, is_audited=is_audited):
+    if caller is None or not (is_export or _is_recorded(caller, request.scope, is_audited=is_audited)):
         return await handler(request)
     outcome = "internal"
     try:
@@ -178,8 +180,8 @@ async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     entries = await context.of(request).engines.store.operators.audit(
         query.after or "",
         query.limit + 1,
-        since=0 if query.start is None else max(0, times.milliseconds(query.start)),
-        until=None if query.end is None else max(0, times.milliseconds(query.end)),
+        since=query.created_since,
+        until=query.created_before,
         tenant=None if query.tenant in (None, "", EVERY_TENANT) else query.tenant,
     )
     shown = [_shown(one) for one in entries[: query.limit]]

@@ -82,6 +82,7 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     required_scope="read",
     bound_by="list",
     query=ConnectionsQuery,
+    is_exported=True,
     response_types={200: ConnectionPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, structs
 from bellcast.api import bound_callers, context, guards, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
@@ -57,7 +58,7 @@ class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: dict[str, Any] = {}
 
 
-class RequestsQuery(Struct, frozen=True, kw_only=True):
+class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """Recent requests, newest first. `status` is a status or a class, as in `4xx`."""
 
     status: Annotated[str, Meta(pattern="^[1-5]([0-9][0-9]|xx)$")] | None = None
@@ -231,6 +232,7 @@ def _item(event: FeedEvent, *, shows_content: bool) -> FeedItem:
     roles=WATCHERS,
     bound_by="list",
     query=RequestsQuery,
+    is_exported=True,
     response_types={200: RequestPage},
     refusals=(BadRequest,),
 )
@@ -247,6 +249,8 @@ async def page(request: ApiRequest) -> ASGIApp:
         id=query.id,
         tenant=None if query.tenant == EVERY_TENANT else query.tenant,
         tenants=_bound(request),
+        since=query.created_since,
+        until=query.created_before,
     )
     found = context.of(request).observed.requests(wanted, _position(query.after), query.limit + 1)
     shown = found[: query.limit]

@@ -13,6 +13,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.channels import delivery, email
 from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
@@ -33,7 +34,7 @@ HTML_HEADERS = {
 RETRY_BATCH = 1000
 
 
-class MessagesQuery(TenantQuery, frozen=True, kw_only=True):
+class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of messages, newest first, with filters."""
 
     channel: ExternalChannel | None = None
@@ -72,6 +73,7 @@ class Retried(Struct, frozen=True):
     tag="Messages",
     required_scope="read",
     query=MessagesQuery,
+    is_exported=True,
     response_types={200: MessagePage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
@@ -88,6 +90,8 @@ async def page(request: ApiRequest) -> ASGIApp:
             channel=query.channel,
             state=query.state,
             before=query.after or NEWEST,
+            created_since=query.created_since,
+            created_before=query.created_before,
             limit=query.limit + 1,
         )
     )

@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
-from bellcast.api import schema_limits
+from bellcast.api import list_export, schema_limits
 from bellcast.api.operations import Operation, refusals
 from bellcast.auth import console_sessions, keys
 from bellcast.errors import BellcastError
@@ -25,7 +25,8 @@ JSON = "application/json"
 
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
-absent is null, lists are newest first or in the order of their keys."""
+absent is null, lists are newest first or in the order of their keys. With `Accept: text/csv` or `application/x-ndjson`, lists
+that have these types respond with all their rows, at most 100,000; with `limit`, with one page of them."""
 
 SECURITY: Json = {
     "server": {"type": "http", "scheme": "bearer", "description": "The project secret or an API key."},
@@ -59,6 +60,7 @@ REQUEST_HEADERS = {
     "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304.",
 }
 OTHER_TYPES = {"application/yaml": "The same as YAML."}
+EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
 RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
     "ETag": "The position of the inbox, quoted.",
@@ -345,6 +347,8 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     responses: Json = {}
     for status, type_ in declared.response_types.items():
         responses[str(status)] = {"description": HTTPStatus(status).phrase} | _content(type_, schemas)
+        if declared.is_exported and status == HTTPStatus.OK:
+            responses[str(status)]["content"] |= EXPORTS
         if declared.response_headers:
             extra = {
                 name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}

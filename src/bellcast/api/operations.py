@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Method
 from msgspec import Struct
 
 from bellcast import errors
-from bellcast.api import audit, guards, request_body, validation_errors
+from bellcast.api import audit, guards, list_export, request_body, validation_errors
 from bellcast.api.bound_callers import TENANT, TenantRule
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.operators import Role
@@ -55,6 +55,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_sensitive: bool = False
     # How the operation limits callers that are bound to tenants, if its query does not name the tenant.
     bound_by: TenantRule | None = None
+    # A list whose pages are exported as CSV or NDJSON too, by `Accept`.
+    is_exported: bool = False
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
 
@@ -101,6 +103,12 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
                 raise
         if allowed is not None and request.scope["query_string"]:
             request_body.check_query(request, allowed)
+        format = list_export.format_of(request) if declared.is_exported else None
+        if format is not None:
+            export = functools.partial(
+                list_export.respond, handler=handler, page_type=declared.response_types[200], format=format
+            )
+            return await audit.recorded(request, export, is_export=True)
         return await audit.recorded(request, handler, is_audited=is_audited)
 
     return guarded

@@ -123,7 +123,7 @@ async def reset_mfa(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@admin_operation("GET", "/v1/audit", query=AuditQuery, response_types={200: AuditPage})
+@admin_operation("GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage})
 async def audit_page(request: ApiRequest) -> ASGIApp:
     """List what operators did, newest first.
 

@@ -67,6 +67,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
     tag="Recipients",
     required_scope="read",
     query=SearchQuery,
+    is_exported=True,
     response_types={200: RecipientPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:

@@ -12,6 +12,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.ports.messages import NEWEST
@@ -24,7 +25,7 @@ UNKNOWN = "There is no run with this id."
 CANCELLED = ("run.cancelled", "message.cancelled")
 
 
-class RunsQuery(TenantQuery, frozen=True, kw_only=True):
+class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of runs, newest first, with filters."""
 
     workflow: str | None = None
@@ -80,7 +81,15 @@ class Restarted(Struct, frozen=True):
     id: str
 
 
-@operation("GET", "/v1/runs", tag="Workflows", required_scope="read", query=RunsQuery, response_types={200: RunPage})
+@operation(
+    "GET",
+    "/v1/runs",
+    tag="Workflows",
+    required_scope="read",
+    query=RunsQuery,
+    is_exported=True,
+    response_types={200: RunPage},
+)
 async def page(request: ApiRequest) -> ASGIApp:
     """List runs.
 
@@ -96,6 +105,8 @@ async def page(request: ApiRequest) -> ASGIApp:
             state=query.state,
             trigger=query.trigger,
             before=query.after or NEWEST,
+            created_since=query.created_since,
+            created_before=query.created_before,
             limit=query.limit + 1,
         )
     )

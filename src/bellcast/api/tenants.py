@@ -116,6 +116,7 @@ class TenantPage(Struct, frozen=True):
     required_scope="read",
     bound_by="handler",
     query=TenantsQuery,
+    is_exported=True,
     response_types={200: TenantPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:

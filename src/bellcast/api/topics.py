@@ -77,7 +77,15 @@ class TopicPage(Struct, frozen=True):
     next: str | None
 
 
-@operation("GET", "/v1/topics", tag="Topics", required_scope="read", query=TopicsQuery, response_types={200: TopicPage})
+@operation(
+    "GET",
+    "/v1/topics",
+    tag="Topics",
+    required_scope="read",
+    query=TopicsQuery,
+    is_exported=True,
+    response_types={200: TopicPage},
+)
 async def all_topics(request: ApiRequest) -> ASGIApp:
     """List the topics of a tenant that have subscribers or followers."""
     query, tenant = request_body.query(request, TopicsQuery), tenants.single_tenant(request)

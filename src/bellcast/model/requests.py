@@ -45,6 +45,8 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
     id: str | None = None
     tenant: str | None = None
     tenants: frozenset[str] | None = None
+    since: int = 0  # UTC milliseconds
+    until: int | None = None
 
     def matches(self, request: ServedRequest) -> bool:
         """True if the request is to be listed."""
@@ -55,6 +57,8 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
             and (self.id is None or self.id == request.id)
             and (self.tenant is None or self.tenant == (request.tenant or ""))
             and (self.tenants is None or request.tenant in self.tenants)
+            and self.since <= request.at
+            and (self.until is None or request.at < self.until)
         )
 
 

@@ -96,6 +96,8 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     channel: str | None = None
     state: str | None = None
     before: str = NEWEST
+    created_since: int = 0
+    created_before: int | None = None
     limit: int = 50
 
 

@@ -209,6 +209,8 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     state: str | None = None
     trigger: str | None = None
     before: str = NEWEST
+    created_since: int = 0
+    created_before: int | None = None
     limit: int = 100
 
 

@@ -200,7 +200,7 @@ PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_noti
 
 
 def _page(query: MessageQuery) -> Script[list[StoredMessage]]:
-    params = msgspec.structs.asdict(query)
+    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
     name = next((PAGES[field] for field in ("notification", "run", "recipient") if params[field] is not None), None)
     if name is None:
         name = "messages_page" if query.state is None else "messages_in_state"

@@ -161,6 +161,13 @@ def uuid7_floor(milliseconds: int) -> str:
     return f"{digits[:8]}-{digits[8:]}"
 
 
+def id_range(before: str, created_since: int, created_before: int | None) -> dict[str, str]:
+    """The parameters of a page of ids made within a time, below the id `before`."""
+    if created_before is not None:
+        before = min(before, uuid7_floor(created_before))
+    return {"before": before, "since": uuid7_floor(created_since)}
+
+
 def state(row: Row) -> InboxState:
     """From tenant, key, epoch, revision, unread, unseen."""
     return InboxState(*row)

@@ -501,7 +501,7 @@ PAGES = {"trigger": "runs_of_trigger", "recipient": "runs_of_recipient", "workfl
 
 
 def _page(query: RunQuery) -> Script[list[StoredRun]]:
-    params = msgspec.structs.asdict(query)
+    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
     name = next((page for field, page in PAGES.items() if params[field] is not None), None)
     if name is None:
         name = "runs_page" if query.state is None else "runs_in_state"

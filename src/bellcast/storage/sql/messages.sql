@@ -149,7 +149,7 @@ SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
-WHERE tenant = :tenant AND id < :before
+WHERE tenant = :tenant AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :limit
@@ -160,7 +160,7 @@ SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
-WHERE tenant = :tenant AND id < :before AND recipient = :recipient
+WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipient
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :limit
@@ -171,7 +171,7 @@ SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
-WHERE tenant = :tenant AND id < :before AND notification = :notification
+WHERE tenant = :tenant AND id < :before AND id >= :since AND notification = :notification
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
@@ -183,7 +183,7 @@ SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
-WHERE tenant = :tenant AND id < :before AND run = :run
+WHERE tenant = :tenant AND id < :before AND id >= :since AND run = :run
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
@@ -195,7 +195,7 @@ SELECT
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 FROM messages
-WHERE tenant = :tenant AND state = :state AND id < :before
+WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
 ORDER BY id DESC LIMIT :limit
 

@@ -47,7 +47,7 @@ SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
-WHERE tenant = :tenant AND id < :before
+WHERE tenant = :tenant AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_in_state
@@ -56,7 +56,7 @@ SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
-WHERE tenant = :tenant AND state = :state AND id < :before
+WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_workflow
@@ -65,7 +65,7 @@ SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND id < :before
+WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :limit
 
@@ -75,7 +75,7 @@ SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
-WHERE tenant = :tenant AND recipient = :recipient AND id < :before
+WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :limit
@@ -86,7 +86,7 @@ SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
-WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before
+WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :since
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)

@@ -1,0 +1,162 @@
+"""Lists as CSV or NDJSON, by `Accept`: the handler of the list is called for page after page, and their rows are streamed."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+from urllib.parse import quote, urlencode
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from bellcast.api import audit, request_body
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import Forbidden
+from bellcast.model.operators import Role
+
+Format = Literal["csv", "ndjson"]
+JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})
+FORMATS: Mapping[str, Format] = {"text/csv": "csv"} | dict.fromkeys(request_body.NDJSON_TYPES, "ndjson")
+MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
+# What a spreadsheet opens in some seconds.
+MAX_ROWS = 100_000
+# The largest page that every list has.
+PAGE_ROWS = 200
+# Operators who may take whole lists with them.
+EXPORTERS: tuple[Role, ...] = ("owner", "developer")
+# Spreadsheets calculate cells that begin with these, also with the wide forms of East Asian input.
+FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+CONTROL_STARTS = frozenset("\t\r\n")
+Handler = Callable[..., Awaitable[ASGIApp]]
+
+
+def format_of(request: ApiRequest) -> Format | None:
+    """The format of an export that the client prefers to JSON; None for JSON, and for HEAD, which has no rows."""
+    accept = request_body.header(request, b"accept")
+    if accept is None or request.scope["state"]["is_head"]:
+        return None
+    wanted = sorted(map(_media_range, accept.split(",")), key=lambda one: -one[1])
+    known = (name for name, quality in wanted if quality and (name in FORMATS or name in JSON_TYPES))
+    return FORMATS.get(next(known, ""))
+
+
+def _media_range(text: str) -> tuple[str, float]:
+    """A part of an Accept header with its quality."""
+    name, *parameters = (part.strip().lower() for part in text.split(";"))
+    quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+    try:
+        return name, float(quality)
+    except ValueError:
+        return name, 0.0
+
+
+def columns(page_type: Any) -> tuple[str, list[str]]:
+    """The list of a page type, and the fields of its items."""
+    listed = next(field for field in msgspec.structs.fields(page_type) if get_origin(field.type) is list)
+    (item,) = get_args(listed.type)
+    return listed.encode_name, [field.encode_name for field in msgspec.structs.fields(item)]
+
+
+async def respond(request: ApiRequest, handler: Handler, page_type: Any, format: Format) -> ASGIApp:
+    """Export the list whose pages the handler returns. With `limit`, the export has one page of it. The first page is read
+    before the response starts, so that errors of the request have their status."""
+    caller = request.scope["state"]["caller"]
+    if caller.role is not None and caller.role not in EXPORTERS:
+        raise Forbidden(f"Your role, {caller.role}, does not permit exports of lists.")
+    audit.note_change(request, "export", None, format)
+    name, fields = columns(page_type)
+    query = request_body.pairs(request.scope["query_string"])
+    is_one_page = "limit" in query
+    read = _reader(request, handler, query if is_one_page else query | {"limit": [str(PAGE_ROWS)]})
+    first = await read(None)
+    lines = _csv(fields) if format == "csv" else _ndjson
+
+    async def chunks() -> AsyncIterator[bytes]:
+        page, rows = first, len(first[name])
+        yield _header(fields) if format == "csv" else b""
+        yield lines(page[name])
+        while not is_one_page and rows < MAX_ROWS and (after := page.get("next") or page.get("scanned_until")):
+            page = await read(after)
+            rows += len(page[name])
+            yield lines(page[name])
+
+    headers = [
+        (b"content-type", MEDIA_TYPES[format].encode()),
+        (b"content-disposition", f'attachment; filename="{name}.{format}"'.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return _stream(headers, chunks())
+
+
+def _reader(
+    request: ApiRequest, handler: Handler, query: dict[str, list[str]]
+) -> Callable[[str | None], Awaitable[dict[str, Any]]]:
+    """Return a function that reads the page after a cursor with the handler."""
+
+    async def read(after: str | None) -> dict[str, Any]:
+        given = (
+            query if after is None else {name: query[name] for name in query if name != "before"} | {"after": [after]}
+        )
+        text = urlencode(given, doseq=True, quote_via=quote).encode()
+        scope: Any = {**request.scope, "query_string": text}
+        body = bytearray()
+
+        async def collect(message: Any) -> None:
+            body.extend(message.get("body", b""))
+
+        await (await handler(type(request)(scope)))(scope, request.receive, collect)
+        page: dict[str, Any] = msgspec.json.decode(body)
+        return page
+
+    return read
+
+
+def _stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for chunk in chunks:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+    return answer
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _ndjson(items: Sequence[dict[str, Any]]) -> bytes:
+    return msgspec.json.Encoder().encode_lines(items)
+
+
+def _header(fields: Sequence[str]) -> bytes:
+    return _rows([fields])
+
+
+def _csv(fields: Sequence[str]) -> Callable[[Sequence[dict[str, Any]]], bytes]:
+    return lambda items: _rows([[cell(item.get(field)) for field in fields] for item in items])
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def cell(value: Any) -> str:
+    """A JSON value as a CSV cell: text as it is, other values as JSON. Text that a spreadsheet would calculate gets an
+    apostrophe before it."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    is_formula = value[:1] in CONTROL_STARTS or value.lstrip()[:1] in FORMULA_STARTS
+    return f"'{value}" if is_formula and value else value

@@ -1,0 +1,25 @@
+"""The filters `from` and `to` of lists."""
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.model import times
+from bellcast.model.times import Moment
+
+
+class TimeRangeQuery(Struct, frozen=True, kw_only=True):
+    """Items of a tenant that were created since `from` and before `to`."""
+
+    tenant: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def created_since(self) -> int:
+        """Start in UTC milliseconds; 0 without one."""
+        return 0 if self.start is None else max(0, times.milliseconds(self.start))
+
+    @property
+    def created_before(self) -> int | None:
+        """End in UTC milliseconds."""
+        return None if self.end is None else max(0, times.milliseconds(self.end))

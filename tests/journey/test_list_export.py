@@ -1,0 +1,112 @@
+"""Lists as CSV and NDJSON."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from bellcast.api import list_export
+from bellcast.api.app import HANDLERS
+from tests.journey.operators import set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+CSV, NDJSON = {"accept": "text/csv"}, {"accept": "application/x-ndjson"}
+EXPORTED = [min(handler.paths) for handler in HANDLERS if handler.opt["operation"].is_exported]
+
+
+def rows(response: httpx.Response) -> list[dict[str, str]]:
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(response.text, newline="")))
+
+
+def items(response: httpx.Response) -> list[dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    return [msgspec.json.decode(line) for line in response.content.splitlines()]
+
+
+async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
+    for number in range(5):
+        await rest.send("alice", f"=number {number}", tags=["a", "b"])
+    await rest.send("bob", "other")
+    params = {"recipient": "alice"}
+    listed = (await rest.app.get("/v1/notifications", params=params)).json()["notifications"]
+    response = await rest.app.get("/v1/notifications", params=params, headers=NDJSON)
+    assert items(response) == listed
+    assert response.headers["content-disposition"] == 'attachment; filename="notifications.ndjson"'
+    table = rows(await rest.app.get("/v1/notifications", params=params, headers=CSV))
+    assert [row["title"] for row in table] == [f"'=number {number}" for number in (4, 3, 2, 1, 0)]
+    assert list(table[0]) == list(listed[0])
+    assert table[0]["tags"] == '["a","b"]'
+    one_page = await rest.app.get("/v1/notifications", params=params | {"limit": 1}, headers=CSV)
+    assert [row["id"] for row in rows(one_page)] == [listed[0]["id"]]
+    monkeypatch.setattr(list_export, "MAX_ROWS", 4)
+    assert len(items(await rest.app.get("/v1/notifications", params=params, headers=NDJSON))) == 4
+
+
+async def test_search_of_a_rare_item_continues_in_the_export(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 2)
+    await rest.send("alice", "rare", type="rare")
+    for _ in range(5):
+        await rest.send("alice", "usual")
+    assert (await rest.app.get("/v1/notifications", params={"type": "rare"})).json()["notifications"] == []
+    found = rows(await rest.app.get("/v1/notifications", params={"type": "rare"}, headers=CSV))
+    assert [row["title"] for row in found] == ["rare"]
+
+
+@pytest.mark.parametrize("path", EXPORTED)
+async def test_empty_export_has_a_header_and_wrong_filters_are_refused(rest: Rest, path: str) -> None:
+    header = (await rest.app.get(path, headers=CSV)).text.partition("\r\n")[0].split(",")
+    assert header[0] in ("id", "key", "topic")
+    assert refused(await rest.app.get(path, params={"limit": 0}, headers=CSV), 422, "invalid")
+    assert refused(await rest.app.get(path, params={"surprise": 1}, headers=CSV), 422, "invalid")
+
+
+async def test_exports_are_audited_and_need_a_role(rest: Rest) -> None:
+    owner = await set_up(rest)
+    support = await signed_in(rest, "sue", "support")
+    assert (await rest.app.get("/v1/recipients", headers=NDJSON)).status_code == 200
+    assert (await owner.get("/v1/runs?workflow=x", headers=CSV)).status_code == 200
+    assert (await support.get("/v1/recipients")).status_code == 200
+    assert refused(await support.get("/v1/recipients", headers=CSV), 403, "forbidden")
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    exports = [(one["actor"], one["target"], one["outcome"]) for one in entries if one["changes"]]
+    assert ("project secret", "/v1/recipients", "ok") in exports
+    assert ("owner", "/v1/runs?workflow=x", "ok") in exports
+    assert [one["outcome"] for one in entries if one["actor"] == "sue" and one["target"] == "/v1/recipients"] == [
+        "forbidden",
+        "ok",
+    ]
+
+
+async def test_export_of_a_bound_key_has_its_tenants_only(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_export, "PAGE_ROWS", 1)
+    for tenant in ("acme", "zoo", "other"):
+        for number in range(2):
+            await rest.send("alice", f"{tenant} {number}", tenant=tenant)
+    body = {"name": "k", "scopes": ["read"], "tenants": ["acme", "zoo"]}
+    key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
+    headers = CSV | {"authorization": f"Bearer {key}"}
+    response = await rest.anonymous.get("/v1/notifications?tenant=*", headers=headers)
+    assert sorted(row["title"] for row in rows(response)) == ["acme 0", "acme 1", "zoo 0", "zoo 1"]
+    assert refused(await rest.anonymous.get("/v1/notifications?tenant=other", headers=headers), 403, "forbidden")
+    tenants = rows(await rest.anonymous.get("/v1/tenants", headers=headers))
+    assert {row["key"] for row in tenants} <= {"acme", "zoo"}
+
+
+async def test_runs_are_limited_to_a_range_of_time(rest: Rest) -> None:
+    assert (await rest.app.put("/v1/workflows/w", json={"steps": [{"key": "end", "type": "stop"}]})).status_code == 201
+    assert (await rest.app.post("/v1/workflows/w/trigger", json={"to": "alice"})).status_code == 202
+    rest.clock.advance(60)
+    noon = datetime.fromtimestamp(rest.clock.now() / 1000, UTC).isoformat()
+    assert (await rest.app.post("/v1/workflows/w/trigger", json={"to": "alice"})).status_code == 202
+    newest, oldest = (one["id"] for one in (await rest.app.get("/v1/runs")).json()["runs"])
+    for filters in ({}, {"recipient": "alice"}, {"workflow": "w"}):
+        late = (await rest.app.get("/v1/runs", params={"from": noon} | filters)).json()["runs"]
+        early = (await rest.app.get("/v1/runs", params={"to": noon} | filters)).json()["runs"]
+        assert ([one["id"] for one in late], [one["id"] for one in early]) == ([newest], [oldest])
