@@ -17,7 +17,12 @@ from bellcast.model.operators import Role
 
 Format = Literal["csv", "ndjson"]
 JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})
-FORMATS: Mapping[str, Format] = {"text/csv": "csv"} | dict.fromkeys(request_body.NDJSON_TYPES, "ndjson")
+FORMATS: Mapping[str, Format] = {
+    "text/csv": "csv",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+}
 MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
 # What a spreadsheet opens in some seconds.
 MAX_ROWS = 100_000

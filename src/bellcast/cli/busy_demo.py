@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.client import Bellcast
+from bellcast.client.notifications import ImportedItem
+from bellcast.client.responses import Priority
 from bellcast.server.clock import SystemClock
 
 # Notifications of one request: a small batch shows progress, and leaves the server's writer free for other sends.
@@ -22,7 +24,7 @@ TENANTS = {"aurora": "Aurora Studios", "harbor": "Harbor Rentals", "juniper": "J
 FIRST_NAMES = ("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena")
 LAST_NAMES = ("Adler", "Bianchi", "Costa", "Demir", "Eriksen", "Fischer", "Grant", "Horváth", "Ito", "Jansen", "Kaya")
 # Type, title, body, priority and tags.
-CONTENTS: Sequence[tuple[str, str, str, str, list[str]]] = (
+CONTENTS: Sequence[tuple[str, str, str, Priority, list[str]]] = (
     ("booking.created", "New booking #{n}", "Saturday at 14:00, two people.", "normal", ["booking"]),
     ("booking.moved", "Booking #{n} was moved", "The new time is Monday at 09:30.", "high", ["booking"]),
     ("invoice.paid", "Invoice {n} was paid", "The amount arrives in two days.", "normal", ["billing"]),
@@ -92,7 +94,7 @@ class _BusyData:
             yield from self._set_up(tenant, named)
         for start in range(0, amounts.notifications, BATCH):
             numbers = range(start, min(start + BATCH, amounts.notifications))
-            results = self._client.import_notifications([self._past(number, keys) for number in numbers])
+            results = self._client.import_notifications(self._past(number, keys) for number in numbers)
             yield sum(result.error is None for result in results)
         for tenant, named in keys.items():
             yield from self._send(tenant, named)
@@ -109,7 +111,7 @@ class _BusyData:
         """What happens now: e-mails and text messages, announcements, runs, and runs that fail."""
         amounts, parts = self._amounts, len(self._tenants)
         for _ in range(amounts.announcements // parts):
-            to = self._random.choice([{"tenant": tenant}, {"topic": "news"}])
+            to: Any = self._random.choice([{"tenant": tenant}, {"topic": "news"}])
             self._client.notify(to, title="Maintenance on Sunday", type="news", tenant=tenant)
             yield 1
         chosen = self._random.choices(keys, k=amounts.messages // parts)
@@ -148,12 +150,12 @@ class _BusyData:
     def _name(self) -> str:
         return f"{self._random.choice(FIRST_NAMES)} {self._random.choice(LAST_NAMES)}"
 
-    def _past(self, number: int, keys: dict[str, list[str]]) -> dict[str, Any]:
+    def _past(self, number: int, keys: dict[str, list[str]]) -> ImportedItem:
         """A notification of the last 30 days; most are read."""
         tenant = self._tenant(number)
         type, title, body, priority, tags = self._random.choice(CONTENTS)
         created = self._now - timedelta(days=DAYS) * self._random.random() ** 1.5
-        item: dict[str, Any] = {
+        item: ImportedItem = {
             "to": self._random.choice(keys[tenant]),
             "tenant": tenant,
             "type": type,
