@@ -15,15 +15,15 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Forbidden
 from bellcast.model.operators import Role
 
-Format = Literal["csv", "ndjson"]
+ExportFormat = Literal["csv", "ndjson"]
 JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})
-FORMATS: Mapping[str, Format] = {
+FORMATS: Mapping[str, ExportFormat] = {
     "text/csv": "csv",
     "application/x-ndjson": "ndjson",
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
 }
-MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
+MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
 # What a spreadsheet opens in some seconds.
 MAX_ROWS = 100_000
 # The largest page that every list has.
@@ -33,10 +33,10 @@ EXPORTERS: tuple[Role, ...] = ("owner", "developer")
 # Spreadsheets calculate cells that begin with these, also with the wide forms of East Asian input.
 FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 CONTROL_STARTS = frozenset("\t\r\n")
-Handler = Callable[..., Awaitable[ASGIApp]]
+ListHandler = Callable[..., Awaitable[ASGIApp]]
 
 
-def format_of(request: ApiRequest) -> Format | None:
+def format_of(request: ApiRequest) -> ExportFormat | None:
     """The format of an export that the client prefers to JSON; None for JSON, and for HEAD, which has no rows."""
     accept = request_body.header(request, b"accept")
     if accept is None or request.scope["state"]["is_head"]:
@@ -63,7 +63,7 @@ def columns(page_type: Any) -> tuple[str, list[str]]:
     return listed.encode_name, [field.encode_name for field in msgspec.structs.fields(item)]
 
 
-async def respond(request: ApiRequest, handler: Handler, page_type: Any, format: Format) -> ASGIApp:
+async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, format: ExportFormat) -> ASGIApp:
     """Export the list whose pages the handler returns. With `limit`, the export has one page of it. The first page is read
     before the response starts, so that errors of the request have their status."""
     caller = request.scope["state"]["caller"]
@@ -95,7 +95,7 @@ async def respond(request: ApiRequest, handler: Handler, page_type: Any, format:
 
 
 def _reader(
-    request: ApiRequest, handler: Handler, query: dict[str, list[str]]
+    request: ApiRequest, handler: ListHandler, query: dict[str, list[str]]
 ) -> Callable[[str | None], Awaitable[dict[str, Any]]]:
     """Return a function that reads the page after a cursor with the handler."""
 

@@ -74,7 +74,7 @@ def demo(
         logs.configure(settings.server)
         credentials = project(settings)[0]
         server_app = server.create_app(settings)
-        loading = _BusyData(str(credentials.secret)) if busy else None
+        loading = _BusyLoader(str(credentials.secret)) if busy else None
 
         def ready(url: str) -> None:
             for demo_app in [*apps, start_page]:
@@ -94,14 +94,14 @@ def demo(
         _restart(server_port, is_busy=busy)
 
 
-def _stop(apps: list["DemoApp"], busy_data: "_BusyData | None") -> None:
+def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
     if busy_data is not None:
         busy_data.stop()
     for demo_app in apps:
         demo_app.stop()
 
 
-class _BusyData:
+class _BusyLoader:
     """Creates the data of `--busy` in a thread, with a progress bar."""
 
     def __init__(self, secret: str) -> None:
