@@ -452,3 +452,19 @@ async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world:
     assert (await world.workflows.sources.last_errors("shop", ["s"]))["s"] is not None
     for tenant in ("", "other"):
         assert await world.workflows.sources.last_errors(tenant, ["s"]) == {"s": None}
+
+
+async def test_trigger_step_reaches_no_other_tenant(world: WorkflowWorld) -> None:
+    """Only runs of the default tenant start runs in others."""
+    inner = {"key": "again", "type": "trigger", "workflow": "inner", "to": {"var": "data.to"}}
+    await world.put("inner", BELL)
+    await world.put("outer", inner)
+    await world.recipient("eve", tenant="other")
+    data = {"to": {"tenant": "other"}, "client": "x"}
+    for tenant, state, reached in (("shop", "failed", 0), ("", "done", 1)):
+        id = await world.trigger("outer", data=data, tenant=tenant or None)
+        await world.settle()
+        assert await world.steps(id) == {"again": state}
+        assert len(await world.runs(tenant="other")) == reached
+    with pytest.raises(Invalid, match=r"to\.tenant"):
+        await world.trigger("inner", Audience(tenant="other"), tenant="shop")

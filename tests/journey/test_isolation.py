@@ -178,11 +178,10 @@ def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, pat
 
 
 def test_bound_key_reaches_no_other_tenant(acme: Acme) -> None:
-    """Each operation limits a key of Globex, with all scopes, to Globex, or refuses it."""
+    """Each operation limits a key of Globex, with all scopes, to Globex, or refuses it. Lists of all tenants of a key of two
+    have nothing of a third."""
     server, before = acme.server, acme.snapshot()
-    body = {"name": "globex", "scopes": SCOPES, "tenants": ["globex"]}
-    key = httpx.post(f"{server.url}/v1/keys", json=body, headers=server.as_app()).json()["key"]
-    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {key}"}) as globex:
+    with keyed(server, "globex") as globex, keyed(server, "globex", "initech") as two:
         for method, template, operation in operations_of_servers():
             rule, example = operation.tenant_rule, bodies(operation, acme)[0]
             path = filled(template.replace("/v1/tenants/{key", "/v1/tenants/{tenant"), acme)[0]
@@ -201,8 +200,20 @@ def test_bound_key_reaches_no_other_tenant(acme: Acme) -> None:
                     template,
                     response.text,
                 )
+            if rule == "list" and template != "/v1/feed":
+                response = two.request(method, path, params={"tenant": "*"}, json=example)
+                assert response.status_code < 500, response.text
+                assert MARK not in response.text, (method, template)
+                assert acme.connection not in response.text, (method, template)
     assert acme.snapshot() == before
     assert frames_until_pong(acme.bell) == []
+
+
+def keyed(server: ServerProcess, *tenants: str) -> httpx.Client:
+    """Return a client with a key of these tenants and all scopes."""
+    body = {"name": "bound", "scopes": SCOPES, "tenants": tenants}
+    key = httpx.post(f"{server.url}/v1/keys", json=body, headers=server.as_app()).json()["key"]
+    return httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {key}"})
 
 
 def operations_of_servers() -> list[tuple[str, str, Any]]:

@@ -131,7 +131,8 @@ def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
     """The tenants of a request; None is all of them."""
     if query.tenant != EVERY_TENANT:
         return [tenants.single_tenant(request)]
-    return bound_callers.every(request) or [None]
+    bound = bound_callers.every(request)
+    return [None] if bound is None else bound
 
 
 def _item(one: ConnectionInfo) -> ConnectionItem:

@@ -170,7 +170,7 @@ def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
 def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
     if params.role is None and params.password is None and params.tenants is UNSET:
         raise Invalid.of("role", "or password or tenants must be given")
-    validation.check(tenants.errors_of(params.tenants or None, ctx))
+    validation.check(tenants.errors_of(params.tenants, ctx))
     if params.password is not None:
         validation.check(passwords.check("password", params.password))
 

@@ -9,6 +9,7 @@ from bellcast.model.identities import EVERY_TENANT
 # Values in these fields are the app's own, and name no tenant to Bellcast.
 FREE_FIELDS = frozenset({"data", "settings"})
 NAME_ONE = "You may use several tenants: name one, as in ?tenant={first}."
+NONE_LEFT = "You may use no tenant."
 NOT_OPEN = "This is for callers that are not bound to tenants."
 
 
@@ -18,6 +19,8 @@ def choose(bound: tuple[str, ...], named: str | None, *, accepts_every: bool) ->
     if named in (None, "", EVERY_TENANT):
         if len(bound) == 1:
             return bound[0]
+        if not bound:
+            raise Forbidden(NONE_LEFT)
         if accepts_every:
             return EVERY_TENANT
         raise Forbidden(NAME_ONE.format(first=bound[0]))
@@ -32,12 +35,13 @@ def check(bound: tuple[str, ...], tenant: Any) -> None:
 
 
 def check_value(tenant: str, value: Any) -> None:
-    """Raise Forbidden if a JSON value names another tenant in a field `tenant`, at any depth."""
+    """Raise Forbidden if a JSON value names another tenant in a field `tenant`, at any depth; the empty text
+    names the default tenant."""
     remaining = [value]
     while remaining:
         one = remaining.pop()
         if isinstance(one, dict):
-            if one.get("tenant") not in (None, "", tenant):
+            if one.get("tenant") not in (None, tenant):
                 check((tenant,), one["tenant"])
             remaining += [inner for name, inner in one.items() if name not in FREE_FIELDS]
         elif isinstance(one, list):

@@ -331,7 +331,8 @@ class Sources:
             filled = _filled(source.notification, values, renderer)
             filled["to"] = _numbers_as_text(filled.get("to"))
             draft = msgspec.convert(filled, Draft)
-            own = draft.tenant if draft.tenant is not None else (tenant if tenant != DEFAULT_TENANT else None)
+            # A tenant's event sends in this tenant alone; the default tenant's may name any.
+            own = draft.tenant if tenant == DEFAULT_TENANT else tenant
             await sending.send(engines, self._limits, msgspec.structs.replace(draft, tenant=own))
             return
         to = msgspec.convert(_numbers_as_text(_filled(source.to, values, renderer)), str | list[str] | Audience)

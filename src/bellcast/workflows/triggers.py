@@ -81,6 +81,15 @@ def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
         raise Invalid.fields(errors)
 
 
+def _check_tenant(draft: TriggerDraft, tenant: str) -> None:
+    """Raise Invalid if the audience is in another tenant. Only the project, the default tenant, reaches all tenants: a step or
+    an event source fills in the audience from data after the request of a bound caller was checked."""
+    if tenant == DEFAULT_TENANT or not isinstance(draft.to, Audience):
+        return
+    if draft.to.tenant not in (None, "", tenant):
+        raise Invalid.of("to.tenant", "must be the same as tenant")
+
+
 class Triggers:
     """Accepts triggers and prepares the runs of fan-outs."""
 
@@ -109,6 +118,7 @@ class Triggers:
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
         """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""
         tenant = origin.tenant
+        _check_tenant(draft, tenant)
         workflow = await self._workflow_catalog.get(tenant, key)
         if not workflow.current.active:
             raise Conflict("This workflow is not active.")
