@@ -19,7 +19,7 @@ from bellcast.api.validation_errors import Suggestions
 from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
-from bellcast.model.notifications import Draft
+from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES
 
@@ -93,10 +93,17 @@ async def send(request: ApiRequest) -> ASGIApp:
     item without one."""
     ctx, received = context.of(request), await read(request)
     drafts = await decode(ctx, received, notifications.DRAFT)
-    named = {draft.tenant for draft in drafts if isinstance(draft, Draft)}
-    tenants.log_tenant(request, named.pop() if len(named) == 1 else received.tenant)
+    tenants.log_tenant_of_items(request, {_tenant_of(draft) for draft in drafts})
     outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
     return responses.json(await results_of(ctx, drafts, outcomes))
+
+
+def _tenant_of(draft: Draft | BellcastError) -> str | None:
+    """Return the tenant that an item names; None if it names none or two, or was refused."""
+    if not isinstance(draft, Draft):
+        return None
+    is_same = not isinstance(draft.to, Audience) or draft.to.tenant in (None, draft.tenant)
+    return draft.tenant if is_same else None
 
 
 async def read(request: ApiRequest) -> BulkRequest:

@@ -172,10 +172,13 @@ async def retry(request: ApiRequest) -> ASGIApp:
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id
-    if objects.is_dry_run(request) and message.state in RETRYABLE_STATES:
+    conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+    if objects.is_dry_run(request):
+        if message.state not in RETRYABLE_STATES:
+            raise conflict
         return responses.json(Retried(1))
     if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
-        raise Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+        raise conflict
     engines.router.messages_added()
     return responses.json(Retried(1), 202)
 

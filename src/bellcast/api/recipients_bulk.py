@@ -62,10 +62,12 @@ async def write(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     items, is_dry_run = await _items(request, ctx), objects.is_dry_run(request)
     results: list[WrittenRecipient] = []
+    named: set[str | None] = set()
     async for some in ctx.engines.pace.slices(items):
         numbered = enumerate(some, len(results))
-        writes = [_write(request, ctx, number, item, is_dry_run=is_dry_run) for number, item in numbered]
+        writes = [_write(request, ctx, number, item, named, is_dry_run=is_dry_run) for number, item in numbered]
         results += await asyncio.gather(*writes)
+    tenants.log_tenant_of_items(request, named)
     return responses.json(WrittenRecipients(results))
 
 
@@ -81,15 +83,25 @@ async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgsp
 
 
 async def _write(
-    request: ApiRequest, ctx: ApiContext, number: int, item: bytes | msgspec.Raw, *, is_dry_run: bool
+    request: ApiRequest,
+    ctx: ApiContext,
+    number: int,
+    item: bytes | msgspec.Raw,
+    named: set[str | None],
+    *,
+    is_dry_run: bool,
 ) -> WrittenRecipient:
+    """Write one recipient, and add its tenant to `named`: None if it is the default one or unknown."""
+    tenant = None
     try:
         fields = request_body.json(bytes(item), RECIPIENT, ctx)
-        tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
+        tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if not is_dry_run:
             await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=problems.problem(refusal, within=str(number)))
+    finally:
+        named.add(tenant or None)
     return WrittenRecipient(fields.key)
 
 

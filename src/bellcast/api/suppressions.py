@@ -89,12 +89,13 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     Nothing more is sent to it; messages that wait become `suppressed`. 201 when it is new. E-mail addresses are
     compared in any case."""
     engines = context.of(request).engines
+    tenant = tenants.single_tenant(request)
     channel, address = _named(request)
     body = await request_body.body(request, REASON)
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
         return responses.json(_outside(suppression))
-    stored, is_new = await engines.store.messages.suppress(tenants.single_tenant(request), suppression)
+    stored, is_new = await engines.store.messages.suppress(tenant, suppression)
     return responses.json(_outside(stored), 201 if is_new else 200)
 
 

@@ -43,18 +43,34 @@ def tenant_of(query: str | None, body: str | None = None) -> str | None:
 
 
 def single_tenant(request: ApiRequest, body: str | None = None) -> str:
-    """Return the tenant of a request for a single tenant."""
+    """Return the tenant of a request for a single tenant, and name it in the request log."""
+    tenant = tenant_of_item(request, body)
+    if tenant != DEFAULT_TENANT:
+        log_tenant(request, tenant)
+    return tenant
+
+
+def tenant_of_item(request: ApiRequest, body: str | None) -> str:
+    """Return the tenant of one of the items of a request."""
     tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)
     if tenant is None:
         return DEFAULT_TENANT
     validation.check(validation.tenant("tenant", tenant, context.of(request).limits))
-    log_tenant(request, tenant)
     return tenant
 
 
 def log_tenant(request: ApiRequest, tenant: str | None) -> None:
     """Name the tenant of a request with server permissions in the request log."""
     request.scope["state"]["tenant"] = tenant
+
+
+def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
+    """Name the tenant of a request with many items in the request log, if all of them are in it: callers that are bound to it
+    read the whole body there. `items` has None for an item of the default tenant and for one that was refused, whose tenant is
+    unknown."""
+    if guards.caller(request).tenants is not None:  # the guard has limited each item to this tenant
+        items = {request_body.query(request, TenantQuery).tenant}
+    log_tenant(request, next(iter(items)) if len(items) == 1 else None)
 
 
 def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validation.FieldErrors:
