@@ -99,8 +99,15 @@ class Rest:
     """An API. `app` is the client of the app's server, `published` lists all published events."""
 
     def __init__(
-        self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, published: list[Event], file: Path
+        self,
+        client: httpx.AsyncClient,
+        clock: FakeClock,
+        store: SQLStore,
+        published: list[Event],
+        file: Path,
+        pusher_apps: PusherAppRegistry,
     ) -> None:
+        self.pusher_apps = pusher_apps
         self.file = file
         self.client = client
         self.clock = clock
@@ -154,6 +161,7 @@ async def opened(
     )
     targets = {"access": [access], "limits": [limits], "pusher": [PusherConfig()]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
+    pusher_apps = PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish)
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -177,7 +185,7 @@ async def opened(
             store.operators, clock, ids.new, Encryption(PROJECT.secret.encode()), console or ConsoleConfig()
         ),
         settings=settings,
-        pusher_apps=PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish),
+        pusher_apps=pusher_apps,
         test_pusher=no_test,
         stats=StatsRecorder(store.stats, clock, "node", no_numbers),
     )
@@ -185,7 +193,7 @@ async def opened(
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
-            yield Rest(client, clock, store, published, folder / "bellcast.sqlite3")
+            yield Rest(client, clock, store, published, folder / "bellcast.sqlite3", pusher_apps)
     finally:
         await http.close()
         await clients.close()

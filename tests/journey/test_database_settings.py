@@ -1,17 +1,22 @@
 """Settings of the database: they apply without a restart, keep a history, and give way to the environment."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Document
 from bellcast.ports.live_feed import NO_FEED
-from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.database_settings import DatabaseSettings, StoredValues
 from bellcast.settings import Settings
+from tests.clock import FakeClock
 from tests.journey.rest import Rest
 from tests.servers import ServerProcess
 
@@ -117,6 +122,28 @@ async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest
     await rest.app.patch("/v1/settings", json={"revision": 1, "reset": ["origins"]})
     await other.reload()
     assert access.origins == ()
+
+
+async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None:
+    access, gate = AccessConfig(), asyncio.Event()
+    answers = [(1, "https://old.example.com"), (2, ORIGIN)]
+
+    async def get(*place: str) -> Document:
+        number, origin = answers.pop(0)
+        if number == 1:
+            await gate.wait()
+        body = msgspec.json.encode(StoredValues(number, {"origins": origin}))
+        return Document(key="current", body=body, created_at=1, updated_at=1)
+
+    targets = {"access": [access], "limits": [Limits()], "pusher": [PusherConfig()]}
+    store = cast(Any, SimpleNamespace(documents=SimpleNamespace(get=get)))
+    node = DatabaseSettings(store, FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
+    slow = asyncio.create_task(node.reload())
+    await asyncio.sleep(0)
+    await node.reload()
+    gate.set()
+    await slow
+    assert (node.revision, access.origins) == (2, (ORIGIN,))
 
 
 def test_pusher_is_tested_step_by_step_and_can_be_switched_off(server: ServerProcess) -> None:

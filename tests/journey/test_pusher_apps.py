@@ -7,17 +7,21 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bellcast.channels.encryption import Encryption
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherApp
 from bellcast.server.pusher_apps import PusherAppRegistry
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, fields, opened, refused
 from tests.journey.shell import bellcast
+from tests.journey.test_console_access import keyed
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_http import signed
@@ -29,6 +33,9 @@ MOVED = {
     "key": "0a1b2c3d4e5f",
     "secret": "a secret of the former provider".replace(" ", "-"),
 }
+
+TEST = "/v1/settings/test"
+VALUES = {name: MOVED[name] for name in ("id", "key", "secret")}
 
 
 @pytest.fixture
@@ -67,6 +74,9 @@ async def test_credentials_can_be_moved_but_not_taken(rest: Rest) -> None:
     assert list(fields(wrong)) == ["origins.1"]
     for name, value in (("id", "a/b"), ("key", "a b"), ("secret", "short"), ("name", "")):
         assert refused(await rest.app.post(APPS, json=MOVED | {name: value}), 422, "invalid")
+    for name in ("id", "key", "secret"):
+        response = await rest.app.post(APPS, json=MOVED | {"id": "2", "key": "k2", name: f"{MOVED[name]}\n"})
+        assert list(fields(response)) == [name]
 
 
 async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
@@ -112,6 +122,78 @@ async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Res
     assert MOVED["secret"] not in str(entries)
     support = await signed_in(rest, "helper", "support")
     assert refused(await support.get(APPS), 403, "forbidden")
+
+
+async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(rest: Rest) -> None:
+    """With an app's secret one can sign in as any user: `configure` alone does not suffice."""
+    await set_up(rest)
+    await rest.app.post(APPS, json=MOVED)
+    one = f"{APPS}/{MOVED['id']}"
+    values = {"target": "pusher", "values": VALUES | {"id": "777", "key": "tested"}}
+    developer = await signed_in(rest, "dev", "developer")
+    for caller in (await keyed(rest, "configure"), developer):
+        for path, body in ((APPS, {"name": "x"}), (f"{one}/rotate", None), (TEST, values)):
+            assert refused(await caller.post(path, json=body), 403, "forbidden"), path
+        assert (await caller.get(APPS)).status_code == 200
+        assert (await caller.patch(one, json={"name": "Renamed"})).status_code == 200
+        assert [one.app.name for one in rest.pusher_apps.all()] == ["", "Renamed"]
+    allowed = await keyed(rest, "configure", "manage")
+    assert (await allowed.post(APPS, json={"name": "x"})).status_code == 201
+    assert (await allowed.post(f"{one}/rotate")).status_code == 200
+    assert (await allowed.post(TEST, json=values)).status_code == 200
+
+
+async def test_test_of_values_needs_a_fresh_password_and_is_audited_without_the_secret(rest: Rest) -> None:
+    owner = await set_up(rest)
+    assert (await owner.post(TEST, json={"values": VALUES})).status_code == 200
+    entry = (await owner.get("/v1/audit")).json()["entries"][0]
+    assert {one["field"]: one["to"] for one in entry["changes"]} == {
+        "values.id": VALUES["id"],
+        "values.key": VALUES["key"],
+    }
+    rest.clock.advance(11 * 60)
+    assert refused(await owner.post(TEST, json={"values": VALUES}), 403, "password_required")
+    assert (await owner.post(TEST, json={})).status_code == 200
+
+
+@pytest.mark.parametrize("url", ["http://[x", "http://h:99999", "http://h:x", "http://:80", "http://h\n"])
+async def test_url_of_a_test_is_validated(rest: Rest, url: str) -> None:
+    response = await rest.app.post(TEST, json={"values": VALUES | {"url": url}})
+    assert (response.status_code, list(fields(response))) == (422, ["values.url"])
+
+
+async def test_app_under_test_may_use_its_channel_only(rest: Rest) -> None:
+    app = PusherApp(credentials=Project(**VALUES))
+    server = cast(Any, SimpleNamespace(url="", key=VALUES["key"]))
+    now = str(rest.clock.now() // 1000)
+
+    async def call(method: str, path: str, body: Any = None) -> int:
+        raw = b"" if body is None else json.dumps(body).encode()
+        target = f"/apps/{VALUES['id']}{path}"
+        url = signed(server, method, target, raw, secret=VALUES["secret"], auth_timestamp=now)
+        return (await rest.anonymous.request(method, url, content=raw)).status_code
+
+    event = {"name": "lead", "data": "1"}
+    with rest.pusher_apps.trial(app, "private-bellcast-test"):
+        assert await call("GET", "/channels/private-bellcast-test") == 200
+        assert await call("POST", "/events", event | {"channels": ["private-bellcast-test"]}) == 200
+        published = len(rest.published)
+        assert await call("POST", "/events", event | {"channels": ["private-bellcast-test", "private-a"]}) == 403
+        assert await call("POST", "/events", event | {"channel": "#server-to-user-alice"}) == 403
+        assert await call("POST", "/batch_events", {"batch": [event | {"channel": "private-bellcast-test"}]}) == 403
+        assert await call("GET", "/channels") == 403
+        assert await call("GET", "/channels/private-a") == 403
+        assert await call("POST", "/users/alice/terminate_connections", {}) == 403
+        assert len(rest.published) == published
+    assert await call("GET", "/channels/private-bellcast-test") == 404
+
+
+async def test_app_of_an_erased_tenant_is_unknown_at_once(rest: Rest) -> None:
+    await rest.app.put("/v1/tenants/leads", json={"name": "Leads"})
+    created = (await rest.app.post(APPS, json={"name": "Leads", "tenant": "leads"})).json()
+    assert rest.pusher_apps.by_id(created["id"]) is not None
+    assert (await rest.app.delete("/v1/tenants/leads")).status_code == 204
+    assert rest.pusher_apps.by_id(created["id"]) is None
 
 
 def sign(app: dict[str, Any], text: str) -> str:
@@ -162,12 +244,11 @@ def test_app_of_a_tenant_has_its_own_channels_until_it_is_disabled(bellcast_serv
 
 
 def test_values_that_are_not_saved_can_be_tested(bellcast_server: ServerProcess) -> None:
-    values = {name: MOVED[name] for name in ("id", "key", "secret")}
-    body = {"target": "pusher", "values": values}
+    body: dict[str, Any] = {"target": "pusher", "values": VALUES}
     url = f"{bellcast_server.url}/v1/settings/test"
     report = httpx.post(url, headers=bellcast_server.as_app(), json=body, timeout=30).json()
     assert [(one["step"], one["detail"]) for one in report["steps"] if one["state"] != "ok"] == []
     listed = httpx.get(f"{bellcast_server.url}{APPS}", headers=bellcast_server.as_app()).json()["apps"]
     assert MOVED["id"] not in [one["id"] for one in listed]
-    injected = body | {"values": values | {"url": "http://127.0.0.1:1/\r\nX-Evil: 1"}}
+    injected = body | {"values": VALUES | {"url": "http://127.0.0.1:1/\r\nX-Evil: 1"}}
     assert httpx.post(url, headers=bellcast_server.as_app(), json=injected).status_code == 422

@@ -71,6 +71,15 @@ def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Rol
         raise Forbidden(f"Your role, {caller.role}, does not permit this.")
 
 
+def require_manager(request: ApiRequest, *, is_sensitive: bool = False) -> None:
+    """Raise Forbidden unless the caller may act for any recipient: owners, and keys with the scope `manage`. Raise
+    PasswordRequired for a sensitive request of an operator with an old password."""
+    by = caller(request)
+    _check_scope(by, "manage", ("owner",))
+    if is_sensitive and not by.is_verified:
+        raise PasswordRequired
+
+
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
     """Return the operator whose session the cookie names. Other credentials take precedence."""
     if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:

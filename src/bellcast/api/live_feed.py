@@ -61,7 +61,7 @@ class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """Recent requests, newest first. `status` is a status or a class, as in `4xx`."""
 
-    status: Annotated[str, Meta(pattern="^[1-5]([0-9][0-9]|xx)$")] | None = None
+    status: Annotated[str, Meta(pattern=r"^[1-5]([0-9][0-9]|xx)\Z")] | None = None
     route: FilterText | None = None
     key: FilterText | None = None
     id: FilterText | None = None

@@ -192,6 +192,7 @@ class _Schemas:
     def __init__(self, served: Sequence[Route], limits: Limits) -> None:
         types = [Problem, *(type for route in served for type in _types(route.operation))]
         schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
+        _convert_patterns(self.components)
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.parameters = schema_limits.parameters(limits)
         for name, fields in schema_limits.fields(limits).items():
@@ -222,6 +223,20 @@ class _Schemas:
                 schema_limits.restrict(field, self.parameters.get(name, {"pattern": schema_limits.PLAIN})),
                 name in schema["required"],
             )
+
+
+def _convert_patterns(schema: Any) -> None:
+    """Replace Python's end of the text in patterns: `$` also matches before a last line break there, and JSON Schema has no
+    `\\Z`."""
+    if isinstance(schema, list):
+        for one in schema:
+            _convert_patterns(one)
+    elif isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "pattern" and isinstance(value, str):
+                schema[name] = value.replace("\\Z", "$")
+            else:
+                _convert_patterns(value)
 
 
 def _types(operation: Operation) -> Iterator[Any]:

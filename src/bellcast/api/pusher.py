@@ -36,6 +36,8 @@ class PusherRoute(NamedTuple):
     template: str
     operation: PusherOperation
     signed: bool = True
+    # It checks its channels with `check_channel`, so that an app with only one channel may use it.
+    is_of_channels: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -43,10 +45,10 @@ class PusherRoute(NamedTuple):
 
 
 ROUTES = [
-    PusherRoute("POST", "/apps/{app}/events", pusher_events.trigger),
+    PusherRoute("POST", "/apps/{app}/events", pusher_events.trigger, is_of_channels=True),
     PusherRoute("POST", "/apps/{app}/batch_events", pusher_events.batch),
     PusherRoute("GET", "/apps/{app}/channels", pusher_channels.channels),
-    PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel),
+    PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel, is_of_channels=True),
     PusherRoute("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
     PusherRoute("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
     # The Python SDK omits the app id. Its key identifies the app.
@@ -84,6 +86,8 @@ async def _call(scope: Any, receive: Any) -> object:
     body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     if route.signed:
         _check_signature(app, scope, pairs, body, ctx.engines.clock.now())
+    if app.only_channel is not None and not route.is_of_channels:
+        raise Forbidden(f"This app is being tested: it may use the channel {app.only_channel} only.")
     return await route.operation(PusherRequest(ctx, app, scope, parts, parameters, body))
 
 

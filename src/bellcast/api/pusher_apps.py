@@ -8,7 +8,7 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, request_body, responses
+from bellcast.api import audit, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -23,9 +23,9 @@ from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 KEY_BYTES, SECRET_BYTES = 10, 32
 FIRST_ID, IDS = 1_000_000, 9_000_000
 MAX_ORIGINS = 100
-AppId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
-AppKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
-AppSecret = Annotated[str, Meta(pattern="^[!-~]{16,200}$")]
+AppId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+AppKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+AppSecret = Annotated[str, Meta(pattern=r"^[!-~]{16,200}\Z")]
 AppName = Annotated[str, Meta(min_length=1, max_length=100)]
 Origins = Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=MAX_ORIGINS)]
 
@@ -91,6 +91,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/pusher-apps",
     tag="Console",
     required_scope="configure",
+    roles=("owner",),
     body=PusherAppRequest,
     example={"name": "Lead market"},
     response_types={201: NewPusherApp},
@@ -100,7 +101,9 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def create(request: ApiRequest) -> ASGIApp:
     """Create a Pusher app.
 
-    Only this response contains the secret; the store has it encrypted. All nodes accept the app within seconds."""
+    Only this response contains the secret; the store has it encrypted. All nodes accept the app within seconds. API keys
+    need the scope `manage` too, operators the role owner: the secret signs in any user of the app's tenant."""
+    guards.require_manager(request)
     ctx, wanted = context.of(request), await request_body.body(request, NEW)
     credentials = Project(
         wanted.id or str(FIRST_ID + secrets.randbelow(IDS)),
@@ -166,6 +169,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     "/v1/pusher-apps/{id:str}/rotate",
     tag="Console",
     required_scope="configure",
+    roles=("owner",),
     response_types={200: NewPusherApp},
     is_sensitive=True,
     refusals=(NotFound, Conflict),
@@ -173,7 +177,9 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def rotate(request: ApiRequest) -> ASGIApp:
     """Replace the secret of a Pusher app.
 
-    Only this response contains the new one. The previous secret stays valid for a day."""
+    Only this response contains the new one. The previous secret stays valid for a day. API keys need the scope `manage`
+    too, operators the role owner."""
+    guards.require_manager(request)
     ctx = context.of(request)
     rotated = await ctx.pusher_apps.rotate(_id(request))
     audit.note_change(request, "secret", None, "rotated")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from bellcast.api.context import ApiContext
-from bellcast.errors import BadRequest, Invalid
+from bellcast.errors import BadRequest, Forbidden, Invalid
 from bellcast.model import topics, validation
 from bellcast.model.decode_errors import sentence
 from bellcast.model.pusher import PusherApp
@@ -44,7 +44,9 @@ def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[s
 
 
 def check_channel(request: PusherRequest, field: str, channel: str) -> None:
-    """Raise Invalid unless an event can be sent to this channel."""
+    """Raise Invalid unless an event can be sent to this channel, and Forbidden if the app may not use it."""
+    if request.app.only_channel not in (None, channel):
+        raise Forbidden(f"This app is being tested: it may use the channel {request.app.only_channel} only.")
     recipient, limits = topics.recipient(channel), request.context.limits
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)

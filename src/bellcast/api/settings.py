@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Conflict, Invalid, NotFound, TooMany
+from bellcast.errors import Conflict, Invalid, NotFound, PasswordRequired, TooMany
 from bellcast.model import times
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
@@ -93,7 +95,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     """A page of revisions."""
 
     limit: Annotated[int, Meta(ge=1, le=50)] = 20
-    after: Annotated[str, Meta(pattern="^[0-9]{1,9}$")] | None = None
+    after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")] | None = None
 
 
 class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +111,7 @@ class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: AppId
     key: AppKey
     secret: AppSecret
-    url: Annotated[str, Meta(max_length=MAX_URL, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None
+    url: Annotated[str, Meta(max_length=MAX_URL, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?\Z")] | None = None
 
 
 class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,13 +201,15 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     body=SettingsTest,
     example={"target": "pusher"},
     response_types={200: TestReport},
-    refusals=(NotFound,),
+    refusals=(NotFound, PasswordRequired),
 )
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a Pusher app.
 
     With saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private subscription, and an event back to it. Each step has a
-    state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute."""
+    state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute.
+    With `values`, API keys need the scope `manage` too, operators the role owner: on the server's own URL, the node accepts
+    the values during the test, for the channel of the test only."""
     wanted = _wanted_test(request, await request_body.body(request, TEST))
     ctx = context.of(request)
     # A bucket has one second's tokens: a test takes the share of a minute.
@@ -215,9 +219,24 @@ async def test(request: ApiRequest) -> ASGIApp:
     return responses.json(await ctx.test_pusher(wanted))
 
 
+def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
+    if body.values is not None and body.values.url is not None and not _is_url(body.values.url):
+        raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0  # `port` raises ValueError too
+    except ValueError:
+        return False
+
+
 def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
     ctx, values, caller = context.of(request), body.values, guards.caller(request)
     if values is not None:
+        guards.require_manager(request, is_sensitive=True)
+        audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
         # A private address is for owners, and for servers with the project secret.
         is_trusted = caller.role == "owner" or (caller.role is None and caller.key is None)
         problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
@@ -259,5 +278,5 @@ def _author(request: ApiRequest) -> str:
 
 PATCH = request_body.Shape(SettingsPatch)
 ROLLBACK = request_body.Shape(Rollback)
-TEST = request_body.Shape(SettingsTest)
+TEST = request_body.Shape(SettingsTest, _check_test)
 HANDLERS = (read, change, history, roll_back, test)

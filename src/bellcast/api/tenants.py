@@ -226,7 +226,9 @@ async def erase(request: ApiRequest) -> ASGIApp:
 
     Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
     end. The response is sent when all data is deleted."""
-    await recipients.delete_tenant(context.of(request).engines, key(request))
+    ctx = context.of(request)
+    await recipients.delete_tenant(ctx.engines, key(request))
+    await ctx.pusher_apps.refresh()
     return responses.empty()
 
 

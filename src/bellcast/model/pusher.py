@@ -39,6 +39,7 @@ class PusherApp(Struct, frozen=True, kw_only=True):
     previous: Project | None = None
     previous_until: int = 0
     created_at: int = 0
+    only_channel: str | None = None  # the only one it may use, without sign-in: credentials that are tested, not stored
 
     def valid_credentials(self, now: int) -> tuple[Project, ...]:
         """Return the credentials that sign for the app at this time (UTC milliseconds)."""

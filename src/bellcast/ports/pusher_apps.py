@@ -64,3 +64,7 @@ class PusherAppDirectory(PusherApps, Protocol):
     async def delete(self, id: str) -> None:
         """Raises NotFound, and Conflict for the project's app."""
         ...
+
+    async def refresh(self) -> None:
+        """Read the apps again on all nodes, after the store deleted some with their tenant."""
+        ...

@@ -45,14 +45,13 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
-from bellcast.server import adapters, connection_limit, dialects, host, inprocess, tracebacks
+from bellcast.server import adapters, connection_limit, dialects, host, inprocess, pusher_test, tracebacks
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.pusher_apps import PusherAppRegistry
-from bellcast.server.pusher_test import PusherTest
 from bellcast.server.request_log import RequestLog
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
@@ -481,9 +480,10 @@ class App:
     async def _test_pusher(self, wanted: PusherTestRequest) -> TestReport:
         own = _with_public_url(self.settings).public_url or ""
         url = wanted.url or own
-        is_trusted = wanted.is_trusted or url.rstrip("/") == own.rstrip("/")
+        is_own = url.rstrip("/") == own.rstrip("/")
+        is_trusted = wanted.is_trusted or is_own
         http = self._http if is_trusted else self._clients.guarded()
-        test = PusherTest(
+        test = pusher_test.PusherTest(
             wanted.app,
             self.settings.pusher,
             url,
@@ -491,7 +491,8 @@ class App:
             self._real_clock,
             None if is_trusted else self._clients.guard.connect,
         )
-        with self._pusher_apps.trial(wanted.app):
+        # Another server has the app already.
+        with self._pusher_apps.trial(wanted.app, pusher_test.CHANNEL) if is_own else contextlib.nullcontext():
             return await test.run()
 
     async def offer_setup(self) -> None:

@@ -209,9 +209,7 @@ class DatabaseSettings:
 
     async def reload(self) -> None:
         """Apply the current revision."""
-        current = await self._current()
-        if current.revision != self._applied.revision:
-            self._apply(current)
+        self._apply(await self._current())
 
     async def run(self) -> None:
         """Poll for changes whose event was lost."""
@@ -223,6 +221,9 @@ class DatabaseSettings:
                 log.warning("settings_not_read", reason=error.detail)
 
     def _apply(self, stored: StoredValues) -> None:
+        """Apply a revision, unless it was read before a newer one was applied: revisions only grow, a rollback is a new one."""
+        if stored.revision <= self._applied.revision:
+            return
         for setting in SETTINGS.values():
             group, _, field = setting.place.partition(".")
             text = stored.values.get(setting.key)

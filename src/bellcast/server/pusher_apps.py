@@ -1,5 +1,6 @@
 """The Pusher apps of the server: the project's, and those of the store with their secrets encrypted."""
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ class PusherAppRegistry:
         self._by_id: dict[str, PusherApp] = {}
         self._by_key: dict[str, PusherApp] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._reading = asyncio.Lock()
         self._index()
 
     # --- ports.PusherApps
@@ -98,7 +100,7 @@ class PusherAppRegistry:
         )
         if not await self._documents.change(KIND, app.tenant, id, None, msgspec.json.encode(stored), app.created_at):
             raise Conflict("An app with this id was created meanwhile.")
-        await self._changed()
+        await self.refresh()
         return app
 
     async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
@@ -119,7 +121,11 @@ class PusherAppRegistry:
         tenant, _ = await self._find(id)
         if not await self._documents.delete(KIND, tenant, id):
             raise NotFound("No Pusher app has this id.")
-        await self._changed()
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        await self.reload()
+        await self._announce()
 
     # --- changes
 
@@ -128,7 +134,7 @@ class PusherAppRegistry:
             tenant, before = await self._find(id)
             after = msgspec.json.encode(change(tenant, msgspec.json.decode(before.body, type=StoredApp)))
             if await self._documents.change(KIND, tenant, id, before.body, after, self._clock.now()):
-                await self._changed()
+                await self.refresh()
                 return self._read(tenant, replace(before, body=after)).app
         raise Unavailable("The app is being changed by too many requests.")
 
@@ -149,19 +155,15 @@ class PusherAppRegistry:
             if one.app.credentials.key == credentials.key:
                 raise Conflict("Another app has this key.")
 
-    async def _changed(self) -> None:
-        await self.reload()
-        await self._announce()
-
     @contextlib.contextmanager
-    def trial(self, app: PusherApp) -> Iterator[None]:
-        """Accept an app that is not stored on this node, unless another one has its id or its key."""
+    def trial(self, app: PusherApp, channel: str) -> Iterator[None]:
+        """Accept an app that is not stored on this node, for one channel, unless another one has its id or its key."""
         try:
             self._check_free(app.credentials)
         except Conflict:
             yield
             return
-        trial = StoredPusherApp(app=app, state="active")
+        trial = StoredPusherApp(app=replace(app, only_channel=channel), state="active")
         self._trials.append(trial)
         self._index()
         try:
@@ -173,7 +175,11 @@ class PusherAppRegistry:
     # --- the apps in memory
 
     async def reload(self) -> None:
-        """Read the apps of the store."""
+        """Read the apps of the store. Of concurrent calls, the last one to return has read last."""
+        async with self._reading:
+            await self._reload()
+
+    async def _reload(self) -> None:
         known: list[tuple[str, Document]] = []
         after = ("", "")
         while found := await self._documents.of_all_tenants(KIND, after, PAGE):
@@ -202,7 +208,8 @@ class PusherAppRegistry:
         return all(one.id != credentials.id and one.key != credentials.key for one in taken)
 
     def _index(self) -> None:
-        apps = [one.app for one in (*self._all, *self._trials) if one.state != "overridden"]
+        # Stored apps replace trials with their id or their key.
+        apps = [one.app for one in (*self._trials, *self._all) if one.state != "overridden"]
         self._by_id = {app.credentials.id: app for app in apps}
         self._by_key = {app.credentials.key: app for app in apps}
         for changed in self._watchers:

@@ -136,7 +136,7 @@ class PusherTest:
         return f"Connected to port {self._port}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:
-        status, text = await self._signed("GET", f"/apps/{self._project.id}/channels", b"")
+        status, text = await self._signed("GET", f"/apps/{self._project.id}/channels/{CHANNEL}", b"")
         if status != 200:
             raise StepFailed(f"HTTP {status}: {text[:200]}")
         return "The signature was accepted."

@@ -1,4 +1,4 @@
-"""When a Pusher user's sign-in is confirmed."""
+"""When a Pusher user's sign-in is confirmed, and what an app may do that is only tested."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from tests.unit.live import fakes
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.live.connection.connection import Phase
 from bellcast.live.pusher import protocol
+from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model.identities import Principal, Project
@@ -44,7 +45,7 @@ async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_bef
     hub, devices = fakes.new_hub(), SlowDevices()
     engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=devices))
     config = SimpleNamespace(limits=Limits())
-    apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key)
+    apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
     context = SimpleNamespace(
         engines=engines, hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps
     )
@@ -59,3 +60,23 @@ async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_bef
     await signing_in
     assert connection.phase is Phase.LIVE
     assert "signin_success" in connection.fake.frames[0]["event"]
+
+
+async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_channels() -> None:
+    hub = fakes.new_hub()
+    config = SimpleNamespace(limits=Limits())
+    apps = SimpleNamespace(
+        credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: "private-bellcast-test"
+    )
+    context = SimpleNamespace(hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps)
+    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
+    channels = PusherChannels(cast(Any, context), users, cast(Any, None))
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    for channel in ("private-orders", "news", "#server-to-user-alice"):
+        auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
+        await channels.subscribe(connection, protocol.PusherSubscribe(channel, auth))
+    assert [one["event"] for one in connection.fake.frames] == ["pusher:subscription_error", "pusher:error"] * 3
+    assert not hub.topics(connection)
+    auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
+    await users.sign_in(connection, protocol.Signin(auth, USER_DATA))
+    assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)

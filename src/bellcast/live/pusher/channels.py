@@ -62,6 +62,11 @@ class PusherChannels:
 
     async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         channel = command.channel
+        only = self._context.apps.only_channel(connection)
+        if only not in (None, channel):
+            raise SubscriptionRefused(
+                "AuthError", f"This app is being tested: it may use the channel {only} only.", 403
+            )
         if channel.startswith(topics.TO_RECIPIENT):
             self._check_own(connection, channel)
             connection.send_frame(frames.subscribed(channel))

@@ -12,8 +12,8 @@ from bellcast.ports.pusher_apps import PusherApps
 
 
 class ConnectedApps:
-    """Keys of apps by connection; without one, a connection is of the project's app and costs nothing here. A connection ends
-    when its app is deleted or disabled."""
+    """Keys and tenants of apps by connection; without one, a connection is of the project's app and costs nothing here. A
+    connection ends when its app is deleted or disabled."""
 
     def __init__(
         self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]
@@ -22,7 +22,7 @@ class ConnectedApps:
         self._apps = apps
         self._clock = clock
         self._end = end
-        self._keys: dict[Connection, str] = {}
+        self._keys: dict[Connection, tuple[str, str]] = {}
         apps.watch(self._close_disabled)
 
     def find(self, key: str) -> PusherApp | None:
@@ -30,7 +30,7 @@ class ConnectedApps:
 
     def add(self, connection: Connection, app: PusherApp) -> None:
         if app.credentials.key != self._project_key:
-            self._keys[connection] = app.credentials.key
+            self._keys[connection] = app.credentials.key, app.tenant
 
     def discard(self, connection: Connection) -> None:
         self._keys.pop(connection, None)
@@ -41,12 +41,17 @@ class ConnectedApps:
         return () if app is None else app.valid_credentials(self._clock.now())
 
     def key(self, connection: Connection) -> str:
-        return self._keys.get(connection, self._project_key)
+        return self._keys[connection][0] if connection in self._keys else self._project_key
+
+    def only_channel(self, connection: Connection) -> str | None:
+        """Return the only channel that the connection's app may use, without sign-in; None for any."""
+        app = self._apps.by_key(self.key(connection)) if connection in self._keys else None
+        return None if app is None else app.only_channel
 
     def _close_disabled(self) -> None:
-        for connection, key in tuple(self._keys.items()):
+        for connection, (key, tenant) in tuple(self._keys.items()):
             app = self._apps.by_key(key)
-            if app is None:
+            if app is None or app.tenant != tenant:  # deleted, and perhaps created again in another tenant
                 self._end(connection, close_codes.NO_SUCH_APP)
             elif not app.enabled:
                 self._end(connection, close_codes.APP_DISABLED)

@@ -88,6 +88,8 @@ class PusherUsers:
 
     def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
         apps = self._context.apps
+        if apps.only_channel(connection) is not None:
+            return _refused("This app is being tested: it cannot sign in users.")
         signed = signatures.user_string(connection.id, command.user_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth, signed):
             return _refused(f"The signature must be {apps.key(connection)}:<hex HMAC-SHA256> of {signed[:500]!r}.")

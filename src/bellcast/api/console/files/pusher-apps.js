@@ -21,7 +21,7 @@ export function pusherApps(page) {
   reload();
   return card('Pusher apps',
     h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
-    list, shown, h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)));
+    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Owners add apps and rotate their secrets.'));
 }
 
 function table(page, apps, shown, reload) {
@@ -33,6 +33,8 @@ function table(page, apps, shown, reload) {
         .map((content, index) => h('td', { 'data-label': columns[index] || undefined }, content)))))));
 }
 
+/** Secrets sign in any user, so only owners get them. */
+const mayIssue = (page) => page.may(['owner']);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
 
 function actions(page, one, shown, reload) {
@@ -46,7 +48,7 @@ function actions(page, one, shown, reload) {
   const toggle = one.enabled
     ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
     : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true })) }, 'Enable');
-  const rotate = confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
+  const rotate = mayIssue(page) && confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
     showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
     reload();
   });
