@@ -123,7 +123,6 @@ class Relay:
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
         self._write_addresses(batch)
-        self._write_addresses(batch)
         for row, result in zip(batch, self._bulk(batch), strict=True):
             if result.error is None:
                 done.sent[row.key] = result.ids or ([result.id] if result.id else [])

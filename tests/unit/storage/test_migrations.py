@@ -26,6 +26,18 @@ async def test_opening_again_runs_no_migration(engine: SqliteEngine, database: P
     assert schema(database) == before
 
 
+async def test_tables_without_rowid_begin_with_their_key(engine: SqliteEngine, database: Path) -> None:
+    """In other tables, the integrity check of SQLite 3.40 (Debian 12) reports an optional column as a broken required
+    one, and a backup could not be restored."""
+    with closing(connect(database)) as raw:
+        tables = raw.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%WITHOUT ROWID%'").fetchall()
+        for (table,) in tables:
+            columns = raw.execute(f"SELECT name, pk, \"notnull\" FROM pragma_table_info('{table}')").fetchall()
+            keys = sorted(pk for _, pk, _ in columns if pk)
+            begins_with_key = [pk for _, pk, _ in columns][: len(keys)] == keys
+            assert begins_with_key or all(required for _, _, required in columns), table
+
+
 async def test_newer_store_is_refused(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     with closing(connect(database)) as raw:

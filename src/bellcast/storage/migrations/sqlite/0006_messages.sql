@@ -37,12 +37,12 @@ CREATE TABLE decisions (
   notification TEXT NOT NULL,
   recipient TEXT NOT NULL,
   channel TEXT NOT NULL,
+  decided_at INTEGER NOT NULL,
   outcome TEXT NOT NULL,
   rule TEXT,
   source TEXT,
   message TEXT,
   due_at INTEGER,
-  decided_at INTEGER NOT NULL,
   PRIMARY KEY (tenant, notification, recipient, channel, decided_at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decisions_recipient ON decisions (tenant, recipient);
