@@ -82,6 +82,17 @@ def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
         assert bell.next()["unread"] == 2
 
 
+def test_client_returns_before_its_first_opening_is_recorded(
+    sturdy: ServerProcess, http: httpx.Client, recipient: str
+) -> None:
+    with locked(sturdy):
+        with websocket(sturdy, recipient) as first:
+            position = first.next()["position"]
+        with websocket(sturdy, recipient, position=position) as again:
+            ready = again.next()
+            assert ready.get("resumed") is True, ready
+
+
 def _first_event(server: ServerProcess, recipient: str) -> dict[str, object]:
     with stream(server, recipient) as page:
         return page.next()

@@ -145,8 +145,8 @@ def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
 
 
 def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]:
-    """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted or announcements are
-    pending."""
+    """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted, announcements are
+    pending, or the first opening is not recorded yet."""
     position, limit = since.position, since.limit
     recipient = {"tenant": wanted.tenant, "key": wanted.key}
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
@@ -155,12 +155,12 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
         yield from _check_erased(wanted)
         return None
     behind, gone = found[0][INBOX_COLUMNS:RETURN_COLUMNS]
-    if behind or gone:
+    inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
+    if behind or gone or not inbox.opened:
         yield Statement("snapshot")
         return (yield from _open_existing(wanted))
-    inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
     wanted.check_standing(inbox.revoked_before)
-    if not (wanted.written(inbox) and inbox.opened):
+    if not wanted.written(inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.knows(position):
