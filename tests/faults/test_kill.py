@@ -197,7 +197,7 @@ def test_acknowledged_notifications_survive_kills_and_clients_agree(load: Load) 
         listening = [threads.submit(follower.run) for follower in followers]
         try:
             for killed in range(ROUNDS):
-                assert eventually(lambda: all(follower.reconnects == killed for follower in followers))  # noqa: B023
+                assert eventually(lambda killed=killed: all(one.reconnects == killed for one in followers))
                 time.sleep(chance.uniform(*SECONDS))
                 load.server.restart()
             assert eventually(lambda: all(follower.reconnects == ROUNDS for follower in followers))

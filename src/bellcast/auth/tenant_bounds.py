@@ -49,5 +49,5 @@ def check_value(tenant: str, value: Any) -> None:
 
 
 def is_within(bound: tuple[str, ...] | None, tenants: Iterable[str] | None) -> bool:
-    """Whether a key or an operator with these tenants may do no more than a caller with those; None is all tenants."""
+    """Return True if `tenants` are a subset of `bound`; None means all tenants."""
     return bound is None or (tenants is not None and set(tenants) <= set(bound))

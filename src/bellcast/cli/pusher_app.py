@@ -111,11 +111,11 @@ def delete(ctx: typer.Context, id: AppIdArgument) -> None:
     console.done(f"Deleted {id}")
 
 
-@pusher_app.command(cls=AppCommand)
-def test(
+@pusher_app.command("test", cls=AppCommand)
+def run_test(
     ctx: typer.Context,
-    id: OptionalId = None,  # noqa: PT028  a command, not a test
-    json: console.JsonFlag = False,  # noqa: PT028  a command, not a test
+    id: OptionalId = None,
+    json: console.JsonFlag = False,
 ) -> None:
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
     report = request(ctx, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
