@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -15,6 +15,8 @@ from bellcast.model.notifications import Edit
 from bellcast.ports import Action, Query, Sent
 from bellcast.storage import postgres_connection
 from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.read_batching import ReadBatcher
+from bellcast.storage.script import Params
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -159,6 +161,25 @@ async def test_recipient_created_concurrently_is_one_row(pair: Pair) -> None:
     await asyncio.gather(*sends, *opens)
     assert len({(await app.inbox("alice")).number for app in (pair.first, pair.second)}) == 1
     assert await pair.first.counts("alice") == (20, 20)
+
+
+async def test_inbox_erased_while_it_is_opened_is_opened_or_created(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.first.send("alice")
+    read = ReadBatcher.read
+
+    async def erased_after(batcher: ReadBatcher, name: str, params: Params) -> list[Any]:
+        found = await read(batcher, name, params)
+        if name == "inbox_open":
+            await pair.second.store.recipients.delete("", "alice", pair.second.now)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadBatcher, "read", erased_after)
+        opened = await pair.first.open("alice")
+    assert opened.inbox.state.unread == 1
+    assert await pair.first.counts("alice") == (0, 0)
 
 
 async def test_no_statement_scans_a_table(pair: Pair) -> None:

@@ -90,11 +90,7 @@ def mark_opened(inbox: int) -> Script[None]:
 
 
 def _earlier(inbox: int, newcomers_ms: int, now: int) -> Script[list[PendingRow]]:
-    ((created_at, member_since),) = yield Statement("first_opening", {"inbox": inbox})
-    if member_since is None and not newcomers_ms:
-        return []
-    since = created_at - newcomers_ms if member_since is None else member_since
-    found = yield Statement("intake_earlier", {"inbox": inbox, "since": since, "now": now})
+    found = yield Statement("intake_earlier", {"inbox": inbox, "newcomers_ms": newcomers_ms, "now": now})
     return [PendingRow._make(row) for row in found]
 
 

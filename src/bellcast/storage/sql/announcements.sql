@@ -175,13 +175,16 @@ UPDATE recipients SET watermark = :until WHERE id IN (SELECT value FROM json_eac
 UPDATE recipients SET watermark = :until
 WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
 
--- name: intake_earlier @sqlite
--- Announcements since a time to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order.
+-- name: intake_earlier
+-- Announcements to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order: those since
+-- its recipient is a member, or of :newcomers_ms before its first contact if the app did not set that time.
 SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL
 FROM recipients r
-CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.created_at >= :since
-WHERE r.id = :inbox AND a.seq <= r.watermark AND a.recalled_at IS NULL
+CROSS JOIN announcements a  -- SQLite reads the tables of a cross join in this order
+WHERE r.id = :inbox AND (r.member_since IS NOT NULL OR :newcomers_ms > 0)
+  AND a.tenant IN (r.tenant, '*') AND a.created_at >= COALESCE(r.member_since, r.created_at - :newcomers_ms)
+  AND a.seq <= r.watermark AND a.recalled_at IS NULL
   AND (a.expires_at IS NULL OR a.expires_at > :now)
   AND (a.topic IS NULL OR (a.topic LIKE 'role.%' AND EXISTS (
     SELECT 1 FROM subscriptions s WHERE s.recipient = r.id AND s.topic = a.topic
@@ -189,25 +192,6 @@ WHERE r.id = :inbox AND a.seq <= r.watermark AND a.recalled_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.recipient = r.id AND n.id = a.id)
   AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.id = a.id)
 ORDER BY a.seq
-
--- name: intake_earlier @postgres
--- Announcements since a time to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order.
-SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL
-FROM recipients r
-JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.created_at >= :since
-WHERE r.id = :inbox AND a.seq <= r.watermark AND a.recalled_at IS NULL
-  AND (a.expires_at IS NULL OR a.expires_at > :now)
-  AND (a.topic IS NULL OR (a.topic LIKE 'role.%' AND EXISTS (
-    SELECT 1 FROM subscriptions s WHERE s.recipient = r.id AND s.topic = a.topic
-  )))
-  AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.recipient = r.id AND n.id = a.id)
-  AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.id = a.id)
-ORDER BY a.seq
-
--- name: first_opening
--- The times that decide which earlier announcements an inbox receives when it is first opened.
-SELECT created_at, member_since FROM recipients WHERE id = :inbox
 
 -- name: inbox_opened
 -- The inbox was opened.
