@@ -151,6 +151,7 @@ def _prepare(request: dict, streams: list[int]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
     os.closerange(3, 256)

@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.model.notifications import Audience
 from bellcast.ports import Job, Store
-from bellcast.storage.runs import FANOUT_JOB_KIND
+from bellcast.storage.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.run_fanout import BACKLOG_MS, RUN_PAGE
 from tests.clock import FakeClock
 from tests.contract.app import App

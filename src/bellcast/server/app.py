@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from copy import copy
 from functools import cached_property, partial
 
@@ -36,7 +36,7 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.wiring import Endpoint, LiveContext, WiredDialect
+from bellcast.live.wiring import LiveContext
 from bellcast.model.events import CloseRequest, Event, RateUsage, SettingsChanged, Stream, SurveyReply, SurveyRequest
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
@@ -45,11 +45,21 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
-from bellcast.server import adapters, connection_limit, dialects, host, inprocess, pusher_test, tracebacks
+from bellcast.server import (
+    adapters,
+    connection_limit,
+    database_polling,
+    dialects,
+    host,
+    inprocess,
+    pusher_test,
+    tracebacks,
+)
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
+from bellcast.server.live_paths import LivePaths
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.request_log import RequestLog
@@ -67,23 +77,6 @@ from bellcast.workflows.flows import Workflows
 
 # States of messages whose delivery ended: a provider, or the simulation, accepted it or not.
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
-
-
-class LivePaths:
-    """The endpoints of the dialects by path. A slash at the end, or none, is the same path, as for REST."""
-
-    def __init__(self, wired: Sequence[WiredDialect]) -> None:
-        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
-        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
-        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
-        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
-
-    def find(self, path: str) -> Endpoint | None:
-        """Return the endpoint of a live path, else None."""
-        endpoint = self._exact.get(path.rstrip("/"))
-        if endpoint is None:
-            return next((end for prefix, end in self._prefixes.items() if path.startswith(prefix)), None)
-        return endpoint
 
 
 class App:
@@ -458,8 +451,11 @@ class App:
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self._reconciler.run,
             "topic_history": self.context.history.run,
-            "settings": self._database_settings.run,
-            "pusher apps": self._pusher_apps.run,
+            "database polling": partial(
+                database_polling.poll,
+                self._real_clock,
+                {"settings": self._database_settings.reload, "pusher apps": self._pusher_apps.reload},
+            ),
         }
         if self._stats is not None:
             loops["stats"] = self._stats.run

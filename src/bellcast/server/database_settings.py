@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
@@ -30,8 +30,6 @@ KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
 # Digits of a revision in its key, so that keys sort like numbers.
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
-# A node that missed the event applies a change after this long.
-POLL_SECONDS = 10.0
 MAX_VALUE = 10_000
 # Settings that are read for each request or frame, so that a change takes effect at once.
 EDITABLE = (
@@ -210,15 +208,6 @@ class DatabaseSettings:
     async def reload(self) -> None:
         """Apply the current revision."""
         self._apply(await self._current())
-
-    async def run(self) -> None:
-        """Poll for changes whose event was lost."""
-        while True:
-            await self._clock.sleep(POLL_SECONDS)
-            try:
-                await self.reload()
-            except BellcastError as error:
-                log.warning("settings_not_read", reason=error.detail)
 
     def _apply(self, stored: StoredValues) -> None:
         """Apply a revision, unless it was read before a newer one was applied: revisions only grow, a rollback is a new one."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import BellcastError, Conflict, NotFound, Unavailable
+from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.ports import Clock, Document, Store
@@ -24,8 +24,6 @@ KIND = "pusher-apps"
 PAGE = 200
 # Every node has all apps in memory.
 MAX_APPS = 1_000
-# A node that missed the event applies a change after this long.
-POLL_SECONDS = 10.0
 # Servers of the app get the new secret within this time.
 ROTATION_MS = 86_400_000
 SECRET_BYTES = 32
@@ -193,15 +191,6 @@ class PusherAppRegistry:
         for one in apps:
             self._all.append(one if self._is_free(one.app.credentials) else replace(one, state="overridden"))
         self._index()
-
-    async def run(self) -> None:
-        """Poll for changes whose event was lost."""
-        while True:
-            await self._clock.sleep(POLL_SECONDS)
-            try:
-                await self.reload()
-            except BellcastError as error:
-                log.warning("pusher_apps_not_read", reason=error.detail)
 
     def _is_free(self, credentials: Project) -> bool:
         taken = [one.app.credentials for one in self._all if one.state != "overridden"]

@@ -9,11 +9,12 @@ from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker, Clock, Context, Http, Store
 from bellcast.ports.live_feed import Feed
-from bellcast.storage.runs import FANOUT_JOB_KIND, JOB_KIND
+from bellcast.storage.run_commits import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.run_fanout import RunFanout
+from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.tasks import ScheduledTasks, Task
@@ -46,9 +47,8 @@ class WorkflowParts:
         self.workflow_catalog = WorkflowCatalog(store, clock)
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
         calls = StepCalls(http, clock, project, functions, config.retries)
-        executor = RunExecutor(
-            store, broker, clock, self.workflow_catalog, router, self.triggers, calls, limits, new_id, feed
-        )
+        steps = RunSteps(store, clock, router, self.triggers, limits, new_id)
+        executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, feed)
         jobs.register_pages(JOB_KIND, executor.run_page)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits

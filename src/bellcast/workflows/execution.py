@@ -4,90 +4,55 @@ The runs of a page share their reads and one commit for all steps without calls 
 begins after the commit of everything before it, and ends with a separate commit: if the process dies in between, only
 the call is repeated."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.decision_inputs import RecipientInputs
-from bellcast.channels.routing import Router, StepSend
+from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses
-from bellcast.errors import BellcastError
 from bellcast.jobs import PageOutcome
-from bellcast.model import local_times
 from bellcast.model.identities import Profile
-from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent
-from bellcast.model.notifications import Actor, Audience, Draft
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.model.templates import Template
-from bellcast.ports import Broker, Clock, Job, SendRequest, Store
+from bellcast.model.preferences import Channel
+from bellcast.ports import Broker, Clock, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import (
     BegunRun,
-    CounterKey,
-    CounterUpdate,
     NewFanout,
     NewWait,
     RunCommit,
     StoredRun,
-    StoredWait,
     TriggerRequest,
     as_change,
 )
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
+from bellcast.templates import SharedTexts, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
-from bellcast.workflows import cron, engine, live_waits, triggers
+from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
     MAX_REASON,
-    InvalidValue,
-    StepCounter,
     StepCrashed,
     StepFacts,
-    StepOutcome,
     Surroundings,
 )
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
-from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.run_steps import Execution, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
-# Triggers of triggers: a workflow that triggers itself ends here.
-MAX_TRIGGER_DEPTH = 3
 # Commits of a page. A run that conflicted with another commit each time is due again immediately.
 MAX_COMMITS = 50
-DEFAULT_TYPE = "general"
 # Variables of templates that are equal for all new runs of a trigger.
 SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
-
-
-class Execution(Struct, kw_only=True):
-    """A run while its steps are executed, with the effects that the next commit writes."""
-
-    stored: StoredRun
-    definition: Definition
-    state: RunState
-    around: Surroundings
-    recipients: RecipientInputs  # with the recipient's, if it exists
-    shared: SharedTexts | None = None  # with other runs of a page
-    sends: list[SendRequest] = []
-    counters: list[CounterUpdate] = []
-    triggers: list[TriggerRequest] = []
-    watched: list[str] = []
-    waits: Mapping[str, StoredWait] = {}
-    call: Step | None = None  # follows the commit
-    due_at: int | None = None  # of the next step, if no call follows
-    is_unchanged: bool = False  # there is nothing to commit
 
 
 class StaleRun(Exception):
@@ -104,10 +69,8 @@ class RunExecutor:
         clock: Clock,
         workflow_catalog: WorkflowCatalog,
         router: Router,
-        triggers: Triggers,
+        steps: RunSteps,
         calls: StepCalls,
-        limits: Limits,
-        new_id: Callable[[int], str],
         feed: Feed = NO_FEED,
     ) -> None:
         self._feed = feed
@@ -116,17 +79,8 @@ class RunExecutor:
         self._clock = clock
         self._workflow_catalog = workflow_catalog
         self._router = router
-        self._triggers = triggers
+        self._steps = steps
         self._calls = calls
-        self._limits = limits
-        self._new_id = new_id
-        self._ended: dict[tuple[str, str], int] = {}
-        self._perform: dict[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
-            **dict.fromkeys(CHANNELS, self._send),
-            "throttle": self._throttle,
-            "digest": self._digest,
-            "trigger": self._trigger,
-        }
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
@@ -209,7 +163,7 @@ class RunExecutor:
                 else:
                     execution.due_at = self._clock.now() + step_calls.FUNCTION_POLL_MS
                 return
-            execution.state = engine.record(execution.state, step, await self._outcome(execution, step))
+            execution.state = engine.record(execution.state, step, await self._steps.perform(execution, step))
 
     async def _is_active(self, stored: StoredRun) -> bool:
         """False while the workflow is switched off. Runs of a deleted one finish."""
@@ -336,12 +290,12 @@ class RunExecutor:
         definition, state, around = execution.definition, execution.state, execution.around
         if not definition.live_waits or state.status != "waiting":
             return ()
-        variables = Variables(values=self._values(execution), locale=around.locale, zone=around.zone)
+        variables = Variables(values=execution.values(), locale=around.locale, zone=around.zone)
         try:
             return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
         except TemplateError as error:
             step = next(one for one in definition.live_waits if state.step(one.key).state == "waiting")
-            execution.state = engine.fail(state, step, str(error)[:MAX_BY])
+            execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
             return ()
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
@@ -367,199 +321,20 @@ class RunExecutor:
             body=body,
         )
 
-    # --- steps
-
-    async def _outcome(self, execution: Execution, step: Step) -> StepOutcome:
-        """Perform a step whose effects the next commit writes."""
-        try:
-            return await self._perform[step.type](execution, step)
-        except Exception as error:  # noqa: BLE001  one run fails, not its page
-            return self._failed(execution, step, error)
+    # --- calls
 
     async def _call(self, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
         try:
             outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
         except Exception as failure:  # noqa: BLE001  the run fails instead of its job
-            outcome = self._failed(execution, step, failure)
+            outcome = run_steps.failed(execution, step, failure)
         execution.state = engine.record(execution.state, step, outcome)
         (error,) = await self._commit([execution], ignores_events=True)
         if error is not None and not isinstance(error, StaleRun):
             return error
         (following,) = await self._execute([execution.stored.id])
         return following
-
-    def _failed(self, execution: Execution, step: Step, error: Exception) -> StepOutcome:
-        """The outcome of a step that raised. Raises what ends when the store or the disk is available again."""
-        if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
-            raise error
-        if isinstance(error, InvalidValue | TemplateError):
-            return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
-        log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
-        return StepOutcome(state="failed", reason=engine.described(error))
-
-    async def _send(self, execution: Execution, step: Step) -> StepOutcome:
-        stored, now = execution.stored, self._clock.now()
-        draft = Draft(
-            to=stored.recipient,
-            type=execution.definition.type or DEFAULT_TYPE,
-            data=execution.state.data,
-            actor=None if execution.state.actor is None else msgspec.convert(execution.state.actor, Actor),
-        )
-        send = StepSend(
-            tenant=stored.tenant,
-            recipient=stored.recipient,
-            channel=step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
-            draft=draft,
-            template=await self._template(stored.tenant, step),
-            notification=self._notification(execution, step, now),
-            run=stored.id,
-            workflow=stored.workflow,
-            variables=self._values(execution),
-            recipients=execution.recipients,
-            shared=execution.shared,
-            now=now,
-        )
-        try:
-            request = await self._router.route_step(send)
-        except BellcastError as error:
-            if error.status >= SERVER_ERROR:
-                raise
-            return StepOutcome(state="failed", reason=triggers.refused(error))
-        execution.sends.append(request)
-        (decision,) = request.decisions
-        if decision.outcome == "skip":
-            return StepOutcome(state="skipped", reason=decision.rule, decided=decision.notification)
-        if step.type == "inbox" and step.key in execution.definition.awaited:
-            execution.watched.append(request.ids[0])
-        return StepOutcome(
-            reason=decision.rule,
-            notification=request.ids[0] if request.ids else None,
-            messages=tuple(message.id for message in request.messages),
-            decided=decision.notification,
-        )
-
-    def _notification(self, execution: Execution, step: Step, now: int) -> str:
-        """The id under which decisions and messages are stored: the last inbox item's, unless it has a message of this
-        channel already."""
-        used: set[str] = set()
-        last: str | None = None
-        for one in execution.definition.ordered:
-            state = execution.state.step(one.key)
-            if state.notification is not None:
-                last, used = state.notification, set()
-            elif state.messages or (state.state == "skipped" and state.reason != "condition"):
-                used.add(one.type)
-        if step.type == "inbox" or last is None or step.type in used:
-            return self._new_id(now)
-        return last
-
-    async def _template(self, tenant: str, step: Step) -> Template:
-        """The content of a step: its template's, or its own."""
-        if step.content is not None:
-            return step.content
-        key = step.fields["template"]
-        template = await self._router.template(tenant, key)
-        if template is None:
-            raise InvalidValue(f"template: there is no template {key[:100]!r}")
-        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]
-            raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
-        return template
-
-    def _values(self, execution: Execution) -> dict[str, Any]:
-        return engine.values_of(execution.state, execution.around)
-
-    def _rendered(self, execution: Execution, source: str) -> str:
-        around = execution.around
-        values = self._values(execution)
-        return Renderer(Variables(values=values, locale=around.locale, zone=around.zone)).render(source)
-
-    async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
-        window = engine.duration(step, "window", execution.state, execution.around)
-        key, counter, revision = await self._counter(execution, step)
-        now = self._clock.now()
-        counter, has_passed = engine.throttle(counter, step.fields.get("limit", 1), window, now)
-        execution.counters.append(
-            CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
-        )
-        return StepOutcome() if has_passed else StepOutcome(ends_run="throttled")
-
-    async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
-        key, counter, revision = await self._counter(execution, step)
-        now = self._clock.now()
-        rules = self._digest_rules(execution, step, now)
-        changed, outcome = engine.collect(counter, rules, execution.stored.id, execution.state, now)
-        execution.counters.append(
-            CounterUpdate(
-                key=key,
-                revision=revision,
-                body=None if changed is None else msgspec.json.encode(changed),
-                run=None if changed is None else changed.run,
-                # A digest is closed by its run; what is left of it counts nothing after another window.
-                expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
-            )
-        )
-        return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
-
-    def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
-        fields, around = step.fields, execution.around
-        if "cron" in fields:
-            name = fields.get("timezone", "recipient")
-            zone = local_times.find_zone(around.zone if name == "recipient" else name)
-            closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
-            return engine.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
-        window = engine.duration(step, "window", execution.state, around)
-        most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
-        return engine.DigestRules(
-            mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
-        )
-
-    async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
-        stored, by = execution.stored, execution.state.step(step.key).by
-        if by is None:  # an open digest keeps its group while the recipient changes
-            by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
-        key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
-        found = await self._store.runs.counter(key)
-        if found is None:
-            return key, engine.EMPTY, 0
-        return key, msgspec.json.decode(found.body, type=StepCounter), found.revision
-
-    async def _trigger(self, execution: Execution, step: Step) -> StepOutcome:
-        stored, state = execution.stored, execution.state
-        if state.depth >= MAX_TRIGGER_DEPTH:
-            return StepOutcome(state="failed", reason="too_deep")
-        to = engine.resolved(step.fields["to"], state, execution.around)
-        data = engine.resolved(step.fields.get("data", {}), state, execution.around)
-        try:
-            draft = TriggerDraft(to=_audience(to), data=data)
-            triggers.check(draft, self._limits)
-            origin = Origin(stored.tenant, state.depth + 1)
-            request = await self._triggers.prepare(step.fields["workflow"], draft, origin)
-        except BellcastError as error:
-            if error.status >= SERVER_ERROR:
-                raise
-            return StepOutcome(state="failed", reason=triggers.refused(error))
-        execution.triggers.append(request)
-        return StepOutcome(result=msgspec.json.decode(request.answer))
-
-
-SERVER_ERROR = 500
-MAX_BY = 500
-COUNTER_GRACE_MS = 86_400_000
-
-
-def _audience(to: Any) -> str | list[str] | Audience:
-    """The recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
-    values = to if isinstance(to, list) else [to]
-    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
-        keys = [str(one) for one in values]
-        return keys if isinstance(to, list) else keys[0]
-    try:
-        if isinstance(to, Mapping):
-            return msgspec.convert(to, Audience)
-    except msgspec.ValidationError:
-        pass
-    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")
 
 
 def _feed_event(run: StoredRun, now: int) -> FeedEvent:

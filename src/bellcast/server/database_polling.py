@@ -1,0 +1,24 @@
+"""Polls the database for changes whose event was lost."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from bellcast.errors import BellcastError
+from bellcast.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+# A node that missed the event applies a change after this long.
+POLL_SECONDS = 10.0
+
+
+async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    """Reload each part, by its name in the log."""
+    while True:
+        await clock.sleep(POLL_SECONDS)
+        for name, read in reload.items():
+            try:
+                await read()
+            except BellcastError as error:
+                log.warning("database_not_read", part=name, reason=error.detail)

@@ -1,0 +1,22 @@
+"""The paths of the live edge."""
+
+from collections.abc import Sequence
+
+from bellcast.live.wiring import Endpoint, WiredDialect
+
+
+class LivePaths:
+    """The endpoints of the dialects by path. A slash at the end, or none, is the same path, as for REST."""
+
+    def __init__(self, wired: Sequence[WiredDialect]) -> None:
+        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
+        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
+        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
+        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
+
+    def find(self, path: str) -> Endpoint | None:
+        """Return the endpoint of a live path, else None."""
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None:
+            return next((end for prefix, end in self._prefixes.items() if path.startswith(prefix)), None)
+        return endpoint

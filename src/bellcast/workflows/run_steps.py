@@ -1,0 +1,266 @@
+"""Performs the steps of a run whose effects its next commit writes: sends, counters and triggers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.channels.decision_inputs import RecipientInputs
+from bellcast.channels.routing import Router, StepSend
+from bellcast.errors import BellcastError
+from bellcast.model import local_times
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Actor, Audience, Draft
+from bellcast.model.preferences import CHANNELS
+from bellcast.model.templates import Template
+from bellcast.ports import Clock, SendRequest, Store
+from bellcast.ports.runs import (
+    CounterKey,
+    CounterUpdate,
+    StoredRun,
+    StoredWait,
+    TriggerRequest,
+)
+from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
+from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows.definitions import Definition, Step
+from bellcast.workflows.engine import (
+    MAX_REASON,
+    InvalidValue,
+    StepCounter,
+    StepOutcome,
+    Surroundings,
+)
+from bellcast.workflows.run import RunState
+from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+
+log = structlog.get_logger(__name__)
+
+# Triggers of triggers: a workflow that triggers itself ends here.
+MAX_TRIGGER_DEPTH = 3
+DEFAULT_TYPE = "general"
+MAX_BY = 500
+COUNTER_GRACE_MS = 86_400_000
+SERVER_ERROR = 500
+
+
+class Execution(Struct, kw_only=True):
+    """A run while its steps are executed, with the effects that the next commit writes."""
+
+    stored: StoredRun
+    definition: Definition
+    state: RunState
+    around: Surroundings
+    recipients: RecipientInputs  # with the recipient's, if it exists
+    shared: SharedTexts | None = None  # with other runs of a page
+    sends: list[SendRequest] = []
+    counters: list[CounterUpdate] = []
+    triggers: list[TriggerRequest] = []
+    watched: list[str] = []
+    waits: Mapping[str, StoredWait] = {}
+    call: Step | None = None  # follows the commit
+    due_at: int | None = None  # of the next step, if no call follows
+    is_unchanged: bool = False  # there is nothing to commit
+
+    def values(self) -> dict[str, Any]:
+        """The variables of its templates."""
+        return engine.values_of(self.state, self.around)
+
+
+class RunSteps:
+    """Performs steps; adds their effects to the execution."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        router: Router,
+        triggers: Triggers,
+        limits: Limits,
+        new_id: Callable[[int], str],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._router = router
+        self._triggers = triggers
+        self._limits = limits
+        self._new_id = new_id
+        self._perform: dict[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
+            **dict.fromkeys(CHANNELS, self._send),
+            "throttle": self._throttle,
+            "digest": self._digest,
+            "trigger": self._trigger,
+        }
+
+    async def perform(self, execution: Execution, step: Step) -> StepOutcome:
+        try:
+            return await self._perform[step.type](execution, step)
+        except Exception as error:  # noqa: BLE001  one run fails, not its page
+            return failed(execution, step, error)
+
+    async def _send(self, execution: Execution, step: Step) -> StepOutcome:
+        stored, now = execution.stored, self._clock.now()
+        draft = Draft(
+            to=stored.recipient,
+            type=execution.definition.type or DEFAULT_TYPE,
+            data=execution.state.data,
+            actor=None if execution.state.actor is None else msgspec.convert(execution.state.actor, Actor),
+        )
+        send = StepSend(
+            tenant=stored.tenant,
+            recipient=stored.recipient,
+            channel=step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+            draft=draft,
+            template=await self._template(stored.tenant, step),
+            notification=self._notification(execution, step, now),
+            run=stored.id,
+            workflow=stored.workflow,
+            variables=execution.values(),
+            recipients=execution.recipients,
+            shared=execution.shared,
+            now=now,
+        )
+        try:
+            request = await self._router.route_step(send)
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            return StepOutcome(state="failed", reason=triggers.refused(error))
+        execution.sends.append(request)
+        (decision,) = request.decisions
+        if decision.outcome == "skip":
+            return StepOutcome(state="skipped", reason=decision.rule, decided=decision.notification)
+        if step.type == "inbox" and step.key in execution.definition.awaited:
+            execution.watched.append(request.ids[0])
+        return StepOutcome(
+            reason=decision.rule,
+            notification=request.ids[0] if request.ids else None,
+            messages=tuple(message.id for message in request.messages),
+            decided=decision.notification,
+        )
+
+    def _notification(self, execution: Execution, step: Step, now: int) -> str:
+        """The id under which decisions and messages are stored: the last inbox item's, unless it has a message of this
+        channel already."""
+        used: set[str] = set()
+        last: str | None = None
+        for one in execution.definition.ordered:
+            state = execution.state.step(one.key)
+            if state.notification is not None:
+                last, used = state.notification, set()
+            elif state.messages or (state.state == "skipped" and state.reason != "condition"):
+                used.add(one.type)
+        if step.type == "inbox" or last is None or step.type in used:
+            return self._new_id(now)
+        return last
+
+    async def _template(self, tenant: str, step: Step) -> Template:
+        """The content of a step: its template's, or its own."""
+        if step.content is not None:
+            return step.content
+        key = step.fields["template"]
+        template = await self._router.template(tenant, key)
+        if template is None:
+            raise InvalidValue(f"template: there is no template {key[:100]!r}")
+        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]
+            raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
+        return template
+
+    def _rendered(self, execution: Execution, source: str) -> str:
+        around = execution.around
+        values = execution.values()
+        return Renderer(Variables(values=values, locale=around.locale, zone=around.zone)).render(source)
+
+    async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
+        window = engine.duration(step, "window", execution.state, execution.around)
+        key, counter, revision = await self._counter(execution, step)
+        now = self._clock.now()
+        counter, has_passed = engine.throttle(counter, step.fields.get("limit", 1), window, now)
+        execution.counters.append(
+            CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
+        )
+        return StepOutcome() if has_passed else StepOutcome(ends_run="throttled")
+
+    async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
+        key, counter, revision = await self._counter(execution, step)
+        now = self._clock.now()
+        rules = self._digest_rules(execution, step, now)
+        changed, outcome = engine.collect(counter, rules, execution.stored.id, execution.state, now)
+        execution.counters.append(
+            CounterUpdate(
+                key=key,
+                revision=revision,
+                body=None if changed is None else msgspec.json.encode(changed),
+                run=None if changed is None else changed.run,
+                # A digest is closed by its run; what is left of it counts nothing after another window.
+                expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
+            )
+        )
+        return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
+
+    def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
+        fields, around = step.fields, execution.around
+        if "cron" in fields:
+            name = fields.get("timezone", "recipient")
+            zone = local_times.find_zone(around.zone if name == "recipient" else name)
+            closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
+            return engine.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
+        window = engine.duration(step, "window", execution.state, around)
+        most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
+        return engine.DigestRules(
+            mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
+        )
+
+    async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
+        stored, by = execution.stored, execution.state.step(step.key).by
+        if by is None:  # an open digest keeps its group while the recipient changes
+            by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
+        key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
+        found = await self._store.runs.counter(key)
+        if found is None:
+            return key, engine.EMPTY, 0
+        return key, msgspec.json.decode(found.body, type=StepCounter), found.revision
+
+    async def _trigger(self, execution: Execution, step: Step) -> StepOutcome:
+        stored, state = execution.stored, execution.state
+        if state.depth >= MAX_TRIGGER_DEPTH:
+            return StepOutcome(state="failed", reason="too_deep")
+        to = engine.resolved(step.fields["to"], state, execution.around)
+        data = engine.resolved(step.fields.get("data", {}), state, execution.around)
+        try:
+            draft = TriggerDraft(to=_audience(to), data=data)
+            triggers.check(draft, self._limits)
+            origin = Origin(stored.tenant, state.depth + 1)
+            request = await self._triggers.prepare(step.fields["workflow"], draft, origin)
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            return StepOutcome(state="failed", reason=triggers.refused(error))
+        execution.triggers.append(request)
+        return StepOutcome(result=msgspec.json.decode(request.answer))
+
+
+def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
+    """The outcome of a step that raised. Raises what ends when the store or the disk is available again."""
+    if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
+        raise error
+    if isinstance(error, InvalidValue | TemplateError):
+        return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
+    log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
+    return StepOutcome(state="failed", reason=engine.described(error))
+
+
+def _audience(to: Any) -> str | list[str] | Audience:
+    """The recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
+    values = to if isinstance(to, list) else [to]
+    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
+        keys = [str(one) for one in values]
+        return keys if isinstance(to, list) else keys[0]
+    try:
+        if isinstance(to, Mapping):
+            return msgspec.convert(to, Audience)
+    except msgspec.ValidationError:
+        pass
+    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")
