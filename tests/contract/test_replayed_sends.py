@@ -112,3 +112,14 @@ async def test_drafts_behind_one_that_met_an_outage_do_not_overtake_it(sender: S
     assert [type(one) for one in outcome[1:]] == [Unavailable, Unavailable, Invalid]
     sender.engines = msgspec.structs.replace(sender.engines, router=InboxOnly())
     assert await sender.send_until_refused() == PER_DAY - 1  # only the first was charged
+
+
+async def test_drafts_of_a_tenant_behind_one_that_exceeds_its_quota_are_refused(sender: Sender) -> None:
+    many = [
+        draft(None, title="One"),
+        draft(None, [f"r{number}" for number in range(4)], "Many"),
+        draft(None, title="Two"),
+    ]
+    other = msgspec.structs.replace(many[0], tenant="globex")
+    answers = await sending.send_many(sender.engines, sender.limits, [*many, other])
+    assert [type(answer) for answer in answers] == [bytes, TooMany, TooMany, bytes]

@@ -298,7 +298,5 @@ def test_flows_with_a_killed_bellcast_notify_each_person_once(server: ServerProc
         for flow in flows:
             next(flow)
         server.start()
-        for app in apps:
-            app.wait_until_sent()  # later rows may overtake those that failed
         for flow in flows:
             assert list(flow) == []

@@ -10,13 +10,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from bellcast.contrib import relay
 from bellcast.contrib.outbox import TABLE, Dialect
-from bellcast.contrib.relay import LEASE, Row
+from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, Row
 
 # Of SQLite: the text that sorts by time, as Django writes it.
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
 DUE = "refused_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= {mark})"
+HELD = "refused_at IS NULL AND attempts > 0 AND next_attempt_at > {mark} AND next_attempt_at <= {mark}"
 
 
 class OutboxRows:
@@ -38,6 +40,8 @@ class OutboxRows:
         now = self.now()
         due = DUE.format(mark=self._mark)
         ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]  # noqa: S608
+        # Read after the due rows: a row that another relay leases in between holds them.
+        ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []
         # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
@@ -52,7 +56,17 @@ class OutboxRows:
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",  # noqa: S608
             *(*ids, until),
         )
-        return [_row(*row) for row in rows]
+        leased, rest = relay.unbroken(ids, [_row(*row) for row in rows])
+        if rest:
+            ids_of_rest = self._marks(rest)
+            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({ids_of_rest})", now, *rest)  # noqa: S608
+        return leased
+
+    def _held(self, now: datetime) -> int | None:
+        """Return the id of the first row that waits after an attempt."""
+        held = HELD.format(mark=self._mark)
+        ((id,),) = self._run(f"SELECT min(id) FROM {TABLE} WHERE {held}", now, now + HOLD_WINDOW)  # noqa: S608
+        return None if id is None else int(id)
 
     def delete(self, ids: Sequence[int]) -> None:
         if ids:
@@ -70,8 +84,10 @@ class OutboxRows:
         )
 
     def next_due(self) -> float | None:
+        now = self.now()
         ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")  # noqa: S608
-        return None if at is None else max(0.0, (_time(at) - self.now()).total_seconds())
+        wait = None if at is None else max(0.0, (_time(at) - now).total_seconds())
+        return wait if self._held(now) is None else HELD_POLL
 
     def _marks(self, ids: Sequence[int]) -> str:
         return ", ".join([self._mark] * len(ids))

@@ -1,7 +1,8 @@
 """The relay of the outbox table: sends due rows to Bellcast and deletes the acknowledged ones.
 
-Several relays on one table are safe: each leases the rows that it sends, and the row's key, which is the idempotency
-key of the send, absorbs repeats."""
+Rows are sent in the order of their ids. A failure that can pass holds the row and all behind it until it succeeds; a row
+that the server refuses is set aside. Several relays on one table are safe: the rows that one leases hold those behind them
+for the others, and the row's key, which is the idempotency key of the send, absorbs repeats."""
 
 import logging
 import threading
@@ -24,10 +25,17 @@ BATCH_ROWS = 500
 # A relay that died holds its rows for this long.
 LEASE = timedelta(seconds=60)
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
+# Rows that were attempted and are not due hold those behind them. Their times are within LEASE and LONGEST_BACKOFF of now;
+# the rest is for relays whose clocks differ. The limit keeps rows for later out of the search.
+HOLD_WINDOW = 2 * LEASE
+# Between two looks at a row that holds the others: the relay that leased it does not wake this one.
+HELD_POLL = 5.0
 # A live event that is older has no use for its receivers.
 EVENT_LIFETIME = timedelta(seconds=60)
-# A repetition has the same outcome, so the row is refused. Other failures can pass.
+# A repetition of the request has the same outcome, so its rows are refused. Other failures can pass: a wrong secret is corrected.
 PERMANENT = frozenset({400, 409, 413, 422})
+# Of one item of a request that was accepted: its limit or a timeout passes, as do errors of the server.
+PASSING = frozenset({408, 425, 429})
 # Addresses that were sent recently and are not sent again.
 KNOWN_ADDRESSES = 10_000
 # Of the payload: e-mail addresses and phone numbers of recipients, written to their records before the send.
@@ -53,7 +61,7 @@ class OutboxTable(Protocol):
         ...
 
     def lease(self, limit: int) -> Sequence[Row]:
-        """Return due rows by id. No other relay gets them for LEASE."""
+        """Return due rows by id, up to the first row that waits after an attempt. No other relay gets them for LEASE."""
         ...
 
     def delete(self, ids: Sequence[int]) -> None: ...
@@ -65,7 +73,7 @@ class OutboxTable(Protocol):
     def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
 
     def next_due(self) -> float | None:
-        """Return the seconds until the next row is due, or None if none waits."""
+        """Return the seconds until a row may be due, or None if none waits."""
         ...
 
 
@@ -93,43 +101,39 @@ class Relay:
     def run(self) -> Round:
         """Send all due rows in the order of their ids. Stops at the first failure that is not the fault of a row."""
         done = Round()
+        rows: Sequence[Row] = ()
         while done.failure is None:
             rows = self._table.lease(BATCH_ROWS)
             self._send(rows, done)
             if len(rows) < BATCH_ROWS:
                 break
         if done.failure is None:
-            done.wait = self._table.next_due()
+            # Another relay, woken by rows that were committed meanwhile, found them behind those of this lease.
+            done.wait = 0.0 if rows else self._table.next_due()
         return done
 
     def _send(self, rows: Sequence[Row], done: Round) -> None:
         for kind, group in groupby(rows, key=lambda row: row.kind):
             batch = list(group)
-            try:
-                if done.failure is not None:
-                    self._back_off(batch, done.failure)
-                elif kind == "notify":
-                    self._notify(batch, done)
-                else:
-                    self._publish(batch, done)
-            except BellcastError as error:
-                log.warning("relay_failed error=%s", error)
-                done.failure, done.wait = error, _backoff(batch[0].attempts)
-                self._back_off(batch, error)
-
-    def _back_off(self, batch: Sequence[Row], error: BellcastError) -> None:
-        # Rows that were sent before the failure are deleted: postponing them changes nothing.
-        self._table.postpone([row.id for row in batch], _backoff(batch[0].attempts), str(error))
+            if done.failure is None:
+                try:
+                    (self._notify if kind == "notify" else self._publish)(batch, done)
+                except BellcastError as error:
+                    _stop(done, batch[0], error)
+            if done.failure is not None:
+                # Rows that were sent before the failure are deleted: postponing them changes nothing.
+                waiting = [row.id for row in batch if row.id not in done.refused]
+                self._table.postpone(waiting, done.wait or 0.0, str(done.failure))
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
         self._write_addresses(batch)
         for row, result in zip(batch, self._bulk(batch), strict=True):
             if result.error is None:
                 done.sent[row.key] = result.ids or ([result.id] if result.id else [])
-            elif result.error.status in PERMANENT:
+            elif 400 <= result.error.status < 500 and result.error.status not in PASSING:
                 self._refuse(row, _reason(result.error), done)
-            else:
-                self._table.postpone([row.id], _backoff(row.attempts), _reason(result.error))
+            elif done.failure is None:
+                _stop(done, row, RequestRefused(result.error))
         self._table.delete([row.id for row in batch if row.key in done.sent])
 
     def _bulk(self, batch: Sequence[Row]) -> Iterable[BulkResult]:
@@ -222,6 +226,23 @@ class RelayThread:
 def _draft(row: Row) -> dict[str, Any]:
     fields = {name: value for name, value in row.payload.items() if name != ADDRESSES}
     return {"idempotency_key": str(row.key), **fields}
+
+
+def before(ids: Sequence[int], held: int | None) -> list[int]:
+    """Return the due ids before the first row that waits after an attempt."""
+    return [id for id in ids if held is None or id < held]
+
+
+def unbroken(ids: Sequence[int], rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """Return the leased rows, up to the first of the ids that another relay leased in between, and the ids of the rest,
+    which this relay must give back."""
+    leased = [row for id, row in zip(ids, rows, strict=False) if row.id == id]
+    return leased, [row.id for row in rows[len(leased) :]]
+
+
+def _stop(done: Round, row: Row, failure: BellcastError) -> None:
+    log.warning("relay_failed id=%s error=%s", row.id, failure)
+    done.failure, done.wait = failure, _backoff(row.attempts)
 
 
 def _backoff(attempts: int) -> float:

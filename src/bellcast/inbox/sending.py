@@ -93,13 +93,14 @@ async def send_many(
 ) -> list[bytes | BellcastError]:
     """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order.
 
-    Once the store is unavailable, the following drafts are refused too, so that none is stored before an earlier one
-    that is sent again."""
+    Once the store is unavailable, the following drafts are refused too, and so are those of a tenant behind one that exceeds
+    its quota, so that none is stored before an earlier one that is sent again."""
     now = engines.clock.now()
     moment = times.to_rfc3339(now)
     prepared: list[Prepared] = []
+    over: dict[str, TooMany] = {}
     async for some in engines.pace.slices(drafts):
-        prepared += [_prepare(engines, limits, draft, now, moment) for draft in some]
+        prepared += [_prepare(engines, limits, draft, now, moment, over=over) for draft in some]
     answers: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
     for index, draft in enumerate(drafts):
@@ -274,7 +275,9 @@ def _prepare(
     now: int,
     moment: datetime,
     own_key: str | None = None,
+    over: dict[str, TooMany] | None = None,
 ) -> Prepared:
+    """`over` has the refusals of tenants that exceeded their quotas by an earlier draft of the same request."""
     if isinstance(draft, BellcastError):
         return draft
     try:
@@ -291,11 +294,14 @@ def _prepare(
         if isinstance(to, Audience)
         else _send_request(engines, draft, to, now)
     )
+    tenant, charge = _charge_of(request)
+    over = {} if over is None else over
     try:
-        engines.quotas.take(*_charge_of(request))
+        if tenant not in over:
+            engines.quotas.take(tenant, charge)
     except TooMany as refusal:
-        return RefusedSend(request, refusal)
-    return request
+        over[tenant] = refusal
+    return RefusedSend(request, over[tenant]) if tenant in over else request
 
 
 def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:

@@ -17,8 +17,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bellcast.client import BellcastError
+from bellcast.contrib import relay
 from bellcast.contrib.django import conf, signals
-from bellcast.contrib.relay import LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
+from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
 
 log = logging.getLogger("bellcast.relay")
 
@@ -42,6 +43,8 @@ class DjangoTable:
     def lease(self, limit: int) -> Sequence[Row]:
         now = timezone.now()
         ids = list(self._due(now).order_by("id").values_list("id", flat=True)[:limit])
+        # Read after the due rows: a row that another relay leases in between holds them.
+        ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []
         # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
@@ -52,7 +55,20 @@ class DjangoTable:
             created_at=Coalesce(F("created_at"), Value(now)),
         )
         rows = self._rows.filter(id__in=ids, next_attempt_at=until).order_by("id")
-        return [Row(row.id, row.key, row.kind, row.payload, _aware(row.created_at), row.attempts) for row in rows]
+        leased, rest = relay.unbroken(
+            ids, [Row(row.id, row.key, row.kind, row.payload, _aware(row.created_at), row.attempts) for row in rows]
+        )
+        if rest:
+            self._rows.filter(id__in=rest).update(next_attempt_at=now)
+        return leased
+
+    def _held(self, now: datetime) -> int | None:
+        """Return the id of the first row that waits after an attempt."""
+        rows = self._rows.filter(
+            refused_at__isnull=True, attempts__gt=0, next_attempt_at__gt=now, next_attempt_at__lte=now + HOLD_WINDOW
+        )
+        id: int | None = rows.aggregate(id=Min("id"))["id"]
+        return id
 
     def delete(self, ids: Sequence[int]) -> None:
         rows = self._rows.filter(id__in=ids)
@@ -67,7 +83,8 @@ class DjangoTable:
 
     def next_due(self) -> float | None:
         at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
-        return None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
+        wait = None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
+        return wait if self._held(timezone.now()) is None else HELD_POLL
 
 
 def _model() -> Any:

@@ -1,0 +1,170 @@
+"""The relay of the outbox table keeps the order of the rows through failures, and beside other relays."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bellcast.client import Bellcast, Retries
+from bellcast.contrib import dbapi, outbox
+from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import HELD_POLL, LEASE, Relay
+
+
+class Shop:
+    """A file with an outbox, a clock for its relays, and a server that refuses titles with a status."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.time = datetime(2030, 1, 1, tzinfo=UTC)
+        self.refused: dict[str, int] = {}
+        self.sent: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.connection = sqlite3.connect(file)
+        self.connection.executescript(outbox.table_sql("sqlite"))
+        self.bell = Bellcast(
+            "http://bell", "s" * 43, retries=Retries(tries=1), transport=httpx.MockTransport(self.answer)
+        )
+
+    def close(self) -> None:
+        self.bell.close()
+        self.connection.close()
+
+    def write(self, *titles: str) -> None:
+        for title in titles:
+            dbapi.notify(self.connection, "alice", title=title)
+        self.connection.commit()
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        titles = [json.loads(line)["title"] for line in request.content.splitlines()]
+        if 503 in (statuses := [self.refused.get(title, 200) for title in titles]):
+            return httpx.Response(503, json={"status": 503, "code": "unavailable"})
+        self.meanwhile()
+        self.sent += [title for title, status in zip(titles, statuses, strict=True) if status == 200]
+        return httpx.Response(200, json={"results": [result(status) for status in statuses]})
+
+    def relay(self) -> tuple[OutboxRows, Relay]:
+        rows = ClockedRows(self)
+        return rows, Relay(rows, self.bell)
+
+    def run(self, seconds: float = 0) -> float | None:
+        """Run one round of a relay after so many seconds, and return its wait."""
+        self.time += timedelta(seconds=seconds)
+        rows, relay = self.relay()
+        wait = relay.run().wait
+        rows.close()
+        return wait
+
+    def errors(self) -> list[str]:
+        return [
+            error
+            for (error,) in self.connection.execute("SELECT error FROM bellcast_outbox WHERE refused_at IS NOT NULL")
+        ]
+
+
+class ClockedRows(OutboxRows):
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(sqlite3.connect(shop.file, isolation_level=None), "sqlite")
+        self._shop = shop
+
+    def now(self) -> datetime:
+        return self._shop.time
+
+
+def result(status: int) -> dict[str, object]:
+    return (
+        {"id": "n"} if status == 200 else {"error": {"status": status, "code": "refused", "detail": f"status {status}"}}
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path / "shop.db")
+    yield shop
+    shop.close()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_rows_behind_one_that_failed_wait_for_it(shop: Shop, status: int) -> None:
+    shop.refused["b"] = status
+    shop.write("b", "c")
+    shop.refused["c"] = status  # the server refuses what is behind a row that it could not store
+    assert shop.run() == 1
+    shop.refused = {}
+    shop.write("d")
+    assert shop.run() == HELD_POLL
+    assert shop.sent == []
+    shop.run(1)
+    assert shop.sent == ["b", "c", "d"]
+
+
+def test_refused_row_is_set_aside_and_keeps_its_reason(shop: Shop) -> None:
+    shop.refused = {"a": 403, "c": 429}
+    shop.write("a", "b", "c")
+    assert shop.run() == 1
+    assert shop.sent == ["b"]
+    assert shop.errors() == ["status 403"]
+    shop.refused = {}
+    shop.run(1)
+    assert shop.sent == ["b", "c"]
+
+
+def test_row_for_later_holds_no_other(shop: Shop) -> None:
+    shop.write("a")
+    shop.connection.execute("UPDATE bellcast_outbox SET next_attempt_at = '2030-01-01 00:00:30.000000'")
+    shop.write("b")
+    assert shop.run() == 0
+    assert shop.run() == 30
+    shop.run(30)
+    assert shop.sent == ["b", "a"]
+
+
+def test_rows_that_another_relay_sends_hold_those_behind_them(shop: Shop) -> None:
+    shop.write("a")
+    waits = []
+
+    def run_another() -> None:
+        shop.meanwhile = lambda: None
+        shop.write("b")
+        waits.append(shop.run())
+
+    shop.meanwhile = run_another
+    assert shop.run() == 0  # looks for rows that the other relay did not take
+    assert (waits, shop.sent) == ([HELD_POLL], ["a"])
+    shop.run()
+    assert shop.sent == ["a", "b"]
+
+
+def test_rows_of_a_relay_that_died_are_sent_after_its_lease(shop: Shop) -> None:
+    shop.write("a")
+    rows, _ = shop.relay()
+    assert [row.payload["title"] for row in rows.lease(1)] == ["a"]
+    rows.close()
+    shop.write("b")
+    assert shop.run(LEASE.total_seconds() - 1) == HELD_POLL
+    shop.run(1)
+    assert shop.sent == ["a", "b"]
+
+
+def test_relay_gives_back_rows_behind_those_that_another_leased_at_once(shop: Shop) -> None:
+    shop.write("a")
+    (first, _), (second, _) = shop.relay(), shop.relay()
+    held = second._held
+
+    def lease_first(now: datetime) -> int | None:
+        answer = held(now)
+        shop.time += timedelta(milliseconds=1)
+        assert [row.payload["title"] for row in first.lease(1)] == ["a"]
+        return answer
+
+    second._held = lease_first  # type: ignore[method-assign]  # between the reads and the update of the second
+    shop.write("b")
+    assert second.lease(2) == []
+    first.delete([1])
+    assert [row.payload["title"] for row in first.lease(2)] == ["b"]
+    first.close()
+    second.close()
