@@ -38,6 +38,7 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
+from bellcast.replays import Failures, ReplayRunner
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.provider_registry import ProviderRegistry
@@ -175,6 +176,8 @@ async def opened(
         providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
         receipts=Receipts(store, clock, webhooks, jobs),
         webhooks=webhooks,
+        failures=Failures(store),
+        replays=ReplayRunner(store, clock, ids.new, jobs),
         push_key="",
         workflow_catalog=workflow_catalog,
         schedules=schedules,

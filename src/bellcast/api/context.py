@@ -26,6 +26,7 @@ from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.pusher_apps import PusherAppDirectory
 from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore, TestReport
 from bellcast.ports.stats import StatsReader
+from bellcast.replays import Failures, ReplayRunner
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -108,6 +109,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     providers: ProviderDirectory
     receipts: Receipts
     webhooks: Webhooks
+    failures: Failures
+    replays: ReplayRunner
     push_key: str  # the public key that browsers bind their push subscriptions to
     pusher_apps: PusherAppDirectory
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)

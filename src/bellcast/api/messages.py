@@ -17,7 +17,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.channels import delivery, email
 from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
-from bellcast.model.messages import RETRYABLE_STATES, ExternalChannel, Message, State
+from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.ports import MessageQuery, Store, StoredMessage
 from bellcast.ports.messages import NEWEST
 
@@ -51,6 +51,14 @@ class MessagePage(Struct, frozen=True):
 
     messages: list[Message]
     next: str | None
+
+
+class AttemptList(Struct, frozen=True):
+    """The attempts of a message, with its present state."""
+
+    state: State
+    reason: str | None
+    attempts: tuple[Attempt, ...]
 
 
 class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,11 +137,42 @@ async def raw(request: ApiRequest) -> ASGIApp:
     """Read an e-mail as it is sent.
 
     In the format of RFC 5322, as a mail program can open it."""
+    return responses.complete(200, _rfc822(await _find(request)), "message/rfc822")
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/eml",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: "message/rfc822"},
+    refusals=(NotFound, Conflict),
+)
+async def eml(request: ApiRequest) -> ASGIApp:
+    """Download an e-mail.
+
+    As a file `<id>.eml` in the format of RFC 5322. The content is that of `/raw`."""
     message = await _find(request)
-    if message.channel != "email":
-        raise Conflict("Only e-mails have this form.")
-    body = email.compose(delivery.content_of(message), SIMULATED_SENDER)
-    return responses.complete(200, body, "message/rfc822")
+    name = f'attachment; filename="{message.id}.eml"'
+    return responses.complete(200, _rfc822(message), "message/rfc822", {"content-disposition": name})
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/attempts",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: AttemptList},
+    refusals=(NotFound,),
+)
+async def attempts(request: ApiRequest) -> ASGIApp:
+    """List the attempts to deliver a message.
+
+    Oldest first, each with what the provider responded. Those of a digest's message are the digest's."""
+    message = await _find(request)
+    return responses.json(AttemptList(message.state, message.reason, message.attempts))
 
 
 @operation(
@@ -227,6 +266,12 @@ async def _failed(store: Store, tenant: str, channel: ExternalChannel | None, si
             before = found[-1].id
 
 
+def _rfc822(message: StoredMessage) -> bytes:
+    if message.channel != "email":
+        raise Conflict("Only e-mails have this form.")
+    return email.compose(delivery.content_of(message), SIMULATED_SENDER)
+
+
 async def _find(request: ApiRequest) -> StoredMessage:
     found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
     if not found or found[0].tenant != tenants.single_tenant(request):
@@ -260,4 +305,4 @@ def _check(body: RetryRequest, ctx: context.ApiContext) -> None:
 
 
 RETRY = request_body.Shape(RetryRequest, _check)
-HANDLERS = [page, read, raw, html, retry_many, retry]
+HANDLERS = [page, read, raw, eml, attempts, html, retry_many, retry]

@@ -101,13 +101,17 @@ PARAMETERS = {
     "node": "Only of this node.",
     "reconnect": "Whether the client may reconnect.",
     "connection": "Only of this connection.",
-    "kind": "Only of this kind. Repeatable.",
+    "kind": "Only of this kind; the feed takes several.",
     "text": "Only with this text, in any case.",
     "last": "Begin with at most this many recent events.",
     "status": "Only with this status, or a class such as `4xx`.",
     "route": "Only of this route, with or without its method.",
     "metrics": "Metrics by name, repeated or separated by commas. Default: all.",
     "step": "The length of an interval.",
+    "provider": "Only of this provider.",
+    "job": "Only dead jobs of this kind.",
+    "webhook": "Only deliveries to this webhook.",
+    "cause": "Only with this cause.",
 }
 
 

@@ -18,6 +18,7 @@ from bellcast.model import times
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows import run as runs
+from bellcast.workflows.restarts import restarted
 from bellcast.workflows.run import RunStatus, StepStatus
 
 UNKNOWN = "There is no run with this id."
@@ -180,11 +181,7 @@ async def retry(request: ApiRequest) -> ASGIApp:
         raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
     if objects.is_dry_run(request):
         return responses.json(Restarted(run.id))
-    state = runs.decode(run.body).retried()
-    restarted = msgspec.structs.replace(
-        run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=runs.encode(state)
-    )
-    if not await engines.store.runs.retry(restarted, engines.clock.now()):
+    if not await engines.store.runs.retry(restarted(run), engines.clock.now()):
         raise Conflict("This run has changed meanwhile.")
     engines.router.messages_added()
     return responses.json(Restarted(run.id), 202)

@@ -15,6 +15,7 @@ from bellcast.ports.messages import Messages
 from bellcast.ports.operators import Operators
 from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
+from bellcast.ports.replays import Replays
 from bellcast.ports.runs import Runs
 from bellcast.ports.sends import Sends
 from bellcast.ports.stats import StatsPoints
@@ -48,6 +49,8 @@ class Store(Protocol):
     def push_endpoints(self) -> PushEndpoints: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def replays(self) -> Replays: ...
     @property
     def webhook_events(self) -> WebhookEvents: ...
     @property

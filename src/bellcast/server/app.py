@@ -45,6 +45,7 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
+from bellcast.replays import Failures, ReplayRunner
 from bellcast.server import (
     adapters,
     connection_limit,
@@ -150,6 +151,7 @@ class App:
             self.feed,
             shares_runs=adapters.is_shared(settings.store),
         )
+        self._replays = ReplayRunner(self.store, clock, ids.new, self._jobs)
         self.context = Context(
             store=self.store,
             broker=observed,
@@ -277,6 +279,8 @@ class App:
             providers=self._channels.providers,
             receipts=self._channels.receipts,
             webhooks=self._channels.webhooks,
+            failures=Failures(self.store),
+            replays=self._replays,
             push_key=self._channels.vapid_key.public,
             pusher=settings.pusher,
             pusher_apps=self._pusher_apps,

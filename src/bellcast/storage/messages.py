@@ -83,7 +83,7 @@ class Messages:
         return [tenant for (tenant,) in found]
 
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
-        return await self._engine.write(ScriptCommand(lambda: _retry(tenant, ids, now), []))
+        return await self._engine.write(ScriptCommand(lambda: requeue(tenant, ids, now), []))
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
         return await self._engine.read(_decisions, tenant, notification, recipient, limit)
@@ -316,7 +316,8 @@ def suppression_key(channel: str, address: str) -> str:
     return address.lower() if channel == "email" else address
 
 
-def _retry(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+    """Queue failed and bounced messages again; return the ids of those that were."""
     retried: dict[str, str] = {}
     for id in ids:
         for (priority,) in (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):

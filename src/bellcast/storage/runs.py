@@ -121,7 +121,7 @@ class Runs:
         return await self._engine.write(ScriptCommand(lambda: _cancel(runs, now, report), keys)) if runs else 0
 
     async def retry(self, run: StoredRun, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _retry(run, now), [(run.tenant, run.recipient)]))
+        return await self._engine.write(ScriptCommand(lambda: restart(run, now), [(run.tenant, run.recipient)]))
 
     async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
         return await self._engine.write(ScriptCommand(lambda: _resume(workflow, owner, now, limit), []))
@@ -196,7 +196,8 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[
     return cancelled
 
 
-def _retry(run: StoredRun, now: int) -> Script[bool]:
+def restart(run: StoredRun, now: int) -> Script[bool]:
+    """Put back a failed run with this body, and make it due. False if it changed meanwhile."""
     if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
         return False
     yield Statement("job_add", many=[run_commits.job_params(run, now)])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bellcast import ports
-from bellcast.ports import operators, stats, webhooks
+from bellcast.ports import operators, replays, stats, webhooks
 from bellcast.storage.devices import Devices
 from bellcast.storage.documents import Documents
 from bellcast.storage.engine import Engine
@@ -17,6 +17,7 @@ from bellcast.storage.messages import Messages
 from bellcast.storage.operators import Operators
 from bellcast.storage.push_endpoints import PushEndpoints
 from bellcast.storage.recipients import Recipients
+from bellcast.storage.replays import Replays
 from bellcast.storage.runs import Runs
 from bellcast.storage.sends import Sends
 from bellcast.storage.stats import StatsPoints
@@ -41,6 +42,7 @@ class SQLStore:
         self.documents: ports.Documents = Documents(engine)
         self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
         self.runs: ports.Runs = Runs(engine)
+        self.replays: replays.Replays = Replays(engine)
         self.webhook_events: webhooks.WebhookEvents = WebhookEvents(engine)
         self.operators: operators.Operators = Operators(engine)
         self.stats: stats.StatsPoints = StatsPoints(engine)

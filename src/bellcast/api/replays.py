@@ -1,0 +1,394 @@
+"""What failed, by cause, and replays that retry it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import audit, context, objects, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
+from bellcast.api.time_range import TimeRangeQuery
+from bellcast.errors import Conflict, Invalid, NotFound
+from bellcast.model import times
+from bellcast.model.messages import ExternalChannel
+from bellcast.model.times import Moment
+from bellcast.ports.replays import FailureKind, StoredFailure
+from bellcast.replays import FailureFilter
+from bellcast.replays.causes import cause_of
+from bellcast.replays.failures import CauseGroup, webhook_of
+from bellcast.replays.replays import KEPT_REPLAYS, MAX_REPLAY_IDS, Replay, ReplayState, RetryCount
+
+UNKNOWN = "There is no replay with this id."
+
+
+class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """Filters for failures."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The filter of the query."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        return FailureFilter(**fields, since=self.created_since, until=self.created_before)
+
+
+class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
+    """A page of failures, newest first, with filters."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A message that failed or bounced, a failed run, or a dead job. `cause` is its `reason` without addresses, ids and long
+    numbers. The id of a dead job that executed a run is that of the run."""
+
+    id: str
+    kind: FailureKind
+    state: str
+    recipient: str | None
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    reason: str | None
+    created_at: datetime
+
+
+class FailurePage(Struct, frozen=True, kw_only=True):
+    """A page of failures. Pass `next` as `after`. `scanned_until`: the filter matched too few of 20,000 failures; continue
+    with this value of `after`."""
+
+    failures: list[Failure]
+    next: str | None
+    scanned_until: str | None = None
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Failures with the same cause. Its fields select them as a filter of a replay."""
+
+    kind: FailureKind
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    count: int
+    oldest_at: datetime
+    newest: Failure
+
+
+class FailureTotal(Struct, frozen=True):
+    """How many failures match. Without `exact`, there are more."""
+
+    value: int
+    exact: bool
+
+
+class CausePage(Struct, frozen=True, kw_only=True):
+    """The 200 most frequent causes, of the newest 20,000 failures."""
+
+    causes: list[Cause]
+    total: FailureTotal
+
+
+class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failures to retry: those with all fields that are set. Empty: all. Times are of their creation."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The filter with times in UTC milliseconds."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        since = 0 if self.start is None else max(0, times.milliseconds(self.start))
+        until = None if self.end is None else max(0, times.milliseconds(self.end))
+        return FailureFilter(**fields, since=since, until=until)
+
+
+class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `ids` of messages, runs and dead jobs, or a `filter`."""
+
+    ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAY_IDS)] | None = None
+    filter: ReplayFilter | None = None
+    dry_run: bool = False
+    tenant: str | None = None
+
+
+class ReplayEffect(Struct, frozen=True, kw_only=True):
+    """A side effect of a replay: it sends `count` messages of a channel, continues runs of a workflow or repeats jobs of a kind."""
+
+    kind: FailureKind
+    channel: str | None
+    workflow: str | None
+    job: str | None
+    count: int
+
+
+class StartedReplay(Struct, frozen=True, kw_only=True):
+    """A replay, without id in a dry run. `matched` counts at most 20,000 failures; unless it is `exact`, the replay covers
+    more."""
+
+    id: str | None
+    matched: int
+    exact: bool
+    effects: list[ReplayEffect]
+
+
+class ReplayObject(Struct, frozen=True, kw_only=True):
+    """The progress of a replay. `examined` counts the matching failures until now, and `retried` the retries: a failure
+    that changed since the search is skipped. `ids` counts the ids of a replay without filter."""
+
+    id: str
+    state: ReplayState
+    filter: dict[str, Any] | None
+    ids: int | None
+    matched: int
+    exact: bool
+    examined: int
+    retried: int
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class ReplayPage(Struct, frozen=True):
+    """The last replays of a tenant."""
+
+    replays: list[ReplayObject]
+    next: str | None
+
+
+class ReplaysQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of replays, newest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=KEPT_REPLAYS)] = 50
+    after: str | None = None
+
+
+@operation(
+    "GET",
+    "/v1/failures",
+    tag="Messages",
+    required_scope="read",
+    query=FailuresQuery,
+    is_exported=True,
+    response_types={200: FailurePage},
+)
+async def failures(request: ApiRequest) -> ASGIApp:
+    """List failures.
+
+    Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
+    combined."""
+    query = request_body.query(request, FailuresQuery)
+    tenant = tenants.single_tenant(request)
+    found = await context.of(request).failures.page(tenant, query.wanted, query.after, query.limit)
+    return responses.json(
+        FailurePage(
+            failures=[_failure(one) for one in found.failures],
+            next=None if found.is_cut else found.before,
+            scanned_until=found.before if found.is_cut else None,
+        )
+    )
+
+
+@operation(
+    "GET",
+    "/v1/failures/causes",
+    tag="Messages",
+    required_scope="read",
+    query=CausesQuery,
+    response_types={200: CausePage},
+)
+async def causes(request: ApiRequest) -> ASGIApp:
+    """Count failures by cause.
+
+    The most frequent cause first. A cause is the report of the provider, the step or the error, without addresses, ids and
+    long numbers."""
+    query = request_body.query(request, CausesQuery)
+    report = await context.of(request).failures.causes(tenants.single_tenant(request), query.wanted)
+    total = FailureTotal(report.total, report.before is None)
+    return responses.json(CausePage(causes=[_cause(group) for group in report.groups], total=total))
+
+
+@operation(
+    "POST",
+    "/v1/replays",
+    tag="Messages",
+    required_scope="manage",
+    is_audited=True,
+    query=DryRunQuery,
+    body=StartReplayRequest,
+    response_types={200: StartedReplay, 202: StartedReplay},
+    refusals=(Conflict,),
+    example={"filter": {"channel": "email", "from": "2026-06-10T12:00:00Z"}},
+)
+async def start(request: ApiRequest) -> ASGIApp:
+    """Replay failures.
+
+    Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all that match a filter
+    and exist now. A dry run counts them. The replay runs in the background and survives a restart; each failure is retried
+    at most once. Ten replays of a tenant can run at a time."""
+    replays = context.of(request).replays
+    body = await request_body.body(request, START)
+    tenant = tenants.single_tenant(request, body.tenant)
+    plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    started = StartedReplay(
+        id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))
+    )
+    if body.dry_run or objects.is_dry_run(request):
+        return responses.json(started)
+    id, replay = await replays.start(tenant, plan)
+    audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
+    audit.note_changes(request, {}, {name: value for name, value in audited.items() if value is not None})
+    return responses.json(msgspec.structs.replace(started, id=id), 202)
+
+
+@operation(
+    "GET",
+    "/v1/replays",
+    tag="Messages",
+    required_scope="read",
+    query=ReplaysQuery,
+    response_types={200: ReplayPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List replays.
+
+    The last 100 of a tenant, newest first."""
+    query = request_body.query(request, ReplaysQuery)
+    known = await context.of(request).replays.page(tenants.single_tenant(request))
+    rest = [(id, replay) for id, replay in known if query.after is None or id < query.after]
+    shown = [_replay(id, replay) for id, replay in rest[: query.limit]]
+    return responses.json(ReplayPage(shown, shown[-1].id if len(rest) > query.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/replays/{id:str}",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: ReplayObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the progress of a replay."""
+    id = request_body.path(request, "id")
+    replay = await context.of(request).replays.get(tenants.single_tenant(request), id)
+    if replay is None:
+        raise NotFound(UNKNOWN)
+    return responses.json(_replay(id, replay))
+
+
+@operation(
+    "DELETE",
+    "/v1/replays/{id:str}",
+    tag="Messages",
+    required_scope="manage",
+    is_audited=True,
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel a replay.
+
+    After the response it retries nothing more. Retries are not undone."""
+    cancelled = await context.of(request).replays.cancel(
+        tenants.single_tenant(request), request_body.path(request, "id")
+    )
+    if cancelled is None:
+        raise NotFound(UNKNOWN)
+    if not cancelled:
+        raise Conflict("This replay has ended.")
+    return responses.empty()
+
+
+FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
+
+
+def _failure(failure: StoredFailure) -> Failure:
+    return Failure(
+        kind=failure.kind,
+        id=failure.id,
+        state=failure.state,
+        recipient=failure.recipient,
+        channel=failure.channel,
+        provider=failure.provider,
+        workflow=failure.workflow,
+        job=failure.job,
+        webhook=webhook_of(failure),
+        cause=cause_of(failure.reason),
+        reason=failure.reason,
+        created_at=times.to_rfc3339(failure.created_at),
+    )
+
+
+def _cause(group: CauseGroup) -> Cause:
+    return Cause(
+        **msgspec.structs.asdict(group.key),
+        count=group.count,
+        oldest_at=times.to_rfc3339(group.oldest_at),
+        newest=_failure(group.newest),
+    )
+
+
+def _effect(effect: RetryCount) -> ReplayEffect:
+    return ReplayEffect(**msgspec.structs.asdict(effect))
+
+
+def _filter(replay: Replay) -> dict[str, Any] | None:
+    """The filter of a replay as a request has it."""
+    if replay.wanted is None:
+        return None
+    fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}
+    if replay.wanted.since:
+        fields["from"] = times.to_rfc3339(replay.wanted.since)
+    return fields | {"to": times.to_rfc3339_or_null(replay.wanted.until)}
+
+
+def _replay(id: str, replay: Replay) -> ReplayObject:
+    return ReplayObject(
+        id=id,
+        state=replay.state,
+        filter=_filter(replay),
+        ids=None if replay.wanted is not None else len(replay.ids),
+        matched=replay.matched,
+        exact=replay.is_exact,
+        examined=replay.examined,
+        retried=replay.retried,
+        created_at=times.to_rfc3339(replay.created_at),
+        ended_at=times.to_rfc3339_or_null(replay.ended_at),
+    )
+
+
+def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
+    if (body.ids is None) == (body.filter is None):
+        raise Invalid.of("filter", "either ids or filter is required, not both")
+
+
+START = request_body.Shape(StartReplayRequest, _check)
+HANDLERS = [failures, causes, start, page, read, cancel]

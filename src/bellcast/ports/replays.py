@@ -1,0 +1,89 @@
+"""What failed for good, and replays that retry it."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, get_args
+
+from msgspec import Struct
+
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import NEWEST
+from bellcast.ports.runs import StoredRun
+
+FailureKind = Literal["message", "run", "job"]
+FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
+
+class StoredFailure(Struct, frozen=True, kw_only=True):
+    """A failed or bounced message, a failed run or a dead job, without its content. `reason` is the report of the provider,
+    the step or the error. `payload` is a job's. Times are UTC milliseconds."""
+
+    kind: FailureKind
+    id: str
+    state: str
+    reason: str | None
+    created_at: int
+    recipient: str | None = None
+    channel: str | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    payload: bytes = b""
+
+
+class FailureQuery(Struct, frozen=True, kw_only=True):
+    """A page of a tenant's failures by descending id."""
+
+    tenant: str
+    kinds: Sequence[FailureKind] = FAILURE_KINDS
+    before: str = NEWEST
+    created_since: int = 0
+    created_before: int | None = None
+    limit: int = 100
+
+
+class NewReplay(Struct, frozen=True, kw_only=True):
+    """A replay as a document's body, with the job that runs it. `removed` are the keys of old replays."""
+
+    tenant: str
+    key: str
+    body: bytes
+    job: Job
+    removed: Sequence[str] = ()
+
+
+class ReplayStep(Struct, frozen=True, kw_only=True):
+    """Failures that one transaction retries: messages and dead jobs by id, and runs as they were read, with the body of the
+    retried run. `before` is the replay as it was read; `after` returns its new body for the number of retried failures."""
+
+    tenant: str
+    key: str
+    before: bytes
+    after: Callable[[int], bytes]
+    messages: Sequence[str] = ()
+    runs: Sequence[StoredRun] = ()
+    jobs: Sequence[str] = ()
+
+
+class Replays(Protocol):
+    """Failures, and the progress of replays as documents of the kind REPLAYS."""
+
+    async def failures(self, query: FailureQuery) -> list[StoredFailure]:
+        """Return failures by descending id, at most `limit` and those with the last one's id."""
+        ...
+
+    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
+        """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
+        ...
+
+    async def add(self, replay: NewReplay, now: int) -> None:
+        """Add a replay with its job, and remove old ones, in one transaction."""
+        ...
+
+    async def retry(self, step: ReplayStep, now: int) -> bool:
+        """Retry failures and write the progress of their replay, in one transaction. What did not fail, or was retried
+        already, does not change. False, and nothing written, if the replay changed since it was read."""
+        ...
+
+
+# The kind of the documents.
+REPLAYS = "replays"

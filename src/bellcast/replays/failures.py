@@ -1,0 +1,182 @@
+"""Failures of a tenant: failed and bounced messages, failed runs and dead jobs, by filter and by cause."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import webhooks
+from bellcast.channels.webhooks import WebhookDelivery
+from bellcast.ports import Store
+from bellcast.ports.messages import NEWEST
+from bellcast.ports.replays import FAILURE_KINDS, FailureKind, FailureQuery, StoredFailure
+from bellcast.replays.causes import cause_of
+
+# Rows that one request examines: 0.2 s on two busy cores, in pages between which other requests run.
+MAX_SCANNED_ROWS = 20_000
+SCAN_BATCH_ROWS = 1_000
+# Groups that a list of causes has; the least frequent ones of more are missing.
+MAX_CAUSES = 200
+
+
+class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which failures: each field that is set must be equal. `channel` and `provider` are of messages, `workflow` of runs,
+    `job` is the kind of a dead job. Created since `since` and before `until`, in UTC milliseconds."""
+
+    kind: FailureKind | None = None
+    channel: str | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+    since: int = 0
+    until: int | None = None
+
+    @property
+    def kinds(self) -> tuple[FailureKind, ...]:
+        """The kinds that the filter can match."""
+        wanted: dict[FailureKind, tuple[str | None, ...]] = {
+            "message": (self.channel, self.provider),
+            "run": (self.workflow,),
+            "job": (self.job, self.webhook),
+        }
+        named = {kind for kind, fields in wanted.items() if any(field is not None for field in fields)}
+        named |= {self.kind} if self.kind is not None else set()
+        return tuple(kind for kind in FAILURE_KINDS if named <= {kind})
+
+    def matches(self, failure: StoredFailure) -> bool:
+        """True if the fields of a failure are equal. The query has selected its kind and time."""
+        return (
+            self.channel in (None, failure.channel)
+            and self.provider in (None, failure.provider)
+            and self.workflow in (None, failure.workflow)
+            and self.job in (None, failure.job)
+            and self.webhook in (None, webhook_of(failure))
+            and self.cause in (None, cause_of(failure.reason))
+        )
+
+
+class MatchedFailures(Struct, frozen=True):
+    """Matching failures by descending id. `before` continues the list, None at its end; `is_cut`: MAX_SCANNED_ROWS rows had
+    too few matches."""
+
+    failures: list[StoredFailure]
+    before: str | None
+    is_cut: bool = False
+
+
+class CauseKey(Struct, frozen=True):
+    """The fields that are equal in a group of failures. The filter has the same fields."""
+
+    kind: FailureKind
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+
+
+class CauseGroup(Struct, frozen=True, kw_only=True):
+    """Failures with the same cause: their number, when the oldest and the newest were created, and the newest one."""
+
+    key: CauseKey
+    count: int
+    oldest_at: int
+    newest: StoredFailure
+
+
+class CauseReport(Struct, frozen=True, kw_only=True):
+    """The causes of failures, the most frequent first. With more than MAX_SCANNED_ROWS failures, those of the newest ones:
+    then `before` is the id of the last one."""
+
+    groups: list[CauseGroup]
+    total: int
+    before: str | None
+
+
+class Failures:
+    """Reads failures."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def page(self, tenant: str, wanted: FailureFilter, before: str | None, limit: int) -> MatchedFailures:
+        """Return at most `limit` failures, and those with the last one's id."""
+        found: list[StoredFailure] = []
+        scanned, last = 0, None
+        async for page in self.scan(tenant, wanted, before):
+            scanned, last = scanned + len(page), page[-1].id
+            found += filter(wanted.matches, page)
+            if len(found) > limit:
+                ends_at = found[limit - 1].id
+                return MatchedFailures([failure for failure in found if failure.id >= ends_at], ends_at)
+            if scanned >= MAX_SCANNED_ROWS:
+                return MatchedFailures(found, last, is_cut=True)
+        return MatchedFailures(found, None)
+
+    async def causes(self, tenant: str, wanted: FailureFilter) -> CauseReport:
+        """Group the failures by cause."""
+        found = await self.page(tenant, wanted, None, MAX_SCANNED_ROWS)
+        groups = group_by_cause(found.failures)[:MAX_CAUSES]
+        return CauseReport(groups=groups, total=len(found.failures), before=found.before)
+
+    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
+        """Return the failures with these ids."""
+        return await self._store.replays.find(tenant, ids)
+
+    async def scan(
+        self, tenant: str, wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
+    ) -> AsyncIterator[list[StoredFailure]]:
+        """Yield pages of the failures of the filter's kinds and times by descending id, but no empty page. The other fields
+        are not compared."""
+        query = FailureQuery(
+            tenant=tenant,
+            kinds=wanted.kinds,
+            before=before or NEWEST,
+            created_since=wanted.since,
+            created_before=wanted.until,
+            limit=batch,
+        )
+        while page := await self._store.replays.failures(query):
+            yield page
+            if len(page) < batch:
+                break
+            query = msgspec.structs.replace(query, before=page[-1].id)
+
+
+def group_by_cause(failures: Sequence[StoredFailure]) -> list[CauseGroup]:
+    """Group failures by cause, the largest group first."""
+    keys = [key_of(failure) for failure in failures]
+    newest: dict[CauseKey, StoredFailure] = {}
+    oldest_at: dict[CauseKey, int] = {}
+    for key, failure in zip(keys, failures, strict=True):
+        known = newest.setdefault(key, failure)
+        newest[key] = max(known, failure, key=lambda one: one.created_at)
+        oldest_at[key] = min(oldest_at.get(key, failure.created_at), failure.created_at)
+    return [
+        CauseGroup(key=key, count=count, oldest_at=oldest_at[key], newest=newest[key])
+        for key, count in Counter(keys).most_common()
+    ]
+
+
+def key_of(failure: StoredFailure) -> CauseKey:
+    """Return the group of a failure."""
+    return CauseKey(
+        failure.kind,
+        failure.channel,
+        failure.provider,
+        failure.workflow,
+        failure.job,
+        webhook_of(failure),
+        cause_of(failure.reason),
+    )
+
+
+def webhook_of(failure: StoredFailure) -> str | None:
+    """Return the webhook of a delivery that is a dead job."""
+    if failure.job != webhooks.JOB_KIND:
+        return None
+    return msgspec.json.decode(failure.payload, type=WebhookDelivery).webhook

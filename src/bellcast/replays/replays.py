@@ -1,0 +1,212 @@
+"""Replays: retry failures by filter or by id, in batches, each in one transaction with the replay's progress."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.errors import Conflict
+from bellcast.jobs import JobRunner
+from bellcast.ports import Clock, Job, Store
+from bellcast.ports.jobs import FANOUT
+from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayStep, StoredFailure
+from bellcast.replays.failures import MAX_SCANNED_ROWS, FailureFilter, Failures
+from bellcast.workflows.restarts import restarted
+
+log = structlog.get_logger(__name__)
+
+JOB_KIND = "replay"
+# Ids of one replay.
+MAX_REPLAY_IDS = 1_000
+# Failures that one transaction retries: about 10 ms, during which other writes wait.
+REPLAY_BATCH_ROWS = 200
+# The history of a tenant, and how many of its replays run at a time: more would retry the same failures.
+KEPT_REPLAYS, MAX_RUNNING_REPLAYS = 100, 10
+# Steps at a time: several would only wait for each other's commits.
+REPLAY_SLOTS = 2
+
+ReplayState = Literal["running", "done", "cancelled"]
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """A replay as it is stored. `matched` is a lower bound unless `is_exact`. `examined` counts the matches until now,
+    and `retried` the retries: a failure that changed since the search is skipped. `before` is the id down to which the failures were examined."""
+
+    wanted: FailureFilter | None = None
+    ids: tuple[str, ...] = ()
+    state: ReplayState = "running"
+    matched: int
+    is_exact: bool
+    examined: int = 0
+    retried: int = 0
+    before: str | None = None
+    created_at: int
+    ended_at: int | None = None
+
+
+class RetryCount(Struct, frozen=True):
+    """The number of messages of a channel, of runs of a workflow or of jobs of a kind that a replay retries."""
+
+    kind: FailureKind
+    channel: str | None
+    workflow: str | None
+    job: str | None
+    count: int
+
+
+class ReplayPlan(Struct, frozen=True):
+    """The failures of a new replay: by the filter `wanted`, or by id. Unless it `is_exact`, it counts the newest of more
+    than MAX_SCANNED_ROWS failures."""
+
+    wanted: FailureFilter | None
+    ids: tuple[str, ...]
+    matched: int
+    is_exact: bool
+    effects: list[RetryCount]
+
+
+class ReplayKey(Struct, frozen=True, array_like=True):
+    """The payload of a replay's job."""
+
+    tenant: str
+    id: str
+
+
+class ReplayRunner:
+    """Plans, starts and runs replays."""
+
+    def __init__(self, store: Store, clock: Clock, new_id: Callable[[int], str], jobs: JobRunner) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._jobs = jobs
+        self._failures = Failures(store)
+        jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
+
+    async def plan(self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]) -> ReplayPlan:
+        """Count the failures of a replay. Writes nothing."""
+        if wanted is None:
+            found = await self._failures.find(tenant, ids)
+            found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
+            return ReplayPlan(None, found_ids, len(found), is_exact=True, effects=_effects(found))
+        page = await self._failures.page(tenant, wanted, None, MAX_SCANNED_ROWS)
+        return ReplayPlan(wanted, (), len(page.failures), page.before is None, _effects(page.failures))
+
+    async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
+        """Start a replay, and return it with its id. It covers failures created until now. Raises Conflict while too many
+        run."""
+        now = self._clock.now()
+        known = await self.page(tenant)
+        running = [id for id, replay in known if replay.state == "running"]
+        if len(running) >= MAX_RUNNING_REPLAYS:
+            raise Conflict(f"{len(running)} replays are running; wait for one of them, or cancel it.")
+        wanted = plan.wanted
+        if wanted is not None:
+            until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
+            wanted = msgspec.structs.replace(wanted, until=until)
+        replay = Replay(wanted=wanted, ids=plan.ids, matched=plan.matched, is_exact=plan.is_exact, created_at=now)
+        id = self._new_id(now)
+        job = Job(
+            id=f"{JOB_KIND}:{id}",
+            kind=JOB_KIND,
+            payload=msgspec.json.encode(ReplayKey(tenant, id)),
+            run_at=now,
+            created_at=now,
+            tenant=tenant,
+            priority=FANOUT,
+        )
+        ended = [old for old, replay in known if replay.state != "running"]
+        surplus = len(known) + 1 - KEPT_REPLAYS
+        removed = ended[-surplus:] if surplus > 0 else []
+        added = NewReplay(tenant=tenant, key=id, body=msgspec.json.encode(replay), job=job, removed=removed)
+        await self._store.replays.add(added, now)
+        self._jobs.wake()
+        return id, replay
+
+    async def page(self, tenant: str) -> list[tuple[str, Replay]]:
+        """Return the replays of a tenant, the newest first."""
+        found = await self._store.documents.page(REPLAYS, tenant, "", 2 * KEPT_REPLAYS)
+        return [(one.key, _decode(one.body)) for one in reversed(found)]
+
+    async def get(self, tenant: str, id: str) -> Replay | None:
+        """Return a replay."""
+        found = await self._store.documents.get(REPLAYS, tenant, id)
+        return None if found is None else _decode(found.body)
+
+    async def cancel(self, tenant: str, id: str) -> bool | None:
+        """Cancel a replay; its retries are not undone. False if it has ended, None if it does not exist."""
+        while (found := await self._store.documents.get(REPLAYS, tenant, id)) is not None:
+            replay, now = _decode(found.body), self._clock.now()
+            if replay.state != "running":
+                return False
+            cancelled = msgspec.structs.replace(replay, state="cancelled", ended_at=now)
+            body = msgspec.json.encode(cancelled)
+            if await self._store.documents.change(REPLAYS, tenant, id, found.body, body, now):
+                return True
+        return None
+
+    async def run(self, job: Job) -> int | None:
+        """Retry one batch of a replay. Return when the next one is due, or None at the end."""
+        key = msgspec.json.decode(job.payload, type=ReplayKey)
+        found = await self._store.documents.get(REPLAYS, key.tenant, key.id)
+        replay = None if found is None else _decode(found.body)
+        if found is None or replay is None or replay.state != "running":
+            return None
+        failures, before = await self._next_batch(key.tenant, replay)
+        now = self._clock.now()
+
+        def after(retried: int) -> bytes:
+            return msgspec.json.encode(_advanced(replay, len(failures), retried, before, now))
+
+        step = await self._step(key, found.body, failures, after)
+        if await self._store.replays.retry(step, now):
+            self._jobs.wake()
+            if before is None:
+                log.info("replay_finished", replay=key.id, tenant=key.tenant or None)
+                return None
+        return now
+
+    async def _next_batch(self, tenant: str, replay: Replay) -> tuple[list[StoredFailure], str | None]:
+        """Return the next matching failures, and the id down to which they were examined; None at the end."""
+        if replay.wanted is None:
+            waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
+            batch = waiting[:REPLAY_BATCH_ROWS]
+            return await self._failures.find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
+        async for page in self._failures.scan(tenant, replay.wanted, replay.before, REPLAY_BATCH_ROWS):
+            is_last = len(page) < REPLAY_BATCH_ROWS
+            return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id
+        return [], None
+
+    async def _step(
+        self, key: ReplayKey, before: bytes, failures: Sequence[StoredFailure], after: Callable[[int], bytes]
+    ) -> ReplayStep:
+        run_ids = [failure.id for failure in failures if failure.kind == "run"]
+        runs = await self._store.runs.find(run_ids) if run_ids else []
+        return ReplayStep(
+            tenant=key.tenant,
+            key=key.id,
+            before=before,
+            after=after,
+            messages=[failure.id for failure in failures if failure.kind == "message"],
+            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == key.tenant],
+            jobs=[failure.id for failure in failures if failure.kind == "job"],
+        )
+
+
+_decode = msgspec.json.Decoder(Replay).decode
+
+
+def _effects(failures: Sequence[StoredFailure]) -> list[RetryCount]:
+    keys = [(failure.kind, failure.channel, failure.workflow, failure.job) for failure in failures]
+    return [RetryCount(*key, count) for key, count in Counter(keys).most_common()]
+
+
+def _advanced(replay: Replay, examined: int, retried: int, before: str | None, now: int) -> Replay:
+    """The replay after a batch; without `before`, it has ended."""
+    replay = msgspec.structs.replace(
+        replay, examined=replay.examined + examined, retried=replay.retried + retried, before=before
+    )
+    return replay if before is not None else msgspec.structs.replace(replay, state="done", ended_at=now)

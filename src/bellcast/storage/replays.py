@@ -1,0 +1,119 @@
+"""What failed for good, and the steps of replays that retry it."""
+
+from collections.abc import Callable, Sequence
+
+from bellcast.model.messages import RETRYABLE_STATES
+from bellcast.ports.replays import REPLAYS, FailureKind, FailureQuery, NewReplay, ReplayStep, StoredFailure
+from bellcast.storage import documents, jobs, messages, rows, runs
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Params, Row, Script, Statement
+
+
+class Replays:
+    """ports.Replays on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def failures(self, query: FailureQuery) -> list[StoredFailure]:
+        return await self._engine.read(_failures, query)
+
+    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
+        return await self._engine.read(_find, tenant, ids)
+
+    async def add(self, replay: NewReplay, now: int) -> None:
+        await self._engine.write(ScriptCommand(lambda: _add(replay, now), []))
+
+    async def retry(self, step: ReplayStep, now: int) -> bool:
+        inboxes = [(run.tenant, run.recipient) for run in step.runs]
+        return await self._engine.write(ScriptCommand(lambda: _retry(step, now), inboxes))
+
+
+def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
+    found: list[StoredFailure] = []
+    for kind in query.kinds:
+        for statement in _pages(kind, query):
+            found += map(READERS[kind], (yield statement))
+    found.sort(key=lambda failure: failure.id, reverse=True)
+    # A dead job may have the id of its run: a page that ended between the two would lose one.
+    ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
+    return [failure for failure in found if failure.id >= ends_at]
+
+
+def _pages(kind: FailureKind, query: FailureQuery) -> list[Statement]:
+    if kind == "job":
+        until = jobs.NEVER if query.created_before is None else query.created_before
+        times = {"since_ms": query.created_since, "before_ms": until}
+        params: Params = {"tenant": query.tenant, "before": query.before, "limit": query.limit, **times}
+        return [Statement("dead_jobs", params)]
+    ids = rows.id_range(query.before, query.created_since, query.created_before)
+    params = {"tenant": query.tenant, "limit": query.limit, **ids}
+    if kind == "run":
+        return [Statement("failed_runs", params)]
+    return [Statement("failed_messages", {**params, "state": state}) for state in RETRYABLE_STATES]
+
+
+def _find(tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
+    params = {"tenant": tenant, "ids": rows.to_json(ids)}
+    found: list[StoredFailure] = []
+    for kind, name in FINDERS.items():
+        found += map(READERS[kind], (yield Statement(name, params)))
+    return sorted(found, key=lambda failure: failure.id, reverse=True)
+
+
+def _add(replay: NewReplay, now: int) -> Script[None]:
+    name = {"kind": REPLAYS, "tenant": replay.tenant}
+    yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
+    yield Statement("job_add", many=[jobs.new_params(replay.job)])
+    for key in replay.removed:
+        yield Statement("document_delete", {**name, "key": key})
+
+
+def _retry(step: ReplayStep, now: int) -> Script[bool]:
+    if not (yield from documents.hold(REPLAYS, step.tenant, step.key, step.before)):
+        return False
+    retried = len((yield from messages.requeue(step.tenant, step.messages, now)))
+    for run in step.runs:
+        retried += yield from runs.restart(run, now)
+    for id in step.jobs:
+        retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
+    name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
+    yield Statement("document_write", {**name, "body": step.after(retried).decode(), "now": now})
+    return True
+
+
+def _message(row: Row) -> StoredFailure:
+    id, state, reason, created_at, recipient, channel, provider = row
+    return StoredFailure(
+        kind="message",
+        id=id,
+        state=state,
+        reason=reason,
+        created_at=created_at,
+        recipient=recipient,
+        channel=channel,
+        provider=provider,
+    )
+
+
+def _run(row: Row) -> StoredFailure:
+    id, state, reason, created_at, recipient, workflow = row
+    return StoredFailure(
+        kind="run", id=id, state=state, reason=reason, created_at=created_at, recipient=recipient, workflow=workflow
+    )
+
+
+def _job(row: Row) -> StoredFailure:
+    id, state, error, created_at, job, payload = row
+    return StoredFailure(
+        kind="job", id=id, state=state, reason=error, created_at=created_at, job=job, payload=bytes(payload)
+    )
+
+
+READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
+FINDERS: dict[FailureKind, str] = {
+    "message": "failed_messages_find",
+    "run": "failed_runs_find",
+    "job": "dead_jobs_find",
+}

@@ -1,0 +1,14 @@
+"""Retries of failed runs."""
+
+import msgspec
+
+from bellcast.ports.runs import StoredRun
+from bellcast.workflows import run as runs
+
+
+def restarted(run: StoredRun) -> StoredRun:
+    """The failed run as it continues from the step that failed."""
+    state = runs.decode(run.body).retried()
+    return msgspec.structs.replace(
+        run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=runs.encode(state)
+    )

@@ -1,0 +1,245 @@
+"""Failures and replays on every engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bellcast.errors import Conflict
+from bellcast.jobs import JobRunner
+from bellcast.ports import Job, MessageUpdate, NewMessage
+from bellcast.ports.replays import FailureQuery, ReplayStep
+from bellcast.ports.runs import StoredRun, TriggerRequest
+from bellcast.replays import FailureFilter, ReplayRunner
+from bellcast.replays import replays as replay_batches
+from bellcast.replays.replays import MAX_RUNNING_REPLAYS
+from bellcast.workflows import run as runs
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+NOW = FakeClock().now()
+DIGITS = f"{NOW:012x}"
+
+
+def id_of(number: int) -> str:
+    """An id of the present, as UUIDv7 are."""
+    return f"{DIGITS[:8]}-{DIGITS[8:]}-7000-8000-{number:012}"
+
+
+def message(number: int, **fields: Any) -> NewMessage:
+    base = {
+        "id": id_of(number),
+        "tenant": "",
+        "recipient": "alice",
+        "notification": None,
+        "channel": "email",
+        "type": "booking",
+        "priority": "normal",
+        "address": "alice@example.com",
+        "due_at": NOW,
+        "created_at": NOW,
+        "content": b"{}",
+    }
+    return NewMessage(**{**base, **fields})
+
+
+async def fail(app: App, *ids: str, state: str = "failed", reason: str | None = "HTTP 500", **fields: Any) -> None:
+    """Let attempts of messages fail."""
+    begun = await app.store.messages.begin(ids, NOW)
+    updates = [MessageUpdate(message=replace(one, state=state, reason=reason, **fields)) for one in begun]
+    await app.store.messages.finish(updates, NOW)
+
+
+async def add_failed(app: App, *numbers: int, tenant: str = "", **fields: Any) -> list[str]:
+    """Add messages that failed; return their ids."""
+    added = [message(number, tenant=tenant) for number in numbers]
+    await app.store.messages.add(added)
+    await fail(app, *(one.id for one in added), **fields)
+    return [one.id for one in added]
+
+
+async def add_run(app: App, number: int, **fields: Any) -> StoredRun:
+    state = runs.RunState(steps={"call": runs.StepState(state="failed", reason="HTTP 502")}).ended("failed", "HTTP 502")
+    base = {
+        "id": id_of(number),
+        "trigger": id_of(number),
+        "tenant": "",
+        "workflow": "welcome",
+        "owner": "",
+        "version": 1,
+        "recipient": "alice",
+        "state": "failed",
+        "reason": "HTTP 502",
+        "created_at": NOW,
+        "ended_at": NOW,
+        "body": runs.encode(state),
+    }
+    run = StoredRun(**{**base, **fields})
+    await app.store.runs.start(TriggerRequest(tenant=run.tenant, created_at=NOW, runs=(run,)))
+    return run
+
+
+async def bury(app: App, id: str, tenant: str = "") -> None:
+    jobs = app.store.jobs
+    await jobs.add([Job(id=id, kind="broken", payload=b"{}", run_at=NOW, created_at=NOW, tenant=tenant)])
+    leased = await app.lease(NOW, NOW, 100)
+    await jobs.bury([replace(one, error="KeyError: 'x'") for one in leased if one.id == id])
+    await jobs.retry([one for one in leased if one.id != id])
+
+
+async def states(app: App, ids: Sequence[str]) -> dict[str, str]:
+    return {one.id: one.state for one in await app.store.messages.find(ids)}
+
+
+def replays(app: App) -> tuple[ReplayRunner, JobRunner]:
+    """Replays as a new process has them."""
+    runner = JobRunner(app.store.jobs, app.clock, lambda _: app.new_id())
+    return ReplayRunner(app.store, app.clock, lambda _: app.new_id(), runner), runner
+
+
+async def start(app: App, wanted: FailureFilter | None, ids: Sequence[str] = (), tenant: str = "") -> str:
+    process, _ = replays(app)
+    id, _ = await process.start(tenant, await process.plan(tenant, wanted, ids))
+    return id
+
+
+async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> None:
+    await add_failed(app, 1, 3, reason="550 No such user", state="bounced", provider="env-email-1")
+    await add_failed(app, 2)
+    await add_failed(app, 7, tenant="acme")
+    await app.store.messages.add([message(8)])
+    await add_run(app, 4)
+    await bury(app, id_of(5))
+    query = FailureQuery(tenant="", limit=3)
+    first = await app.store.replays.failures(query)
+    assert [(one.kind, one.id) for one in first] == [("job", id_of(5)), ("run", id_of(4)), ("message", id_of(3))]
+    assert [(one.reason, one.provider, one.workflow, one.job) for one in first] == [
+        ("KeyError: 'x'", None, None, "broken"),
+        ("HTTP 502", None, "welcome", None),
+        ("550 No such user", "env-email-1", None, None),
+    ]
+    rest = await app.store.replays.failures(replace(query, before=first[-1].id))
+    assert [one.id for one in rest] == [id_of(2), id_of(1)]
+    assert await app.store.replays.failures(replace(query, created_before=NOW)) == []
+    assert len(await app.store.replays.failures(replace(query, created_since=NOW, limit=9))) == 5
+
+
+async def test_page_of_failures_has_all_with_the_last_id(app: App) -> None:
+    await add_run(app, 1)
+    await bury(app, id_of(1))
+    assert {one.kind for one in await app.store.replays.failures(FailureQuery(tenant="", limit=1))} == {"run", "job"}
+
+
+async def test_failures_are_found_by_id_within_their_tenant(app: App) -> None:
+    (failed,) = await add_failed(app, 1)
+    await app.store.messages.add([message(2)])
+    await add_run(app, 3)
+    await bury(app, "digest:x")
+    found = await app.store.replays.find("", [failed, id_of(2), id_of(3), "digest:x", "unknown"])
+    assert [one.id for one in found] == ["digest:x", id_of(3), failed]
+    assert await app.store.replays.find("acme", [failed, id_of(3), "digest:x"]) == []
+
+
+async def test_step_of_a_replay_that_changed_retries_nothing(app: App) -> None:
+    (failed,) = await add_failed(app, 1)
+    id = await start(app, FailureFilter())
+    step = ReplayStep(tenant="", key=id, before=b"{}", after=lambda _: b"{}", messages=[failed])
+    assert not await app.store.replays.retry(step, NOW)
+    assert await states(app, [failed]) == {failed: "failed"}
+
+
+async def test_replay_retries_what_matches_and_reports_its_progress(app: App) -> None:
+    wanted, other, foreign = (
+        await add_failed(app, 1, 2, reason="451 busy, id 4XJ1k20Qqz12"),
+        await add_failed(app, 3, reason="550 No such user", state="bounced"),
+        await add_failed(app, 4, tenant="acme", reason="451 busy, id 4XJ1k20Qqz12"),
+    )
+    process, runner = replays(app)
+    plan = await process.plan("", FailureFilter(cause="451 busy, id ID"), ())
+    assert (plan.matched, plan.is_exact, [(one.channel, one.count) for one in plan.effects]) == (
+        2,
+        True,
+        [("email", 2)],
+    )
+    id, _ = await process.start("", plan)
+    while await runner.run_due():
+        pass
+    replay = await process.get("", id)
+    assert replay is not None
+    assert (replay.state, replay.matched, replay.examined, replay.retried, replay.ended_at) == ("done", 2, 2, 2, NOW)
+    assert set((await states(app, wanted)).values()) == {"queued"}
+    assert set((await states(app, [*other, *foreign])).values()) == {"bounced", "failed"}
+    assert await process.get("acme", id) is None
+
+
+async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
+    run = await add_run(app, 1)
+    await bury(app, "broken-1")
+    await start(app, None, [run.id, "broken-1", "unknown"])
+    process, runner = replays(app)
+    while await runner.run_due():
+        pass
+    ((_, replay),) = await process.page("")
+    assert (replay.state, replay.matched, replay.retried) == ("done", 2, 2)
+    retried = await app.store.runs.get(run.id)
+    assert retried is not None
+    assert (retried.state, runs.decode(retried.body).step("call")) == ("running", runs.PENDING_AGAIN)
+    assert not await app.store.jobs.is_dead("", "broken-1")
+
+
+async def test_replay_of_a_killed_worker_continues_and_retries_each_failure_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 2)
+    failed = await add_failed(app, 1, 2, 3, 4, 5)
+    id = await start(app, FailureFilter(kind="message"))
+    process, _ = replays(app)
+    (job,) = [job for job in await app.lease(NOW, NOW + 1, 10) if job.kind == "replay"]
+    # The worker dies after its step was committed and before the job's outcome was.
+    assert await process.run(job) == NOW
+    assert sorted((await states(app, failed)).values()) == ["failed"] * 3 + ["queued"] * 2
+    await fail(app, failed[4])
+    app.clock.advance(1)
+    process, runner = replays(app)
+    while await runner.run_due():
+        pass
+    assert await states(app, failed) == dict.fromkeys(failed[:4], "queued") | {failed[4]: "failed"}
+    replay = await process.get("", id)
+    assert replay is not None
+    assert (replay.state, replay.examined, replay.retried) == ("done", 5, 5)
+
+
+async def test_cancelled_replay_retries_nothing_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 1)
+    failed = await add_failed(app, 1, 2)
+    id = await start(app, None, failed)
+    process, runner = replays(app)
+    await runner.run_due()
+    assert [await process.cancel("", id), await process.cancel("", id), await process.cancel("acme", id)] == [
+        True,
+        False,
+        None,
+    ]
+    while await runner.run_due():
+        pass
+    assert sorted((await states(app, failed)).values()) == ["failed", "queued"]
+    replay = await process.get("", id)
+    assert replay is not None
+    assert (replay.state, replay.retried) == ("cancelled", 1)
+
+
+async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_batches, "KEPT_REPLAYS", MAX_RUNNING_REPLAYS + 1)
+    process, runner = replays(app)
+    first = await start(app, FailureFilter())
+    for _ in range(MAX_RUNNING_REPLAYS - 1):
+        await start(app, FailureFilter())
+    with pytest.raises(Conflict):
+        await start(app, FailureFilter())
+    await start(app, FailureFilter(), tenant="acme")
+    while await runner.run_due():
+        pass
+    newest = [await start(app, FailureFilter()) for _ in range(2)]
+    known = [id for id, _ in await process.page("")]
+    assert (len(known), known[:2], first in known) == (MAX_RUNNING_REPLAYS + 1, newest[::-1], False)

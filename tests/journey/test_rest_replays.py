@@ -1,0 +1,121 @@
+"""Failures by cause and replays over REST; attempts and file of a message."""
+
+from typing import Any
+
+import pytest
+
+from bellcast.jobs import JobRunner
+from bellcast.model.ids import Ids
+from bellcast.replays import ReplayRunner
+from tests.contract.app import App
+from tests.contract.test_store_replays import add_failed, add_run, bury, id_of
+from tests.journey.operators import set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+
+@pytest.fixture
+def app(rest: Rest) -> App:
+    return App(rest.store, rest.clock)
+
+
+async def run_replays(rest: Rest) -> None:
+    runner = JobRunner(rest.store.jobs, rest.clock, Ids().new)
+    ReplayRunner(rest.store, rest.clock, Ids().new, runner)
+    while await runner.run_due():
+        pass
+
+
+async def counts(rest: Rest, query: str = "") -> dict[str, int]:
+    page = (await rest.app.get(f"/v1/failures/causes{query}")).json()
+    return {one["cause"]: one["count"] for one in page["causes"]}
+
+
+async def test_failures_are_grouped_by_cause_and_listed(rest: Rest, app: App) -> None:
+    await add_failed(app, 1, reason="550 <alice@example.com>: no such user")
+    await add_failed(app, 2, reason="550 <bob@example.com>: no such user")
+    await add_run(app, 3)
+    await bury(app, id_of(4))
+    await add_failed(app, 5, tenant="acme")
+    assert await counts(rest) == {"550 ADDRESS: no such user": 2, "HTTP 502": 1, "KeyError: 'x'": 1}
+    assert await counts(rest, "?kind=run") == {"HTTP 502": 1}
+    assert await counts(rest, "?workflow=welcome&channel=email") == {}
+    page = (await rest.app.get("/v1/failures", params={"cause": "550 ADDRESS: no such user", "limit": 1})).json()
+    assert [(one["id"], one["reason"]) for one in page["failures"]] == [
+        (id_of(2), "550 <bob@example.com>: no such user")
+    ]
+    rest_of_it = await rest.app.get("/v1/failures", params={"channel": "email", "after": page["next"]})
+    assert ([one["id"] for one in rest_of_it.json()["failures"]], rest_of_it.json()["next"]) == ([id_of(1)], None)
+    assert refused(await rest.app.get("/v1/failures?kind=webhook"), 422, "invalid")
+
+
+async def test_dry_run_counts_effects_and_starts_nothing(rest: Rest, app: App) -> None:
+    await add_failed(app, 1, 2)
+    await add_run(app, 3)
+    email = {"kind": "message", "channel": "email", "workflow": None, "job": None, "count": 2}
+    run = {"kind": "run", "channel": None, "workflow": "welcome", "job": None, "count": 1}
+    for path, flag in (("/v1/replays", True), ("/v1/replays?dry_run=true", False)):
+        planned = await rest.app.post(path, json={"filter": {}, "dry_run": flag})
+        assert planned.status_code == 200
+        assert planned.json() == {"id": None, "matched": 3, "exact": True, "effects": [email, run]}
+    assert (await rest.app.get("/v1/replays")).json() == {"replays": [], "next": None}
+
+
+async def test_replay_runs_once_and_shows_its_progress(rest: Rest, app: App) -> None:
+    await add_failed(app, 1, 2)
+    started = await rest.app.post("/v1/replays", json={"filter": {"channel": "email"}})
+    assert started.status_code == 202
+    id = started.json()["id"]
+    assert (await rest.app.get(f"/v1/replays/{id}")).json()["state"] == "running"
+    await run_replays(rest)
+    replay = (await rest.app.get(f"/v1/replays/{id}")).json()
+    assert (replay["state"], replay["matched"], replay["retried"], replay["filter"]["channel"]) == (
+        "done",
+        2,
+        2,
+        "email",
+    )
+    assert (await rest.app.get("/v1/replays?limit=1")).json()["replays"] == [replay]
+    assert refused(await rest.app.delete(f"/v1/replays/{id}"), 409, "conflict")
+    assert refused(await rest.app.get(f"/v1/replays/{id}?tenant=acme"), 404, "not_found")
+    again = await rest.app.post("/v1/replays", json={"ids": [id_of(1), id_of(2)], "dry_run": True})
+    assert again.json()["matched"] == 0
+
+
+async def test_cancelled_replay_leaves_the_rest(rest: Rest, app: App) -> None:
+    await add_failed(app, 1)
+    id = (await rest.app.post("/v1/replays", json={"ids": [id_of(1)]})).json()["id"]
+    assert (await rest.app.delete(f"/v1/replays/{id}")).status_code == 204
+    await run_replays(rest)
+    assert (await rest.app.get("/v1/failures")).json()["failures"][0]["id"] == id_of(1)
+    assert refused(await rest.app.delete("/v1/replays/unknown"), 404, "not_found")
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": ["a"], "filter": {}}, {"ids": []}, {"filter": {"recipient": "alice"}}])
+async def test_replay_needs_either_ids_or_a_filter(rest: Rest, body: dict[str, Any]) -> None:
+    assert refused(await rest.app.post("/v1/replays", json=body), 422, "invalid")
+
+
+async def test_replay_is_audited_and_limited_to_the_operators_tenants(rest: Rest, app: App) -> None:
+    await add_failed(app, 1, tenant="acme")
+    owner = await set_up(rest)
+    developer = await signed_in(rest, "dev", "developer", ["acme"])
+    support = await signed_in(rest, "help", "support")
+    assert refused(await support.post("/v1/replays", json={"filter": {}}), 403, "forbidden")
+    foreign = await developer.post("/v1/replays?tenant=globex", json={"filter": {}})
+    assert refused(foreign, 403, "forbidden")
+    assert (await developer.post("/v1/replays?tenant=acme", json={"filter": {}})).json()["matched"] == 1
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    (entry,) = [one for one in entries if one["action"] == "POST /v1/replays" and one["outcome"] == "ok"]
+    changed = {one["field"]: one["to"] for one in entry["changes"]}
+    assert (entry["actor"], entry["tenant"], changed["matched"]) == ("dev", "acme", 1)
+
+
+async def test_attempts_and_file_of_a_message(rest: Rest, app: App) -> None:
+    await add_failed(app, 1, reason="HTTP 500")
+    attempts = (await rest.app.get(f"/v1/messages/{id_of(1)}/attempts")).json()
+    assert attempts == {"state": "failed", "reason": "HTTP 500", "attempts": []}
+    file = await rest.app.get(f"/v1/messages/{id_of(1)}/eml")
+    assert file.headers["content-disposition"] == f'attachment; filename="{id_of(1)}.eml"'
+    assert file.text == (await rest.app.get(f"/v1/messages/{id_of(1)}/raw")).text
+    for name in ("attempts", "eml"):
+        assert refused(await rest.app.get(f"/v1/messages/{id_of(1)}/{name}?tenant=acme"), 404, "not_found")
