@@ -5,17 +5,32 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec import structs
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.cluster import state
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.state import ClusterState
-from bellcast.model.events import Event, Member, PeerPresence, PeerUpdate
+from bellcast.model.events import Event, Member, NodeLeft, PeerPresence, PeerUpdate
+from bellcast.model.nodes import NodeReport
 from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 
+REPORT = NodeReport(
+    version="1.0",
+    role="server",
+    host="web-1",
+    pid=42,
+    runs_jobs=True,
+    started_at=1_750_000_000_000,
+    connections=3,
+    cpu=0.25,
+    memory=100_000_000,
+    queue_age=None,
+    settings_revision=7,
+)
 ROOM: PresenceKey = ("", "presence-room", "alice")
 
 
@@ -23,13 +38,16 @@ class FakeLocalState:
     """The local state of a node, with settable counts and members, that records deltas of peers."""
 
     def __init__(self, broker: Broker, clock: FakeClock | SystemClock) -> None:
-        self.cluster = ClusterState(broker, clock, self)
+        self.cluster = ClusterState(broker, clock, self, self.report)
         self.counts: dict[str, int] = {}
         self.members: dict[PresenceKey, PeerPresence] = {}
         self.deltas: list[tuple[StateDelta, ChangeOrigin]] = []
 
     def __len__(self) -> int:
         return sum(self.counts.values())
+
+    def report(self) -> NodeReport:
+        return structs.replace(REPORT, connections=len(self))
 
     def set_count(self, key: str, count: int) -> None:
         self.counts[key] = count
@@ -241,6 +259,24 @@ async def test_silent_node_expires(isolated: IsolatedNode) -> None:
     await isolated.pass_seconds(6)
     assert (isolated.cluster.count_elsewhere("room"), isolated.cluster.connections) == (0, 0)
     assert isolated.local.deltas[-1] == (StateDelta({"room": -3}, []), ChangeOrigin.DEATH)
+
+
+async def test_nodes_are_listed_with_their_last_reports_until_they_expire(isolated: IsolatedNode) -> None:
+    def listed() -> dict[bool, int]:
+        return {one.is_self: one.report.connections for one in isolated.cluster.nodes()}
+
+    assert listed() == {True: 0}  # no report of the other one yet
+    isolated.cluster.receive(PeerUpdate("other", 1, 3, report=REPORT))
+    isolated.cluster.receive(PeerUpdate("other", 2, 4, {"room": 4}))
+    assert listed() == {True: 0, False: 3}
+    await isolated.pass_seconds(14)
+    assert listed() == {True: 0}
+
+
+async def test_node_that_stops_leaves_the_list(isolated: IsolatedNode) -> None:
+    isolated.cluster.receive(PeerUpdate("other", 1, 3, report=REPORT))
+    isolated.cluster.receive(NodeLeft("other"))
+    assert [one.is_self for one in isolated.cluster.nodes()] == [True]
 
 
 async def test_heartbeats_keep_a_node(isolated: IsolatedNode) -> None:

@@ -41,6 +41,7 @@ from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.replays import Failures, ReplayRunner
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
+from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.stats import StatsRecorder
@@ -147,7 +148,8 @@ async def opened(
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     clients = HttpClients()
     broker.listen(published.append)
-    hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
+    reporter = NodeReporter(clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False)
+    hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)
     jobs = JobRunner(store.jobs, clock, ids.new)
@@ -170,6 +172,7 @@ async def opened(
         authenticator=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
+        nodes=hub.cluster.nodes,
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,

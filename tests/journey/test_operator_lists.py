@@ -1,10 +1,13 @@
 """Lists for operators: tenants, topics, and connections that are open or were closed."""
 
+import os
+import platform
 from typing import Any
 
 import httpx
 import pytest
 
+from bellcast import __version__
 from bellcast.model.stats import MINUTE_MS, STORED_MS, StatsPoint
 from tests.faults.raw import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
@@ -118,13 +121,37 @@ async def test_numbers_over_time_are_those_of_all_nodes(rest: Rest) -> None:
     assert (len(every["metrics"]), every["points"]) == (10, [])
 
 
-async def test_numbers_over_time_are_bounded_and_of_callers_without_tenants(rest: Rest) -> None:
+async def test_numbers_over_time_are_bounded(rest: Rest) -> None:
     wrong = await rest.app.get("/v1/stats/series", params={"metrics": "sends,people"})
     assert fields(wrong).keys() == {"metrics"}
     long = await rest.app.get("/v1/stats/series", params={"from": "2020-01-01T00:00:00Z"})
     assert fields(long).keys() == {"from"}
+
+
+async def test_nodes_are_listed_with_their_load(rest: Rest) -> None:
+    (one,) = (await rest.app.get("/v1/nodes")).json()["nodes"]
+    assert one.pop("memory") > 1_000_000
+    assert one.pop("cpu") >= 0
+    assert one.pop("id")
+    assert one == {
+        "version": __version__,
+        "role": "server",
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "runs_jobs": False,
+        "started_at": "2025-06-15T15:06:40Z",
+        "reported_at": "2025-06-15T15:06:40Z",
+        "connections": 0,
+        "queue_age": None,
+        "settings_revision": 0,
+        "is_self": True,
+    }
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes", "/v1/stats/series"])
+async def test_numbers_of_nodes_are_for_callers_without_tenants(rest: Rest, path: str) -> None:
     for scope, tenants, status in (("observe", None, 200), ("send", None, 403), ("observe", ["acme"], 403)):
         body = {"name": "k", "scopes": [scope]} | ({} if tenants is None else {"tenants": tenants})
         key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
         caller = Caller(rest.client, {"authorization": f"Bearer {key}"})
-        assert (await caller.get("/v1/stats/series")).status_code == status
+        assert (await caller.get(path)).status_code == status

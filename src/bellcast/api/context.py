@@ -19,6 +19,7 @@ from bellcast.channels.webhooks import Webhooks
 from bellcast.model.events import EVERY_CONNECTION, ConnectionCount, ConnectionFilter, ConnectionInfo, Member
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
+from bellcast.model.nodes import LiveNode
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
 from bellcast.ports.live_feed import ObservedServer
@@ -98,6 +99,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     access: AccessConfig
     connections: Connections
+    nodes: Callable[[], Sequence[LiveNode]]  # the live ones, by id
     catalog: Catalog
     previews: Previews
     workflow_catalog: WorkflowCatalog

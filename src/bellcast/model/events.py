@@ -6,6 +6,7 @@ from typing import Any, Literal, NewType
 from msgspec import Struct
 
 from bellcast.model.inboxes import InboxState
+from bellcast.model.nodes import NodeReport
 from bellcast.model.notifications import Notification, View
 from bellcast.model.preferences import Preferences
 
@@ -208,7 +209,7 @@ class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
     """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat and
     repeats the last number. `counts` are followers by stream and connections by address.
 
-    `piece` and `pieces` mark a part of a full snapshot. 0 pieces: changes only."""
+    `piece` and `pieces` mark a part of a full snapshot. 0 pieces: changes only. Heartbeats have a `report`."""
 
     node: str
     number: int
@@ -217,6 +218,7 @@ class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
     members: tuple[PeerPresence, ...] = ()
     piece: int = 0
     pieces: int = 0
+    report: NodeReport | None = None
 
     @property
     def stream(self) -> Stream:

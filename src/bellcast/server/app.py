@@ -61,6 +61,7 @@ from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.live_paths import LivePaths
+from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.request_log import RequestLog
@@ -224,12 +225,20 @@ class App:
         )
         inbox_sync = InboxSync(engines, config, spawn)
         self._heartbeats = HeartbeatWheel(self._real_clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        self.node_reporter = NodeReporter(
+            self._real_clock,
+            lambda: len(self.hub),
+            lambda: None if self._stats is None else self._stats.queue_age(),
+            lambda: self._database_settings.revision,
+            runs_jobs=not settings.server.no_jobs,
+        )
         callbacks = HubCallbacks(
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
             followed=self._log.followed,
             fill_gap=inbox_sync.fill_gap,
             materialize=inbox_sync.materialize,
+            report=self.node_reporter.report,
         )
         presence = Presence(settings.access.presence_topics)
         self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
@@ -268,6 +277,7 @@ class App:
             authenticator=authenticator,
             access=settings.access,
             connections=self._survey,
+            nodes=self.hub.cluster.nodes,
             catalog=self._channels.catalog,
             previews=self._channels.previews,
             workflow_catalog=self._workflows.workflow_catalog,

@@ -111,6 +111,7 @@ async def _work(app: App, ready: Callable[[], None]) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopping.set)
+    app.node_reporter.role = "worker"
     await app.start(is_mounted=False)
     ready()
     await stopping.wait()

@@ -33,6 +33,10 @@ class StatsRecorder:
         self._minute_at = 0
         self._before = StatsPoint()
 
+    def queue_age(self) -> int | None:
+        """Return that of the last sample, in milliseconds."""
+        return self._samples[-1][1].queue_age if self._samples else None
+
     async def run(self) -> None:
         """Sample until cancelled."""
         while True:

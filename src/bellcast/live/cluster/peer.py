@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from bellcast.model.events import Member, PeerPresence, PeerUpdate
+from bellcast.model.nodes import NodeReport
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
@@ -35,6 +36,7 @@ class PeerState:
         self.last_received_at = heard_at
         self.snapshot_requested_at = 0
         self.connections = 0
+        self.report: NodeReport | None = None  # of the last heartbeat
         self.counts: dict[str, int] = {}
         self.members: dict[PresenceKey, PeerPresence] = {}
         self._snapshot_parts: PeerUpdate | None = None  # the last part of an incomplete snapshot
@@ -49,6 +51,7 @@ class PeerState:
     def apply(self, update: PeerUpdate) -> StateDelta:
         """Apply a delta or a part of a snapshot. Returns what changed."""
         self.connections = update.connections
+        self.report = update.report or self.report
         if update.pieces:
             return self._collect_snapshot(update)
         if self.sequence is not None and update.number == self.sequence + 1 and (update.counts or update.members):

@@ -6,7 +6,7 @@ as long as its heartbeats arrive. A node that detects a gap in a peer's sequence
 
 import asyncio
 import secrets
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from itertools import islice
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import structlog
 from bellcast.errors import BellcastError
 from bellcast.live.cluster.peer import EMPTY_DELTA, ChangeOrigin, PeerState, PresenceKey, StateDelta
 from bellcast.model.events import NODES, NodeLeft, PeerPresence, PeerUpdate, SnapshotRequest, Stream
+from bellcast.model.nodes import LiveNode, NodeReport
 from bellcast.ports import Broker, Clock
 
 log = structlog.get_logger(__name__)
@@ -54,9 +55,12 @@ class LocalState(Protocol):
 class ClusterState:
     """Publishes the local state and stores the peers' state."""
 
-    def __init__(self, broker: Broker, clock: Clock, local: LocalState) -> None:
+    def __init__(
+        self, broker: Broker, clock: Clock, local: LocalState, report: Callable[[], NodeReport | None]
+    ) -> None:
         self.node = secrets.token_hex(ID_BYTES)
         self._local = local
+        self._report = report
         self._broker = broker
         self._clock = clock
         self._peers: dict[str, PeerState] = {}
@@ -102,6 +106,16 @@ class ClusterState:
         for peer in self._peers.values():
             yield from ((key, count) for key, count in peer.counts.items() if key.startswith(prefix))
 
+    def nodes(self) -> list[LiveNode]:
+        """Return this node and the peers, by id: from their first heartbeat until they leave or expire."""
+        reports: list[tuple[str, int, NodeReport | None]] = [(self.node, self._clock.now(), self._report())]
+        reports += [(id, peer.last_received_at, peer.report) for id, peer in self._peers.items()]
+        return [
+            LiveNode(id=id, reported_at=at, is_self=id == self.node, report=report)
+            for id, at, report in sorted(reports, key=lambda one: one[0])
+            if report is not None
+        ]
+
     # --- local changes
 
     def count_changed(self, key: str) -> None:
@@ -135,7 +149,7 @@ class ClusterState:
         """Publish heartbeats and expire dead nodes until cancelled."""
         while True:
             await self._clock.sleep(HEARTBEAT_SECONDS)
-            await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local)))
+            await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), report=self._report()))
             await self._expire_dead_nodes()
 
     async def announce_shutdown(self) -> None:

@@ -7,6 +7,7 @@ from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
+from bellcast.model.nodes import NodeReport
 
 
 class FollowedInboxes(Protocol):
@@ -26,6 +27,10 @@ class FollowedInboxes(Protocol):
 def _ignore(*_: object) -> None: ...
 
 
+def _no_report() -> None:
+    """A node that does not report itself is not listed."""
+
+
 class HubCallbacks(NamedTuple):
     """Work that the hub starts but does not do itself."""
 
@@ -34,6 +39,7 @@ class HubCallbacks(NamedTuple):
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
+    report: Callable[[], NodeReport | None] = _no_report
 
 
 class HubObserver(Protocol):

@@ -65,7 +65,7 @@ class Hub:
     ) -> None:
         self.tick = 0  # of the heartbeat wheel
         self.presence = presence
-        self.cluster = ClusterState(broker, clock, self)
+        self.cluster = ClusterState(broker, clock, self, callbacks.report)
         self.callbacks = callbacks
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
         self.history = history

@@ -1,0 +1,74 @@
+"""The live nodes of the cluster."""
+
+from datetime import datetime
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, responses
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.model import times
+from bellcast.model.nodes import LiveNode, NodeRole
+from bellcast.model.operators import ROLES
+
+
+class NodeItem(Struct, frozen=True, kw_only=True):
+    """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the system does
+    not report them), `queue_age` the milliseconds that the longest waiting due job had waited at the last sample (null with
+    `BELLCAST_STATS=off`), and `settings_revision` the revision of `GET /v1/settings` that the node applies."""
+
+    id: str
+    version: str
+    role: NodeRole
+    host: str
+    pid: int
+    runs_jobs: bool
+    started_at: datetime
+    reported_at: datetime
+    connections: int
+    cpu: float
+    memory: int | None
+    queue_age: int | None
+    settings_revision: int
+    is_self: bool
+
+
+class Nodes(Struct, frozen=True):
+    """The live nodes, by id."""
+
+    nodes: list[NodeItem]
+
+
+@operation("GET", "/v1/nodes", tag="Server", required_scope="observe", roles=ROLES, response_types={200: Nodes})
+async def nodes(request: ApiRequest) -> ASGIApp:
+    """List the live nodes.
+
+    A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that responds. A node
+    reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. One that stops leaves the
+    list at once; one that dies leaves it at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
+    Callers that are bound to tenants are refused."""
+    return responses.json(Nodes([_item(one) for one in context.of(request).nodes()]))
+
+
+def _item(node: LiveNode) -> NodeItem:
+    report = node.report
+    return NodeItem(
+        id=node.id,
+        version=report.version,
+        role=report.role,
+        host=report.host,
+        pid=report.pid,
+        runs_jobs=report.runs_jobs,
+        started_at=times.to_rfc3339(report.started_at),
+        reported_at=times.to_rfc3339(node.reported_at),
+        connections=report.connections,
+        cpu=report.cpu,
+        memory=report.memory,
+        queue_age=report.queue_age,
+        settings_revision=report.settings_revision,
+        is_self=node.is_self,
+    )
+
+
+HANDLERS = (nodes,)

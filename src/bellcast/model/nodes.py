@@ -1,0 +1,34 @@
+"""The nodes of a cluster, as they report themselves with their heartbeats."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+NodeRole = Literal["server", "worker"]
+
+
+class NodeReport(Struct, frozen=True, kw_only=True):
+    """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one core since
+    the previous report, `memory` the resident bytes (None where the system does not report them), and `queue_age` the
+    milliseconds that a due job had waited at the last sample (None without numbers over time)."""
+
+    version: str
+    role: NodeRole
+    host: str
+    pid: int
+    runs_jobs: bool
+    started_at: int
+    connections: int
+    cpu: float
+    memory: int | None
+    queue_age: int | None
+    settings_revision: int
+
+
+class LiveNode(Struct, frozen=True, kw_only=True):
+    """A node whose heartbeats arrive. `is_self` marks the node that lists the others."""
+
+    id: str
+    reported_at: int
+    is_self: bool
+    report: NodeReport
