@@ -37,6 +37,7 @@ PAGES = {
     "/keys": "API keys",
     "/operators": "Operators",
     "/audit": "Audit",
+    "/health": "Health",
     "/account": "Account",
 }
 
@@ -258,9 +259,26 @@ def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., P
     viewer.get_by_label("Password").fill(PASSWORD)
     viewer.get_by_role("button", name="Sign in").click()
     expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
-    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Account"])
+    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Health", "Account"])
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
+
+
+def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console: Callable[..., Page]) -> None:
+    page = open_console("/health")
+    expect(page.locator(".big")).to_have_text("✓ ready")
+    expect(page.get_by_role("region", name="Nodes").locator("tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Run the doctor").click()
+    expect(page.get_by_role("status").filter(has_text="checks.")).to_be_visible()
+    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    assert violations(page) == []
+    refusal = {"title": "Too many", "detail": "The doctor is running: one run at a time.", "code": "too_many"}
+    page.route("**/v1/doctor", lambda route: route.fulfill(status=429, json=refusal))
+    page.get_by_role("button", name="Run the doctor").click()
+    expect(page.get_by_role("alert")).to_contain_text("one run at a time")
+    page.unroute("**/v1/doctor")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
 
 
 def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:

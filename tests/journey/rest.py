@@ -40,6 +40,7 @@ from bellcast.ports import Context
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.replays import Failures, ReplayRunner
 from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.provider_registry import ProviderRegistry
@@ -47,6 +48,7 @@ from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings
+from bellcast.settings.groups import StoreSettings
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows.schedules import Schedules
@@ -173,6 +175,9 @@ async def opened(
         access=access,
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
         nodes=hub.cluster.nodes,
+        doctor=Doctor(
+            Settings(store=StoreSettings(data=folder)), PROJECT, http, (store.ping, broker.ping), hub.cluster.nodes
+        ),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,

@@ -22,6 +22,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.nodes import LiveNode
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock, Context
+from bellcast.ports.doctor import Doctor
 from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.pusher_apps import PusherAppDirectory
@@ -100,6 +101,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     access: AccessConfig
     connections: Connections
     nodes: Callable[[], Sequence[LiveNode]]  # the live ones, by id
+    doctor: Doctor
     catalog: Catalog
     previews: Previews
     workflow_catalog: WorkflowCatalog

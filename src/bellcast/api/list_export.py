@@ -1,6 +1,5 @@
 """Lists as CSV or NDJSON, by `Accept`: the handler of the list is called for page after page, and their rows are streamed."""
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -8,9 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
-from bellcast.api import audit, request_body
+from bellcast.api import audit, request_body, responses
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Forbidden
 from bellcast.model.operators import Role
@@ -91,7 +90,7 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
         (b"content-disposition", f'attachment; filename="{name}.{format}"'.encode()),
         (b"cache-control", b"no-store"),
     ]
-    return _stream(headers, chunks())
+    return responses.stream(headers, chunks())
 
 
 def _reader(
@@ -115,27 +114,6 @@ def _reader(
         return page
 
     return read
-
-
-def _stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for chunk in chunks:
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-
-    return answer
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _ndjson(items: Sequence[dict[str, Any]]) -> bytes:

@@ -61,6 +61,7 @@ REQUEST_HEADERS = {
 }
 OTHER_TYPES = {"application/yaml": "The same as YAML."}
 EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
+STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
 RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
     "ETag": "The position of the inbox, quoted.",
@@ -368,6 +369,8 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
         responses[str(status)] = {"description": HTTPStatus(status).phrase} | _content(type_, schemas)
         if declared.is_exported and status == HTTPStatus.OK:
             responses[str(status)]["content"] |= EXPORTS
+        if declared.is_streamed and status == HTTPStatus.OK:
+            responses[str(status)]["content"] |= STREAMED
         if declared.response_headers:
             extra = {
                 name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}

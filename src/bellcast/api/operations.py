@@ -57,6 +57,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     bound_by: TenantRule | None = None
     # A list whose pages are exported as CSV or NDJSON too, by `Accept`.
     is_exported: bool = False
+    # A list that is NDJSON too, by `Accept`: its items as they are made.
+    is_streamed: bool = False
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
 

@@ -1,6 +1,7 @@
 """Answers as the bytes that go out: a handler returns an ASGI application, which Litestar passes through untouched."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -45,6 +46,29 @@ def problem(refused: BellcastError) -> ASGIApp:
     """Return a problem+json response."""
     headers = problems.headers(refused) | {"cache-control": "no-store"}
     return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
+
+
+def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:
+    """Return a response that ends with the chunks, or before the next one when the client has disconnected."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for chunk in chunks:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+    return answer
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:

@@ -66,9 +66,9 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
 
 
 def _credentials(settings: "Settings") -> None:
-    from bellcast.cli import data_folder
     from bellcast.settings import existing_project
+    from bellcast.settings.credentials import credentials_file
 
     if settings.project is None:
         state = ", generated at the first start" if existing_project(settings) is None else ""
-        console.out.print(f"\nCredentials: {data_folder.credentials(settings)}{state}", markup=False, soft_wrap=True)
+        console.out.print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)

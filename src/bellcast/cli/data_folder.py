@@ -1,15 +1,9 @@
 """The data folder with the store and the credentials, readable by its owner only."""
 
 import os
-from pathlib import Path
 
 from bellcast.errors import SettingsError
 from bellcast.settings import Settings
-
-
-def credentials(settings: Settings) -> Path:
-    """Return the path of the credentials file, which the first start creates."""
-    return settings.store.data / "project.json"
 
 
 def prepare(settings: Settings) -> None:

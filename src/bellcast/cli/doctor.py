@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.findings import Finding
+    from bellcast.model.findings import Finding
 
 EPILOG = """\
 [dim]Examples[/]
@@ -24,6 +24,8 @@ EPILOG = """\
 through --url test the running server. Exit status 1 if there is a problem, 0 with warnings only.[/]
 """
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[bold red]✗[/]"}
+# A server started elsewhere may have other settings than this shell.
+SETTINGS_PREFIX = "as set in this shell: "
 
 app = typer.Typer()
 
@@ -51,9 +53,10 @@ def doctor(
 
 
 def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
-    from bellcast.cli import local_checks, server_checks, urls
-    from bellcast.cli.findings import Finding
+    from bellcast.cli import server_checks
     from bellcast.errors import SettingsError
+    from bellcast.model.findings import Finding
+    from bellcast.server import local_checks, url_checks
 
     try:
         settings = options.settings(ctx)
@@ -61,8 +64,10 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
         yield Finding("settings", "problem", error.detail, "correct it: `bellcast serve` does not start")
         return
     yield Finding("settings", "ok", "all settings are valid")
-    yield from local_checks.check(settings)
-    yield from urls.check(settings)
+    for finding in local_checks.check(settings):
+        is_of_settings = finding.check in local_checks.SETTINGS_CHECKS
+        yield finding._replace(what=SETTINGS_PREFIX + finding.what) if is_of_settings else finding
+    yield from url_checks.check(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
 

@@ -9,7 +9,7 @@ import httpcore
 import httpx
 
 from bellcast.cli import sse_follower
-from bellcast.cli.findings import Finding
+from bellcast.model.findings import Finding
 
 # Seconds by which a heartbeat may be late.
 LATE_S = 10.0

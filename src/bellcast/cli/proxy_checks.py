@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bellcast import settings as effective
-from bellcast.cli.findings import Finding
+from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
 # An origin that is never declared.

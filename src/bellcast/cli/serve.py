@@ -162,14 +162,12 @@ def print_credentials(project: "Project", settings: "Settings") -> None:
     from rich.panel import Panel
     from rich.table import Table
 
-    from bellcast.cli import data_folder
+    from bellcast.settings.credentials import credentials_file
 
     table = Table.grid(padding=(0, 2))
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row(
-        "[dim]stored in[/]", f"{escape(str(data_folder.credentials(settings)))} [dim](readable by you only)[/]"
-    )
+    table.add_row("[dim]stored in[/]", f"{escape(str(credentials_file(settings)))} [dim](readable by you only)[/]")
     console.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 

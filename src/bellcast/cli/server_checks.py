@@ -10,8 +10,8 @@ from bellcast import __version__
 from bellcast import settings as effective
 from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
-from bellcast.cli.findings import Finding
 from bellcast.client import Bellcast
+from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)

@@ -59,6 +59,7 @@ from bellcast.server import (
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.live_paths import LivePaths
 from bellcast.server.node_reporter import NodeReporter
@@ -278,6 +279,9 @@ class App:
             access=settings.access,
             connections=self._survey,
             nodes=self.hub.cluster.nodes,
+            doctor=Doctor(
+                settings, self.project, self._http, (self.store.ping, self.broker.ping), self.hub.cluster.nodes
+            ),
             catalog=self._channels.catalog,
             previews=self._channels.previews,
             workflow_catalog=self._workflows.workflow_catalog,

@@ -16,7 +16,7 @@ def project(settings: Settings) -> tuple[Project, bool]:
     """Return the project, and True if it was generated now, so that the caller shows its secret once."""
     if settings.project is not None:
         return settings.project, False
-    file = _file(settings)
+    file = credentials_file(settings)
     existing = stored(settings)
     if existing is not None:
         return existing, False
@@ -35,7 +35,7 @@ def existing_project(settings: Settings) -> Project | None:
 
 def stored(settings: Settings) -> Project | None:
     """Return the credentials in the data folder, or None. Raises SettingsError if they are unreadable."""
-    file = _file(settings)
+    file = credentials_file(settings)
     try:
         content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -72,7 +72,8 @@ def write_private(file: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _file(settings: Settings) -> Path:
+def credentials_file(settings: Settings) -> Path:
+    """Return the path of the credentials, which the first start creates."""
     return settings.store.data / "project.json"
 
 

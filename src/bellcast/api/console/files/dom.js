@@ -44,8 +44,8 @@ export function time(iso) {
 }
 
 const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
-const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
-const WARN = new Set(['temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed']);
+const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'problem', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
+const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed']);
 
 /** A state as an icon and a word, so that colour is not its only sign. */
 export function state(word) {

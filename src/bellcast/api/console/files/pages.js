@@ -3,6 +3,7 @@
  */
 import { charts } from './charts.js';
 import { choices, confirmed, field, fill, form, h, id, state, time } from './dom.js';
+import { health } from './health.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
 import { live, request as servedRequest, requests } from './live.js';
 import { playground } from './playground.js';
@@ -379,5 +380,6 @@ export const PAGES = [
   { path: '/keys', title: 'API keys', show: keys, roles: BUILDERS, letter: 'k' },
   { path: '/operators', title: 'Operators', show: operators, roles: OWNERS, letter: 'e' },
   { path: '/audit', title: 'Audit', show: audit, roles: OWNERS, letter: 'a' },
+  { path: '/health', title: 'Health', show: health, roles: ALL, letter: 'h' },
   { path: '/account', title: 'Account', show: account, roles: ALL, letter: 's' },
 ];

@@ -53,29 +53,43 @@ export async function request(method, path, body, signal) {
 
 /** Follow an event stream: call `opened`, then `receive` with the name and the data of each event. Throws Problem. */
 export async function follow(path, signal, opened, receive) {
+  const response = await open(path, { signal, headers: { accept: 'text/event-stream' } });
+  opened();
+  await split(response, '\n\n', (block) => {
+    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? [];
+    if (name) receive(name, JSON.parse(data));
+  });
+}
+
+/** Send a request, and call `receive` with each line of JSON when it arrives. Throws Problem. */
+export async function lines(method, path, signal, receive) {
+  const response = await open(path, { method, signal, headers: { accept: 'application/x-ndjson' } });
+  await split(response, '\n', (line) => receive(JSON.parse(line)));
+}
+
+async function open(path, options) {
   let response;
   try {
-    response = await fetch(`${ROOT}${path}`, { signal, headers: { accept: 'text/event-stream' } });
+    response = await fetch(`${ROOT}${path}`, options);
   } catch (failure) {
-    if (signal.aborted) throw failure;
+    if (options.signal.aborted) throw failure;
     throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
   }
-  if (!response.ok) {
-    if (response.status === 401) onSignedOut();
-    throw new Problem(response.status, await response.json().catch(() => ({})), response.headers.get('x-request-id'));
-  }
-  opened();
+  if (response.ok) return response;
+  if (response.status === 401) onSignedOut();
+  throw new Problem(response.status, await response.json().catch(() => ({})), response.headers.get('x-request-id'));
+}
+
+/** Read a body, and call `receive` with each part before a separator. */
+async function split(response, separator, receive) {
   let rest = '';
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const blocks = (rest + value).split('\n\n');
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? [];
-      if (name) receive(name, JSON.parse(data));
-    }
+    const parts = (rest + value).split(separator);
+    rest = parts.pop();
+    parts.forEach(receive);
   }
 }
 

@@ -7,8 +7,8 @@ import pytest
 from tests import engines
 from tests.servers import free_port
 
-from bellcast.cli import database_checks
 from bellcast.outbox import schema
+from bellcast.server import database_checks
 from bellcast.settings.groups import Settings, StoreSettings
 
 

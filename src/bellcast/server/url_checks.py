@@ -1,11 +1,11 @@
-"""Checks of `bellcast doctor` on the URLs that the server calls: sessions, JWKS and handlers."""
+"""Checks of the doctor on the URLs that the server calls: sessions, JWKS and handlers."""
 
 from collections.abc import Iterator
 
 import httpx
 import msgspec
 
-from bellcast.cli.findings import Finding
+from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)  # seconds; the server itself waits about as long

@@ -1,4 +1,4 @@
-"""Checks of `bellcast doctor` on this machine: data folder, store, disk, open files, clock and settings."""
+"""Checks of the doctor on this machine: data folder, store, disk, open files, clock and settings."""
 
 import os
 import resource
@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.cli import data_folder, database_checks
-from bellcast.cli.findings import Finding, FindingState
 from bellcast.errors import BellcastError
 from bellcast.model import patterns
+from bellcast.model.findings import Finding, FindingState
+from bellcast.server import database_checks
 from bellcast.settings import Settings
+from bellcast.settings.credentials import credentials_file
 from bellcast.storage import backup
 from bellcast.storage.migrations import sqlite as migrations
 
@@ -29,20 +30,22 @@ CLOCK_LEEWAY_S = 60
 MIN_TIME = 1_750_000_000
 # Words in names of personal topics. Every subscriber of a public topic receives all of its events.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
-# A server started elsewhere may have other settings than this shell.
-SETTINGS_PREFIX = "as set in this shell: "
+# What is true of the settings that were read, and of a server that has the same ones.
+SETTINGS_CHECKS = ("public topics", "origins", "proxies")
+# A store of 1 GB is read in some seconds.
+STORE_STEPS = 100_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 # HS256 requires a key of at least 256 bits (RFC 7518, 3.2).
 MIN_SECRET_CHARACTERS = 32
 
 
-def check(settings: Settings) -> Iterator[Finding]:
-    """Run all checks that need no server."""
+def check(settings: Settings, store_seconds: float | None = None) -> Iterator[Finding]:
+    """Run all checks that need no server. The check of the store's file ends after `store_seconds`, complete or not."""
     yield from _readable("data folder", _folder(settings))
     yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
-        yield from _readable("store", _store(settings.store.path))
+        yield from _readable("store", _store(settings.store.path, store_seconds))
     yield from database_checks.check(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()
@@ -83,7 +86,7 @@ def _current_user() -> str:
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
-    path = data_folder.credentials(settings)
+    path = credentials_file(settings)
     if settings.project is not None and len(settings.project.secret) < MIN_SECRET_CHARACTERS:
         what = f"the secret in BELLCAST_PROJECT has {len(settings.project.secret)} characters and can be guessed"
         yield Finding("credentials", "warning", what, "use 32 or more: `openssl rand -base64 32`")
@@ -97,15 +100,22 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
         yield Finding("credentials", "ok", f"{path}, readable by its owner only")
 
 
-def _store(path: Path) -> Iterator[Finding]:
+def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("store", "warning", f"{path} does not exist", "the first `bellcast serve` creates it")
         return
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            if seconds is not None:
+                deadline = time.monotonic() + seconds
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, STORE_STEPS)
             backup.verify(connection)
             version, latest = migrations.version(connection), len(migrations.steps())
     except (BellcastError, sqlite3.Error) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            what = f"{path} is too large to read in {seconds:.0f} s; what was read is intact"
+            yield Finding("store", "warning", what, "run `bellcast doctor --local` to read all of it")
+            return
         yield Finding("store", "problem", f"{path}: {error}", "restore a backup with `bellcast restore`")
         return
     if version < latest:
@@ -116,7 +126,7 @@ def _store(path: Path) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    path = settings.store.path if settings.store.is_file else data_folder.credentials(settings)
+    path = settings.store.path if settings.store.is_file else credentials_file(settings)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     what = f"{free / 1e9:.1f} GB free for {folder}"
@@ -141,7 +151,7 @@ def _files() -> Iterator[Finding]:
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     now = time.time()  # noqa: TID251  the check is about this machine's clock
-    path = settings.store.path if settings.store.is_file else data_folder.credentials(settings)
+    path = settings.store.path if settings.store.is_file else credentials_file(settings)
     written = path.stat().st_mtime if path.exists() else 0
     if now < MIN_TIME:
         yield Finding("clock", "problem", "it was never set", "synchronize it by NTP: session tokens expire by it")
@@ -158,11 +168,9 @@ def _public_topics(settings: Settings) -> Iterator[Finding]:
     personal = [pattern for pattern in public if _is_personal(pattern)]
     if personal:
         fix = "remove them from BELLCAST_PUBLIC_TOPICS; grant them by subscription or by the session token's `topics`"
-        yield Finding(
-            "public topics", "warning", f"{SETTINGS_PREFIX}every client may follow {', '.join(personal)}", fix
-        )
+        yield Finding("public topics", "warning", f"every client may follow {', '.join(personal)}", fix)
     else:
-        yield Finding("public topics", "ok", SETTINGS_PREFIX + (", ".join(public) or "none"))
+        yield Finding("public topics", "ok", (", ".join(public) or "none"))
 
 
 def _is_personal(pattern: str) -> bool:
@@ -175,24 +183,22 @@ def _origins(settings: Settings) -> Iterator[Finding]:
         origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL
     ]
     if without_tls:
-        what = (
-            f"{SETTINGS_PREFIX}{', '.join(without_tls)}: pages without TLS, so that the network can read their tokens"
-        )
+        what = f"{', '.join(without_tls)}: pages without TLS, so that the network can read their tokens"
         yield Finding("origins", "warning", what, "serve them with https://")
     elif settings.access.session_url and not declared:
-        what = f"{SETTINGS_PREFIX}cookies are accepted from this server's own pages only"
+        what = "cookies are accepted from this server's own pages only"
         yield Finding("origins", "warning", what, "add your pages' origins to BELLCAST_ORIGINS")
     else:
-        yield Finding("origins", "ok", SETTINGS_PREFIX + (", ".join(declared) or "any page with a session token"))
+        yield Finding("origins", "ok", (", ".join(declared) or "any page with a session token"))
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
     trusted = settings.server.trusted_proxies
     if any(network.endswith("/0") for network in trusted):
         fix = "set BELLCAST_TRUSTED_PROXIES to your proxy's address"
-        yield Finding("proxies", "problem", f"{SETTINGS_PREFIX}X-Forwarded-For is trusted from every client", fix)
+        yield Finding("proxies", "problem", "X-Forwarded-For is trusted from every client", fix)
     elif settings.server.host not in LOCAL and not trusted:
-        what = f"{SETTINGS_PREFIX}listening on {settings.server.host} without a proxy"
+        what = f"listening on {settings.server.host} without a proxy"
         yield Finding("proxies", "warning", what, "put a TLS proxy in front, and add it to BELLCAST_TRUSTED_PROXIES")
     else:
-        yield Finding("proxies", "ok", SETTINGS_PREFIX + (", ".join(trusted) or "none"))
+        yield Finding("proxies", "ok", (", ".join(trusted) or "none"))

@@ -1,12 +1,12 @@
-"""Checks of `bellcast doctor` on the engines: availability of store and broker, clock skew, and the outbox."""
+"""Checks of the doctor on the engines: availability of store and broker, clock skew, and the outbox."""
 
 import asyncio
 import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from bellcast.cli.findings import Finding
 from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.model.findings import Finding
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS

@@ -1,4 +1,4 @@
-"""Findings of `bellcast doctor`."""
+"""Findings of the doctor: `bellcast doctor`, and `POST /v1/doctor`."""
 
 from typing import Literal, NamedTuple
 

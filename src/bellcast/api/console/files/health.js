@@ -1,0 +1,113 @@
+/**
+ * Health: readiness with its reason, the live nodes with their load, and the doctor with its findings as they arrive.
+ */
+import { fill, h, id, state, time } from './dom.js';
+import { empty, failure, heading, load } from './list.js';
+import { get, lines } from './server.js';
+
+/** Nodes report themselves every 2 s. */
+const REFRESH_MS = 5000;
+const READERS = ['owner', 'developer', 'support'];
+const ORDER = ['problem', 'warning', 'ok'];
+
+const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
+const number = (value) => value.toLocaleString('en');
+
+export function health(page) {
+  const ready = h('div');
+  const nodes = h('div');
+  load(ready, page.signal, readiness, (reason) => [
+    h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')),
+    h('p', { class: 'muted' }, reason ?? 'The store is readable and writable, and the broker is connected.'),
+  ]);
+  load(nodes, page.signal, (signal) => get('/v1/nodes', signal), (shown) => {
+    refresh(page, nodes);
+    return table(shown);
+  });
+  return [heading('Health', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), card('Readiness', ready), card('Nodes', nodes), doctor(page)];
+}
+
+/** The reason why the server is not ready, or null. */
+async function readiness(signal) {
+  try {
+    await get('/readyz', signal);
+    return null;
+  } catch (problem) {
+    if (problem.status === 503) return problem.message;
+    throw problem;
+  }
+}
+
+/** Read the nodes again and again. After an error, the last ones stay, with a mark. */
+function refresh(page, place) {
+  const timer = setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      fill(place, table(await get('/v1/nodes', page.signal)));
+    } catch (problem) {
+      if (page.signal.aborted || place.querySelector('.stale')) return;
+      place.prepend(h('p', { class: 'error stale', role: 'status' }, `These numbers are old: ${problem.message}`));
+    }
+  }, REFRESH_MS);
+  page.signal.addEventListener('abort', () => clearInterval(timer));
+}
+
+const COLUMNS = [
+  ['Node', (one) => [h('b', {}, `${one.host}:${one.pid}`), ' ', one.is_self && h('span', { class: 'tag' }, 'this one'), h('div', { class: 'nowrap' }, id(one.id))]],
+  ['Role', (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`)],
+  ['Version', (one) => one.version],
+  ['Started', (one) => time(one.started_at)],
+  ['Connections', (one) => number(one.connections)],
+  ['CPU', (one) => `${Math.round(one.cpu * 100)} %`],
+  ['Memory', (one) => (one.memory === null ? '–' : `${number(Math.round(one.memory / 1e6))} MB`)],
+  ['Queue age', (one) => (one.queue_age === null ? '–' : `${number(one.queue_age / 1000)} s`)],
+  ['Settings', (one) => `revision ${one.settings_revision}`],
+];
+
+function table({ nodes }) {
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {},
+    h('thead', {}, h('tr', {}, COLUMNS.map(([name]) => h('th', { scope: 'col' }, name)))),
+    h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one))))))));
+}
+
+/** The doctor: its findings in the order of their arrival, sorted by severity when all have arrived. */
+function doctor(page) {
+  if (!page.may(READERS)) return null;
+  const place = h('div', {}, empty('Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and names a fix for each problem. In a terminal:', 'bellcast doctor'));
+  const status = h('p', { class: 'muted', role: 'status' });
+  const button = h('button', { type: 'button', class: 'primary', onclick: () => run(page, button, status, place) }, 'Run the doctor');
+  return card('Doctor', h('div', { class: 'actions' }, button, status), place);
+}
+
+async function run(page, button, status, place) {
+  const findings = [];
+  const list = h('ul', { class: 'findings' });
+  button.disabled = true;
+  status.textContent = 'Checking…';
+  fill(place, list);
+  try {
+    await lines('POST', '/v1/doctor', page.signal, (one) => {
+      findings.push(one);
+      list.append(finding(one));
+    });
+    findings.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
+    fill(list, findings.map(finding));
+    status.textContent = summary(findings);
+  } catch (problem) {
+    if (page.signal.aborted) return;
+    status.textContent = '';
+    place.append(failure(problem, () => run(page, button, status, place)));
+  }
+  button.disabled = false;
+}
+
+function finding(one) {
+  return h('li', {}, state(one.state), h('b', {}, one.check), h('div', {}, h('p', {}, one.what), one.fix && h('p', { class: 'fix' }, h('span', { 'aria-hidden': 'true' }, '→ '), one.fix)));
+}
+
+function summary(findings) {
+  const [problems, warnings] = ORDER.map((kind) => findings.filter((one) => one.state === kind).length);
+  return `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.`;
+}
+
+const count = (value, word) => `${value} ${word}${value === 1 ? '' : 's'}`;

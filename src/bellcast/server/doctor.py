@@ -1,0 +1,147 @@
+"""`bellcast doctor` from inside the server: the same checks of the machine, the databases and the URLs, and those that only a
+running server can make."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+import structlog
+
+from bellcast import __version__
+from bellcast.errors import BellcastError, TooMany
+from bellcast.model.findings import Finding
+from bellcast.model.identities import Project
+from bellcast.model.nodes import LiveNode, NodeReport
+from bellcast.ports.http import Http
+from bellcast.server import local_checks, url_checks
+from bellcast.settings import Settings
+
+# Each check waits at most 3 s for a connection; the longest of them, for PostgreSQL, make three.
+MAX_SECONDS = 20.0
+# Reading the file of the store takes a core and the disk from the server.
+STORE_SECONDS = 5.0
+# A worker leases what is due within a second; a minute is a backlog.
+MAX_QUEUE_AGE_MS = 60_000
+URL_TIMEOUT = 3.0
+OK = 200
+log = structlog.get_logger(__name__)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The part of `GET /healthz` that identifies a server."""
+
+    project: str
+
+
+class Doctor:
+    """ports.doctor.Doctor. `probes` raise if the store or the broker cannot be used."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        project: Project,
+        http: Http,
+        probes: Sequence[Callable[[], Awaitable[None]]],
+        nodes: Callable[[], Sequence[LiveNode]],
+    ) -> None:
+        self._settings = settings
+        self._project = project
+        self._http = http
+        self._probes = probes
+        self._nodes = nodes
+        self._threads: list[Future[None]] = []
+
+    async def findings(self) -> AsyncGenerator[Finding]:
+        # A check in a thread ends by its own timeouts; until then, no other run begins.
+        if any(not thread.done() for thread in self._threads):
+            raise TooMany("The doctor is running: one run at a time.", retry_after=5)
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Finding | None]()
+
+        def check(findings: Iterator[Finding]) -> None:
+            for finding in findings:
+                loop.call_soon_threadsafe(queue.put_nowait, finding)
+
+        blocking = [local_checks.check(self._settings, STORE_SECONDS), url_checks.check(self._settings)]
+        pool = ThreadPoolExecutor(len(blocking), "doctor")
+        self._threads = [pool.submit(check, findings) for findings in blocking]
+        pool.shutdown(wait=False)
+        ended = asyncio.gather(
+            self._check_inside(queue.put_nowait), *map(asyncio.wrap_future, self._threads), return_exceptions=True
+        )
+        ended.add_done_callback(lambda _: queue.put_nowait(None))
+        deadline = loop.time() + MAX_SECONDS
+        try:
+            while (finding := await asyncio.wait_for(queue.get(), deadline - loop.time())) is not None:
+                yield finding
+            for error in ended.result():
+                if error is not None:
+                    log.error("doctor_check_failed", exc_info=error)
+                    yield Finding("doctor", "problem", f"a check failed: {error}", "report it, with the server's log")
+        except TimeoutError:
+            what = f"some checks did not end within {MAX_SECONDS:.0f} s"
+            yield Finding("doctor", "warning", what, "run `bellcast doctor` on the server's machine")
+        finally:
+            ended.cancel()
+
+    async def _check_inside(self, report: Callable[[Finding], None]) -> None:
+        report(await self._check_readiness())
+        for finding in check_nodes(self._nodes()):
+            report(finding)
+        url = self._settings.channels.public_url
+        if url is not None:
+            report(await self._check_public_url(url))
+
+    async def _check_readiness(self) -> Finding:
+        try:
+            for probe in self._probes:
+                await probe()
+        except BellcastError as error:
+            return Finding("server", "problem", f"not ready: {error.detail}", "start the store or the broker again")
+        return Finding("server", "ok", f"ready, version {__version__}")
+
+    async def _check_public_url(self, url: str) -> Finding:
+        fix = "correct BELLCAST_PUBLIC_URL, or let your proxy pass requests for it to this server"
+        try:
+            response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
+        except BellcastError as error:
+            return Finding("public URL", "problem", f"{url} cannot be reached from here: {error.detail}", fix)
+        if response.status != OK or _project_of(response.body) != self._project.key:
+            return Finding("public URL", "problem", f"{url} returns {response.status}, but not of this project", fix)
+        return Finding("public URL", "ok", f"{url} reaches this project")
+
+
+def _project_of(body: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(body, type=Health).project
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
+    """Compare the nodes with each other. A node that was started with other settings looks like any other one."""
+    reports = [one.report for one in nodes]
+    versions = sorted({report.version for report in reports})
+    revisions = sorted({report.settings_revision for report in reports})
+    if len(versions) > 1:
+        fix = "update the others; after a rolling update this disappears"
+        yield Finding("nodes", "warning", f"{len(nodes)} nodes run versions {', '.join(versions)}", fix)
+    elif len(revisions) > 1:
+        fix = "run it again in 10 s; if it remains, restart the nodes with the lower revision"
+        what = f"the nodes apply revisions {', '.join(map(str, revisions))} of the settings"
+        yield Finding("nodes", "warning", what, fix)
+    else:
+        what = "this one only" if len(nodes) == 1 else f"{len(nodes)}, with equal versions and settings revisions"
+        yield Finding("nodes", "ok", what)
+    yield _check_queue(reports)
+
+
+def _check_queue(reports: Sequence[NodeReport]) -> Finding:
+    if not any(report.runs_jobs for report in reports):
+        fix = "start `bellcast worker` with BELLCAST_BROKER, or a server without BELLCAST_NO_JOBS"
+        return Finding("queue", "warning", "no node that this one knows runs jobs", fix)
+    oldest = max((report.queue_age or 0 for report in reports), default=0)
+    if oldest > MAX_QUEUE_AGE_MS:
+        fix = "look for failing providers under Messages, or start more workers"
+        return Finding("queue", "warning", f"the oldest due job has waited for {oldest / 1000:.0f} s", fix)
+    return Finding("queue", "ok", "no job is late")
