@@ -34,13 +34,13 @@ class NodeItem(Struct, frozen=True, kw_only=True):
     is_self: bool
 
 
-class Nodes(Struct, frozen=True):
+class NodeList(Struct, frozen=True):
     """The live nodes, by id."""
 
     nodes: list[NodeItem]
 
 
-@operation("GET", "/v1/nodes", tag="Server", required_scope="observe", roles=ROLES, response_types={200: Nodes})
+@operation("GET", "/v1/nodes", tag="Server", required_scope="observe", roles=ROLES, response_types={200: NodeList})
 async def nodes(request: ApiRequest) -> ASGIApp:
     """List the live nodes.
 
@@ -48,7 +48,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. One that stops leaves the
     list at once; one that dies leaves it at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
     Callers that are bound to tenants are refused."""
-    return responses.json(Nodes([_item(one) for one in context.of(request).nodes()]))
+    return responses.json(NodeList([_item(one) for one in context.of(request).nodes()]))
 
 
 def _item(node: LiveNode) -> NodeItem:

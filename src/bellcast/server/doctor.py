@@ -28,7 +28,7 @@ OK = 200
 log = structlog.get_logger(__name__)
 
 
-class Health(msgspec.Struct, frozen=True):
+class HealthProject(msgspec.Struct, frozen=True):
     """The part of `GET /healthz` that identifies a server."""
 
     project: str
@@ -113,7 +113,7 @@ class Doctor:
 
 def _project_of(body: bytes) -> str | None:
     try:
-        return msgspec.json.decode(body, type=Health).project
+        return msgspec.json.decode(body, type=HealthProject).project
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
