@@ -39,6 +39,7 @@ class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification
 
     inbox: InboxState
     notification: Notification
+    trace: str | None = None  # traceparent (W3C Trace Context, 3.2) of the span that published it
 
     @property
     def stream(self) -> Stream:
@@ -104,6 +105,7 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     member: str | None = None
     keep: bool = True
     id: str | None = None
+    trace: str | None = None
 
     @property
     def stream(self) -> Stream:

@@ -12,7 +12,7 @@ from bellcast.model.events import Stream
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
-from bellcast.settings.groups import POSTGRES, REDIS
+from bellcast.settings.groups import POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
 from bellcast.storage.engine import Engine
 from bellcast.storage.sqlite import SqliteEngine
@@ -22,12 +22,37 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.brokers.remote import PubSubTransport
     from bellcast.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
+    from bellcast.server.tracing import Tracing
     from bellcast.storage.external_writes import ExternalWrites
     from bellcast.workflows.triggers import TriggerWorkflow
 
 
-def store(config: StoreSettings, clock: Clock) -> Store:
-    return SQLStore(engine(config, clock), round(config.newcomers * 1000))
+def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None) -> Store:
+    database = engine(config, clock)
+    if tracing is not None:
+        from bellcast.server.tracing import TracedEngine
+
+        database = TracedEngine(database, tracing)
+    return SQLStore(database, round(config.newcomers * 1000))
+
+
+def tracing(server: ServerSettings) -> "Tracing | None":
+    """Create the tracer, if traces are turned on."""
+    if not server.tracing:
+        return None
+    _need("BELLCAST_TRACING", "opentelemetry.exporter.otlp.proto.http", "otel", "OpenTelemetry")
+    from bellcast.server.tracing import Tracing
+
+    return Tracing()
+
+
+def traced(broker: Broker, history: TopicHistory, tracing: "Tracing | None") -> tuple[Broker, TopicHistory]:
+    """The broker and the history with spans for what they publish, if traces are turned on."""
+    if tracing is None:
+        return broker, history
+    from bellcast.server.tracing import TracedBroker, TracedHistory
+
+    return TracedBroker(broker, tracing), TracedHistory(history, tracing)
 
 
 def is_shared(config: StoreSettings) -> bool:
@@ -129,6 +154,10 @@ def need_redis() -> None:
     _need("BELLCAST_BROKER", "redis", "redis")
 
 
-def _need(setting: str, module: str, extra: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise SettingsError(f"{setting}: the driver is not installed: run pip install 'bellcast[{extra}]'.")
+def _need(setting: str, module: str, extra: str, name: str = "the driver") -> None:
+    try:
+        is_installed = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that contains it
+        is_installed = False
+    if not is_installed:
+        raise SettingsError(f"{setting}: {name} is not installed: run pip install 'bellcast[{extra}]'.")

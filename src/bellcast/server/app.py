@@ -109,7 +109,8 @@ class App:
         # Tokens, connections and rates keep the system time when the rest follows a test clock.
         self._real_clock = real_clock = SystemClock()
         clock: Clock = test_clock or real_clock
-        self.store = adapters.store(settings.store, clock)
+        self._tracing = adapters.tracing(settings.server)
+        self.store = adapters.store(settings.store, clock, self._tracing)
         self.broker = adapters.broker(settings.store, project, real_clock)
         history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
         self._rates = SharedRates(self.broker, real_clock)
@@ -121,7 +122,8 @@ class App:
         ids = Ids()
         self.feed = LiveFeed(real_clock)
         # The hub is created later, with this broker.
-        observed = ObservedBroker(self.broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108  no hub yet
+        broker, history = adapters.traced(self.broker, history, self._tracing)
+        observed = ObservedBroker(broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108  no hub yet
         self._console = self._console_sessions(ids.new) if settings.server.console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
@@ -312,6 +314,7 @@ class App:
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
+        self._serve_api = self._api if self._tracing is None else partial(self._tracing.serve, self._api)
 
     async def _measure(self) -> StatsPoint:
         """Read the counters since the start, and the present connections and queue age."""
@@ -370,6 +373,8 @@ class App:
                 self.tasks.spawn(self._pusher_apps.reload())
             case SurveyRequest() | SurveyReply() | CloseRequest():
                 self._survey.receive(event)
+            case _ if self._tracing is not None:
+                self._tracing.deliver(event, self.hub.dispatch, self.hub.count)
             case _:
                 self.hub.dispatch(event)
 
@@ -391,7 +396,7 @@ class App:
         if not can_take_over(scope):
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        serve = self._live.find(path) or self._api
+        serve = self._live.find(path) or self._serve_api
         await self._log.serve(serve, scope, receive, send)
 
     def head_refused(self, status: int, address: str | None) -> None:
@@ -543,6 +548,8 @@ class App:
             await self._channels.close()
             await self._clients.close()
             await self._close()
+            if self._tracing is not None:
+                await self._tracing.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

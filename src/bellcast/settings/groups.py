@@ -50,6 +50,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     log_requests: bool = False
     landing: bool = True
     stats: bool = True
+    tracing: bool = False
     console: bool = True
     console_networks: tuple[str, ...] = ()
     require_mfa: bool = False

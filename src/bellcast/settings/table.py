@@ -90,6 +90,11 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Store numbers over time for the console and `/v1/stats/series`: one write a minute, about 2 MB a server.",
     ),
+    "TRACING": (
+        parsers.boolean,
+        "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry apply.",
+    ),
     "CONSOLE": (
         parsers.boolean,
         "Serve the console at `/console`, and accept the sessions of its operators.",

@@ -1,0 +1,241 @@
+"""OpenTelemetry traces: spans for requests, writes to the store, published events, and their delivery to connections.
+
+An app that mounts Bellcast and has a tracer provider receives the spans; otherwise they are sent by OTLP over HTTP. The SDK
+reads the variables of its specification: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and so on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from msgspec.structs import replace
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+import bellcast
+from bellcast.api.middleware import STATE
+from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream
+from bellcast.ports import Broker, TopicHistory
+from bellcast.ports.history import HistoryPage, PastEvents
+from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script
+
+P = ParamSpec("P")
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+TRACEPARENT = b"traceparent"  # W3C Trace Context, 3.2
+SERVER_ERROR = 500
+
+_propagator = TraceContextTextMapPropagator()
+# A sampler may depend on these, so that they are known when a span begins.
+Attributes = dict[str, str | int]
+
+
+class Tracing:
+    """The tracer of a process. Spans name tenants and ids, no recipients and no content."""
+
+    def __init__(self) -> None:
+        provider = trace.get_tracer_provider()
+        self._own: TracerProvider | None = None
+        if isinstance(provider, ProxyTracerProvider):  # the app has none
+            resource = Resource.create()
+            if resource.attributes.get(SERVICE_NAME, "").startswith("unknown_service"):  # type: ignore[union-attr]  # a name is a string
+                resource = resource.merge(Resource({SERVICE_NAME: "bellcast"}))
+            provider = self._own = TracerProvider(resource=resource, shutdown_on_exit=False)
+            self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self.tracer = provider.get_tracer("bellcast", bellcast.__version__)
+
+    async def close(self) -> None:
+        """Export the last spans."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.shutdown)  # waits for the collector
+
+    async def serve(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a request in a span. Its parent is the caller's span, if the request names one."""
+        method = scope.get("method", "GET")
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name == TRACEPARENT
+        }
+        parent = _propagator.extract(headers)
+        attributes: Attributes = {"http.request.method": method}
+        state: dict[str, Any] = scope.get(STATE, {})
+        with self.tracer.start_as_current_span(method, parent, SpanKind.SERVER, attributes) as span:
+
+            async def read_status(message: AsgiMessage) -> None:
+                if message["type"] == "http.response.start":
+                    _set_status(span, message["status"])
+                await send(message)
+
+            try:
+                await app(scope, receive, read_status)
+            finally:
+                _describe(span, method, state)
+
+    def deliver(self, event: Event, dispatch: Callable[[Event], None], connections: Callable[[Stream], int]) -> None:
+        """Dispatch an event; if it is of a trace, in a span."""
+        if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is None:
+            dispatch(event)
+            return
+        parent = _propagator.extract({TRACEPARENT.decode(): event.trace})
+        attributes: Attributes = {"bellcast.connections": connections(event.stream), **_event_attributes(event)}
+        with self.tracer.start_as_current_span("deliver", parent, SpanKind.CONSUMER, attributes):
+            dispatch(event)
+
+
+def _set_status(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= SERVER_ERROR:
+        span.set_status(StatusCode.ERROR)
+
+
+def _describe(span: Span, method: str, state: Mapping[str, Any]) -> None:
+    route, tenant, request_id = state.get("route"), state.get("tenant"), state.get("request_id")
+    if route:
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)
+    if tenant:
+        span.set_attribute("bellcast.tenant", tenant)
+    if request_id:
+        span.set_attribute("bellcast.request_id", request_id)
+
+
+def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:
+    if isinstance(event, NotificationAdded):
+        tenant, attributes = event.inbox.tenant, Attributes({"bellcast.notification": event.notification.id})
+    else:
+        tenant, attributes = event.tenant, Attributes({"bellcast.event": event.name})
+    return attributes | {"bellcast.tenant": tenant} if tenant else attributes
+
+
+class TracedBroker:
+    """A broker whose events name the span that publishes them."""
+
+    def __init__(self, broker: Broker, tracing: Tracing) -> None:
+        self._broker = broker
+        self._tracer = tracing.tracer
+
+    async def publish(self, *events: Event) -> None:
+        attributes: Attributes = {"bellcast.events": len(events)}
+        with self._tracer.start_as_current_span("publish", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+            await self._broker.publish(*(map(_traced, events) if span.is_recording() else events))
+
+    def deliver(self, event: Event) -> None:
+        self._broker.deliver(event)
+
+    async def open(self) -> None:
+        await self._broker.open()
+
+    async def ping(self) -> None:
+        await self._broker.ping()
+
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        self._broker.listen(listener, unsure)
+
+    def follow(self, stream: Stream) -> None:
+        self._broker.follow(stream)
+
+    def unfollow(self, stream: Stream) -> None:
+        self._broker.unfollow(stream)
+
+    async def close(self) -> None:
+        await self._broker.close()
+
+
+def _traced(event: E) -> E:
+    """The event with the current span as the parent of its delivery, unless it has one."""
+    if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is not None:
+        return event
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return replace(event, trace=carrier.get(TRACEPARENT.decode()))
+
+
+class TracedHistory:
+    """A history whose log publishes events that name the span that appends them."""
+
+    def __init__(self, history: TopicHistory, tracing: Tracing) -> None:
+        self._history = history
+        self._tracer = tracing.tracer
+
+    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+        attributes: Attributes = {"bellcast.events": len(events)}
+        with self._tracer.start_as_current_span("append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+            return await self._history.append(*(map(_traced, events) if span.is_recording() else events))
+
+    def end(self, tenant: str) -> str | None:
+        return self._history.end(tenant)
+
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
+        return await self._history.missed(tenant, streams, after)
+
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        return await self._history.newest(tenant, streams, count)
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        await self._history.confirm(streams)
+
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+        return await self._history.page(tenant, stream, after, limit)
+
+    async def clear(self, tenant: str, stream: Stream) -> None:
+        await self._history.clear(tenant, stream)
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        self._history.listen(on_lost)
+
+    async def run(self) -> None:
+        await self._history.run()
+
+
+class TracedEngine:
+    """An engine whose writes are spans, from the queue to the commit."""
+
+    def __init__(self, engine: Engine, tracing: Tracing) -> None:
+        self._engine = engine
+        self._tracer = tracing.tracer
+
+    async def open(self) -> None:
+        await self._engine.open()
+
+    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._engine.read(script, *args, **kwargs)
+
+    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._engine.read_in_background(script, *args, **kwargs)
+
+    async def write(self, command: Command[T]) -> T:
+        with self._tracer.start_as_current_span("write", attributes={"bellcast.command": type(command).__name__}):
+            return await self._engine.write(command)
+
+    def write_without_waiting(self, command: Command[Any]) -> None:
+        self._engine.write_without_waiting(command)
+
+    async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        attributes: Attributes = {"bellcast.command": type(command).__name__, "bellcast.items": len(command.items)}
+        # The caller runs between the pages: the span is not the current one, and is no parent of what the caller does.
+        span = self._tracer.start_span("write", attributes=attributes)
+        try:
+            async for results in self._engine.write_items(command):
+                yield results
+        finally:
+            span.end()
+
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        self._engine.set_weights(weights)
+
+    async def ping(self) -> None:
+        await self._engine.ping()
+
+    async def close(self) -> None:
+        await self._engine.close()
