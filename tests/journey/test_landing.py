@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from bellcast import __version__
+from bellcast.errors import SettingsError
 from bellcast.server import create_app
 from bellcast.settings import load
 from tests.journey import rest as rests
@@ -158,6 +159,26 @@ async def test_settings_control_the_page_and_its_form(
             assert sent.status_code == (201 if has_form else status if status == 404 else 403)
         finally:
             await app.stop()
+
+
+async def test_page_is_replaced_by_a_redirect(tmp_path: Path) -> None:
+    url = "https://status.example.com/bell?from=bellcast"
+    app = create_app(load({"data": str(tmp_path), "landing": url}, {}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bell.test") as client:
+        try:
+            for headers in ({}, {"accept": "application/json"}):
+                response = await client.get("/?utm=1", headers=LOCAL_HEADERS | headers)
+                assert (response.status_code, response.headers["location"]) == (302, url)
+            assert refused(await client.post("/", json={}, headers=LOCAL_HEADERS), 404, "not_found")
+            assert (await client.get("/check")).status_code == 200
+        finally:
+            await app.stop()
+
+
+@pytest.mark.parametrize("value", ["maybe", "/elsewhere", "javascript://alert(1)", "https://"])
+def test_redirect_is_to_an_http_url(value: str) -> None:
+    with pytest.raises(SettingsError, match="expected on, off, or an http or https URL"):
+        load({"landing": value}, {})
 
 
 async def test_page_works_below_a_mount_with_and_without_a_trailing_slash(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.faults.raw import Raw, eventually
-from tests.servers import ServerProcess
+from tests.faults.raw import HANDSHAKE, Raw, eventually, request
+from tests.servers import PROJECT, ServerProcess
 from tests.wire import socketio_raw
 from tests.wire.clients import stream
 from tests.wire.test_mounted import HOSTS, MountedServer, page
@@ -219,6 +219,30 @@ def test_socketio_polling_is_logged(log: Log) -> None:
     httpx.get(url, params={"EIO": "4", "transport": "polling", "sid": sid})
     assert log.line(event="request_served", status=400)["reason"] == "Session ID unknown"
     assert sid not in log.text
+
+
+LIVE_REQUESTS = {
+    "stream": ("/v1/stream?token=TOKEN", {}, 200),
+    "stream-refused": ("/v1/stream", {}, 401),
+    "websocket": ("/v1/ws?token=TOKEN", HANDSHAKE, 101),
+    "websocket-refused": ("/v1/ws?token=TOKEN", HANDSHAKE | {"Origin": "https://elsewhere.example"}, 403),
+    "pusher": (f"/app/{PROJECT[1]}?protocol=7", HANDSHAKE, 101),
+    "engineio-websocket": ("/socket.io/?EIO=4&transport=websocket", HANDSHAKE, 101),
+    "engineio-polling": ("/socket.io/?EIO=4&transport=polling", {}, 200),
+    "engineio-refused": ("/socket.io/?EIO=4&transport=polling&sid=unknown", {}, 400),
+    "pusher-http-refused": (f"/apps/{PROJECT[0]}/channels", {}, 401),
+}
+
+
+@pytest.mark.parametrize("name", LIVE_REQUESTS)
+def test_request_id_of_a_live_request_is_in_its_response_and_its_line(log: Log, name: str) -> None:
+    target, headers, status = LIVE_REQUESTS[name]
+    id, token = f"live-{name}", log.server.token(name)
+    with Raw(log.server) as client:
+        client.send(request(target.replace("TOKEN", token), **headers, **{"X-Request-Id": id}))
+        response, received = client.read_head()
+        assert (response, received["x-request-id"]) == (status, id)
+        log.line(request_id=id)
 
 
 def test_request_id_of_a_proxy_is_kept_and_a_wild_one_replaced(log: Log) -> None:

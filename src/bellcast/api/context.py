@@ -129,6 +129,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock
     has_landing: bool = True  # the page at /
+    landing_url: str | None = None  # where / redirects to, instead of the page
     has_trial: bool = True  # its form, which sends; never behind a known proxy
 
 

@@ -16,14 +16,13 @@ from bellcast.api.token_paths import TokenPaths
 from bellcast.auth import origins
 from bellcast.errors import BellcastError, NotFound, TooMany
 from bellcast.model.events import SEPARATOR
+from bellcast.model.requests import STATE
 
 # No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
 
 REQUESTS = "requests" + SEPARATOR
-# Key of the request's state in its scope. The request log creates the state and reads it after the response.
-STATE = "bellcast.state"
 REQUEST_ID = b"x-request-id"
 # An id from a proxy or an app is reused, so that one id finds the request in every log. A UUID has 36 characters, a
 # trace id of the large clouds 80. Anything else is rejected to prevent log injection.

@@ -33,6 +33,7 @@ METAVARS = {
     "non_negative_int": "NUMBER",
     "positive_int": "NUMBER",
     "boolean": "ON|OFF",
+    "landing": "ON|OFF|URL",
     "allow_deny": "ALLOW|DENY",
     "names": "LIST",
     "origin_list": "LIST",

@@ -7,6 +7,9 @@ from msgspec import Struct
 from bellcast.errors import FieldError
 
 REFUSED = 400  # from this status on
+# Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
+# and reads it after the response.
+STATE = "bellcast.state"
 
 
 class ServedRequest(Struct, frozen=True, kw_only=True):

@@ -309,7 +309,8 @@ class App:
             test_pusher=self._test_pusher,
             stats=self._stats,
             console=self._console,
-            has_landing=settings.server.landing,
+            has_landing=settings.server.landing is not False,
+            landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
@@ -396,8 +397,8 @@ class App:
         if not can_take_over(scope):
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        serve = self._live.find(path) or self._serve_api
-        await self._log.serve(serve, scope, receive, send)
+        live = self._live.find(path)
+        await self._log.serve(live or self._serve_api, scope, receive, send, adds_id=live is not None)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request that was refused before this application saw it."""

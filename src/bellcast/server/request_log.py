@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from bellcast.api.middleware import STATE, path_as_sent, request_id
+from bellcast.api.middleware import REQUEST_ID, path_as_sent, request_id
 from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
@@ -23,7 +23,7 @@ from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of
-from bellcast.model.requests import ServedRequest, problem_fields
+from bellcast.model.requests import STATE, ServedRequest, problem_fields
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 
@@ -52,9 +52,22 @@ CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 64
 class LoggedRequest:
     """The fields of one request's log line, collected while it is served."""
 
-    __slots__ = ("body", "has_connection", "method", "path", "problem", "reason", "scope", "started", "state", "status")
+    __slots__ = (
+        "adds_id",
+        "body",
+        "has_connection",
+        "method",
+        "path",
+        "problem",
+        "reason",
+        "scope",
+        "started",
+        "state",
+        "status",
+    )
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, adds_id: bool) -> None:
+        self.adds_id = adds_id
         self.started = time.perf_counter()
         self.method = scope.get("method", "GET")
         self.path = path_as_sent(scope)[:MAX_PATH]
@@ -73,16 +86,22 @@ class LoggedRequest:
             self.body = body
 
     def read(self, message: AsgiMessage) -> None:
-        """Record the status and the reason from an ASGI message."""
+        """Record the status and the reason from an ASGI message, and add the request's id to the head of its response."""
         match message["type"]:
             case "http.response.start":
                 self.status = message["status"]
+                self._add_id(message)
             case "http.response.body" if not self.has_connection:
                 self._read_reason(message.get("body", b""))
             case "websocket.accept":
                 self.status = SWITCHING_PROTOCOLS
+                self._add_id(message)
             case "websocket.close" if self.status is None:
                 self.status = FORBIDDEN  # the server's response if a WebSocket is closed before it is accepted
+
+    def _add_id(self, message: AsgiMessage) -> None:
+        if self.adds_id:
+            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self.state["request_id"].encode())]
 
     def _read_reason(self, body: bytes) -> None:
         is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
@@ -264,10 +283,17 @@ class RequestLog:
         self._feed = RequestFeed(feed, clock)
 
     async def serve(
-        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        adds_id: bool,
     ) -> None:
-        """Serve a request and log it, unless it became a live connection, which is logged separately."""
-        request = LoggedRequest(scope)
+        """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
+        X-Request-Id to the response, for applications that do not."""
+        request = LoggedRequest(scope, adds_id=adds_id)
 
         async def read_and_send(message: AsgiMessage) -> None:
             request.read(message)

@@ -152,7 +152,7 @@ def as_text(setting: Setting, value: Any) -> str:
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.parse in (parsers.url, parsers.store, parsers.broker, parsers.database):
+    if setting.parse in (parsers.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
         return _without_password(value)
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)

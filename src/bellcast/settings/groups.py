@@ -48,7 +48,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     log_requests: bool = False
-    landing: bool = True
+    landing: bool | str = True  # or the URL to redirect to
     stats: bool = True
     tracing: bool = False
     console: bool = True

@@ -51,6 +51,11 @@ def boolean(value: str) -> bool:
     return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[value.lower()]
 
 
+def landing(value: str) -> bool | str:
+    """on, off, or an http or https URL"""
+    return url(value) if "://" in value else boolean(value)
+
+
 def allow_deny(value: str) -> bool:
     """allow or deny"""
     return boolean({"allow": "on", "deny": "off"}.get(value.lower(), value))

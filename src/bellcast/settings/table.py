@@ -83,8 +83,9 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
     ),
     "LANDING": (
-        parsers.boolean,
-        "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification.",
+        parsers.landing,
+        "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification; or redirect "
+        "`/` to a URL.",
     ),
     "STATS": (
         parsers.boolean,

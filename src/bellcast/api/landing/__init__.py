@@ -89,13 +89,21 @@ class Trial(Struct, frozen=True):
 
 
 @operation(
-    "GET", "/", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
+    "GET",
+    "/",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: HTML, 302: None},
+    refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the landing page.
 
-    Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off."""
+    Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off, a URL redirects to it."""
     ctx = _context(request)
+    if ctx.landing_url is not None:
+        return responses.empty(302, {"location": ctx.landing_url, "cache-control": "no-store"})
     reason = await _reason_not_ready(ctx)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
@@ -121,6 +129,8 @@ async def send(request: ApiRequest) -> ASGIApp:
 
     Only for that page: from the same machine and the page's own origin, to a recipient in a separate tenant."""
     ctx = _context(request)
+    if ctx.landing_url is not None:
+        raise NotFound("There is no landing page here: BELLCAST_LANDING redirects to another site.")
     _check_page(request, ctx)
     params = await request_body.body(request, BODY)
     engines = ctx.engines

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bellcast.live.framing.response_head import HeaderFields, head
+from bellcast.live.framing.response_head import HeaderFields, head, lines
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -19,14 +19,15 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 _MAX_CACHED_HEADS = 64
 
 
-def response_head(http_version: str, origin_headers: HeaderFields = ()) -> bytes:
-    """Encode the head of an event stream, chunked for HTTP/1.1."""
-    return _response_head(http_version, tuple(origin_headers))
+def response_head(http_version: str, origin_headers: HeaderFields = (), own_headers: HeaderFields = ()) -> bytes:
+    """Encode the head of an event stream, chunked for HTTP/1.1. `own_headers` differ between responses."""
+    return _response_head(http_version, tuple(origin_headers)) + lines(own_headers) + b"\r\n"
 
 
 @lru_cache(_MAX_CACHED_HEADS)
 def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
-    return head(
+    """Encode the head without its blank line."""
+    shared = head(
         b"200 OK",
         (
             (b"Content-Type", b"text/event-stream"),
@@ -39,6 +40,7 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
             *origin_headers,
         ),
     )
+    return shared.removesuffix(b"\r\n")
 
 
 def event(name: str, data: bytes, id: str = "") -> bytes:

@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.model import history
+from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]
 # Further parameters are ignored; the topic limit is far lower.
@@ -26,6 +27,12 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     query: bytes
     address: str | None
     parameters: list[tuple[str, str]]
+    request_id: str | None = None
+
+    @property
+    def id_headers(self) -> Headers:
+        """The header of a response that bypasses the HTTP server; the request log adds it to the others."""
+        return [] if self.request_id is None else [(b"X-Request-Id", self.request_id.encode())]
 
     def header(self, name: bytes) -> str | None:
         value = dict(self.headers).get(name)
@@ -75,6 +82,7 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
         query=query,
         address=client[0] if client else None,
         parameters=_parameters(query),
+        request_id=scope.get(STATE, {}).get("request_id"),
     )
 
 

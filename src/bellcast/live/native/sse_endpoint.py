@@ -72,7 +72,7 @@ class StreamEndpoint:
             await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := responses.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self._config.limits.unsent)
-            head = sse.response_head(request.http_version, self._cors(request, 200))
+            head = sse.response_head(request.http_version, self._cors(request, 200), request.id_headers)
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
 

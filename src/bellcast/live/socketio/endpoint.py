@@ -189,7 +189,7 @@ class SocketIOEndpoint:
             return
         output = CoalescingTransport(transport)
         output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
-        output.write(websocket.response(upgrade))
+        output.write(websocket.response(upgrade, extra=request.id_headers))
         socket.attach(output)
         self._begin(session, socket, query)
         if early:

@@ -14,6 +14,11 @@ def test_a_stream_for_http_1_1_is_chunked_and_kept_from_caches_and_buffers():
     )
 
 
+def test_a_stream_has_headers_of_its_own_after_the_shared_ones():
+    shared, own = sse.response_head("1.1"), sse.response_head("1.1", (), [(b"X-Request-Id", b"a")])
+    assert own == shared[:-2] + b"X-Request-Id: a\r\n\r\n"
+
+
 def test_a_stream_for_http_1_0_ends_by_closing():
     head = sse.response_head("1.0")
     assert b"Transfer-Encoding" not in head
