@@ -17,9 +17,9 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
-from bellcast.api.middleware import STATE
 from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream
+from bellcast.model.requests import STATE
 from bellcast.ports import Broker, TopicHistory
 from bellcast.ports.history import HistoryPage, PastEvents
 from bellcast.storage.commit.command import Command, ListCommand
