@@ -28,8 +28,10 @@ PAGES = {
     "/topics": "Topics",
     "/tenants": "Tenants",
     "/messages": "Messages",
+    "/mail": "Mail",
     "/requests": "Requests",
     "/workflows": "Workflows",
+    "/templates": "Templates",
     "/runs": "Workflow runs",
     "/playground": "Playground",
     "/settings": "Settings",
@@ -49,7 +51,7 @@ class Console:
         self.server = server
         self.setup_code = setup_code
         self.state: Any = None  # of the owner's browser after set-up
-        self.notification = self.message = ""
+        self.notification = self.message = self.run = ""
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
         response = httpx.request(method, f"{self.server.url}{path}", headers=self.server.as_app(), json=body)
@@ -97,7 +99,25 @@ def owner(console: Console, chromium: Browser) -> Console:
         headers={"origin": console.server.url},
     )
     console.message = console.send("GET", "/v1/messages")["messages"][0]["id"]
+    text = HOSTILE.partition("{{")[0]
+    for subject in ("First", text):
+        steps = [
+            {"key": "bell", "type": "inbox", "title": text},
+            {"key": "mail", "type": "email", "subject": subject, "text": "{{ data.a }}"},
+            {"key": "later", "type": "delay", "for": "1h"},
+        ]
+        console.send("PUT", "/v1/workflows/evil", {"steps": steps})
+    template = {"email": {"subject": "{{ data.name }}", "text": text}}
+    console.send("PUT", "/v1/templates/evil", {**template, "translations": {"de": {"email": {"subject": "Hallo"}}}})
+    started = console.send("POST", "/v1/workflows/evil/trigger", {"to": "runner", "data": {"a": HOSTILE}})
+    console.run = started["run"]
+    wait_until(lambda: run_state(console) == "waiting", lambda: run_state(console))
     return console
+
+
+def run_state(console: Console) -> str:
+    state: str = console.send("GET", f"/v1/runs/{console.run}")["state"]
+    return state
 
 
 @pytest.fixture
@@ -139,6 +159,10 @@ def test_every_page_opens_by_its_link_and_is_accessible(
         "/recipients/evil": "evil",
         "/recipients/%3Cimg%20src%3Dx%3E": "<img src=x>",
         f"/messages/{owner.message}": None,
+        f"/mail/{owner.message}": None,
+        f"/runs/{owner.run}": "evil for runner",
+        "/workflows/evil": "evil",
+        "/templates/evil": "evil",
         "/tenants/evil": HOSTILE,
         "/topics/evil": "evil",
         "/connections?state=closed": "Connections",
@@ -412,11 +436,18 @@ def test_first_load_is_small() -> None:
     import gzip
 
     files = Path(__file__).parents[2] / "src/bellcast/api/console/files"
-    sizes = {path.suffix: 0 for path in files.iterdir()}
-    for path in files.iterdir():
-        sizes[path.suffix] += len(gzip.compress(path.read_bytes()))
-    assert sizes[".js"] <= 75_000
-    assert sizes[".css"] <= 12_000
+
+    def loaded(name: str) -> set[str]:
+        """The module with those that it imports at once."""
+        imported = re.findall(r"^(?:import|export) .*from '\./(.+?)';", (files / name).read_text(), re.MULTILINE)
+        return {name}.union(*map(loaded, imported))
+
+    first = loaded("console.js")
+    assert {"server.js", "pages.js"} <= first
+    assert not {"recipients.js", "runs.js", "settings.js"} & first
+    size = {name: len(gzip.compress((files / name).read_bytes())) for name in (*first, "console.css")}
+    assert size.pop("console.css") <= 12_000
+    assert sum(size.values()) <= 75_000
 
 
 def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
@@ -580,3 +611,126 @@ def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Conso
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("For checked.")).to_be_visible()
     context.close()
+
+
+def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/rita", {"name": "Rita"})
+    owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
+    page = open_console("/recipients/rita")
+    expect(page.get_by_role("link", name="Hello Rita")).to_be_visible()
+    expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
+    page.get_by_role("button", name="Mute everything").click()
+    expect(page.get_by_role("button", name="Unmute")).to_be_visible()
+    page.get_by_label("Quiet from").fill("22:00")
+    page.get_by_label("until").fill("07:00")
+    page.get_by_role("button", name="Save quiet hours").click()
+    expect(page.get_by_text("What the recipient set")).to_be_visible()
+    expect(page.get_by_label("Quiet from")).to_have_value("22:00")
+    page.get_by_label("Subscribe to").fill("news")
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    expect(page.get_by_role("link", name="news")).to_be_visible()
+    stored = owner.send("GET", "/v1/recipients/rita/preferences")
+    assert (stored["muted"], stored["quiet_hours"]) == ({"*": True}, {"start": "22:00", "end": "07:00"})
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    assert download.value.suggested_filename == "rita.json"
+    page.get_by_text("Erase this recipient").click()
+    assert violations(page) == []
+    page.get_by_label("Type rita to confirm").fill("rit")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_text("This is not the key of the recipient.")).to_be_visible()
+    page.get_by_label("Type rita to confirm").fill("rita")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_role("heading", name="Recipients")).to_be_visible()
+    gone = httpx.get(f"{owner.server.url}/v1/recipients/rita", headers=owner.server.as_app())
+    assert gone.status_code == 404
+    actions = [entry["action"] for entry in owner.send("GET", "/v1/audit")["entries"]]
+    assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
+
+
+def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    started = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "rudi", "data": {"a": "1"}})
+    page = open_console(f"/runs/{started['run']}", viewport=PHONE)
+    expect(page.locator(".waterfall .row-link")).to_have_text(["bell", "mail", "later"])
+    page.get_by_role("button", name="mail").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
+    assert violations(page) == []
+    cancel = page.get_by_role("button", name="Cancel this run")
+    cancel.click()
+    cancel.click()
+    expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
+    assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
+
+
+def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
+    sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
+    page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
+    page.get_by_text("Correct it").click()
+    page.get_by_label("Title").fill("Tuesday")
+    page.get_by_role("button", name="Correct in every inbox").click()
+    expect(page.locator("h1")).to_have_text("Tuesday")
+
+
+def test_workflow_is_compared_with_the_version_before_and_rolled_back(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for title in ("Before", "After"):
+        owner.send("PUT", "/v1/workflows/rolled", {"steps": [{"key": "bell", "type": "inbox", "title": title}]})
+    page = open_console("/workflows/rolled")
+    page.get_by_role("button", name="Changes of version 2").click()
+    expect(page.locator(".diff .ok")).to_contain_text("title: After")
+    expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    page.get_by_role("textbox", name="Recipient").fill("rudi")
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.locator(".panel .tag").filter(has_text="inbox").last).to_be_visible()
+    assert violations(page) == []
+    restore = page.get_by_role("button", name="Make current: version 1")
+    restore.click()
+    restore.click()
+    expect(page.locator(".diagram")).to_contain_text("Before")
+    assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
+
+
+def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/templates/evil")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_have_text("name")
+    page.get_by_label("Language").select_option("de")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_have_text("Hallo")
+    page.get_by_label("To recipient").fill("evil")
+    page.get_by_role("button", name="Send test").click()
+    page.get_by_role("link", name="Open the message").click()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/topics/published?tenant=evil")
+    page.get_by_label("Event").fill("lead.assigned")
+    page.get_by_label("Data as JSON").fill('{"lead": 7}')
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("summary").filter(has_text="lead.assigned")).to_be_visible()
+    page.get_by_role("link", name="Tenants").click()
+    page.get_by_role("link", name="evil", exact=True).click()
+    page.get_by_label("Retention in days").fill("90")
+    page.get_by_role("button", name="Save limits").click()
+    expect(page.locator("pre")).to_contain_text('"retention_days": 90')
+    assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}
+
+
+def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console(f"/runs/{owner.run}", timezone_id="Asia/Tokyo")
+    expect(page.locator(".facts time").first).to_contain_text("GMT+9")
+    page.get_by_role("button", name="Show times in UTC").click()
+    expect(page).to_have_url(re.compile("tz=utc"))
+    expect(page.locator(".facts time").first).to_contain_text("UTC")
+    page.get_by_role("link", name="Mail").click()
+    expect(page).to_have_url(re.compile("/mail.*tz=utc"))
+    page.locator(".row-link").first.click()
+    expect(page.locator(".facts time").first).to_contain_text("UTC")

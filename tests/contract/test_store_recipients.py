@@ -88,6 +88,15 @@ async def test_subscriptions_are_listed_by_recipient(app: App) -> None:
     assert await page("", "others", None, 2) == []
 
 
+async def test_subscriptions_of_a_recipient_are_listed_by_topic(app: App) -> None:
+    for topic, key in [("news", "alice"), ("admins", "alice"), ("zoo", "alice"), ("admins", "bob")]:
+        await app.store.recipients.subscribe("", topic, key, app.now)
+    page = app.store.recipients.subscriptions_of
+    assert [one.topic for one in await page("", "alice", "", 2)] == ["admins", "news"]
+    assert [one.topic for one in await page("", "alice", "news", 2)] == ["zoo"]
+    assert await page("acme", "alice", "", 2) == []
+
+
 async def test_unsubscribe_ends_a_subscription_once(app: App) -> None:
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
     events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)

@@ -34,10 +34,11 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
 async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App) -> None:
     await world.put("booking", BELL, LATER, MAIL, type="booking")
     id = await world.trigger("booking", data={"client": "Bob"})
+    began = world.clock.now()
     await world.settle()
     assert await app.titles("alice") == ["Booked by Bob"]
     run, _ = await world.run(id)
-    assert (run.state, run.wakes_at) == ("waiting", world.clock.now() + 3_600_000)
+    assert (run.state, run.wakes_at) == ("waiting", began + 3_600_000)
     assert await world.messages() == []
     await world.advance(3_600)
     (message,) = await world.messages(run=id)
@@ -47,6 +48,13 @@ async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App
         "completed",
         {"bell": "done", "later": "done", "mail": "done"},
     )
+    steps = runs.decode((await world.run(id))[0].body).steps
+    ended = world.clock.now()
+    assert [(step.started_at, step.ended_at) for step in steps.values()] == [
+        (began, began),
+        (began, ended),
+        (ended, ended),
+    ]
     assert await world.store.jobs.due(2**52) == []
 
 

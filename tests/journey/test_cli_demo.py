@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from bellcast.cli.busy_demo import TENANTS, Amounts, create
+from bellcast.cli.demo_incidents import Incidents
 from bellcast.client import Bellcast
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
@@ -85,6 +86,16 @@ def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
         assert sum(one["notifications"] for one in stored) >= 30
         assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 6
         assert sum(len(bell.messages.list(tenant=tenant).messages) for tenant in tenants) >= 3
+
+
+def test_incidents_are_a_muted_recipient_and_an_expired_token(bellcast_server):
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        Incidents(bell, bellcast_server.url, bellcast_server.secret, tenant="calm", spent="spent").cause()
+        assert "muted" in bell.explain("alice", type="booking.created", tenant="calm").text
+        path = f"{bellcast_server.url}/v1/requests?tenant=*&status=401"
+        refused = httpx.get(path, headers=bellcast_server.as_app()).json()["requests"]
+        assert "/v1/inbox" in [one["path"] for one in refused]
+        assert [one.recipient for one in bell.messages.list(tenant="calm").messages] == ["dave", "carol", "bob"]
 
 
 def test_cancelled_busy_data_ends_early(bellcast_server):

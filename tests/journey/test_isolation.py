@@ -71,6 +71,7 @@ class Acme(NamedTuple):
 ACMES = [
     "/v1/recipients?tenant=acme",
     "/v1/recipients/alice/export?tenant=acme",
+    "/v1/recipients/alice/subscriptions?tenant=acme",
     *(f"/v1/topics/{topic}/{what}?tenant=acme" for topic in TOPICS for what in ("subscriptions", "presence")),
     "/v1/connections?tenant=acme",
     "/v1/stats?tenant=acme",

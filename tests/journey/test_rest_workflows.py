@@ -113,7 +113,7 @@ class TestTriggers:
         shown = (await rest.app.get(f"/v1/runs/{run}")).json()
         assert shown["steps"][0] == {
             "key": "bell", "type": "inbox", "state": "pending", "reason": None, "result": None,
-            "notification": None, "messages": [],
+            "notification": None, "messages": [], "attempts": 0, "started_at": None, "ended_at": None, "due_at": None,
         }  # fmt: skip
         assert {name: shown[name] for name in ("workflow", "version", "recipient", "state", "data", "ended_at")} == {
             "workflow": "booking", "version": 1, "recipient": "alice", "state": "running", "data": {"name": "x"},

@@ -89,6 +89,7 @@ HANDLERS = [
         topics.unsubscribe,
         topics.page,
         topics.all_topics,
+        topics.of_recipient,
         topics.presence,
         topics.events,
         topics.clear,

@@ -38,7 +38,8 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class RunStep(Struct, frozen=True, kw_only=True):
-    """What a step did. `reason` tells why it was skipped or failed; `result` is what an http or python step returned."""
+    """What a step did. `reason` tells why it was skipped or failed; `result` is what an http or python step returned, and
+    `attempts` counts its calls. `due_at` is when a waiting step goes on by itself."""
 
     key: str
     type: str
@@ -47,6 +48,10 @@ class RunStep(Struct, frozen=True, kw_only=True):
     result: Any
     notification: str | None
     messages: list[str]
+    attempts: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    due_at: datetime | None
 
 
 class RunDetails(Struct, frozen=True, kw_only=True):
@@ -211,6 +216,10 @@ async def _outside(request: ApiRequest, run: StoredRun) -> RunDetails:
                 result=step.result,
                 notification=step.notification,
                 messages=list(step.messages),
+                attempts=step.attempts,
+                started_at=times.to_rfc3339_or_null(step.started_at),
+                ended_at=times.to_rfc3339_or_null(step.ended_at),
+                due_at=times.to_rfc3339_or_null(step.due_at if step.state == "waiting" else None),
             )
         )
     return RunDetails(

@@ -19,7 +19,7 @@ from bellcast.model.identities import Subscription
 
 
 class SubscriptionPage(Struct, frozen=True):
-    """A page of a topic's subscriptions; `next` is the value of `after` for the next page."""
+    """A page of the subscriptions of a topic or a recipient; `next` is the value of `after` for the next page."""
 
     subscriptions: list[Subscription]
     next: str | None
@@ -59,6 +59,13 @@ class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(max_length=200)] = ""
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
+
+
+class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of a recipient's subscriptions, ordered by topic."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: str = ""
 
 
 class ListedTopic(Struct, frozen=True, kw_only=True):
@@ -169,6 +176,26 @@ async def page(request: ApiRequest) -> ASGIApp:
     )
     shown = result[: params.limit]
     return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(result) > params.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/subscriptions",
+    tag="Topics",
+    required_scope="read",
+    query=TopicsOfRecipientQuery,
+    response_types={200: SubscriptionPage},
+)
+async def of_recipient(request: ApiRequest) -> ASGIApp:
+    """List the subscriptions of a recipient, by topic.
+
+    Topics of roles begin with `role.`."""
+    query, store = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.store
+    result = await store.recipients.subscriptions_of(
+        tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
+    )
+    shown = result[: query.limit]
+    return responses.json(SubscriptionPage(shown, shown[-1].topic if len(result) > query.limit else None))
 
 
 @operation(

@@ -23,6 +23,8 @@ SEED = 7
 TENANTS = {"aurora": "Aurora Studios", "harbor": "Harbor Rentals", "juniper": "Juniper Clinic"}
 FIRST_NAMES = ("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena")
 LAST_NAMES = ("Adler", "Bianchi", "Costa", "Demir", "Eriksen", "Fischer", "Grant", "Horváth", "Ito", "Jansen", "Kaya")
+# The tenant of each sixth of the recipients.
+_SHARES = (0, 0, 0, 1, 1, 2)
 # Type, title, body, priority and tags.
 CONTENTS: Sequence[tuple[str, str, str, Priority, list[str]]] = (
     ("booking.created", "New booking #{n}", "Saturday at 14:00, two people.", "normal", ["booking"]),
@@ -74,6 +76,11 @@ def create(
         if is_cancelled():
             return False
     return True
+
+
+def keys_of_first_tenant(amounts: Amounts = DEFAULT) -> list[str]:
+    """Return some recipients of the largest tenant."""
+    return [f"user-{number:04}" for number in range(0, amounts.recipients, len(_SHARES))]
 
 
 class _BusyData:
@@ -137,8 +144,7 @@ class _BusyData:
 
     def _tenant(self, number: int) -> str:
         """The tenant of a recipient: the first has about half of them, the last a sixth."""
-        first, second, third = self._tenants
-        return (first, first, first, second, second, third)[number % 6]
+        return list(self._tenants)[_SHARES[number % len(_SHARES)]]
 
     def _recipient(self, tenant: str, key: str) -> dict[str, Any]:
         locale = self._random.choice(["en-GB", "de-DE", "it-IT", "tr-TR"])

@@ -32,6 +32,8 @@ PORT = 8787
 STOP_TIMEOUT_S = 5
 # A short drain: only a few pages reconnect.
 FLAGS = {"drain": "1s", "log_requests": True}
+# The mail server of the busy demo is on this machine.
+BUSY_FLAGS = {"http_allow": "127.0.0.1"}
 
 app = typer.Typer()
 
@@ -70,11 +72,12 @@ def demo(
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
         for number, demo_app in enumerate([*apps, start_page], 1):
             demo_app.listen(server_port + number)
-        settings = load({**FLAGS, **demo_apps.settings([*apps, start_page]), "data": data, "port": server_port}, {})
+        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings([*apps, start_page])}
+        settings = load({**flags, "data": data, "port": server_port}, {})
         logs.configure(settings.server)
         credentials = project(settings)[0]
         server_app = server.create_app(settings)
-        loading = _BusyLoader(str(credentials.secret)) if busy else None
+        loading = _BusyLoader(str(credentials.secret), credentials.key) if busy else None
 
         def ready(url: str) -> None:
             for demo_app in [*apps, start_page]:
@@ -102,10 +105,11 @@ def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
 
 
 class _BusyLoader:
-    """Creates the data of `--busy` in a thread, with a progress bar."""
+    """Creates the data of `--busy` in a thread, with a progress bar, and then connections and sends until it is stopped."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, pusher_key: str) -> None:
         self._secret = secret
+        self._pusher_key = pusher_key
         self._is_stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -119,19 +123,38 @@ class _BusyLoader:
             self._thread.join(STOP_TIMEOUT_S)
 
     def _create(self, url: str) -> None:
-        from bellcast.cli import busy_demo
+        import httpx
+
+        from bellcast.cli import busy_demo, demo_incidents, demo_mail_server, demo_traffic
         from bellcast.client import Bellcast, BellcastError
 
         console.note("Creating 100,000 notifications; the server can be used meanwhile.")
         started = time.monotonic()
-        try:
-            with Bellcast(url, self._secret) as client, console.progress("Creating data") as show:
-                is_complete = busy_demo.create(client, show, self._is_stopped.is_set)
-        except BellcastError as error:
-            console.note(f"The data is incomplete: {console.plain(str(error))}")
-            return
-        if is_complete:
-            console.note(f"The data is complete after {time.monotonic() - started:.0f} s.")
+        aurora, harbor, juniper = busy_demo.TENANTS
+        with demo_mail_server.DemoMailServer() as mail:
+            try:
+                with Bellcast(url, self._secret) as client:
+                    incidents = demo_incidents.Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
+                    incidents.add_provider(mail.url)
+                    with console.progress("Creating data") as show:
+                        is_complete = busy_demo.create(client, show, self._is_stopped.is_set)
+                    if is_complete:
+                        incidents.cause()
+                        incidents.exceed_budget(self._is_stopped)
+            except (BellcastError, httpx.HTTPError) as error:
+                console.note(f"The data is incomplete: {console.plain(str(error))}")
+                return
+            if not is_complete:
+                return
+            console.note(
+                f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
+            )
+            traffic = demo_traffic.Traffic(
+                url, self._secret, self._pusher_key, aurora, busy_demo.keys_of_first_tenant()
+            )
+            traffic.start()
+            self._is_stopped.wait()
+            traffic.stop()
 
 
 def _restart(port: int, *, is_busy: bool) -> None:

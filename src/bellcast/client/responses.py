@@ -360,6 +360,10 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     result: Any = None
     notification: str | None = None
     messages: list[str] = []
+    attempts: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    due_at: datetime | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

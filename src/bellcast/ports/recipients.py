@@ -118,6 +118,10 @@ class Recipients(Protocol):
 
     async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]: ...
 
+    async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
+        """Return the recipient's subscriptions by topic, after the topic `after`."""
+        ...
+
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         """Return the topics that the recipient subscribes to."""
         ...

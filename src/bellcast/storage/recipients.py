@@ -93,6 +93,9 @@ class Recipients:
     async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]:
         return await self._engine.read(subscriptions.page, tenant, topic, after, limit)
 
+    async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
+        return await self._engine.read(subscriptions.of_recipient, tenant, key, after, limit)
+
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         return await self._engine.read(subscriptions.among, tenant, key, topics)
 

@@ -29,6 +29,11 @@ def page(tenant: str, topic: str, after: str | None, limit: int) -> Script[list[
     return [rows.subscription(row) for row in found]
 
 
+def of_recipient(tenant: str, key: str, after: str, limit: int) -> Script[list[Subscription]]:
+    params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
+    return [rows.subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
+
+
 def topics(tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
     params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
     return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]

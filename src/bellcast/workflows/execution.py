@@ -306,7 +306,8 @@ class RunExecutor:
 
     def _with_state(self, execution: Execution) -> StoredRun:
         """The stored run with the new state; one that became too large fails."""
-        state, now = execution.state, self._clock.now()
+        now = self._clock.now()
+        state = execution.state = execution.state.timed(now)
         body = runs.encode(state)
         if len(body) > MAX_RUN:
             state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")

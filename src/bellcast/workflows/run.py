@@ -26,7 +26,8 @@ MAX_RUN = 256 * 1024
 class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
     `decided`. `due_at` (UTC milliseconds) is when
-    it goes on by itself; `attempts` counts calls of an http or python step. `by` is the group that a digest collects."""
+    it goes on by itself; `attempts` counts calls of an http or python step. `by` is the group that a digest collects. `started_at` and
+    `ended_at` (UTC milliseconds) are the commits that first stored it as begun and as ended."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -37,6 +38,8 @@ class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_at: int | None = None
     attempts: int = 0
     by: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
 
 
 PENDING = StepState()
@@ -75,6 +78,10 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         steps = {**self.steps, key: msgspec.structs.replace(self.step(key), **changes)}
         return msgspec.structs.replace(self, steps=steps)
 
+    def timed(self, now: int) -> "RunState":
+        """The run with the times of the steps that began or ended since the last commit."""
+        return msgspec.structs.replace(self, steps={key: _timed(step, now) for key, step in self.steps.items()})
+
     def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
         """The run after its end."""
         return msgspec.structs.replace(self, status=status, reason=reason)
@@ -92,6 +99,15 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return min(
             (s.due_at for s in self.steps.values() if s.state == "waiting" and s.due_at is not None), default=None
         )
+
+
+def _timed(step: StepState, now: int) -> StepState:
+    changes = {}
+    if step.started_at is None and step.state != "pending":
+        changes["started_at"] = now
+    if step.ended_at is None and step.state in ENDED_STEPS:
+        changes["ended_at"] = now
+    return msgspec.structs.replace(step, **changes) if changes else step
 
 
 decode = msgspec.json.Decoder(RunState).decode

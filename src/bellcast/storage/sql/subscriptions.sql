@@ -18,6 +18,13 @@ DELETE FROM subscriptions WHERE recipient = :inbox AND topic = :topic
 SELECT topic, key, created_at FROM subscriptions
 WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :limit
 
+-- name: subscriptions_of_recipient
+-- The topics of one recipient, by name.
+SELECT s.topic, s.key, s.created_at
+FROM recipients r JOIN subscriptions s ON s.recipient = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND s.topic > :after
+ORDER BY s.topic LIMIT :limit
+
 -- name: topics_page
 -- Topics with subscribers by name, from :first up to :last, with their numbers of subscribers up to 10,000. Each step reads one entry
 -- of the index: a topic has up to millions of subscriptions.

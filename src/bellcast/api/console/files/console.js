@@ -1,7 +1,7 @@
 /**
  * The console: the session, the menu, the router, and the keys. It uses the documented REST API only.
  */
-import { fill, h } from './dom.js';
+import { fill, h, useZone } from './dom.js';
 import { failure } from './list.js';
 import { PAGES } from './pages.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
@@ -56,7 +56,10 @@ function showShell() {
     fill(document.body, enrol(start, signOut));
     return;
   }
-  const menu = h('nav', { id: 'menu', 'aria-label': 'Pages' }, mine().map((one) => h('a', { href: `${BASE}${one.path}`, 'data-path': one.path }, one.title)));
+  const menu = h('nav', { id: 'menu', 'aria-label': 'Pages' }, mine().map((one, index, all) => [
+    one.group !== all[index - 1]?.group && h('span', { class: 'group' }, one.group),
+    h('a', { href: `${BASE}${one.path}`, 'data-path': one.path }, one.title)]),
+  h('button', { type: 'button', class: 'zone', onclick: switchZone }));
   const toggle = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'menu', onclick: () => {
     const isOpen = document.body.classList.toggle('open');
     toggle.setAttribute('aria-expanded', String(isOpen));
@@ -77,8 +80,29 @@ async function signOut() {
   showSignIn();
 }
 
+const zoneOf = (url) => new URL(url, location.href).searchParams.get('tz') ?? '';
+
+function switchZone() {
+  const url = new URL(location.href);
+  if (zoneOf(url) === 'utc') url.searchParams.delete('tz');
+  else url.searchParams.set('tz', 'utc');
+  history.replaceState(null, '', url);
+  route(false);
+}
+
+/** A URL with the zone of the present one. */
+function inZone(target) {
+  const url = new URL(target, location.href);
+  if (zoneOf(location.href)) url.searchParams.set('tz', zoneOf(location.href));
+  return url;
+}
+
 function route(focus = true) {
   if (me === null) return;
+  const isUtc = zoneOf(location.href) === 'utc';
+  useZone(isUtc ? 'utc' : 'local');
+  const switched = document.querySelector('#menu .zone');
+  fill(switched, isUtc ? 'Show local times' : 'Show times in UTC');
   current.abort();
   current = new AbortController();
   document.body.classList.remove('open');
@@ -86,6 +110,8 @@ function route(focus = true) {
   const found = PAGES.find((one) => one.path === local) ?? PAGES.find((one) => one.detail && local.startsWith(`${one.path}/`));
   const main = document.getElementById('main');
   for (const link of document.querySelectorAll('#menu a')) {
+    const tenant = new URLSearchParams(location.search).get('tenant')?.replace(/^\*$/, '');
+    link.href = `${BASE}${link.dataset.path}${tenant ? `?${new URLSearchParams({ tenant })}` : ''}`;
     if (link.dataset.path === found?.path) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
@@ -114,7 +140,7 @@ function decode(text) {
 }
 
 function go(url) {
-  history.pushState(null, '', url);
+  history.pushState(null, '', inZone(url));
   route();
 }
 
@@ -167,12 +193,12 @@ document.addEventListener('keydown', (event) => {
   if (event.key === '/') {
     event.preventDefault();
     (document.querySelector('.filters input') ?? document.querySelector('button.search'))?.focus();
-  } else if (event.key === 'j' || event.key === 'k') {
-    moveInRows(event.key === 'j' ? 1 : -1);
   } else if (chordUntil > event.timeStamp) {
     chordUntil = 0;
     const page = mine().find((one) => one.letter === event.key);
     if (page) go(`${BASE}${page.path}`);
+  } else if (event.key === 'j' || event.key === 'k') {
+    moveInRows(event.key === 'j' ? 1 : -1);
   } else if (event.key === 'g') {
     chordUntil = event.timeStamp + CHORD_MS;
   } else if (event.key === '?') {

@@ -32,20 +32,39 @@ export function fill(element, ...children) {
   return element;
 }
 
+let zone;
+
+/** Show times in UTC, or in the zone of the browser. */
+export function useZone(name) {
+  zone = name === 'utc' ? 'UTC' : undefined;
+}
+
+const clock = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: zone, hourCycle: 'h23', ...options });
+const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
+const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
+const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
+
+/** A time of day. */
+export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, clock(CLOCK).format(new Date(iso)));
+
+/** An exact time with its zone. */
+export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : h('span', { class: 'muted' }, '–'));
+
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
 const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
-/** A time, relative, with the exact one as its tooltip. */
+/** A time, relative within a day, with the exact one as its tooltip. */
 export function time(iso) {
   if (!iso) return h('span', { class: 'muted' }, '–');
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
   const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
-  return h('time', { datetime: iso, title: iso }, RELATIVE.format(Math.round(seconds / size), unit));
+  const text = unit === 'day' ? clock(DAY).format(new Date(iso)) : RELATIVE.format(Math.round(seconds / size), unit);
+  return h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, text);
 }
 
 const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
 const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'problem', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
-const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed']);
+const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed', 'muted', 'skipped', 'pending']);
 
 /** A state as an icon and a word, so that colour is not its only sign. */
 export function state(word) {
@@ -89,6 +108,12 @@ export function field(label, attributes, hint) {
       attributes.options.map((one) => h('option', { value: one, selected: one === attributes.selected }, one || 'any')))
     : h('input', { ...attributes, id: `field-${attributes.name}` });
   return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
+}
+
+/** A labelled text of several lines. */
+export function area(label, attributes, hint) {
+  const text = h('textarea', { spellcheck: 'false', ...attributes, id: `field-${attributes.name}` });
+  return h('div', { class: 'field' }, h('label', { for: text.id }, label), text, hint && h('small', { class: 'muted' }, hint));
 }
 
 /** Check boxes of one name. */

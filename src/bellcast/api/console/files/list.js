@@ -113,8 +113,11 @@ export function heading(title, ...tools) {
 function tableRow(row, list) {
   const href = list.link?.(row);
   return h('tr', {}, list.columns.map(([name, show], index) => {
-    const content = show(row) ?? '–';
-    return h('td', { 'data-label': name || undefined }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
+    const shown = show(row);
+    const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
+    const content = isEmpty ? '–' : shown;
+    const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : undefined;
+    return h('td', { 'data-label': name || undefined, class: kind }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
   }));
 }
 

@@ -1,7 +1,7 @@
 /**
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
-import { fill, h, id } from './dom.js';
+import { clockTime, fill, h, id, moment } from './dom.js';
 import { empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -106,7 +106,7 @@ function row(page, event) {
   const fragment = document.createDocumentFragment();
   fragment.append(h('tr', {}, h('td', {}, open), h('td', {}, kind),
     h('td', {}, [event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ') || '–'),
-    h('td', {}, h('time', { datetime: event.at, title: event.at }, new Date(event.at).toLocaleTimeString('en-GB', { hour12: false })))), extra);
+    h('td', { class: 'when' }, clockTime(event.at))), extra);
   return fragment;
 }
 
@@ -134,7 +134,7 @@ function links(page, event) {
 export const requests = (page) => listPage(page, {
   title: 'Requests', path: '/v1/requests', rows: 'requests',
   filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => `${one.ms} ms`], ['Time', (one) => h('time', { datetime: one.at, title: one.at }, new Date(one.at).toLocaleTimeString('en-GB'))]],
+  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => `${one.ms} ms`], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
   none: 'No request was served since the server started.', command: 'bellcast notify alice "Hello"',
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
@@ -152,7 +152,7 @@ export function request(page) {
     : [
       heading(`${one.method} ${one.path}`),
       fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
-      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', `${one.ms} ms`], ['Time', one.at], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
+      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', `${one.ms} ms`], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
       h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not kept: only small JSON bodies of servers are.') : json(one.body)),
     ]);
   return place;

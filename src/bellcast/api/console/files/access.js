@@ -1,0 +1,125 @@
+/**
+ * Who may do what: API keys, operators, the audit and the own account.
+ */
+import { choices, field, fill, form, h, id, state, time } from './dom.js';
+import { RANGE, facts, heading, listPage } from './list.js';
+import { ALL, OWNERS, card, remove } from './page.js';
+import { get, path, request } from './server.js';
+import { mfaSetup, recoveryCodes } from './sign-in.js';
+
+export const keys = (page) => {
+  const created = h('div', { 'aria-live': 'polite' });
+  const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
+  return [listPage(page, {
+    title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+      ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
+    none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
+  }), card('Create a key', form([
+    field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
+    choices('Scopes', 'scopes', scopes, ['send']),
+    field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'The only tenants that the key may use, separated by commas.'),
+  ], 'Create key', async ({ name, tenants }, sent) => {
+    const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });
+    created.replaceChildren(h('p', {}, 'Copy it now: it is not shown again.'), id(key.key));
+  }), created)];
+};
+
+/** The tenants in a field; null for all. */
+function listed(text) {
+  const names = text.split(',').map((name) => name.trim()).filter(Boolean);
+  return names.length > 0 ? names : null;
+}
+
+export const operators = (page) => [listPage(page, {
+  title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
+  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
+    ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
+  none: 'There is no operator.',
+}), card('Add an operator', form([
+  field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
+  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also content, developers change all but operators.'),
+  field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'The only tenants that the operator may see, separated by commas. Owners see all.'),
+  field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
+], 'Add operator', async (values) => {
+  await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
+  page.reload();
+}))];
+
+function secondFactorOf(page, operator) {
+  if (!operator.has_mfa) return 'none';
+  if (operator.name === page.me.name) return state('active');
+  return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
+}
+
+function tenantsOf(operator) {
+  if (operator.role === 'owner') return 'all';
+  const input = h('input', { 'aria-label': `Tenants of ${operator.name}`, value: operator.tenants?.join(', ') ?? '', placeholder: 'all', autocomplete: 'off', onchange: async () => {
+    input.setCustomValidity('');
+    try {
+      await request('PATCH', path`/v1/operators/${operator.id}`, { tenants: listed(input.value) });
+    } catch (problem) {
+      input.setCustomValidity(problem.message);
+      input.reportValidity();
+    }
+  } });
+  return input;
+}
+
+function roleOf(page, operator) {
+  if (operator.name === page.me.name) return operator.role;
+  const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
+    try {
+      await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
+      page.reload();
+    } catch {
+      select.value = operator.role;
+    }
+  } }, ALL.map((role) => h('option', { value: role, selected: role === operator.role }, role)));
+  return select;
+}
+
+/** The changed fields, each with its value before and after. */
+function changesOf(entry) {
+  if (entry.changes.length === 0) return null;
+  const value = (one) => h('code', {}, one === null ? '–' : typeof one === 'string' ? one : JSON.stringify(one));
+  return entry.changes.map((one) => h('div', {}, `${one.field}: `, value(one.from), ' → ', value(one.to)));
+}
+
+export const audit = (page) => listPage(page, {
+  title: 'Audit', path: '/v1/audit', rows: 'entries',
+  filters: [RANGE],
+  columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
+  none: 'Nothing was recorded yet.',
+});
+
+export function account(page) {
+  const result = h('p', { role: 'status' });
+  return [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]), card('Change the password', form([
+    field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
+    field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
+  ], 'Change password', async (values, element) => {
+    await request('PUT', '/v1/me/password', values);
+    element.reset();
+    result.textContent = 'The password was changed.';
+  }), result), secondFactor(page)];
+}
+
+function secondFactor(page) {
+  const place = h('div', {});
+  const reload = async () => {
+    page.me.has_mfa = (await get('/v1/me', page.signal)).has_mfa;
+    page.reload();
+  };
+  if (!page.me.has_mfa) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone does not sign in.'), mfaSetup(reload));
+  return card('Authenticator app', h('p', {}, state('active'), ' Sign-in needs a code of your app.'),
+    h('div', { class: 'choice' },
+      h('button', { type: 'button', onclick: async () => {
+        try {
+          fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
+        } catch (problem) {
+          fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
+        }
+      } }, 'New recovery codes'),
+      remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)), place);
+}

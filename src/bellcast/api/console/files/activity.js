@@ -1,0 +1,93 @@
+/**
+ * What was sent: lists of notifications and announcements, and the page of one with its timeline.
+ */
+import { area, field, form, h, id, moment, state, time } from './dom.js';
+import { RANGE, empty, facts, heading, json, listPage } from './list.js';
+import { attemptList } from './messages.js';
+import { BUILDERS, card, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
+import { path, request, withQuery } from './server.js';
+
+export const notifications = (page) => listPage(page, {
+  title: 'Notifications', path: '/v1/notifications', rows: 'notifications', tools: activityLinks(page, '/notifications'),
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
+  columns: [['Notification', (one) => one.title], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
+  none: 'No notification was sent yet.', anyTenant: true, command: 'bellcast notify alice "Hello"',
+});
+
+export const announcements = (page) => listPage(page, {
+  title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
+  filters: [{ name: 'type', label: 'Type' }, RANGE],
+  columns: [['Announcement', (one) => one.title], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
+  none: 'No announcement was sent yet.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
+});
+
+/** The lists of what was sent, as tabs. */
+export function activityLinks(page, selected) {
+  const tabs = [['/notifications', 'To recipients'], ['/announcements', 'Announcements']];
+  return h('nav', { class: 'tabs', 'aria-label': 'Kinds' }, tabs.map(([target, name]) => h('a', { href: withQuery(page.url(target), tenantOf(page)), 'aria-current': target === selected && 'page' }, name)));
+}
+
+function inboxState(one) {
+  if (one.archived_at) return 'archived';
+  if (one.read_at) return 'read';
+  return one.seen_at ? 'seen' : 'unseen';
+}
+
+function audienceOf({ topic, role, tenant }) {
+  if (topic) return `topic ${topic}`;
+  if (role) return `role ${role}`;
+  return tenant ? `tenant ${tenant}` : 'everyone';
+}
+
+export function notification(page) {
+  const tenant = tenantOf(page);
+  const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
+  return part(page, url, (one) => [
+    heading(one.title, page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
+    facts([
+      ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)],
+      ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
+      ['Text', one.body],
+    ]),
+    card('Timeline', timeline(page, one.timeline)),
+    !one.audience && card('Messages', attempts(page, one, tenant)),
+    page.may(BUILDERS) && correction(page, one, url),
+    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+  ]);
+}
+
+/** The messages of the notification, each with its attempts and what the provider answered. */
+function attempts(page, one, tenant) {
+  return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages }) => messages.length === 0
+    ? h('p', { class: 'muted' }, 'The notification was for the inbox only, or its rules stopped the other channels.')
+    : messages.map((message) => [
+      h('p', {}, h('span', { class: 'tag' }, message.channel), h('a', { href: inTenant(page, path`/messages/${message.id}`) }, message.to), ' ', state(message.state), message.reason && ` ${message.reason}`),
+      message.attempts.length > 0 && attemptList(message.attempts),
+    ]));
+}
+
+/** A form with the present text: a change applies to every inbox that has the notification. */
+function correction(page, one, url) {
+  return h('details', { class: 'panel' }, h('summary', {}, 'Correct it'),
+    form([
+      field('Title', { name: 'title', value: one.title, required: true, maxlength: 500, autocomplete: 'off' }),
+      area('Body', { name: 'body', value: one.body ?? '' }),
+      field('Link', { name: 'action_url', value: one.action_url ?? '', maxlength: 2000, autocomplete: 'off' }),
+    ], 'Correct in every inbox', async (values) => {
+      const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
+      if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
+      await request('PATCH', url, changed);
+      page.reload();
+    }));
+}
+
+function timeline(page, entries) {
+  if (entries.length === 0) return empty('Nothing was recorded yet.');
+  return h('ol', { class: 'timeline' }, entries.map((one) => h('li', {},
+    h('div', {}, h('b', {}, one.what.replaceAll('_', ' ')), one.channel && h('span', { class: 'tag' }, one.channel), ' ', moment(one.at)),
+    one.detail && h('p', {}, one.detail),
+    one.rule && h('p', { class: 'muted' }, `Rule: ${one.rule}`),
+    one.message && h('p', {}, h('a', { href: inTenant(page, path`/messages/${one.message}`) }, 'Message')))));
+}

@@ -1,0 +1,36 @@
+/**
+ * Connections, open and recently closed: close them, or watch what one does.
+ */
+import { confirmed, h, time } from './dom.js';
+import { listPage } from './list.js';
+import { BUILDERS, recipientLink, tenantOf } from './page.js';
+import { path, request, withQuery } from './server.js';
+
+export const connections = (page) => {
+  const isClosed = page.query.get('state') === 'closed';
+  return listPage(page, {
+    title: 'Connections', path: '/v1/connections', rows: 'connections', fixed: isClosed ? { state: 'closed' } : {}, tools: stateTabs(page, isClosed),
+    filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : [])],
+    columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', (one) => `${one.protocol} over ${one.transport}`], ['Topics', (one) => one.topics.join(', ')], ['Address', (one) => one.address],
+      ...(isClosed
+        ? [['Reason', (one) => `${one.reason} (${one.code})`], ['Closed', (one) => time(one.closed_at)]]
+        : [['Since', (one) => time(one.connected_at)], ['', (one) => h('span', { class: 'actions' }, trace(page, one), page.may(BUILDERS) && closing(page, one))]]),
+      ['Connection', (one) => h('code', {}, one.id)]],
+    none: isClosed ? 'No connection was closed since the servers started.' : 'No page is connected.',
+    command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
+    note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,
+  });
+};
+
+function stateTabs(page, isClosed) {
+  const tabs = [['Open', {}, !isClosed], ['Recently closed', { state: 'closed' }, isClosed]];
+  return h('nav', { class: 'tabs', 'aria-label': 'States' }, tabs.map(([name, query, isCurrent]) => h('a', { href: withQuery(page.url('/connections'), { ...query, ...tenantOf(page) }), 'aria-current': isCurrent && 'page' }, name)));
+}
+
+/** What this connection does, as it happens. */
+const trace = (page, one) => h('a', { href: withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant ?? '' }) }, 'Trace');
+
+const closing = (page, one) => confirmed(`Close the connection ${one.id}`, 'Close', async () => {
+  await request('DELETE', withQuery(path`/v1/connections/${one.id}`, { tenant: one.tenant ?? '' }));
+  page.reload();
+});

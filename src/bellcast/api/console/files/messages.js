@@ -1,0 +1,72 @@
+/**
+ * Messages of all channels, and one with its attempts and its content.
+ */
+import { confirmed, fill, h, id, moment, state, time } from './dom.js';
+import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
+import { BUILDERS, card, inTenant, part, recipientLink, tenantOf } from './page.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
+
+const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
+const MESSAGE_STATES = ['', 'queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'];
+
+const RETRYABLE = new Set(['failed', 'bounced']);
+const STATE = { name: 'state', label: 'State', options: MESSAGE_STATES };
+
+export const messages = (page) => listPage(page, {
+  title: 'Messages', path: '/v1/messages', rows: 'messages',
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, STATE, RANGE],
+  columns: [['To', (one) => one.to], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/messages/${one.id}`),
+  none: 'No e-mail, SMS, push or chat message was sent yet.', command: 'bellcast notify alice "Hello" --channel email',
+});
+
+/** The e-mails, by their subject. */
+export const mails = (page) => listPage(page, {
+  title: 'Mail', path: '/v1/messages', rows: 'messages', fixed: { channel: 'email' },
+  filters: [{ name: 'recipient', label: 'Recipient' }, STATE, RANGE],
+  columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/mail/${one.id}`),
+  none: 'No e-mail was sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
+});
+
+export function message(page) {
+  const tenant = tenantOf(page);
+  return part(page, withQuery(path`/v1/messages/${page.key}`, tenant), (one) => [
+    heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(BUILDERS) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
+      await request('POST', withQuery(path`/v1/messages/${one.id}/retry`, tenant));
+      page.reload();
+    })),
+    facts([
+      ['Id', id(one.id)], ['To', one.to], ['State', state(one.state)], ['Reason', one.reason], ['Channel', one.channel], ['Provider', one.provider],
+      ['Recipient', recipientLink(page, one.recipient)],
+      ['Notification', one.notification && h('a', { href: inTenant(page, path`/notifications/${one.notification}`) }, one.notification)],
+      ['Run', one.run && h('a', { href: inTenant(page, path`/runs/${one.run}`) }, one.run)],
+      ['Created', moment(one.created_at)], ['Due', moment(one.due_at)],
+    ]),
+    one.channel === 'email' ? email(page, one) : card('Content', json(one.content)),
+    card('Attempts', one.attempts.length === 0 ? empty(one.state === 'simulated' ? 'The message was simulated: no provider is configured for its channel.' : 'No provider was called yet.') : attemptList(one.attempts)),
+  ]);
+}
+
+/** Attempts to deliver a message, with what the provider answered. */
+export const attemptList = (attempts) => h('ol', { class: 'timeline' }, attempts.map((one) => h('li', {},
+  h('div', {}, state(one.outcome), ` ${one.provider} `, moment(one.at)),
+  (one.code || one.response) && h('p', {}, h('code', {}, [one.code, one.response].filter(Boolean).join(' '))))));
+
+/** The forms of an e-mail. Its HTML is in a frame without scripts, and its policy lets it load nothing. */
+function email(page, one) {
+  const place = h('div', {});
+  const url = (form) => `${ROOT}${withQuery(path`/v1/messages/${one.id}/${form}`, tenantOf(page))}`;
+  const forms = {
+    ...(one.content.html && { HTML: () => fill(place, h('iframe', { sandbox: true, src: url('html'), title: 'E-mail' }), h('p', { class: 'muted' }, 'Images of other servers are not loaded.')) }),
+    Text: () => fill(place, h('pre', { tabindex: '0' }, one.content.text ?? '')),
+    Source: () => load(place, page.signal, (signal) => get(withQuery(path`/v1/messages/${one.id}/raw`, tenantOf(page)), signal), (source) => h('pre', { tabindex: '0' }, h('code', {}, source))),
+  };
+  const buttons = Object.entries(forms).map(([name, show]) => h('button', { type: 'button', 'aria-pressed': 'false', onclick: (event) => {
+    for (const other of buttons) other.setAttribute('aria-pressed', String(other === event.currentTarget));
+    show();
+  } }, name));
+  const section = card('E-mail', h('div', { class: 'choice', role: 'group', 'aria-label': 'Form' }, buttons, h('a', { href: url('raw'), download: `${one.id}.eml` }, 'Download .eml')), place);
+  buttons[0].click();
+  return section;
+}

@@ -1,0 +1,29 @@
+/**
+ * The Overview: health, charts and numbers.
+ */
+import { charts } from './charts.js';
+import { h, state } from './dom.js';
+import { empty, heading, load } from './list.js';
+import { card, number } from './page.js';
+import { get } from './server.js';
+
+export function overview(page) {
+  const health = h('div');
+  const counts = h('div');
+  load(health, page.signal, async (signal) => {
+    try {
+      await get('/readyz', signal);
+      return null;
+    } catch (problem) {
+      if (problem.status === 503) return problem.message;
+      throw problem;
+    }
+  }, (reason) => [h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')), h('p', { class: 'muted' }, reason ?? 'Store and broker answer.')]);
+  load(counts, page.signal, (signal) => get('/v1/stats', signal), (stats) => [
+    card('Connections', stats.connections.length === 0
+      ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
+      : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, `${one.protocol} over ${one.transport}`))))),
+    card('Stored', h('ul', { class: 'numbers' }, Object.entries(stats.store).map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' ')))))),
+  ]);
+  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), charts(page), counts];
+}

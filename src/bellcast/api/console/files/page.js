@@ -1,0 +1,48 @@
+/**
+ * What the pages share: roles, cards, links within a tenant, buttons that delete.
+ */
+import { confirmed, h } from './dom.js';
+import { load } from './list.js';
+import { get, request, withQuery } from './server.js';
+
+export const ALL = ['owner', 'developer', 'support', 'viewer'];
+export const CONTENT = ['owner', 'developer', 'support'];
+export const BUILDERS = ['owner', 'developer'];
+export const OWNERS = ['owner'];
+
+export const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
+export const number = (value) => value.toLocaleString('en');
+/** A number that is counted up to a bound. */
+export const many = (count) => (count >= 10_000 ? '10,000 or more' : number(count));
+/** The tenant in the URL. Lists of all tenants have `*`, which single objects do not. */
+const tenantIn = (page) => page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
+export const tenantOf = (page) => ({ tenant: tenantIn(page) });
+
+/** The URL of a page with the tenant of a row, or that of this page. */
+export const inTenant = (page, target, row) => withQuery(page.url(target), { tenant: row ? row.tenant ?? '' : tenantIn(page) });
+
+/** A link to a recipient's page. */
+export const recipientLink = (page, key, row) => key && h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key);
+
+/** A part of a page with its own request. */
+export function part(page, url, show) {
+  const place = h('div');
+  load(place, page.signal, (signal) => get(url, signal), show);
+  return place;
+}
+
+/** A form in one line. */
+export function inline(element) {
+  element.classList.add('inline');
+  return element;
+}
+
+/** A button that deletes on its second click, and then shows the URL `then`, or the page again; or it calls `then`. */
+export function remove(page, label, word, target, then) {
+  return confirmed(label, word, async () => {
+    await request('DELETE', target);
+    if (typeof then === 'function') await then();
+    else if (then) page.go(then);
+    else page.reload();
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
+ */
+import { field, form, h, id, moment, time } from './dom.js';
+import { empty, facts, heading, json, listPage, load } from './list.js';
+import { BUILDERS, CONTENT, OWNERS, card, inTenant, inline, number, part, remove, tenantOf } from './page.js';
+import { preferences } from './preferences.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
+
+/** Rows of each list on the page; the lists have the others. */
+const FEW = 10;
+
+export const recipients = (page) => listPage(page, {
+  title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }],
+  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
+  none: 'No recipient exists yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
+});
+
+export function recipient(page) {
+  const tenant = tenantOf(page);
+  const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
+  return part(page, url(), (one) => [
+    heading(one.key, actions(page, one, url)),
+    facts([['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
+    h('nav', { class: 'links', 'aria-label': 'About this recipient' },
+      [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
+        .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),
+    card('Inbox', inbox(page, one.key, tenant)),
+    explain(page, one.key, tenant),
+    card('Preferences', preferences(page, url('/preferences'))),
+    card('Devices', devices(page, one.key, tenant, url)),
+    card('Topics', topics(page, one.key, url)),
+    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+    page.may(OWNERS) && erasure(page, one, url),
+  ]);
+}
+
+function actions(page, one, url) {
+  return [
+    page.may(CONTENT) && h('a', { class: 'button', href: `${ROOT}${url('/export')}`, download: `${one.key}.json` }, 'Export'),
+    page.may(BUILDERS) && remove(page, `End sessions of ${one.key}`, 'End sessions', url('/sessions')),
+  ];
+}
+
+function inbox(page, key, tenant) {
+  const all = { recipient: key, ...tenant };
+  return part(page, withQuery('/v1/notifications', { ...all, limit: FEW }), ({ notifications, next }) => notifications.length === 0
+    ? empty('The inbox is empty.', `bellcast notify ${key} "Hello"`)
+    : [h('ul', { class: 'rows-of' }, notifications.map((one) => h('li', {},
+      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one) }, one.title), h('span', { class: 'muted' }, one.archived_at ? 'archived' : one.read_at ? 'read' : one.seen_at ? 'seen' : 'unseen'), time(one.created_at)))),
+    next && h('a', { href: withQuery(page.url('/notifications'), all) }, 'All notifications')]);
+}
+
+function explain(page, recipient, tenant) {
+  const answer = h('div', { 'aria-live': 'polite' });
+  return card('Why did it arrive, or not?', form([
+    field('Notification', { name: 'notification', autocomplete: 'off', spellcheck: 'false' }, 'Its id; or leave it empty and name a type.'),
+    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
+  ], 'Explain', async ({ notification, type }) => {
+    const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim() || 'general', ...tenant }), page.signal);
+    answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)));
+  }), answer);
+}
+
+/** The open connections and the endpoints of push messages. */
+function devices(page, key, tenant, url) {
+  const connected = part(page, withQuery('/v1/connections', { recipient: key, ...tenant }), ({ connections }) => connections.length === 0
+    ? h('p', { class: 'muted' }, 'No page or app is connected.')
+    : h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), `${one.protocol} over ${one.transport}`, one.address, time(one.connected_at)))));
+  const push = part(page, url('/push-endpoints'), ({ push_endpoints: endpoints }) => endpoints.length === 0
+    ? h('p', { class: 'muted' }, 'No device is registered for push messages.')
+    : h('ul', { class: 'rows-of' }, endpoints.map((one) => h('li', {}, h('b', {}, one.kind), id(one.id), time(one.created_at),
+      page.may(BUILDERS) && remove(page, `Delete the push endpoint ${one.id}`, 'Delete', url(path`/push-endpoints/${one.id}`))))));
+  return [connected, push];
+}
+
+function topics(page, key, url) {
+  const place = h('div');
+  const topicUrl = (topic) => withQuery(path`/v1/topics/${topic}/subscriptions/${key}`, tenantOf(page));
+  const show = () => load(place, page.signal, (signal) => get(url('/subscriptions'), signal), ({ subscriptions, next }) => [
+    subscriptions.length === 0
+      ? h('p', { class: 'muted' }, 'The recipient subscribes to no topic.')
+      : h('ul', { class: 'rows-of' }, subscriptions.map((one) => h('li', {}, h('a', { href: inTenant(page, path`/topics/${one.topic}`) }, one.topic), time(one.created_at),
+        page.may(BUILDERS) && !one.topic.startsWith('role.') && remove(page, `Unsubscribe from ${one.topic}`, 'Unsubscribe', topicUrl(one.topic), show)))),
+    next && h('p', { class: 'muted' }, 'And more.'),
+    page.may(BUILDERS) && inline(form([field('Subscribe to', { name: 'topic', required: true, maxlength: 164, autocomplete: 'off' })], 'Subscribe', async ({ topic }) => {
+      await request('PUT', topicUrl(topic.trim()), {});
+      await show();
+    })),
+  ]);
+  show();
+  return place;
+}
+
+/** The deletion of all data. The key is typed, so that a wrong click or a wrong page deletes nothing. */
+function erasure(page, one, url) {
+  return h('details', { class: 'panel' }, h('summary', { class: 'bad' }, 'Erase this recipient'),
+    h('p', {}, 'Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.'),
+    form([field(`Type ${one.key} to confirm`, { name: 'key', required: true, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' })], 'Erase', async ({ key }) => {
+      if (key !== one.key) throw new Error('This is not the key of the recipient.');
+      await request('DELETE', url());
+      page.go(inTenant(page, '/recipients'));
+    }));
+}

@@ -1,0 +1,155 @@
+/**
+ * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
+ */
+import { confirmed, fill, h, id, moment, state, time } from './dom.js';
+import { RANGE, empty, facts, heading, json, listPage } from './list.js';
+import { BUILDERS, card, inTenant, part, recipientLink, tenantOf } from './page.js';
+import { get, path, request, withQuery } from './server.js';
+
+const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
+const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
+/** Steps of a long run that are shown first: its last ones. */
+const SHOWN_STEPS = 100;
+/** A time without an event is folded from this length, if it is also the larger part of the run. */
+const FOLDED_MS = 1000;
+/** Width of a folded time, and the least of a bar, in percent. */
+const FOLD_WIDTH = 8;
+const MIN_WIDTH = 0.8;
+
+export const runs = (page) => listPage(page, {
+  title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
+  filters: [{ name: 'workflow', label: 'Workflow' }, { name: 'recipient', label: 'Recipient' }, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
+  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason]],
+  link: (one) => inTenant(page, path`/runs/${one.id}`),
+  none: 'No workflow ran yet.', command: 'bellcast trigger welcome alice',
+});
+
+export function run(page) {
+  const tenant = tenantOf(page);
+  return part(page, withQuery(path`/v1/runs/${page.key}`, tenant), (one) => [
+    heading(`${one.workflow} for ${one.recipient}`, actions(page, one, tenant)),
+    facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)],
+      ['Workflow', h('a', { href: inTenant(page, path`/workflows/${one.workflow}`) }, `${one.workflow}, version ${one.version}`)],
+      ['Started', moment(one.created_at)], ['Ended', moment(one.ended_at)], one.wakes_at && ['Goes on', moment(one.wakes_at)]].filter(Boolean)),
+    card('Steps', waterfall(page, one, tenant)),
+    card('Data', Object.keys(one.data).length === 0 ? empty('The trigger had no data.') : json(one.data)),
+  ]);
+}
+
+function actions(page, one, tenant) {
+  if (!page.may(BUILDERS)) return null;
+  const url = withQuery(path`/v1/runs/${one.id}`, tenant);
+  if (!ENDED.has(one.state)) {
+    return confirmed('Cancel this run', 'Cancel', async () => {
+      await request('DELETE', url);
+      page.reload();
+    });
+  }
+  return one.state === 'failed' && confirmed('Retry this run from its failed step', 'Retry', async () => {
+    await request('POST', withQuery(path`/v1/runs/${one.id}/retry`, tenant));
+    page.reload();
+  });
+}
+
+/** The steps as bars over time. Their definitions, which are the inputs, are read when one is opened. */
+function waterfall(page, one, tenant) {
+  const end = Date.parse(one.ended_at ?? '') || Date.now();
+  const scale = scaleOf(one, end);
+  const definition = once(() => get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version }), page.signal));
+  const row = (step) => stepRow(page, step, { end, scale, definition });
+  const hidden = Math.max(one.steps.length - SHOWN_STEPS, 0);
+  const list = h('ol', { class: 'waterfall' }, axis(scale), one.steps.slice(hidden).map(row));
+  const earlier = hidden > 0 && h('button', { type: 'button', onclick: () => {
+    list.firstElementChild.after(...one.steps.slice(0, hidden).map(row));
+    earlier.remove();
+  } }, `Show the ${hidden} steps before`);
+  return [earlier, list];
+}
+
+function once(read) {
+  let result;
+  return () => (result ??= read());
+}
+
+/** Places of times in percent. Times without an event that are the larger part of the run are folded to a fixed width. */
+export function scaleOf(one, end) {
+  const start = Date.parse(one.created_at);
+  const times = one.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
+  const events = [...new Set([start, ...times, Math.max(end, start)])].sort((a, b) => a - b);
+  const spans = events.slice(1).map((to, index) => ({ from: events[index], to, length: to - events[index] }));
+  const total = spans.reduce((sum, span) => sum + span.length, 0);
+  const isIdle = (span) => span.length >= FOLDED_MS && span.length > total / 4;
+  const idle = spans.filter(isIdle);
+  const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
+  // A run that only waited is drawn as it is.
+  const folds = busy > 0 && idle.length > 0;
+  const room = 100 - (folds ? idle.length * FOLD_WIDTH : 0);
+  let x = 0;
+  for (const span of spans) {
+    span.isFolded = folds && isIdle(span);
+    span.x = x;
+    span.width = span.isFolded ? FOLD_WIDTH : span.length / ((folds ? busy : total) || 1) * room;
+    x += span.width;
+  }
+  const at = (moment) => {
+    const span = spans.find(({ to }) => moment <= to);
+    if (!span) return 100;
+    return span.x + (span.length ? Math.max(moment - span.from, 0) / span.length : 0) * span.width;
+  };
+  return { at, spans, total };
+}
+
+function axis({ spans, total }) {
+  const track = h('span', { class: 'track' }, spans.filter((span) => span.isFolded).map((span) => placed(h('span', { class: 'folded' }, duration(span.length)), span.x, span.width)));
+  return h('li', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}), track, h('span', { class: 'took' }, duration(total)));
+}
+
+/** Styles set by script are within the page's policy; attributes are not. */
+function placed(element, x, width) {
+  element.style.left = `${Math.min(x, 100 - MIN_WIDTH)}%`;
+  element.style.width = `${Math.max(width, MIN_WIDTH)}%`;
+  return element;
+}
+
+function stepRow(page, step, { end, scale, definition }) {
+  const from = step.started_at && Date.parse(step.started_at);
+  const to = step.ended_at ? Date.parse(step.ended_at) : end;
+  const details = h('div', { class: 'details', hidden: true });
+  const open = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: () => {
+    details.hidden = !details.hidden;
+    open.setAttribute('aria-expanded', String(!details.hidden));
+    if (!details.hasChildNodes()) fill(details, stepDetails(page, step, definition));
+  }, onkeydown: (press) => press.key === 'Escape' && !details.hidden && open.click() }, step.key);
+  const bar = from && placed(h('span', { class: `bar-of ${step.state}` }), scale.at(from), scale.at(to) - scale.at(from));
+  return h('li', {}, h('span', { class: 'step' }, open, h('span', { class: 'tag' }, step.type), state(step.state)),
+    h('span', { class: 'track', 'aria-hidden': 'true' }, bar),
+    h('span', { class: 'took' }, from ? duration(to - from) : '–'), details);
+}
+
+function stepDetails(page, step, definition) {
+  const input = h('div');
+  definition().then(({ steps }) => fill(input, json(find(steps, step.key) ?? null)), (problem) => fill(input, h('p', { class: 'muted' }, problem.message)));
+  return [
+    facts([['Started', moment(step.started_at)], ['Ended', moment(step.ended_at)], step.due_at && ['Goes on', moment(step.due_at)], step.attempts > 0 && ['Calls', step.attempts], ['Reason', step.reason],
+      step.notification && ['Notification', h('a', { href: inTenant(page, path`/notifications/${step.notification}`) }, step.notification)],
+      ...step.messages.map((message) => ['Message', h('a', { href: inTenant(page, path`/messages/${message}`) }, message)])].filter(Boolean)),
+    h('h3', {}, 'Input'), input, h('h3', {}, 'Output'), step.result === null ? h('p', { class: 'muted' }, 'No output.') : json(step.result),
+  ];
+}
+
+/** The definition of a step, also within branches. */
+function find(steps, key) {
+  for (const step of steps) {
+    if (step.key === key) return step;
+    const inner = find([...(step.branches ?? []).flatMap((branch) => branch.steps), ...(step.else ?? [])], key);
+    if (inner) return inner;
+  }
+  return null;
+}
+
+/** A length of time in its largest unit. */
+export function duration(ms) {
+  if (ms < 1000) return `${ms} ms`;
+  const [size, unit] = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's']].find(([length]) => ms >= length);
+  return `${(ms / size).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
+}

@@ -1,0 +1,73 @@
+/**
+ * Templates: what they use, a preview by language or recipient, and a test message.
+ */
+import { area, field, fill, form, h, id, state } from './dom.js';
+import { empty, facts, heading, json, listPage } from './list.js';
+import { BUILDERS, card, inTenant, part, tenantOf } from './page.js';
+import { path, request, withQuery } from './server.js';
+
+const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
+const TESTED = PARTS.slice(1);
+
+export const templates = (page) => listPage(page, {
+  title: 'Templates', path: '/v1/templates', rows: 'templates',
+  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => Object.keys(one.translations).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Of', (one) => (one.tenant ? `tenant ${one.tenant}` : 'project')]],
+  link: (one) => inTenant(page, path`/templates/${one.key}`),
+  none: 'No template is stored.', command: 'bellcast template apply templates/',
+});
+
+export function template(page) {
+  const tenant = tenantOf(page);
+  const url = (more = '') => withQuery(path`/v1/templates/${page.key}` + more, tenant);
+  return part(page, url(), (one) => [
+    heading(one.key),
+    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', Object.keys(one.translations).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
+    page.may(BUILDERS) && [preview(page, one, url), test(page, one, url, tenant)],
+    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+  ]);
+}
+
+/** The variables in the texts of a template. */
+const VARIABLES = /\bdata\.(\w+(?:\.\w+)*)/g;
+
+/** An object with the variables of a template, to be filled in. */
+function sample(one) {
+  const data = {};
+  for (const [, variable] of JSON.stringify(one).matchAll(VARIABLES)) {
+    const names = variable.split('.');
+    const last = names.pop();
+    const owner = names.reduce((object, name) => (object[name] = typeof object[name] === 'object' ? object[name] : {}), data);
+    owner[last] ??= last;
+  }
+  return JSON.stringify(data, null, 2);
+}
+
+function preview(page, one, url) {
+  const answer = h('div', { 'aria-live': 'polite' });
+  return card('Preview', form([
+    field('Language', { name: 'locale', options: ['', ...Object.keys(one.translations)] }),
+    field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and its values; or leave it empty.'),
+    area('Data as JSON', { name: 'data', value: sample(one) }),
+  ], 'Preview', async ({ locale, recipient, data }) => {
+    const { missing, ...parts } = await request('POST', url('/preview'), { data: JSON.parse(data), ...(locale && { locale }), ...(recipient.trim() && { recipient: recipient.trim() }) }, page.signal);
+    fill(answer,
+      missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
+      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), h('dl', { class: 'facts' },
+        Object.entries(parts[name]).filter(([, value]) => value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? value : JSON.stringify(value)))))]));
+  }), answer);
+}
+
+/** A message to a recipient's address. Without a provider it is simulated, and its page shows its HTML. */
+function test(page, one, url, tenant) {
+  const answer = h('p', { role: 'status' });
+  const channels = TESTED.filter((name) => one[name]);
+  if (channels.length === 0) return card('Test message', empty('The template is for the inbox only.'));
+  return card('Test message', form([
+    field('Channel', { name: 'channel', options: channels }),
+    field('To recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }, 'To the recipient’s address, whatever its preferences.'),
+    area('Data as JSON', { name: 'test', value: sample(one) }),
+  ], 'Send test', async ({ channel, to, test: data }) => {
+    const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: JSON.parse(data) }, page.signal);
+    fill(answer, state('queued'), ' ', h('a', { href: withQuery(page.url(path`/messages/${message}`), tenant) }, 'Open the message'));
+  }), answer);
+}

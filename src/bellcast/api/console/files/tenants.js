@@ -1,0 +1,62 @@
+/**
+ * Tenants, and one with its usage, limits, brand and retention.
+ */
+import { field, form, h, id, moment, time } from './dom.js';
+import { empty, facts, heading, json, listPage } from './list.js';
+import { BUILDERS, card, many, number, part } from './page.js';
+import { get, path, request, withQuery } from './server.js';
+
+/** The settings with a meaning to the server: its name, label, unit and default. */
+const LIMITS = [
+  ['sends_per_second', 'Sends per second', '0 or empty: unlimited.'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC. 0 or empty: unlimited.'],
+  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', 'Older notifications are deleted. 0 or empty: never.'],
+];
+const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo'], ['color', 'Colour'], ['address', 'Address'], ['footer', 'Footer']];
+
+export const tenants = (page) => listPage(page, {
+  title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }],
+  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
+  link: (one) => page.url(path`/tenants/${one.key}`),
+  none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
+});
+
+export function tenant(page) {
+  return part(page, path`/v1/tenants/${page.key}`, (one) => [
+    heading(one.name ?? one.key),
+    facts([['Key', id(one.key)], ['Name', one.name], ['Created', moment(one.created_at)]]),
+    h('nav', { class: 'links', 'aria-label': 'About this tenant' }, [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']]
+      .map(([name, target]) => h('a', { href: withQuery(page.url(target), { tenant: one.key }) }, name))),
+    card('Usage', usage(page, one)),
+    page.may(BUILDERS) && [limits(page, one), brand(page, one)],
+    card('All settings', Object.keys(one.settings).length === 0 ? empty('No settings.') : json(one.settings)),
+  ]);
+}
+
+function usage(page, one) {
+  return part(page, withQuery('/v1/stats', { tenant: one.key }), ({ connections, store }) => h('ul', { class: 'numbers' },
+    [...Object.entries(store), ['connections', connections.reduce((sum, group) => sum + group.count, 0)]]
+      .map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' '))))));
+}
+
+/** Replace settings of the tenant as it is now: the API replaces all of them. */
+async function change(page, one, changed) {
+  const { name, settings } = await get(path`/v1/tenants/${one.key}`, page.signal);
+  const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
+  await request('PUT', path`/v1/tenants/${one.key}`, { name, settings: merged });
+  page.reload();
+}
+
+function limits(page, one) {
+  // Only operators of all tenants may change what a tenant may use.
+  const disabled = page.me.tenants !== null;
+  return card('Limits and retention', form(LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint)), 'Save limits',
+    (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));
+}
+
+function brand(page, one) {
+  const own = one.settings.brand ?? {};
+  return card('Brand', form(BRAND.map(([name, label]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' })), 'Save brand', (values) => {
+    const kept = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
+    return change(page, one, { brand: Object.keys(kept).length > 0 ? kept : null });
+  }));
+}

@@ -1,0 +1,87 @@
+/**
+ * Workflows: the diagram, the versions with their differences, and a dry run.
+ */
+import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
+import { empty, facts, heading, listPage, load } from './list.js';
+import { BUILDERS, card, inTenant, number, part, tenantOf } from './page.js';
+import { get, path, request, withQuery } from './server.js';
+import { difference, toYaml } from './yaml.js';
+
+/** What a step does, in the fields that say it best. */
+const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
+
+export const workflows = (page) => listPage(page, {
+  title: 'Workflows', path: '/v1/workflows', rows: 'workflows',
+  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => `${number(one.steps.length)} steps`], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')]],
+  link: (one) => inTenant(page, path`/workflows/${one.key}`),
+  none: 'No workflow is defined.', command: 'bellcast workflow apply workflows/',
+});
+
+export function workflow(page) {
+  const tenant = tenantOf(page);
+  const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
+  return part(page, url(), (one) => [
+    heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), page.may(BUILDERS) && activation(page, one, url)]),
+    facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
+    card('Steps', h('ol', { class: 'diagram' }, one.steps.map(stepBox))),
+    card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
+    card('Versions', versions(page, one, url)),
+    page.may(BUILDERS) && dryRun(page, url),
+  ]);
+}
+
+const yamlOf = ({ type, data, steps }) => toYaml({ type, data, steps });
+
+function activation(page, one, url) {
+  const word = one.active ? 'Switch off' : 'Switch on';
+  return confirmed(`${word} ${one.key}`, word, async () => {
+    await request('PATCH', url(), { active: !one.active });
+    page.reload();
+  });
+}
+
+function stepBox(step) {
+  const summary = SUMMARY.filter((name) => step[name] !== undefined).map((name) => (typeof step[name] === 'string' ? step[name] : JSON.stringify(step[name])))[0];
+  const branches = [...(step.branches ?? []).map((branch) => [condition(branch.if), branch.steps]), ...(step.else ? [['else', step.else]] : [])];
+  return h('li', {},
+    h('div', { class: 'box' }, h('b', {}, step.key), h('span', { class: 'tag' }, step.type), step.if && h('small', {}, `if ${condition(step.if)}`), summary && h('p', {}, summary)),
+    branches.length > 0 && h('div', { class: 'branches' }, branches.map(([text, steps]) => h('div', {}, h('small', {}, text), h('ol', { class: 'diagram' }, steps.map(stepBox))))));
+}
+
+/** A condition as one line. */
+function condition(value) {
+  if (value?.var && value.op) return `${value.var} ${value.op} ${value.value === undefined ? '' : JSON.stringify(value.value)}`.trim();
+  const [name, parts] = Object.entries(value ?? {})[0] ?? [];
+  return Array.isArray(parts) ? parts.map(condition).join(name === 'all' ? ' and ' : ' or ') : JSON.stringify(value);
+}
+
+function versions(page, one, url) {
+  const shown = h('div', { 'aria-live': 'polite' });
+  return [part(page, url('/versions'), ({ versions: all }) => h('ul', { class: 'rows-of' }, all.map(({ version, created_at: at }, index) => h('li', {},
+    h('b', {}, `Version ${version}`), version === one.version && state('current'), moment(at),
+    index < all.length - 1 && h('button', { type: 'button', 'aria-label': `Changes of version ${version}`, onclick: () => compare(page, shown, url, all[index + 1].version, version) }, 'Changes'),
+    page.may(BUILDERS) && version !== one.version && confirmed(`Make current: version ${version}`, 'Make current', async () => {
+      await request('PATCH', url(), { version });
+      page.reload();
+    }))))), shown];
+}
+
+function compare(page, place, url, from, to) {
+  const read = (version, signal) => get(url('', { version }), signal);
+  load(place, page.signal, (signal) => Promise.all([read(from, signal), read(to, signal)]), ([before, after]) => [
+    h('h3', {}, `Version ${from} to ${to}`),
+    h('pre', { class: 'diff', tabindex: '0' }, difference(yamlOf(before), yamlOf(after)).map(([sign, line]) => h('span', { class: { '+': 'ok', '-': 'bad', ' ': '' }[sign] }, `${sign} ${line}\n`))),
+  ]);
+}
+
+/** What a trigger would do now. Nothing is sent. */
+function dryRun(page, url) {
+  const answer = h('div', { 'aria-live': 'polite' });
+  return card('Dry run', form([
+    field('Recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }),
+    area('Data as JSON', { name: 'data', value: '{}' }),
+  ], 'Show what would be sent', async ({ to, data }) => {
+    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: JSON.parse(data) }, page.signal);
+    fill(answer, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
+  }), answer);
+}

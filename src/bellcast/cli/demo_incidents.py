@@ -1,0 +1,96 @@
+"""What `bellcast demo --busy` has for the questions of support: a muted recipient, an expired token, a page of a wrong origin, a bounce,
+failed messages and an exhausted budget."""
+
+import threading
+from typing import Any
+
+import httpx
+import jwt
+
+from bellcast.client import Bellcast
+
+# Seconds since which the token is no longer valid.
+EXPIRED_S = 3_600
+OTHER_ORIGIN = "https://shop.example"
+# Refused sends of the tenant whose budget is used up. A server applies a new budget within 5 seconds.
+REFUSED_SENDS = 5
+MAX_SENDS = 50
+SEND_INTERVAL_S = 0.2
+NAMES = {"alice": "Alice Adler", "bob": "Bob Bianchi", "carol": "Carol Costa", "dave": "Dave Demir"}
+# The demo's mail server refuses these.
+ADDRESSES = {"carol": "gone@example.com", "dave": "blocked@example.com"}
+
+
+class Incidents:
+    """Causes them through the API of a running server. E-mails of `tenant` go to the demo's mail server; sends to `spent` exceed
+    its daily budget."""
+
+    def __init__(self, client: Bellcast, url: str, secret: str, *, tenant: str, spent: str) -> None:
+        self._client = client
+        self._url = url
+        self._secret = secret
+        self._tenant = tenant
+        self._spent = spent
+
+    def add_provider(self, mail_url: str) -> None:
+        """Send the tenant's e-mails from now on through this server."""
+        path = f"/v1/providers/mail-{self._tenant}?tenant={self._tenant}"
+        self._request("PUT", path, {"channel": "email", "url": mail_url})
+
+    def cause(self) -> None:
+        """Cause all but the exhausted budget."""
+        tenant = self._tenant
+        records = [
+            {"key": key, "name": name, "email": ADDRESSES.get(key, f"{key}@example.com")} for key, name in NAMES.items()
+        ]
+        self._client.recipients.bulk(records, tenant=tenant)
+        self._client.preferences.change("alice", {"muted": {"*": True}}, tenant=tenant)
+        for key, name in NAMES.items():
+            self._client.notify(
+                key,
+                title=f"{name}, your booking is confirmed",
+                body="Saturday at 14:00, two people.",
+                type="booking.created",
+                channels=["inbox", "email"],
+                tenant=tenant,
+            )
+        self._open_pages()
+
+    def _open_pages(self) -> None:
+        """Requests of Bob's page with a token that has expired, and of a page whose origin is not allowed."""
+        token = self._client.token("bob", tenant=self._tenant)
+        claims = jwt.decode(token, options={"verify_signature": False})
+        past = claims | {name: claims[name] - 2 * EXPIRED_S for name in ("iat", "exp") if name in claims}
+        expired = jwt.encode(past, self._secret, algorithm="HS256", headers=jwt.get_unverified_header(token))
+        for credentials, origin in ((expired, self._url), (token, OTHER_ORIGIN)):
+            httpx.get(
+                f"{self._url}/v1/inbox",
+                headers={"authorization": f"Bearer {credentials}", "origin": origin},
+                timeout=30,
+            )
+
+    def exceed_budget(self, is_cancelled: threading.Event) -> None:
+        """Send until the tenant's daily budget refuses it with 429. Its settings are restored afterwards."""
+        path = f"/v1/tenants/{self._spent}"
+        headers = {"authorization": f"Bearer {self._secret}"}
+        stored = httpx.get(f"{self._url}{path}", headers=headers, timeout=30).json()
+        fields = {"name": stored["name"], "settings": stored["settings"]}
+        self._request("PUT", path, fields | {"settings": stored["settings"] | {"sends_per_day": 1}})
+        refused = 0
+        for number in range(MAX_SENDS):
+            # Not by the client, which would wait and repeat it.
+            response = httpx.post(
+                f"{self._url}/v1/notifications?tenant={self._spent}",
+                headers=headers,
+                json={"to": "user-0005", "title": f"Reminder {number}"},
+                timeout=30,
+            )
+            refused += response.status_code == httpx.codes.TOO_MANY_REQUESTS
+            if refused == REFUSED_SENDS or is_cancelled.wait(SEND_INTERVAL_S):
+                break
+        self._request("PUT", path, fields)
+
+    def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
+        httpx.request(
+            method, f"{self._url}{path}", headers={"authorization": f"Bearer {self._secret}"}, json=body, timeout=30
+        ).raise_for_status()

@@ -1,0 +1,126 @@
+"""What happens in `bellcast demo --busy` all the time: connections of four dialects, and sends to them."""
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from bellcast.client import Bellcast
+
+CONNECTIONS = 200
+SENDS_PER_SECOND = 20
+TITLES = ("New booking", "Booking moved", "New comment", "New review")
+# A connection that ends is opened again after this time.
+RETRY_S = 2.0
+STOP_TIMEOUT_S = 5
+
+
+class Traffic:
+    """Runs in a thread between `start` and `stop`. `keys` are the recipients of `tenant`."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        pusher_key: str,
+        tenant: str,
+        keys: Sequence[str],
+        *,
+        connections: int = CONNECTIONS,
+        sends_per_second: float = SENDS_PER_SECOND,
+    ) -> None:
+        self._url = url
+        self._secret = secret
+        self._pusher_key = pusher_key
+        self._tenant = tenant
+        self._keys = [keys[number % len(keys)] for number in range(connections)]
+        self._pause = 1 / sends_per_second
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="busy traffic", daemon=True)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the connections within STOP_TIMEOUT_S."""
+        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._all())
+        self._loop.close()
+
+    async def _all(self) -> None:
+        dialects = (self._event_stream, self._websocket, self._socketio, self._pusher)
+        with Bellcast(self._url, self._secret) as client:
+            tokens = [str(client.token(key, topics=["*"], tenant=self._tenant, ttl="12h")) for key in self._keys]
+        limits = httpx.Limits(max_connections=None)
+        headers = {"authorization": f"Bearer {self._secret}"}
+        async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=None) as http:  # noqa: S113  streams have no end
+            self._tasks = [asyncio.create_task(self._send(http, headers))]  # noqa: TID251  the loop is this thread's
+            for number, token in enumerate(tokens):
+                connect = self._repeated(dialects[number % len(dialects)], http, token)
+                self._tasks.append(asyncio.create_task(connect))  # noqa: TID251
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+        chosen = random.Random(0)
+        while True:
+            draft = {"to": chosen.choice(self._keys), "title": chosen.choice(TITLES), "type": "booking.created"}
+            with suppress(httpx.HTTPError):
+                await http.post(f"/v1/notifications?tenant={self._tenant}", headers=headers, json=draft)
+            await asyncio.sleep(self._pause)
+
+    async def _repeated(
+        self,
+        connect: Callable[[httpx.AsyncClient, str], Coroutine[Any, Any, None]],
+        http: httpx.AsyncClient,
+        token: str,
+    ) -> None:
+        from websockets.exceptions import WebSocketException
+
+        while True:
+            with suppress(httpx.HTTPError, WebSocketException, OSError, TimeoutError):
+                await connect(http, token)
+            await asyncio.sleep(RETRY_S)
+
+    async def _event_stream(self, http: httpx.AsyncClient, token: str) -> None:
+        async with http.stream("GET", "/v1/stream", params={"token": token, "topics": "presence-lobby"}) as response:
+            async for _ in response.aiter_raw():
+                pass
+
+    async def _websocket(self, http: httpx.AsyncClient, token: str) -> None:
+        await self._follow(f"/v1/ws?token={token}&topics=presence-lobby", lambda frame: None)
+
+    async def _socketio(self, http: httpx.AsyncClient, token: str) -> None:
+        def reply(frame: str) -> str | None:
+            if frame.startswith("0"):
+                return f"40{json.dumps({'token': token})}"
+            return "3" if frame == "2" else None
+
+        await self._follow("/socket.io/?EIO=4&transport=websocket", reply)
+
+    async def _pusher(self, http: httpx.AsyncClient, token: str) -> None:
+        def reply(frame: str) -> str | None:
+            event = json.loads(frame)["event"]
+            if event == "pusher:connection_established":
+                return json.dumps({"event": "pusher:subscribe", "data": {"channel": "lobby"}})
+            return json.dumps({"event": "pusher:pong", "data": {}}) if event == "pusher:ping" else None
+
+        await self._follow(f"/app/{self._pusher_key}?protocol=7&client=demo&version=1", reply)
+
+    async def _follow(self, path: str, reply: Callable[[str], str | None]) -> None:
+        from websockets.asyncio.client import connect
+
+        async with connect(f"{self._url.replace('http', 'ws', 1)}{path}", max_queue=None) as connection:
+            async for frame in connection:
+                answer = reply(str(frame))
+                if answer is not None:
+                    await connection.send(answer)
