@@ -3,7 +3,7 @@
 UPDATE counters SET value = value + 1 WHERE name = 'announcements' RETURNING value
 
 -- name: announcement_insert
--- An announcement as it is sent.
+-- Add an announcement.
 INSERT INTO announcements (
   seq, changed, id, tenant, topic, type, title, body, priority, action_url, action_text, icon, actor, data, tags,
   "group", created_at, expires_at, body_format, actions
@@ -13,7 +13,7 @@ INSERT INTO announcements (
 )
 
 -- name: announcement_find
--- An announcement of one tenant, or to every tenant, as a notification nobody has looked at.
+-- An announcement of one tenant, or to every tenant, as an unseen notification.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
 FROM announcements
@@ -34,7 +34,7 @@ WHERE id < :before AND id >= :since AND recalled_at IS NULL
 ORDER BY id DESC LIMIT :limit
 
 -- name: announcement_edit
--- Correct an announcement.
+-- Edit an announcement.
 UPDATE announcements SET
   title = :title, body = :body, priority = :priority, action_url = :action_url, action_text = :action_text,
   icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,
@@ -42,7 +42,7 @@ UPDATE announcements SET
 WHERE id = :id
 
 -- name: announcement_recall
--- Take an announcement back.
+-- Recall an announcement.
 UPDATE announcements SET recalled_at = :now, changed = :changed WHERE id = :id
 
 -- name: announcements_newest @postgres
@@ -89,7 +89,7 @@ WITH named AS MATERIALIZED (
 SELECT key, epoch, revision, unread, unseen FROM revised ORDER BY id
 
 -- name: intake_concerned @sqlite
--- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
+-- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
     SELECT 1 FROM recipients r CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
@@ -98,7 +98,7 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
 ) = :far
 
 -- name: intake_concerned @postgres
--- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
+-- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
     SELECT 1 FROM recipients r JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
@@ -120,7 +120,7 @@ CROSS JOIN LATERAL (SELECT id, key, watermark FROM recipients WHERE tenant = :te
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: intake_pending @sqlite
--- What these inboxes have to do to catch up to the change :until, in order.
+-- The changes that these inboxes need to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
   p.acted_key, p.acted_at, p.snoozed_until, p.place
@@ -128,7 +128,7 @@ FROM json_each(:inboxes) k CROSS JOIN pending_entries p ON p.inbox = k.value AND
 ORDER BY p.inbox, p.changed
 
 -- name: intake_pending @postgres
--- What these inboxes have to do to catch up to the change :until, in order.
+-- The changes that these inboxes need to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
   p.acted_key, p.acted_at, p.snoozed_until, p.place
@@ -137,24 +137,24 @@ CROSS JOIN LATERAL (SELECT * FROM pending_entries WHERE inbox = k.value::bigint 
 ORDER BY p.inbox, p.changed
 
 -- name: announcements_of_seqs @sqlite
--- Announcements by number, as notifications nobody has looked at.
+-- Announcements by number, as unseen notifications.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
 FROM announcements WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: announcements_of_seqs @postgres
--- Announcements by number, as notifications nobody has looked at.
+-- Announcements by number, as unseen notifications.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
 FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
 -- name: intake_insert @sqlite
--- An announcement comes into an inbox.
+-- Add an announcement to an inbox.
 INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
 SELECT :inbox, id, seq, :revision, :revision, type, tags, "group", created_at FROM announcements WHERE seq = :seq
 
 -- name: intake_insert @postgres
--- As on SQLite, but into many inboxes by one statement.
+-- As on SQLite, but for many inboxes.
 INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
 SELECT w.inbox, a.id, a.seq, w.revision, w.revision, a.type, a.tags, a."group", a.created_at
 FROM unnest(:inbox::bigint[], :seq::bigint[], :revision::bigint[]) w (inbox, seq, revision)
@@ -163,7 +163,7 @@ CROSS JOIN LATERAL (
 ) a
 
 -- name: intake_revise
--- An announcement in an inbox was corrected.
+-- Update an edited announcement in an inbox.
 UPDATE notifications SET revision = :revision WHERE recipient = :inbox AND id = :id
 
 -- name: intake_done @sqlite

@@ -1,5 +1,5 @@
 -- name: device_connections
--- How far each connection of a device was told.
+-- The last position sent to each connection of a device.
 SELECT connection, epoch, revision FROM devices WHERE inbox = :inbox AND device = :device
 
 -- name: device_arrive
@@ -10,9 +10,9 @@ ON CONFLICT (inbox, device, connection)
 DO UPDATE SET epoch = excluded.epoch, revision = excluded.revision, heard_at = excluded.heard_at
 
 -- name: device_leave
--- A connection that came back as another.
+-- A connection that resumed under another id.
 DELETE FROM devices WHERE inbox = :inbox AND device = :device AND connection = :connection
 
 -- name: device_forget
--- Connections last heard of before a time.
+-- Connections last updated before a time.
 DELETE FROM devices WHERE heard_at < :before

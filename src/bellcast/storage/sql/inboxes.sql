@@ -1,13 +1,13 @@
 -- name: snapshot @sqlite
--- What the script reads from here on is of one moment.
+-- The following reads of the script see one snapshot.
 BEGIN
 
 -- name: snapshot @postgres
--- What the script reads from here on is of one moment.
+-- The following reads of the script see one snapshot.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 
 -- name: inbox_open
--- The inbox of a recipient, and the last change of an announcement that may concern it.
+-- The inbox of a recipient, and whether announcements changed that it has not processed.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
   r.opened,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
@@ -15,8 +15,8 @@ SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before,
 FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 
 -- name: inbox_return
--- As inbox_open for somebody who was there: whether anything is gone since, and what else has changed. A whole return is
--- this one statement, and of one moment; with nothing changed it is one row, half of it empty.
+-- As inbox_open for a client that resumes: also whether rows were deleted since its position, and the changed rows. One statement
+-- reads one snapshot. Without changes the result is one row whose second half is null.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
   r.opened,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
@@ -36,45 +36,45 @@ WHERE r.tenant = :tenant AND r.key = :key
 ORDER BY n.revision, n.id LIMIT :limit
 
 -- name: inbox_state
--- Where one inbox stands, and up to where its tombstones are swept.
+-- The state of one inbox, and the revision up to which its tombstones were swept.
 SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE id = :inbox
 
 -- name: inbox_standings @sqlite
--- Where inboxes stand that are looked at.
+-- The states of inboxes.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
 
 -- name: inbox_standings @postgres
--- Where inboxes stand that are looked at.
+-- The states of inboxes.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM recipients r WHERE r.id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
 
 -- name: inboxes_receiving @sqlite
--- Where the inboxes of those recipients stand that are there.
+-- The states of the inboxes of those recipients that exist.
 SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen
 FROM json_each(:keys) k CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 
 -- name: inboxes_receiving @postgres
--- Where the inboxes of those recipients stand that are there.
+-- The states of the inboxes of those recipients that exist.
 SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen FROM json_array_elements_text(:keys::json) k
 CROSS JOIN LATERAL (SELECT * FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
 
 -- name: inbox_revise
--- One more change of an inbox, with what it does to the counters.
+-- Add one to the revision of an inbox, and adjust its counters.
 UPDATE recipients SET revision = revision + 1, unread = unread + :unread, unseen = unseen + :unseen
 WHERE id = :inbox
 RETURNING tenant, key, epoch, revision, unread, unseen
 
 -- name: inbox_stand @sqlite
--- Where an inbox stands after several changes.
+-- Write the state of an inbox after several changes.
 UPDATE recipients SET revision = :revision, unread = :unread, unseen = :unseen WHERE id = :inbox
 
 -- name: inbox_stand @postgres
--- As on SQLite, but for many by one statement. Lists in the order of inboxes stand in for a join, as where sends are written.
+-- As on SQLite, but for many inboxes. Arrays in the order of the inboxes replace a join, as where sends are written.
 WITH stands AS MATERIALIZED (
   SELECT * FROM unnest(:inbox::bigint[], :revision::bigint[], :unread::bigint[], :unseen::bigint[])
     s (inbox, revision, unread, unseen) ORDER BY inbox
@@ -175,7 +175,7 @@ WHERE e.recipient = :inbox AND e.part < 2
 GROUP BY e.type
 
 -- name: unread_by_type
--- How many are unread of each type.
+-- Unread notifications by type.
 SELECT type, count(*) FROM notifications WHERE recipient = :inbox AND part = 0 GROUP BY type
 
 -- name: changed_entries
@@ -183,6 +183,6 @@ SELECT type, count(*) FROM notifications WHERE recipient = :inbox AND part = 0 G
 SELECT * FROM inbox_entries WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
 
 -- name: changed_tombstones
--- Rows gone after a revision, oldest first.
+-- Rows deleted after a revision, oldest first.
 SELECT id, first_revision, revision FROM tombstones
 WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit

@@ -74,11 +74,11 @@ RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lea
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_done @sqlite
--- Delete a finished job, unless its lease was lost or it was added again meanwhile.
+-- Delete a finished job, unless its lease was lost or it was added again in the meantime.
 DELETE FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_done @postgres
--- Delete finished jobs, unless their lease was lost or they were added again meanwhile.
+-- Delete finished jobs, unless their lease was lost or they were added again in the meantime.
 DELETE FROM jobs j USING unnest(:id::text[], :lease::text[]) d (id, lease)
 WHERE j.id = d.id AND j.lease = d.lease AND j.attempts > 0
 
@@ -88,7 +88,7 @@ UPDATE jobs SET run_at = :run_at, crashes = :crashes, error = :error, lease = NU
 WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_bury
--- Set a job aside that cannot be run; :never is a time that does not come.
+-- Mark a job that cannot be run as dead; :never is a time that is never due.
 UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 

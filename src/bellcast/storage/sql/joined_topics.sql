@@ -19,7 +19,7 @@ SELECT topics FROM joined_topics WHERE inbox = :inbox AND connection = :connecti
 UPDATE joined_topics SET saved_at = :now WHERE inbox = :inbox AND connection = :connection
 
 -- name: joined_topics_sweep
--- Topics of connections that ended long ago.
+-- Topics of connections that ended before a time.
 DELETE FROM joined_topics WHERE (inbox, connection) IN (
   SELECT inbox, connection FROM joined_topics WHERE saved_at < :before ORDER BY saved_at LIMIT :limit
 )

@@ -9,7 +9,7 @@ SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FR
 WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: marks_of_parts
--- What was done so far to the rows of the parts from :first to :last.
+-- State of the rows of the parts from :first to :last.
 SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
   AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
@@ -18,7 +18,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
 ORDER BY part, id LIMIT :limit
 
 -- name: mark_row @sqlite
--- Write what was done to one row.
+-- Write the new state of a row.
 UPDATE notifications SET
   seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
   snoozed_until = :snoozed_until, revision = :revision,
@@ -26,7 +26,7 @@ UPDATE notifications SET
 WHERE recipient = :inbox AND id = :id
 
 -- name: mark_row @postgres
--- Write what was done to one row.
+-- Write the new state of a row.
 UPDATE notifications SET
   seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
   snoozed_until = :snoozed_until, revision = :revision,
@@ -34,7 +34,7 @@ UPDATE notifications SET
 WHERE recipient = :inbox AND id = :id
 
 -- name: marking_tally
--- How many rows a marking of whole parts will change, and what that does to the counters.
+-- How many rows a marking of whole parts changes, and by how much the counters change.
 -- Each of :seen, :read and :archived is 1 to set it, -1 to clear it, 0 to leave it.
 SELECT count(*),
   count(*) FILTER (WHERE
@@ -81,7 +81,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
     OR (:archived <> 0 AND snoozed_until IS NOT NULL))
 
 -- name: deletion_tally
--- How many rows a deletion of whole parts will take, and what that does to the counters.
+-- How many rows a deletion of whole parts removes, and by how much the counters change.
 SELECT count(*),
   -count(*) FILTER (WHERE read_at IS NULL AND archived_at IS NULL),
   -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
@@ -92,7 +92,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
     OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: bury_parts
--- Leave a tombstone for each row of whole parts.
+-- Insert a tombstone for each row of whole parts.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 SELECT recipient, :revision, id, first_revision, :now FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
@@ -108,7 +108,7 @@ WHERE recipient = :inbox
   AND (id IN (SELECT id FROM tombstones WHERE recipient = :inbox AND revision = :revision)) IS TRUE
 
 -- name: delete_parts
--- Erase the rows of whole parts.
+-- Delete the rows of whole parts.
 DELETE FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
   AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
@@ -116,7 +116,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
     OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: bury_row
--- Leave a tombstone for one row.
+-- Insert a tombstone for one row.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 VALUES (:inbox, :revision, :id, :first_revision, :now)
 
@@ -125,11 +125,11 @@ VALUES (:inbox, :revision, :id, :first_revision, :now)
 DELETE FROM notification_tags WHERE recipient = :inbox AND tag = :tag AND id = :id
 
 -- name: delete_row
--- Erase one row.
+-- Delete one row.
 DELETE FROM notifications WHERE recipient = :inbox AND id = :id
 
 -- name: act_row
--- An action of a row was taken, which also reads it.
+-- Record the action taken on a row, and mark it as read.
 UPDATE notifications SET
   acted_key = :key, acted_at = :now, seen_at = coalesce(seen_at, :now), read_at = coalesce(read_at, :now),
   part = CASE WHEN archived_at IS NULL THEN 1 ELSE 2 END, revision = :revision

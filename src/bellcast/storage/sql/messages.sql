@@ -133,7 +133,7 @@ UPDATE messages SET state = 'queued', digest = :digest
 WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: digest_decide
--- A message that waited for a digest and is not part of it.
+-- Remove a message that waits for a digest from it.
 UPDATE messages SET state = :state, reason = :reason, due_at = :due_at WHERE id = :id
 
 -- name: digest_update
@@ -200,7 +200,7 @@ WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
 -- name: decisions_of
--- What was decided for a notification, for one recipient or for all.
+-- The decisions for a notification, for one recipient or for all.
 SELECT recipient, channel, outcome, rule, source, message, due_at, decided_at FROM decisions
 WHERE tenant = :tenant AND notification = :notification
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
@@ -249,7 +249,7 @@ RETURNING created_at
 SELECT reason, created_at FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address
 
 -- name: suppression_delete
--- An address may be used again.
+-- Delete a suppression.
 DELETE FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address RETURNING address
 
 -- name: suppressions_find @sqlite

@@ -7,13 +7,13 @@ SELECT id FROM operators WHERE role = 'owner' LIMIT 1
 SELECT id FROM operators WHERE role = 'owner' LIMIT 2
 
 -- name: operator_insert
--- A new operator, unless its name is taken.
+-- Add an operator, unless its name is taken.
 INSERT INTO operators (id, name, role, tenants, password, created_at)
 VALUES (:id, :name, :role, :tenants, :password, :created_at)
 ON CONFLICT (name) DO NOTHING RETURNING id
 
 -- name: operator_all
--- Every operator, by name.
+-- All operators, by name.
 SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM operators ORDER BY name
 
 -- name: operator_named
@@ -29,27 +29,27 @@ SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM
 SELECT role FROM operators WHERE id = :id
 
 -- name: operator_change_role
--- Another role. An owner has all tenants.
+-- Change the role. An owner has all tenants.
 UPDATE operators SET role = :role, tenants = CASE WHEN :role = 'owner' THEN NULL ELSE tenants END WHERE id = :id
 
 -- name: operator_change_tenants
--- Other tenants; an owner has all.
+-- Change the tenants; an owner has all.
 UPDATE operators SET tenants = :tenants WHERE id = :id AND role <> 'owner'
 
 -- name: operator_change_password
--- Another password.
+-- Change the password.
 UPDATE operators SET password = :password WHERE id = :id
 
 -- name: operator_signed_in
--- When an operator signed in last.
+-- Record a sign-in.
 UPDATE operators SET seen_at = :now WHERE id = :id
 
 -- name: operator_delete
--- An operator without access from now on.
+-- Disable an operator.
 DELETE FROM operators WHERE id = :id
 
 -- name: operator_sessions_end
--- All sessions of an operator end.
+-- Delete all sessions of an operator.
 DELETE FROM operator_sessions WHERE operator = :id
 
 -- name: operator_session_insert
@@ -64,11 +64,11 @@ SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.tenants, 
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
--- When a session was used last.
+-- Record the use of a session.
 UPDATE operator_sessions SET seen_at = :now WHERE digest = :digest
 
 -- name: operator_session_verify
--- When the password was typed last in a session.
+-- Record that the password was entered in a session.
 UPDATE operator_sessions SET verified_at = :now WHERE digest = :digest
 
 -- name: operator_mfa
@@ -76,11 +76,11 @@ UPDATE operator_sessions SET verified_at = :now WHERE digest = :digest
 SELECT mfa_secret, mfa_pending FROM operators WHERE id = :id
 
 -- name: operator_mfa_begin
--- A new secret that is to be confirmed.
+-- Store a secret that is not confirmed yet.
 UPDATE operators SET mfa_pending = :pending WHERE id = :id
 
 -- name: operator_mfa_confirm
--- The new secret applies, with the period of the code that confirmed it.
+-- Activate the new secret, with the period of the code that confirmed it.
 UPDATE operators SET mfa_secret = mfa_pending, mfa_pending = NULL, mfa_step = :step
 WHERE id = :id AND mfa_pending = :pending RETURNING id
 
@@ -89,7 +89,7 @@ WHERE id = :id AND mfa_pending = :pending RETURNING id
 UPDATE operators SET mfa_step = :step WHERE id = :id AND (mfa_step IS NULL OR mfa_step < :step) RETURNING id
 
 -- name: operator_mfa_end
--- No second factor.
+-- Remove the second factor.
 UPDATE operators SET mfa_secret = NULL, mfa_pending = NULL, mfa_step = NULL WHERE id = :id RETURNING id
 
 -- name: recovery_code_insert
@@ -101,11 +101,11 @@ INSERT INTO recovery_codes (digest, operator) VALUES (:digest, :operator) ON CON
 DELETE FROM recovery_codes WHERE digest = :digest AND operator = :operator RETURNING digest
 
 -- name: recovery_codes_end
--- The recovery codes of an operator end.
+-- Delete the recovery codes of an operator.
 DELETE FROM recovery_codes WHERE operator = :operator
 
 -- name: operator_session_end
--- One session ends.
+-- Delete one session.
 DELETE FROM operator_sessions WHERE digest = :digest
 
 -- name: setup_code_insert
@@ -117,7 +117,7 @@ INSERT INTO setup_codes (digest, expires_at) VALUES (:digest, :expires_at) ON CO
 DELETE FROM setup_codes WHERE digest = :digest AND expires_at > :now RETURNING digest
 
 -- name: setup_codes_expire
--- Codes that are not valid any more.
+-- Expired codes.
 DELETE FROM setup_codes WHERE expires_at <= :now
 
 -- name: setup_codes_end
@@ -129,7 +129,7 @@ DELETE FROM setup_codes
 INSERT INTO sign_in_failures (subject, id, at) VALUES (:subject, :id, :at)
 
 -- name: sign_in_failures_of
--- How often a subject failed, and when last.
+-- The number of failures of a subject, and the time of the last.
 SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at > :since
 
 -- name: sign_in_failures_clear
@@ -168,7 +168,7 @@ DELETE FROM operator_sessions WHERE digest IN (
 RETURNING digest
 
 -- name: sign_in_failures_sweep
--- Failures that count no longer, at most :limit.
+-- Failures that no longer count, at most :limit.
 DELETE FROM sign_in_failures WHERE id IN (
   SELECT id FROM sign_in_failures WHERE at < :before ORDER BY at LIMIT :limit
 )

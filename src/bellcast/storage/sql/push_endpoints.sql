@@ -37,7 +37,7 @@ WHERE id = :id AND recipient = (SELECT id FROM recipients WHERE tenant = :tenant
 RETURNING id
 
 -- name: push_endpoint_forget
--- Delete an endpoint that does not exist any more.
+-- Delete an endpoint that the push service no longer knows.
 DELETE FROM push_endpoints WHERE tenant = :tenant AND address = :address
 
 -- name: erase_push_endpoints

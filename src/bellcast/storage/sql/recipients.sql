@@ -1,5 +1,5 @@
 -- name: recipient_first_seen @sqlite
--- A recipient comes to be on first use; what was announced before is not for it, nor are sessions of an earlier life.
+-- Create a recipient on first use. Earlier announcements are not for it, and sessions from before its erasure stay refused.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revoked_before)
 SELECT :tenant, :key, :epoch, value, :now, 0,
   coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (:digest, :tenant_digest)), 0)
@@ -7,7 +7,7 @@ FROM counters WHERE name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
 -- name: recipient_first_seen @postgres
--- As on SQLite, but for many by one statement: each parameter is a column.
+-- As on SQLite, but for many recipients: each parameter is a column.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revoked_before)
 SELECT w.tenant, w.key, w.epoch, c.value, w.now, 0,
   coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (w.digest, w.tenant_digest)), 0)
@@ -33,45 +33,45 @@ FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND ke
 ORDER BY key LIMIT :limit
 
 -- name: recipient_write
--- A recipient's record as the app wrote it.
+-- Write a recipient's record.
 UPDATE recipients SET name = :name, email = :email, phone = :phone, chat = :chat, locale = :locale,
   timezone = :timezone, data = :data, member_since = :member_since
 WHERE id = :inbox
 
 -- name: recipient_named
--- What a session says the recipient is called.
+-- Set the name from a session.
 UPDATE recipients SET name = :name WHERE id = :inbox
 
 -- name: recipient_member_since
--- The time since when a session counts the recipient as a member.
+-- Set `member_since` from a session.
 UPDATE recipients SET member_since = :member_since WHERE id = :inbox
 
 -- name: recipient_roles
--- The roles a recipient has from now on.
+-- Replace the roles of a recipient.
 UPDATE recipients SET roles = :roles WHERE id = :inbox
 
 -- name: recipient_revoke
--- Session tokens issued before are refused.
+-- Refuse session tokens issued before a time.
 UPDATE recipients SET revoked_before = :now WHERE id = :inbox
 
 -- name: erase_notifications
--- Everything one recipient was told.
+-- Delete the notifications of a recipient.
 DELETE FROM notifications WHERE recipient = :inbox
 
 -- name: erase_tags
--- The tags of everything it was told.
+-- Delete the tags of its notifications.
 DELETE FROM notification_tags WHERE recipient = :inbox
 
 -- name: erase_tombstones
--- What its deleted notifications left.
+-- Delete its tombstones.
 DELETE FROM tombstones WHERE recipient = :inbox
 
 -- name: erase_subscriptions
--- The topics it was on.
+-- Delete its subscriptions.
 DELETE FROM subscriptions WHERE recipient = :inbox
 
 -- name: erase_recipient
--- The recipient itself.
+-- Delete the recipient.
 DELETE FROM recipients WHERE id = :inbox
 
 -- name: export_subscriptions
@@ -89,15 +89,15 @@ WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
 ORDER BY e.id LIMIT :limit
 
 -- name: erase_devices
--- How far the devices of a recipient were told.
+-- The last positions sent to the devices of a recipient.
 DELETE FROM devices WHERE inbox = :inbox
 
 -- name: erased_before
--- Sessions that began before are refused; 0: none.
+-- The time before which sessions are refused; 0: none.
 SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :tenant_digest)
 
 -- name: erased_keep
--- Sessions that began before are refused, should somebody of that key come to be again.
+-- Refuse sessions from before the erasure, if a recipient with this key is created again.
 INSERT INTO erased (digest, sessions_before) VALUES (:digest, :now)
 ON CONFLICT (digest) DO UPDATE SET sessions_before = excluded.sessions_before
 

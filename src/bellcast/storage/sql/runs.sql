@@ -195,7 +195,7 @@ DELETE FROM step_counters WHERE run = :run
 SELECT id, tenant FROM runs WHERE owner = :owner AND workflow = :workflow AND state = 'paused' ORDER BY id LIMIT :limit
 
 -- name: run_resume
--- A paused run goes on.
+-- Resume a paused run.
 UPDATE runs SET state = 'running', revision = revision + 1 WHERE id = :id AND state = 'paused'
 
 -- name: runs_count @sqlite
@@ -315,7 +315,7 @@ SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created
 FROM fanouts WHERE id = :id
 
 -- name: fanout_move
--- Move a fan-out behind a page.
+-- Move a fan-out past a page.
 UPDATE fanouts SET position = :position, state = :state
 WHERE id = :id AND state = 'running' AND position < :position
 RETURNING id
@@ -385,7 +385,7 @@ DELETE FROM fanouts WHERE id IN (
 RETURNING id
 
 -- name: counters_forget
--- Counters that count nothing any more, at most :limit.
+-- Expired counters, at most :limit.
 DELETE FROM step_counters WHERE (tenant, workflow, step, recipient, "by") IN (
   SELECT tenant, workflow, step, recipient, "by" FROM step_counters WHERE expires_at < :now
   ORDER BY expires_at LIMIT :limit

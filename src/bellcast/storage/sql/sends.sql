@@ -1,9 +1,9 @@
 -- name: idempotency_find
--- What was answered under a key.
+-- The response stored under an idempotency key.
 SELECT fingerprint, answer FROM idempotency WHERE tenant = :tenant AND key = :key AND created_at > :since
 
 -- name: idempotency_keep
--- Keep an answer under its key; an older one under it has had its time. No row: another process was there first.
+-- Store a response under its idempotency key; an expired one is replaced. No row: another process stored one first.
 INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at)
 VALUES (:tenant, :key, :fingerprint, :answer, :created_at)
 ON CONFLICT (tenant, key) DO UPDATE
@@ -32,11 +32,11 @@ INSERT INTO notifications (
 )
 
 -- name: notifications_add @postgres
--- Rows for recipients that are there; where their inboxes stood before, in the order they are named. Nothing is written,
--- and no row told, unless all are there. Inboxes are held in the order of their numbers, as by everybody. What is held is
--- as it is then; what else is read is as it was when the statement began, so nothing else is. Lists of one order stand in
--- for joins: recipients by place, those of `named` and `held` by number. To join them to the table would be up to
--- PostgreSQL, which takes every row with every other while it believes that there are few.
+-- Add rows for recipients that exist; return the previous states of their inboxes, in the order of the parameters. It writes and
+-- returns nothing unless all exist. It locks inboxes in the order of their numbers, as all writers do. Locked rows are read as
+-- they are after the lock; other rows would be read as of the start of the statement, so it reads no others. Arrays in the same
+-- order replace joins: recipients by place, those of `named` and `held` by number. For a join to the table PostgreSQL might choose
+-- a nested loop over all pairs while its statistics show few rows.
 WITH named AS MATERIALIZED (
   SELECT r.id, w.place, w.more
   FROM unnest(:tenants::text[], :keys::text[], :counts::bigint[]) WITH ORDINALITY w (tenant, key, more, place)
@@ -90,7 +90,7 @@ SELECT epoch, revision, unread, unseen FROM stands
 INSERT INTO notification_tags (recipient, tag, id) VALUES (:inbox, :tag, :id)
 
 -- name: direct_find
--- A notification sent to a recipient of one tenant, and since when it is snoozed.
+-- A notification sent to a recipient of one tenant, and the time at which it was snoozed.
 SELECT e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, r.key FROM notifications n
 JOIN recipients r ON r.id = n.recipient AND r.tenant = :tenant
 JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
@@ -145,7 +145,7 @@ FROM (
 ORDER BY n.id DESC
 
 -- name: direct_edit
--- Correct a notification sent to one recipient.
+-- Edit a notification sent to one recipient.
 UPDATE notifications SET
   title = :title, body = :body, priority = :priority, action_url = :action_url, action_text = :action_text,
   icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,

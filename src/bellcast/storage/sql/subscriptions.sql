@@ -1,20 +1,20 @@
 -- name: subscription_insert
--- A recipient joins a topic; what was announced before is not for it.
+-- Subscribe a recipient to a topic. Earlier announcements are not for it.
 INSERT INTO subscriptions (tenant, topic, recipient, key, joined, created_at)
 SELECT :tenant, :topic, :inbox, :key, value, :now FROM counters WHERE name = 'announcements'
 ON CONFLICT (recipient, topic) DO NOTHING
 RETURNING topic
 
 -- name: subscription_find
--- A recipient on a topic.
+-- The subscription of a recipient to a topic.
 SELECT topic, key, created_at FROM subscriptions WHERE recipient = :inbox AND topic = :topic
 
 -- name: subscription_delete
--- A recipient leaves a topic.
+-- Unsubscribe a recipient from a topic.
 DELETE FROM subscriptions WHERE recipient = :inbox AND topic = :topic
 
 -- name: subscription_page
--- The recipients on a topic, by key.
+-- The subscribers of a topic, by key.
 SELECT topic, key, created_at FROM subscriptions
 WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :limit
 
@@ -40,25 +40,25 @@ SELECT topic, (
 ) FROM names WHERE topic IS NOT NULL LIMIT :limit
 
 -- name: subscribed @sqlite
--- Those of the topics a recipient is on.
+-- Those of the topics that a recipient is subscribed to.
 SELECT s.topic FROM json_each(:topics) t
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = :key
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
 
 -- name: subscribed @postgres
--- Those of the topics a recipient is on.
+-- Those of the topics that a recipient is subscribed to.
 SELECT topic FROM subscriptions WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key)
   AND topic = ANY(ARRAY(SELECT value FROM json_array_elements_text(:topics::json)))
 
 -- name: subscriptions_standing @sqlite
--- Those of the subscriptions, as [tenant, recipient, topic], that there still are.
+-- Those of the subscriptions, as [tenant, recipient, topic], that still exist.
 SELECT r.tenant, r.key, s.topic FROM json_each(:rights) k
 CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = json_extract(k.value, '$[1]')
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
 
 -- name: subscriptions_standing @postgres
--- Those of the subscriptions, as [tenant, recipient, topic], that there still are. The topic is one that no index has:
--- while there are few, PostgreSQL would as soon look through the index of all topics as at those of one recipient.
+-- Those of the subscriptions, as [tenant, recipient, topic], that still exist. The topic is an expression without an index:
+-- with few rows, PostgreSQL might scan the index by topic instead of the subscriptions of one recipient.
 SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
 CROSS JOIN LATERAL (
   SELECT id, tenant, key FROM recipients WHERE tenant = k.value ->> 0 AND key = k.value ->> 1 OFFSET 0

@@ -1,5 +1,5 @@
 -- name: tenant_first_seen
--- A tenant comes to be on first use.
+-- Create a tenant on first use.
 INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
 
 -- name: tenant_find
@@ -7,7 +7,7 @@ INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) D
 SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
 
 -- name: tenant_write
--- A tenant as the app wrote it.
+-- Write the record of a tenant.
 UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant
 RETURNING key, name, settings, created_at
 
@@ -22,7 +22,7 @@ FROM tenants t WHERE key > :after AND key >= :first AND key < :last ORDER BY key
 SELECT key, settings FROM tenants WHERE ruled = 1
 
 -- name: export_announcements
--- The announcements of one tenant, oldest first, as notifications nobody has looked at.
+-- The announcements of one tenant, oldest first, as unseen notifications.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, topic, seq
 FROM announcements WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
@@ -32,35 +32,35 @@ FROM announcements WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :l
 SELECT topic, name, data, told_at FROM last_events WHERE tenant = :tenant AND topic > :after ORDER BY topic LIMIT :limit
 
 -- name: erase_announcements
--- Everything announced to a tenant; no inbox of it is left.
+-- Delete the announcements of a tenant without inboxes.
 DELETE FROM announcements WHERE tenant = :tenant
 
 -- name: erase_idempotency
--- The first answers that name its recipients.
+-- Delete the stored responses that name its recipients.
 DELETE FROM idempotency WHERE tenant = :tenant
 
 -- name: erase_last_events
--- The last events of its topics.
+-- Delete the last events of its topics.
 DELETE FROM last_events WHERE tenant = :tenant
 
 -- name: erase_tenant
--- The tenant itself.
+-- Delete the tenant.
 DELETE FROM tenants WHERE key = :tenant
 
 -- name: erase_budgets
--- What it sent.
+-- Delete its numbers of sends.
 DELETE FROM budgets WHERE tenant = :tenant
 
 -- name: budget_spend
--- What a tenant sent on a day, with this.
+-- Add to the number of sends of a tenant on a day.
 INSERT INTO budgets (tenant, day, sends) VALUES (:tenant, :day, :sends)
 ON CONFLICT (tenant, day) DO UPDATE SET sends = budgets.sends + excluded.sends
 RETURNING sends
 
 -- name: budgets_of_day
--- What tenants with a budget sent on a day.
+-- The numbers of sends on a day, of tenants with a budget.
 SELECT tenant, sends FROM budgets WHERE day = :day
 
 -- name: budget_forget
--- Days that are over.
+-- Delete past days.
 DELETE FROM budgets WHERE day < :day - 1

@@ -26,59 +26,59 @@ SELECT id, tenant, topic FROM announcements
 WHERE expires_at IS NOT NULL AND recalled_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit
 
 -- name: old_notifications
--- Notifications made before a time, the oldest first.
+-- Notifications created before a time, the oldest first.
 SELECT recipient, id FROM notifications
 WHERE announcement IS NULL AND id < :before AND created_at < :older_than ORDER BY id LIMIT :limit
 
 -- name: old_notifications_of
--- Notifications of one tenant made before a time.
+-- Notifications of one tenant created before a time.
 SELECT n.recipient, n.id FROM recipients r JOIN notifications n ON n.recipient = r.id
 WHERE r.tenant = :tenant AND n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than LIMIT :limit
 
 -- name: old_notifications_but @sqlite
--- Notifications made before a time, the oldest first, of all tenants but some.
+-- Notifications created before a time, the oldest first, of all tenants except some.
 SELECT n.recipient, n.id FROM notifications n JOIN recipients r ON r.id = n.recipient
 WHERE n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than
   AND r.tenant NOT IN (SELECT value FROM json_each(:but))
 ORDER BY n.id LIMIT :limit
 
 -- name: old_notifications_but @postgres
--- Notifications made before a time, the oldest first, of all tenants but some.
+-- Notifications created before a time, the oldest first, of all tenants except some.
 SELECT n.recipient, n.id FROM notifications n JOIN recipients r ON r.id = n.recipient
 WHERE n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than
   AND r.tenant NOT IN (SELECT value FROM json_array_elements_text(:but::json))
 ORDER BY n.id LIMIT :limit
 
 -- name: old_announcements_of
--- Announcements of one tenant made before a time.
+-- Announcements of one tenant created before a time.
 SELECT id, tenant, topic FROM announcements
 WHERE tenant = :tenant AND id < :before AND created_at < :older_than AND recalled_at IS NULL ORDER BY id LIMIT :limit
 
 -- name: old_announcements_but @sqlite
--- Announcements made before a time, of all tenants but some.
+-- Announcements created before a time, of all tenants except some.
 SELECT id, tenant, topic FROM announcements
 WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL
   AND tenant NOT IN (SELECT value FROM json_each(:but))
 ORDER BY id LIMIT :limit
 
 -- name: old_announcements_but @postgres
--- Announcements made before a time, of all tenants but some.
+-- Announcements created before a time, of all tenants except some.
 SELECT id, tenant, topic FROM announcements
 WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL
   AND tenant NOT IN (SELECT value FROM json_array_elements_text(:but::json))
 ORDER BY id LIMIT :limit
 
 -- name: old_announcements
--- Announcements made before a time.
+-- Announcements created before a time.
 SELECT id, tenant, topic FROM announcements
 WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL ORDER BY id LIMIT :limit
 
 -- name: old_tombstones
--- Tombstones put up before a time, the oldest first.
+-- Tombstones created before a time, the oldest first.
 SELECT recipient, revision, id FROM tombstones WHERE deleted_at < :older_than ORDER BY deleted_at LIMIT :limit
 
 -- name: raise_floor
--- Positions before a swept tombstone can no longer be resumed.
+-- Clients cannot resume from positions before a swept tombstone.
 UPDATE recipients SET floor = :revision WHERE id = :inbox AND floor < :revision
 
 -- name: tombstone_delete
@@ -86,14 +86,14 @@ UPDATE recipients SET floor = :revision WHERE id = :inbox AND floor < :revision
 DELETE FROM tombstones WHERE recipient = :inbox AND revision = :revision AND id = :id
 
 -- name: idempotency_forget
--- Forget the oldest keys of before a time.
+-- Delete the oldest idempotency keys from before a time.
 DELETE FROM idempotency WHERE (tenant, key) IN (
   SELECT tenant, key FROM idempotency WHERE created_at < :older_than ORDER BY created_at LIMIT :limit
 )
 RETURNING key
 
 -- name: recalled_announcements
--- Announcements taken back before a time, and whether some inbox still has them.
+-- Announcements recalled before a time, and whether any inbox still has them.
 SELECT seq, (SELECT count(*) FROM (
   SELECT 1 FROM notifications n WHERE n.announcement = a.seq LIMIT 1
 ) held) FROM announcements a
@@ -105,7 +105,7 @@ SELECT r.tenant, r.key FROM notifications n JOIN recipients r ON r.id = n.recipi
 WHERE n.announcement = :seq ORDER BY r.tenant, r.key LIMIT :limit
 
 -- name: announcement_delete
--- An announcement no inbox has.
+-- Delete an announcement that no inbox has.
 DELETE FROM announcements WHERE seq = :seq
 
 -- name: stats
@@ -126,6 +126,6 @@ UNION ALL SELECT 'subscriptions', count(*) FROM subscriptions WHERE tenant = :te
 UNION ALL SELECT 'tombstones', count(*) FROM recipients r JOIN tombstones t ON t.recipient = r.id WHERE r.tenant = :tenant
 
 -- name: erased_forget
--- Digests whose sessions have ended by themselves.
+-- Digests of erased recipients whose sessions have all expired.
 DELETE FROM erased WHERE digest IN (SELECT digest FROM erased WHERE sessions_before < :older_than LIMIT :limit)
 RETURNING digest
