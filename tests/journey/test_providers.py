@@ -278,6 +278,10 @@ async def test_provider_can_be_tested(tmp_path: Path) -> None:
         tested = await client.post("/v1/providers/env-sms-1/test", json={"to": NUMBER})
         assert tested.json()["ok"] is True
         assert vendor.requests[-1].form["To"] == NUMBER
+        vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+        planned = await client.post("/v1/providers/env-sms-1/test?dry_run=true", json={"to": NUMBER})
+        assert planned.json() == {"ok": True, "error": None}
+        assert "To" not in vendor.requests[-1].form
         assert (await client.post("/v1/providers/none/test")).status_code == 404
 
 

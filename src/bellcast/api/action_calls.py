@@ -8,11 +8,11 @@ from bellcast import calls
 from bellcast.api.context import ApiContext
 from bellcast.errors import Forbidden, HandlerFailed, NoHandler, NotFound
 from bellcast.inbox import events
-from bellcast.model import ids, validation
+from bellcast.model import ids, times, validation
 from bellcast.model.events import LiveEvent
 from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
-from bellcast.model.notifications import ActionButton, Notification
+from bellcast.model.notifications import Acted, ActionButton, Notification, find_action
 from bellcast.ports import Context
 
 DIALECT = "rest"
@@ -59,12 +59,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
 
     The record is committed before the call, so that no repetition calls twice. Raises NoHandler, with nothing recorded,
     if the app has no handler of that name; HandlerFailed if the handler fails, with the action recorded."""
-    before = await ctx.engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
-    if before is None:
-        raise NotFound("This inbox has no notification with this id.")
-    for action in before.actions:
-        if action.key == key and before.acted is None and action.call is not None and not ctx.app.has(action.call):
-            raise NoHandler(f"The app has no handler of the name {action.call[:100]!r}.")
+    _check_handler(ctx, await _find(ctx, inbox, id), key)
     engines = ctx.engines
     report = await engines.webhooks.report(inbox.state.tenant, ["notification.acted"])
     taken = await engines.store.inboxes.act(inbox.number, id, key, engines.clock.now(), report)
@@ -73,6 +68,36 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
         await engines.broker.publish(*taken.events)
         await _call(ctx, principal, taken.notification, taken.action)
     return taken.notification
+
+
+async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification:
+    """Return the notification as `take` would, without a change or a call."""
+    before = await _find(ctx, inbox, id)
+    _check_handler(ctx, before, key)
+    find_action(before, key)
+    if before.acted is not None:
+        return before
+    now = times.to_rfc3339(ctx.engines.clock.now())
+    seen_at, read_at = before.seen_at or now, before.read_at or now
+    return msgspec.structs.replace(before, acted=Acted(key, now), seen_at=seen_at, read_at=read_at)
+
+
+async def _find(ctx: ApiContext, inbox: Inbox, id: str) -> Notification:
+    found = await ctx.engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    if found is None:
+        raise NotFound("This inbox has no notification with this id.")
+    return found
+
+
+def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> None:
+    for action in notification.actions:
+        if (
+            action.key == key
+            and notification.acted is None
+            and action.call is not None
+            and not ctx.app.has(action.call)
+        ):
+            raise NoHandler(f"The app has no handler of the name {action.call[:100]!r}.")
 
 
 async def _call(ctx: ApiContext, principal: Principal, notification: Notification, action: ActionButton) -> None:

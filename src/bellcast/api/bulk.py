@@ -10,8 +10,10 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import bulk_items, context, notifications, request_body, responses, tenants
+from bellcast.api import bulk_items, context, notifications, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.notifications import PlannedChannel
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -42,12 +44,15 @@ class BulkRequest(NamedTuple):
 
 class Result(Struct, frozen=True, omit_defaults=True):
     """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the schedule of
-    an item with `send_at`, or the problem it was refused with; then the item was not sent."""
+    an item with `send_at`, or the problem it was refused with; then the item was not sent. A dry run has the number of
+    recipients, null for an audience, and the plan of an item."""
 
     id: str | UnsetType = UNSET
     ids: list[str] | UnsetType = UNSET
     schedule: dict[str, Any] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
+    recipients: int | UnsetType | None = UNSET
+    plan: list[PlannedChannel] | UnsetType = UNSET
 
 
 class BulkResults(Struct, frozen=True):
@@ -78,7 +83,7 @@ _stored_answer = msgspec.json.Decoder(StoredAnswer)
     "/v1/notifications/bulk",
     tag="Sending",
     required_scope="send",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=list[Draft],
     body_types=("application/json", *NDJSON),
     headers=("Idempotency-Key",),
@@ -90,12 +95,36 @@ async def send(request: ApiRequest) -> ASGIApp:
 
     Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
-    item without one."""
+    item without one. A dry run plans each item, for the first 100 recipients of the request."""
     ctx, received = context.of(request), await read(request)
     drafts = await decode(ctx, received, notifications.DRAFT)
     tenants.log_tenant_of_items(request, {_tenant_of(draft) for draft in drafts})
+    if objects.is_dry_run(request):
+        return responses.json(BulkResults(await _plan(ctx, drafts)))
     outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
     return responses.json(await results_of(ctx, drafts, outcomes))
+
+
+async def _plan(ctx: ApiContext, drafts: Sequence[Draft | BellcastError]) -> list[Result]:
+    results: list[Result] = []
+    planned = 0
+    async for some in ctx.engines.pace.slices(list(enumerate(drafts))):
+        for number, draft in some:
+            result = await _plan_item(ctx, number, draft, sending.PLANNED - planned)
+            results.append(result)
+            if isinstance(result.recipients, int):
+                planned = min(planned + result.recipients, sending.PLANNED)
+    return results
+
+
+async def _plan_item(ctx: ApiContext, number: int, draft: Draft | BellcastError, limit: int) -> Result:
+    try:
+        if isinstance(draft, BellcastError):
+            raise draft
+        plan = notifications.plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit))
+    except BellcastError as refusal:
+        return _refused(number, refusal)
+    return Result(recipients=plan.recipients, plan=plan.plan)
 
 
 def _tenant_of(draft: Draft | BellcastError) -> str | None:
@@ -174,7 +203,7 @@ def _read(
 
 def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
-        return Result(error=problems.problem(_with_fewer_errors(outcome), within=str(number)))
+        return _refused(number, outcome)
     answer = _stored_answer.decode(outcome)
     if answer.schedule is not None:
         return Result(schedule=answer.schedule)
@@ -183,6 +212,10 @@ def _result(number: int, draft: Draft | BellcastError, outcome: bytes | Bellcast
     if isinstance(draft, Draft) and isinstance(draft.to, list):
         return Result(ids=[one.id for one in answer.notifications])
     return Result(answer.notifications[0].id)
+
+
+def _refused(number: int, refusal: BellcastError) -> Result:
+    return Result(error=problems.problem(_with_fewer_errors(refusal), within=str(number)))
 
 
 def _with_fewer_errors(refusal: BellcastError) -> BellcastError:

@@ -7,7 +7,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct, field
 
-from bellcast.api import action_calls, context, guards, request_body, responses
+from bellcast.api import action_calls, context, guards, objects, request_body, responses
+from bellcast.api.objects import DryRunFlag
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -268,6 +269,7 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
     "/v1/inbox/snooze",
     tag="Inbox",
     required_scope="recipient",
+    query=DryRunFlag,
     body=SnoozeRequest,
     response_types={200: Outcome},
     example={"ids": ["01890a5d-ac96-774b-bcce-b302099a8057"], "for": "3h"},
@@ -282,6 +284,9 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
+    if objects.is_dry_run(request):
+        inbox = await guards.inbox(request)
+        return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     return await _mark(request, Marking(actions=("snooze",), ids=chosen, until=until))
 
 
@@ -290,6 +295,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     "/v1/inbox/{id:str}/actions/{key:str}",
     tag="Inbox",
     required_scope="recipient",
+    query=DryRunFlag,
     response_types={200: Notification},
     refusals=(NotFound, Conflict, Forbidden, HandlerFailed),
 )
@@ -297,13 +303,15 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     """Take an action of a notification.
 
     Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
-    once, with `{"notification", "action"}`. The same action again changes nothing; another one is a 409."""
+    once, with `{"notification", "action"}`. The same action again changes nothing; another one is a 409. A dry run
+    does not call the handler."""
     ctx = context.of(request)
     principal = guards.session(request)
     inbox = await guards.inbox(request)
     id, key = request_body.path(request, "id"), request_body.path(request, "key")
-    taken = await action_calls.take(ctx, principal, inbox, id, key)
-    return responses.json(taken)
+    if objects.is_dry_run(request):
+        return responses.json(await action_calls.plan(ctx, inbox, id, key))
+    return responses.json(await action_calls.take(ctx, principal, inbox, id, key))
 
 
 def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:

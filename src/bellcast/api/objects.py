@@ -32,10 +32,8 @@ SHOWN_USES = 5
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
-class DryRunFlag(Struct, frozen=True, kw_only=True):
-    """`dry_run` only validates."""
-
-    dry_run: bool = False
+DryRunFlag = request_body.DryRunFlag
+is_dry_run = request_body.is_dry_run
 
 
 class DryRunQuery(TenantQuery, frozen=True, kw_only=True):
@@ -49,12 +47,6 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: str | None = None
-
-
-def is_dry_run(request: ApiRequest) -> bool:
-    """Whether the request changes nothing. A handler branches on this after all that can refuse the request, and before its
-    first write; the response has the body of the real one and status 200."""
-    return request_body.query(request, DryRunFlag).dry_run
 
 
 # Returns the errors of the references of an object: of a tenant, with this key.

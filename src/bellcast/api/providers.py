@@ -173,7 +173,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/providers/{key:str}/test",
     tag="Objects",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=ProviderTest,
     response_types={200: ProviderTestResult},
     refusals=(NotFound,),
@@ -182,10 +182,11 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
-    Checks the credentials, or sends a message to an address."""
+    Checks the credentials, or sends a message to an address. A dry run checks the credentials only."""
     body = await request_body.optional_body(request, TEST)
     tenant, key = tenants.single_tenant(request), _key(request)
-    error = await context.of(request).providers.test(tenant, key, None if body is None else body.to)
+    to = None if body is None or objects.is_dry_run(request) else body.to
+    error = await context.of(request).providers.test(tenant, key, to)
     return responses.json(ProviderTestResult(error is None, error))
 
 

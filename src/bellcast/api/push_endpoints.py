@@ -6,8 +6,9 @@ from datetime import datetime
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, guards, recipients, request_body, responses, tenants
+from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunFlag, DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -81,6 +82,7 @@ class PushPublicKey(Struct, frozen=True):
     "/v1/push-endpoints",
     tag="Messages",
     required_scope="recipient",
+    query=DryRunFlag,
     body=PushRegistration,
     response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
     example=EXAMPLE,
@@ -88,7 +90,8 @@ class PushPublicKey(Struct, frozen=True):
 async def register(request: ApiRequest) -> ASGIApp:
     """Register a push endpoint.
 
-    A known endpoint moves to this recipient, with 200. Beyond 20 endpoints, the oldest is deleted."""
+    A known endpoint moves to this recipient, with 200. Beyond 20 endpoints, the oldest is deleted. A dry run returns
+    an empty id unless this recipient has the endpoint."""
     return await _register(request, *await guards.recipient(request))
 
 
@@ -135,7 +138,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "/v1/recipients/{key:str}/push-endpoints",
     tag="Messages",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=PushRegistration,
     response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
     example={"kind": "fcm", "token": "cVx3:APA91bH"},
@@ -190,6 +193,10 @@ async def delete_of(request: ApiRequest) -> ASGIApp:
 async def _register(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
     engines = context.of(request).engines
     body = await request_body.body(request, REGISTRATION)
+    if objects.is_dry_run(request):
+        known = await engines.store.push_endpoints.page(tenant, recipient)
+        ids = [one.id for one in known if one.address == (body.endpoint or body.token)]
+        return responses.json(RegisteredEndpoint(next(iter(ids), "")))
     now = engines.clock.now()
     endpoint = PushEndpoint(
         id=engines.new_id(now),

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from bellcast.api import audit, context, request_body, responses, tenants
+from bellcast.api import audit, context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -103,7 +104,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     "/v1/recipients/{key:str}",
     tag="Recipients",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=RecipientFields,
     response_types={200: Recipient, 201: Recipient},
     example=EXAMPLE,
@@ -121,7 +122,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     "/v1/recipients/{key:str}",
     tag="Recipients",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=RecipientFields,
     response_types={200: Recipient},
     refusals=(NotFound,),
@@ -143,7 +144,9 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     before = None
     if not replace:
         before = await recipients.get(ctx.engines, tenant, known)
-    elif audit.is_by_operator(request):
+    if objects.is_dry_run(request):
+        return await recipients.plan(ctx.engines, tenant, known, fields, replace=replace), False
+    if replace and audit.is_by_operator(request):
         before = await ctx.engines.store.recipients.get(tenant, known)
     written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
     _note_changes(request, before, written[0])

@@ -281,3 +281,15 @@ def path(request: ApiRequest, name: str) -> str:
 
 def _unreadable_part(name: str, reason: str) -> BadRequest:
     return BadRequest(f"The {name} in the path {reason}.", errors=(FieldError(name, reason),))
+
+
+class DryRunFlag(Struct, frozen=True, kw_only=True):
+    """`dry_run` only validates."""
+
+    dry_run: bool = False
+
+
+def is_dry_run(request: ApiRequest) -> bool:
+    """Whether the request changes nothing. A handler branches on this after all that can refuse the request, and before its
+    first write; the response has the body of the real one and status 200."""
+    return query(request, DryRunFlag).dry_run

@@ -13,7 +13,7 @@ from bellcast.auth import tenant_bounds
 from bellcast.errors import FieldError, Forbidden, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.inbox.quotas import DAY_MS
-from bellcast.model import validation
+from bellcast.model import times, validation
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
 from bellcast.ports import Store
 from bellcast.ports.recipients import TenantSummary
@@ -185,6 +185,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     tag="Tenants",
     required_scope="manage",
     bound_by="path",
+    query=request_body.DryRunFlag,
     body=TenantFields,
     response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
@@ -203,6 +204,9 @@ async def write(request: ApiRequest) -> ASGIApp:
     before = await engines.store.recipients.tenant(named)
     if guards.caller(request).tenants is not None:
         _check_rules_stay({} if before is None else before.settings, fields.settings)
+    if request_body.is_dry_run(request):
+        created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
+        return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )

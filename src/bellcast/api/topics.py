@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, recipients, request_body, responses, tenants
+from bellcast.api import context, objects, recipients, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
@@ -119,7 +120,7 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
     "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
     tag="Topics",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=SubscribeBody,
     example={},
     response_types={200: Subscription, 201: Subscription},
@@ -136,6 +137,8 @@ async def subscribe(request: ApiRequest) -> ASGIApp:
         _changeable(request),
         recipients.key(request, "recipient"),
     )
+    if objects.is_dry_run(request):
+        return responses.json(await inbox_recipients.plan_subscription(ctx.engines, *params))
     subscription, created = await inbox_recipients.subscribe(ctx.engines, *params)
     return responses.json(subscription, 201 if created else 200)
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bellcast.errors import Invalid, NotFound
-from bellcast.model import ids
+from bellcast.model import ids, times
 from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Notification
@@ -21,6 +23,18 @@ async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> M
         engines.router.messages_added()
     await engines.broker.publish(*marked.events)
     return marked
+
+
+async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:
+    """What snoozing the notifications would do."""
+    end = times.to_rfc3339(until)
+    found = [await engines.store.inboxes.get(inbox.number, id) for id in chosen]
+    changed = [one for one in found if one is not None and one.snoozed_until != end]
+    active = [one for one in changed if one.archived_at is None and one.snoozed_until is None]
+    state = inbox.state
+    unread = state.unread - sum(one.read_at is None for one in active)
+    unseen = state.unseen - sum(one.seen_at is None for one in active)
+    return Marked(len(changed), msgspec.structs.replace(state, unread=unread, unseen=unseen))
 
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:

@@ -6,6 +6,7 @@ from functools import partial
 import msgspec
 
 from bellcast.errors import NotFound, Unavailable
+from bellcast.model import identities, times
 from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
@@ -24,6 +25,14 @@ async def put(
     recipient, created, events = await engines.store.recipients.put(tenant, key, fields, now, replace=replace)
     await engines.broker.publish(*events)
     return recipient, created
+
+
+async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool) -> Recipient:
+    """Return the recipient that `put` would write."""
+    before = await engines.store.recipients.get(tenant, key)
+    if before is None:
+        before = Recipient(key=key, tenant=tenant or None, created_at=times.to_rfc3339(engines.clock.now()))
+    return identities.merge(before, fields, replace=replace)
 
 
 async def get(engines: Context, tenant: str, key: str) -> Recipient:
@@ -135,6 +144,12 @@ async def revoke(engines: Context, tenant: str, key: str) -> None:
 async def subscribe(engines: Context, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic; return whether the subscription is new."""
     return await engines.store.recipients.subscribe(tenant, topic, key, engines.clock.now())
+
+
+async def plan_subscription(engines: Context, tenant: str, topic: str, key: str) -> Subscription:
+    """Return the subscription that `subscribe` would write."""
+    known = await engines.store.recipients.subscription(tenant, topic, key)
+    return known or Subscription(topic, key, times.to_rfc3339(engines.clock.now()))
 
 
 async def unsubscribe(engines: Context, tenant: str, topic: str, key: str) -> None:

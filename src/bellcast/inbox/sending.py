@@ -76,15 +76,17 @@ def is_later(draft: Draft) -> bool:
     return draft.send_at is not None or draft.timezone is not None
 
 
-async def plan(engines: Context, limits: Limits, draft: Draft) -> tuple[int | None, Sequence[NewDecision]]:
-    """What sending the draft would do: the number of named recipients, and the decisions for the first PLANNED of them.
+async def plan(
+    engines: Context, limits: Limits, draft: Draft, limit: int = PLANNED
+) -> tuple[int | None, Sequence[NewDecision]]:
+    """What sending the draft would do: the number of named recipients, and the decisions for the first `limit` of them.
     Nothing is written or charged. None and no decisions for an audience, which is not resolved before it is sent."""
     now = engines.clock.now()
     validation.check_draft(draft, limits, times.to_rfc3339(now))
     if isinstance(draft.to, Audience):
         return None, ()
     request = _send_request(engines, draft, draft.to, now)
-    first = msgspec.structs.replace(request, recipients=request.recipients[:PLANNED], ids=request.ids[:PLANNED])
+    first = msgspec.structs.replace(request, recipients=request.recipients[:limit], ids=request.ids[:limit])
     return len(request.recipients), await engines.router.plan(draft, first)
 
 

@@ -73,6 +73,19 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tenant: str | UnsetType | None = UNSET
 
 
+# Fields of a record that a write sets, besides the roles.
+RECORD_FIELDS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
+
+
+def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recipient:
+    """Return the recipient after a write: absent fields stay, or are cleared if it replaces the recipient."""
+    base = Recipient(key=before.key, created_at=before.created_at) if replace else before
+    named = ("roles", *RECORD_FIELDS)
+    values = {name: value for name in named if (value := getattr(fields, name)) is not UNSET}
+    values |= {name: getattr(base, name) for name in named if name not in values}
+    return msgspec.structs.replace(before, **values | {"roles": tuple(dict.fromkeys(values["roles"]))})
+
+
 class Tenant(Struct, frozen=True, kw_only=True):
     """A customer organisation; `key` is null for the default one."""
 

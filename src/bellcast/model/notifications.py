@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.errors import Conflict, NotFound
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.preferences import Channel
 
@@ -63,6 +64,16 @@ class Notification(Struct, frozen=True, kw_only=True):
     acted: Acted | None = None
     snoozed_until: datetime | None = None
     woken_at: datetime | None = None
+
+
+def find_action(notification: Notification, key: str) -> ActionButton:
+    """Return an action that the recipient may take. Raises NotFound, and Conflict if another one was taken."""
+    action = next((one for one in notification.actions if one.key == key), None)
+    if action is None:
+        raise NotFound("This notification has no action with this key.")
+    if notification.acted is not None and notification.acted.key != key:
+        raise Conflict(f"The action {notification.acted.key} was taken already.")
+    return action
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

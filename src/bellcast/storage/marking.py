@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bellcast.errors import Conflict, NotFound
-from bellcast.model import ids
+from bellcast.errors import NotFound
+from bellcast.model import ids, notifications
 from bellcast.model.events import (
     Changed,
     InboxBulkChanged,
@@ -243,12 +243,8 @@ def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report
     if not found:
         raise NotFound("This inbox has no notification with this id.")
     before = rows.notification(found[0])
-    action = next((one for one in before.actions if one.key == key), None)
-    if action is None:
-        raise NotFound("This notification has no action with this key.")
+    action = notifications.find_action(before, key)
     if before.acted is not None:
-        if before.acted.key != key:
-            raise Conflict(f"The action {before.acted.key} was taken already.")
         return ActionTaken(before, action)
     active = before.archived_at is None and before.snoozed_until is None
     state = yield from advance_revision(

@@ -96,6 +96,9 @@ class Recipients:
     async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
         return await self._engine.read(subscriptions.of_recipient, tenant, key, after, limit)
 
+    async def subscription(self, tenant: str, topic: str, key: str) -> Subscription | None:
+        return await self._engine.read(subscriptions.get, tenant, topic, key)
+
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         return await self._engine.read(subscriptions.among, tenant, key, topics)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.model import ids, times
+from bellcast.model import identities, ids, times
 from bellcast.model.identities import (
     ApiKey,
     ChatAddresses,
@@ -34,7 +34,6 @@ ENTRY_COLUMNS = 23
 PLACE, RECIPIENT = 22, 25
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
-RECORD_COLUMNS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
 
 
 def to_json(value: Any) -> str:
@@ -216,9 +215,8 @@ def recipient(row: Row) -> Recipient:
 
 def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
     """Return the columns of a record after an update; roles are separate."""
-    if replace:
-        before = Recipient(key=before.key, created_at=before.created_at)
-    columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
+    after = identities.merge(before, fields, replace=replace)
+    columns = {name: getattr(after, name) for name in identities.RECORD_FIELDS}
     since = columns["member_since"]
     columns["member_since"] = None if since is None else times.milliseconds(since)
     return {**columns, "chat": to_json_or_null(columns["chat"]), "data": to_json(columns["data"])}

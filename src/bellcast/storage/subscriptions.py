@@ -16,6 +16,12 @@ def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subsc
     return rows.subscription(found[0]), is_new
 
 
+def get(tenant: str, topic: str, key: str) -> Script[Subscription | None]:
+    recipient = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+    found = (yield Statement("subscription_find", {"inbox": recipient[0][0], "topic": topic})) if recipient else []
+    return rows.subscription(found[0]) if found else None
+
+
 def unsubscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     if not (yield from among(tenant, key, [topic])):
         return None
