@@ -24,6 +24,8 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     alice = f"{project['BELLCAST_URL']}/v1/recipients/cli-alice"
     httpx.put(alice, json={"email": "cli-alice@example.com"}, headers=headers).raise_for_status()
     file = written(tmp_path, "cli-hello", {"email": {"subject": "Hi {{ data.name }}", "html": "<p>Hi</p>"}})
+    assert "Would write cli-hello" in bellcast("template", "put", file, "--dry-run", **project).out
+    assert bellcast("template", "show", "cli-hello", **project).status == 1
     bellcast("template", "put", file, **project)
     assert "cli-hello" in bellcast("template", "list", **project).out
     assert bellcast("template", "show", "cli-hello", **project).json["key"] == "cli-hello"
@@ -78,6 +80,11 @@ def test_webhook_is_added_changed_replayed_and_removed(project):
     assert "Replayed 0 events" in bellcast("webhook", "replay", id, "2030-01-31T08:00:00Z", **project).out
     assert bellcast("webhook", "delete", id, **project).status == 0
     assert bellcast("webhook", "delete", id, **project).status == 1
+    planned = bellcast("webhook", "create", url, "--event", "*", "--dry-run", **project)
+    assert f"Would add {url}" in planned.out
+    assert bellcast("job", "list", "--json", **project).json == []
+    assert bellcast("job", "retry", "none", "--dry-run", **project).status == 1
+    assert bellcast("job", "delete", "none", **project).status == 1
     assert bellcast("webhook", "create", "http://10.0.0.1/x", "--event", "*", **project).status == 1
 
 

@@ -28,10 +28,18 @@ def test_workflow_is_written_shown_triggered_and_deleted(server: ServerProcess, 
     assert run(server, "workflow", "put", file).status == 0
     assert run(server, "workflow", "list").out == "hello  version 1, active, 1 steps\n"
     assert run(server, "workflow", "show", "hello").json["steps"][0]["key"] == "bell"
+    assert "version 1" in run(server, "workflow", "put", file, "--dry-run").out
+    assert run(server, "trigger", "hello", "alice", "--dry-run").out.startswith("alice  inbox  send\n✓ Would send to 1")
     started = run(server, "trigger", "hello", "alice", "--data", '{"name": "Bob"}', "--json").json
     with Bellcast(server.url, server.secret) as bell:
         assert bell.runs.get(started["run"]).recipient == "alice"
         assert [one.id for one in bell.runs.list(recipient="alice").runs] == [started["run"]]
+    id = started["run"]
+    assert run(server, "run", "list", "--workflow", "hello").out == f"{id}  hello  alice  completed\n"
+    assert run(server, "run", "show", id).json["steps"][0]["state"] == "done"
+    assert run(server, "run", "cancel", id).status == run(server, "run", "retry", id).status == 1
+    cancelled = run(server, "workflow", "cancel", "hello", "k", "--to", "alice", "--dry-run", "--json")
+    assert cancelled.json == {"cancelled": 0}
     assert run(server, "workflow", "delete", "hello").status == 0
     refused = run(server, "workflow", "show", "hello")
     assert refused.status == 1

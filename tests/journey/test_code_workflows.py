@@ -17,6 +17,7 @@ def test_workflows_in_code_run_and_are_read_only(tmp_path: Path) -> None:
         assert (shown["type"], shown["version"]) == ("booking", 1)
         assert shown["steps"][1]["if"] == {"var": "data.total", "op": "gte", "value": 100}
         assert app.put("/v1/workflows/booking-created", json={"steps": shown["steps"]}).status_code == 409
+        assert app.put("/v1/workflows/booking-created?dry_run=true", json={"steps": shown["steps"]}).status_code == 409
         assert app.delete("/v1/workflows/booking-created").status_code == 409
         body = {"to": "alice", "data": {"client": "Bob", "total": 120}}
         run = app.post("/v1/workflows/booking-created/trigger", json=body).json()["run"]

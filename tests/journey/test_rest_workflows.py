@@ -42,8 +42,11 @@ class TestDefinitions:
         assert [one["key"] for one in (await rest.app.get("/v1/workflows")).json()["workflows"]] == ["booking"]
 
     async def test_dry_run_only_validates(self, rest):
-        assert (await put(rest, params={"dry_run": "true"})).status_code == 200
+        planned = await put(rest, params={"dry_run": "true"})
         assert refused(await rest.app.get("/v1/workflows/booking"), 404, "not_found")
+        assert (planned.status_code, planned.json()) == (200, (await put(rest)).json())
+        again = [await put(rest, params={"dry_run": "true"}, json={"steps": steps}) for steps in (STEPS, STEPS[:1])]
+        assert [one.json()["version"] for one in again] == [1, 2]
         assert refused(await put(rest, params={"dry_run": "true"}, json={"steps": []}), 422, "invalid")
 
     async def test_older_version_becomes_current_again(self, rest):

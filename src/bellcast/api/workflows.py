@@ -215,7 +215,7 @@ async def write(request: ApiRequest) -> ASGIApp:
             raise
         raise Invalid.fields(text.with_lines(refusal.errors)) from None
     if objects.is_dry_run(request):
-        return responses.json({**value, "key": key, "tenant": tenant or None})
+        return responses.json((await ctx.workflow_catalog.plan(tenant, key, value)).outside)
     before = await _own(request, tenant, key)
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
     audit.note_changes(request, before, workflow.outside)

@@ -17,6 +17,7 @@ EPILOG = """\
   bellcast notify --to-topic admins "Disk almost full" --priority urgent
   df -h | bellcast notify ops "Disk report" --body -
   bellcast notify --all "Maintenance tonight" --expires 6h
+  bellcast notify alice "New booking" --channel email --dry-run
 
 [dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
 """
@@ -69,10 +70,12 @@ def notify(
     idempotency_key: Annotated[
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
     ] = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Send a notification."""
-    from bellcast.cli import remote
+    from bellcast.cli import remote, rest
+    from bellcast.client import notifications
 
     recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
     to: Any = recipient or _audience(to_topic, to_role, all_)
@@ -94,8 +97,12 @@ def notify(
         "expires_at": _expiry(expires),
     }
     content: Any = {field: value for field, value in fields.items() if value is not None}
+    request = notifications.notify(to, idempotency_key=idempotency_key, **content)
+    if dry_run:
+        rest.show_plan(ctx, request, json=json)
+        return
     with remote.server(options.settings(ctx)) as client:
-        sent = client.notify(to, idempotency_key=idempotency_key, **content)
+        sent = client.sender.send(request)
     console.json(_as_json(sent)) if json else console.done(_summary(sent, to), sent.id)
 
 

@@ -46,13 +46,19 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
             console.json(getattr(client, plural).get(key, tenant=tenant))
 
     @commands.command(cls=SETTINGS, help=f"Write a {name}. Its key is the file's `key`, else the file's name.")
-    def put(ctx: typer.Context, file: FileArgument, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
+    def put(
+        ctx: typer.Context,
+        file: FileArgument,
+        tenant: OwnerOption = None,
+        dry_run: console.DryRunOption = False,
+        json: console.JsonFlag = False,
+    ) -> None:
         from bellcast.cli import remote
 
         key, body = read_object(file)
         with remote.server(options.settings(ctx)) as client:
-            written = getattr(client, plural).put(key, body, tenant=tenant)
-        console.json(written) if json else console.done(f"Wrote {key}")
+            written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
+        console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {key}")
 
     @commands.command(cls=SETTINGS, help=f"Delete a {name}.")
     def delete(
@@ -65,6 +71,11 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         with remote.server(options.settings(ctx)) as client:
             getattr(client, plural).delete(key, tenant=tenant)
         console.done(f"Deleted {key}")
+
+
+def wrote(*, dry_run: bool) -> str:
+    """What a command reports of a write."""
+    return "Would write" if dry_run else "Wrote"
 
 
 def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> list[dict[str, Any]]:

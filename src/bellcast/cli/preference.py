@@ -22,14 +22,20 @@ def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption =
 
 
 @preference.command(cls=SETTINGS)
-def put(ctx: typer.Context, file: FileArgument, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
+def put(
+    ctx: typer.Context,
+    file: FileArgument,
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
     """Replace a recipient's preferences. The recipient is the file's `key`, else the file's name."""
     from bellcast.cli import remote
 
     recipient, body = objects.read_object(file)
     with remote.server(options.settings(ctx)) as client:
-        written = client.preferences.put(recipient, body, tenant=tenant)
-    console.json(written) if json else console.done(f"Wrote the preferences of {recipient}")
+        written = client.preferences.put(recipient, body, tenant=tenant, dry_run=dry_run)
+    console.json(written) if json else console.done(f"{objects.wrote(dry_run=dry_run)} the preferences of {recipient}")
 
 
 @preference.command(cls=SETTINGS)

@@ -53,6 +53,7 @@ def put(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider as JSON.")],
     tenant: ProviderTenantOption = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Write a provider. Its key is the file's `key`, else the file's name."""
@@ -60,8 +61,9 @@ def put(
 
     key, body = objects.read_object(file)
     with remote.server(options.settings(ctx)) as client:
-        written = client.providers.put(key, body, tenant=tenant)
-    console.json(written) if json else console.done(f"Wrote {key}", f"{written['channel']}, {written['url']}")
+        written = client.providers.put(key, body, tenant=tenant, dry_run=dry_run)
+    done = f"{objects.wrote(dry_run=dry_run)} {key}"
+    console.json(written) if json else console.done(done, f"{written['channel']}, {written['url']}")
 
 
 @provider.command(cls=SETTINGS)

@@ -1,10 +1,14 @@
-"""Requests of commands for which the Python client has no method."""
+"""Requests of commands for which the Python client has no method, and dry runs of sends."""
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bellcast.cli import options
+from bellcast.cli import console, objects, options
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client.request import HttpRequest
 
 
 def request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -21,3 +25,27 @@ def request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | N
     headers = {"Content-Type": "application/json"}
     with remote.server(options.settings(ctx)) as client:
         return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))
+
+
+def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
+    """Send the request as a dry run, and print what it would decide for each channel."""
+    import msgspec
+
+    from bellcast.cli import remote
+
+    params = {**send.params, "dry_run": "true"}
+    planned = dataclasses.replace(send, params=params, decode=lambda response: msgspec.json.decode(response.content))
+    with remote.server(options.settings(ctx)) as client:
+        plan = client.sender.send(planned)
+    if json:
+        console.json(plan)
+        return
+    objects.show_list(plan["plan"], _line, json=False)
+    count = plan["recipients"]
+    console.done("Would send to an audience" if count is None else f"Would send to {count} recipients")
+
+
+def _line(one: dict[str, Any]) -> str:
+    at = f" at {one['at']}" if one["at"] else ""
+    rule = f", {one['rule']}" if one["rule"] else ""
+    return f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"

@@ -30,14 +30,15 @@ def put(
     address: AddressArgument,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why nothing is sent to it.")] = "manual",
     tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Suppress an address."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        written = client.suppressions.put(channel, address, reason=reason, tenant=tenant)
-    console.json(written) if json else console.done(f"Suppressed {address}")
+        written = client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
+    console.json(written) if json else console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
 
 
 @suppression.command(cls=SETTINGS)

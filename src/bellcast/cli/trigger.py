@@ -11,6 +11,7 @@ EPILOG = """\
 
   bellcast trigger booking-created alice --data '{"client": "Bob"}'
   bellcast trigger maintenance --to-topic admins
+  bellcast trigger booking-created alice --dry-run
 
 [dim]The secret is[/] BELLCAST_SECRET[dim], or that of the data folder[/] BELLCAST_DATA[dim].[/]
 """
@@ -34,20 +35,26 @@ def trigger(
         str | None, typer.Option(metavar="KEY", help="Repeating the key within 24 hours starts nothing again.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Start a workflow."""
-    from bellcast.cli import remote
+    from bellcast.cli import remote, rest
+    from bellcast.client import workflows
 
     if (to is None) == (to_topic is None):
         raise typer.BadParameter("expected either a recipient or --to-topic", param_hint="TO")
+    request = workflows.trigger(
+        workflow,
+        {"topic": to_topic} if to_topic is not None else to or "",
+        console.parsed_json(data, "--data"),
+        cancel_key=cancel_key,
+        idempotency_key=idempotency_key,
+        tenant=tenant,
+    )
+    if dry_run:
+        rest.show_plan(ctx, request, json=json)
+        return
     with remote.server(options.settings(ctx)) as client:
-        started = client.trigger(
-            workflow,
-            {"topic": to_topic} if to_topic is not None else to or "",
-            console.parsed_json(data, "--data"),
-            cancel_key=cancel_key,
-            idempotency_key=idempotency_key,
-            tenant=tenant,
-        )
+        started = client.sender.send(request)
     console.json(started) if json else console.done(f"Triggered {workflow}", started.run)

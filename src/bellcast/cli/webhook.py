@@ -43,13 +43,17 @@ def create(
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that gets the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Add a webhook and print its secret. It cannot be shown again."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        created = client.webhooks.create(endpoint, event, tenant=tenant)
+        created = client.webhooks.create(endpoint, event, tenant=tenant, dry_run=dry_run)
+    if dry_run and not json:
+        console.done(f"Would add {endpoint}")
+        return
     _print_secret(created, created["id"], json=json)
 
 

@@ -1,4 +1,4 @@
-"""`bellcast workflow`: lists, shows, writes and deletes workflows."""
+"""`bellcast workflow`: lists, shows, writes and deletes workflows, and cancels their runs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,12 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
 TenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's override. Default: the project's own.")
 ]
+CANCEL_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast workflow cancel booking-created booking-7
+  bellcast workflow cancel booking-created booking-7 --to alice --dry-run
+"""
 SETTINGS = options.with_settings("DATA", "URL")
 
 workflow = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
@@ -50,6 +56,7 @@ def put(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition as JSON or YAML.")],
     tenant: TenantOption = None,
+    dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Write a workflow. Its key is the file's `key`, else the file's name."""
@@ -58,8 +65,9 @@ def put(
     body = _definition(file)
     key = str(body.pop("key", None) or file.stem)
     with remote.server(options.settings(ctx)) as client:
-        written = client.workflows.put(key, body, tenant=tenant)
-    console.json(written) if json else console.done(f"Wrote {key}", f"version {written['version']}")
+        written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
+    done = f"{objects.wrote(dry_run=dry_run)} {key}"
+    console.json(written) if json else console.done(done, f"version {written['version']}")
 
 
 @workflow.command(cls=SETTINGS)
@@ -70,6 +78,29 @@ def delete(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     with remote.server(options.settings(ctx)) as client:
         client.workflows.delete(key, tenant=tenant)
     console.done(f"Deleted {key}")
+
+
+@workflow.command(cls=SETTINGS, epilog=CANCEL_EPILOG)
+def cancel(
+    ctx: typer.Context,
+    key: Key,
+    cancel_key: Annotated[str, typer.Argument(metavar="CANCEL_KEY", help="The `cancel_key` of the triggers.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RECIPIENT", help="Only the runs of this recipient; repeatable.", show_default=False),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipients' tenant.")] = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Cancel the runs that were triggered with a key. Queued messages of theirs are not sent."""
+    from bellcast.cli import remote
+
+    of: Any = {"to": to} if to else {}
+    with remote.server(options.settings(ctx)) as client:
+        done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
+    verb = "Would cancel" if dry_run else "Cancelled"
+    console.json(done) if json else console.done(f"{verb} {done.cancelled} runs")
 
 
 def _definition(file: Path) -> dict[str, Any]:

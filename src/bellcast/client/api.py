@@ -8,6 +8,7 @@ import httpx
 from bellcast.client import (
     explanations,
     inbox,
+    jobs,
     messages,
     notifications,
     objects,
@@ -155,6 +156,14 @@ class RunsApi(Surface[S]):
     retry = Method(workflows.retry_run)
 
 
+class JobsApi(Surface[S]):
+    """Jobs that failed several times in a row, and wait for you."""
+
+    list = Method(jobs.page)
+    retry = Method(jobs.retry)
+    delete = Method(jobs.delete)
+
+
 class SchedulesApi(Surface[S]):
     """Triggers and notifications by the clock."""
 
@@ -254,6 +263,10 @@ class ServerApi(Surface[S]):
     @property
     def runs(self) -> RunsApi[S]:
         return RunsApi(self.sender)
+
+    @property
+    def jobs(self) -> JobsApi[S]:
+        return JobsApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
         """The inbox of the recipient of this session token."""

@@ -25,10 +25,13 @@ class Objects:
         """Return an object; with `tenant`, the one that applies there."""
         return HttpRequest("GET", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant))
 
-    def put(self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-        """Create or replace an object; with `tenant`, the tenant's override."""
+    def put(
+        self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None, dry_run: bool = False
+    ) -> HttpRequest[dict[str, Any]]:
+        """Create or replace an object; with `tenant`, the tenant's override. A dry run only validates it."""
         content = json(arguments.document("body", body))
-        return HttpRequest("PUT", self._path(key), reads(dict[str, Any]), params=query(tenant=tenant), **content)
+        params = query(tenant=tenant, dry_run=dry_run)
+        return HttpRequest("PUT", self._path(key), reads(dict[str, Any]), params=params, **content)
 
     def delete(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
         """Delete an object; with `tenant`, the tenant's override."""

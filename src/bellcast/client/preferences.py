@@ -13,14 +13,16 @@ def get(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str,
     return HttpRequest("GET", _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
-def put(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Replace a recipient's preferences."""
-    return _write("PUT", recipient, body, tenant)
+def put(
+    recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Replace a recipient's preferences. A dry run only validates them."""
+    return _write("PUT", recipient, body, query(tenant=tenant, dry_run=dry_run))
 
 
 def change(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Change a recipient's preferences with a merge patch: None removes a field."""
-    return _write("PATCH", recipient, body, tenant)
+    return _write("PATCH", recipient, body, query(tenant=tenant))
 
 
 def link(recipient: Text, *, ttl: str | float = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -38,10 +40,10 @@ def suppressions(
 
 
 def suppress(
-    channel: Text, address: Text, *, reason: str = "manual", tenant: Text | None = None
+    channel: Text, address: Text, *, reason: str = "manual", tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, Any]]:
-    """Suppress an address: nothing more is sent to it."""
-    params = query(tenant=tenant)
+    """Suppress an address: nothing more is sent to it. A dry run only validates it."""
+    params = query(tenant=tenant, dry_run=dry_run)
     return HttpRequest(
         "PUT", _address(channel, address), reads(dict[str, Any]), params=params, **json({"reason": reason})
     )
@@ -52,9 +54,11 @@ def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRe
     return HttpRequest("DELETE", _address(channel, address), nothing, params=query(tenant=tenant))
 
 
-def _write(method: str, recipient: Text, body: Mapping[str, Any], tenant: Text | None) -> HttpRequest[dict[str, Any]]:
+def _write(
+    method: str, recipient: Text, body: Mapping[str, Any], params: Mapping[str, str | int]
+) -> HttpRequest[dict[str, Any]]:
     content = json(arguments.document("body", body))
-    return HttpRequest(method, _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant), **content)
+    return HttpRequest(method, _path(recipient), reads(dict[str, Any]), params=params, **content)
 
 
 def _path(recipient: Text) -> str:

@@ -10,13 +10,15 @@ from bellcast.client.request import HttpRequest, drop_none, json, path, query, r
 providers = Objects("providers")
 
 
-def check(key: Text, *, to: Text | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`."""
+def check(
+    key: Text, *, to: Text | None = None, tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`. A dry run sends none."""
     body = drop_none(to=None if to is None else arguments.text("to", to))
     return HttpRequest(
         "POST",
         path("providers", arguments.name("key", key), "test"),
         reads(dict[str, Any]),
-        params=query(tenant=tenant),
+        params=query(tenant=tenant, dry_run=dry_run),
         **json(body),
     )

@@ -17,10 +17,14 @@ def page(
     return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
 
 
-def create(url: Text, events: Sequence[Text], *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Create a webhook. The result has its `secret`, which is not shown again; the tenant `*` gets all events."""
+def create(
+    url: Text, events: Sequence[Text], *, tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Create a webhook. The result has its `secret`, which is not shown again; the tenant `*` gets all events. A dry run has
+    no secret."""
     body = {"url": arguments.text("url", url), "events": arguments.names("events", events)}
-    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+    params = query(tenant=tenant, dry_run=dry_run)
+    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=params, **json(body))
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:

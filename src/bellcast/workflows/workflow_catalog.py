@@ -149,6 +149,17 @@ class WorkflowCatalog:
         current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
         return await self._write(owner, key, current), before is None
 
+    async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
+        """Return the workflow that `put` would write. Raises Conflict as it does."""
+        before = await self._check_writable(owner, key)
+        last = next(iter(await self._store.runs.versions(owner, key, 1)), None)
+        is_same = last is not None and last.body == definitions.encode(value)
+        version = (0 if last is None else last.version) + (not is_same)
+        is_active = before is None or before.active
+        return Workflow(
+            key=key, owner=owner, current=CurrentVersion(version=version, active=is_active, definition=value)
+        )
+
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
         """Switch a workflow on or off, or make another version current. Raises NotFound and Conflict."""
         current = await self._check_writable(owner, key)

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
-from bellcast.client.api import InboxApi, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
+from bellcast.client.api import InboxApi, JobsApi, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
 from bellcast.client.method import Method
 
 SECRET = "s3cret-of-the-project"
@@ -49,7 +49,7 @@ def test_url_without_a_scheme_is_refused():
 
 METHODS = [
     pytest.param(method.build, id=f"{surface.__name__}.{name}")
-    for surface in (ServerApi, RecipientsApi, InboxApi, WorkflowsApi, RunsApi, SchedulesApi)
+    for surface in (ServerApi, RecipientsApi, InboxApi, WorkflowsApi, RunsApi, JobsApi, SchedulesApi)
     for name, method in vars(surface).items()
     if isinstance(method, Method)
 ]

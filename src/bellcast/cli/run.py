@@ -1,0 +1,82 @@
+"""`bellcast run`: lists, shows, cancels and retries runs of workflows."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.objects import SETTINGS, OwnerOption
+
+RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast run list --workflow booking-created --state failed
+  bellcast run list --trigger 01890a5d-ac96-774b-bcce-b302099a8057 --json
+"""
+
+run, app = objects.group("run", "List, show, cancel and retry runs of workflows.")
+
+
+@run.command("list", cls=SETTINGS, epilog=EPILOG)
+def list_(
+    ctx: typer.Context,
+    workflow: RunFilter = None,
+    recipient: RunFilter = None,
+    state: RunFilter = None,
+    trigger: RunFilter = None,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most this many, the newest first.")] = 50,
+    tenant: OwnerOption = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """List runs, the newest first."""
+    import msgspec
+
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        page = client.runs.list(
+            workflow=workflow, recipient=recipient, state=state, trigger=trigger, limit=limit, tenant=tenant
+        )
+    found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.runs]
+    objects.show_list(found, _line, json=json)
+
+
+@run.command(cls=SETTINGS)
+def show(ctx: typer.Context, id: RunId, tenant: OwnerOption = None) -> None:
+    """Show a run with its steps as JSON."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        console.json(client.runs.get(id, tenant=tenant))
+
+
+@run.command(cls=SETTINGS)
+def cancel(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
+    tenant: OwnerOption = None,
+) -> None:
+    """Cancel a run, or all runs of a trigger. Queued messages of theirs are not sent."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.runs.cancel(id, tenant=tenant)
+    console.done(f"Cancelled {id}")
+
+
+@run.command(cls=SETTINGS)
+def retry(ctx: typer.Context, id: RunId, tenant: OwnerOption = None, dry_run: console.DryRunOption = False) -> None:
+    """Retry a failed run from the step that failed."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        client.runs.retry(id, tenant=tenant, dry_run=dry_run)
+    console.done(f"{'Would retry' if dry_run else 'Retried'} {id}")
+
+
+def _line(one: dict[str, Any]) -> str:
+    reason = f", {one['reason']}" if one["reason"] else ""
+    return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
