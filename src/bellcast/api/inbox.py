@@ -8,9 +8,8 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct, field
 
 from bellcast.api import action_calls, context, guards, objects, request_body, responses
-from bellcast.api.objects import DryRunFlag
 from bellcast.api.operations import operation
-from bellcast.api.request_body import ApiRequest
+from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.inbox import actions, views
 from bellcast.model import ids, times, validation

@@ -32,7 +32,6 @@ SHOWN_USES = 5
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
-DryRunFlag = request_body.DryRunFlag
 is_dry_run = request_body.is_dry_run
 
 

@@ -8,9 +8,9 @@ from litestar.types import ASGIApp
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunFlag, DryRunQuery
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
-from bellcast.api.request_body import ApiRequest
+from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid, Unavailable

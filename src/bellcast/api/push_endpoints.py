@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunFlag, DryRunQuery
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
-from bellcast.api.request_body import ApiRequest
+from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import push
 from bellcast.errors import FieldError, Invalid, NotFound
