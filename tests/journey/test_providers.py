@@ -98,6 +98,7 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
         ({"timeout": "soon"}, "timeout"),
         ({"rate": 0}, "rate"),
         ({"rate": 1e-300}, "rate"),
+        ({"channel": "chat", "url": "apprise+json://example.com/"}, "url"),
         ({"surprise": 1}, "surprise"),
     ],
 )

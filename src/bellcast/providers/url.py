@@ -41,6 +41,8 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
 def mask(text: str) -> str:
     """Return a URL as it may be shown: without credentials, options and paths, each of which can hold a secret."""
     parts = urlsplit(text.strip())
+    if "+" in parts.scheme:  # a URL of Apprise, whose services have secrets in any place
+        return f"{parts.scheme}://…"
     credentials = "…@" if "@" in parts.netloc else ""
     return f"{parts.scheme}://{credentials}{parts.netloc.rpartition('@')[2]}"
 

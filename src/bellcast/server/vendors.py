@@ -7,7 +7,7 @@ from msgspec import Struct
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
 from bellcast.ports.providers import Connect, Provider
-from bellcast.providers import apns, fcm, smtp, telegram, twilio, vonage
+from bellcast.providers import apns, apprise, fcm, smtp, telegram, twilio, vonage
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -58,6 +58,9 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
     },
     "chat": {
         "telegram": lambda setup: telegram.from_url(setup.url, http=setup.http, timeout=setup.timeout),
+        apprise.SCHEME: lambda setup: apprise.from_url(
+            setup.url, timeout=setup.timeout, is_trusted=setup.may_read_files
+        ),
     },
 }
 
@@ -65,7 +68,8 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
 def create(channel: ExternalChannel, setup: Setup) -> Provider:
     """Create a provider. Raises ValueError with a message that continues "the URL" and does not repeat it."""
     schemes = VENDORS[channel]
-    found = schemes.get(setup.url.strip().partition("://")[0].lower())
+    scheme = setup.url.strip().partition("://")[0].lower()
+    found = schemes.get(apprise.SCHEME if scheme.startswith(apprise.SCHEME) else scheme)
     if found is None:
         raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     return found(setup)

@@ -343,7 +343,8 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     ),
     "CHAT": (
         parsers.secrets,
-        "Chat providers: `telegram://TOKEN@default`. Webhooks of Slack, Discord and Teams need none.",
+        "Chat providers: `telegram://TOKEN@default`, or `apprise+` and a URL of Apprise (`bellcast[apprise]`), in which `{to}` is the "
+        "recipient's chat id. Webhooks of Slack, Discord and Teams need none.",
     ),
     "HTTP_ALLOW": (
         parsers.names,

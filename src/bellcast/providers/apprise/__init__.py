@@ -1,0 +1,65 @@
+"""Chat messages through Apprise, a library for some 130 services (`bellcast[apprise]`)."""
+
+import asyncio
+import importlib
+from typing import Any
+from urllib.parse import quote
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+
+SCHEME = "apprise+"
+# In the URL: the recipient's chat id, percent-encoded.
+RECIPIENT = "{to}"
+
+
+def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "AppriseProvider":
+    """`apprise+URL`, with a URL of Apprise. Raises ValueError."""
+    if not is_trusted:
+        # Its plugins open their own connections, so no guard can keep them from private addresses.
+        raise ValueError("of Apprise must be in BELLCAST_CHAT: its connections cannot be kept to public addresses")
+    try:
+        library = importlib.import_module("apprise")
+    except ImportError:
+        raise ValueError("needs the package apprise: pip install 'bellcast[apprise]'") from None
+    provider = AppriseProvider(library, text.strip().removeprefix(SCHEME), timeout)
+    if provider.connection("0") is None:
+        raise ValueError("is none that Apprise knows")
+    return provider
+
+
+class AppriseProvider:
+    """ports.Provider for chat ids of recipients, or for the fixed target of a URL without `{to}`."""
+
+    channel: ExternalChannel = "chat"
+    kind: AddressKind = "telegram"
+
+    def __init__(self, library: Any, url: str, timeout: float) -> None:
+        self._library = library
+        self._url = url
+        self._timeout = timeout
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Send in a thread: Apprise blocks. It reports no reason of a failure, so each may pass."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                is_sent = await asyncio.to_thread(self._notify, message.to, message.content["text"])
+        except TimeoutError:
+            raise DeliveryError("Apprise took too long", is_temporary=True) from None
+        if not is_sent:
+            raise DeliveryError("Apprise could not deliver the message", is_temporary=True)
+        return AcceptedMessage("ok")
+
+    async def check(self) -> None:
+        """Do nothing: Apprise cannot check credentials."""
+
+    async def close(self) -> None:
+        """Apprise keeps no connections."""
+
+    def connection(self, to: str) -> Any:
+        """Return Apprise's object for a chat id; None for an unusable URL."""
+        return self._library.Apprise.instantiate(self._url.replace(RECIPIENT, quote(to, safe="")))
+
+    def _notify(self, to: str, text: str) -> bool:
+        connection = self.connection(to)
+        return connection is not None and bool(connection.notify(body=text, title=""))

@@ -1,0 +1,59 @@
+"""Chat messages through Apprise, with a stand-in for the library, which is optional."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers import apprise
+from bellcast.providers.url import mask
+
+MESSAGE = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """URLs and texts that were sent; a URL of `down` fails."""
+    sent: list[tuple[str, str]] = []
+
+    def instantiate(url: str) -> SimpleNamespace | None:
+        def notify(*, body: str, title: str) -> bool:
+            sent.append((url, title + body))
+            return "down" not in url
+
+        return None if url.startswith("unknown:") else SimpleNamespace(notify=notify)
+
+    library = SimpleNamespace(Apprise=SimpleNamespace(instantiate=instantiate))
+    monkeypatch.setitem(sys.modules, "apprise", library)  # type: ignore[arg-type]  # of the library, only this is used
+    return sent
+
+
+async def test_message_is_sent_to_the_chat_id_in_the_url(sent: list[tuple[str, str]]) -> None:
+    provider = apprise.from_url("apprise+tgram://1:token/{to}", is_trusted=True)
+    accepted = await provider.send(MESSAGE)
+    assert accepted.code == "ok"
+    assert sent == [("tgram://1:token/%40desk", "New booking")]
+
+
+async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str, str]]) -> None:
+    with pytest.raises(DeliveryError) as failure:
+        await apprise.from_url("apprise+json://down/", is_trusted=True).send(MESSAGE)
+    assert (failure.value.is_temporary, len(sent)) == (True, 1)
+
+
+def test_unusable_url_is_refused(sent: list[tuple[str, str]]) -> None:
+    with pytest.raises(ValueError, match="Apprise knows"):
+        apprise.from_url("apprise+unknown://x", is_trusted=True)
+    with pytest.raises(ValueError, match="must be in BELLCAST_CHAT"):
+        apprise.from_url("apprise+json://host/")
+
+
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)  # type: ignore[arg-type]  # None makes the import fail
+    with pytest.raises(ValueError, match=r"bellcast\[apprise\]"):
+        apprise.from_url("apprise+json://host/", is_trusted=True)
+
+
+def test_url_is_shown_without_its_secrets() -> None:
+    assert mask("apprise+tgram://123456:ABC/4711") == "apprise+tgram://…"
