@@ -20,6 +20,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import JobRunner
@@ -47,6 +48,7 @@ from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Tasks
+from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
 from bellcast.storage.sqlite import SqliteEngine
@@ -186,7 +188,8 @@ async def opened(
         webhooks=webhooks,
         failures=Failures(store),
         replays=ReplayRunner(store, clock, ids.new, jobs),
-        push_key="",
+        push_key=lambda: "",
+        secrets=StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
         workflow_catalog=workflow_catalog,
         schedules=schedules,
         sources=sources,

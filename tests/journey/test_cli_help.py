@@ -85,7 +85,7 @@ def test_colours_appear_at_terminals_unless_disabled():
 @pytest.mark.parametrize(
     ("arguments", "wrong", "todo"),
     [
-        (["servee"], "No such command 'servee'. Did you mean 'serve'?", "bellcast --help"),
+        (["notifyy"], "No such command 'notifyy'. Did you mean 'notify'?", "bellcast --help"),
         (
             ["serve", "--prot", "80"],
             "No such option: --prot (Possible options: --host, --port",

@@ -1,5 +1,6 @@
 """The generated encryption key: secrets survive its rotation, and browsers' subscriptions do."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,8 @@ from typing import Any
 import httpx
 
 from bellcast.channels.encryption import Encryption
+from bellcast.providers.webpush import VapidKey
+from bellcast.server import push_identity
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.encryption_keys import encryption_keys, rotate
@@ -17,9 +20,9 @@ from tests.vendor_server import VendorServer, answer, vendor_server
 
 
 @asynccontextmanager
-async def generated(folder: Path) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
-    """A server with generated credentials and keys."""
-    server = create_app(load({"data": str(folder)}, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}))
+async def generated(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    """A server with generated credentials and keys, unless a setting has the keys."""
+    server = create_app(load({"data": str(folder), **settings}, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}))
     await server.start(is_mounted=False)
     headers = {"authorization": f"Bearer {server.project.secret}"}
     transport = httpx.ASGITransport(server)  # type: ignore[arg-type]  # a scope is a dict
@@ -102,3 +105,61 @@ async def test_store_of_a_server_without_a_key_file_is_taken_over(tmp_path: Path
             assert await push_key(client) == public
             await text_reaches(vendor, client, 1)
         assert encryption_keys(load({"data": str(tmp_path)}, {}), server.project).previous == (secret,)
+
+
+async def usage(client: httpx.AsyncClient) -> dict[str, int]:
+    response = (await client.get("/v1/secrets")).json()
+    assert response["keys"][0]["is_current"]
+    found = {one["id"]: one["secrets"] for one in response["keys"]}
+    return found | {"unreadable": response["unreadable"]}
+
+
+async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
+    # Without jobs, no start encrypts anything again.
+    async with generated(tmp_path, encryption_key="k" * 40, no_jobs="on") as (_, client):
+        for number in range(3):
+            body = {"channel": "sms", "url": "twilio://AC1:token@default?from=%2B12025550123"}
+            assert (await client.put(f"/v1/providers/p{number}", json=body)).status_code == 201
+        hook = {"url": "http://127.0.0.1:9/hooks", "events": ["run.failed"]}
+        assert (await client.post("/v1/webhooks", json=hook)).status_code == 201
+        public = await push_key(client)
+        assert await usage(client) == {"setting": 4, "project secret": 0, "unreadable": 0}
+    async with generated(tmp_path, encryption_key=f"new:{'n' * 40},old:{'k' * 40}", no_jobs="on") as (server, client):
+        assert await push_key(client) == public
+        # The identity towards push services is stored from now on.
+        assert await usage(client) == {"new": 1, "old": 4, "project secret": 0, "unreadable": 0}
+        rotation = server._channels.secrets.rotate()
+        first = await anext(rotation)
+        await rotation.aclose()  # interrupted
+        assert (first.kind, first.checked, first.changed) == ("providers", 3, 3)
+        assert await usage(client) == {"new": 4, "old": 1, "project secret": 0, "unreadable": 0}
+        streamed = await client.post("/v1/secrets/rotation")
+        assert [json.loads(line) for line in streamed.text.splitlines()] == [
+            {"kind": "providers", "checked": 3, "changed": 0},
+            {"kind": "webhooks", "checked": 1, "changed": 1},
+            {"kind": "push-identity", "checked": 1, "changed": 0},
+        ]
+        assert await usage(client) == {"new": 5, "old": 0, "project secret": 0, "unreadable": 0}
+    async with generated(tmp_path, encryption_key=f"new:{'n' * 40}", no_jobs="on") as (_, client):
+        assert await push_key(client) == public
+        assert (await usage(client))["unreadable"] == 0
+        assert (await client.get("/v1/providers/p0")).json()["url"].startswith("twilio://")
+    async with generated(tmp_path, encryption_key=f"other:{'o' * 40}", no_jobs="on") as (_, client):
+        assert (await usage(client))["unreadable"] == 5
+        assert (await client.post("/v1/secrets/rotation", headers={"accept": "application/json"})).json()[0][
+            "changed"
+        ] == 0
+
+
+async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
+    async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
+        documents, encryption = server.store.documents, server._channels.encryption
+        found = await push_identity.load(documents, server.context.clock, encryption, VapidKey.generate())
+        assert found.public == await push_key(client)
+        assert await documents.delete(push_identity.KIND, "", push_identity.KEY)
+        keys = [VapidKey.generate() for _ in range(2)]
+        both = await asyncio.gather(
+            *(push_identity.load(documents, server.context.clock, encryption, key) for key in keys)
+        )
+        assert both[0].public == both[1].public
+        assert both[0].public in {key.public for key in keys}

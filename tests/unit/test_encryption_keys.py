@@ -30,16 +30,46 @@ def test_key_is_generated_once_and_only_its_owner_can_read_it(tmp_path: Path) ->
 
 
 def test_key_of_a_setting_is_used_and_no_file_is_written(tmp_path: Path) -> None:
-    assert encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT) == EncryptionKeys(KEY, ("secret",))
+    configured = encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT)
+    assert configured == EncryptionKeys(KEY, ("secret",), ("setting", "project secret"), KEY)
     # Nodes of a project in a setting may have data folders of their own.
-    assert encryption_keys(settings(tmp_path, PROJECT="p:key:secret"), PROJECT) == EncryptionKeys("secret")
+    assert encryption_keys(settings(tmp_path, PROJECT="p:key:secret"), PROJECT) == EncryptionKeys(
+        "secret", (), ("project secret",), "secret"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_file_stays_readable_after_a_setting_replaces_it(tmp_path: Path) -> None:
     generated = encryption_keys(settings(tmp_path), PROJECT)
     configured = encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT)
-    assert configured == EncryptionKeys(KEY, (generated.current, "secret"))
+    assert configured.current == KEY
+    assert configured.previous == (generated.current, "secret")
+    assert configured.ids == ("setting", "encryption.json 1", "project secret")
+
+
+def test_first_key_of_a_ring_encrypts_and_all_decrypt(tmp_path: Path) -> None:
+    ring = encryption_keys(settings(tmp_path, ENCRYPTION_KEY="2026:new, 2025:old:with=colon"), PROJECT)
+    assert ring == EncryptionKeys(
+        "new", ("old:with=colon", "secret"), ("2026", "2025", "project secret"), "old:with=colon", is_ring=True
+    )
+    assert "new" not in repr(ring)
+
+
+def test_single_key_that_looks_like_a_ring_still_decrypts(tmp_path: Path) -> None:
+    one = encryption_keys(settings(tmp_path, ENCRYPTION_KEY="a:b"), PROJECT)
+    assert (one.current, one.previous) == ("b", ("a:b", "secret"))
+
+
+@pytest.mark.parametrize("value", ["a:b,c", "c,a:b", "a:b,a:c", "a:b,", "a:b,c:"])
+def test_ring_without_ids_or_with_equal_ones_is_an_error(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="different ids"):
+        settings(tmp_path, ENCRYPTION_KEY=value)
+
+
+@pytest.mark.parametrize("value", ["no-colon", "p,q", "bad id:key", ":key", "x" * 33 + ":key"])
+def test_key_without_an_id_is_a_single_key(tmp_path: Path, value: str) -> None:
+    single = encryption_keys(settings(tmp_path, ENCRYPTION_KEY=value), PROJECT)
+    assert (single.current, single.is_ring) == (value, False)
 
 
 def test_rotation_puts_a_new_key_in_front(tmp_path: Path) -> None:

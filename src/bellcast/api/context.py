@@ -15,6 +15,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.webhooks import Webhooks
 from bellcast.model.events import EVERY_CONNECTION, ConnectionCount, ConnectionFilter, ConnectionInfo, Member
 from bellcast.model.identities import Project
@@ -115,7 +116,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     webhooks: Webhooks
     failures: Failures
     replays: ReplayRunner
-    push_key: str  # the public key that browsers bind their push subscriptions to
+    push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     pusher_apps: PusherAppDirectory
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
@@ -123,6 +124,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     workers: Workers | None = None
     observed: ObservedServer
     settings: ServerSettingsStore
+    secrets: StoredSecrets
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     console: ConsoleSessions | None = None  # operators; None with the console turned off

@@ -1,19 +1,17 @@
 """The doctor over REST: findings as they are made."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import context, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.model.findings import Finding, FindingState
 from bellcast.model.operators import Role
 
-NDJSON_TYPE = request_body.NDJSON_TYPES[0]
 # Findings name paths and URLs of the server's machine.
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
@@ -44,27 +42,13 @@ async def run(request: ApiRequest) -> ASGIApp:
     nodes, the queue and `BELLCAST_PUBLIC_URL`. The findings arrive as NDJSON, one when each check ends, or as one JSON array with
     `Accept: application/json`. A run takes at most 20 seconds; of a SQLite store, it reads as much as it can in 5. One run at a time on
     each node: a second one is refused (429). Callers that are bound to tenants are refused."""
-    findings = context.of(request).doctor.findings()
-    accepted = request_body.header(request, b"accept") or ""
-    if responses.JSON in accepted and NDJSON_TYPE not in accepted:
-        async with aclosing(findings):
-            return responses.json([_item(one) async for one in findings])
-    first = await anext(findings)  # refusals have their status
-    return responses.stream([(b"content-type", NDJSON_TYPE.encode()), responses.NO_STORE], _lines(first, findings))
+    return await streamed_list.respond(request, _items(context.of(request).doctor.findings()))
 
 
-async def _lines(first: Finding, findings: AsyncIterator[Finding]) -> AsyncIterator[bytes]:
-    yield _line(first)
-    async for finding in findings:
-        yield _line(finding)
-
-
-def _line(finding: Finding) -> bytes:
-    return msgspec.json.encode(_item(finding)) + b"\n"
-
-
-def _item(finding: Finding) -> FindingItem:
-    return FindingItem(*finding)
+async def _items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[FindingItem]:
+    async with aclosing(findings):
+        async for finding in findings:
+            yield FindingItem(*finding)
 
 
 HANDLERS = (run,)

@@ -117,7 +117,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def public_key(request: ApiRequest) -> ASGIApp:
     """Read the key that a browser's subscription needs."""
     await guards.recipient(request)
-    return responses.json(PushPublicKey(context.of(request).push_key))
+    return responses.json(PushPublicKey(context.of(request).push_key()))
 
 
 @operation(
@@ -173,7 +173,7 @@ async def page_of(request: ApiRequest) -> ASGIApp:
 )
 async def public_key_for(request: ApiRequest) -> ASGIApp:
     """Read the key that a browser's subscription needs."""
-    return responses.json(PushPublicKey(context.of(request).push_key))
+    return responses.json(PushPublicKey(context.of(request).push_key()))
 
 
 @operation(

@@ -36,6 +36,12 @@ class Encryption:
                 return text
         raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY")
 
+    def key_index(self, encrypted: str, place: str) -> int | None:
+        """Return the number of the key that encrypted this text for this place; None if it is none of them, 0 the current one."""
+        data = base64url.decode(encrypted)
+        found = (number for number, cipher in enumerate(self._ciphers) if _decrypted(cipher, data, place) is not None)
+        return next(found, None)
+
     def is_current(self, encrypted: str, place: str) -> bool:
         """True if the current secret encrypted this text for this place."""
         return _decrypted(self._ciphers[0], base64url.decode(encrypted), place) is not None

@@ -1,39 +1,105 @@
-"""Encrypt stored secrets with the current key, after it was replaced."""
+"""The secrets in the store: encrypt them with the current key after it was replaced, and count those of each key."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.channels.encryption import Encryption
 from bellcast.ports import Clock
-from bellcast.ports.documents import Documents
+from bellcast.ports.documents import Document, Documents
 
 log = structlog.get_logger(__name__)
 
 PAGE = 100
 
 
-async def reencrypt(
-    documents: Documents, clock: Clock, encryption: Encryption, kind: str, fields: Sequence[str]
-) -> int:
-    """Encrypt these fields of all objects of a kind with the current key; return the number of changed objects. A field that
-    no key decrypts stays as it is, and so does an object that changes meanwhile: it is written with the current key."""
-    changed, after = 0, ("", "")
-    while found := await documents.of_all_tenants(kind, after, PAGE):
-        for tenant, document in found:
-            values = msgspec.json.decode(document.body)
-            place = f"{kind}/{tenant}/{document.key}"
-            renewed = {name: _renewed(encryption, values.get(name), place) for name in fields}
-            updates = {name: text for name, text in renewed.items() if text is not None}
-            if updates:
-                body = msgspec.json.encode({**values, **updates})
-                changed += await documents.change(kind, tenant, document.key, document.body, body, clock.now())
-        tenant, last = found[-1]
-        after = (tenant, last.key)
-    if changed:
-        log.info("secrets_reencrypted", kind=kind, count=changed)
-    return changed
+class RotationProgress(Struct, frozen=True):
+    """Objects of a kind that were read, and those of them that were encrypted again."""
+
+    kind: str
+    checked: int
+    changed: int
+
+
+class KeyUsage(Struct, frozen=True):
+    """A key and the number of stored secrets that it has encrypted."""
+
+    id: str
+    is_current: bool
+    secrets: int
+
+
+class StoredSecrets:
+    """The encrypted fields of all objects. `ids` are the names of the keys, the current one first."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        clock: Clock,
+        encryption: Encryption,
+        ids: Sequence[str],
+        fields: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._encryption = encryption
+        self._ids = ids
+        self._fields = fields
+
+    async def rotate(self) -> AsyncGenerator[RotationProgress]:
+        """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and to repeat, also
+        on several nodes. A field that no key decrypts stays as it is, and so does an object that changes meanwhile: it is
+        written with the key of the node that changes it."""
+        for kind, fields in self._fields.items():
+            checked = changed = 0
+            async for page in self._pages(kind):
+                for tenant, document in page:
+                    changed += await self._reencrypt(kind, fields, tenant, document)
+                checked += len(page)
+                yield RotationProgress(kind, checked, changed)
+            if changed:
+                log.info("secrets_reencrypted", kind=kind, count=changed)
+
+    async def usage(self) -> tuple[list[KeyUsage], int]:
+        """Return the number of secrets by key, and of those that no key decrypts."""
+        counts: Counter[int | None] = Counter()
+        for kind, fields in self._fields.items():
+            async for page in self._pages(kind):
+                for tenant, document in page:
+                    values, place = _values(document), _place(kind, tenant, document)
+                    encrypted = [values[name] for name in fields if values.get(name) is not None]
+                    counts.update(self._encryption.key_index(text, place) for text in encrypted)
+        keys = [KeyUsage(id, number == 0, counts[number]) for number, id in enumerate(self._ids)]
+        return keys, counts[None]
+
+    async def _pages(self, kind: str) -> AsyncGenerator[list[tuple[str, Document]]]:
+        after = ("", "")
+        while found := await self._documents.of_all_tenants(kind, after, PAGE):
+            yield found
+            tenant, last = found[-1]
+            after = (tenant, last.key)
+
+    async def _reencrypt(self, kind: str, fields: Sequence[str], tenant: str, document: Document) -> bool:
+        values, place = _values(document), _place(kind, tenant, document)
+        renewed = {name: _renewed(self._encryption, values.get(name), place) for name in fields}
+        updates = {name: text for name, text in renewed.items() if text is not None}
+        if not updates:
+            return False
+        body = msgspec.json.encode({**values, **updates})
+        return await self._documents.change(kind, tenant, document.key, document.body, body, self._clock.now())
+
+
+def _values(document: Document) -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.json.decode(document.body)
+    return values
+
+
+def _place(kind: str, tenant: str, document: Document) -> str:
+    return f"{kind}/{tenant}/{document.key}"
 
 
 def _renewed(encryption: Encryption, encrypted: str | None, place: str) -> str | None:

@@ -297,7 +297,8 @@ class App:
             webhooks=self._channels.webhooks,
             failures=Failures(self.store),
             replays=self._replays,
-            push_key=self._channels.vapid_key.public,
+            push_key=lambda: self._channels.vapid_key.public,
+            secrets=self._channels.secrets,
             pusher=settings.pusher,
             pusher_apps=self._pusher_apps,
             messages=lambda: self._channels.ended,
@@ -440,6 +441,7 @@ class App:
         await self.broker.open()
         await self._database_settings.reload()
         await self._pusher_apps.reload()
+        await self._channels.open()
         await maintenance.expire(self.context)
         await self._define_workflows()
         if self._worker_metrics is not None:

@@ -12,7 +12,7 @@ from bellcast.channels.encryption import Encryption
 from bellcast.channels.fanout import SendFanout
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.reencryption import reencrypt
+from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
@@ -24,7 +24,7 @@ from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_registry, pusher_apps
+from bellcast.server import provider_registry, push_identity, pusher_apps
 from bellcast.server.provider_registry import ProviderRegistry
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.storage import webhook_events
@@ -38,6 +38,7 @@ ENCRYPTED_FIELDS = {
     provider_registry.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
     pusher_apps.KIND: ("secret", "previous"),
+    push_identity.KIND: ("key",),
 }
 
 
@@ -62,8 +63,10 @@ class Channels:
         self._clients = clients
         self._store = store
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
+        self.secrets = StoredSecrets(store.documents, clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
+        self._has_ring = keys.is_ring
         # Not the generated key: browsers bind their subscriptions to this one, so a rotation must not change it.
-        self.vapid_key = VapidKey(push.project_key((config.encryption_key or project.secret).encode()))
+        self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
         self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(store, clock, self.webhooks, jobs)
@@ -89,10 +92,18 @@ class Channels:
             return ()
         return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
 
+    async def open(self) -> None:
+        """Read the identity towards push services: the keys of a ring come and go, so it is stored with the first of them."""
+        if self._has_ring:
+            self.vapid_key = await push_identity.load(
+                self._store.documents, self._clock, self.encryption, self.vapid_key
+            )
+            self._built_in["push"] = [NamedProvider("webpush", self._web_push())]
+
     async def reencrypt(self) -> None:
-        """Encrypt the secrets of providers and webhooks with the current key."""
-        for kind, fields in ENCRYPTED_FIELDS.items():
-            await reencrypt(self._store.documents, self._clock, self.encryption, kind, fields)
+        """Encrypt the secrets in the store with the current key."""
+        async for _ in self.secrets.rotate():
+            pass
 
     async def close(self) -> None:
         """Close the providers' connections."""

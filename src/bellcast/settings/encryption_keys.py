@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from bellcast.errors import SettingsError
 from bellcast.model.identities import Project
+from bellcast.settings import parsers
 from bellcast.settings.credentials import write_private
 from bellcast.settings.groups import Settings
 
@@ -18,13 +20,17 @@ MAX_KEYS = 20
 
 
 class EncryptionKeys(Struct, frozen=True):
-    """`current` encrypts. The previous ones only decrypt, newest first."""
+    """`current` encrypts. The previous ones only decrypt, newest first. `ids` name all of them, the current one first. A ring
+    replaces its keys one by one, so nothing may be derived from them for good; `identity` is what to derive from at first."""
 
     current: str
-    previous: tuple[str, ...] = ()
+    previous: tuple[str, ...]
+    ids: tuple[str, ...]
+    identity: str
+    is_ring: bool = False
 
     def __repr__(self) -> str:
-        return f"EncryptionKeys(previous={len(self.previous)})"
+        return f"EncryptionKeys(ids={self.ids})"
 
 
 class StoredKeys(Struct, frozen=True):
@@ -41,12 +47,28 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
     stored = _stored(_file(settings))
     configured = settings.channels.encryption_key
     if configured is not None:
-        return EncryptionKeys(configured, (*stored, project.secret))
+        ring = parsers.key_ring(configured)
+        named = ring or (("setting", configured),)
+        # A single key may look like a ring of one.
+        whole = [("whole setting", configured)] if ring is not None and len(ring) == 1 else []
+        return _keys([*named, *whole, *_named(stored)], project, named[-1][1], is_ring=ring is not None)
     if not stored and settings.project is not None:
-        return EncryptionKeys(project.secret)
+        return _keys([], project, project.secret)
     if not stored:
         stored = _create(_file(settings))
-    return EncryptionKeys(stored[0], (*stored[1:], project.secret))
+    return _keys(_named(stored), project, project.secret)
+
+
+def _named(stored: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"encryption.json {number}", key) for number, key in enumerate(stored, 1)]
+
+
+def _keys(
+    named: Sequence[tuple[str, str]], project: Project, identity: str, *, is_ring: bool = False
+) -> EncryptionKeys:
+    """The project secret encrypted before files existed, so it always decrypts."""
+    ids, keys = zip(*named, ("project secret", project.secret), strict=True)
+    return EncryptionKeys(keys[0], keys[1:], ids, identity, is_ring)
 
 
 def rotate(settings: Settings) -> Path:

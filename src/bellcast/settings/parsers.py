@@ -18,6 +18,8 @@ from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
 MAX_DURATION = 36_525 * 86_400
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
+# Keys are secrets of any characters but commas.
+KEY_WITH_ID = re.compile(r"([A-Za-z0-9_-]{1,32}):(.+)")
 
 
 def text(value: str) -> str:
@@ -213,6 +215,25 @@ def secret(value: str) -> Secret:
     """a secret"""
     value.encode()  # raises ValueError for lone surrogates, which cannot be signed
     return Secret(value)
+
+
+def key_ring(value: str) -> tuple[tuple[str, str], ...] | None:
+    """Split `id:key,id:key`, the first of which encrypts; None for a single key without an id. Raises ValueError for a list
+    in which some parts have no id, or two the same."""
+    parts = value.split(",")
+    matches = [KEY_WITH_ID.fullmatch(part.strip()) for part in parts]
+    if not any(matches):
+        return None
+    ring = tuple((match[1], match[2]) for match in matches if match is not None)
+    if len(ring) < len(parts) or len({id for id, _ in ring}) < len(ring):
+        raise ValueError("keys without ids, or with equal ones")
+    return ring
+
+
+def encryption_key(value: str) -> Secret:
+    """a secret, or id:key,id:key with different ids"""
+    key_ring(value)
+    return secret(value)
 
 
 def header_secret(value: str) -> Secret:

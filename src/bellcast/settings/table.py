@@ -54,7 +54,13 @@ class Setting(Struct, frozen=True):
     @property
     def is_secret(self) -> bool:
         """True if the value is never displayed."""
-        return self.parse in (parsers.secret, parsers.header_secret, parsers.secrets, parsers.credentials)
+        return self.parse in (
+            parsers.secret,
+            parsers.encryption_key,
+            parsers.header_secret,
+            parsers.secrets,
+            parsers.credentials,
+        )
 
 
 SERVER: dict[str, tuple[Parser, str]] = {
@@ -352,10 +358,11 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "public, also over plain HTTP.",
     ),
     "ENCRYPTION_KEY": (
-        parsers.secret,
-        "The secret that encrypts providers' URLs and webhooks' secrets in the store, and identifies this server to browsers' "
-        "push services. Equal on all nodes. Default: a generated key in encryption.json in the data folder, or the secret of "
-        "BELLCAST_PROJECT; browsers' push services then know the server by the project secret.",
+        parsers.encryption_key,
+        "The secret that encrypts providers' URLs and the secrets of webhooks and Pusher apps in the store, and identifies this server "
+        "to browsers' push services; or a list id:key,id:key, of which the first encrypts and all decrypt. Equal on all nodes. "
+        "Default: a generated key in encryption.json in the data folder, or the secret of BELLCAST_PROJECT; browsers' push services "
+        "then know the server by the project secret.",
     ),
     "SIMULATE": (parsers.channels, "Channels that only store their messages, even with a provider."),
     "RETRIES": (

@@ -1,0 +1,45 @@
+"""The encrypted secrets in the store, and their keys."""
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import context, responses, streamed_list
+from bellcast.api.operations import operation
+from bellcast.api.request_body import ApiRequest
+from bellcast.channels.reencryption import KeyUsage, RotationProgress
+
+
+class SecretKeys(Struct, frozen=True):
+    """The encryption keys, the current one first, each with the number of stored secrets that it encrypted; and the number of
+    secrets that none of them decrypts."""
+
+    keys: list[KeyUsage]
+    unreadable: int
+
+
+@operation("GET", "/v1/secrets", tag="Server", required_scope="admin", response_types={200: SecretKeys})
+async def keys(request: ApiRequest) -> ASGIApp:
+    """Count stored secrets by key.
+
+    URLs of providers, secrets of webhooks and Pusher apps, and the identity towards browsers' push services. A key of
+    `BELLCAST_ENCRYPTION_KEY` that encrypted none of them can be removed, unless you want to restore older backups."""
+    return responses.json(SecretKeys(*await context.of(request).secrets.usage()))
+
+
+@operation(
+    "POST",
+    "/v1/secrets/rotation",
+    tag="Server",
+    required_scope="admin",
+    is_streamed=True,
+    response_types={200: list[RotationProgress]},
+)
+async def rotate(request: ApiRequest) -> ASGIApp:
+    """Encrypt all stored secrets with the first key.
+
+    Streams the progress as NDJSON, or returns it as one JSON array with `Accept: application/json`. Safe to interrupt and to
+    repeat."""
+    return await streamed_list.respond(request, context.of(request).secrets.rotate())
+
+
+HANDLERS = (keys, rotate)

@@ -1,0 +1,32 @@
+"""Lists that are streamed as NDJSON while their items are made, or returned as one JSON array by `Accept`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp
+
+from bellcast.api import request_body, responses
+from bellcast.api.request_body import ApiRequest
+
+NDJSON = request_body.NDJSON_TYPES[0]
+_encode = msgspec.json.Encoder().encode
+
+
+async def respond(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIApp:
+    """Return the response. The first item is awaited before it starts, so that refusals have their status."""
+    accepted = request_body.header(request, b"accept") or ""
+    if responses.JSON in accepted and NDJSON not in accepted:
+        async with aclosing(items):
+            return responses.json([one async for one in items])
+    first = [one] if (one := await anext(items, None)) is not None else []
+    return responses.stream([(b"content-type", NDJSON.encode()), responses.NO_STORE], _lines(first, items))
+
+
+async def _lines(first: list[Any], items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
+    async with aclosing(items):
+        for one in first:
+            yield _encode(one) + b"\n"
+        async for one in items:
+            yield _encode(one) + b"\n"

@@ -1,0 +1,75 @@
+"""`bellcast secrets`: the keys of the secrets in the store of a running server, and their rotation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from bellcast.cli import console, options
+from bellcast.cli.rest import request
+
+EPILOG = """\
+[dim]To replace a key: append the new one to BELLCAST_ENCRYPTION_KEY on all servers (old:…,new:…) and restart them; put it first and \
+restart them; run this command; remove the old one when no secret is left under it. Backups need the keys of their time.[/]
+"""
+
+app = typer.Typer(cls=options.CliGroup)
+secrets = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
+app.add_typer(
+    secrets, name="secrets", help="Encrypt stored secrets with the first key.", rich_help_panel="Look after it"
+)
+SecretsCommand = options.with_settings("DATA", "URL")
+
+
+@secrets.command(cls=SecretsCommand, epilog=EPILOG)
+def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
+    changed: dict[str, int] = {}
+    with (console.err if json else console.out).status("Reading the secrets") as status:
+        for one in _progress(ctx):
+            changed[one["kind"]] = one["changed"]
+            status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} encrypted again")
+    usage = request(ctx, "GET", "/v1/secrets")
+    if json:
+        console.json({"changed": sum(changed.values()), **usage})
+        return
+    console.done(f"Encrypted {sum(changed.values())} objects again")
+    _show(usage)
+
+
+@secrets.command(cls=SecretsCommand, epilog=EPILOG)
+def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+    """List the keys, and the number of secrets that each encrypted."""
+    usage = request(ctx, "GET", "/v1/secrets")
+    if json:
+        console.json(usage)
+    else:
+        _show(usage)
+
+
+def _show(usage: dict[str, Any]) -> None:
+    for one in usage["keys"]:
+        use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use: can be removed"
+        print(f"{one['id']}\t{one['secrets']} {'secret' if one['secrets'] == 1 else 'secrets'}\t{use}", flush=True)
+    if usage["unreadable"]:
+        console.note(f"{usage['unreadable']} secrets cannot be read with these keys: add the key that encrypted them.")
+
+
+def _progress(ctx: typer.Context) -> Iterator[dict[str, Any]]:
+    import httpx
+    import msgspec
+
+    from bellcast.cli import remote
+    from bellcast.cli.sse_follower import error_of
+
+    with remote.server(options.settings(ctx)) as client:
+        credentials = client.sender.peer.credentials
+        headers = {} if credentials is None else {"Authorization": f"Bearer {credentials.secret}"}
+        try:
+            with client.sender.http.stream("POST", "/v1/secrets/rotation", headers=headers) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise error_of(response)
+                for line in response.iter_lines():
+                    yield msgspec.json.decode(line)
+        except httpx.TransportError as error:
+            raise console.CommandError(f"the connection was lost: {error}", "run the command again") from error
