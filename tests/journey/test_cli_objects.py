@@ -114,3 +114,12 @@ def test_source_is_written_and_deleted(project, tmp_path):
     assert bellcast("source", "put", written(tmp_path, "cli-source", body), **project).status == 0
     assert bellcast("source", "show", "cli-source", **project).json["last_error"] is None
     assert bellcast("source", "delete", "cli-source", **project).status == 0
+
+
+def test_replay_needs_a_filter_and_waits_until_it_is_done(project):
+    assert bellcast("replay", **project).status == 2
+    assert bellcast("replay", "m1", "--channel", "sms", **project).status == 2
+    assert "Would retry 0 failures" in bellcast("replay", "--workflow", "cli-none", "--dry-run", **project).out
+    done = bellcast("replay", "--workflow", "cli-none", "--since", "2026-01-01T00:00:00Z", "--json", **project).json
+    assert (done["state"], done["matched"], done["filter"]["workflow"]) == ("done", 0, "cli-none")
+    assert "Retried 0 of 0" in bellcast("replay", "unknown-id", **project).out

@@ -16,6 +16,7 @@ from bellcast.client import (
     providers,
     push_endpoints,
     recipients,
+    replays,
     topics,
     webhooks,
     workflows,
@@ -92,9 +93,26 @@ class MessagesApi(Surface[S]):
 
     list = Method(messages.page)
     get = Method(messages.get)
+    attempts = Method(messages.attempts)
     retry = Method(messages.retry)
     retry_all = Method(messages.retry_all)
     mailbox = Method(messages.mailbox)
+
+
+class FailuresApi(Surface[S]):
+    """Messages that failed or bounced, failed runs and dead jobs."""
+
+    list = Method(replays.failures)
+    causes = Method(replays.causes)
+
+
+class ReplaysApi(Surface[S]):
+    """Retries of failures in the background."""
+
+    start = Method(replays.start)
+    list = Method(replays.page)
+    get = Method(replays.get)
+    cancel = Method(replays.cancel)
 
 
 class PreferencesApi(Surface[S]):
@@ -231,6 +249,14 @@ class ServerApi(Surface[S]):
     @property
     def messages(self) -> MessagesApi[S]:
         return MessagesApi(self.sender)
+
+    @property
+    def failures(self) -> FailuresApi[S]:
+        return FailuresApi(self.sender)
+
+    @property
+    def replays(self) -> ReplaysApi[S]:
+        return ReplaysApi(self.sender)
 
     @property
     def providers(self) -> ProvidersApi[S]:

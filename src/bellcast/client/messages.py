@@ -37,6 +37,11 @@ def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
     return HttpRequest("GET", _path(id), reads(Message), params=query(tenant=tenant))
 
 
+def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the attempts to deliver a message, oldest first, with its state: `{"state", "reason", "attempts": […]}`."""
+    return HttpRequest("GET", f"{_path(id)}/attempts", reads(dict[str, Any]), params=query(tenant=tenant))
+
+
 def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Queue a message that failed or bounced again."""
     return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))

@@ -1,0 +1,98 @@
+"""`bellcast replay`: retries what failed, by filter or by id."""
+
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bellcast.cli import console, objects, options
+from bellcast.cli.console import CommandError
+from bellcast.cli.objects import OwnerOption
+
+if TYPE_CHECKING:
+    from bellcast.client import Bellcast
+
+# A batch of 200 failures takes about 10 ms; the progress need not be smoother.
+POLL_INTERVAL_SECONDS = 0.25
+ALL = "--all"
+
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of messages, runs and dead jobs.", show_default=False)
+]
+
+
+def _filter(help: str, metavar: str) -> Any:
+    return typer.Option(metavar=metavar, help=help, show_default=False)
+
+
+app = typer.Typer()
+
+
+@app.command(cls=objects.SETTINGS, rich_help_panel=objects.PANEL)
+def replay(
+    ctx: typer.Context,
+    ids: IdsArgument = None,
+    kind: Annotated[str | None, _filter("Only of this kind: message, run or job.", "KIND")] = None,
+    channel: Annotated[str | None, _filter("Only messages of this channel.", "CHANNEL")] = None,
+    provider: Annotated[str | None, _filter("Only messages that this provider refused.", "KEY")] = None,
+    workflow: Annotated[str | None, _filter("Only runs of this workflow.", "KEY")] = None,
+    job: Annotated[str | None, _filter("Only dead jobs of this kind.", "KIND")] = None,
+    webhook: Annotated[str | None, _filter("Only deliveries to this webhook.", "ID")] = None,
+    cause: Annotated[str | None, _filter("Only failures with this cause.", "TEXT")] = None,
+    since: Annotated[str | None, _filter("Only failures created since.", "TIME")] = None,
+    until: Annotated[str | None, _filter("Only failures created before.", "TIME")] = None,
+    all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Retry messages that failed or bounced, failed runs and dead jobs, and wait until all were retried."""
+    from bellcast.cli import remote
+
+    fields = {
+        "kind": kind,
+        "channel": channel,
+        "provider": provider,
+        "workflow": workflow,
+        "job": job,
+        "webhook": webhook,
+        "cause": cause,
+        "since": since,
+        "until": until,
+    }
+    given: Any = {name: value for name, value in fields.items() if value is not None}
+    if [bool(ids), bool(given), all].count(True) != 1:
+        raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
+    with remote.server(options.settings(ctx)) as client:
+        started = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
+        result = started if dry_run else _finished(client, started, tenant)
+    if json:
+        console.json(result)
+    elif dry_run:
+        _print_plan(started)
+    else:
+        console.done(
+            f"Retried {result['retried']} of {result['examined']}", "" if result["state"] == "done" else result["state"]
+        )
+
+
+def _finished(client: "Bellcast", started: dict[str, Any], tenant: str | None) -> dict[str, Any]:
+    """Wait for the end of a replay and show its progress."""
+    id = started["id"]
+    try:
+        with console.progress("Replaying") as update:
+            while (replay := client.replays.get(id, tenant=tenant))["state"] == "running":
+                update(replay["examined"], replay["matched"])
+                threading.Event().wait(POLL_INTERVAL_SECONDS)
+    except KeyboardInterrupt:
+        console.note(f"The replay {id} goes on; cancel it in the console, or with DELETE /v1/replays/{id}.")
+        raise
+    return replay
+
+
+def _print_plan(planned: dict[str, Any]) -> None:
+    matched = f"{planned['matched']}" if planned["exact"] else f"more than {planned['matched']}"
+    console.done(f"Would retry {matched} failures")
+    for one in planned["effects"]:
+        subject = one["channel"] or one["workflow"] or one["job"]
+        console.out.print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)

@@ -1,0 +1,104 @@
+"""Requests for failures and for replays that retry them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+
+from bellcast.client import arguments
+from bellcast.client.arguments import Text
+from bellcast.client.errors import InvalidArgument
+from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+
+PATH = "/v1/replays"
+
+
+class FailureFilter(TypedDict, total=False):
+    """Selects failures. `channel` and `provider` are of messages, `workflow` of runs, `job` and `webhook` of dead jobs; `since`
+    and `until` are times of their creation."""
+
+    kind: Text
+    channel: Text
+    provider: Text
+    workflow: Text
+    job: Text
+    webhook: Text
+    cause: Text
+    since: datetime | str
+    until: datetime | str
+
+
+_FILTER: dict[str, arguments.Convert] = {
+    **dict.fromkeys(("kind", "channel", "provider", "workflow", "job", "webhook", "cause"), arguments.name),
+    "since": arguments.past_moment,
+    "until": arguments.past_moment,
+}
+# The names of times in the API; `from` is a keyword of Python.
+_TIMES = {"since": "from", "until": "to"}
+
+
+def failures(
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    tenant: Text | None = None,
+    **of: Unpack[FailureFilter],
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of failed messages, failed runs and dead jobs, newest first, as a dict with a list and `next`, the value
+    of `after` for the next page. `scanned_until` instead of `next`: few failures match; continue with it."""
+    params = query(limit=limit, after=after, tenant=tenant) | _params(of)
+    return HttpRequest("GET", "/v1/failures", reads(dict[str, Any]), params=params)
+
+
+def causes(*, tenant: Text | None = None, **of: Unpack[FailureFilter]) -> HttpRequest[dict[str, Any]]:
+    """Return the causes of failures, the most frequent first: `{"causes": […], "total": {"value", "exact"}}`."""
+    params = query(tenant=tenant) | _params(of)
+    return HttpRequest("GET", "/v1/failures/causes", reads(dict[str, Any]), params=params)
+
+
+def start(
+    ids: Sequence[Text] | None = None,
+    *,
+    all: bool = False,
+    tenant: Text | None = None,
+    dry_run: bool = False,
+    **of: Unpack[FailureFilter],
+) -> HttpRequest[dict[str, Any]]:
+    """Retry failures in the background: those with these ids, those that match a filter, or `all`. The result has the
+    replay's `id`, how many failures `matched`, and its `effects`. A dry run only counts."""
+    if [ids is not None, bool(of), all].count(True) != 1:
+        raise InvalidArgument("ids", "expected either ids, a filter or all=True")
+    fields = _fields(of)
+    body = {"ids": arguments.names("ids", ids)} if ids is not None else {"filter": fields}
+    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body))
+
+
+def page(
+    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of the last replays, newest first."""
+    return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
+
+
+def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the progress of a replay."""
+    return HttpRequest("GET", _path(id), reads(dict[str, Any]), params=query(tenant=tenant))
+
+
+def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Cancel a replay. Its retries are not undone."""
+    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
+
+
+def _fields(of: FailureFilter) -> dict[str, Any]:
+    given = arguments.fields_without_none("", of, _FILTER)
+    return {_TIMES.get(name, name): value for name, value in given.items()}
+
+
+def _params(of: FailureFilter) -> dict[str, str]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in _fields(of).items()
+    }
+
+
+def _path(id: Text) -> str:
+    return path("replays", arguments.name("id", id))
