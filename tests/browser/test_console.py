@@ -29,6 +29,7 @@ PAGES = {
     "/tenants": "Tenants",
     "/messages": "Messages",
     "/mail": "Mail",
+    "/failures": "Failures",
     "/requests": "Requests",
     "/workflows": "Workflows",
     "/templates": "Templates",
@@ -665,6 +666,26 @@ def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     cancel.click()
     expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
     assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
+
+
+def test_owner_replays_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
+    owner.send("POST", "/v1/workflows/greeting/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=greeting")["failures"], lambda: "the run did not fail")
+    page = open_console("/failures")
+    page.get_by_label("Kind").select_option("run")
+    page.get_by_role("row", name="Run of greeting").get_by_role("link").click()
+    wait_loaded(page)
+    page.get_by_role("checkbox", name="Select evil").check()
+    page.get_by_role("button", name="Replay 1 selected…").click()
+    dialog = page.get_by_role("dialog", name="Replay the selected failures")
+    expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Replay 1", exact=True).click()
+    expect(page.get_by_text("1 failure retried")).to_be_visible()
+    page.goto(f"{owner.server.url}/console/failures?channel=push")
+    expect(page.get_by_text("Nothing that failed matches these filters.")).to_be_visible()
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:

@@ -101,7 +101,8 @@ export function filterBar(page, filters, query) {
 const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
 export const RANGE = { name: 'range', label: 'Time', options: ['', ...Object.keys(RANGES)] };
 
-function since(range) {
+/** The start of a range of time as ISO text; empty without one. */
+export function since(range) {
   const minutes = RANGES[range];
   return minutes === undefined ? '' : new Date(Date.now() - minutes * 60_000).toISOString();
 }

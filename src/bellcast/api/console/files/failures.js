@@ -1,0 +1,235 @@
+/**
+ * Failures: messages, runs and jobs that failed for good, by cause; replays that retry them, with their progress.
+ */
+import { confirmed, fill, h, state, time } from './dom.js';
+import { RANGE, empty, filterBar, heading, listPage, load, since } from './list.js';
+import { BUILDERS, number } from './page.js';
+import { get, path, request, withQuery } from './server.js';
+
+/** Fields that a group of failures has in common, and a replay's filter has too. */
+const FIELDS = ['kind', 'channel', 'provider', 'workflow', 'job', 'webhook', 'cause'];
+const KINDS = ['', 'message', 'run', 'job'];
+const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
+const CHANNEL_NAMES = { email: 'E-mail', sms: 'SMS', push: 'Push message', chat: 'Chat message' };
+/** Recent replays on the page. */
+const SHOWN_REPLAYS = 5;
+/** The server retries some thousand failures in this time. */
+const POLL_MS = 1000;
+
+/** A number with its noun. */
+const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+export function failures(page) {
+  const list = h('div');
+  const replays = h('div');
+  const draw = () => fill(list, page.query.get('cause') ? failuresOfCause(page, watch) : causes(page, watch));
+  let turn = 0;
+  const watch = () => {
+    turn += 1;
+    const mine = turn;
+    watchReplays(page, replays, draw, () => mine === turn && !page.signal.aborted);
+  };
+  draw();
+  watch();
+  return [heading('Failures', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), replays, list];
+}
+
+/** The filters of the page: the usual ones, and those that a link has set. */
+function filtersOf(page) {
+  const fields = [
+    { name: 'kind', label: 'Kind', options: KINDS }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'provider', label: 'Provider' },
+    { name: 'workflow', label: 'Workflow' }, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, { name: 'cause', label: 'Cause' },
+  ];
+  return [...fields.filter(({ name }) => name === 'kind' || name === 'channel' || page.query.get(name)), RANGE];
+}
+
+function tenantName(page) {
+  return page.query.get('tenant') ?? page.me.tenants?.[0] ?? '';
+}
+
+/** The selected failures as the filter of a replay. */
+function filterOf(page, fields) {
+  const filter = { ...fields, from: since(page.query.get('range') ?? '') };
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
+}
+
+const fieldsOf = (page) => Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name) ?? '']));
+
+function causes(page, started) {
+  const place = h('div');
+  const tenant = { name: 'tenant', label: 'Tenant', ...(page.me.tenants && { options: page.me.tenants }) };
+  const filters = [...filtersOf(page), tenant];
+  const query = { ...Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? ''])), tenant: tenantName(page) };
+  const wanted = { ...filterOf(page, fieldsOf(page)), tenant: query.tenant };
+  load(place, page.signal, (signal) => get(withQuery('/v1/failures/causes', wanted), signal), ({ causes: groups, total }) => {
+    if (groups.length === 0) {
+      const isFiltered = Object.entries(query).some(([name, value]) => value && name !== 'tenant');
+      return isFiltered ? empty('Nothing that failed matches these filters.') : empty('No message, run or job has failed. What fails for good appears here.', 'bellcast replay --all --dry-run');
+    }
+    return [
+      h('div', { class: 'choice' }, h('p', { class: 'big' }, `${count(total.value, 'failure')}${total.exact ? '' : ' or more'}, ${count(groups.length, 'cause')}`),
+        page.may(BUILDERS) && replayButton(page, 'Replay all…', 'Replay all failures', { filter: filterOf(page, fieldsOf(page)) }, started)),
+      h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Causes' }, h('table', { class: 'causes' },
+        h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),
+        h('tbody', {}, groups.map((group) => causeRow(page, group, started))))),
+    ];
+  });
+  return [h('p', { class: 'muted' }, 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs.'), filterBar(page, filters, query), place];
+}
+
+function causeRow(page, group, started) {
+  const fields = Object.fromEntries(FIELDS.map((name) => [name, group[name] ?? '']));
+  const href = withQuery(page.url('/failures'), { ...fields, range: page.query.get('range') ?? '', tenant: tenantName(page) });
+  return h('tr', {},
+    h('td', {}, h('a', { href, class: 'row-link' }, group.cause)),
+    h('td', { 'data-label': 'Failures' }, h('b', {}, number(group.count))),
+    h('td', { 'data-label': 'Of' }, subject(group)),
+    h('td', { 'data-label': 'Newest', class: 'when' }, time(group.newest.created_at)),
+    h('td', { 'data-label': 'Oldest' }, time(group.oldest_at)),
+    h('td', {}, page.may(BUILDERS) && replayButton(page, 'Replay…', `Replay ${count(group.count, 'failure')}`, { filter: filterOf(page, fields) }, started, group.cause)));
+}
+
+/** What failed: a message of a channel, a run of a workflow, or a job. */
+function subject({ kind, channel, provider, workflow, job, webhook }) {
+  const name = CHANNEL_NAMES[channel] ?? 'Message';
+  if (kind === 'message') return provider ? `${name} through ${provider}` : name;
+  if (kind === 'run') return workflow ? `Run of ${workflow}` : 'Run';
+  if (webhook) return `Delivery to the webhook ${webhook}`;
+  return job ? `Job ${job}` : 'Job';
+}
+
+function failuresOfCause(page, started) {
+  const selected = new Set();
+  const chosen = h('button', { type: 'button', disabled: true, onclick: () => openReplay(page, 'Replay the selected failures', { ids: [...selected] }, started) }, 'Replay selected…');
+  const update = () => {
+    chosen.disabled = selected.size === 0;
+    chosen.textContent = selected.size === 0 ? 'Replay selected…' : `Replay ${number(selected.size)} selected…`;
+  };
+  const select = (one) => h('input', { type: 'checkbox', 'aria-label': `Select ${one.recipient ?? one.id}`, onchange: (event) => {
+    if (event.target.checked) selected.add(one.id);
+    else selected.delete(one.id);
+    update();
+  } });
+  const [, note, bar, place] = listPage(page, {
+    title: 'Failures', path: '/v1/failures', rows: 'failures', filters: filtersOf(page),
+    columns: [
+      ['Failure', (one) => h('span', { class: 'test' }, page.may(BUILDERS) && select(one), nameOf(page, one))],
+      ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Of', subject], ['Created', (one) => time(one.created_at)],
+    ],
+    none: 'Nothing failed with this cause.',
+    note: 'The cause is the reason without addresses, ids and long numbers.',
+  });
+  const back = h('a', { href: withQuery(page.url('/failures'), { range: page.query.get('range') ?? '', tenant: page.query.get('tenant') ?? '' }) }, 'All causes');
+  const all = replayButton(page, 'Replay all of this cause…', 'Replay all failures of this cause', { filter: filterOf(page, fieldsOf(page)) }, started);
+  return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(BUILDERS) && h('div', { class: 'choice' }, all, chosen), place];
+}
+
+/** A failure with the link to its message or run. A dead job that executed one has its id. */
+function nameOf(page, one) {
+  const name = one.recipient ?? one.id;
+  const kind = one.kind === 'job' ? one.job : one.kind;
+  const target = { message: path`/messages/${one.id}`, run: path`/runs/${one.id}` }[kind];
+  return target ? h('a', { href: withQuery(page.url(target), { tenant: tenantName(page) }), class: 'row-link' }, name) : h('code', {}, name);
+}
+
+function replayButton(page, text, title, body, started, cause) {
+  return h('button', { type: 'button', 'aria-label': cause ? `${title}: ${cause}` : title, onclick: () => openReplay(page, title, body, started, cause) }, text);
+}
+
+/** Show the number of failures and the side effects of a replay, and start it on request. */
+function openReplay(page, title, body, started, cause) {
+  const url = withQuery('/v1/replays', { tenant: tenantName(page) });
+  const place = h('div', { class: 'steps' });
+  const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
+  const dialog = h('dialog', { class: 'ask', 'aria-label': title, onclose: () => dialog.remove() }, h('h2', {}, title), cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
+  const error = h('p', { class: 'error', role: 'alert' });
+  const start = async (event) => {
+    event.target.disabled = true;
+    error.textContent = '';
+    try {
+      await request('POST', url, body, page.signal);
+      dialog.close();
+      started();
+    } catch (problem) {
+      error.textContent = problem.message;
+      event.target.disabled = false;
+    }
+  };
+  // The buttons are side by side, so this one is outside of the loaded part.
+  const primary = (plan) => {
+    close.before(h('button', { type: 'button', class: 'primary', onclick: start }, `Replay ${plan.exact ? number(plan.matched) : `${number(plan.matched)} or more`}`));
+    return null;
+  };
+  document.body.append(dialog);
+  page.signal.addEventListener('abort', () => dialog.close());
+  dialog.showModal();
+  load(place, page.signal, (signal) => request('POST', url, { ...body, dry_run: true }, signal), (plan) => plan.matched === 0
+    ? h('p', {}, 'Nothing matches any more: these failures were retried or deleted.')
+    : [
+      h('ul', { class: 'effects' }, plan.effects.map((effect) => h('li', {}, sentence(effect)))),
+      plan.effects.some((effect) => effect.kind === 'message') && h('p', { class: 'muted' }, 'Messages that arrived although their attempt failed arrive twice.'),
+      !plan.exact && h('p', { class: 'muted' }, 'These are the newest failures; the replay covers the others too.'),
+      error, primary(plan),
+    ]);
+}
+
+function sentence({ kind, channel, workflow, job, count: amount }) {
+  if (kind === 'run') return `Continues ${count(amount, 'run')} of ${workflow} at the step that failed`;
+  if (kind === 'job') return job === 'webhook' ? `Delivers ${count(amount, 'event')} to webhooks again` : `Repeats ${count(amount, 'job')} of the kind ${job}`;
+  const name = channel === 'sms' ? 'SMS' : CHANNEL_NAMES[channel].toLowerCase();
+  return `Sends ${count(amount, name, channel === 'sms' ? 'SMS' : undefined)} again`;
+}
+
+/** Show the recent replays, and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
+async function watchReplays(page, place, ended, isPresent) {
+  let wasRunning = false;
+  try {
+    for (;;) {
+      const { replays } = await get(withQuery('/v1/replays', { limit: SHOWN_REPLAYS, tenant: tenantName(page) }), page.signal);
+      if (!isPresent()) return;
+      const isRunning = replays.some((one) => one.state === 'running');
+      // A button that waits for its second click stays as it is.
+      if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, place, replays);
+      if (wasRunning && !isRunning) ended();
+      wasRunning = isRunning;
+      if (!isRunning) return;
+      await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
+      if (!isPresent()) return;
+    }
+  } catch (problem) {
+    if (isPresent()) fill(place, h('p', { class: 'error', role: 'alert' }, `The progress of replays is unknown: ${problem.message}`));
+  }
+}
+
+function showReplays(page, place, replays) {
+  if (replays.length === 0) {
+    fill(place);
+    return;
+  }
+  const isRunning = replays.some((one) => one.state === 'running');
+  fill(place, h('details', { class: 'panel replays', open: isRunning || place.querySelector('details')?.open === true },
+    h('summary', {}, isRunning ? 'Replays: running' : `Recent replays: ${count(replays[0].retried, 'failure')} retried ${ago(replays[0])}`),
+    h('ul', {}, replays.map((one) => h('li', {},
+      h('div', {}, state(one.state), ' ', h('b', {}, summary(one)), ' ', time(one.created_at)),
+      one.state === 'running' && h('progress', { max: one.matched, value: one.exact ? one.examined : undefined, 'aria-label': `Progress of ${summary(one)}` }),
+      h('div', { class: 'choice' }, h('span', { class: 'muted', role: one.state === 'running' && 'status' }, progressOf(one)),
+        one.state === 'running' && page.may(BUILDERS) && confirmed(`Cancel ${summary(one)}`, 'Cancel', async () => {
+          await request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: tenantName(page) }));
+          fill(place);
+        })))))));
+}
+
+const ago = (one) => time(one.ended_at ?? one.created_at).textContent;
+
+function progressOf(one) {
+  const total = one.exact ? number(one.matched) : `${number(one.matched)} or more`;
+  const skipped = one.examined - one.retried;
+  return `${number(one.retried)} of ${total} retried${skipped > 0 ? `, ${number(skipped)} had changed` : ''}`;
+}
+
+/** The filter of a replay in words. */
+function summary({ filter, ids }) {
+  if (filter === null) return `${count(ids, 'selected failure')}`;
+  const parts = [filter.kind && subject({ ...filter }), !filter.kind && CHANNEL_NAMES[filter.channel], filter.cause].filter(Boolean);
+  return parts.length > 0 ? parts.join(': ') : 'All failures';
+}
