@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.errors import Unavailable
-from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner
+from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner, SetAside
 from bellcast.jobs.runner import LEASE_MS, MAX_CRASHES
 from bellcast.model.ids import Ids
 from bellcast.ports import Job, JobGroup, JobShare
@@ -213,6 +213,15 @@ async def test_job_is_set_aside_after_unforeseen_errors(app: App) -> None:
     assert len(await run_for(app, jobs, 100)) == MAX_CRASHES
     (dead,) = await app.store.jobs.dead("", "", 10)
     assert (dead.error, dead.payload) == ("ValueError: broken", b"x")
+
+
+async def test_job_that_failed_for_good_is_set_aside_at_once(app: App) -> None:
+    jobs, handler = start_runner(app)
+    handler.remaining_failures, handler.failure = 1_000, SetAside("HTTP 410")
+    await jobs.add("k", b"x")
+    assert len(await run_for(app, jobs, 10)) == 1
+    (dead,) = await app.store.jobs.dead("", "", 10)
+    assert dead.error == "HTTP 410"
 
 
 async def test_job_that_kills_its_process_is_set_aside(app: App) -> None:

@@ -11,6 +11,7 @@ from bellcast.jobs import JobRunner
 from bellcast.ports import Job, MessageUpdate, NewMessage
 from bellcast.ports.replays import FailureQuery, ReplayStep
 from bellcast.ports.runs import StoredRun, TriggerRequest
+from bellcast.ports.webhooks import WebhookEvent
 from bellcast.replays import FailureFilter, ReplayRunner
 from bellcast.replays import replays as replay_batches
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
@@ -243,3 +244,11 @@ async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkey
     newest = [await start(app, FailureFilter()) for _ in range(2)]
     known = [id for id, _ in await process.page("")]
     assert (len(known), known[:2], first in known) == (MAX_RUNNING_REPLAYS + 1, newest[::-1], False)
+
+
+async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
+    await app.store.webhook_events.add([WebhookEvent(id=id_of(1), tenant="", type="message.sent", body=b"{}")], NOW)
+    await bury(app, f"{id_of(1)}:hook")
+    await bury(app, f"{id_of(2)}:hook")
+    await app.store.upkeep.delete_messages(NOW + 1, 100)
+    assert [one.id for one in await app.store.replays.failures(FailureQuery(tenant=""))] == [f"{id_of(2)}:hook"]

@@ -1,4 +1,5 @@
-"""Jobs that were set aside: after several crashes or unforeseen errors in a row a job is dead, and waits for you."""
+"""Jobs that were set aside: after several crashes or unforeseen errors in a row, or the last attempt to deliver an event to a
+webhook, a job is dead until it is retried or deleted."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -54,7 +55,7 @@ class Revived(Struct, frozen=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List dead jobs.
 
-    Jobs that failed several times in a row, by id, with their last error."""
+    Jobs that failed several times in a row, and deliveries to webhooks that failed for good, by id, with their last error."""
     query = request_body.query(request, JobsQuery)
     tenant = tenants.single_tenant(request)
     found = await context.of(request).engines.store.jobs.dead(tenant, query.after or "", query.limit + 1)

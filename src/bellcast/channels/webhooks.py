@@ -13,7 +13,7 @@ from bellcast.calls.http_callback import SECRET_PREFIX, signed, signing_key
 from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.encryption import Encryption
 from bellcast.errors import Unavailable
-from bellcast.jobs import JobRunner
+from bellcast.jobs import JobRunner, SetAside
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FeedEvent, redact
@@ -146,13 +146,19 @@ class Webhooks:
             await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
 
     async def deliver(self, job: Job) -> int | None:
-        """Send one event to one webhook. Return when the next attempt is due, or None."""
+        """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing to deliver any more.
+        Raises SetAside after the last attempt."""
         delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
         document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
         webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
         event = await self._store.webhook_events.find(delivery.event)
-        if document is None or webhook is None or not webhook.active or event is None:
+        if document is None or webhook is None or event is None:
             return None
+        if not webhook.active:
+            if webhook.last_error is None:
+                return None
+            # Switched off by failures: the events that waited for it are among them.
+            raise SetAside(webhook.last_error)
         error, is_gone = await self._attempt(delivery, webhook, event)
         self._feed.emit(
             FeedEvent(
@@ -176,7 +182,7 @@ class Webhooks:
             changes = {"failing_since": since, "last_error": error, "active": is_active}
             await self._record(delivery.tenant, document, webhook, **changes)
         if not is_active or job.attempts > len(RETRIES_MS):
-            return None
+            raise SetAside(error)
         return now + RETRIES_MS[max(job.attempts, 1) - 1]
 
     async def _attempt(

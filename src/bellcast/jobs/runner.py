@@ -53,6 +53,10 @@ PageOutcome: TypeAlias = "int | Exception | Callable[[], Awaitable[PageOutcome]]
 PageHandler = Callable[[Sequence[Job]], Awaitable[Sequence[PageOutcome]]]
 
 
+class SetAside(Exception):
+    """The outcome of a job that failed for good: it is dead until it is retried. The text is its error."""
+
+
 class JobKind(Struct, frozen=True):
     """How jobs of a kind run, at most `page` together. Without `retry_deadline`, they are retried while the store or another
     server is unavailable."""
@@ -105,7 +109,8 @@ class JobRunner:
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
     ) -> None:
         """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises: without
-        limit, or for `retry_deadline` milliseconds, while something is unavailable, and MAX_CRASHES times otherwise."""
+        limit, or for `retry_deadline` milliseconds, while something is unavailable, and MAX_CRASHES times otherwise. A
+        handler that raises SetAside ends it at once."""
         self._kinds[kind] = JobKind(_one_by_one(handler), 1, concurrency, retry_deadline)
 
     def register_pages(self, kind: str, handler: PageHandler) -> None:
@@ -306,6 +311,9 @@ class JobRunner:
     def _record(self, job: Job, kind: JobKind, outcome: int | Exception | None) -> None:
         if isinstance(outcome, Unavailable | DiskFull):
             self._postpone(job, kind, outcome.detail)
+        elif isinstance(outcome, SetAside):
+            log.warning("job_set_aside", kind=job.kind, job=job.id, attempts=job.attempts, error=str(outcome))
+            self._outcomes.bury.append(replace(job, error=str(outcome)[:MAX_ERROR_LENGTH]))
         elif isinstance(outcome, Exception):
             log.error("job_failed", kind=job.kind, job=job.id, exc_info=outcome)
             self._record_crash(job, outcome)

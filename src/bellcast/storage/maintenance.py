@@ -141,6 +141,8 @@ def _delete_messages(older_than: int, limit: int) -> Script[int]:
     fanouts = yield Statement("fanouts_forget", before)
     counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
     events = yield Statement("webhook_events_forget", before)
+    if events:
+        yield Statement("dead_deliveries_forget", many=[{"event": event} for (event,) in events])
     return max(map(len, (messages, decisions, runs, fanouts, counters, events)))
 
 

@@ -22,6 +22,10 @@ DELETE FROM webhook_events WHERE id IN (
 )
 RETURNING id
 
+-- name: dead_deliveries_forget
+-- The dead jobs that should have delivered a deleted event: the ids of jobs begin with that of the event.
+DELETE FROM jobs WHERE id > CAST(:event AS TEXT) || ':' AND id < CAST(:event AS TEXT) || ';' AND state = 'dead'
+
 -- name: erase_webhook_events
 -- The events about one recipient.
 DELETE FROM webhook_events WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
