@@ -13,11 +13,18 @@ def project(bellcast_server):
 def test_explanation_of_a_sent_notification(project):
     sent = bellcast("notify", "explain-alice", "Hi", "--json", **project).json["notifications"][0]["id"]
     shown = bellcast("explain", "explain-alice", "--notification", sent, **project)
-    assert shown.out.strip() == "The notification was put into the inbox."
+    assert shown.out.startswith("The notification was put into the inbox.\n")
     now = bellcast("explain", "explain-alice", "--type", "news", "--channel", "email", "--json", **project).json
     assert [(one["outcome"], one["rule"]) for one in now["channels"]] == [("skip", "no_address")]
 
 
+def test_recipient_alone_is_explained_with_facts(project):
+    bellcast("notify", "explain-carol", "Hi", **project)
+    shown = bellcast("explain", "explain-carol", **project).out
+    assert "The last notification was sent at" in shown
+    assert "inbox created" in shown
+
+
 def test_wrong_question_is_a_usage_error(project):
-    assert bellcast("explain", "alice", **project).status == 2
+    assert bellcast("explain", "alice", "--type", "news", "--notification", "x", **project).status == 2
     assert bellcast("explain", "explain-nobody", "--type", "news", **project).status == 1

@@ -112,6 +112,39 @@ async def test_python_client_explains_and_manages_objects(tmp_path: Path) -> Non
         assert (await bell.templates.list())["templates"] == []
 
 
+async def test_recipient_alone_is_explained_by_the_last_notification_and_its_facts(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        assert (await explain(client))["verdict"] == "unknown_recipient"
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        assert (await explain(client))["verdict"] == "nothing_sent"
+        await client.put("/v1/recipients/alice/preferences", json={"types": {"booking": {"email": False}}})
+        id = await send(client)
+        token = (await client.post("/v1/tokens", json={"recipient": "alice"})).json()["token"]
+        refused = await client.get("/v1/inbox?limit=0", headers={"authorization": f"Bearer {token}"})
+        found = await explain(client)
+        assert found["verdict"] == "partly_delivered"
+        assert "The recipient is not connected." in found["text"]
+        facts = [(one["what"], one["channel"], one["rule"], one["notification"]) for one in found["facts"]]
+        assert facts[-2:] == [("skipped", "email", "type", id), ("refused", None, refused.json()["code"], None)]
+        assert [one["path"] for one in found["actions"]] == ["/v1/recipients/alice/preferences"]
+        later = await explain(client, since="2999-01-01T00:00:00Z")
+        assert (later["verdict"], later["facts"]) == ("nothing_sent", [])
+
+
+async def test_verdict_follows_from_the_states_of_the_messages(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        delivered = await send(client)
+        await ended(client)
+        assert (await explain(client, notification=delivered))["verdict"] == "delivered"
+        await client.put("/v1/recipients/alice/preferences", json={"digest": {"email": {"every": "daily"}}})
+        waiting = await send(client, channels=["email"])
+        assert (await explain(client, notification=waiting))["verdict"] == "waiting"
+        skipped = await send(client, channels=["sms"])
+        found = await explain(client, notification=skipped)
+        assert (found["verdict"], found["actions"][0]["path"]) == ("not_delivered", "/v1/recipients/alice")
+
+
 async def test_inbox_only_notification_is_explained(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         id = await send(client, channels=["inbox"])
@@ -125,7 +158,9 @@ async def test_inbox_only_notification_is_explained(tmp_path: Path) -> None:
     ("params", "status"),
     [
         ({}, 422),
-        ({"recipient": "alice"}, 422),
+        ({"recipient": "alice", "channel": "email"}, 422),
+        ({"recipient": "alice", "type": "x", "since": "2026-01-01T00:00:00Z"}, 422),
+        ({"recipient": "alice", "since": "yesterday"}, 422),
         ({"recipient": "alice", "type": "x", "notification": "y"}, 422),
         ({"recipient": "alice", "type": "x", "channel": "fax"}, 422),
         ({"recipient": "alice", "notification": "y", "channel": "email"}, 422),

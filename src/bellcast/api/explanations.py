@@ -1,8 +1,9 @@
 """Explain why a recipient gets a notification through a channel, or does not."""
 
+import msgspec
 from litestar.types import ASGIApp
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, recipient_explanations, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -10,24 +11,25 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation
 from bellcast.errors import Invalid, NotFound
-from bellcast.model import ids, times, validation
+from bellcast.inbox import sent
+from bellcast.model import ids, validation
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports import MessageQuery, NewDecision
+from bellcast.model.times import Moment
+from bellcast.ports import SentItem
 from bellcast.ports.messages import MAX_DECISIONS
 from bellcast.workflows import run as runs
 
-# A notification has one message per channel.
-MAX_MESSAGES = len(CHANNELS)
-
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
-    """A recipient with a notification that was sent, with a run, or with a type as it would be sent now."""
+    """A recipient, alone or with a notification that was sent, with a run, or with a type as it would be sent now. `since`
+    limits the facts about a recipient alone."""
 
     recipient: str
     notification: str | None = None
     run: str | None = None
     type: str | None = None
     channel: Channel | None = None
+    since: Moment | None = None
 
 
 @operation(
@@ -42,19 +44,24 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
 async def explain(request: ApiRequest) -> ASGIApp:
     """Explain a delivery.
 
-    With `notification` or `run`: the decisions for the recipient at the time of the send, and their results. With `type`, and
+    With `recipient` alone: the last notification, and the facts since `since`, by default of the last day: notifications, connections,
+    and requests that this node refused. With `notification` or `run`: the decisions for the recipient at the time of the send, and their results. With `type`, and
     `channel` for a single channel: the result of a send now. `text` explains it in sentences."""
     query = request_body.query(request, ExplainQuery)
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))
-    if [query.notification, query.run, query.type].count(None) != 2:
-        raise Invalid.of("notification", "expected either notification, run, or type with channel")
+    if [query.notification, query.run, query.type].count(None) < 2:
+        raise Invalid.of("notification", "expected one of notification, run, and type with channel")
+    if query.since is not None and (query.notification or query.run or query.type):
+        raise Invalid.of("since", "is for a recipient without notification, run or type")
     if query.type is None and query.channel is not None:
         raise Invalid.of("channel", "is for type only; notification and run explain every channel")
     if query.run is not None:
         return responses.json(await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
         return responses.json(await _sent(ctx, tenant, query.recipient, query.notification))
+    if query.type is None:
+        return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
     return responses.json(await _now(ctx, tenant, query))
 
 
@@ -62,14 +69,21 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
     store = ctx.engines.store
     if not ids.is_id(notification):
         raise NotFound("There is no notification with this id.")
-    decisions = await store.messages.decisions(tenant, notification, recipient, MAX_DECISIONS)
-    if not decisions:
-        decisions = [await _inbox_decision(ctx, tenant, recipient, notification)]
-    query = MessageQuery(tenant=tenant, notification=notification, recipient=recipient, limit=MAX_MESSAGES)
-    messages = await store.messages.page(query)
-    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
-    zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
-    return explanations.explain_sent(decisions, messages, zone)
+    item = await store.sends.find(tenant, notification)
+    if item is None or item.announcement or item.recipient != recipient:
+        item = await _without_row(ctx, tenant, recipient, notification, item)
+    return await recipient_explanations.of_notification(ctx, tenant, recipient, item)
+
+
+async def _without_row(
+    ctx: ApiContext, tenant: str, recipient: str, notification: str, announced: SentItem | None
+) -> SentItem:
+    """What a recipient got outside the inbox, or as one of an audience. Raises NotFound."""
+    if not await ctx.engines.store.messages.decisions(tenant, notification, recipient, 1):
+        raise NotFound("This recipient has no notification with this id.")
+    item = announced if announced is not None and announced.announcement else None
+    item = item or await sent.find_outside(ctx.engines, tenant, notification)
+    return msgspec.structs.replace(item, recipient=recipient, has_row=False)
 
 
 async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
@@ -93,22 +107,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         messages = await store.messages.find(list(done.messages)) if done.messages else ()
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, zone).channels
-    return explanations.joined(explained)
-
-
-async def _inbox_decision(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> NewDecision:
-    """Sends to every inbox and no other channel record no decisions."""
-    found = await ctx.engines.store.sends.find(tenant, notification)
-    if found is None or found.recipient != recipient:
-        raise NotFound("This recipient has no notification with this id.")
-    return NewDecision(
-        tenant=tenant,
-        notification=notification,
-        recipient=recipient,
-        channel="inbox",
-        outcome="send",
-        decided_at=times.milliseconds(found.notification.created_at),
-    )
+    return explanations.with_actions(explanations.joined(explained), recipient)
 
 
 async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation:
@@ -121,7 +120,8 @@ async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation
         raise NotFound("There is no recipient with this key.")
     profile, now = inputs.profile(query.recipient), engines.clock.now()
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
-    return explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
+    explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
+    return explanations.with_actions(explained, query.recipient, type)
 
 
 HANDLERS = [explain]

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from bellcast.channels.timeline import TimelineEntry
 from bellcast.model import times
-from bellcast.model.messages import State
+from bellcast.model.messages import OPEN_STATES, State
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import NewDecision, StoredMessage
 from bellcast.preferences import Decision
@@ -30,6 +34,11 @@ HOLDERS = {
     "tenant": "the tenant's",
     "project": "the project's",
 }
+# States of a message that a provider, or the simulation, accepted.
+ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
+DeliveryVerdict = Literal[
+    "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
+]
 # The effect of each switch.
 SWITCHES = {"channel": "this channel off", "type": "this type off for the channel", "workflow": "this workflow off"}
 ADDRESSES = {
@@ -59,7 +68,7 @@ CANCELLED = {
 
 class ChannelExplanation(Struct, frozen=True, kw_only=True):
     """The outcome of one channel. `rule` is the first that applied, or null; `by` is the document that set it; `at` is the
-    time until which a held message waits."""
+    time until which a held message waits; `state` is the state of its `message`."""
 
     channel: Channel
     outcome: str
@@ -67,13 +76,43 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
     by: str | None
     at: datetime | None
     text: str
+    message: str | None = None
+    state: State | None = None
+
+    @property
+    def result(self) -> "DeliveryVerdict":
+        if self.outcome == "skip":
+            return "not_delivered"
+        if self.state is None:
+            return "waiting" if self.outcome == "hold" else "delivered"
+        if self.state in ARRIVED:
+            return "delivered"
+        return "waiting" if self.state in OPEN_STATES else "not_delivered"
 
 
-class Explanation(Struct, frozen=True):
-    """The outcome of each channel, and all sentences together."""
+class Fact(TimelineEntry, frozen=True, kw_only=True):
+    """An event that the explanation rests on, with the notification that it is about."""
 
-    channels: list[ChannelExplanation]
+    notification: str | None = None
+
+
+class SuggestedAction(Struct, frozen=True):
+    """A request that may change the outcome."""
+
     text: str
+    method: str
+    path: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """The outcome of each channel, and of all together; the facts that it rests on, in order of time; and requests that may change
+    it. `partly_delivered`: some channels delivered, others did not."""
+
+    verdict: DeliveryVerdict
+    text: str
+    facts: list[Fact] = []
+    actions: list[SuggestedAction] = []
+    channels: list[ChannelExplanation] = []
 
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
@@ -107,6 +146,8 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
                 by=decision.source,
                 at=times.to_rfc3339_or_null(decision.due_at),
                 text=_did(decision, by_id.get(decision.message or ""), zone),
+                message=decision.message,
+                state=by_id[decision.message].state if decision.message in by_id else None,
             )
             for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel))
         ]
@@ -122,7 +163,41 @@ def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanatio
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
     """All explanations, and their sentences together."""
-    return Explanation(channels, " ".join(one.text for one in channels))
+    return Explanation(verdict=_verdict(channels), text=" ".join(one.text for one in channels), channels=channels)
+
+
+def _verdict(channels: Sequence[ChannelExplanation]) -> DeliveryVerdict:
+    results = {one.result for one in channels}
+    if len(results) == 1:
+        return results.pop()
+    if "delivered" in results:
+        return "partly_delivered"
+    return "waiting" if results else "nothing_sent"
+
+
+def with_actions(explanation: Explanation, recipient: str, type: str | None = None) -> Explanation:
+    """Add the requests that may change the outcomes of the channels."""
+    key = quote(recipient, safe="")
+    actions = [action for channel in explanation.channels if (action := _action(channel, key, type)) is not None]
+    return replace(explanation, actions=list(dict.fromkeys(actions)))
+
+
+def _action(channel: ChannelExplanation, key: str, type: str | None) -> SuggestedAction | None:
+    if channel.state in ("failed", "bounced", "suppressed") and channel.message is not None:
+        return SuggestedAction("Retry the message.", "POST", f"/v1/messages/{channel.message}/retry")
+    if channel.outcome == "send":
+        return None
+    if channel.rule in ("no_address", "invalid_address"):
+        return SuggestedAction("Set the recipient's address.", "PATCH", f"/v1/recipients/{key}")
+    if channel.rule == "suppressed":
+        return SuggestedAction("Find the suppressed address, and remove it from the list.", "GET", "/v1/suppressions")
+    if channel.by == "recipient" or channel.rule == "muted":
+        return SuggestedAction("Change the recipient's preferences.", "PATCH", f"/v1/recipients/{key}/preferences")
+    if channel.by == "type" and type is not None:
+        return SuggestedAction("Change the notification type.", "PUT", f"/v1/types/{quote(type, safe='')}")
+    if channel.by in ("tenant", "project"):
+        return SuggestedAction(f"Change the {channel.by}'s default preferences.", "PATCH", "/v1/preference-defaults")
+    return None
 
 
 def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:

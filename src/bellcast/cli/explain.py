@@ -9,6 +9,7 @@ from bellcast.cli import console, options
 EPILOG = """\
 [dim]Examples[/]
 
+  bellcast explain alice
   bellcast explain alice --notification 0197…
   bellcast explain alice --type booking --channel email
 
@@ -35,12 +36,20 @@ def explain(
     """Explain why a recipient got a notification through a channel, or did not."""
     from bellcast.cli import remote
 
-    if (notification is None) == (type is None):
-        raise typer.BadParameter("expected either --notification or --type", param_hint="--notification")
+    if notification is not None and type is not None:
+        raise typer.BadParameter("expected --notification or --type, not both", param_hint="--notification")
     with remote.server(options.settings(ctx)) as client:
         found = client.explain(recipient, notification=notification, type=type, channel=channel, tenant=tenant)
     if json:
         console.json(found)
         return
-    for one in found.channels:
-        console.out.print(console.plain(one.text), markup=False, soft_wrap=True)
+    is_alone = notification is None and type is None
+    for text in [found.text] if is_alone else [one.text for one in found.channels]:
+        console.out.print(console.plain(text), markup=False, soft_wrap=True)
+    for fact in found.facts:
+        words = [fact.channel, fact.what, fact.rule, fact.detail]
+        line = f"  {fact.at:%Y-%m-%d %H:%M:%S}  {' '.join(word for word in words if word)}"
+        console.out.print(console.plain(line), markup=False, soft_wrap=True)
+    for action in found.actions:
+        line = f"  → {action.text} {action.method} {action.path}"
+        console.out.print(console.plain(line), markup=False, soft_wrap=True)

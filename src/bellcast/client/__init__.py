@@ -31,6 +31,7 @@ from bellcast.client.responses import (
     ChannelExplanation,
     Counts,
     Explanation,
+    Fact,
     FieldError,
     InboxPage,
     Message,
@@ -42,6 +43,7 @@ from bellcast.client.responses import (
     Retried,
     Sent,
     SessionToken,
+    SuggestedAction,
 )
 from bellcast.client.socketio_compat import NotificationManager
 
@@ -58,6 +60,7 @@ __all__ = [
     "Counts",
     "Credentials",
     "Explanation",
+    "Fact",
     "FieldError",
     "Forbidden",
     "InboxApi",
@@ -77,6 +80,7 @@ __all__ = [
     "Retries",
     "Sent",
     "SessionToken",
+    "SuggestedAction",
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",

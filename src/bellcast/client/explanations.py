@@ -1,5 +1,7 @@
 """Requests that explain deliveries."""
 
+from datetime import datetime
+
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.request import HttpRequest, query, reads
@@ -12,15 +14,18 @@ def explain(
     notification: Text | None = None,
     type: Text | None = None,
     channel: Text | None = None,
+    since: datetime | str | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[Explanation]:
     """Explain why a recipient got a `notification` through a channel or did not, or what would happen now to one of a
-    `type` (in one `channel`, or in all)."""
+    `type` (in one `channel`, or in all). Without both: the last notification, and the facts since `since` (default: of the last
+    day)."""
     params = query(
         recipient=arguments.name("recipient", recipient),
         notification=notification,
         type=type,
         channel=channel,
+        since=since,
         tenant=tenant,
     )
     return HttpRequest("GET", "/v1/explain", reads(Explanation), params=params)

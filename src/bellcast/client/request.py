@@ -76,7 +76,8 @@ def drop_none(**values: Any) -> dict[str, Any]:
 
 
 def query(**values: Any) -> dict[str, str | int]:
-    """Query parameters, checked; `limit` is a number, `dry_run` a flag that is absent if False, everything else a text."""
+    """Query parameters, checked; `limit` is a number, `dry_run` a flag that is absent if False, `since` a time, everything else a
+    text."""
     given = drop_none(**values)
     if given.get("dry_run") is False:
         del given["dry_run"]
@@ -87,7 +88,12 @@ def _flag(argument: str, value: object) -> str:
     return str(arguments.flag(argument, value)).lower()
 
 
-_PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {"limit": arguments.whole, "dry_run": _flag}
+def _time(argument: str, value: object) -> str:
+    moment = arguments.past_moment(argument, value)
+    return moment if isinstance(moment, str) else moment.isoformat()
+
+
+_PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {"limit": arguments.whole, "dry_run": _flag, "since": _time}
 
 
 class Body(TypedDict):

@@ -63,13 +63,41 @@ class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
     at: datetime | None = None
     text: str
+    message: str | None = None
+    state: str | None = None
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that an explanation rests on."""
+
+    at: datetime
+    what: str
+    detail: str | None = None
+    channel: str | None = None
+    message: str | None = None
+    rule: str | None = None
+    by: str | None = None
+    notification: str | None = None
+
+
+class SuggestedAction(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that may change the outcome."""
+
+    text: str
+    method: str
+    path: str
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a recipient gets a notification through a channel, or does not; `text` has it in sentences."""
+    """Why a recipient gets a notification through a channel, or does not; `text` has it in sentences. `verdict` is `delivered`,
+    `partly_delivered`, `waiting`, `not_delivered`, `nothing_sent` or `unknown_recipient`; `actions` are requests that may change
+    it."""
 
     channels: list[ChannelExplanation]
     text: str
+    verdict: str = ""
+    facts: list[Fact] = []
+    actions: list[SuggestedAction] = []
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,8 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
     key: str | None = None
     id: str | None = None
     tenant: str | None = None
+    recipient: str | None = None
+    is_refused: bool = False  # only those
     tenants: frozenset[str] | None = None
     since: int = 0  # UTC milliseconds
     until: int | None = None
@@ -59,6 +61,8 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
             and (self.key is None or self.key in (request.key, request.operator))
             and (self.id is None or self.id == request.id)
             and (self.tenant is None or self.tenant == (request.tenant or ""))
+            and (self.recipient is None or self.recipient == request.recipient)
+            and (not self.is_refused or request.is_refused)
             and (self.tenants is None or request.tenant in self.tenants)
             and self.since <= request.at
             and (self.until is None or request.at < self.until)

@@ -55,11 +55,13 @@ function inbox(page, key, tenant) {
 function explain(page, recipient, tenant) {
   const answer = h('div', { 'aria-live': 'polite' });
   return card('Why did it arrive, or not?', form([
-    field('Notification', { name: 'notification', autocomplete: 'off', spellcheck: 'false' }, 'Its id; or leave it empty and name a type.'),
+    field('Notification', { name: 'notification', autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
   ], 'Explain', async ({ notification, type }) => {
-    const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim() || 'general', ...tenant }), page.signal);
-    answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)));
+    const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
+    answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
+      h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, time(one.at), h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail))),
+      ...result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`))));
   }), answer);
 }
 

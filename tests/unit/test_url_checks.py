@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.cli import urls
+from bellcast.server import url_checks
 from bellcast.settings.groups import ServerSettings, Settings
 
 
@@ -43,16 +43,16 @@ def app():
 )
 def test_each_url_is_judged_by_its_response(app, path, states):
     access = AccessConfig(session_url=app + path, jwks_url=app + path)
-    findings = list(urls.check(Settings(access=access, server=ServerSettings(handler_url=app + path))))
+    findings = list(url_checks.check(Settings(access=access, server=ServerSettings(handler_url=app + path))))
     assert [finding.state for finding in findings] == states
     assert all(app + path in finding.what for finding in findings)
 
 
 def test_unreachable_url_is_a_problem_that_names_its_setting():
-    (finding,) = urls.check(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
+    (finding,) = url_checks.check(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
     assert finding.state == "problem"
     assert "BELLCAST_SESSION_URL" in finding.fix
 
 
 def test_unset_urls_are_not_probed():
-    assert list(urls.check(Settings())) == []
+    assert list(url_checks.check(Settings())) == []

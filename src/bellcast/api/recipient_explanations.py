@@ -1,0 +1,121 @@
+"""Explain what reached a recipient recently, and what did not: notifications, messages, connections and refusals."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from bellcast.api.context import ApiContext
+from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.explanations import Explanation, Fact
+from bellcast.channels.timeline import timeline
+from bellcast.model import times
+from bellcast.model.events import ConnectionFilter, ConnectionInfo
+from bellcast.model.preferences import CHANNELS
+from bellcast.model.requests import RequestFilter
+from bellcast.ports import MessageQuery, NewDecision, SentItem
+from bellcast.ports.messages import MAX_DECISIONS, NEWEST
+from bellcast.ports.sends import SentQuery
+
+# Notifications, connections and refused requests in an explanation: more do not help a reader.
+MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
+DAY_MS = 86_400_000
+
+
+async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
+    """Explain the last notification, with the facts since a time; by default, of the last day."""
+    engines, now = ctx.engines, ctx.engines.clock.now()
+    start = now - DAY_MS if since is None else times.milliseconds(since)
+    inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
+    if recipient not in inputs.profiles:
+        text = (
+            f"No recipient of this tenant has the key {recipient}: no request named it, and no page opened its inbox."
+        )
+        return Explanation(verdict="unknown_recipient", text=text)
+    query = SentQuery(tenant=tenant, recipient=recipient, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS)
+    items = (await engines.store.sends.notifications(query)).items
+    connections = await _connections(ctx, tenant, recipient)
+    facts = [fact for item in items for fact in await _of_notification(ctx, item)]
+    facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
+    presence = _presence(connections)
+    if not items:
+        text = f"Nothing was sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        return Explanation(verdict="nothing_sent", text=text, facts=_ordered(facts, start))
+    last = await of_notification(ctx, tenant, recipient, items[0])
+    sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
+    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
+    return replace(last, text=text, facts=_ordered(facts, start))
+
+
+async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
+    """Explain one notification of a recipient, with its timeline as the facts."""
+    store = ctx.engines.store
+    id, type = item.notification.id, item.notification.type
+    decisions = await store.messages.decisions(tenant, id, recipient, MAX_DECISIONS)
+    # Sends to every inbox and no other channel record no decisions.
+    decided = decisions or [
+        NewDecision(
+            tenant=tenant,
+            notification=id,
+            recipient=recipient,
+            channel="inbox",
+            outcome="send",
+            decided_at=times.milliseconds(item.notification.created_at),
+        )
+    ]
+    query = MessageQuery(tenant=tenant, notification=id, recipient=recipient, limit=len(CHANNELS))
+    messages = await store.messages.page(query)
+    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
+    entries = timeline(item, decisions, messages[::-1], ctx.engines.clock.now())
+    explained = explanations.explain_sent(decided, messages, zone)
+    facts = [Fact(**msgspec.structs.asdict(entry), notification=id) for entry in entries]
+    return explanations.with_actions(replace(explained, facts=facts), recipient, type)
+
+
+async def _of_notification(ctx: ApiContext, item: SentItem) -> list[Fact]:
+    return (await of_notification(ctx, item.tenant, item.recipient or "", item)).facts
+
+
+async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
+    """The open connections, and recently closed ones."""
+    found: list[ConnectionInfo] = []
+    for is_closed in (False, True):
+        wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
+        found += await ctx.connections.page(tenant, None, MAX_CONNECTIONS, wanted)
+    return found
+
+
+def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
+    for one in connections:
+        how = f"{one.protocol} over {one.transport}"
+        yield Fact(at=times.to_rfc3339(one.connected_at), what="connected", detail=how)
+        if one.closed_at is not None:
+            code = None if one.code is None else str(one.code)
+            yield Fact(at=times.to_rfc3339(one.closed_at), what="disconnected", detail=one.reason, rule=code)
+
+
+def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
+    """Refused requests of the recipient's pages, of this node."""
+    wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
+    for one in ctx.observed.requests(wanted, None, MAX_REFUSALS):
+        detail = f"{one.method} {one.path}: {one.detail or one.status}"
+        yield Fact(at=times.to_rfc3339(one.at), what="refused", detail=detail, rule=one.code)
+
+
+def _presence(connections: Sequence[ConnectionInfo]) -> str:
+    is_open = [one for one in connections if one.closed_at is None]
+    if is_open:
+        return "The recipient is connected now."
+    ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
+    if ended is None or ended.closed_at is None:
+        return "The recipient is not connected."
+    return (
+        f"The recipient is not connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
+    )
+
+
+def _ordered(facts: Sequence[Fact], start: int) -> list[Fact]:
+    since = times.to_rfc3339(start)
+    return sorted((fact for fact in facts if fact.at >= since), key=lambda fact: fact.at)
