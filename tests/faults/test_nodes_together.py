@@ -141,6 +141,16 @@ def paged(node: ServerProcess, tenant: str) -> list[str]:
         after = {"after": page["next"]}
 
 
+def test_every_node_lists_all_nodes_with_their_reports(three: Cluster) -> None:
+    def listed(node: ServerProcess) -> dict[str, bool]:
+        return {one["id"]: one["is_self"] for one in get(node, "/v1/nodes")["nodes"]}
+
+    assert eventually(lambda: all(len(listed(node)) == 3 for node in three.nodes))
+    lists = [listed(node) for node in three.nodes]
+    assert lists[0].keys() == lists[1].keys() == lists[2].keys()
+    assert all(sum(one.values()) == 1 for one in lists)
+
+
 def test_connection_limit_of_a_recipient_covers_all_nodes(three: Cluster) -> None:
     with contextlib.ExitStack() as opened:
         for node in three.nodes:
