@@ -254,3 +254,6 @@ async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App
     assert await app.store.recipients.topic_page("absent", "", "", 2) == []
     found = await app.store.recipients.tenant_page("liste", "", 9)
     assert [(one.tenant.key, one.recipients) for one in found] == [("listed", 2)]
+    assert [await app.store.recipients.count("listed", prefix, 9) for prefix in ("", "r1", "x")] == [2, 1, 0]
+    assert await app.store.recipients.count("listed", "", 1) == 1
+    assert [await app.store.recipients.count_tenants(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]

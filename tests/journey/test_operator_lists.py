@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from bellcast import __version__
+from bellcast.api import list_total
 from bellcast.model.stats import MINUTE_MS, STORED_MS, StatsPoint
 from tests.faults.raw import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
@@ -26,10 +27,10 @@ async def test_tenants_are_listed_by_key_with_their_recipients(rest: Rest) -> No
         ("acme", "Acme", 2),
         ("acorn", "Acorn", 0),
     ]
-    assert first["next"] == "acorn"
+    assert (first["next"], first["total"]) == ("acorn", {"value": 3, "exact": True})
     second = (await rest.app.get("/v1/tenants", params={"after": "acorn"})).json()
     assert [one["key"] for one in second["tenants"]] == ["globex"]
-    assert second["next"] is None
+    assert (second["next"], second["total"]) == (None, None)
     assert len((await rest.app.get("/v1/tenants?prefix=ac")).json()["tenants"]) == 2
 
 
@@ -38,11 +39,16 @@ async def test_topics_are_listed_by_name_with_their_subscribers(rest: Rest) -> N
         for number in range(subscribers):
             await rest.app.put(f"/v1/topics/{topic}/subscriptions/r{number}?tenant=acme", json={})
     listed = (await rest.app.get("/v1/topics", params={"tenant": "acme", "limit": 2})).json()
+    assert listed["total"] == {"value": 3, "exact": False}
     assert [(one["topic"], one["subscribers"]) for one in listed["topics"]] == [("alerts", 1), ("deploys", 3)]
     following = (await rest.app.get("/v1/topics", params={"tenant": "acme", "after": listed["next"]})).json()
     assert [one["topic"] for one in following["topics"]] == ["deploys.eu"]
     assert len((await rest.app.get("/v1/topics?tenant=acme&prefix=deploys")).json()["topics"]) == 2
-    assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {"topics": [], "next": None}
+    assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {
+        "topics": [],
+        "next": None,
+        "total": {"value": 0, "exact": True},
+    }
 
 
 def get(server: ServerProcess, path: str, **params: Any) -> Any:
@@ -69,6 +75,16 @@ def test_connections_are_filtered(bellcast_server: ServerProcess) -> None:
         assert listed(recipient="ann") == {ids["ann"]} == listed(topic="presence-room")
         assert listed(protocol="native") == set(ids.values())
         assert listed(protocol="pusher") == set()
+        newest = max(
+            one["connected_at"] for one in get(bellcast_server, "/v1/connections", tenant="lists")["connections"]
+        )
+        assert listed(**{"from": newest}) | listed(to=newest) == set(ids.values())
+        assert listed(**{"from": newest})
+        assert listed(**{"from": "2999-01-01T00:00:00Z"}) == set() == listed(to="2020-01-01T00:00:00Z")
+        page = get(bellcast_server, "/v1/connections", tenant="lists", limit=1)
+        assert page["total"] == {"value": 2, "exact": True}
+        page = get(bellcast_server, "/v1/connections", tenant="lists", limit=1, protocol="native")
+        assert page["total"] == {"value": 2, "exact": False}
         (topic,) = get(bellcast_server, "/v1/topics", tenant="lists")["topics"]
         assert topic == {"topic": "presence-room", "subscribers": 0, "followers": 1, "present": 1}
 
@@ -96,6 +112,22 @@ def test_closed_connection_is_listed_with_its_reason(
     assert one["node"]
     assert one["closed_at"] >= one["connected_at"]
     assert delete(bellcast_server, id, tenant="cut").status_code == 404
+
+
+async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("ann", "ben", "bob", "bud"):
+        await rest.app.put(f"/v1/recipients/{key}?tenant=acme", json={})
+
+    async def total(**params: object) -> Any:
+        return (await rest.app.get("/v1/recipients", params={"tenant": "acme", "limit": 2, **params})).json()["total"]
+
+    assert await total() == {"value": 4, "exact": True}
+    assert await total(prefix="b") == {"value": 3, "exact": True}
+    assert await total(prefix="a") == {"value": 1, "exact": True}
+    assert await total(after="ann") is None
+    monkeypatch.setattr(list_total, "MAX_COUNTED", 3)
+    assert await total() == {"value": 3, "exact": False}
+    assert await total(prefix="b") == {"value": 3, "exact": True}
 
 
 async def test_recipient_cannot_close_or_list(rest: Rest) -> None:

@@ -5,19 +5,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import bound_callers, context, request_body, responses, tenants
+from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants
+from bellcast.api.list_total import ListTotal
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model import times
-from bellcast.model.events import ConnectionFilter, ConnectionInfo
+from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
+from bellcast.model.times import Moment
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):
@@ -53,20 +56,36 @@ class Stats(Struct, frozen=True):
 
 
 class ConnectionPage(Struct, frozen=True):
-    """A page of connections. Pass `next` as `after` for the following page."""
+    """A page of connections. Pass `next` as `after` for the following page. The first one has the `total`: exact if it is the only
+    one, and for open connections without a filter."""
 
     connections: list[ConnectionItem]
     next: str | None
+    total: ListTotal | None = None
 
 
 class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of connections, with filters that can be combined. The tenant `*` means all tenants."""
+    """A page of connections, with filters that can be combined. The tenant `*` means all tenants. `from` and `to` are about
+    the start of open connections, and the end of closed ones."""
 
     recipient: str | None = None
     topic: str | None = None
     protocol: str | None = None
     node: str | None = None
     state: Literal["open", "closed"] = "open"
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def wanted(self) -> ConnectionFilter:
+        return ConnectionFilter(
+            recipient=self.recipient,
+            topic=self.topic,
+            protocol=self.protocol,
+            is_closed=self.state == "closed",
+            since=0 if self.start is None else max(0, times.milliseconds(self.start)),
+            until=None if self.end is None else max(0, times.milliseconds(self.end)),
+        )
 
 
 class CloseQuery(TenantQuery, frozen=True, kw_only=True):
@@ -90,10 +109,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     The open ones, or with `state=closed` the last 1,000 of each node that ended, with the reason."""
     params = request_body.query(request, ConnectionsQuery)
-    wanted = ConnectionFilter(
-        recipient=params.recipient, topic=params.topic, protocol=params.protocol, is_closed=params.state == "closed"
-    )
-    connections, limit = context.of(request).connections, params.limit + 1
+    wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
     named = _tenants(request, params)
     listed = [
         one
@@ -103,7 +119,15 @@ async def page(request: ApiRequest) -> ASGIApp:
     ]
     result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.id)[:limit]
     shown = [_item(one) for one in result[: params.limit]]
-    return responses.json(ConnectionPage(shown, shown[-1].id if len(result) > params.limit else None))
+    has_next = len(result) > params.limit
+
+    async def count_open(_limit: int) -> int:
+        kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
+        return sum(kind.count for kind in kinds)
+
+    count = count_open if wanted == EVERY_CONNECTION and params.node is None else None
+    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
+    return responses.json(ConnectionPage(shown, shown[-1].id if has_next else None, total))
 
 
 @operation(

@@ -1,13 +1,15 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
+import functools
 from datetime import datetime
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from bellcast.api import audit, context, objects, request_body, responses, tenants
+from bellcast.api import audit, context, list_total, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -49,10 +51,11 @@ class SearchQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class RecipientPage(Struct, frozen=True):
-    """A page of recipients; `next` is the value of `after` for the next page."""
+    """A page of recipients; `next` is the value of `after` for the next page. The first one has the `total`."""
 
     recipients: list[Recipient]
     next: str | None
+    total: ListTotal | None = None
 
 
 def key(request: ApiRequest, name: str = "key") -> str:
@@ -75,11 +78,12 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List recipients by key."""
     params = request_body.query(request, SearchQuery)
     store = context.of(request).engines.store
-    result = await store.recipients.page(
-        tenants.single_tenant(request), params.cursor, params.limit + 1, params.prefix or params.search or None
-    )
-    shown = result[: params.limit]
-    return responses.json(RecipientPage(shown, shown[-1].key if len(result) > params.limit else None))
+    tenant, prefix = tenants.single_tenant(request), params.prefix or params.search or ""
+    result = await store.recipients.page(tenant, params.cursor, params.limit + 1, prefix)
+    shown, has_next = result[: params.limit], len(result) > params.limit
+    count = functools.partial(store.recipients.count, tenant, prefix)
+    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
+    return responses.json(RecipientPage(shown, shown[-1].key if has_next else None, total))
 
 
 @operation(

@@ -1,12 +1,14 @@
 """Tenants: the tenant of a request, and the fields of tenants."""
 
+import functools
 from typing import Annotated, Any
 
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct, UnsetType, structs
 
-from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api import audit, context, guards, list_total, request_body, responses
 from bellcast.api.context import ApiContext
+from bellcast.api.list_total import ListTotal
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
@@ -119,10 +121,11 @@ class ListedTenant(Tenant, frozen=True, kw_only=True):
 
 
 class TenantPage(Struct, frozen=True):
-    """A page of tenants. Pass `next` as `after` for the following page."""
+    """A page of tenants. Pass `next` as `after` for the following page. The first one has the `total`."""
 
     tenants: list[ListedTenant]
     next: str | None
+    total: ListTotal | None = None
 
 
 @operation(
@@ -141,7 +144,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     Without the default tenant."""
     query = request_body.query(request, TenantsQuery)
     engines = context.of(request).engines
-    found = await _page(engines.store, query, guards.caller(request).tenants)
+    bound = guards.caller(request).tenants
+    found = await _page(engines.store, query, bound)
     spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
     shown = [
         ListedTenant(
@@ -149,7 +153,10 @@ async def page(request: ApiRequest) -> ASGIApp:
         )
         for one in found[: query.limit]
     ]
-    return responses.json(TenantPage(shown, shown[-1].key if len(found) > query.limit else None))
+    has_next = len(found) > query.limit
+    count = functools.partial(engines.store.recipients.count_tenants, query.prefix) if bound is None else None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=count)
+    return responses.json(TenantPage(shown, shown[-1].key if has_next else None, total))
 
 
 async def _page(store: Store, query: TenantsQuery, bound: tuple[str, ...] | None) -> list[TenantSummary]:

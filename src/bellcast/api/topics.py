@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, objects, recipients, request_body, responses, tenants
+from bellcast.api import context, list_total, objects, recipients, request_body, responses, tenants
+from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
@@ -79,10 +80,12 @@ class ListedTopic(Struct, frozen=True, kw_only=True):
 
 
 class TopicPage(Struct, frozen=True):
-    """A page of topics. Pass `next` as `after` for the following page."""
+    """A page of topics. Pass `next` as `after` for the following page. The first one has the `total`, which is exact if it is the
+    only one."""
 
     topics: list[ListedTopic]
     next: str | None
+    total: ListTotal | None = None
 
 
 @operation(
@@ -112,7 +115,9 @@ async def all_topics(request: ApiRequest) -> ASGIApp:
         )
         for name in names[: query.limit]
     ]
-    return responses.json(TopicPage(shown, shown[-1].topic if len(names) > query.limit else None))
+    has_next = len(names) > query.limit
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=None)
+    return responses.json(TopicPage(shown, shown[-1].topic if has_next else None, total))
 
 
 @operation(

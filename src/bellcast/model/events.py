@@ -277,13 +277,16 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
 
 
 class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Conditions on listed connections; None selects all. `is_closed`: recently closed ones instead of open ones."""
+    """Conditions on listed connections; None selects all. `is_closed`: recently closed ones instead of open ones. `since` and
+    `until` are UTC milliseconds, of the start of open connections and the end of closed ones."""
 
     id: str | None = None
     recipient: str | None = None
     topic: str | None = None
     protocol: str | None = None
     is_closed: bool = False
+    since: int = 0
+    until: int | None = None
 
     def matches(self, one: ConnectionInfo) -> bool:
         """True if the connection is to be listed."""
@@ -292,7 +295,11 @@ class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             and (self.recipient is None or one.recipient == self.recipient)
             and (self.topic is None or self.topic in one.topics)
             and (self.protocol is None or one.protocol == self.protocol)
+            and self._is_in_time(one.connected_at if one.closed_at is None else one.closed_at)
         )
+
+    def _is_in_time(self, at: int) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
 
 
 EVERY_CONNECTION = ConnectionFilter()

@@ -47,6 +47,10 @@ class Recipients(Protocol):
         """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
         ...
 
+    async def count(self, tenant: str, search: str, limit: int) -> int:
+        """Return the number of recipients whose keys begin with `search`, at most `limit`."""
+        ...
+
     async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
         """Return the profiles of the recipients that exist, by key."""
         ...
@@ -136,6 +140,10 @@ class Recipients(Protocol):
 
     async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
         """Return tenants whose keys begin with the prefix, by key, after the key `after`; never the default one."""
+        ...
+
+    async def count_tenants(self, prefix: str, limit: int) -> int:
+        """Return the number of tenants whose keys begin with the prefix, at most `limit`."""
         ...
 
     async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:

@@ -23,6 +23,12 @@ def page(tenant: str, after: str | None, limit: int, search: str | None) -> Scri
     return [rows.recipient(row) for row in found]
 
 
+def count(tenant: str, search: str, limit: int) -> Script[int]:
+    params = {"tenant": tenant, "first": search, "last": search + AFTER_ALL_KEYS, "limit": limit}
+    ((number,),) = yield Statement("recipient_count", params)
+    return int(number)
+
+
 def put(
     tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
 ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:

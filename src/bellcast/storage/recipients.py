@@ -32,6 +32,9 @@ class Recipients:
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         return await self._engine.read(recipient_scripts.page, tenant, after, limit, search)
 
+    async def count(self, tenant: str, search: str, limit: int) -> int:
+        return await self._engine.read_in_background(recipient_scripts.count, tenant, search, limit)
+
     async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
         return await self._engine.read(profiles.find, tenant, keys)
 
@@ -110,6 +113,9 @@ class Recipients:
 
     async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
         return await self._engine.read_in_background(tenants.page, prefix, after, limit)
+
+    async def count_tenants(self, prefix: str, limit: int) -> int:
+        return await self._engine.read_in_background(tenants.count, prefix, limit)
 
     async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
         return await self._engine.read_in_background(subscriptions.topics, tenant, prefix, after, limit)

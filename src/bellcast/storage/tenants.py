@@ -20,6 +20,12 @@ def page(prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
     return [TenantSummary(tenant=rows.tenant(tuple(row)), recipients=recipients) for *row, recipients in found]
 
 
+def count(prefix: str, limit: int) -> Script[int]:
+    params = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    ((number,),) = yield Statement("tenant_count", params)
+    return int(number)
+
+
 def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Script[tuple[Tenant, bool]]:
     known = yield Statement("tenant_find", {"tenant": key})
     yield from ensure_tenant(key, now)

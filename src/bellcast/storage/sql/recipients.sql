@@ -32,6 +32,12 @@ SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, cre
 FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
 ORDER BY key LIMIT :limit
 
+-- name: recipient_count
+-- Number of records from :first up to :last, up to :limit.
+SELECT count(*) FROM (
+  SELECT 1 FROM recipients WHERE tenant = :tenant AND key >= :first AND key < :last LIMIT :limit
+) AS few
+
 -- name: recipient_write
 -- Write a recipient's record.
 UPDATE recipients SET name = :name, email = :email, phone = :phone, chat = :chat, locale = :locale,

@@ -17,6 +17,10 @@ SELECT key, name, settings, created_at,
   (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
 FROM tenants t WHERE key > :after AND key >= :first AND key < :last ORDER BY key LIMIT :limit
 
+-- name: tenant_count
+-- Number of tenants from :first up to :last, up to :limit.
+SELECT count(*) FROM (SELECT 1 FROM tenants WHERE key >= :first AND key < :last LIMIT :limit) AS few
+
 -- name: tenant_settings
 -- The settings of tenants that have some of those Bellcast understands.
 SELECT key, settings FROM tenants WHERE ruled = 1
