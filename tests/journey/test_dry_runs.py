@@ -101,6 +101,15 @@ async def test_snooze_and_action_are_planned(rest):
     assert (await alice.post("/v1/inbox/snooze", json=snooze)).json() == {"changed": 2, "unread": 0, "unseen": 0}
 
 
+async def test_provider_is_planned_with_a_masked_url(rest):
+    body = {"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B1"}
+    planned = await rest.app.put("/v1/providers/texts?dry_run=true", json=body)
+    written = await rest.app.put("/v1/providers/texts", json=body)
+    assert (planned.status_code, planned.json()) == (200, written.json())
+    again = await rest.app.put("/v1/providers/texts?dry_run=true", json=written.json())
+    assert (again.status_code, again.json()) == (200, written.json())
+
+
 @pytest.mark.parametrize("path", ["/v1/inbox/read", "/v1/events", "/v1/import", "/v1/tokens"])
 async def test_dry_run_is_refused_where_it_is_not_documented(rest, path):
     client = rest.recipient("alice") if "inbox" in path else rest.app

@@ -175,3 +175,18 @@ async def test_dry_run_writes_nothing(tmp_path: Path) -> None:
         explained = await world.get("/v1/explain", recipient="alice", type="news", channel="email")
         assert explained["channels"][0]["outcome"] == "send"
         assert (await world.get("/v1/types"))["types"] == []
+
+
+async def test_defaults_of_a_tenant_override_those_of_the_project_until_they_are_deleted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path, own = "/v1/preference-defaults", "/v1/preference-defaults?tenant=acme"
+        assert (await world.get(own))["tenant"] is None
+        await world.put(path, {"channels": {"sms": False}})
+        applies = await world.get(own)
+        assert (applies["tenant"], applies["channels"]) == (None, {"sms": False})
+        written = await world.client.put(own, json={**applies, "channels": {"sms": True}})
+        assert (written.json()["tenant"], written.json()) == ("acme", await world.get(own))
+        assert (await world.client.delete(own)).status_code == 204
+        assert (await world.client.delete(own)).status_code == 404
+        assert await world.get(own) == applies
+        assert (await world.client.post("/v1/messages/retry?dry_run=true")).json() == {"retried": 0}

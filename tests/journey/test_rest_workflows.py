@@ -49,6 +49,12 @@ class TestDefinitions:
         assert [one.json()["version"] for one in again] == [1, 2]
         assert refused(await put(rest, params={"dry_run": "true"}, json={"steps": []}), 422, "invalid")
 
+    async def test_url_of_a_step_leads_to_public_addresses(self, rest):
+        step = {"key": "call", "type": "http"}
+        for url, fields_of in (("http://10.0.0.1/x", {"steps.0.url"}), ("https://{{ data.host }}/x", set())):
+            response = await put(rest, json={"steps": [step | {"url": url}]})
+            assert set(fields(response) if response.status_code == 422 else ()) == fields_of
+
     async def test_older_version_becomes_current_again(self, rest):
         await put(rest)
         await put(rest, json={"steps": STEPS[:1]})

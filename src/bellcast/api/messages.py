@@ -237,7 +237,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
 
     All that failed or bounced, of one channel or all, created since a time."""
     engines = context.of(request).engines
-    body = await request_body.body(request, RETRY)
+    body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
     is_dry_run = objects.is_dry_run(request)

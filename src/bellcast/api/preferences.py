@@ -13,7 +13,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
-from bellcast.errors import FieldError, Invalid, Unavailable
+from bellcast.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, validation
 from bellcast.model.limits import Limits
@@ -44,6 +44,12 @@ class EffectivePreferences(Preferences, frozen=True, kw_only=True):
     """Preferences, and the resulting switches of each type after those of the tenant and the project."""
 
     effective: tuple[EffectiveType, ...] = ()
+
+
+class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
+    """Preferences of a tenant, or of the project: then `tenant` is null."""
+
+    tenant: str | None = None
 
 
 @operation(
@@ -143,12 +149,12 @@ async def change(request: ApiRequest) -> ASGIApp:
     tag="Preferences",
     required_scope="read",
     query=TenantQuery,
-    response_types={200: EffectivePreferences},
+    response_types={200: PreferenceDefaults},
 )
 async def read_defaults(request: ApiRequest) -> ASGIApp:
     """Read the preference defaults.
 
-    The project's; with `?tenant=`, the tenant's."""
+    The project's; with `?tenant=`, those that apply there: the tenant's, or else the project's."""
     return responses.json(await _shown_defaults(request, tenants.single_tenant(request)))
 
 
@@ -159,7 +165,7 @@ async def read_defaults(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     query=DryRunQuery,
     body=Preferences,
-    response_types={200: EffectivePreferences},
+    response_types={200: PreferenceDefaults},
     example=EXAMPLE,
 )
 async def replace_defaults(request: ApiRequest) -> ASGIApp:
@@ -176,7 +182,7 @@ async def replace_defaults(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     query=DryRunQuery,
     body=Preferences,
-    response_types={200: EffectivePreferences},
+    response_types={200: PreferenceDefaults},
     example={"digest": {"news": "weekly"}},
 )
 async def change_defaults(request: ApiRequest) -> ASGIApp:
@@ -184,6 +190,26 @@ async def change_defaults(request: ApiRequest) -> ASGIApp:
 
     A merge patch (RFC 7396)."""
     return await _write_defaults(request, merge=True)
+
+
+@operation(
+    "DELETE",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete_defaults(request: ApiRequest) -> ASGIApp:
+    """Delete the preference defaults.
+
+    The project's; with `?tenant=`, the tenant's, to which the project's apply again."""
+    ctx = context.of(request)
+    if not await ctx.engines.store.documents.delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
+        raise NotFound("There are no such defaults.")
+    ctx.engines.router.forget()
+    return responses.empty()
 
 
 async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
@@ -230,6 +256,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     documents = ctx.engines.store.documents
     document, types = await _read(request), await types_of(ctx, tenant)
+    document.pop("tenant", None)
     for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
@@ -237,7 +264,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
         if objects.is_dry_run(request):
-            return responses.json(await _defaults_with_effective(ctx, tenant, preferences))
+            return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
         if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
             continue
@@ -252,15 +279,20 @@ DEFAULTS_KEY = ""
 
 async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
     ctx = context.of(request)
-    stored = await ctx.engines.store.documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
-    own = NO_PREFERENCES if stored is None else msgspec.json.decode(stored.body, type=Preferences)
-    return await _defaults_with_effective(ctx, tenant, own)
+    for owner in dict.fromkeys((tenant, PROJECT)):
+        stored = await ctx.engines.store.documents.get(PREFERENCES, owner, DEFAULTS_KEY)
+        if stored is not None:
+            own = msgspec.json.decode(stored.body, type=Preferences)
+            return await _defaults_with_effective(ctx, tenant, owner, own)
+    return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES)
 
 
-async def _defaults_with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
+async def _defaults_with_effective(ctx: ApiContext, tenant: str, owner: str, own: Preferences) -> dict[str, Any]:
+    """What applies to the tenant, with the defaults of their owner: the tenant, or the project."""
     _, project = await ctx.catalog.preferences(tenant)
-    layers = Layers(project=own) if tenant == PROJECT else Layers(tenant=own, project=project)
-    return {**msgspec.to_builtins(own), "effective": effective(layers, await types_of(ctx, tenant))}
+    layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
+    switches = effective(layers, await types_of(ctx, tenant))
+    return {**msgspec.to_builtins(own), "tenant": owner or None, "effective": switches}
 
 
 async def _read(request: ApiRequest) -> dict[str, Any]:
@@ -327,5 +359,5 @@ def _required_errors(value: Preferences, types: Mapping[str, TypeRules]) -> vali
 BODY = request_body.Shape(Preferences)
 HANDLERS = [
     *(read_own, replace_own, change_own, read, replace, change),
-    *(read_defaults, replace_defaults, change_defaults),
+    *(read_defaults, replace_defaults, change_defaults, delete_defaults),
 ]

@@ -135,9 +135,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     text = objects.without_added(await request_body.json_text(request))
     fields = request_body.json(text, FIELDS, ctx)
     if objects.is_dry_run(request):
-        if (problem := ctx.providers.problem(fields)) is not None:
-            raise Invalid.of("url", problem)
-        return responses.json(_outside(ConfiguredProvider(key=key, tenant=tenant, fields=fields)))
+        return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
     before = await _own(request, tenant, key)
     written, is_new = await ctx.providers.put(tenant, key, fields)
     after = _audited(written)

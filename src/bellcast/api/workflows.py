@@ -210,6 +210,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     value, text = await _definition(request)
     try:
         await ctx.workflow_catalog.check(tenant, key, value)
+        _check_urls(value, ctx)
     except Invalid as refusal:
         if text is None:
             raise
@@ -220,6 +221,18 @@ async def write(request: ApiRequest) -> ASGIApp:
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
     audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
+
+
+def _check_urls(definition: dict[str, Any], ctx: ApiContext) -> None:
+    """Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them."""
+    urls = {
+        f"{path}.url": step["url"]
+        for path, step in workflow_catalog.steps_with_paths(definition)
+        if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
+    }
+    problems = {path: ctx.url_problem(url) for path, url in urls.items()}
+    if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
+        raise Invalid.fields(errors)
 
 
 async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:

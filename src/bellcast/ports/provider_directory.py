@@ -40,6 +40,10 @@ class ProviderDirectory(Protocol):
         """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
         ...
 
+    async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
+        """Return the provider that `put` would write. Raises Invalid as it does."""
+        ...
+
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; whether there was one."""
         ...

@@ -1,5 +1,6 @@
 """The providers of the settings and of the store: created on first use, and again when they change."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -115,17 +116,28 @@ class ProviderRegistry:
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
-        before = await self._documents.get(KIND, tenant, key)
-        if before is not None and fields.url == _masked(secret := self._secret_fields(tenant, before)).url:
-            fields = msgspec.structs.replace(fields, url=secret.url)
-        problem = self.problem(fields)
-        if problem is not None:
-            raise Invalid.of("url", problem)
+        fields = await self._usable(tenant, key, fields)
         encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
         body = msgspec.json.encode(msgspec.structs.replace(fields, url=encrypted))
         document, is_new = await self._documents.put(KIND, tenant, key, body, self._clock.now())
         self._forget(tenant)
         return self._configured(tenant, document), is_new
+
+    async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
+        """Return the provider that `put` would write. Raises Invalid as it does."""
+        return ConfiguredProvider(key=key, tenant=tenant, fields=_masked(await self._usable(tenant, key, fields)))
+
+    async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
+        """Return the fields with the stored URL in place of the masked one. Raises Invalid if the URL cannot be used."""
+        before = await self._documents.get(KIND, tenant, key)
+        if before is not None:
+            with contextlib.suppress(ValueError):  # a URL that cannot be decrypted has no mask to compare
+                stored = self._secret_fields(tenant, before)
+                if fields.url == _masked(stored).url:
+                    fields = msgspec.structs.replace(fields, url=stored.url)
+        if (problem := self.problem(fields)) is not None:
+            raise Invalid.of("url", problem)
+        return fields
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; whether there was one."""

@@ -117,7 +117,9 @@ class WorkflowCatalog:
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
         """Check a definition and what it refers to. Raises Invalid with all errors."""
         definition = definitions.parse(value)
-        errors = [error for path, step in _with_paths(value) for error in await self._missing(tenant, key, path, step)]
+        errors = [
+            error for path, step in steps_with_paths(value) for error in await self._missing(tenant, key, path, step)
+        ]
         if errors:
             raise Invalid.fields(errors)
         return definition
@@ -196,7 +198,7 @@ class WorkflowCatalog:
         return Workflow(key=key, owner=owner, current=current)
 
 
-def _with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """All steps of a checked definition with their paths."""
     found: list[tuple[str, Mapping[str, Any]]] = []
     pending: list[tuple[str, Any]] = [("steps", value["steps"])]
