@@ -722,6 +722,7 @@ def test_template_is_previewed_by_language_and_tested(open_console: Callable[...
     expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
     page.get_by_role("button", name="Preview").click()
     expect(page.locator(".panel dd").first).to_have_text("name")
+    expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
     page.get_by_label("Language").select_option("de")
     page.get_by_role("button", name="Preview").click()
     expect(page.locator(".panel dd").first).to_have_text("Hallo")
@@ -755,3 +756,61 @@ def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Pa
     expect(page).to_have_url(re.compile("/mail.*tz=utc"))
     page.locator(".row-link").first.click()
     expect(page.locator(".facts time").first).to_contain_text("UTC")
+
+
+def test_object_that_does_not_exist_has_a_heading_and_a_reason(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    for path in (
+        "/recipients/nobody",
+        "/runs/none",
+        "/mail/none",
+        "/workflows/none",
+        "/templates/none",
+        "/tenants/none",
+    ):
+        page.evaluate("path => history.pushState(null, '', path)", f"/console{path}")
+        page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+        expect(page.locator("h1")).to_have_text(path.rpartition("/")[2])
+        expect(page.get_by_role("alert")).to_contain_text("Request")
+
+
+def test_rows_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/mail", viewport=PHONE)
+    expect(page.locator(".row-link").first).to_be_visible()
+    for path in (
+        "/messages",
+        "/notifications",
+        "/runs",
+        "/workflows",
+        "/templates",
+        "/recipients",
+        "/topics",
+    ):
+        heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
+        assert 40 <= min(heights) <= max(heights) <= 60, (page.url, heights)
+        page.goto(f"/console{path}")
+        expect(page.locator(".row-link").first).to_be_visible()
+
+
+def test_long_run_begins_with_its_last_steps_and_folds_the_wait(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T{}Z".format
+    times = [(at("10:00:00"), at("10:00:01"))] * 129 + [(at("10:00:01"), at("12:00:01"))]
+    steps = [
+        {**run["steps"][0], "key": f"step-{number}", "started_at": started_at, "ended_at": ended_at}
+        for number, (started_at, ended_at) in enumerate(times)
+    ]
+    run |= {"created_at": at("10:00:00"), "ended_at": at("12:00:01"), "state": "completed", "steps": steps}
+    page = open_console("/account")
+    page.route("**/v1/runs/long", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/long')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .row-link")).to_have_count(100)
+    expect(page.locator(".waterfall .folded")).to_have_text("2 h")
+    expect(page.locator(".waterfall .took").last).to_have_text("2 h")
+    assert violations(page) == []
+    page.get_by_role("button", name="Show the 30 steps before").click()
+    expect(page.locator(".waterfall .row-link")).to_have_count(130)
+    expect(page.locator(".waterfall .row-link").first).to_have_text("step-0")

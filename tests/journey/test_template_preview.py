@@ -1,5 +1,6 @@
 """An author writes a template: preview, layout, languages, a tenant's own parts, a test message."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path:
         alice = await post(client, "/v1/templates/booking/preview", {"data": DATA, "recipient": "alice"})
         assert alice["email"]["subject"] == "Buchung: Ann & Co"
         assert alice["sms"] == {"text": "Ann & Co booked"}
+        path, query = "/v1/templates/booking/html", {"data": json.dumps(DATA), "locale": "de"}
+        html = await client.get(path, params=query)
+        assert "Ann &amp; Co" in html.text
+        assert html.headers["content-type"] == "text/html; charset=utf-8"
+        assert "sandbox" in html.headers["content-security-policy"]
+        assert (await client.get(path, params={"data": "[]"})).status_code == 422
 
 
 async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tmp_path: Path) -> None:

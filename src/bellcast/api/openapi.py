@@ -70,6 +70,8 @@ PARAMETERS = {
     "message": "The id of the message to show.",
     "key": "A key: the app's own id.",
     "recipient": "The recipient's key.",
+    "data": "Variables as a JSON object.",
+    "locale": "A language such as `de` or `de-AT`.",
     "topic": "The topic's name.",
     "id": "An id from a response.",
     "code": "An error's code.",

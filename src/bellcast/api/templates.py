@@ -1,20 +1,22 @@
 """Templates: content with variables, per channel and language."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.messages import HTML, HTML_HEADERS
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
-from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
 from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
@@ -31,6 +33,8 @@ MAX_BYTES = 256 * 1024
 # Objects that name templates; a template has at most MAX_BYTES.
 OBJECTS_PER_READ = 100
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
+# Characters; longer request lines are refused by proxies.
+MAX_QUERY_DATA = 4096
 
 
 def _check(value: Template, ctx: ApiContext) -> None:
@@ -182,6 +186,14 @@ class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     locale: str | None = None
 
 
+class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
+    """Variables for a preview as a JSON object, with the recipient and the language to render for."""
+
+    data: Annotated[str, Meta(max_length=MAX_QUERY_DATA)] = "{}"
+    recipient: str | None = None
+    locale: str | None = None
+
+
 class TemplatePreview(Parts, frozen=True, kw_only=True):
     """The rendered parts, and the variables that have no value: a send would be refused for them."""
 
@@ -225,6 +237,30 @@ async def preview(request: ApiRequest) -> ASGIApp:
 
 
 @operation(
+    "GET",
+    "/v1/templates/{key:str}/html",
+    tag="Objects",
+    required_scope="manage",
+    query=HtmlQuery,
+    response_types={200: HTML},
+    refusals=(NotFound, Conflict),
+)
+async def html(request: ApiRequest) -> ASGIApp:
+    """Preview the HTML of a template's e-mail.
+
+    As POST …/preview renders it. Pages of this server can show it in a frame. Its scripts do not run, and it loads no
+    images from other servers."""
+    query = request_body.query(request, HtmlQuery)
+    validation.check(_subject_errors(query, context.of(request).limits))
+    subject = await _subject(request, query.recipient or "", _object(query.data), query.locale)
+    parts, _ = await context.of(request).previews.preview(subject)
+    text = parts.get("email", {}).get("html")
+    if not text:
+        raise Conflict("Only templates of e-mails have this form.")
+    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+
+
+@operation(
     "POST",
     "/v1/templates/{key:str}/test",
     tag="Objects",
@@ -261,11 +297,24 @@ async def _subject(request: ApiRequest, recipient: str, data: dict[str, Any], lo
     )
 
 
+def _subject_errors(value: PreviewRequest | HtmlQuery, limits: Limits) -> validation.FieldErrors:
+    if value.recipient is not None:
+        yield from validation.key("recipient", value.recipient, limits)
+    if value.locale is not None:
+        yield from validation.text("locale", value.locale, MAX_LOCALE)
+
+
 def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
-    if body.recipient is not None:
-        validation.check(validation.key("recipient", body.recipient, ctx.limits))
-    if body.locale is not None:
-        validation.check(validation.text("locale", body.locale, MAX_LOCALE))
+    validation.check(_subject_errors(body, ctx.limits))
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a query. Raises Invalid."""
+    try:
+        value = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Invalid.of("data", "must be a JSON object") from None
+    return value
 
 
 def _check_test(body: TestRequest, ctx: ApiContext) -> None:
@@ -274,4 +323,4 @@ def _check_test(body: TestRequest, ctx: ApiContext) -> None:
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, _check_test, {"channel": "email", "to": "x"})
-HANDLERS = [*objects.operations(KIND), preview, test]
+HANDLERS = [*objects.operations(KIND), preview, html, test]

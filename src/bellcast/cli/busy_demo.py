@@ -134,8 +134,9 @@ class _BusyData:
             for channels in [self._random.choice([["inbox", "email"], ["inbox", "sms"]])]
         )
         yield len(chosen)
-        for started in _split(self._random.sample(keys, amounts.runs // parts)):
-            data = {"customer": {"name": self._name()}, "reminds": self._random.random() < 0.25}
+        for number, started in enumerate(_split(self._random.sample(keys, amounts.runs // parts))):
+            # The runs of every second trigger wait.
+            data = {"customer": {"name": self._name()}, "reminds": number % 2 == 0}
             self._client.trigger("booking", started, data, tenant=tenant)
             yield len(started)
         for started in _split(self._random.sample(keys, amounts.failed_runs // parts)):

@@ -109,10 +109,8 @@ class Traffic:
 
     async def _pusher(self, http: httpx.AsyncClient, token: str) -> None:
         def reply(frame: str) -> str | None:
-            event = json.loads(frame)["event"]
-            if event == "pusher:connection_established":
-                return json.dumps({"event": "pusher:subscribe", "data": {"channel": "lobby"}})
-            return json.dumps({"event": "pusher:pong", "data": {}}) if event == "pusher:ping" else None
+            is_ping = json.loads(frame)["event"] == "pusher:ping"
+            return json.dumps({"event": "pusher:pong", "data": {}}) if is_ping else None
 
         await self._follow(f"/app/{self._pusher_key}?protocol=7&client=demo&version=1", reply)
 

@@ -4,7 +4,7 @@
 import { area, field, form, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
 import { attemptList } from './messages.js';
-import { BUILDERS, card, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
+import { BUILDERS, card, detail, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
 export const notifications = (page) => listPage(page, {
@@ -44,8 +44,8 @@ function audienceOf({ topic, role, tenant }) {
 export function notification(page) {
   const tenant = tenantOf(page);
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
-  return part(page, url, (one) => [
-    heading(one.title, page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
+  return detail(page, url, (one) => [
+    heading(one.title, one.recipient && h('a', { class: 'button', href: withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, notification: one.id }) }, 'Explain'), page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
     facts([
       ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)],
       ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],

@@ -1,7 +1,7 @@
 /**
  * Charts of the Overview: the last day against the day before, each with its numbers as a table.
  */
-import { fill, h } from './dom.js';
+import { fill, h, hours } from './dom.js';
 import { empty, load } from './list.js';
 import { get, withQuery } from './server.js';
 
@@ -10,7 +10,6 @@ const STEP_MS = 900_000;
 const DAY_MS = 86_400_000;
 const WIDTH = 320;
 const HEIGHT = 72;
-const HOURS = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 const whole = (value) => Math.round(value).toLocaleString('en');
 const decimal = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
@@ -81,14 +80,14 @@ function chart(one, series, end) {
     cursor.setAttribute('x1', String(x));
     cursor.setAttribute('x2', String(x));
     cursor.setAttribute('visibility', 'visible');
-    fill(readout, `${HOURS.format(nearest[0])}: ${one.show(nearest[1])}`);
+    fill(readout, `${hours(nearest[0])}: ${one.show(nearest[1])}`);
   });
   picture.addEventListener('pointerleave', () => {
     cursor.setAttribute('visibility', 'hidden');
     rest();
   });
   return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), readout, picture,
-    h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, HOURS.format(end - DAY_MS + Math.round(part * (DAY_MS / STEP_MS - 1)) * STEP_MS)))),
+    h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, hours(end - DAY_MS + Math.round(part * (DAY_MS / STEP_MS - 1)) * STEP_MS)))),
     table(one, today, before));
 }
 
@@ -122,7 +121,7 @@ function table(one, today, before) {
     const earlier = new Map(before);
     const cell = (value) => (value === undefined ? '–' : one.show(value));
     fill(place, h('table', {}, h('thead', {}, h('tr', {}, ['Time', 'Today', 'Before'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, today.toReversed().map(([at, value]) => h('tr', {}, h('td', {}, HOURS.format(at)), h('td', { 'data-label': 'Today' }, cell(value)), h('td', { 'data-label': 'Before' }, cell(earlier.get(at))))))));
+      h('tbody', {}, today.toReversed().map(([at, value]) => h('tr', {}, h('td', {}, hours(at)), h('td', { 'data-label': 'Today' }, cell(value)), h('td', { 'data-label': 'Before' }, cell(earlier.get(at))))))));
   } }, h('summary', { 'aria-label': `Table of ${one.title}` }, 'Table'), place);
   return details;
 }

@@ -44,11 +44,15 @@ const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit'
 const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
 const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
 
-/** A time of day. */
+const HOURS = { hour: '2-digit', minute: '2-digit' };
+/** A time of day as text. */
+export const hours = (at) => clock(HOURS).format(at);
+
+/** A time of day as an element. */
 export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, clock(CLOCK).format(new Date(iso)));
 
-/** An exact time with its zone. */
-export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : h('span', { class: 'muted' }, '–'));
+/** An exact time with its zone; null without one. */
+export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : null);
 
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
 const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];

@@ -7,15 +7,16 @@ import { get, withQuery } from './server.js';
 /** A skeleton appears after this time, so that quick responses do not flicker. */
 const SKELETON_MS = 150;
 
-/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. */
-export async function load(place, signal, read, show) {
+/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that cannot be read has
+ * `title` as its heading. */
+export async function load(place, signal, read, show, title) {
   const late = setTimeout(() => fill(place, skeleton()), SKELETON_MS);
   place.setAttribute('aria-busy', 'true');
   try {
     const result = await read(signal);
     if (!signal.aborted) fill(place, show(result));
   } catch (problem) {
-    if (!signal.aborted) fill(place, failure(problem, () => load(place, signal, read, show)));
+    if (!signal.aborted) fill(place, title && heading(title), failure(problem, () => load(place, signal, read, show, title)));
   } finally {
     clearTimeout(late);
     place.removeAttribute('aria-busy');
@@ -116,15 +117,15 @@ function tableRow(row, list) {
   return h('tr', {}, list.columns.map(([name, show], index) => {
     const shown = show(row);
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
-    const content = isEmpty ? '–' : shown;
+    const content = !isEmpty ? shown : name ? '–' : '';
     const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : undefined;
     return h('td', { 'data-label': name || undefined, class: kind }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
   }));
 }
 
-/** Facts as a list of terms. */
+/** Facts as a list of terms, without those that are empty. */
 export function facts(entries) {
-  return h('dl', { class: 'facts' }, entries.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value ?? '–'))));
+  return h('dl', { class: 'facts' }, entries.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
 }
 
 /** A JSON value as text. */

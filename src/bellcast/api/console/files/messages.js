@@ -3,7 +3,7 @@
  */
 import { confirmed, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
-import { BUILDERS, card, inTenant, part, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
 const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
@@ -31,7 +31,7 @@ export const mails = (page) => listPage(page, {
 
 export function message(page) {
   const tenant = tenantOf(page);
-  return part(page, withQuery(path`/v1/messages/${page.key}`, tenant), (one) => [
+  return detail(page, withQuery(path`/v1/messages/${page.key}`, tenant), (one) => [
     heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(BUILDERS) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
       await request('POST', withQuery(path`/v1/messages/${one.id}/retry`, tenant));
       page.reload();

@@ -25,11 +25,14 @@ export const inTenant = (page, target, row) => withQuery(page.url(target), { ten
 export const recipientLink = (page, key, row) => key && h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key);
 
 /** A part of a page with its own request. */
-export function part(page, url, show) {
+export function part(page, url, show, title) {
   const place = h('div');
-  load(place, page.signal, (signal) => get(url, signal), show);
+  load(place, page.signal, (signal) => get(url, signal), show, title);
   return place;
 }
+
+/** The page of one object: its heading is the key of the object if it cannot be read. */
+export const detail = (page, url, show) => part(page, url, show, page.key);
 
 /** A form in one line. */
 export function inline(element) {

@@ -3,7 +3,7 @@
  */
 import { field, form, h, id, moment, time } from './dom.js';
 import { empty, facts, heading, json, listPage, load } from './list.js';
-import { BUILDERS, CONTENT, OWNERS, card, inTenant, inline, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, OWNERS, card, detail, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
@@ -20,7 +20,7 @@ export const recipients = (page) => listPage(page, {
 export function recipient(page) {
   const tenant = tenantOf(page);
   const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
-  return part(page, url(), (one) => [
+  return detail(page, url(), (one) => [
     heading(one.key, actions(page, one, url)),
     facts([['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
@@ -54,15 +54,18 @@ function inbox(page, key, tenant) {
 
 function explain(page, recipient, tenant) {
   const answer = h('div', { 'aria-live': 'polite' });
-  return card('Why did it arrive, or not?', form([
-    field('Notification', { name: 'notification', autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
+  const question = form([
+    field('Notification', { name: 'notification', value: page.query.get('notification') ?? '', autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
   ], 'Explain', async ({ notification, type }) => {
     const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
     answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
-      h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, time(one.at), h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail))),
+      h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
       ...result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`))));
-  }), answer);
+  });
+  // A link from a notification is the question already.
+  if (page.query.has('notification')) queueMicrotask(() => question.requestSubmit());
+  return card('Why did it arrive, or not?', question, answer);
 }
 
 /** The open connections and the endpoints of push messages. */

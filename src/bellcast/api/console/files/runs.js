@@ -3,7 +3,7 @@
  */
 import { confirmed, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, inTenant, part, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
@@ -26,7 +26,7 @@ export const runs = (page) => listPage(page, {
 
 export function run(page) {
   const tenant = tenantOf(page);
-  return part(page, withQuery(path`/v1/runs/${page.key}`, tenant), (one) => [
+  return detail(page, withQuery(path`/v1/runs/${page.key}`, tenant), (one) => [
     heading(`${one.workflow} for ${one.recipient}`, actions(page, one, tenant)),
     facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)],
       ['Workflow', h('a', { href: inTenant(page, path`/workflows/${one.workflow}`) }, `${one.workflow}, version ${one.version}`)],

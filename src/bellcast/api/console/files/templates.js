@@ -3,25 +3,27 @@
  */
 import { area, field, fill, form, h, id, state } from './dom.js';
 import { empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, inTenant, part, tenantOf } from './page.js';
-import { path, request, withQuery } from './server.js';
+import { BUILDERS, card, detail, inTenant, tenantOf } from './page.js';
+import { ROOT, path, request, withQuery } from './server.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 const TESTED = PARTS.slice(1);
 
+const languages = (one) => Object.keys(one.translations ?? {});
+
 export const templates = (page) => listPage(page, {
   title: 'Templates', path: '/v1/templates', rows: 'templates',
-  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => Object.keys(one.translations).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Of', (one) => (one.tenant ? `tenant ${one.tenant}` : 'project')]],
+  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Of', (one) => (one.tenant ? `tenant ${one.tenant}` : 'project')]],
   link: (one) => inTenant(page, path`/templates/${one.key}`),
   none: 'No template is stored.', command: 'bellcast template apply templates/',
 });
 
 export function template(page) {
   const tenant = tenantOf(page);
-  const url = (more = '') => withQuery(path`/v1/templates/${page.key}` + more, tenant);
-  return part(page, url(), (one) => [
+  const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
+  return detail(page, url(), (one) => [
     heading(one.key),
-    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', Object.keys(one.translations).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
+    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
     page.may(BUILDERS) && [preview(page, one, url), test(page, one, url, tenant)],
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
   ]);
@@ -45,17 +47,20 @@ function sample(one) {
 function preview(page, one, url) {
   const answer = h('div', { 'aria-live': 'polite' });
   return card('Preview', form([
-    field('Language', { name: 'locale', options: ['', ...Object.keys(one.translations)] }),
+    field('Language', { name: 'locale', options: ['', ...languages(one)] }),
     field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and its values; or leave it empty.'),
     area('Data as JSON', { name: 'data', value: sample(one) }),
   ], 'Preview', async ({ locale, recipient, data }) => {
     const { missing, ...parts } = await request('POST', url('/preview'), { data: JSON.parse(data), ...(locale && { locale }), ...(recipient.trim() && { recipient: recipient.trim() }) }, page.signal);
     fill(answer,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
-      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), h('dl', { class: 'facts' },
-        Object.entries(parts[name]).filter(([, value]) => value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? value : JSON.stringify(value)))))]));
+      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && frame(url, { locale, recipient: recipient.trim(), data }), h('dl', { class: 'facts' },
+        Object.entries(parts[name]).filter(([field, value]) => field !== 'html' && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? value : JSON.stringify(value)))))]));
   }), answer);
 }
+
+/** The HTML of an e-mail in a frame without scripts. */
+const frame = (url, values) => h('iframe', { sandbox: true, title: 'Preview of the e-mail', src: `${ROOT}${url('/html', { ...values, data: JSON.stringify(JSON.parse(values.data)) })}` });
 
 /** A message to a recipient's address. Without a provider it is simulated, and its page shows its HTML. */
 function test(page, one, url, tenant) {

@@ -3,7 +3,7 @@
  */
 import { field, form, h, id, moment, time } from './dom.js';
 import { empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, many, number, part } from './page.js';
+import { BUILDERS, card, detail, many, number, part } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** The settings with a meaning to the server: its name, label, unit and default. */
@@ -21,7 +21,7 @@ export const tenants = (page) => listPage(page, {
 });
 
 export function tenant(page) {
-  return part(page, path`/v1/tenants/${page.key}`, (one) => [
+  return detail(page, path`/v1/tenants/${page.key}`, (one) => [
     heading(one.name ?? one.key),
     facts([['Key', id(one.key)], ['Name', one.name], ['Created', moment(one.created_at)]]),
     h('nav', { class: 'links', 'aria-label': 'About this tenant' }, [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']]

@@ -8,6 +8,7 @@ import { get, path, request, withQuery } from './server.js';
 
 /** Connections that the page of a topic shows. */
 const FEW = 20;
+const MANY = 50;
 
 export const topics = (page) => listPage(page, {
   title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
@@ -26,7 +27,7 @@ export function topic(page) {
     heading(page.key, h('a', { class: 'button', href: withQuery(page.url('/live'), { topic: page.key, ...tenant }) }, 'Trace in Live')),
     card('Present now', part(page, url('/presence'), ({ members }) => members.length === 0
       ? empty('No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.')
-      : h('ul', { class: 'members' }, members.map((one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))))),
+      : [h('ul', { class: 'members' }, members.slice(0, MANY).map((one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))), members.length > MANY && h('p', { class: 'muted' }, `And ${number(members.length - MANY)} more.`)])),
     card('Connected', followers(page, tenant)),
     card('Subscribers', part(page, url('/subscriptions'), ({ subscriptions, next }) => subscriptions.length === 0
       ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)

@@ -3,7 +3,7 @@
  */
 import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, card, inTenant, number, part, tenantOf } from './page.js';
+import { BUILDERS, card, detail, inTenant, number, part, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 import { difference, toYaml } from './yaml.js';
 
@@ -20,7 +20,7 @@ export const workflows = (page) => listPage(page, {
 export function workflow(page) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
-  return part(page, url(), (one) => [
+  return detail(page, url(), (one) => [
     heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), page.may(BUILDERS) && activation(page, one, url)]),
     facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
     card('Steps', h('ol', { class: 'diagram' }, one.steps.map(stepBox))),
