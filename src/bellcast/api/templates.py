@@ -187,10 +187,10 @@ class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
-    """Variables for a preview as a JSON object, with the recipient and the language to render for."""
+    """Variables for a preview as a JSON object, and the language to render for. It names no recipient,
+    because links of a recipient need the scope manage."""
 
     data: Annotated[str, Meta(max_length=MAX_QUERY_DATA)] = "{}"
-    recipient: str | None = None
     locale: str | None = None
 
 
@@ -240,7 +240,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
     "GET",
     "/v1/templates/{key:str}/html",
     tag="Objects",
-    required_scope="manage",
+    required_scope="read",
     query=HtmlQuery,
     response_types={200: HTML},
     refusals=(NotFound, Conflict),
@@ -248,11 +248,11 @@ async def preview(request: ApiRequest) -> ASGIApp:
 async def html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of a template's e-mail.
 
-    As POST …/preview renders it. Pages of this server can show it in a frame. Its scripts do not run, and it loads no
+    In a language, for no recipient. Pages of this server can show it in a frame. Its scripts do not run, and it loads no
     images from other servers."""
     query = request_body.query(request, HtmlQuery)
-    validation.check(_subject_errors(query, context.of(request).limits))
-    subject = await _subject(request, query.recipient or "", _object(query.data), query.locale)
+    validation.check(_locale_errors(query.locale))
+    subject = await _subject(request, "", _object(query.data), query.locale)
     parts, _ = await context.of(request).previews.preview(subject)
     text = parts.get("email", {}).get("html")
     if not text:
@@ -297,15 +297,15 @@ async def _subject(request: ApiRequest, recipient: str, data: dict[str, Any], lo
     )
 
 
-def _subject_errors(value: PreviewRequest | HtmlQuery, limits: Limits) -> validation.FieldErrors:
-    if value.recipient is not None:
-        yield from validation.key("recipient", value.recipient, limits)
-    if value.locale is not None:
-        yield from validation.text("locale", value.locale, MAX_LOCALE)
+def _locale_errors(locale: str | None) -> validation.FieldErrors:
+    if locale is not None:
+        yield from validation.text("locale", locale, MAX_LOCALE)
 
 
 def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
-    validation.check(_subject_errors(body, ctx.limits))
+    if body.recipient is not None:
+        validation.check(validation.key("recipient", body.recipient, ctx.limits))
+    validation.check(_locale_errors(body.locale))
 
 
 def _object(text: str) -> dict[str, Any]:
