@@ -67,16 +67,9 @@ class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that an explanation rests on."""
+class Fact(Moment, frozen=True, kw_only=True):
+    """An event that an explanation rests on, and the notification that it is about."""
 
-    at: datetime
-    what: str
-    detail: str | None = None
-    channel: str | None = None
-    message: str | None = None
-    rule: str | None = None
-    by: str | None = None
     notification: str | None = None
 
 

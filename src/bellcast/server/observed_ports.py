@@ -1,6 +1,6 @@
 """Emit what passes through a port to the feed: published live events, and calls of clients."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from bellcast.calls import Call, CallBackend, Refused
@@ -10,13 +10,14 @@ from bellcast.model.events import Event, LiveEvent, Stream
 from bellcast.model.live_feed import FeedEvent, redact
 from bellcast.ports import Broker, Clock
 from bellcast.ports.live_feed import Feed
+from bellcast.server.forwarding_broker import ForwardingBroker
 
 
-class ObservedBroker:
+class ObservedBroker(ForwardingBroker):
     """A broker that emits each live event once, on the node that publishes it, with the number of connections it reaches."""
 
     def __init__(self, broker: Broker, feed: Feed, clock: Clock, followers: Callable[[Stream], int]) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._feed = feed
         self._clock = clock
         self._followers = followers
@@ -43,29 +44,6 @@ class ObservedBroker:
             connection=event.sender,
             fields=fields,
         )
-
-    def deliver(self, event: Event) -> None:
-        self._broker.deliver(event)
-
-    async def open(self) -> None:
-        await self._broker.open()
-
-    async def ping(self) -> None:
-        await self._broker.ping()
-
-    def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
-    ) -> None:
-        self._broker.listen(listener, unsure)
-
-    def follow(self, stream: Stream) -> None:
-        self._broker.follow(stream)
-
-    def unfollow(self, stream: Stream) -> None:
-        self._broker.unfollow(stream)
-
-    async def close(self) -> None:
-        await self._broker.close()
 
 
 class ObservedCalls:

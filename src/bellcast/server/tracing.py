@@ -22,6 +22,7 @@ from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream
 from bellcast.model.requests import STATE
 from bellcast.ports import Broker, TopicHistory
 from bellcast.ports.history import HistoryPage, PastEvents
+from bellcast.server.forwarding_broker import ForwardingBroker
 from bellcast.storage.commit.command import Command, ListCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script
@@ -116,40 +117,17 @@ def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:
     return attributes | {"bellcast.tenant": tenant} if tenant else attributes
 
 
-class TracedBroker:
+class TracedBroker(ForwardingBroker):
     """A broker whose events name the span that publishes them."""
 
     def __init__(self, broker: Broker, tracing: Tracing) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._tracer = tracing.tracer
 
     async def publish(self, *events: Event) -> None:
         attributes: Attributes = {"bellcast.events": len(events)}
         with self._tracer.start_as_current_span("publish", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             await self._broker.publish(*(map(_traced, events) if span.is_recording() else events))
-
-    def deliver(self, event: Event) -> None:
-        self._broker.deliver(event)
-
-    async def open(self) -> None:
-        await self._broker.open()
-
-    async def ping(self) -> None:
-        await self._broker.ping()
-
-    def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
-    ) -> None:
-        self._broker.listen(listener, unsure)
-
-    def follow(self, stream: Stream) -> None:
-        self._broker.follow(stream)
-
-    def unfollow(self, stream: Stream) -> None:
-        self._broker.unfollow(stream)
-
-    async def close(self) -> None:
-        await self._broker.close()
 
 
 def _traced(event: E) -> E:

@@ -1,0 +1,39 @@
+"""A broker that forwards to another one: the base of those that observe what is published."""
+
+from collections.abc import Callable, Collection
+
+from bellcast.model.events import Event, Stream
+from bellcast.ports import Broker
+
+
+class ForwardingBroker:
+    """Forwards every call."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def publish(self, *events: Event) -> None:
+        await self._broker.publish(*events)
+
+    def deliver(self, event: Event) -> None:
+        self._broker.deliver(event)
+
+    async def open(self) -> None:
+        await self._broker.open()
+
+    async def ping(self) -> None:
+        await self._broker.ping()
+
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        self._broker.listen(listener, unsure)
+
+    def follow(self, stream: Stream) -> None:
+        self._broker.follow(stream)
+
+    def unfollow(self, stream: Stream) -> None:
+        self._broker.unfollow(stream)
+
+    async def close(self) -> None:
+        await self._broker.close()
