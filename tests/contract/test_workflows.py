@@ -272,17 +272,20 @@ async def test_idempotency_key_starts_one_run(world: WorkflowWorld) -> None:
 
 
 async def test_http_step_is_signed_retried_and_has_a_result(world: WorkflowWorld) -> None:
-    step = {"key": "call", "type": "http", "url": "https://app.example/{{ data.client }}"}
+    body = {"who": "{{ data.client }}", "all": [{"var": "data"}, 7]}
+    step = {"key": "call", "type": "http", "url": "https://app.example/{{ data.client }}", "body": body}
     await world.put("booking", step, {**MAIL, "text": "{{ steps.call.result.score }}"})
     world.http.answers = [
         Unavailable("away"),
         Response(503, {"retry-after": "60"}, b""),
         Response(200, {}, b'{"score":7}'),
     ]
-    id = await world.trigger("booking", data={"client": "bob"})
+    data = {"client": "bob", "text": "{{ no template }}"}
+    id = await world.trigger("booking", data=data)
     await world.advance(200)
     assert await world.status(id) == "completed"
     assert [request[1] for request in world.http.requests] == ["https://app.example/bob"] * 3
+    assert msgspec.json.decode(world.http.requests[0][3]) == {"who": "bob", "all": [data, 7]}
     ids = {request[2]["webhook-id"] for request in world.http.requests}
     assert ids == {f"{id}.call"}
     (message,) = await world.messages()

@@ -121,7 +121,7 @@ class StepCalls:
         if isinstance(body, str):
             return renderer.render(body).encode()
         if body is not None:
-            return msgspec.json.encode(engine.resolved(body, run, around))
+            return msgspec.json.encode(engine.resolved(body, run, around, renderer.render))
         values = engine.values_of(run, around)
         described = {name: values[name] for name in ("recipient", "tenant", "data")}
         return msgspec.json.encode({"run": around.id, "workflow": around.workflow, "step": step.key, **described})

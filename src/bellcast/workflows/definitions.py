@@ -437,10 +437,18 @@ def _headers(path: str, value: Any, seen: _Seen) -> Errors:
 
 
 def _body(path: str, value: Any, seen: _Seen) -> Errors:
-    if isinstance(value, str):
-        yield from _template_text(path, value, seen)
-    else:
-        yield from _anything(path, value, seen)
+    """JSON of templates, in which `{"var": path}` stands for a value."""
+    parts: list[tuple[str, Any]] = [(path, value)]
+    while parts:
+        where, part = parts.pop()
+        if isinstance(part, str):
+            yield from _template_text(where, part, seen)
+        elif isinstance(part, list):
+            parts += [(f"{where}.{number}", inner) for number, inner in enumerate(part)]
+        elif isinstance(part, Mapping) and part.keys() != {"var"}:
+            parts += [(f"{where}.{name}", inner) for name, inner in part.items()]
+        else:
+            yield from _anything(where, part, seen)
 
 
 def _to(path: str, value: Any, seen: _Seen) -> Errors:

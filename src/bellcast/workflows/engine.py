@@ -4,7 +4,7 @@
 which the caller does the work and continues with `record`."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -249,19 +249,19 @@ def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int
     return round(found * 1000)
 
 
-def resolved(value: Any, run: RunState, around: Surroundings) -> Any:
-    """A value with each `{"var": path}` in it replaced."""
-    return _resolved(value, values_of(run, around))
+def resolved(value: Any, run: RunState, around: Surroundings, render: Callable[[str], str] | None = None) -> Any:
+    """A value with each `{"var": path}` in it replaced, and each text rendered."""
+    return _resolved(value, values_of(run, around), render)
 
 
-def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+def _resolved(value: Any, values: Mapping[str, Any], render: Callable[[str], str] | None = None) -> Any:
     if isinstance(value, Mapping):
         if value.keys() == {"var"}:
-            return conditions.lookup(value["var"], values)
-        return {name: _resolved(inner, values) for name, inner in value.items()}
+            return conditions.lookup(value["var"], values)  # of the app's data, which is no template
+        return {name: _resolved(inner, values, render) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_resolved(inner, values) for inner in value]
-    return value
+        return [_resolved(inner, values, render) for inner in value]
+    return render(value) if render is not None and isinstance(value, str) else value
 
 
 def _branch(step: Step, run: RunState, around: Surroundings) -> RunState:
