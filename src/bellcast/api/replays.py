@@ -79,7 +79,7 @@ class FailurePage(Struct, frozen=True, kw_only=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Failures with the same cause. Its fields select them as a filter of a replay."""
+    """Failures with the same cause. The fields that are set select them as the filter of a replay."""
 
     kind: FailureKind
     channel: str | None

@@ -12,7 +12,7 @@ from bellcast.cli.objects import OwnerOption
 if TYPE_CHECKING:
     from bellcast.client import Bellcast
 
-# A batch of 200 failures takes about 10 ms; the progress need not be smoother.
+# A server retries about 1,000 failures in this time; the progress need not be smoother.
 POLL_INTERVAL_SECONDS = 0.25
 ALL = "--all"
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from bellcast.model.events import Event
-from bellcast.storage import announcements, marking, rows, sent
+from bellcast.storage import announcements, marking, rows, sent, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Row, Script, Statement, fetch
@@ -142,7 +142,7 @@ def _delete_messages(older_than: int, limit: int) -> Script[int]:
     counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
     events = yield Statement("webhook_events_forget", before)
     if events:
-        yield Statement("dead_deliveries_forget", many=[{"event": event} for (event,) in events])
+        yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
     return max(map(len, (messages, decisions, runs, fanouts, counters, events)))
 
 

@@ -318,15 +318,14 @@ def suppression_key(channel: str, address: str) -> str:
 
 def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
     """Queue failed and bounced messages again; return the ids of those that were."""
-    retried: dict[str, str] = {}
-    for id in ids:
-        for (priority,) in (yield Statement("message_requeue", {"id": id, "tenant": tenant, "now": now})):
-            retried[id] = priority
-            yield Statement("digest_requeue", {"id": id})
-    deliveries = [_delivery(id, tenant, priority, now, now) for id, priority in retried.items()]
-    if deliveries:
-        yield Statement("job_add", many=deliveries)
-    return list(retried)
+    if not ids:
+        return []
+    requeued = yield Statement("messages_requeue", {"ids": rows.to_json(ids), "tenant": tenant, "now": now})
+    retried = [id for id, _ in requeued]
+    if retried:
+        yield Statement("digests_requeue", {"ids": rows.to_json(retried)})
+        yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
+    return retried
 
 
 def _decisions(tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:

@@ -9,7 +9,7 @@ from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import jobs
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Script, Statement, fetch
+from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The job that finds the webhooks of an event; its payload is the event's id.
 JOB_KIND = "webhook-event"
@@ -41,6 +41,11 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
     rows = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
     yield Statement("webhook_event_insert", many=rows)
     yield Statement("job_add", many=[jobs.new_params(_job(event, now)) for event in events])
+
+
+def delivery_ids(event: str) -> Params:
+    """The range of the ids of an event's deliveries, which are `<event>:<webhook>`."""
+    return {"first": f"{event}:", "last": f"{event};"}
 
 
 def _job(event: WebhookEvent, now: int) -> Job:

@@ -214,16 +214,30 @@ RETURNING
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 
--- name: message_requeue
--- A message that failed is due again, with a fresh series of attempts.
+-- name: messages_requeue @sqlite
+-- Make failed messages due again, with a fresh series of attempts.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id = :id AND tenant = :tenant AND state IN ('failed', 'bounced') AND (digest IS NULL OR digest = id)
-RETURNING priority
+WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant AND state IN ('failed', 'bounced')
+  AND (digest IS NULL OR digest = id)
+RETURNING id, priority
 
--- name: digest_requeue
--- The messages of a digest that is due again.
+-- name: messages_requeue @postgres
+-- Make failed messages due again, with a fresh series of attempts.
+UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
+WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND tenant = :tenant
+  AND state IN ('failed', 'bounced') AND (digest IS NULL OR digest = id)
+RETURNING id, priority
+
+-- name: digests_requeue @sqlite
+-- Queue the messages of digests that are due again.
 UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
-WHERE digest = :id AND id <> :id AND state IN ('failed', 'bounced')
+WHERE digest IN (SELECT value FROM json_each(:ids)) AND id <> digest AND state IN ('failed', 'bounced')
+
+-- name: digests_requeue @postgres
+-- Queue the messages of digests that are due again.
+UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
+WHERE digest = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND id <> digest
+  AND state IN ('failed', 'bounced')
 
 -- name: suppression_insert
 -- An address that must not be used.

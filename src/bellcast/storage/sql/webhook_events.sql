@@ -23,8 +23,8 @@ DELETE FROM webhook_events WHERE id IN (
 RETURNING id
 
 -- name: dead_deliveries_forget
--- The dead jobs that should have delivered a deleted event: the ids of jobs begin with that of the event.
-DELETE FROM jobs WHERE id > CAST(:event AS TEXT) || ':' AND id < CAST(:event AS TEXT) || ';' AND state = 'dead'
+-- Delete the dead jobs between two ids, which are the deliveries of a deleted event.
+DELETE FROM jobs WHERE id > :first AND id < :last AND state = 'dead'
 
 -- name: erase_webhook_events
 -- The events about one recipient.
