@@ -74,13 +74,19 @@ export function listPage(page, list) {
       more.value = after ?? '';
       more.textContent = next.next ? 'Load more' : 'Search further';
       // The server compares a bounded number of rows with the filters of one request.
-      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : '';
+      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : next.next && answer.total ? share(body.rows.length, answer.total) : '';
     };
     append(answer);
     return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title },
       h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), note, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), bar, place];
+}
+
+/** How many of all rows are shown. A total that only tells that there is another page is left out. */
+function share(shown, { value, exact }) {
+  if (!exact && value <= shown + 1) return '';
+  return `${shown.toLocaleString('en')} of ${exact ? '' : 'more than '}${value.toLocaleString('en')}`;
 }
 
 /** The filters of a page, in its URL. On a phone they fold behind a button. */
