@@ -32,11 +32,13 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
 
 
 async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App) -> None:
-    await world.put("booking", BELL, LATER, MAIL, type="booking")
+    button = {"key": "open", "label": "Call {{ data.client }}", "url": "/clients/{{ data.client }}"}
+    await world.put("booking", {**BELL, "actions": [button]}, LATER, MAIL, type="booking")
     id = await world.trigger("booking", data={"client": "Bob"})
     began = world.clock.now()
     await world.settle()
-    assert await app.titles("alice") == ["Booked by Bob"]
+    (bell,) = await app.page("alice")
+    assert (bell.title, bell.actions[0].label, bell.actions[0].url) == ("Booked by Bob", "Call Bob", "/clients/Bob")
     run, _ = await world.run(id)
     assert (run.state, run.wakes_at) == ("waiting", began + 3_600_000)
     assert await world.messages() == []

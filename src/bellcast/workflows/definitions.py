@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, times, validation
+from bellcast.model.limits import Limits
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import InboxContent, Template
 from bellcast.templates import TemplateError, check_syntax
@@ -474,10 +476,34 @@ def _nothing(path: str, value: Any, seen: _Seen) -> Errors:
     return iter(())
 
 
+def _actions(path: str, value: Any, seen: _Seen) -> Errors:
+    """Buttons, whose labels and URLs are templates."""
+    try:
+        actions = msgspec.convert(value, tuple[ActionButton, ...])
+    except msgspec.ValidationError as error:
+        yield FieldError(path, f"must be a list of actions: {error}")
+        return
+    # The URL is checked when it is rendered.
+    shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
+    yield from validation.actions(path, shapes, Limits())
+    for number, action in enumerate(actions):
+        yield from _template_text(f"{path}.{number}.label", action.label, seen)
+        yield from _template_text(f"{path}.{number}.url", action.url, seen)
+
+
+# Fields of a channel's part that are no templates.
+PART_RULES: dict[str, FieldRule] = {
+    "layout": _layout,
+    "body_format": _one_of("plain", "markdown"),
+    "actions": _actions,
+}
+
+
 def _channel_rules(channel: str) -> dict[str, FieldRule]:
-    names = PARTS[channel].__struct_fields__
-    parts: dict[str, FieldRule] = {name: _layout if name == "layout" else _template_text for name in names}
-    return {"template": _text, **parts}
+    return {
+        "template": _text,
+        **{name: PART_RULES.get(name, _template_text) for name in PARTS[channel].__struct_fields__},
+    }
 
 
 ON_ERROR = _one_of("stop", "continue")
