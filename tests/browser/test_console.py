@@ -760,17 +760,10 @@ def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Pa
 
 def test_object_that_does_not_exist_has_a_heading_and_a_reason(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
-    for path in (
-        "/recipients/nobody",
-        "/runs/none",
-        "/mail/none",
-        "/workflows/none",
-        "/templates/none",
-        "/tenants/none",
-    ):
-        page.evaluate("path => history.pushState(null, '', path)", f"/console{path}")
+    for kind in ("recipients", "runs", "mail", "workflows", "templates", "tenants"):
+        page.evaluate("path => history.pushState(null, '', path)", f"/console/{kind}/no-{kind}")
         page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-        expect(page.locator("h1")).to_have_text(path.rpartition("/")[2])
+        expect(page.locator("h1")).to_have_text(f"no-{kind}")
         expect(page.get_by_role("alert")).to_contain_text("Request")
 
 

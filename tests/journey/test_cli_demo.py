@@ -9,7 +9,9 @@ import httpx
 
 from bellcast.cli.busy_demo import TENANTS, Amounts, create
 from bellcast.cli.demo_incidents import Incidents
+from bellcast.cli.demo_traffic import Traffic
 from bellcast.client import Bellcast
+from tests.faults.raw import eventually
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
 
@@ -96,6 +98,29 @@ def test_incidents_are_a_muted_recipient_and_an_expired_token(bellcast_server):
         refused = httpx.get(path, headers=bellcast_server.as_app()).json()["requests"]
         assert "/v1/inbox" in [one["path"] for one in refused]
         assert [one.recipient for one in bell.messages.list(tenant="calm").messages] == ["dave", "carol", "bob"]
+
+
+def test_traffic_connects_by_four_dialects_and_sends_until_it_is_stopped(bellcast_server):
+    def connected() -> list[tuple[str, str]]:
+        path = f"{bellcast_server.url}/v1/connections?tenant=*"
+        found = httpx.get(path, headers=bellcast_server.as_app()).json()["connections"]
+        return [
+            (one["protocol"], one["transport"])
+            for one in found
+            if one["tenant"] == "jammed" or one["protocol"] == "pusher"
+        ]
+
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        secret, key = bellcast_server.secret, bellcast_server.key
+        traffic = Traffic(bellcast_server.url, secret, key, "jammed", ["ann", "ben"], connections=4)
+        traffic.start()
+        try:
+            dialects = {("native", "sse"), ("native", "websocket"), ("socketio", "websocket"), ("pusher", "websocket")}
+            assert eventually(lambda: dialects <= set(connected()))
+            assert eventually(lambda: bell.stats(tenant="jammed")["store"]["notifications"] > 0)
+        finally:
+            traffic.stop()
+        assert eventually(lambda: ("native", "sse") not in connected())
 
 
 def test_cancelled_busy_data_ends_early(bellcast_server):

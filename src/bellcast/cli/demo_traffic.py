@@ -49,7 +49,8 @@ class Traffic:
 
     def stop(self) -> None:
         """Close the connections within STOP_TIMEOUT_S."""
-        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
+        with suppress(RuntimeError):  # the thread has ended
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
         self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:

@@ -16,7 +16,7 @@ export const connections = (page) => {
         ? [['Reason', (one) => `${one.reason} (${one.code})`], ['Closed', (one) => time(one.closed_at)]]
         : [['Since', (one) => time(one.connected_at)]]),
       ['Connection', (one) => h('code', {}, one.id)],
-      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions' }, trace(page, one), page.may(BUILDERS) && closing(page, one))]])],
+      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions at-end' }, trace(page, one), page.may(BUILDERS) && closing(page, one))]])],
     none: isClosed ? 'No connection was closed since the servers started.' : 'No page is connected.',
     command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
     note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,

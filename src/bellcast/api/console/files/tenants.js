@@ -49,13 +49,13 @@ async function change(page, one, changed) {
 function limits(page, one) {
   // Only operators of all tenants may change what a tenant may use.
   const disabled = page.me.tenants !== null;
-  return card('Limits and retention', form(LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint)), 'Save limits',
+  return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint))), 'Save limits',
     (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));
 }
 
 function brand(page, one) {
   const own = one.settings.brand ?? {};
-  return card('Brand', form(BRAND.map(([name, label]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' })), 'Save brand', (values) => {
+  return card('Brand', form(h('div', { class: 'columns' }, BRAND.map(([name, label]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' }))), 'Save brand', (values) => {
     const kept = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
     return change(page, one, { brand: Object.keys(kept).length > 0 ? kept : null });
   }));
