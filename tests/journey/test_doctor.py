@@ -1,6 +1,7 @@
 """The doctor from inside a server, over REST."""
 
 import asyncio
+import threading
 
 import msgspec
 
@@ -33,11 +34,11 @@ async def test_findings_are_streamed_as_lines_or_returned_as_an_array(rest: Rest
 
 
 async def test_second_run_is_refused_until_the_first_has_ended(rest: Rest, monkeypatch) -> None:
-    release, started, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
+    release, started, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
 
     def waiting(_settings):
         loop.call_soon_threadsafe(started.set)
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        release.wait(30)
         yield from ()
 
     monkeypatch.setattr(url_checks, "check", waiting)
@@ -51,10 +52,11 @@ async def test_second_run_is_refused_until_the_first_has_ended(rest: Rest, monke
 
 
 async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypatch) -> None:
-    release, loop = asyncio.Event(), asyncio.get_running_loop()
+    release, ended, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
 
     def waiting(_settings):
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        release.wait(30)
+        loop.call_soon_threadsafe(ended.set)
         yield from ()
 
     def failing(_settings, _seconds):
@@ -70,6 +72,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "warning")
     release.set()
+    await ended.wait()
 
 
 async def test_roles_that_may_run_it(rest: Rest) -> None:
