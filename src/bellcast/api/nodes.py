@@ -45,8 +45,8 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     """List the live nodes.
 
     A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that responds. A node
-    reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. One that stops leaves the
-    list at once; one that dies leaves it at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
+    reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. A node that stops leaves the
+    list immediately, a node that dies at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
     Callers that are bound to tenants are refused."""
     return responses.json(NodeList([_item(one) for one in context.of(request).nodes()]))
 

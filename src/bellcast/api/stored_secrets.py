@@ -11,7 +11,7 @@ from bellcast.channels.reencryption import KeyUsage, RotationProgress
 
 class SecretKeys(Struct, frozen=True):
     """The encryption keys, the current one first, each with the number of stored secrets that it encrypted; and the number of
-    secrets that none of them decrypts."""
+    secrets that cannot be decrypted."""
 
     keys: list[KeyUsage]
     unreadable: int

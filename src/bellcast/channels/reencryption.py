@@ -18,7 +18,7 @@ PAGE = 100
 
 
 class RotationProgress(Struct, frozen=True):
-    """Objects of a kind that were read, and those of them that were encrypted again."""
+    """Numbers of objects of a kind that were read, and that were encrypted again."""
 
     kind: str
     checked: int
@@ -52,8 +52,8 @@ class StoredSecrets:
 
     async def rotate(self) -> AsyncGenerator[RotationProgress]:
         """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and to repeat, also
-        on several nodes. A field that no key decrypts stays as it is, and so does an object that changes meanwhile: it is
-        written with the key of the node that changes it."""
+        on several nodes. A field that no key decrypts does not change. An object that another request changes during the rotation is
+        encrypted with the key of the node that serves that request."""
         for kind, fields in self._fields.items():
             checked = changed = 0
             async for page in self._pages(kind):

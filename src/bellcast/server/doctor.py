@@ -17,11 +17,11 @@ from bellcast.ports.http import Http
 from bellcast.server import local_checks, url_checks
 from bellcast.settings import Settings
 
-# Each check waits at most 3 s for a connection; the longest of them, for PostgreSQL, make three.
+# Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s together.
 MAX_SECONDS = 20.0
 # Reading the file of the store takes a core and the disk from the server.
 STORE_SECONDS = 5.0
-# A worker leases what is due within a second; a minute is a backlog.
+# A worker leases due jobs within a second, so a minute is a backlog.
 MAX_QUEUE_AGE_MS = 60_000
 URL_TIMEOUT = 3.0
 OK = 200

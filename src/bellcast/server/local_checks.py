@@ -30,9 +30,9 @@ CLOCK_LEEWAY_S = 60
 MIN_TIME = 1_750_000_000
 # Words in names of personal topics. Every subscriber of a public topic receives all of its events.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
-# What is true of the settings that were read, and of a server that has the same ones.
+# Checks of the settings, which are those of a server only if it has the same ones.
 SETTINGS_CHECKS = ("public topics", "origins", "proxies")
-# A store of 1 GB is read in some seconds.
+# Instructions of SQLite's virtual machine between two checks of the deadline.
 STORE_STEPS = 100_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 

@@ -10,14 +10,14 @@ from bellcast import __version__
 from bellcast.model.nodes import NodeReport, NodeRole
 from bellcast.ports import Clock
 
-# The CPU share is of at least this window: a shorter one says more about the request that asks.
+# Shortest window of a CPU share: in a shorter one, the request for the report would be most of the work.
 MIN_WINDOW_SECONDS = 1.0
 # Resident pages are the second number (proc(5)).
 MEMORY_FILE = Path("/proc/self/statm")
 
 
 class NodeReporter:
-    """`connections`, `queue_age` and `settings_revision` read the present values. A report takes 20 µs."""
+    """`connections`, `queue_age` and `settings_revision` read the present values. A report takes 25 µs."""
 
     def __init__(
         self,
