@@ -1,4 +1,4 @@
-"""What `bellcast demo --busy` has for the questions of support: a muted recipient, an expired token, a page of a wrong origin, a bounce,
+"""Cases for support in `bellcast demo --busy`: a muted recipient, an expired token, a page of a wrong origin, a bounce,
 failed messages and an exhausted budget."""
 
 import threading
@@ -12,7 +12,7 @@ from bellcast.client import Bellcast
 # Seconds since which the token is no longer valid.
 EXPIRED_S = 3_600
 OTHER_ORIGIN = "https://shop.example"
-# Refused sends of the tenant whose budget is used up. A server applies a new budget within 5 seconds.
+# Refused sends after which the budget counts as shown. A server applies a new budget within 5 seconds.
 REFUSED_SENDS = 5
 MAX_SENDS = 50
 SEND_INTERVAL_S = 0.2
@@ -22,7 +22,7 @@ ADDRESSES = {"carol": "gone@example.com", "dave": "blocked@example.com"}
 
 
 class Incidents:
-    """Causes them through the API of a running server. E-mails of `tenant` go to the demo's mail server; sends to `spent` exceed
+    """Causes the incidents through the API of a running server. E-mails of `tenant` go to the demo's mail server; sends to `spent` exceed
     its daily budget."""
 
     def __init__(self, client: Bellcast, url: str, secret: str, *, tenant: str, spent: str) -> None:
@@ -57,7 +57,7 @@ class Incidents:
         self._open_pages()
 
     def _open_pages(self) -> None:
-        """Requests of Bob's page with a token that has expired, and of a page whose origin is not allowed."""
+        """Send requests as Bob's page with an expired token, and as a page of a refused origin."""
         token = self._client.token("bob", tenant=self._tenant)
         claims = jwt.decode(token, options={"verify_signature": False})
         past = claims | {name: claims[name] - 2 * EXPIRED_S for name in ("iat", "exp") if name in claims}

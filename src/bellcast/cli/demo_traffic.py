@@ -1,4 +1,4 @@
-"""What happens in `bellcast demo --busy` all the time: connections of four dialects, and sends to them."""
+"""The load of `bellcast demo --busy`: connections of four dialects, and sends to them."""
 
 import asyncio
 import json

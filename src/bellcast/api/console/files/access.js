@@ -1,5 +1,5 @@
 /**
- * Who may do what: API keys, operators, the audit and the own account.
+ * Access: API keys, operators, the audit and the own account.
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, facts, heading, listPage } from './list.js';

@@ -1,5 +1,5 @@
 /**
- * What was sent: lists of notifications and announcements, and the page of one with its timeline.
+ * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
 import { area, field, form, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
@@ -23,7 +23,7 @@ export const announcements = (page) => listPage(page, {
   none: 'No announcement was sent yet.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
 });
 
-/** The lists of what was sent, as tabs. */
+/** The lists of notifications and announcements as tabs. */
 export function activityLinks(page, selected) {
   const tabs = [['/notifications', 'To recipients'], ['/announcements', 'Announcements']];
   return h('nav', { class: 'tabs', 'aria-label': 'Kinds' }, tabs.map(([target, name]) => h('a', { href: withQuery(page.url(target), tenantOf(page)), 'aria-current': target === selected && 'page' }, name)));
@@ -58,7 +58,7 @@ export function notification(page) {
   ]);
 }
 
-/** The messages of the notification, each with its attempts and what the provider answered. */
+/** The messages of the notification, each with its attempts and the provider's answers. */
 function attempts(page, one, tenant) {
   return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages }) => messages.length === 0
     ? h('p', { class: 'muted' }, 'The notification was for the inbox only, or its rules stopped the other channels.')

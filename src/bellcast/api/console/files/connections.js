@@ -1,5 +1,5 @@
 /**
- * Connections, open and recently closed: close them, or watch what one does.
+ * Connections, open and recently closed: close them, or trace one.
  */
 import { confirmed, h, time } from './dom.js';
 import { listPage } from './list.js';

@@ -48,7 +48,7 @@ export function message(page) {
   ]);
 }
 
-/** Attempts to deliver a message, with what the provider answered. */
+/** Attempts to deliver a message, with the provider's answers. */
 export const attemptList = (attempts) => h('ol', { class: 'timeline' }, attempts.map((one) => h('li', {},
   h('div', {}, state(one.outcome), ` ${one.provider} `, moment(one.at)),
   (one.code || one.response) && h('p', {}, h('code', {}, [one.code, one.response].filter(Boolean).join(' '))))));

@@ -1,5 +1,5 @@
 /**
- * What the pages share: roles, cards, links within a tenant, buttons that delete.
+ * Parts of all pages: roles, cards, links within a tenant, buttons that delete.
  */
 import { confirmed, h } from './dom.js';
 import { load } from './list.js';

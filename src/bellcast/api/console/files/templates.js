@@ -1,5 +1,5 @@
 /**
- * Templates: what they use, a preview by language or recipient, and a test message.
+ * Templates: their channels and languages, a preview by language or recipient, and a test message.
  */
 import { area, field, fill, form, h, id, state } from './dom.js';
 import { empty, facts, heading, json, listPage } from './list.js';

@@ -38,7 +38,7 @@ function usage(page, one) {
       .map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' '))))));
 }
 
-/** Replace settings of the tenant as it is now: the API replaces all of them. */
+/** Replace settings of the tenant as it is now: the API replaces every setting. */
 async function change(page, one, changed) {
   const { name, settings } = await get(path`/v1/tenants/${one.key}`, page.signal);
   const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
@@ -47,7 +47,7 @@ async function change(page, one, changed) {
 }
 
 function limits(page, one) {
-  // Only operators of all tenants may change what a tenant may use.
+  // Operators that are bound to tenants cannot change limits.
   const disabled = page.me.tenants !== null;
   return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint))), 'Save limits',
     (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));

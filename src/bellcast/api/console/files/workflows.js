@@ -7,7 +7,7 @@ import { BUILDERS, card, detail, inTenant, number, part, tenantOf } from './page
 import { get, path, request, withQuery } from './server.js';
 import { difference, toYaml } from './yaml.js';
 
-/** What a step does, in the fields that say it best. */
+/** Fields that summarize a step, the clearest first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
 
 export const workflows = (page) => listPage(page, {
@@ -74,7 +74,7 @@ function compare(page, place, url, from, to) {
   ]);
 }
 
-/** What a trigger would do now. Nothing is sent. */
+/** The channels that a trigger would use now. The server sends nothing. */
 function dryRun(page, url) {
   const answer = h('div', { 'aria-live': 'polite' });
   return card('Dry run', form([

@@ -6,7 +6,7 @@
 const PLAIN = /^[A-Za-z][\w .,/@{}()-]*$/;
 const OTHER_TYPES = /^(true|false|yes|no|on|off|null|y|n)$/i;
 
-/** A JSON value as YAML, without what is null or empty. */
+/** A JSON value as YAML, without null fields. */
 export function toYaml(value, indent = '') {
   if (Array.isArray(value)) return value.map((one) => `${indent}- ${toYaml(one, `${indent}  `).trimStart()}`).join('');
   if (value !== null && typeof value === 'object') {
