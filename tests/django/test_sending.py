@@ -129,6 +129,20 @@ def test_later_notification_waits_in_the_outbox(shop, relay):
     assert titles(shop.nadia) == []
 
 
+def test_row_over_a_daily_budget_holds_no_other(shop, relay):
+    from bellcast.contrib.django import relaying
+
+    send(shop.omar)
+    (row,) = rows()
+    table = relaying.DjangoTable("default")
+    table.reschedule(row.id, 60, "This tenant may send 1 notifications a day (UTC).")
+    send(shop.nadia)
+    relay()
+    assert titles(shop.nadia) == ["New sale"]
+    (row,) = rows()
+    assert (row.attempts, row.error) == (0, "This tenant may send 1 notifications a day (UTC).")
+
+
 def test_tenant_send_reaches_users_that_never_connected_and_no_other_tenant(shop, relay):
     from bellcast.contrib.django import NotificationService
 

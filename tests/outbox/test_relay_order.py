@@ -23,6 +23,7 @@ class Shop:
         self.time = datetime(2030, 1, 1, tzinfo=UTC)
         self.refused: dict[str, int] = {}
         self.sent: list[str] = []
+        self.retry_after = 1
         self.meanwhile: Callable[[], object] = lambda: None
         self.connection = sqlite3.connect(file)
         self.connection.executescript(outbox.table_sql("sqlite"))
@@ -45,7 +46,7 @@ class Shop:
             return httpx.Response(503, json={"status": 503, "code": "unavailable"})
         self.meanwhile()
         self.sent += [title for title, status in zip(titles, statuses, strict=True) if status == 200]
-        return httpx.Response(200, json={"results": [result(status) for status in statuses]})
+        return httpx.Response(200, json={"results": [result(status, self.retry_after) for status in statuses]})
 
     def relay(self) -> tuple[OutboxRows, Relay]:
         rows = ClockedRows(self)
@@ -75,10 +76,11 @@ class ClockedRows(OutboxRows):
         return self._shop.time
 
 
-def result(status: int) -> dict[str, object]:
-    return (
-        {"id": "n"} if status == 200 else {"error": {"status": status, "code": "refused", "detail": f"status {status}"}}
-    )
+def result(status: int, retry_after: int) -> dict[str, object]:
+    if status == 200:
+        return {"id": "n"}
+    error = {"status": status, "code": "refused", "detail": f"status {status}"}
+    return {"error": error | ({"retry_after": retry_after} if status == 429 else {})}
 
 
 @pytest.fixture
@@ -121,6 +123,19 @@ def test_row_for_later_holds_no_other(shop: Shop) -> None:
     assert shop.run() == 30
     shop.run(30)
     assert shop.sent == ["b", "a"]
+
+
+def test_row_over_a_daily_budget_waits_alone_until_the_next_day(shop: Shop) -> None:
+    shop.write("over", "other")
+    shop.refused["over"], shop.retry_after = 429, 7200
+    shop.run()
+    assert shop.sent == ["other"]
+    shop.refused.clear()
+    shop.write("later")
+    shop.run(7199)
+    assert shop.sent == ["other", "later"]
+    shop.run(2)
+    assert shop.sent == ["other", "later", "over"]
 
 
 def test_rows_that_another_relay_sends_hold_those_behind_them(shop: Shop) -> None:

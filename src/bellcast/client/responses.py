@@ -19,13 +19,14 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """An RFC 9457 refusal."""
+    """An RFC 9457 refusal. `retry_after` is in seconds, and only of an item of a request with many."""
 
     status: int
     code: str
     title: str = ""
     detail: str | None = None
     errors: list[FieldError] = []
+    retry_after: int | None = None
 
 
 class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):

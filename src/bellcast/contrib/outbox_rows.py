@@ -83,6 +83,13 @@ class OutboxRows:
             *(at, error, *ids),
         )
 
+    def reschedule(self, id: int, seconds: float, error: str) -> None:
+        at = self.now() + timedelta(seconds=seconds)
+        self._run(
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark}, attempts = 0 WHERE id = {self._mark}",  # noqa: S608
+            *(at, error, id),
+        )
+
     def next_due(self) -> float | None:
         now = self.now()
         ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")  # noqa: S608

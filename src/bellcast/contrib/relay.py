@@ -1,6 +1,7 @@
 """The relay of the outbox table: sends due rows to Bellcast and deletes the acknowledged ones.
 
-Rows are sent in the order of their ids. A failure that can pass holds the row and all behind it until it succeeds; a row
+Rows are sent in the order of their ids. A failure that can pass holds the row and all behind it until it succeeds, except one
+that lasts: the rows of a tenant that has used its daily budget wait for the next day, and hold none of another tenant. A row
 that the server refuses is set aside. Several relays on one table are safe: the rows that one leases hold those behind them
 for the others, and the row's key, which is the idempotency key of the send, absorbs repeats."""
 
@@ -72,6 +73,10 @@ class OutboxTable(Protocol):
 
     def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
 
+    def reschedule(self, id: int, seconds: float, error: str) -> None:
+        """Postpone a row as one that was not attempted, so that it holds no other."""
+        ...
+
     def next_due(self) -> float | None:
         """Return the seconds until a row may be due, or None if none waits."""
         ...
@@ -83,6 +88,7 @@ class Round:
 
     sent: dict[UUID, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    rescheduled: set[int] = field(default_factory=set)
     failure: BellcastError | None = None
     wait: float | None = None
 
@@ -122,7 +128,7 @@ class Relay:
                     _stop(done, batch[0], error)
             if done.failure is not None:
                 # Rows that were sent before the failure are deleted: postponing them changes nothing.
-                waiting = [row.id for row in batch if row.id not in done.refused]
+                waiting = [row.id for row in batch if row.id not in done.refused and row.id not in done.rescheduled]
                 self._table.postpone(waiting, done.wait or 0.0, str(done.failure))
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
@@ -130,6 +136,9 @@ class Relay:
         for row, result in zip(batch, self._bulk(batch), strict=True):
             if result.error is None:
                 done.sent[row.key] = result.ids or ([result.id] if result.id else [])
+            elif (result.error.retry_after or 0) > HOLD_WINDOW.total_seconds():
+                self._table.reschedule(row.id, result.error.retry_after or 0, _reason(result.error))
+                done.rescheduled.add(row.id)
             elif 400 <= result.error.status < 500 and result.error.status not in PASSING:
                 self._refuse(row, _reason(result.error), done)
             elif done.failure is None:

@@ -9,7 +9,7 @@ MEDIA_TYPE = "application/problem+json"
 
 def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
     """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path. `within` is the
-    prefix of the fields of one item among many: `0.title`."""
+    prefix of the fields of one item among many: `0.title`; an item has `retry_after` (seconds) too."""
     fields: dict[str, object] = {
         "type": f"/errors/{refusal.code}",
         "code": refusal.code,
@@ -23,6 +23,8 @@ def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
             {"field": path, "message": error.message} | ({} if error.line is None else {"line": error.line})
             for path, error in zip(paths, refusal.errors, strict=True)
         ]
+    if within and refusal.retry_after is not None:  # an item has no header Retry-After
+        fields["retry_after"] = refusal.retry_after
     return fields
 
 

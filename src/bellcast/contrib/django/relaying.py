@@ -81,6 +81,10 @@ class DjangoTable:
         at = timezone.now() + timedelta(seconds=seconds)
         self._rows.filter(id__in=ids).update(next_attempt_at=at, error=error)
 
+    def reschedule(self, id: int, seconds: float, error: str) -> None:
+        at = timezone.now() + timedelta(seconds=seconds)
+        self._rows.filter(id=id).update(next_attempt_at=at, error=error, attempts=0)
+
     def next_due(self) -> float | None:
         at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
         wait = None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
