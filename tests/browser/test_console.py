@@ -322,6 +322,10 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     expect(rows).to_have_count(2)
     expect(rows.first.locator("td")).to_have_text([re.compile(r"\d\d:\d\d"), "1", "7"])
     assert violations(page) == []
+    with page.expect_request(lambda request: "step=1m" in request.url):
+        page.get_by_role("navigation", name="Range").get_by_role("link", name="1h").click()
+    expect(page.get_by_role("heading", name="Last hour")).to_be_visible()
+    expect(page.get_by_role("link", name="1h")).to_have_attribute("aria-current", "page")
 
 
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(

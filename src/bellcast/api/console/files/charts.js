@@ -1,15 +1,24 @@
 /**
- * Charts of the Overview: the last day against the day before, each with its numbers as a table.
+ * Charts of the Overview: a range of time against the one before, each with its numbers as a table.
  */
-import { fill, h, hours } from './dom.js';
+import { days, fill, h, hours } from './dom.js';
 import { empty, load } from './list.js';
 import { get, withQuery } from './server.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-const STEP_MS = 900_000;
-const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
 const WIDTH = 320;
 const HEIGHT = 72;
+
+// Each range is compared with the one before it. `name` follows "Last".
+const RANGES = {
+  '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'on average in 1 min', before: 'the hour before', now: 'this hour' },
+  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'on average in 15 min', before: 'the day before', now: 'today' },
+  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'on average in 15 min', before: 'the week before', now: 'this week' },
+  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'on average in a day', before: 'the 30 days before', now: 'these days' },
+};
 
 const whole = (value) => Math.round(value).toLocaleString('en');
 const decimal = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
@@ -19,84 +28,105 @@ const sum = (values) => values.reduce((total, one) => total + one, 0);
 const highest = (values) => Math.max(0, ...values);
 const newest = (values) => values.at(-1) ?? 0;
 
+// What the headline is, for a range.
+const summed = (range) => range.unit;
+const averaged = (range) => range.average;
+const most = () => 'at most';
+
 const CHARTS = [
-  { metric: 'connections', title: 'Connections', headline: newest, about: 'on average in 15 min', show: decimal },
-  { metric: 'sends', title: 'Sends', headline: sum, about: 'in 24 hours', show: whole },
-  { metric: 'publishes', title: 'Live events', headline: sum, about: 'in 24 hours', show: whole },
-  { metric: 'deliveries', title: 'Deliveries', headline: sum, about: 'in 24 hours', show: whole },
-  { metric: 'refusals', title: 'Refusals', headline: sum, about: 'in 24 hours', show: whole },
-  { metric: 'failures', title: 'Failures', headline: sum, about: 'in 24 hours', show: whole },
-  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: 'at most', show: duration },
-  { metric: 'queue_age', title: 'Queue age', headline: highest, about: 'at most', show: duration },
+  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: decimal },
+  { metric: 'sends', title: 'Sends', headline: sum, about: summed, show: whole },
+  { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole },
+  { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole },
+  { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole },
+  { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole },
+  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration },
+  { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration },
 ];
 
-/** The charts; nothing for operators without these numbers. */
+/** The charts; nothing for operators without these numbers. The range is in the URL; a server of less than an hour begins with the last hour. */
 export function charts(page) {
   const place = h('div', {});
+  const title = h('h2', { id: 'charts' });
+  const keys = h('p', { class: 'muted' });
   // They are of all tenants together.
   if (page.me.tenants) return null;
-  // The current interval began up to a step ago, and is the last one.
-  const end = Math.floor(Date.now() / STEP_MS) * STEP_MS + STEP_MS;
-  const parameters = { metrics: CHARTS.map((one) => one.metric).join(','), step: '15m', from: new Date(end - 2 * DAY_MS).toISOString() };
-  load(place, page.signal, async (signal) => {
-    try {
-      return await get(withQuery('/v1/stats/series', parameters), signal);
-    } catch (problem) {
-      if (problem.status === 404) return null;
-      throw problem;
-    }
-  }, (series) => {
-    if (series === null) return empty('Numbers over time are turned off.', 'BELLCAST_STATS=on bellcast serve');
-    if (series.points.length === 0) return empty('The first numbers appear here a minute after the start.');
-    return h('div', { class: 'charts' }, CHARTS.map((one) => chart(one, series, end)));
-  });
-  return h('section', { 'aria-labelledby': 'charts' },
-    h('header', { class: 'legend' }, h('h2', { id: 'charts' }, 'Last 24 hours'),
-      h('p', { class: 'muted' }, h('span', { class: 'key today', 'aria-hidden': 'true' }), 'today ', h('span', { class: 'key before', 'aria-hidden': 'true' }), 'the day before')), place);
+  const chosen = page.query.get('range');
+  const draw = (name) => {
+    const range = RANGES[name] ?? RANGES['24h'];
+    fill(title, `Last ${range.name}`);
+    fill(keys, h('span', { class: 'key today', 'aria-hidden': 'true' }), `${range.now} `, h('span', { class: 'key before', 'aria-hidden': 'true' }), range.before);
+    // The current interval began up to a step ago, and is the last one.
+    const end = Math.floor(Date.now() / range.stepMs) * range.stepMs + range.stepMs;
+    const parameters = { metrics: CHARTS.map((one) => one.metric).join(','), step: range.step, from: new Date(end - 2 * range.length).toISOString() };
+    load(place, page.signal, async (signal) => {
+      try {
+        return await get(withQuery('/v1/stats/series', parameters), signal);
+      } catch (problem) {
+        if (problem.status === 404) return null;
+        throw problem;
+      }
+    }, (series) => {
+      if (series === null) return empty('Numbers over time are turned off.', 'BELLCAST_STATS=on bellcast serve');
+      if (series.points.length === 0) return empty('The first numbers appear here a minute after the start.');
+      if (!chosen && name !== '1h' && series.points[0][0] > Date.now() - HOUR_MS) {
+        draw('1h');
+        return null;
+      }
+      return h('div', { class: 'charts' }, CHARTS.map((one) => chart(one, series, end, range)));
+    });
+    fill(links, Object.keys(RANGES).map((one) => h('a', { href: withQuery(page.url('/'), { range: one }), 'aria-current': one === name && 'page' }, one)));
+  };
+  const links = h('nav', { class: 'tabs', 'aria-label': 'Range' });
+  draw(chosen in RANGES ? chosen : '24h');
+  return h('section', { 'aria-labelledby': 'charts' }, h('header', { class: 'legend' }, title, links, keys), place);
 }
 
-function chart(one, series, end) {
+function chart(one, series, end, range) {
+  const { length, stepMs } = range;
+  const about = one.about(range);
+  const when = length > DAY_MS ? days : hours;
   const column = series.metrics.indexOf(one.metric) + 1;
   const points = series.points.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
-  const today = points.filter(([at]) => at >= end - DAY_MS);
-  const before = points.filter(([at]) => at < end - DAY_MS).map(([at, value]) => [at + DAY_MS, value]);
+  const today = points.filter(([at]) => at >= end - length);
+  const before = points.filter(([at]) => at < end - length).map(([at, value]) => [at + length, value]);
   const [headline, other] = [today, before].map((day) => (day.length === 0 ? '–' : one.show(one.headline(day.map(([, value]) => value)))));
   const top = highest([...today, ...before].map(([, value]) => value));
-  const label = `${one.title}: ${headline} ${one.about}${before.length === 0 ? '' : `, the day before ${other}`}`;
+  const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
   // A flat line at zero is at the bottom.
-  const place = ([at, value]) => [(at - end + DAY_MS) / (DAY_MS - STEP_MS) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];
+  const place = ([at, value]) => [(at - end + length) / (length - stepMs) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];
   const readout = h('p', { class: 'readout muted', 'aria-hidden': 'true' });
-  const rest = () => fill(readout, before.length === 0 ? one.about : `${one.about} · ${other} before`);
+  const rest = () => fill(readout, before.length === 0 ? about : `${about} · ${other} before`);
   rest();
   const cursor = svg('line', { class: 'cursor', y1: 0, y2: HEIGHT, visibility: 'hidden' });
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
-    svg('path', { class: 'before', d: line(before, place) }), svg('path', { class: 'area', d: area(today, place) }), svg('path', { class: 'today', d: line(today, place) }), cursor);
+    svg('path', { class: 'before', d: line(before, place, stepMs) }), svg('path', { class: 'area', d: area(today, place, stepMs) }), svg('path', { class: 'today', d: line(today, place, stepMs) }), cursor);
   picture.addEventListener('pointermove', (event) => {
     const box = picture.getBoundingClientRect();
-    const at = end - DAY_MS + (event.clientX - box.left) / box.width * (DAY_MS - STEP_MS);
+    const at = end - length + (event.clientX - box.left) / box.width * (length - stepMs);
     const nearest = today.reduce((best, point) => (Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best), today[0]);
     if (!nearest) return;
     const [x] = place(nearest);
     cursor.setAttribute('x1', String(x));
     cursor.setAttribute('x2', String(x));
     cursor.setAttribute('visibility', 'visible');
-    fill(readout, `${hours(nearest[0])}: ${one.show(nearest[1])}`);
+    fill(readout, `${when(nearest[0])}: ${one.show(nearest[1])}`);
   });
   picture.addEventListener('pointerleave', () => {
     cursor.setAttribute('visibility', 'hidden');
     rest();
   });
   return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), readout, picture,
-    h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, hours(end - DAY_MS + Math.round(part * (DAY_MS / STEP_MS - 1)) * STEP_MS)))),
-    table(one, today, before));
+    h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, when(end - length + Math.round(part * (length / stepMs - 1)) * stepMs)))),
+    table(one, today, before, when));
 }
 
 /** Points of an interval that follow each other are connected; a gap of the server is a gap of the line. */
-function parts(points) {
+function parts(points, stepMs) {
   const found = [];
   for (const point of points) {
     const last = found.at(-1)?.at(-1);
-    if (last && point[0] - last[0] === STEP_MS) found.at(-1).push(point);
+    if (last && point[0] - last[0] === stepMs) found.at(-1).push(point);
     else found.push([point]);
   }
   return found;
@@ -105,23 +135,23 @@ function parts(points) {
 const corner = ([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 
 /** A single point is a short line. */
-function line(points, place) {
-  return parts(points).map((part) => `M${part.map(place).map(corner).join('L')}${part.length === 1 ? 'h2' : ''}`).join('');
+function line(points, place, stepMs) {
+  return parts(points, stepMs).map((part) => `M${part.map(place).map(corner).join('L')}${part.length === 1 ? 'h2' : ''}`).join('');
 }
 
-function area(points, place) {
-  return parts(points).map((part) => part.map(place)).map((part) => `M${part[0][0].toFixed(1)} ${HEIGHT}L${part.map(corner).join('L')}V${HEIGHT}Z`).join('');
+function area(points, place, stepMs) {
+  return parts(points, stepMs).map((part) => part.map(place)).map((part) => `M${part[0][0].toFixed(1)} ${HEIGHT}L${part.map(corner).join('L')}V${HEIGHT}Z`).join('');
 }
 
 /** The numbers as a table, built when it is opened. */
-function table(one, today, before) {
+function table(one, today, before, when) {
   const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${one.title} as a table` });
   const details = h('details', { ontoggle: () => {
     if (!details.open || place.firstChild) return;
     const earlier = new Map(before);
     const cell = (value) => (value === undefined ? '–' : one.show(value));
-    fill(place, h('table', {}, h('thead', {}, h('tr', {}, ['Time', 'Today', 'Before'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, today.toReversed().map(([at, value]) => h('tr', {}, h('td', {}, hours(at)), h('td', { 'data-label': 'Today' }, cell(value)), h('td', { 'data-label': 'Before' }, cell(earlier.get(at))))))));
+    fill(place, h('table', {}, h('thead', {}, h('tr', {}, ['Time', 'Now', 'Before'].map((name) => h('th', { scope: 'col' }, name)))),
+      h('tbody', {}, today.toReversed().map(([at, value]) => h('tr', {}, h('td', {}, when(at)), h('td', { 'data-label': 'Now' }, cell(value)), h('td', { 'data-label': 'Before' }, cell(earlier.get(at))))))));
   } }, h('summary', { 'aria-label': `Table of ${one.title}` }, 'Table'), place);
   return details;
 }

@@ -48,6 +48,10 @@ const HOURS = { hour: '2-digit', minute: '2-digit' };
 /** A time of day as text. */
 export const hours = (at) => clock(HOURS).format(at);
 
+const DATE = { day: 'numeric', month: 'short' };
+/** A day as text. */
+export const days = (at) => clock(DATE).format(at);
+
 /** A time of day as an element. */
 export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, clock(CLOCK).format(new Date(iso)));
 

@@ -18,7 +18,7 @@ export function overview(page) {
       if (problem.status === 503) return problem.message;
       throw problem;
     }
-  }, (reason) => [h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')), h('p', { class: 'muted' }, reason ?? 'Store and broker answer.')]);
+  }, (reason) => [h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')), h('p', { class: 'muted' }, reason ?? 'The store and the broker respond.')]);
   load(counts, page.signal, (signal) => get('/v1/stats', signal), (stats) => [
     card('Connections', stats.connections.length === 0
       ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')

@@ -81,8 +81,9 @@ export function scaleOf(one, end) {
   const isIdle = (span) => span.length >= FOLDED_MS && span.length > total / 4;
   const idle = spans.filter(isIdle);
   const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
-  // A run that only waited is drawn as it is.
-  const folds = busy > 0 && idle.length > 0;
+  // A run that only waited, besides steps that took no time, is drawn as it is.
+  const isActive = ({ from, to }) => one.steps.some((step) => step.started_at && Date.parse(step.started_at) <= from && (step.ended_at ? Date.parse(step.ended_at) : end) >= to);
+  const folds = idle.length > 0 && spans.some((span) => !isIdle(span) && isActive(span));
   const room = 100 - (folds ? idle.length * FOLD_WIDTH : 0);
   let x = 0;
   for (const span of spans) {
