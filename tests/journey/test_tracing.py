@@ -9,8 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from bellcast.errors import Conflict
+from bellcast.server.tracing import TracedEngine, Tracing
 from tests import engines
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -139,3 +145,20 @@ def test_delivery_on_another_server_is_a_part_of_the_append(spans: Spans) -> Non
 def test_spans_contain_no_recipient_and_no_content(spans: Spans) -> None:
     assert spans
     assert not any(word in str(list(spans.values())) for word in ("alice", "bob", "Private", "booking"))
+
+
+async def test_span_of_a_failed_write_has_the_type_of_the_error_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FailingEngine:
+        async def write(self, _command: object) -> None:
+            raise Conflict("alice@example.com is known")
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    engine: Any = FailingEngine()
+    command: Any = object()
+    with pytest.raises(Conflict):
+        await TracedEngine(engine, Tracing()).write(command)
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes == {"bellcast.command": "object", "error.type": "Conflict"}
+    assert (span.status.status_code, span.status.description, span.events) == (trace.StatusCode.ERROR, None, ())

@@ -4,7 +4,8 @@ An app that mounts Bellcast and has a tracer provider receives the spans; otherw
 reads the variables of its specification: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and so on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode
+from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
@@ -69,7 +70,7 @@ class Tracing:
         parent = _propagator.extract(headers)
         attributes: Attributes = {"http.request.method": method}
         state: dict[str, Any] = scope.get(STATE, {})
-        with self.tracer.start_as_current_span(method, parent, SpanKind.SERVER, attributes) as span:
+        with _current_span(self.tracer, method, context=parent, kind=SpanKind.SERVER, attributes=attributes) as span:
 
             async def read_status(message: AsgiMessage) -> None:
                 if message["type"] == "http.response.start":
@@ -88,8 +89,20 @@ class Tracing:
             return
         parent = _propagator.extract({TRACEPARENT.decode(): event.trace})
         attributes: Attributes = {"bellcast.connections": connections(event.stream), **_event_attributes(event)}
-        with self.tracer.start_as_current_span("deliver", parent, SpanKind.CONSUMER, attributes):
+        with _current_span(self.tracer, "deliver", context=parent, kind=SpanKind.CONSUMER, attributes=attributes):
             dispatch(event)
+
+
+@contextmanager
+def _current_span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
+    """Start a span and end it. An error adds its type only: its message, and its stack trace with it, can name recipients."""
+    with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False, **options) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+            raise
 
 
 def _set_status(span: Span, status: int) -> None:
@@ -126,7 +139,7 @@ class TracedBroker(ForwardingBroker):
 
     async def publish(self, *events: Event) -> None:
         attributes: Attributes = {"bellcast.events": len(events)}
-        with self._tracer.start_as_current_span("publish", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+        with _current_span(self._tracer, "publish", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             await self._broker.publish(*(map(_traced, events) if span.is_recording() else events))
 
 
@@ -148,7 +161,7 @@ class TracedHistory:
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         attributes: Attributes = {"bellcast.events": len(events)}
-        with self._tracer.start_as_current_span("append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+        with _current_span(self._tracer, "append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             return await self._history.append(*(map(_traced, events) if span.is_recording() else events))
 
     def end(self, tenant: str) -> str | None:
@@ -193,7 +206,7 @@ class TracedEngine:
         return await self._engine.read_in_background(script, *args, **kwargs)
 
     async def write(self, command: Command[T]) -> T:
-        with self._tracer.start_as_current_span("write", attributes={"bellcast.command": type(command).__name__}):
+        with _current_span(self._tracer, "write", attributes={"bellcast.command": type(command).__name__}):
             return await self._engine.write(command)
 
     def write_without_waiting(self, command: Command[Any]) -> None:
