@@ -56,3 +56,13 @@ def test_unreachable_url_is_a_problem_that_names_its_setting():
 
 def test_unset_urls_are_not_probed():
     assert list(url_checks.check(Settings())) == []
+
+
+def test_findings_contain_no_credentials_and_no_query():
+    url = "http://bell:hunter2@127.0.0.1:1/session?key=hunter2#hunter2"
+    settings = Settings(access=AccessConfig(session_url=url, jwks_url=url), server=ServerSettings(handler_url=url))
+    findings = list(url_checks.check(settings))
+    assert len(findings) == 3
+    for finding in findings:
+        assert "http://127.0.0.1:1/session cannot" in finding.what
+        assert "hunter2" not in str(finding)

@@ -102,13 +102,14 @@ class Doctor:
 
     async def _check_public_url(self, url: str) -> Finding:
         fix = "correct BELLCAST_PUBLIC_URL, or let your proxy pass requests for it to this server"
+        shown = url_checks.shown(url)
         try:
             response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:
-            return Finding("public URL", "problem", f"{url} cannot be reached from here: {error.detail}", fix)
+            return Finding("public URL", "problem", f"{shown} cannot be reached from here: {error.detail}", fix)
         if response.status != OK or _project_of(response.body) != self._project.key:
-            return Finding("public URL", "problem", f"{url} returns {response.status}, but not of this project", fix)
-        return Finding("public URL", "ok", f"{url} reaches this project")
+            return Finding("public URL", "problem", f"{shown} returns {response.status}, but not of this project", fix)
+        return Finding("public URL", "ok", f"{shown} reaches this project")
 
 
 def _project_of(body: bytes) -> str | None:

@@ -1,6 +1,7 @@
 """Checks of the doctor on the URLs that the server calls: sessions, JWKS and handlers."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -28,10 +29,10 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
     except httpx.HTTPError as error:
         return _unreachable(check, url, variable, error)
     if status >= 500:
-        return Finding(check, "problem", f"{url} returns {status}", "read your app's log")
+        return Finding(check, "problem", f"{shown(url)} returns {status}", "read your app's log")
     if status not in expected:
-        return Finding(check, "warning", f"{url} returns {status}", f"correct {variable}")
-    return Finding(check, "ok", f"{url} returns {status}")
+        return Finding(check, "warning", f"{shown(url)} returns {status}", f"correct {variable}")
+    return Finding(check, "ok", f"{shown(url)} returns {status}")
 
 
 def _check_jwks(url: str) -> Finding:
@@ -41,13 +42,20 @@ def _check_jwks(url: str) -> Finding:
     except httpx.HTTPError as error:
         return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
     except (msgspec.DecodeError, KeyError, TypeError):
-        return Finding("JWKS", "problem", f"{url} returns no key set", 'expected {"keys": […]}')
+        return Finding("JWKS", "problem", f"{shown(url)} returns no key set", 'expected {"keys": […]}')
     if not keys:
-        return Finding(
-            "JWKS", "problem", f"{url} returns {response.status_code} with no keys", "correct BELLCAST_JWKS_URL"
-        )
-    return Finding("JWKS", "ok", f"{url} has {keys} keys")
+        what = f"{shown(url)} returns {response.status_code} with no keys"
+        return Finding("JWKS", "problem", what, "correct BELLCAST_JWKS_URL")
+    return Finding("JWKS", "ok", f"{shown(url)} has {keys} keys")
 
 
 def _unreachable(check: str, url: str, variable: str, error: httpx.HTTPError) -> Finding:
-    return Finding(check, "problem", f"{url} cannot be reached ({error})", f"start your app, or correct {variable}")
+    what = f"{shown(url)} cannot be reached ({error})"
+    return Finding(check, "problem", what, f"start your app, or correct {variable}")
+
+
+def shown(url: str) -> str:
+    """Return a URL without its credentials and its query, which findings must not contain: operators without access to the
+    settings read them."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
