@@ -1,5 +1,6 @@
 """Failures by cause and replays over REST; attempts and file of a message."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bellcast.jobs import JobRunner
 from bellcast.model.ids import Ids
 from bellcast.replays import ReplayRunner
+from bellcast.replays.replays import MAX_RUNNING_REPLAYS
 from tests.contract.app import App
 from tests.contract.test_store_replays import add_failed, add_run, bury, id_of
 from tests.journey.operators import set_up, signed_in
@@ -88,6 +90,12 @@ async def test_cancelled_replay_leaves_the_rest(rest: Rest, app: App) -> None:
     await run_replays(rest)
     assert (await rest.app.get("/v1/failures")).json()["failures"][0]["id"] == id_of(1)
     assert refused(await rest.app.delete("/v1/replays/unknown"), 404, "not_found")
+
+
+async def test_replays_that_start_together_are_bounded(rest: Rest) -> None:
+    starts = [rest.app.post("/v1/replays", json={"filter": {}}) for _ in range(MAX_RUNNING_REPLAYS + 2)]
+    statuses = sorted([response.status_code for response in await asyncio.gather(*starts)])
+    assert statuses == [202] * MAX_RUNNING_REPLAYS + [409] * 2
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": ["a"], "filter": {}}, {"ids": []}, {"filter": {"recipient": "alice"}}])

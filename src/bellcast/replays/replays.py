@@ -1,5 +1,6 @@
 """Replays: retry failures by filter or by id, in batches, each in one transaction with the replay's progress."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -84,6 +85,8 @@ class ReplayRunner:
         self._new_id = new_id
         self._jobs = jobs
         self._failures = Failures(store)
+        # Between the count of running replays and the write of the new one, no other request adds one.
+        self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
 
     async def plan(self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]) -> ReplayPlan:
@@ -98,6 +101,10 @@ class ReplayRunner:
     async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
         """Start a replay, and return it with its id. It covers failures created until now. Raises Conflict while too many
         run."""
+        async with self._starting:
+            return await self._start(tenant, plan)
+
+    async def _start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
         now = self._clock.now()
         known = await self.page(tenant)
         running = [id for id, replay in known if replay.state == "running"]
