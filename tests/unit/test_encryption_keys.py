@@ -109,3 +109,11 @@ def test_previous_keys_decrypt_and_the_current_one_encrypts() -> None:
     for other, place in ((new, "providers//b"), (Encryption(b"new"), "providers//a")):
         with pytest.raises(ValueError, match="another"):
             other.decrypt(text, place)
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "é", "A" * 40])
+def test_text_that_was_never_encrypted_belongs_to_no_key(text: str) -> None:
+    encryption = Encryption(b"new", [b"old"])
+    assert (encryption.is_current(text, "providers//a"), encryption.key_index(text, "providers//a")) == (False, None)
+    with pytest.raises(ValueError, match="another"):
+        encryption.decrypt(text, "providers//a")

@@ -29,26 +29,25 @@ class Encryption:
 
     def decrypt(self, encrypted: str, place: str) -> str:
         """Raises ValueError if the text was encrypted by another key or for another place."""
-        data = base64url.decode(encrypted)
         for cipher in self._ciphers:
-            text = _decrypted(cipher, data, place)
+            text = _decrypted(cipher, encrypted, place)
             if text is not None:
                 return text
         raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY")
 
     def key_index(self, encrypted: str, place: str) -> int | None:
         """Return the number of the key that encrypted this text for this place; None if it is none of them, 0 the current one."""
-        data = base64url.decode(encrypted)
-        found = (number for number, cipher in enumerate(self._ciphers) if _decrypted(cipher, data, place) is not None)
-        return next(found, None)
+        texts = (_decrypted(cipher, encrypted, place) for cipher in self._ciphers)
+        return next((number for number, text in enumerate(texts) if text is not None), None)
 
     def is_current(self, encrypted: str, place: str) -> bool:
         """True if the current secret encrypted this text for this place."""
-        return _decrypted(self._ciphers[0], base64url.decode(encrypted), place) is not None
+        return _decrypted(self._ciphers[0], encrypted, place) is not None
 
 
-def _decrypted(cipher: AESGCM, data: bytes, place: str) -> str | None:
+def _decrypted(cipher: AESGCM, encrypted: str, place: str) -> str | None:
     try:
+        data = base64url.decode(encrypted)
         return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # a text that was changed in the store can have any form
         return None
