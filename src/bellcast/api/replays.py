@@ -259,6 +259,7 @@ async def start(request: ApiRequest) -> ASGIApp:
         id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))
     )
     if body.dry_run or objects.is_dry_run(request):
+        audit.note_changes(request, {}, {"dry_run": True})
         return responses.json(started)
     id, replay = await replays.start(tenant, plan)
     audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
