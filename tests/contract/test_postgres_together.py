@@ -90,12 +90,14 @@ async def materialize(app: App, rng: random.Random, _: list[str]) -> None:
 
 async def edit(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
-        await app.store.sends.edit("", rng.choice(sent), Edit(title="Edited"), app.now)
+        with contextlib.suppress(NotFound):  # removed by another process since it was found
+            await app.store.sends.edit("", rng.choice(sent), Edit(title="Edited"), app.now)
 
 
 async def recall(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
-        await app.store.sends.recall("", rng.choice(sent), app.now)
+        with contextlib.suppress(NotFound):
+            await app.store.sends.recall("", rng.choice(sent), app.now)
 
 
 async def follow(app: App, rng: random.Random, _: list[str]) -> None:

@@ -61,7 +61,9 @@ class PostgresWriter(Writer):
         await asyncio.gather(*self._tasks)
 
     def _start(self, *, small: bool) -> None:
-        if len(self._tasks) < MAX_TASKS and self._next() is not None:
+        # A task that has just ended is in the set until its callback runs, after the callers that it woke.
+        running = sum(not task.done() for task in self._tasks)
+        if running < MAX_TASKS and self._next() is not None:
             task = asyncio.get_running_loop().create_task(self._work_off())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
