@@ -68,7 +68,7 @@ class Traffic:
             self._tasks = [asyncio.create_task(self._send(http, headers))]  # noqa: TID251  the loop is this thread's
             for number, token in enumerate(tokens):
                 connect = self._repeated(dialects[number % len(dialects)], http, token)
-                self._tasks.append(asyncio.create_task(connect))  # noqa: TID251
+                self._tasks.append(asyncio.create_task(connect))  # noqa: TID251  the loop is this thread's
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:

@@ -1,5 +1,7 @@
 """The outbox table for the relay, through a DB-API driver: SQLite, PostgreSQL (psycopg) or MySQL (PyMySQL)."""
 
+# ruff: noqa: S608  names of the table and of columns, and placeholders: values are parameters
+
 import importlib
 import json
 import sqlite3
@@ -39,7 +41,7 @@ class OutboxRows:
     def lease(self, limit: int) -> Sequence[Row]:
         now = self.now()
         due = DUE.format(mark=self._mark)
-        ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]  # noqa: S608
+        ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]
         # Read after the due rows: a row that another relay leases in between holds them.
         ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
@@ -47,52 +49,52 @@ class OutboxRows:
         # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
         until = now + LEASE
         self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, attempts = coalesce(attempts, 0) + 1, "  # noqa: S608
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, attempts = coalesce(attempts, 0) + 1, "
             f"created_at = coalesce(created_at, {self._mark}) WHERE id IN ({self._marks(ids)}) AND {due}",
             *(until, now, *ids, now),
         )
         columns = f"id, {self._key}, kind, payload, created_at, attempts"
         rows = self._run(
-            f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",  # noqa: S608
+            f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
         )
         leased, rest = relay.unbroken(ids, [_row(*row) for row in rows])
         if rest:
             ids_of_rest = self._marks(rest)
-            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({ids_of_rest})", now, *rest)  # noqa: S608
+            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({ids_of_rest})", now, *rest)
         return leased
 
     def _held(self, now: datetime) -> int | None:
         """Return the id of the first row that waits after an attempt."""
         held = HELD.format(mark=self._mark)
-        ((id,),) = self._run(f"SELECT min(id) FROM {TABLE} WHERE {held}", now, now + HOLD_WINDOW)  # noqa: S608
+        ((id,),) = self._run(f"SELECT min(id) FROM {TABLE} WHERE {held}", now, now + HOLD_WINDOW)
         return None if id is None else int(id)
 
     def delete(self, ids: Sequence[int]) -> None:
         if ids:
-            self._run(f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})", *ids)  # noqa: S608
+            self._run(f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})", *ids)
 
     def refuse(self, id: int, error: str) -> None:
-        self._run(f"UPDATE {TABLE} SET refused_at = {self._mark}, error = {self._mark} WHERE id = {self._mark}",  # noqa: S608
+        self._run(f"UPDATE {TABLE} SET refused_at = {self._mark}, error = {self._mark} WHERE id = {self._mark}",
                   self.now(), error, id)  # fmt: skip
 
     def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None:
         at = self.now() + timedelta(seconds=seconds)
         self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark} WHERE id IN ({self._marks(ids)})",  # noqa: S608
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark} WHERE id IN ({self._marks(ids)})",
             *(at, error, *ids),
         )
 
     def reschedule(self, id: int, seconds: float, error: str) -> None:
         at = self.now() + timedelta(seconds=seconds)
         self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark}, attempts = 0 WHERE id = {self._mark}",  # noqa: S608
+            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark}, attempts = 0 WHERE id = {self._mark}",
             *(at, error, id),
         )
 
     def next_due(self) -> float | None:
         now = self.now()
-        ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")  # noqa: S608
+        ((at,),) = self._run(f"SELECT min(next_attempt_at) FROM {TABLE} WHERE refused_at IS NULL")
         wait = None if at is None else max(0.0, (_time(at) - now).total_seconds())
         return wait if self._held(now) is None else HELD_POLL
 

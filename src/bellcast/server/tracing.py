@@ -48,7 +48,7 @@ class Tracing:
         self._own: TracerProvider | None = None
         if isinstance(provider, ProxyTracerProvider):  # the app has none
             resource = Resource.create()
-            if resource.attributes.get(SERVICE_NAME, "").startswith("unknown_service"):  # type: ignore[union-attr]  # a name is a string
+            if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
                 resource = resource.merge(Resource({SERVICE_NAME: "bellcast"}))
             provider = self._own = TracerProvider(resource=resource, shutdown_on_exit=False)
             self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -164,7 +164,7 @@ class RunSteps:
         template = await self._router.template(tenant, key)
         if template is None:
             raise InvalidValue(f"template: there is no template {key[:100]!r}")
-        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]
+        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
             raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template
 

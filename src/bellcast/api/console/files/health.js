@@ -3,6 +3,7 @@
  */
 import { fill, h, id, state, time } from './dom.js';
 import { empty, failure, heading, load } from './list.js';
+import { card, loadReadiness, number } from './page.js';
 import { get, lines } from './server.js';
 
 /** Nodes report themselves every 2 s. */
@@ -10,32 +11,15 @@ const REFRESH_MS = 5000;
 const READERS = ['owner', 'developer', 'support'];
 const ORDER = ['problem', 'warning', 'ok'];
 
-const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
-const number = (value) => value.toLocaleString('en');
-
 export function health(page) {
   const ready = h('div');
   const nodes = h('div');
-  load(ready, page.signal, readiness, (reason) => [
-    h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')),
-    h('p', { class: 'muted' }, reason ?? 'The store is readable and writable, and the broker is connected.'),
-  ]);
+  loadReadiness(page, ready);
   load(nodes, page.signal, (signal) => get('/v1/nodes', signal), (shown) => {
     refresh(page, nodes);
     return table(shown);
   });
   return [heading('Health', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), card('Readiness', ready), card('Nodes', nodes), doctor(page)];
-}
-
-/** The reason why the server is not ready, or null. */
-async function readiness(signal) {
-  try {
-    await get('/readyz', signal);
-    return null;
-  } catch (problem) {
-    if (problem.status === 503) return problem.message;
-    throw problem;
-  }
 }
 
 /** Read the nodes again and again. After an error, the last ones stay, with a mark. */

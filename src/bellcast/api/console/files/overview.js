@@ -2,23 +2,15 @@
  * The Overview: health, charts and numbers.
  */
 import { charts } from './charts.js';
-import { h, state } from './dom.js';
+import { h } from './dom.js';
 import { empty, heading, load } from './list.js';
-import { card, number } from './page.js';
+import { card, loadReadiness, number } from './page.js';
 import { get } from './server.js';
 
 export function overview(page) {
   const health = h('div');
   const counts = h('div');
-  load(health, page.signal, async (signal) => {
-    try {
-      await get('/readyz', signal);
-      return null;
-    } catch (problem) {
-      if (problem.status === 503) return problem.message;
-      throw problem;
-    }
-  }, (reason) => [h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')), h('p', { class: 'muted' }, reason ?? 'The store and the broker respond.')]);
+  loadReadiness(page, health);
   load(counts, page.signal, (signal) => get('/v1/stats', signal), (stats) => [
     card('Connections', stats.connections.length === 0
       ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')

@@ -1,7 +1,7 @@
 /**
  * Parts of all pages: roles, cards, links within a tenant, buttons that delete.
  */
-import { confirmed, h } from './dom.js';
+import { confirmed, h, state } from './dom.js';
 import { load } from './list.js';
 import { get, request, withQuery } from './server.js';
 
@@ -48,4 +48,23 @@ export function remove(page, label, word, target, then) {
     else if (then) page.go(then);
     else page.reload();
   });
+}
+
+/** Show whether the server is ready, and the reason if it is not. */
+export function loadReadiness(page, place) {
+  load(place, page.signal, readiness, (reason) => [
+    h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')),
+    h('p', { class: 'muted' }, reason ?? 'The store is readable and writable, and the broker is connected.'),
+  ]);
+}
+
+/** The reason why the server is not ready, or null. */
+async function readiness(signal) {
+  try {
+    await get('/readyz', signal);
+    return null;
+  } catch (problem) {
+    if (problem.status === 503) return problem.message;
+    throw problem;
+  }
 }
