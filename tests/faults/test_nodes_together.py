@@ -15,8 +15,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests import engines
-from tests.faults.nodes import Cluster, cluster
+from tests.faults.nodes import Cluster, cluster, send
 from tests.faults.raw import eventually
+from tests.journey.test_feed import first, watching
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import Bare, bare
@@ -149,6 +150,18 @@ def test_every_node_lists_all_nodes_with_their_reports(three: Cluster) -> None:
     lists = [listed(node) for node in three.nodes]
     assert lists[0].keys() == lists[1].keys() == lists[2].keys()
     assert all(sum(one.values()) == 1 for one in lists)
+
+
+def test_feed_of_one_node_has_the_events_of_all(three: Cluster) -> None:
+    with watching(three.nodes[0], recipient="wendy", kind="send") as found:
+        for node in three.nodes:
+            assert send(node, "wendy", "Hello").status_code == 201
+        seen = [first(found, "send") for _ in three.nodes]
+    ids = {one["id"] for one in get(three.nodes[0], "/v1/nodes")["nodes"]}
+    assert {one["node"] for one in seen} == ids
+    assert all(one["detail"]["title"] == "Hello" for one in seen)
+    with watching(three.nodes[1], recipient="wendy", kind="send", last=2) as found:
+        assert len({first(found, "send")["node"] for _ in range(2)}) == 2
 
 
 def test_connection_limit_of_a_recipient_covers_all_nodes(three: Cluster) -> None:

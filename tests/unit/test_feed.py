@@ -7,12 +7,12 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import FieldError, TooMany
+from bellcast.errors import FieldError
 from bellcast.model.events import LiveEvent
 from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import SkippedEvents
-from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_WATCHERS, REFUSALS, REQUESTS, RING, LiveFeed
+from bellcast.server.live_feed import EVENTS_PER_SECOND, REFUSALS, REQUESTS, RING, LiveFeed
 from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.request_log import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY, MAX_REFUSED_BODY
 
@@ -66,32 +66,20 @@ def test_filter_of_requests_includes_refused_ones(clock: FakeClock) -> None:
     assert not filter_of(["refused"], None).matches(event(clock, "request"))
 
 
-async def test_new_watcher_gets_the_last_events_of_all_rings_in_order(feed: LiveFeed, clock: FakeClock) -> None:
+def test_recent_events_are_those_of_all_rings_in_order(feed: LiveFeed, clock: FakeClock) -> None:
     for number in range(RING + 50):
         clock.advance(0.001)
         feed.emit(event(clock, text=f"request {number}"))
         if number % 100 == 0:
             feed.emit(event(clock, "publish", text=f"publish {number}"))
-    watcher = feed.watch(EVERYTHING, 3)
-    assert [one.text for one in await pending(watcher)] == [f"request {number}" for number in (247, 248, 249)]
-    assert [one.text for one in await pending(feed.watch(filter_of(["publish"], None), 200))] == [
-        "publish 0",
-        "publish 100",
-        "publish 200",
-    ]
-    assert len(await pending(feed.watch(filter_of(["request"], None), 200))) == RING
-
-
-async def test_watchers_beyond_the_limit_are_refused_until_one_leaves(feed: LiveFeed) -> None:
-    watchers = [feed.watch(EVERYTHING, 0) for _ in range(MAX_WATCHERS)]
-    with pytest.raises(TooMany):
-        feed.watch(EVERYTHING, 0)
-    watchers[0].close()
-    feed.watch(EVERYTHING, 0)
+    assert [one.text for one in feed.recent(EVERYTHING, 3)] == [f"request {number}" for number in (247, 248, 249)]
+    publishes = feed.recent(filter_of(["publish"], None), 200)
+    assert [one.text for one in publishes] == ["publish 0", "publish 100", "publish 200"]
+    assert len(feed.recent(filter_of(["request"], None), 200)) == RING
 
 
 async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(feed: LiveFeed, clock: FakeClock) -> None:
-    watcher = feed.watch(EVERYTHING, 0)
+    watcher = feed.watch(EVERYTHING)
     for number in range(500):
         feed.emit(event(clock, "publish" if number % 5 else "send", text=str(number)))
     batch = await pending(watcher)
@@ -103,7 +91,7 @@ async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(fee
 
 
 async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clock: FakeClock) -> None:
-    watcher = feed.watch(EVERYTHING, 0)
+    watcher = feed.watch(EVERYTHING)
     for number in range(1000):
         feed.emit(event(clock, trace=f"trace{number}"))
     await pending(watcher)
@@ -117,7 +105,7 @@ async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clo
 
 
 async def test_closed_feed_ends_its_watches(feed: LiveFeed) -> None:
-    watcher = feed.watch(EVERYTHING, 0)
+    watcher = feed.watch(EVERYTHING)
     feed.close()
     assert [batch async for batch in watcher.batches()] == []
     assert not feed.is_watched
@@ -127,8 +115,8 @@ async def test_publish_is_one_event_with_its_number_of_connections(feed: LiveFee
     broker = ObservedBroker(MemoryBroker(), feed, clock, lambda stream: 5000)
     broker.listen(lambda event: None)
     await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t"}, topic="map"))
-    watcher = feed.watch(EVERYTHING, 10)
-    (quiet,) = await pending(watcher)
+    (quiet,) = feed.recent(EVERYTHING, 10)
+    watcher = feed.watch(EVERYTHING)
     assert (quiet.kind, quiet.topic, quiet.fields["delivered"]) == ("publish", "map", 5000)
     assert "data" not in quiet.fields
     await broker.publish(LiveEvent(tenant="acme", name="moved", data={"token": "t", "x": 1}, topic="map"))

@@ -45,7 +45,8 @@ class FeedQuery(Struct, frozen=True, kw_only=True):
 
 
 class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event of the feed. `trace` is the id of the request that caused it; `detail` depends on the kind."""
+    """One event of the feed. `node` is where it happened, `trace` the id of the request that caused it; `detail` depends on
+    the kind."""
 
     kind: str
     at: datetime
@@ -55,6 +56,7 @@ class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     topic: str | None = None
     connection: str | None = None
     trace: str | None = None
+    node: str | None = None
     detail: dict[str, Any] = {}
 
 
@@ -118,7 +120,7 @@ class RequestPage(Struct, frozen=True):
     response_types={200: EVENT_STREAM},
 )
 async def watch(request: ApiRequest) -> ASGIApp:
-    """Watch what happens on the server.
+    """Watch what happens on all nodes.
 
     Server-sent events of these kinds: `request`, `send`, `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`,
     `run`, `attempt`, `webhook`, `settings`, `operator` and `warning`. A publish is one event with `delivered`, the number
@@ -127,7 +129,7 @@ async def watch(request: ApiRequest) -> ASGIApp:
     recent events."""
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request))
-    found = context.of(request).observed.watch(wanted, query.last)
+    found = await context.of(request).observed.watch(wanted, query.last)
     return _stream(request, found)
 
 
@@ -216,6 +218,7 @@ def _item(event: FeedEvent, *, shows_content: bool) -> FeedItem:
         topic=event.topic,
         connection=event.connection,
         trace=event.trace,
+        node=event.node,
         detail={
             name: value
             for name, value in event.fields.items()

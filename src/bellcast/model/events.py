@@ -6,6 +6,7 @@ from typing import Any, Literal, NewType
 from msgspec import Struct
 
 from bellcast.model.inboxes import InboxState
+from bellcast.model.live_feed import FeedFilter
 from bellcast.model.nodes import NodeReport
 from bellcast.model.notifications import Notification, View
 from bellcast.model.preferences import Preferences
@@ -333,6 +334,41 @@ class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"
         return NODES
 
 
+class FeedWatch(Struct, frozen=True, array_like=True):
+    """A watcher of the live feed. Each node first sends its last `last` events that match."""
+
+    id: str
+    wanted: FeedFilter
+    last: int = 0
+
+
+class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
+    """All watchers of a node. The other nodes send it the events that these select, until its lease ends."""
+
+    node: str
+    watches: tuple[FeedWatch, ...]
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
+    """Feed events of a node for the watcher `watch` of node `to`, each in MessagePack, and the number of those that it
+    omitted by kind. The first batch has recent events."""
+
+    node: str
+    to: str
+    watch: str
+    events: tuple[bytes, ...]
+    skipped: dict[str, int] = {}
+    is_first: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
 class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
     """The settings of the database have a new revision."""
 
@@ -383,6 +419,8 @@ Event = (
     | SurveyRequest
     | SurveyReply
     | CloseRequest
+    | FeedWatches
+    | FeedBatch
     | SettingsChanged
     | RateUsage
 )

@@ -42,7 +42,7 @@ MAX_REDACTED_DEPTH = 20
 
 class FeedEvent(Struct, frozen=True, kw_only=True):
     """Something that happened on a node; `at` is UTC milliseconds. `trace` connects the events of one request: the
-    request's id. `fields` depend on the kind."""
+    request's id. `fields` depend on the kind. `node` is set for watchers."""
 
     kind: FeedKind
     at: int
@@ -53,9 +53,10 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     connection: str | None = None
     trace: str | None = None
     fields: Mapping[str, Any] = {}
+    node: str | None = None
 
 
-class FeedFilter(Struct, frozen=True, kw_only=True):
+class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on events; None selects everything."""
 
     tenant: str | None = None

@@ -39,11 +39,12 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class ObservedServer(Feed, Protocol):
+class ObservedServer(Protocol):
     """Source of the operators' lists."""
 
-    def watch(self, wanted: FeedFilter, last: int) -> Watch:
-        """Start to watch, with at most `last` earlier events. Raises TooMany if too many watch."""
+    async def watch(self, wanted: FeedFilter, last: int) -> Watch:
+        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes have begun, or after
+        a second. Raises TooMany if too many watch this node."""
         ...
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:

@@ -37,7 +37,17 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.wiring import LiveContext
-from bellcast.model.events import CloseRequest, Event, RateUsage, SettingsChanged, Stream, SurveyReply, SurveyRequest
+from bellcast.model.events import (
+    CloseRequest,
+    Event,
+    FeedBatch,
+    FeedWatches,
+    RateUsage,
+    SettingsChanged,
+    Stream,
+    SurveyReply,
+    SurveyRequest,
+)
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.stats import StatsPoint
@@ -58,6 +68,7 @@ from bellcast.server import (
 )
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
+from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
@@ -249,6 +260,7 @@ class App:
         recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure)
         self._stats = recorder if settings.server.stats else None
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
+        self._cluster_feed = ClusterFeed(self.feed, self.broker, self._real_clock, self.hub.cluster, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
         backend = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
         app = ObservedCalls(backend, self.feed, self._real_clock)
@@ -305,7 +317,7 @@ class App:
             workers=self._worker_metrics,
             test_clock=self._time_travel,
             real_clock=self._real_clock,
-            observed=self.feed,
+            observed=self._cluster_feed,
             settings=self._database_settings,
             test_pusher=self._test_pusher,
             stats=self._stats,
@@ -375,6 +387,8 @@ class App:
                 self.tasks.spawn(self._pusher_apps.reload())
             case SurveyRequest() | SurveyReply() | CloseRequest():
                 self._survey.receive(event)
+            case FeedWatches() | FeedBatch():
+                self._cluster_feed.receive(event)
             case _ if self._tracing is not None:
                 self._tracing.deliver(event, self.hub.dispatch, self.hub.count)
             case _:
@@ -474,6 +488,7 @@ class App:
             "quotas": self._quotas.run,
             "cluster": self.hub.cluster.run,
             "cluster heartbeat": self.hub.cluster.heartbeat,
+            "cluster feed": self._cluster_feed.run,
             "heartbeats": partial(self._heartbeats.run, self.hub),
             "reconciler": self._reconciler.run,
             "topic_history": self.context.history.run,

@@ -4,11 +4,10 @@ import asyncio
 import math
 import zlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 
-from bellcast.errors import TooMany
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Clock
@@ -16,11 +15,10 @@ from bellcast.ports.live_feed import SkippedEvents
 
 # Events of each kind that a new watcher can get: enough to see what led to a problem that was just noticed.
 RING = 200
-# A watcher costs a filter per event. Ten are a team in an incident.
-MAX_WATCHERS = 10
 # A person reads far fewer; more would only fill the browser.
 EVENTS_PER_SECOND = 200
 SECOND_MS = 1_000
+HASHES = 2**32  # results of CRC-32
 # Events travel in batches: one write for all of a tenth of a second.
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
@@ -30,26 +28,28 @@ REQUESTS, REFUSALS = 2_000, 500
 
 
 class Watcher:
-    """ports.feed.Watch: events that one watcher has not read yet, sampled by trace when they are too many."""
+    """ports.live_feed.Watch: events of this process that one watcher has not read yet, sampled by trace when they are too
+    many."""
 
-    def __init__(self, feed: "LiveFeed", clock: Clock, wanted: FeedFilter, recent: Sequence[FeedEvent]) -> None:
+    def __init__(self, feed: "LiveFeed", clock: Clock, wanted: FeedFilter) -> None:
         self._feed = feed
         self._clock = clock
         self._wanted = wanted
-        self._pending: list[FeedEvent | SkippedEvents] = list(recent)
+        self._pending: list[FeedEvent | SkippedEvents] = []
         self._changed = asyncio.Event()
         self._is_closed = False
         self._second = clock.now() // SECOND_MS
         self._seen = self._passed = 0
         self._divisor = 1  # one of so many traces passes
         self._skipped: Counter[str] = Counter()
-        if recent:
-            self._changed.set()
 
     def offer(self, event: FeedEvent) -> None:
         """Add an event if the watcher wants it and its second has room."""
-        if not self._wanted.matches(event):
-            return
+        if self._wanted.matches(event):
+            self.add(event)
+
+    def add(self, event: FeedEvent) -> None:
+        """Add an event that the watcher wants, if its second has room."""
         self._begin_second()
         self._seen += 1
         if self._passed < EVENTS_PER_SECOND and self._is_sampled(event):
@@ -59,12 +59,17 @@ class Watcher:
             self._skipped[event.kind] += 1
         self._changed.set()
 
+    def add_skipped(self, skipped: Mapping[str, int]) -> None:
+        """Count events that another node omitted."""
+        self._skipped.update(skipped)
+        self._changed.set()
+
     def _is_sampled(self, event: FeedEvent) -> bool:
         if self._divisor == 1:
             return True
-        # The events of one request pass together or not.
+        # The events of one request pass together or not, and of two nodes the one with more events passes a subset.
         trace = event.trace or f"{event.at}{event.text}"
-        return zlib.crc32(trace.encode()) % self._divisor == 0
+        return zlib.crc32(trace.encode()) * self._divisor < HASHES
 
     def _begin_second(self) -> None:
         second = self._clock.now() // SECOND_MS
@@ -101,7 +106,7 @@ class Watcher:
 
 
 class LiveFeed:
-    """ports.feed.ObservedServer. Every method must be called on the event loop's thread."""
+    """ports.live_feed.Feed. Every method must be called on the event loop's thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -121,14 +126,14 @@ class LiveFeed:
         for watcher in self._watchers:
             watcher.offer(event)
 
-    def watch(self, wanted: FeedFilter, last: int) -> Watcher:
-        if len(self._watchers) >= MAX_WATCHERS:
-            raise TooMany(f"At most {MAX_WATCHERS} watch the feed of a node at a time.", retry_after=10)
-        watcher = Watcher(self, self._clock, wanted, self._recent(wanted, last))
+    def watch(self, wanted: FeedFilter) -> Watcher:
+        """Start to watch this process."""
+        watcher = Watcher(self, self._clock, wanted)
         self._watchers += (watcher,)
         return watcher
 
-    def _recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
+    def recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
+        """Return the last events that match, oldest first."""
         if not last:
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
