@@ -35,6 +35,7 @@ PAGES = {
     "/templates": "Templates",
     "/runs": "Workflow runs",
     "/playground": "Playground",
+    "/setup": "Setup",
     "/settings": "Settings",
     "/providers": "Providers",
     "/keys": "API keys",
@@ -80,7 +81,7 @@ def owner(console: Console, chromium: Browser) -> Console:
     page.get_by_label("Name").fill("Olive@example.com")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Create owner").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.get_by_role("heading", name="Setup", exact=True)).to_be_visible()
     assert "code" not in page.url
     console.state = context.storage_state()
     context.close()
@@ -167,6 +168,7 @@ def test_every_page_opens_by_its_link_and_is_accessible(
         "/tenants/evil": HOSTILE,
         "/topics/evil": "evil",
         "/connections?state=closed": "Connections",
+        "/setup/pusher": "Pusher troubleshooting",
     }
     for path, title in {**PAGES, **details}.items():
         page.goto(f"/console{path}")

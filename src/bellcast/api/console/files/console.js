@@ -42,7 +42,6 @@ async function showSignIn() {
   document.title = needed ? 'Set up · Bellcast' : 'Sign in · Bellcast';
   fill(document.body, show((operator) => {
     me = operator;
-    if (location.pathname === `${BASE}/setup`) history.replaceState(null, '', `${BASE}/`);
     showShell();
   }));
   document.querySelector('input')?.focus();

@@ -34,6 +34,7 @@ export const PAGES = [
   { path: '/workflows', group: 'Content', title: 'Workflows', show: lazy('./workflows.js', 'workflows'), detail: lazy('./workflows.js', 'workflow'), roles: CONTENT, letter: 'w' },
   { path: '/templates', group: 'Content', title: 'Templates', show: lazy('./templates.js', 'templates'), detail: lazy('./templates.js', 'template'), roles: CONTENT, letter: 'd' },
   { path: '/playground', group: 'Content', title: 'Playground', show: lazy('./playground.js', 'playground'), roles: OWNERS, letter: 'y' },
+  { path: '/setup', group: 'Set up', title: 'Setup', show: lazy('./setup.js', 'setup'), detail: lazy('./setup.js', 'troubleshooting'), roles: BUILDERS, letter: 'z' },
   { path: '/settings', group: 'Set up', title: 'Settings', show: lazy('./settings.js', 'settings'), roles: BUILDERS, letter: 'i' },
   { path: '/providers', group: 'Set up', title: 'Providers', show: lazy('./providers.js', 'providers'), roles: BUILDERS, letter: 'p' },
   { path: '/keys', group: 'Access', title: 'API keys', show: lazy('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },

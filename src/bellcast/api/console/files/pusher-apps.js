@@ -102,15 +102,17 @@ export function pusherTest(page) {
   return card('Pusher connection', h('p', { class: 'muted' }, 'A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.'), button, result);
 }
 
-/** `tested` is a stored app, or values that are not saved: these are accepted during the server's test only. */
-async function runTest(page, button, place, tested) {
+/** Show the test of `tested`, a stored app or values that are not saved, and return whether it succeeded. Values are accepted during
+ * the server's test only. */
+export async function runTest(page, button, place, tested) {
   button.disabled = true;
   fill(place, h('p', { class: 'muted' }, 'Testing…'));
+  let isOk = false;
   try {
     const answer = await request('POST', '/v1/settings/test', { target: 'pusher', ...tested }, page.signal);
     const own = answer.state === 'ok' && !tested.values ? [await browserStep(answer)] : [];
     const steps = [...answer.steps, ...own];
-    const isOk = steps.every((one) => one.state === 'ok');
+    isOk = steps.every((one) => one.state === 'ok');
     fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), isOk ? ' Pusher connected' : ' Pusher is not reachable'),
       h('ol', { class: 'timeline' }, steps.map((one) => h('li', {}, h('div', {}, state(one.state), ` ${one.step.replaceAll('_', ' ')}`, one.state !== 'skipped' && h('span', { class: 'muted' }, ` ${one.ms} ms`)),
         one.detail && h('p', { class: 'muted' }, one.detail), one.fix && h('p', {}, one.fix)))));
@@ -118,6 +120,7 @@ async function runTest(page, button, place, tested) {
     fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
   }
   button.disabled = false;
+  return isOk;
 }
 
 async function browserStep({ steps }) {
