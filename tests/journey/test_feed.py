@@ -5,10 +5,14 @@ import json
 import signal
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
+from bellcast.server.cluster_feed import MAX_WATCHERS
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -125,6 +129,60 @@ def test_last_repeats_events_from_before(bellcast_server: ServerProcess) -> None
     with watching(bellcast_server, recipient=f"{KEY}-before", kind="send", last=200) as found:
         seen = first(found, "send")
     assert "title" not in seen["detail"]  # not watched when it was sent
+
+
+def over_websocket(server: ServerProcess, headers: dict[str, str], **params: str) -> ClientConnection:
+    url = f"{server.url.replace('http', 'ws', 1)}/v1/feed?{urlencode(params)}"
+    # Without a queue limit the client always reads, so the close handshake cannot wait until its timeout.
+    return connect(url, additional_headers=headers, open_timeout=60, max_queue=None)
+
+
+def test_websocket_has_the_same_events(bellcast_server: ServerProcess) -> None:
+    with over_websocket(bellcast_server, bellcast_server.as_app(), recipient=f"{KEY}-ws", kind="send") as socket:
+        assert socket.response is not None
+        assert socket.response.headers["x-request-id"]
+        send(bellcast_server, to=f"{KEY}-ws", title="Hello")
+        seen = json.loads(socket.recv(timeout=60))
+    assert (seen["event"], seen["recipient"], seen["detail"]["title"]) == ("send", f"{KEY}-ws", "Hello")
+    nodes = httpx.get(f"{bellcast_server.url}/v1/nodes", headers=bellcast_server.as_app()).json()["nodes"]
+    assert seen["node"] in {one["id"] for one in nodes}
+
+
+def test_websocket_accepts_no_messages_and_frees_its_place(bellcast_server: ServerProcess) -> None:
+    for _ in range(MAX_WATCHERS + 1):
+        with over_websocket(bellcast_server, bellcast_server.as_app(), text="nothing") as socket:
+            socket.ping().wait(60)
+            socket.send("hello")
+            with pytest.raises(ConnectionClosedError) as closed:
+                socket.recv(timeout=60)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+
+
+def test_websocket_is_refused_like_the_stream(bellcast_server: ServerProcess) -> None:
+    for headers, status in (({}, 401), (bellcast_server.as_recipient("eve"), 403)):
+        with pytest.raises(InvalidStatus) as refused, over_websocket(bellcast_server, headers):
+            pass
+        assert refused.value.response.status_code == status
+    with pytest.raises(InvalidStatus) as refused, over_websocket(bellcast_server, bellcast_server.as_app(), kind="x"):
+        pass
+    assert refused.value.response.status_code == 422
+
+
+def test_websocket_of_an_operator_needs_a_page_of_this_server(bellcast_server: ServerProcess) -> None:
+    url, body = bellcast_server.url, {"name": "feed-watcher", "password": "correct horse battery"}
+    with httpx.Client(base_url=url, headers={"origin": url}) as browser:
+        created = browser.post("/v1/operators", json=body | {"role": "developer"}, headers=bellcast_server.as_app())
+        assert created.status_code == 201
+        assert browser.post("/v1/session", json=body).status_code == 200
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    with over_websocket(bellcast_server, {"cookie": cookie, "origin": url}, text=f"{KEY}-own") as socket:
+        send(bellcast_server, to=f"{KEY}-own", title="Hello")
+        assert json.loads(socket.recv(timeout=60))["event"] in ("request", "send")
+    foreign = {"cookie": cookie, "origin": "https://evil.example"}
+    with pytest.raises(InvalidStatus) as refused, over_websocket(bellcast_server, foreign):
+        pass
+    assert refused.value.response.status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/v1/feed", "/v1/requests"])

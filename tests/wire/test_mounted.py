@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from tests.faults.raw import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
 from tests.law.device import Device
@@ -382,3 +383,14 @@ def test_flood_is_read_no_faster_than_it_is_handled(mounted: MountedServer) -> N
         assert client.read_head()[0] == 101
         client.flood(large, most=60_000_000)
     assert memory(mounted) < before + 40
+
+
+def test_feed_is_a_websocket_too(mounted: MountedServer) -> None:
+    url = f"{mounted.url.replace('http', 'ws', 1)}/v1/feed?recipient=feed-guest&kind=send"
+    with connect(url, additional_headers=mounted.as_app(), open_timeout=60, max_queue=None) as socket:
+        body = {"to": "feed-guest", "title": "Hello"}
+        httpx.post(f"{mounted.url}/v1/notifications", json=body, headers=mounted.as_app())
+        assert json.loads(socket.recv(timeout=60))["detail"]["title"] == "Hello"
+    with pytest.raises(InvalidStatus) as refused, connect(url, open_timeout=60):
+        pass
+    assert refused.value.response.status_code == 403

@@ -1,10 +1,10 @@
-"""The live feed of a server as an event stream, and the list of its recent requests."""
+"""The live feed as an event stream or over a WebSocket, and the list of its recent requests."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +19,7 @@ from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
 from bellcast.model.operators import Role
-from bellcast.model.requests import RequestFilter, ServedRequest
+from bellcast.model.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
 from bellcast.ports.live_feed import SkippedEvents, Watch
 
 EVENT_STREAM = "text/event-stream"
@@ -28,7 +28,9 @@ WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
 CONTENT = frozenset({"title", "body", "data"})
 # Longest watch after the key was revoked or the session ended.
 REAUTHORIZE_MS = 60_000
+NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
 FilterText = Annotated[str, Meta(max_length=200)]
+NamedEvent: TypeAlias = tuple[str, Any]  # an event's name and its JSON
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,7 +124,7 @@ class RequestPage(Struct, frozen=True):
 async def watch(request: ApiRequest) -> ASGIApp:
     """Watch what happens on all nodes.
 
-    Server-sent events of these kinds: `request`, `send`, `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`,
+    Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`, `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`,
     `run`, `attempt`, `webhook`, `settings`, `operator` and `warning`. A publish is one event with `delivered`, the number
     of connections. Secrets are redacted, addresses shortened to their network. At most 10 watch a node, with 200 events a
     second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
@@ -155,18 +157,15 @@ def _filter(query: FeedQuery) -> FeedFilter:
 
 
 def _stream(request: ApiRequest, watching: Watch) -> ASGIApp:
-    headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    state = request.scope["state"]
+    write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if request.scope["state"]["is_head"]:
+        if state["is_head"]:
             watching.close()
         gone = asyncio.ensure_future(_disconnected(receive, watching))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b": feed\n\n", "more_body": True})
-            async for chunk in _chunks(request, watching):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await write(_batches(request, watching), send)
         finally:
             watching.close()
             gone.cancel()
@@ -174,13 +173,36 @@ def _stream(request: ApiRequest, watching: Watch) -> ASGIApp:
     return answer
 
 
+async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
+    headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b": feed\n\n", "more_body": True})
+    async for batch in batches:
+        # A comment keeps a quiet connection open.
+        events = [b"event: %s\ndata: %s\n\n" % (name.encode(), _encode(value)) for name, value in batch] or [b":\n\n"]
+        await send({"type": "http.response.body", "body": b"".join(events), "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
+    # Litestar types messages of HTTP responses only.
+    write: Any = send
+    await write({"type": "websocket.accept"})
+    async for batch in batches:
+        for name, value in batch:
+            message = {"event": name, **msgspec.to_builtins(value)}
+            await write({"type": "websocket.send", "text": _encode(message).decode()})
+    await write({"type": "websocket.close", "code": NORMAL_CLOSURE})
+
+
 async def _disconnected(receive: Receive, watching: Watch) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
     watching.close()
 
 
-async def _chunks(request: ApiRequest, watching: Watch) -> AsyncIterator[bytes]:
+async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequence[NamedEvent]]:
+    """Yield events with their names. Ends with the event `end` once the caller may not watch any longer."""
     clock = context.of(request).engines.clock
     checked, caller = clock.now(), guards.caller(request)
     shows_content = "read" in caller.scopes
@@ -192,20 +214,15 @@ async def _chunks(request: ApiRequest, watching: Watch) -> AsyncIterator[bytes]:
                 if not bound_callers.is_same(caller, guards.caller(request)):
                     raise Forbidden("Your tenants were changed: watch again.")
             except BellcastError as ended:
-                yield _frame("end", {"code": ended.code, "detail": ended.detail})
+                yield [("end", {"code": ended.code, "detail": ended.detail})]
                 return
-        # A comment keeps a quiet connection open.
-        yield b"".join([_event(event, shows_content=shows_content) for event in batch]) or b":\n\n"
+        yield [_named(event, shows_content=shows_content) for event in batch]
 
 
-def _event(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> bytes:
+def _named(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> NamedEvent:
     if isinstance(event, SkippedEvents):
-        return _frame("skipped", event)
-    return _frame(event.kind, _item(event, shows_content=shows_content))
-
-
-def _frame(name: str, value: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), _encode(value))
+        return "skipped", event
+    return event.kind, _item(event, shows_content=shows_content)
 
 
 def _item(event: FeedEvent, *, shows_content: bool) -> FeedItem:

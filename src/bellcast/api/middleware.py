@@ -102,6 +102,9 @@ class ApiMiddleware:
                 is_public = route in browser_files.PUBLIC_PATHS
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
+            elif message["type"] == "websocket.accept":
+                state["route"] = scope.get("path_template", "")
+                message["headers"] = [(REQUEST_ID, id.encode())]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)

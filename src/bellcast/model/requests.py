@@ -10,6 +10,8 @@ REFUSED = 400  # from this status on
 # Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
 # and reads it after the response.
 STATE = "bellcast.state"
+# In this state: true for a WebSocket handshake, which an operation accepts with ASGI's WebSocket messages.
+IS_WEBSOCKET = "is_websocket"
 
 
 class ServedRequest(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from bellcast.jobs import JobRunner
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection
+from bellcast.live.http import websocket_response
 from bellcast.live.http.asgi import Receive, Scope, Send
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -91,6 +92,9 @@ from bellcast.workflows.flows import Workflows
 
 # States of messages whose delivery ended: a provider, or the simulation, accepted it or not.
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
+
+# The only operation that is also a WebSocket.
+FEED_PATH = "/v1/feed"
 
 
 class App:
@@ -413,7 +417,10 @@ class App:
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.find(path)
-        await self._log.serve(live or self._serve_api, scope, receive, send, adds_id=live is not None)
+        serve_api = self._serve_api
+        if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
+            serve_api = partial(websocket_response.serve, self._serve_api)
+        await self._log.serve(live or serve_api, scope, receive, send, adds_id=live is not None)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request that was refused before this application saw it."""

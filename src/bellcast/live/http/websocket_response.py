@@ -1,0 +1,183 @@
+"""WebSockets of HTTP operations: the API responds to a handshake with ASGI's WebSocket messages instead of those of an HTTP
+response, and otherwise treats it as any other request. Such a WebSocket only sends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bellcast.errors import BadRequest, UpgradeRequired
+from bellcast.live.framing import websocket
+from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http.closing import ReadTimeout
+from bellcast.live.http.takeover import EXTENSION
+from bellcast.model.requests import IS_WEBSOCKET, STATE
+
+# The client sends control frames only.
+MAX_MESSAGE_BYTES = 125
+# Proxies cut idle connections at 60 s. A client that sent nothing between two pings is gone.
+PING_SECONDS = 20.0
+NORMAL = 1000
+
+
+def is_handshake(scope: asgi.Scope) -> bool:
+    """True for a WebSocket handshake, also one that its HTTP server does not parse."""
+    return scope["type"] == "websocket" or any(
+        name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
+    )
+
+
+async def serve(
+    app: Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[None]],
+    scope: asgi.Scope,
+    receive: asgi.Receive,
+    send: asgi.Send,
+) -> None:
+    """Serve a handshake by an application that accepts it, or refuses it with an HTTP response."""
+    scope[STATE][IS_WEBSOCKET] = True
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        as_http = {"type": "http", "method": "GET", "scheme": handshake_request.SCHEMES[scope["scheme"]]}
+        await app({**scope, **as_http}, receive, _refusing_by_close(send))
+        return
+    upgrade = websocket.check_upgrade(scope["method"], scope["http_version"], scope["headers"])
+    if isinstance(upgrade, websocket.HandshakeRejected):
+        error = BadRequest if upgrade.status == BadRequest.status else UpgradeRequired
+        await responses.respond_error(send, error(upgrade.detail), [*upgrade.headers])
+    elif not responses.can_take_over(scope):
+        await responses.respond_error(send, UpgradeRequired("This HTTP server cannot open a WebSocket."), [])
+    else:
+        taken = TakenWebSocket(scope, upgrade, receive, send)
+        try:
+            await app(scope, taken.receive, taken.send)
+        finally:
+            taken.close(NORMAL)
+
+
+def _refusing_by_close(send: asgi.Send) -> asgi.Send:
+    async def translated(message: asgi.AsgiMessage) -> None:
+        if message["type"] == "http.response.start":
+            await send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
+        elif not message["type"].startswith("http."):
+            await send(message)
+
+    return translated
+
+
+class TakenWebSocket(asyncio.Protocol):
+    """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is cut."""
+
+    def __init__(self, scope: asgi.Scope, upgrade: websocket.Upgrade, receive: asgi.Receive, send: asgi.Send) -> None:
+        self._scope = scope
+        self._upgrade = upgrade
+        self._receive_http = receive
+        self._send_http = send
+        self._transport: asyncio.Transport | None = None
+        self._reader = websocket.FrameReader(MAX_MESSAGE_BYTES)
+        self._is_accepted = asyncio.Event()
+        self._has_ended = asyncio.Event()
+        self._is_writable = asyncio.Event()
+        self._is_writable.set()
+        self._is_closing = False
+        self._has_received = True
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._read_timeout: ReadTimeout | None = None
+
+    # --- for the application
+
+    async def receive(self) -> asgi.AsgiMessage:
+        """Return the request, and after `websocket.accept` the disconnect."""
+        if self._transport is None:
+            http = asyncio.ensure_future(self._receive_http())
+            accepted = asyncio.ensure_future(self._is_accepted.wait())
+            try:
+                await asyncio.wait((http, accepted), return_when=asyncio.FIRST_COMPLETED)
+                if not accepted.done():
+                    return http.result()
+            finally:
+                http.cancel()
+                accepted.cancel()
+        await self._has_ended.wait()
+        return {"type": "websocket.disconnect", "code": NORMAL}
+
+    async def send(self, message: asgi.AsgiMessage) -> None:
+        match message["type"]:
+            case "websocket.accept":
+                self._accept(message.get("headers", ()))
+            case "websocket.send":
+                await self._is_writable.wait()
+                self._write(websocket.text_frame(message["text"].encode()))
+            case "websocket.close":
+                self.close(message.get("code", NORMAL), message.get("reason", ""))
+            case _:
+                await self._send_http(message)
+
+    def _accept(self, headers: Any) -> None:
+        try:
+            self._transport, early = self._scope["extensions"][EXTENSION](self)
+        except ConnectionResetError:
+            self._is_closing = True
+            self._has_ended.set()
+        else:
+            self._write(websocket.response(self._upgrade, extra=[*headers]))
+            self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
+            if early:
+                self.data_received(early)
+        self._is_accepted.set()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, unless one was sent, and close the socket."""
+        if self._transport is None or self._is_closing:
+            return
+        self._write(websocket.close_frame(code, reason))
+        self._is_closing = True
+        self._is_writable.set()
+        self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._is_closing:
+            self._transport.write(data)
+
+    def _ping(self) -> None:
+        if not self._has_received and self._transport is not None:
+            self._transport.abort()
+            return
+        self._has_received = False
+        self._write(websocket.PING)
+        self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
+
+    # --- of the socket
+
+    def data_received(self, data: bytes) -> None:
+        self._has_received = True
+        for event in self._reader.receive(data):
+            match event:
+                case websocket.PingReceived(payload) if self._is_writable.is_set():
+                    self._write(websocket.pong_frame(payload))
+                case websocket.CloseReceived(code):
+                    self.close(code)
+                case websocket.ProtocolViolation(code, reason):
+                    self.close(code, reason)
+                case websocket.TextMessage() | websocket.BinaryMessage():
+                    self.close(websocket.POLICY, "This WebSocket accepts no messages.")
+
+    def pause_writing(self) -> None:
+        self._is_writable.clear()
+        if self._transport is not None:
+            self._read_timeout = ReadTimeout(self._transport)
+
+    def resume_writing(self) -> None:
+        self._is_writable.set()
+        self._stop_read_timeout()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closing = True
+        self._is_writable.set()
+        self._has_ended.set()
+        self._stop_read_timeout()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+
+    def _stop_read_timeout(self) -> None:
+        if self._read_timeout is not None:
+            self._read_timeout.cancel()
+            self._read_timeout = None

@@ -1,0 +1,98 @@
+"""The WebSocket of an HTTP operation: slow readers, dead clients, and what clients may not send."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.live.framing.client import PING, TEXT, frame
+
+from bellcast.live.framing import websocket
+from bellcast.live.http.takeover import EXTENSION
+from bellcast.live.http.websocket_response import TakenWebSocket
+
+ACCEPT = {"type": "websocket.accept"}
+
+
+class FakeSocket(asyncio.Transport):
+    """A transport that records what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_open = True
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        self.is_open = False
+
+    abort = close
+
+
+@pytest.fixture
+def socket() -> FakeSocket:
+    return FakeSocket()
+
+
+@pytest.fixture
+async def taken(socket: FakeSocket) -> TakenWebSocket:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async def refuse(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"extensions": {EXTENSION: lambda owner: (socket, b"")}}
+    result = TakenWebSocket(scope, websocket.Upgrade(b"dGhlIHNhbXBsZSBub25jZQ==", ()), never, refuse)
+    await result.send(ACCEPT)
+    socket.written = b""
+    return result
+
+
+async def test_slow_reader_pauses_the_sender(taken: TakenWebSocket, socket: FakeSocket) -> None:
+    taken.pause_writing()
+    sending = asyncio.ensure_future(taken.send({"type": "websocket.send", "text": "a"}))
+    await asyncio.sleep(0)
+    assert socket.written == b""
+    taken.data_received(frame(PING, b"p"))  # its pong would wait too
+    taken.resume_writing()
+    await sending
+    assert socket.written == websocket.text_frame(b"a")
+    taken.connection_lost(None)
+
+
+async def test_client_that_sends_nothing_between_two_pings_is_cut(taken: TakenWebSocket, socket: FakeSocket) -> None:
+    taken._ping()
+    taken.data_received(frame(PING, b"p"))
+    taken._ping()
+    assert socket.is_open
+    taken._ping()
+    assert not socket.is_open
+    taken.connection_lost(None)
+    assert (await taken.receive())["type"] == "websocket.disconnect"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(frame(TEXT, b"x"), 1008), (frame(TEXT, b"x" * 200), 1009), (b"\xff\xff", 1002)],
+    ids=["message", "large", "garbage"],
+)
+async def test_input_closes_with_its_reason(taken: TakenWebSocket, socket: FakeSocket, data: bytes, code: int) -> None:
+    taken.data_received(data)
+    assert socket.written[2:4] == code.to_bytes(2)
+    assert not socket.is_open
+    taken.connection_lost(None)
+
+
+async def test_client_that_left_before_the_handshake_ends_the_watch(taken: TakenWebSocket) -> None:
+    def gone(owner: Any) -> Any:
+        raise ConnectionResetError
+
+    taken._scope["extensions"][EXTENSION] = gone
+    taken._transport = None
+    await taken.send(ACCEPT)
+    assert (await taken.receive())["type"] == "websocket.disconnect"
