@@ -36,8 +36,8 @@ async def test_blocking_client_sends_from_a_thread(started_app):
         await asyncio.to_thread(started_app.sync_client.notify, "alice", title="Hello", action_url="javascript:x")
 
 
-async def test_blocking_client_in_the_event_loop_raises(started_app):
-    with pytest.raises(BlockingInEventLoop):
+async def test_blocking_client_in_the_event_loop_of_the_app_raises(started_app):
+    with pytest.warns(RuntimeWarning, match="to_thread"), pytest.raises(BlockingInEventLoop, match="app.client"):
         started_app.sync_client.notify("alice", title="Hello")
 
 

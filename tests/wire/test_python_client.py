@@ -17,7 +17,6 @@ from playwright.sync_api import sync_playwright
 from bellcast.client import (
     AsyncBellcast,
     Bellcast,
-    BlockingInEventLoop,
     Credentials,
     Forbidden,
     NotFound,
@@ -244,6 +243,24 @@ def test_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
         assert token.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
 
 
+def test_send_for_later_has_a_schedule_and_no_id_yet(bell, alice):
+    sent = bell.notify(alice, title="Reminder", send_at="2h")
+    assert (sent.ids, sent.schedule.next_at > datetime.now(UTC) + timedelta(minutes=118)) == ([], True)
+    tomorrow = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    local = tomorrow.replace(tzinfo=None).isoformat()
+    (item,) = bell.bulk([{"to": alice, "title": "Local", "send_at": local, "timezone": "Etc/UTC"}])
+    assert item.schedule.next_at == tomorrow
+    assert titles(bell.inbox(bell.token(alice)).list()) == []
+
+
+def test_each_request_is_logged_with_its_status_and_without_its_secret(bell, alice, caplog, bellcast_server):
+    with caplog.at_level("DEBUG", "bellcast"):
+        bell.notify(alice, title="Hello")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "bellcast"]
+    assert line.startswith("request_sent method=POST path=/v1/notifications status=201 ms=")
+    assert bellcast_server.secret not in line
+
+
 def test_wrong_server_is_reported_with_its_project(kind, bellcast_server):
     other = Credentials("another-secret", "another-key")
     with client(kind, bellcast_server.url, other) as bell, pytest.raises(WrongProject) as refused:
@@ -253,10 +270,11 @@ def test_wrong_server_is_reported_with_its_project(kind, bellcast_server):
     assert str(refused.value).startswith(bellcast_server.url)
 
 
-async def test_blocking_client_in_an_event_loop_raises(bellcast_server):
+async def test_blocking_client_in_an_event_loop_warns_its_caller(bellcast_server):
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
-        with pytest.raises(BlockingInEventLoop, match="AsyncBellcast"):
-            bell.notify("alice", title="Hello")
+        with pytest.warns(RuntimeWarning, match="AsyncBellcast") as warned:
+            assert bell.notify("alice", title="Hello").id
+        assert warned[0].filename == __file__
         assert bell.token("alice")
         assert (await asyncio.to_thread(bell.notify, "loop-alice", title="Hello")).id
 

@@ -314,7 +314,8 @@ class Bellcast(ServerApi[SyncSender]):
     times within 8 s in all; sends carry an idempotency key, so a repeated try sends nothing twice. `transport` is an
     httpx transport, for tests and proxies.
 
-    Called inside a running event loop it raises BlockingInEventLoop: use AsyncBellcast there."""
+    Called inside a running event loop it warns (RuntimeWarning): use AsyncBellcast there. The logger `bellcast` has method,
+    path, status and milliseconds of each request, at level DEBUG."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ BellcastError
 ├── NotConfigured           no secret was given or found
 ├── InvalidArgument         an argument is wrong: nothing was sent (also a ValueError)
 │   └── UnknownArgument     an argument name is unknown (also a TypeError)
-├── BlockingInEventLoop     a blocking call inside a running event loop
+├── BlockingInEventLoop     a blocking call inside the event loop that would answer it
 ├── RequestRefused          the server refused the request
 │   ├── Unauthorized        401: the secret, key or token is not accepted
 │   │   └── WrongProject    401: the server belongs to another project
@@ -46,7 +46,7 @@ class UnknownArgument(InvalidArgument, TypeError):
 
 
 class BlockingInEventLoop(BellcastError, RuntimeError):
-    """A blocking call inside a running event loop would stop everything else in it."""
+    """A blocking call of a mounted app inside the event loop that would answer it, so it could never end."""
 
 
 class RequestRefused(BellcastError):

@@ -2,8 +2,10 @@
 
 import asyncio
 import inspect
+import logging
 import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, TypeVar
@@ -11,16 +13,19 @@ from typing import Any, TypeVar
 import httpx
 
 from bellcast.client.credentials import Credentials
-from bellcast.client.errors import BlockingInEventLoop
 from bellcast.client.exchange import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
 
 T = TypeVar("T")
 
+log = logging.getLogger("bellcast")
+
 # Below the 5 s after which uvicorn closes idle connections, so that a request seldom meets a closing one.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 # Seconds to connect: a server on any reachable network accepts within one.
 CONNECT_TIMEOUT = 1.0
+# From the warning: `_warn_in_event_loop`, `_take`, `send`, `method`, the caller.
+_FRAMES_TO_THE_CALLER = 5
 # No connection was established, so the request was not sent.
 _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -46,11 +51,12 @@ class SyncSender:
         if isinstance(step, Wait):
             time.sleep(step.seconds)  # noqa: TID251 (outside the house there is no Clock port)
             return None
-        _refuse_in_event_loop(step)
+        _warn_in_event_loop(step)
+        started = time.monotonic()
         try:
-            return _answer(self.http.send(_sendable(self.http, step, self.peer)))
+            return _answer(self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
-            return _lost(error)
+            return _lost(error, step, started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,11 @@ class AsyncSender:
         if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
+        started = time.monotonic()
         try:
-            return _answer(await self.http.send(_sendable(self.http, step, self.peer)))
+            return _answer(await self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
-            return _lost(error)
+            return _lost(error, step, started)
 
 
 def connection(url: str) -> dict[str, Any]:
@@ -90,12 +97,14 @@ def _of_token(peer: Peer, bearer: str) -> Credentials:
     return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 
-def _refuse_in_event_loop(request: HttpRequest[Any]) -> None:
+def _warn_in_event_loop(request: HttpRequest[Any]) -> None:
     if not _is_in_coroutine():
         return
-    raise BlockingInEventLoop(
-        f"{request.method} {request.path}: a blocking Bellcast call would stop the running event loop; use "
-        "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread"
+    warnings.warn(
+        f"{request.method} {request.path}: a blocking Bellcast call stops the running event loop; use "
+        "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread",
+        RuntimeWarning,
+        stacklevel=_FRAMES_TO_THE_CALLER,
     )
 
 
@@ -129,9 +138,16 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any],
     )
 
 
-def _answer(response: httpx.Response) -> HttpResponse:
+def _answer(response: httpx.Response, started: float) -> HttpResponse:
+    _log(response.request.method, response.request.url.path, response.status_code, started)
     return HttpResponse(response.status_code, response.content, response.headers)
 
 
-def _lost(error: httpx.TransportError) -> LostConnection:
+def _lost(error: httpx.TransportError, request: HttpRequest[Any], started: float) -> LostConnection:
+    _log(request.method, request.path, type(error).__name__, started)
     return LostConnection(error, delivered=not isinstance(error, _UNDELIVERED))
+
+
+def _log(method: str, path: str, status: object, started: float) -> None:
+    # Without the query, and never with a header: those may have ids and secrets.
+    log.debug("request_sent method=%s path=%s status=%s ms=%.1f", method, path, status, (time.monotonic() - started) * 1e3)

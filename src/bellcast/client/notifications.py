@@ -45,8 +45,9 @@ class ToAll(TypedDict):
 
 Target = Text | Sequence[Text] | ToTopic | ToRole | ToTenant | ToAll
 """One recipient, several, or an audience: of a topic, a role, a tenant, or everyone."""
-Expiry = datetime | timedelta | str | None
+Moment = datetime | timedelta | str
 """An aware datetime, an RFC 3339 text, a timedelta from now or a duration from now such as "2h"."""
+Expiry = Moment | None
 
 
 class ActorFields(TypedDict, total=False):
@@ -74,7 +75,8 @@ class ChannelFields(TypedDict, total=False):
 
 
 class Content(TypedDict, total=False):
-    """The fields of a notification. A template can supply the title."""
+    """The fields of a notification. A template can supply the title. `send_at` sends it later: a point in time, or a text
+    without an offset in `timezone` (an IANA name, or "recipient")."""
 
     title: Text
     body: Text | None
@@ -96,6 +98,8 @@ class Content(TypedDict, total=False):
     sms: Mapping[str, Text]
     push: Mapping[str, Text]
     chat: Mapping[str, Text]
+    send_at: Moment
+    timezone: Text
     tenant: Text | None
 
 
@@ -154,6 +158,8 @@ _CONTENT: dict[str, arguments.Convert] = {
     "sms": arguments.texts("text"),
     "push": arguments.texts("title", "body"),
     "chat": arguments.texts("text"),
+    "send_at": arguments.moment,
+    "timezone": arguments.name,
     "tenant": arguments.text,
 }
 _ITEM: dict[str, arguments.Convert] = {**_CONTENT, "to": arguments.target, "idempotency_key": arguments.name}
@@ -183,7 +189,7 @@ def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack
 
     It is sent once, however often it has to be tried: every try carries the same idempotency key. Pass your own
     `idempotency_key` to make calls safe to repeat for 24 hours; the repeated call must have the same content, so give
-    `expires_at` as a point in time then."""
+    `expires_at` and `send_at` as points in time then. With `send_at` the result has the `schedule`, and no ids yet."""
     return once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
 
 

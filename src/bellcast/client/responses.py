@@ -199,11 +199,20 @@ class AnnouncementMade(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedule that sends later. Deleting it cancels the send."""
+
+    key: str
+    next_at: datetime | None = None
+
+
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The response to `notify`: a notification for each named recipient, or one announcement for all the others."""
+    """The response to `notify`: a notification for each named recipient, or one announcement for all the others; with
+    `send_at` a schedule."""
 
     notifications: list[Delivered] = []
     announcement: AnnouncementMade | None = None
+    schedule: Scheduled | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -211,15 +220,17 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The id, when one recipient or one announcement was addressed (the first, when several were)."""
+        """The id, when one recipient or one announcement was addressed (the first, when several were). A send with
+        `send_at` has none yet."""
         return self.ids[0]
 
 
 class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one item of a bulk send: `id`, `ids` (several recipients) or `error`."""
+    """The result of one item of a bulk send: `id`, `ids` (several recipients), `schedule` (with `send_at`) or `error`."""
 
     id: str | None = None
     ids: list[str] = []
+    schedule: Scheduled | None = None
     error: Problem | None = None
 
 

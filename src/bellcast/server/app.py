@@ -361,8 +361,8 @@ class App:
 
     @cached_property
     def sync_client(self) -> Bellcast:
-        """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. It raises
-        BlockingInEventLoop in an event loop."""
+        """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. In the app's own event loop it
+        raises BlockingInEventLoop."""
         return Bellcast(inprocess.URL, self._credentials(), transport=self.loop_transport)
 
     @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from bellcast.client import BellcastError
+from bellcast.client import BellcastError, BlockingInEventLoop
 
 # The scheme and host that in-process requests carry; no connection is made.
 URL = "http://127.0.0.1"
@@ -36,6 +36,8 @@ class LoopTransport(httpx.BaseTransport):
         """Return the whole response. Cancels the request in the loop if it takes longer than its read timeout."""
         if self.loop is None or not self.loop.is_running():
             raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
+        if _running_loop() is self.loop:
+            raise BlockingInEventLoop("`app.sync_client` is for threads; in the app's event loop use `await app.client.…`")
         waiting = asyncio.run_coroutine_threadsafe(self._respond(request), self.loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])
@@ -47,3 +49,10 @@ class LoopTransport(httpx.BaseTransport):
         again = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
         response = await self._transport.handle_async_request(again)
         return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
