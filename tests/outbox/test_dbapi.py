@@ -5,10 +5,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Session
 
-from bellcast.contrib import dbapi, outbox
+from bellcast.contrib import dbapi, outbox, sqlalchemy
 from tests.faults.nodes import titles
 
 
@@ -44,6 +48,33 @@ def test_key_that_waits_adds_no_row(connection):
     (key,) = connection.execute("SELECT key FROM bellcast_outbox").fetchone()
     assert key == str(outbox.row_key("booking-7"))
     assert len(rows(connection)) == 1
+
+
+def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(outbox.table_sql("sqlite"))
+    engine = create_engine(f"sqlite:///{file}")
+    with Session(engine) as session:
+        session.execute(sqlalchemy.notify("alice", title="Rolled back"))
+    with Session(engine) as session, session.begin():
+        for _ in range(2):
+            session.execute(sqlalchemy.notify("alice", title="It's “booked” %s :x", idempotency_key="booking-7"))
+        session.execute(sqlalchemy.publish("desk", "booking.made", {"id": 7}))
+    engine.dispose()
+    with closing(sqlite3.connect(file)) as connection:
+        assert rows(connection) == [
+            ("notify", {"to": "alice", "title": "It's “booked” %s :x"}),
+            ("publish", {"topic": "desk", "name": "booking.made", "data": {"id": 7}}),
+        ]
+        (key,) = connection.execute("SELECT key FROM bellcast_outbox WHERE kind = 'notify'").fetchone()
+    assert key == str(outbox.row_key("booking-7"))
+
+
+@pytest.mark.parametrize("dialect", [mysql.dialect(), mysql.dialect(is_mariadb=True)], ids=["mysql", "mariadb"])
+def test_sqlalchemy_statement_of_mysql_ignores_a_key_that_waits(dialect):
+    statement = sqlalchemy.notify("alice", title="Booked").compile(dialect=dialect)
+    assert str(statement) == "INSERT IGNORE INTO bellcast_outbox (`key`, kind, payload) VALUES (%s, %s, %s)"
 
 
 def run(*command, **environ):

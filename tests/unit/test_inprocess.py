@@ -37,7 +37,7 @@ async def test_blocking_client_sends_from_a_thread(started_app):
 
 
 async def test_blocking_client_in_the_event_loop_of_the_app_raises(started_app):
-    with pytest.warns(RuntimeWarning, match="to_thread"), pytest.raises(BlockingInEventLoop, match="app.client"):
+    with pytest.warns(RuntimeWarning, match="to_thread"), pytest.raises(BlockingInEventLoop, match=r"app\.client"):
         started_app.sync_client.notify("alice", title="Hello")
 
 

@@ -150,4 +150,6 @@ def _lost(error: httpx.TransportError, request: HttpRequest[Any], started: float
 
 def _log(method: str, path: str, status: object, started: float) -> None:
     # Without the query, and never with a header: those may have ids and secrets.
-    log.debug("request_sent method=%s path=%s status=%s ms=%.1f", method, path, status, (time.monotonic() - started) * 1e3)
+    log.debug(
+        "request_sent method=%s path=%s status=%s ms=%.1f", method, path, status, (time.monotonic() - started) * 1e3
+    )

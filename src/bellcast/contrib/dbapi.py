@@ -37,7 +37,7 @@ def _insert(connection: Any, kind: outbox.Kind, key: Any, payload: str) -> None:
     dialect, mark = _dialect(connection)
     cursor = connection.cursor()
     try:
-        cursor.execute(outbox.insert_sql(dialect, mark), (str(key), kind, payload))
+        cursor.execute(outbox.insert_sql(dialect, [mark] * 3), (str(key), kind, payload))
     finally:
         cursor.close()
 

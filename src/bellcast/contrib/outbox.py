@@ -4,7 +4,7 @@ The app inserts `key`, `kind` and `payload` in its transaction; a relay (`bellca
 the commit and deletes it."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -57,11 +57,11 @@ def table_sql(dialect: Dialect) -> str:
     )
 
 
-def insert_sql(dialect: Dialect, mark: str) -> str:
-    """Return the statement that inserts key, kind and payload. `mark` is the driver's parameter mark."""
+def insert_sql(dialect: Dialect, marks: Sequence[str]) -> str:
+    """Return the statement that inserts key, kind and payload. `marks` are the three parameter marks of the driver."""
     key = "`key`" if dialect == "mysql" else "key"
     verb, end = ("INSERT IGNORE", "") if dialect == "mysql" else ("INSERT", " ON CONFLICT (key) DO NOTHING")
-    return f"{verb} INTO {TABLE} ({key}, kind, payload) VALUES ({mark}, {mark}, {mark}){end}"
+    return f"{verb} INTO {TABLE} ({key}, kind, payload) VALUES ({', '.join(marks)}){end}"
 
 
 def row_key(key: object = None) -> uuid.UUID:

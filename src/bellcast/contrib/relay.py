@@ -169,8 +169,8 @@ class Relay:
                         raise
                     self._refuse(row, refusal.reason, done)
                     continue
+                done.sent[row.key] = []
             self._table.delete([row.id])
-            done.sent[row.key] = []
 
     def _write_addresses(self, batch: Sequence[Row]) -> None:
         """Keep the addresses of the recipients' records current, for sends by e-mail and SMS."""

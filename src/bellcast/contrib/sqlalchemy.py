@@ -3,33 +3,70 @@
     session.execute(notify("alice", title="New booking"))         # Session, Connection
     await session.execute(notify("alice", title="New booking"))   # AsyncSession, AsyncConnection
 
-The notification is sent once the transaction commits, and never if it is rolled back."""
+The notification is sent once the transaction commits, and never if it is rolled back. On PostgreSQL the statement calls the
+function of `bellcast sql install` and returns the row's number; on SQLite, MySQL and MariaDB it inserts into the table of
+`bellcast sql outbox`, whose rows `bellcast relay` sends."""
 
+from dataclasses import dataclass
 from typing import Any, Unpack
 
-from sqlalchemy import BigInteger, Function, Select, cast, func, select, types
+from sqlalchemy import BigInteger, bindparam, cast, func, select, types
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
 
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Content, Target
-from bellcast.contrib import payloads
+from bellcast.contrib import outbox, payloads
 
-OutboxInsert = Select[tuple[int]]
-"""A statement that returns the row's number in the outbox."""
+
+@dataclass(eq=False)
+class OutboxInsert(Executable, ClauseElement):
+    """A statement that writes a row of the outbox. `body` is the payload of the SQL function, with the idempotency key."""
+
+    # Each statement has its own values, so a compiled one cannot be used again.
+    inherit_cache = False
+
+    kind: outbox.Kind
+    body: str
+    payload: str
+    key: str
 
 
 def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> OutboxInsert:
-    """Notify one recipient, several, or an audience, as `Bellcast.notify` does."""
-    return _select_call(func.bellcast.notify, payloads.notification(to, content, idempotency_key))
+    """Notify one recipient, several, or an audience, as `Bellcast.notify` does. A key that waits already adds no row."""
+    body = payloads.notification(to, content, idempotency_key)
+    return OutboxInsert("notify", body, payloads.notification(to, content, None), str(outbox.row_key(idempotency_key)))
 
 
 def publish(
     topic: Text | None, name: Text, data: Any = None, *, recipient: Text | None = None, tenant: Text | None = None
 ) -> OutboxInsert:
     """Publish a live event to a topic, or to the connections of a recipient."""
-    return _select_call(func.bellcast.publish, payloads.event(topic, name, data, recipient, tenant))
+    body = payloads.event(topic, name, data, recipient, tenant)
+    return OutboxInsert("publish", body, body, str(outbox.row_key()))
 
 
-def _select_call(function: Any, payload: str) -> OutboxInsert:
-    call: Function[int] = function(cast(cast(payload, types.Text), JSONB), type_=BigInteger)  # the text is JSON already
-    return select(call)
+@compiles(OutboxInsert, "postgresql")
+def _call_function(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
+    function = getattr(func.bellcast, statement.kind)
+    body = cast(cast(statement.body, types.Text), JSONB)  # the text is JSON already
+    return compiler.process(select(function(body, type_=BigInteger)), **options)
+
+
+@compiles(OutboxInsert, "sqlite")
+def _insert_in_sqlite(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
+    return outbox.insert_sql("sqlite", _marks(statement, compiler, options))
+
+
+@compiles(OutboxInsert, "mysql", "mariadb")
+def _insert_in_mysql(statement: OutboxInsert, compiler: SQLCompiler, **options: Any) -> str:
+    return outbox.insert_sql("mysql", _marks(statement, compiler, options))
+
+
+def _marks(statement: OutboxInsert, compiler: SQLCompiler, options: dict[str, Any]) -> list[str]:
+    """The parameter marks of key, kind and payload in the driver's style."""
+    values = (statement.key, statement.kind, statement.payload)
+    return [compiler.process(bindparam(None, value, types.Text, unique=True), **options) for value in values]

@@ -37,7 +37,9 @@ class LoopTransport(httpx.BaseTransport):
         if self.loop is None or not self.loop.is_running():
             raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
         if _running_loop() is self.loop:
-            raise BlockingInEventLoop("`app.sync_client` is for threads; in the app's event loop use `await app.client.…`")
+            raise BlockingInEventLoop(
+                "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
+            )
         waiting = asyncio.run_coroutine_threadsafe(self._respond(request), self.loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])
