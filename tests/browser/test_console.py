@@ -328,6 +328,13 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
         page.get_by_role("navigation", name="Range").get_by_role("link", name="1h").click()
     expect(page.get_by_role("heading", name="Last hour")).to_be_visible()
     expect(page.get_by_role("link", name="1h")).to_have_attribute("aria-current", "page")
+    with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
+        page.get_by_label("Tenant").fill("evil")
+        page.get_by_label("Tenant").press("Enter")
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    expect(page.get_by_role("heading", name="Queue age")).to_have_count(0)
+    with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
+        page.goto("/console/tenants/evil")
 
 
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(

@@ -201,7 +201,7 @@ async def opened(
         settings=settings,
         pusher_apps=pusher_apps,
         test_pusher=no_test,
-        stats=StatsRecorder(store.stats, clock, "node", no_numbers),
+        stats=StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

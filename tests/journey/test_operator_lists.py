@@ -9,7 +9,7 @@ import pytest
 
 from bellcast import __version__
 from bellcast.api import list_total
-from bellcast.model.stats import MINUTE_MS, STORED_MS, StatsPoint
+from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.faults.raw import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
 from tests.servers import ServerProcess
@@ -143,7 +143,7 @@ async def test_numbers_over_time_are_those_of_all_nodes(rest: Rest) -> None:
     for minute in range(2):
         for node in ("a", "b"):
             point = StatsPoint(connections=30, sends=3, durations=(0, 4))
-            await rest.store.stats.add(node, begun + minute * MINUTE_MS, point, STORED_MS)
+            await rest.store.stats.add(node, begun + minute * MINUTE_MS, point, STORED_MS, {})
     names = ["connections", "sends", "latency_p95", "queue_age"]
     both = (await rest.app.get("/v1/stats/series", params={"metrics": ",".join(names), "step": "15m"})).json()
     assert both == {"step": "15m", "metrics": names, "points": [[begun, 10.0, 12, 2.5, 0]]}
@@ -180,9 +180,28 @@ async def test_nodes_are_listed_with_their_load(rest: Rest) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/v1/nodes", "/v1/stats/series"])
-async def test_numbers_of_nodes_are_for_callers_without_tenants(rest: Rest, path: str) -> None:
-    for scope, tenants, status in (("observe", None, 200), ("send", None, 403), ("observe", ["acme"], 403)):
+async def test_hours_of_a_tenant_are_for_its_callers(rest: Rest) -> None:
+    hour = rest.clock.now() // HOUR_MS * HOUR_MS
+    tenants = {"acme": StatsPoint(connections=12, sends=3), "": StatsPoint(sends=7)}
+    await rest.store.stats.add("a", hour, StatsPoint(), STORED_MS, tenants)
+    acme = (await rest.app.get("/v1/stats/series", params={"tenant": "acme", "metrics": "sends"})).json()
+    assert acme == {"step": "1h", "metrics": ["sends"], "points": [[hour, 3]]}
+    default = (await rest.app.get("/v1/stats/series", params={"tenant": "", "metrics": "sends"})).json()
+    assert default["points"] == [[hour, 7]]
+    everything = (await rest.app.get("/v1/stats/series", params={"tenant": "*"})).json()
+    assert (everything["step"], len(everything["metrics"])) == ("1m", 10)
+    for wrong in ({"tenant": "acme", "step": "1m"}, {"step": "1h"}):
+        assert fields(await rest.app.get("/v1/stats/series", params=wrong)).keys() == {"step"}
+    assert fields(await rest.app.get("/v1/stats/series", params={"tenant": "acme", "metrics": "queue_age"}))
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["observe"], "tenants": ["acme"]})).json()
+    bound = Caller(rest.client, {"authorization": f"Bearer {key['key']}"})
+    assert (await bound.get("/v1/stats/series", params={"metrics": "sends"})).json() == acme
+    assert refused(await bound.get("/v1/stats/series", params={"tenant": "globex"}), 403, "forbidden")
+
+
+@pytest.mark.parametrize(("path", "bound"), [("/v1/nodes", 403), ("/v1/stats/series", 200)])
+async def test_numbers_of_nodes_need_observe(rest: Rest, path: str, bound: int) -> None:
+    for scope, tenants, status in (("observe", None, 200), ("send", None, 403), ("observe", ["acme"], bound)):
         body = {"name": "k", "scopes": [scope]} | ({} if tenants is None else {"tenants": tenants})
         key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
         caller = Caller(rest.client, {"authorization": f"Bearer {key}"})

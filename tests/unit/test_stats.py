@@ -7,8 +7,10 @@ from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
 from bellcast.model import stats
-from bellcast.model.stats import MINUTE_MS, SAMPLE_MS, StatsPoint
+from bellcast.model.live_feed import FeedEvent, FeedKind
+from bellcast.model.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
 from bellcast.server.stats import MAX_SAMPLES, StatsRecorder
+from bellcast.server.tenant_counts import MAX_COUNTED, TenantCounts
 
 DAY = 24 * 60 * MINUTE_MS
 # Midnight.
@@ -23,21 +25,31 @@ class Recorded:
         self.stored: list[tuple[int, StatsPoint]] = []
         self.is_available = True
         self.readings = 0
-        self.recorder = StatsRecorder(self, self.clock, "node", self.measure)
+        self.tenants = TenantCounts()
+        self.hours: dict[int, Mapping[str, StatsPoint]] = {}
+        self.recorder = StatsRecorder(self, self.clock, "node", self.measure, self.tenants)
 
     async def measure(self) -> StatsPoint:
         self.readings += 1
         return StatsPoint(connections=2, requests=self.readings, queue_age=self.readings)
 
-    async def add(self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> None:
+    async def add(
+        self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
+    ) -> None:
         if not self.is_available:
             raise Unavailable("The store does not respond.")
         self.stored.append((at, point))
+        self.hours[at // HOUR_MS] = tenants
 
     async def page(
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
         return []
+
+    async def tenant_page(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        return None
 
     async def sample(self, count: int, seconds: float = 10) -> None:
         for _ in range(count):
@@ -120,3 +132,49 @@ def test_latency_is_the_upper_bound_of_a_bucket(
     point = StatsPoint(durations=durations)
     found = [stats.value(point, name, (0.01, 0.1, 0.1), 1) for name in ("latency_p50", "latency_p95")]
     assert found == [p50, p95]
+
+
+def event(kind: FeedKind, tenant: str = "acme", **fields: object) -> FeedEvent:
+    return FeedEvent(kind=kind, at=NOW, text="", tenant=tenant, fields=fields)
+
+
+async def test_events_are_counted_by_tenant_and_hour() -> None:
+    recorded = Recorded()
+    for one in (
+        event("send"),
+        event("publish"),
+        event("request", status=201),
+        event("refused", status=422),
+        event("refused", status=503),
+        event("refused", reason="no_token"),
+        event("attempt", state="sent"),
+        event("attempt", state="queued"),
+        event("attempt", state="bounced"),
+        event("connect"),
+        event("connect", "globex"),
+        event("disconnect", "globex"),
+    ):
+        recorded.tenants.count(one)
+    await recorded.sample(HOUR_MS // SAMPLE_MS)
+    acme = StatsPoint(connections=360, requests=3, refusals=2, failures=2, sends=1, publishes=1, deliveries=1)
+    assert recorded.hours[NOW // HOUR_MS] == {"acme": acme}
+    recorded.tenants.count(event("send"))  # in the first seconds of the next hour
+    await recorded.sample(6)
+    assert recorded.hours[NOW // HOUR_MS + 1] == {"acme": StatsPoint(connections=6, sends=1)}
+
+
+async def test_hour_without_its_last_minute_does_not_count_in_the_next() -> None:
+    recorded = Recorded()
+    recorded.tenants.count(event("send"))
+    await recorded.sample(6)
+    await recorded.sample(6, seconds=3700)
+    assert [list(tenants) for tenants in recorded.hours.values()][-1] == []
+
+
+def test_counted_tenants_are_bounded_and_the_busiest_are_kept() -> None:
+    counts = TenantCounts()
+    for number in range(5 * MAX_COUNTED):
+        counts.count(event("send", f"t{number}"))
+        counts.count(event("send", "busy"))
+    assert len(counts.busiest()) == MAX_COUNTED
+    assert next(iter(counts.busiest().items())) == ("busy", StatsPoint(sends=5 * MAX_COUNTED))

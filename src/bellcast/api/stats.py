@@ -3,24 +3,29 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.metrics import BUCKETS
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.errors import Invalid, NotFound
 from bellcast.model import stats, times
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
 from bellcast.model.stats import StatsPoint
 from bellcast.model.times import Moment
+from bellcast.ports.stats import StatsReader
 
-StepName = Literal["10s", "1m", "15m", "1d"]
+StepName = Literal["10s", "1m", "15m", "1h", "1d"]
 STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS, strict=True))
+TENANT_STEP: StepName = "1h"
+# Rows of a day, each of at most 7.5 kB: 83 nodes.
+MAX_TENANT_ROWS = 2_000
 # A chart has fewer pixels. 48 hours have 2,880 minutes.
 MAX_POINTS = 3_000
 # Each node has a row in each interval. So many take 0.2 s of a thread.
@@ -29,11 +34,12 @@ DAY_MS = 24 * 3_600_000
 
 
 class SeriesQuery(Struct, frozen=True, kw_only=True):
-    """Metrics, repeated or separated by commas (default: all), the length of the intervals, and a range of time: by
-    default the last 24 hours, with steps of 10 s the last hour."""
+    """Metrics, repeated or separated by commas (default: all), the length of the intervals (default: 1m, of a tenant 1h), and
+    a range of time: by default the last 24 hours, with steps of 10 s the last hour. The tenant `*` means all together."""
 
+    tenant: str | None = None
     metrics: list[str] = []
-    step: StepName = "1m"
+    step: StepName | None = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
     node: Annotated[str, Meta(max_length=100)] | None = None
@@ -72,33 +78,72 @@ async def series(request: ApiRequest) -> ASGIApp:
 
     Steps of 10 s are kept for an hour, in the memory of the process that responds and of this process only; steps of 1 m
     for 48 hours, 15 m for 30 days, 1 d (UTC) for 400 days. The last interval may be incomplete; one without a point has no
-    row. A node is one process: the `node` of `GET /v1/connections`. Callers that are bound to tenants are refused."""
+    row. A node is one process: the `node` of `GET /v1/connections`.
+
+    With `tenant`, the numbers are those of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each node
+    stores its 100 busiest tenants of each hour; another tenant has no row. `requests` and `refusals` are without those that
+    read the console's lists. Callers that are bound to tenants read one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
     if ctx.stats is None:
         raise NotFound("Numbers over time are turned off here: BELLCAST_STATS=off.")
-    names = [name for given in query.metrics for name in given.split(",") if name] or list(stats.METRICS)
-    if not set(names) <= set(stats.METRICS) or len(names) > len(stats.METRICS):
-        raise Invalid.fields([FieldError("metrics", f"must be some of: {', '.join(stats.METRICS)}")])
-    step, now = STEPS[query.step], (ctx.real_clock or ctx.engines.clock).now()
+    tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
+    wanted = _wanted(query, tenant, (ctx.real_clock or ctx.engines.clock).now())
+    points = await _points(ctx.stats, tenant, wanted, query.node)
+    return responses.json(Series(wanted.step, wanted.metrics, await asyncio.to_thread(_rows, points, wanted)))
+
+
+class WantedSeries(NamedTuple):
+    """The valid query of a series. Times are UTC milliseconds."""
+
+    step: StepName
+    metrics: list[str]
+    since: int
+    until: int
+    now: int
+
+    @property
+    def step_ms(self) -> int:
+        return stats.HOUR_MS if self.step == TENANT_STEP else STEPS[self.step]
+
+
+def _wanted(query: SeriesQuery, tenant: str | None, now: int) -> WantedSeries:
+    known = stats.METRICS if tenant is None else stats.TENANT_METRICS
+    names = [name for given in query.metrics for name in given.split(",") if name] or list(known)
+    if not set(names) <= set(known) or len(names) > len(known):
+        raise Invalid.of("metrics", f"must be some of: {', '.join(known)}")
+    step = query.step or ("1m" if tenant is None else TENANT_STEP)
+    if (step == TENANT_STEP) != (tenant is not None):
+        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all together")
     until = now if query.end is None else times.milliseconds(query.end)
-    since = until - min(DAY_MS, stats.KEPT_MS[step]) if query.start is None else times.milliseconds(query.start)
-    if (until - since) // step > MAX_POINTS:
-        raise Invalid.fields([FieldError("from", f"must be at most {MAX_POINTS} steps before to")])
-    points = await ctx.stats.series(step, since, until, query.node, MAX_ROWS + 1)
+    kept = DAY_MS if tenant is not None else min(DAY_MS, stats.KEPT_MS[STEPS[step]])
+    since = until - kept if query.start is None else times.milliseconds(query.start)
+    wanted = WantedSeries(step, names, since, until, now)
+    if (until - since) // wanted.step_ms > MAX_POINTS:
+        raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
+    return wanted
+
+
+async def _points(
+    reader: StatsReader, tenant: str | None, wanted: WantedSeries, node: str | None
+) -> Sequence[tuple[int, StatsPoint]]:
+    if tenant is not None:
+        found = await reader.tenant_series(tenant, wanted.since, wanted.until, node, MAX_TENANT_ROWS)
+        if found is None:
+            raise Invalid.of("node", f"must be one node: all have more than {MAX_TENANT_ROWS} rows in a day")
+        return found
+    points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_ROWS + 1)
     if len(points) > MAX_ROWS:
         many = f"must be closer to to: the range has more than {MAX_ROWS} points of nodes. Or use a larger step"
-        raise Invalid.fields([FieldError("from", many)])
-    return responses.json(Series(query.step, names, await asyncio.to_thread(_rows, points, names, step, now)))
+        raise Invalid.of("from", many)
+    return points
 
 
-def _rows(
-    points: Sequence[tuple[int, StatsPoint]], metrics: Sequence[str], step: int, now: int
-) -> list[list[int | float | None]]:
+def _rows(points: Sequence[tuple[int, StatsPoint]], wanted: WantedSeries) -> list[list[int | float | None]]:
     """Combine the points of all nodes in each interval."""
     result: list[list[int | float | None]] = []
     for at, of_nodes in groupby(points, key=lambda one: one[0]):
-        combined, samples = stats.total(point for _, point in of_nodes), stats.samples(step, at, now)
-        result.append([at, *(stats.value(combined, metric, BUCKETS, samples) for metric in metrics)])
+        combined, samples = stats.total(point for _, point in of_nodes), stats.samples(wanted.step_ms, at, wanted.now)
+        result.append([at, *(stats.value(combined, metric, BUCKETS, samples) for metric in wanted.metrics)])
     return result
 
 

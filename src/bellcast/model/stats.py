@@ -15,6 +15,11 @@ KEPT_MS = {
     15 * MINUTE_MS: 30 * 24 * 60 * MINUTE_MS,
     24 * 60 * MINUTE_MS: 400 * 24 * 60 * MINUTE_MS,
 }
+HOUR_MS = 60 * MINUTE_MS
+# Numbers of the busiest tenants, by hour. A row of a node has at most so many tenants and bytes: with 720 rows, a node needs
+# 7 MB.
+TENANTS_KEPT_MS = 30 * 24 * HOUR_MS
+MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
 STORED_MS = {step: kept for step, kept in KEPT_MS.items() if step > SAMPLE_MS}
 METRICS = (
     "connections",
@@ -46,6 +51,7 @@ class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 COUNTERS = ("requests", "refusals", "failures", "sends", "publishes", "deliveries")
+TENANT_METRICS = ("connections", *COUNTERS)
 
 
 def total(points: Iterable[StatsPoint]) -> StatsPoint:

@@ -9,9 +9,12 @@ from bellcast.model.stats import StatsPoint
 class StatsPoints(Protocol):
     """Points by the length of their interval (`step`), its beginning and the node. Times are UTC milliseconds."""
 
-    async def add(self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> None:
-        """Add a minute of a node to its interval of each step of `keep`, in one transaction. Points of all nodes that are
-        older than `keep[step]` milliseconds are deleted, a bounded number in each call."""
+    async def add(
+        self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
+    ) -> None:
+        """Add a minute of a node to its interval of each step of `keep`, in one transaction. `tenants` are the numbers of its
+        tenants in the hour so far, the busiest first, and replace those before; MAX_TENANTS are stored, fewer with long keys.
+        Points of all nodes that are older than `keep[step]` milliseconds are deleted, a bounded number in each call."""
         ...
 
     async def page(
@@ -19,6 +22,13 @@ class StatsPoints(Protocol):
     ) -> list[tuple[int, StatsPoint]]:
         """Return at most `limit` points that begin from `since` to before `until`, by time; of all nodes if `node` is
         None."""
+        ...
+
+    async def tenant_page(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        """Return the hours of a tenant that begin from `since` to before `until`, by time. None if more than `limit` rows of
+        nodes would have to be read of one day."""
         ...
 
 
@@ -29,4 +39,10 @@ class StatsReader(Protocol):
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
         """Return at most `limit` points by time. Those of 10 s are of this node only, and of the last hour."""
+        ...
+
+    async def tenant_series(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
         ...

@@ -80,6 +80,7 @@ from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.request_log import RequestLog
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
+from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
@@ -91,7 +92,6 @@ from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
 
 # States of messages whose delivery ended: a provider, or the simulation, accepted it or not.
-ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 # The only operation that is also a WebSocket.
 FEED_PATH = "/v1/feed"
@@ -261,7 +261,7 @@ class App:
         presence = Presence(settings.access.presence_topics)
         self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
         node = self.hub.cluster.node
-        recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure)
+        recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure, self.feed.tenants)
         self._stats = recorder if settings.server.stats else None
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._cluster_feed = ClusterFeed(self.feed, self.broker, self._real_clock, self.hub.cluster, spawn)

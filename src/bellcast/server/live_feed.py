@@ -12,6 +12,7 @@ from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Clock
 from bellcast.ports.live_feed import SkippedEvents
+from bellcast.server.tenant_counts import TenantCounts
 
 # Events of each kind that a new watcher can get: enough to see what led to a problem that was just noticed.
 RING = 200
@@ -112,6 +113,7 @@ class LiveFeed:
         self._clock = clock
         self._rings: dict[str, deque[FeedEvent]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
+        self.tenants = TenantCounts()
         self._watchers: tuple[Watcher, ...] = ()
         self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
         self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
@@ -123,6 +125,7 @@ class LiveFeed:
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
+        self.tenants.count(event)
         for watcher in self._watchers:
             watcher.offer(event)
 

@@ -7,9 +7,10 @@ import structlog
 
 from bellcast.errors import BellcastError
 from bellcast.model import stats
-from bellcast.model.stats import KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
+from bellcast.model.stats import HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
 from bellcast.ports import Clock
 from bellcast.ports.stats import StatsPoints
+from bellcast.server.tenant_counts import TenantCounts
 
 log = structlog.get_logger(__name__)
 
@@ -22,12 +23,18 @@ class StatsRecorder:
     and queue age."""
 
     def __init__(
-        self, points: StatsPoints, clock: Clock, node: str, measure: Callable[[], Awaitable[StatsPoint]]
+        self,
+        points: StatsPoints,
+        clock: Clock,
+        node: str,
+        measure: Callable[[], Awaitable[StatsPoint]],
+        tenants: TenantCounts,
     ) -> None:
         self._points = points
         self._clock = clock
         self._node = node
         self._measure = measure
+        self._tenants = tenants
         self._samples: deque[tuple[int, StatsPoint]] = deque(maxlen=MAX_SAMPLES)
         self._minute: StatsPoint | None = None
         self._minute_at = 0
@@ -55,7 +62,10 @@ class StatsRecorder:
         self._samples.append((at, point))
         if at - at % MINUTE_MS != self._minute_at:
             await self._store_minute()
+            if self._minute_at and at // HOUR_MS > (self._minute_at + MINUTE_MS) // HOUR_MS:
+                self._tenants.clear()  # an hour without its last minute
             self._minute_at = at - at % MINUTE_MS
+        self._tenants.sample()
         self._minute = point if self._minute is None else stats.total((self._minute, point))
         if at + SAMPLE_MS == self._minute_at + MINUTE_MS:
             await self._store_minute()
@@ -65,9 +75,11 @@ class StatsRecorder:
         if minute is None:
             return
         try:
-            await self._points.add(self._node, self._minute_at, minute, STORED_MS)
+            await self._points.add(self._node, self._minute_at, minute, STORED_MS, self._tenants.busiest())
         except BellcastError as error:
             log.warning("stats_not_stored", reason=error.detail)
+        if (self._minute_at + MINUTE_MS) % HOUR_MS == 0:
+            self._tenants.clear()
 
     async def series(
         self, step: int, since: int, until: int, node: str | None, limit: int
@@ -75,3 +87,8 @@ class StatsRecorder:
         if step == SAMPLE_MS:
             return [one for one in self._samples if since <= one[0] < until and node in (None, self._node)][:limit]
         return await self._points.page(step, since, until, node, limit)
+
+    async def tenant_series(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        return await self._points.tenant_page(tenant, since, until, node, limit)

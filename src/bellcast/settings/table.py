@@ -95,7 +95,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "STATS": (
         parsers.boolean,
-        "Store numbers over time for the console and `/v1/stats/series`: one write a minute, about 2 MB a server.",
+        "Store numbers over time for the console and `/v1/stats/series`: one write a minute, at most 9 MB a server.",
     ),
     "TRACING": (
         parsers.boolean,

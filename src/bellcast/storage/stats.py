@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
 from bellcast.model import stats
-from bellcast.model.stats import StatsPoint
+from bellcast.model.stats import HOUR_MS, MAX_TENANTS, MAX_TENANTS_BYTES, TENANT_METRICS, TENANTS_KEPT_MS, StatsPoint
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
@@ -14,7 +15,13 @@ from bellcast.storage.script import Row, Script, Statement, fetch
 
 # Deleted of each step with each minute: a node adds at most one row of a step a minute, so this catches up after a pause.
 SWEPT_ROWS = 20
+# Rows of tenants have 7 kB: so much time is read at once.
+WINDOW_MS = 24 * HOUR_MS
+# The numbers of a tenant in the order of TENANT_METRICS.
+_TenantRow = tuple[int, ...]
 _decode = msgspec.json.Decoder(StatsPoint).decode
+_decode_tenants = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_tenant = msgspec.json.Decoder(_TenantRow).decode
 
 
 class StatsPoints:
@@ -23,9 +30,11 @@ class StatsPoints:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def add(self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> None:
+    async def add(
+        self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
+    ) -> None:
         lock: list[LockKey] = [("", f"\x01stats {node}")]
-        await self._engine.write(ScriptCommand(lambda: _add(node, at, point, keep), lock))
+        await self._engine.write(ScriptCommand(lambda: _add(node, at, point, keep, tenants), lock))
 
     async def page(
         self, step: int, since: int, until: int, node: str | None, limit: int
@@ -35,12 +44,51 @@ class StatsPoints:
         # 20,000 rows take 40 ms.
         return await asyncio.to_thread(_points, found)
 
+    async def tenant_page(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        points: list[tuple[int, StatsPoint]] = []
+        for begin in range(since, until, WINDOW_MS):
+            end = min(begin + WINDOW_MS, until)
+            params = {"step": HOUR_MS, "since": begin, "until": end, "node": node, "limit": limit + 1}
+            found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
+            if len(found) > limit:
+                return None
+            points += await asyncio.to_thread(_points_of, tenant, found)
+        return points
+
 
 def _points(stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
     return [(at, _decode(body)) for at, body in stored]
 
 
-def _add(node: str, at: int, point: StatsPoint, keep: Mapping[int, int]) -> Script[None]:
+def _points_of(tenant: str, stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
+    rows_of = ((at, _decode_tenants(body).get(tenant)) for at, body in stored)
+    return [(at, _tenant_point(row)) for at, row in rows_of if row is not None]
+
+
+def _tenant_point(row: msgspec.Raw) -> StatsPoint:
+    return msgspec.convert(dict(zip(TENANT_METRICS, _decode_tenant(row), strict=True)), StatsPoint)
+
+
+def _tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
+    """The busiest tenants of a row as JSON, as many as have room."""
+    body = ""
+    for tenant, point in islice(tenants.items(), MAX_TENANTS):
+        entry = f"{rows.to_json(tenant)}:{rows.to_json([getattr(point, name) for name in TENANT_METRICS])}"
+        if len(body.encode()) + len(entry.encode()) > MAX_TENANTS_BYTES:
+            break
+        body += f",{entry}" if body else entry
+    return f"{{{body}}}"
+
+
+def _add(
+    node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
+) -> Script[None]:
+    if tenants:
+        hour = {"step": HOUR_MS, "at": at - at % HOUR_MS, "node": node}
+        yield Statement("stats_write", hour | {"body": _tenants_body(tenants)})
+        yield Statement("stats_sweep", {"step": HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
     for step, kept in keep.items():
         name = {"step": step, "at": at - at % step, "node": node}
         before = yield Statement("stats_find", name)

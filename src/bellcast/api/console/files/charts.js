@@ -20,6 +20,10 @@ const RANGES = {
   '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'on average in a day', before: 'the 30 days before', now: 'these days' },
 };
 
+// The numbers of a tenant are stored by hour.
+const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'on average in an hour' };
+const TENANT_RANGES = Object.fromEntries(['24h', '7d', '30d'].map((name) => [name, { ...RANGES[name], ...HOURLY }]));
+
 const whole = (value) => Math.round(value).toLocaleString('en');
 const decimal = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
 const duration = (ms) => (ms < 1000 ? `${decimal(ms)} ms` : `${decimal(ms / 1000)} s`);
@@ -40,45 +44,46 @@ const CHARTS = [
   { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole },
   { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole },
   { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole },
-  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration },
-  { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration },
+  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration, isOfAll: true },
+  { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];
 
-/** The charts; nothing for operators without these numbers. The range is in the URL; a server of less than an hour begins with the last hour. */
-export function charts(page) {
+/** The charts of a tenant, or without one of all together. The range is in the URL; a server of less than an hour begins with the last hour. */
+export function charts(page, tenant) {
   const place = h('div', {});
   const title = h('h2', { id: 'charts' });
   const keys = h('p', { class: 'muted' });
-  // They are of all tenants together.
-  if (page.me.tenants) return null;
+  const [ranges, shown] = tenant === undefined ? [RANGES, CHARTS] : [TENANT_RANGES, CHARTS.filter((one) => !one.isOfAll)];
   const chosen = page.query.get('range');
   const draw = (name) => {
-    const range = RANGES[name] ?? RANGES['24h'];
+    const range = ranges[name];
     fill(title, `Last ${range.name}`);
     fill(keys, h('span', { class: 'key today', 'aria-hidden': 'true' }), `${range.now} `, h('span', { class: 'key before', 'aria-hidden': 'true' }), range.before);
     // The current interval began up to a step ago, and is the last one.
     const end = Math.floor(Date.now() / range.stepMs) * range.stepMs + range.stepMs;
-    const parameters = { metrics: CHARTS.map((one) => one.metric).join(','), step: range.step, from: new Date(end - 2 * range.length).toISOString() };
+    const parameters = { metrics: shown.map((one) => one.metric).join(','), step: range.step, from: new Date(end - 2 * range.length).toISOString() };
+    const path = withQuery('/v1/stats/series', parameters) + (tenant === undefined ? '' : `&${new URLSearchParams({ tenant })}`);
     load(place, page.signal, async (signal) => {
       try {
-        return await get(withQuery('/v1/stats/series', parameters), signal);
+        return await get(path, signal);
       } catch (problem) {
         if (problem.status === 404) return null;
         throw problem;
       }
     }, (series) => {
       if (series === null) return empty('Numbers over time are turned off.', 'BELLCAST_STATS=on bellcast serve');
+      if (series.points.length === 0 && tenant !== undefined) return empty('This tenant has no numbers here. They appear a minute after its first event, if it is among the 100 busiest of a node.');
       if (series.points.length === 0) return empty('The first numbers appear here a minute after the start.');
-      if (!chosen && name !== '1h' && series.points[0][0] > Date.now() - HOUR_MS) {
+      if (!chosen && '1h' in ranges && name !== '1h' && series.points[0][0] > Date.now() - HOUR_MS) {
         draw('1h');
         return null;
       }
-      return h('div', { class: 'charts' }, CHARTS.map((one) => chart(one, series, end, range)));
+      return h('div', { class: 'charts' }, shown.map((one) => chart(one, series, end, range)));
     });
-    fill(links, Object.keys(RANGES).map((one) => h('a', { href: withQuery(page.url('/'), { range: one }), 'aria-current': one === name && 'page' }, one)));
+    fill(links, Object.keys(ranges).map((one) => h('a', { href: withQuery(page.path, { ...Object.fromEntries(page.query), range: one }), 'aria-current': one === name && 'page' }, one)));
   };
   const links = h('nav', { class: 'tabs', 'aria-label': 'Range' });
-  draw(chosen in RANGES ? chosen : '24h');
+  draw(chosen in ranges ? chosen : '24h');
   return h('section', { 'aria-labelledby': 'charts' }, h('header', { class: 'legend' }, title, links, keys), place);
 }
 

@@ -3,19 +3,22 @@
  */
 import { charts } from './charts.js';
 import { h } from './dom.js';
-import { empty, heading, load } from './list.js';
+import { empty, filterBar, heading, load } from './list.js';
 import { card, loadReadiness, number } from './page.js';
-import { get } from './server.js';
+import { get, withQuery } from './server.js';
 
 export function overview(page) {
   const health = h('div');
   const counts = h('div');
+  const { tenants } = page.me;
+  const tenant = page.query.get('tenant') || tenants?.[0];
   loadReadiness(page, health);
-  load(counts, page.signal, (signal) => get('/v1/stats', signal), (stats) => [
+  load(counts, page.signal, (signal) => get(withQuery('/v1/stats', { tenant }), signal), (stats) => [
     card('Connections', stats.connections.length === 0
       ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
       : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, `${one.protocol} over ${one.transport}`))))),
     card('Stored', h('ul', { class: 'numbers' }, Object.entries(stats.store).map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' ')))))),
   ]);
-  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health), charts(page), counts];
+  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
+    filterBar(page, [{ name: 'tenant', label: 'Tenant', options: tenants }], { tenant: tenant ?? '' }), charts(page, tenant), counts];
 }

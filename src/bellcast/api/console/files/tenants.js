@@ -1,6 +1,7 @@
 /**
  * Tenants, and one with its usage, limits, brand and retention.
  */
+import { charts } from './charts.js';
 import { field, form, h, id, moment, time } from './dom.js';
 import { empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, many, number, part } from './page.js';
@@ -27,6 +28,7 @@ export function tenant(page) {
     h('nav', { class: 'links', 'aria-label': 'About this tenant' }, [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']]
       .map(([name, target]) => h('a', { href: withQuery(page.url(target), { tenant: one.key }) }, name))),
     card('Usage', usage(page, one)),
+    charts(page, one.key),
     page.may(BUILDERS) && [limits(page, one), brand(page, one)],
     card('All settings', Object.keys(one.settings).length === 0 ? empty('No settings.') : json(one.settings)),
   ]);

@@ -1,0 +1,78 @@
+"""Numbers of the tenants of this process in the running hour."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bellcast.model.live_feed import FeedEvent
+from bellcast.model.stats import COUNTERS, StatsPoint
+
+# Twice as many have counts at times, each of about 400 bytes.
+MAX_COUNTED = 1_000
+# Final states of messages.
+ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
+
+
+class TenantCounts:
+    """Counts the feed's events by tenant. Beyond MAX_COUNTED tenants, the less busy half begins again at 0."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._open: Counter[str] = Counter()
+
+    def count(self, event: FeedEvent) -> None:
+        """Count one event. Must be called for every event of the process: connections are those that began and did not end."""
+        kind, tenant = event.kind, event.tenant
+        if kind == "connect":
+            self._open[tenant] += 1
+        elif kind == "disconnect":
+            self._open[tenant] -= 1
+            if self._open[tenant] <= 0:
+                del self._open[tenant]
+        else:
+            for metric in _metrics(kind, event.fields):
+                self._of(tenant)[metric] += 1
+
+    def sample(self) -> None:
+        """Add the present connections: of the tenants that have counts, and of those with the most connections."""
+        for tenant in {*self._counts, *(tenant for tenant, _ in self._open.most_common(MAX_COUNTED))}:
+            if self._open[tenant]:
+                self._of(tenant)["connections"] += self._open[tenant]
+
+    def busiest(self) -> Mapping[str, StatsPoint]:
+        """Return the numbers of the hour so far, of the busiest tenants first."""
+        return {
+            tenant: msgspec.convert(self._counts[tenant], StatsPoint) for tenant in self._by_activity()[:MAX_COUNTED]
+        }
+
+    def clear(self) -> None:
+        """Begin an hour."""
+        self._counts.clear()
+
+    def _of(self, tenant: str) -> Counter[str]:
+        if tenant not in self._counts and len(self._counts) >= 2 * MAX_COUNTED:
+            for idle in self._by_activity()[MAX_COUNTED:]:
+                del self._counts[idle]
+        return self._counts.setdefault(tenant, Counter())
+
+    def _by_activity(self) -> list[str]:
+        def activity(tenant: str) -> tuple[int, int]:
+            counts = self._counts[tenant]
+            return sum(counts[name] for name in COUNTERS), counts["connections"]
+
+        return sorted(self._counts, key=activity, reverse=True)
+
+
+def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    if kind in ("request", "refused"):
+        status = fields.get("status")
+        if status is None:  # a connection
+            return ("refusals",)
+        outcome = ("failures",) if status >= 500 else ("refusals",) if status >= 400 else ()
+        return ("requests", *outcome)
+    if kind == "attempt":
+        state = fields.get("state")
+        return ("deliveries",) if state in ACCEPTED else ("failures",) if state in FAILED else ()
+    return {"send": ("sends",), "publish": ("publishes",)}.get(kind, ())
