@@ -69,6 +69,13 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
             query()
 
 
+def test_preferences_are_no_rows_of_the_outbox(shop):
+    from bellcast.contrib.django.models import NotificationPreference
+
+    send(shop.nadia)
+    assert not NotificationPreference.objects.exists()
+
+
 def test_create_sends(shop, relay):
     from bellcast.contrib.django.models import Notification
 
@@ -164,6 +171,8 @@ def test_admin_shows_marks_and_recalls_notifications_of_a_user(shop, admin, rela
     assert shop.omar.notifications.unread().count() == 0
     assert admin.post(f"{base}/recall/?user={shop.omar.pk}").status_code == 302
     assert shop.omar.notifications.count() == 0
+    assert admin.get(f"{base}/timeline/?user={shop.omar.pk}").status_code == 404
+    assert admin.post(f"{base}/read/?user={shop.omar.pk}").status_code == 404
 
 
 def test_admin_sends_and_shows_preferences(shop, admin, relay):
@@ -250,6 +259,8 @@ def test_relay_command_retries_and_discards_refused_rows(shop, relay):
         ({"BACKEND": "shop.Missing"}, "bellcast.E003"),
         ({"TENANT": "shop.missing"}, "bellcast.E004"),
         ({"RELAY": "pigeon"}, "bellcast.E004"),
+        ({"HANDLERS": "shop.missing"}, "bellcast.E004"),
+        ({"SECURITY_EVENTS": ["login_faild"]}, "bellcast.E004"),
         ({"SECRETS": "x"}, "bellcast.E004"),
         ({"PUBLIC_URL": "http://bell.example.com"}, "bellcast.W001"),
     ],

@@ -86,7 +86,7 @@ def test_list_is_filtered(api, query, titles):
     assert [one["title"] for one in api.get(f"{LIST}?{query}").body["results"]] == titles
 
 
-@pytest.mark.parametrize("query", ["is_read=maybe", "priority=extreme", "page_size=x", "days=-1"])
+@pytest.mark.parametrize("query", ["is_read=maybe", "priority=extreme", "page_size=x", "days=-1", "cursor=x"])
 def test_wrong_filter_is_refused_by_field(api, query):
     answer = api.get(f"{LIST}?{query}")
     assert (answer.status, list(answer.body)) == (400, [query.partition("=")[0]])
@@ -195,9 +195,9 @@ def test_outage_is_a_503_with_a_time_to_retry(api, configured, unreachable):
 
 
 def test_token_opens_the_inbox_and_ends_with_the_session(api):
-    answer = api.get("/api/notifications/token/").body
-    assert sorted(answer) == ["expires_at", "token"]
-    inbox = api.shop.bell.inbox(answer["token"])
+    answer = api.get("/api/notifications/token/")
+    assert (sorted(answer.body), answer.headers["Cache-Control"]) == (["expires_at", "token"], "no-store")
+    inbox = api.shop.bell.inbox(answer.body["token"])
     assert inbox.counts().unread == 3
 
 

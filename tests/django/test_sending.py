@@ -199,6 +199,9 @@ def test_bulk_send_groups_users_by_tenant(shop, relay):
         ({"notification_type": ""}, "notification_type"),
         ({"send_at": "tomorrow"}, "send_at"),
         ({"send_email": "yes"}, "send_email"),
+        ({"title": "x" * 501}, "title"),
+        ({"action_url": "javascript:alert(1)"}, "action_url"),
+        ({"notification_type": "x" * 101}, "notification_type"),
     ],
 )
 def test_wrong_argument_is_named_before_the_insert(shop, fields, argument):
@@ -275,6 +278,16 @@ def test_direct_backend_sends_at_the_commit_and_survives_an_outage(shop, configu
     assert "send_failed" in caplog.text
     configured()
     assert titles(shop.nadia) == ["New sale"]
+
+
+def test_direct_backend_sends_later(shop, configured):
+    from django.utils import timezone
+
+    configured(BACKEND="bellcast.contrib.django.backends.DirectBackend")
+    send(shop.nadia, send_at=timezone.now() + timedelta(hours=1))
+    assert titles(shop.nadia) == []
+    schedules = shop.bell.schedules.list(tenant=shop.north.slug)
+    assert [one["notification"]["title"] for one in schedules["schedules"]] == ["New sale"]
 
 
 def test_console_backend_prints(shop, configured, capsys):

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from bellcast.client import BellcastError
+from bellcast.client import BellcastError, NotFound
 from bellcast.contrib.django import conf, identity, inbox_query
 from bellcast.contrib.django.models import Notification, NotificationPreference, OutboxEntry
 from bellcast.contrib.django.preferences import FIELDS, read
@@ -122,6 +122,8 @@ def _reports_outages(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     def guarded(self: BellcastModelAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(self, request, *args, **kwargs)
+        except (NotFound, ObjectDoesNotExist):
+            raise Http404(_("The notification no longer exists.")) from None
         except BellcastError as error:
             return self.page(request, "unavailable", error=error)
 

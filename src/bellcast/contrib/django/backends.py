@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -60,7 +60,6 @@ class DirectBackend:
     """Sends by HTTP after the commit. Failures are logged: such a notification is lost."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
-        _refuse_send_at(sends, "DirectBackend")
         for one in sends:
             transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]  # a lambda with a default
         return None
@@ -76,7 +75,6 @@ class PostgresBackend:
     """Calls the SQL functions that `bellcast sql install` creates, in the caller's transaction."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
-        _refuse_send_at(sends, "PostgresBackend")
         number = None
         with connections[using or "default"].cursor() as cursor:
             for one in sends:
@@ -115,11 +113,6 @@ def post(one: Outgoing) -> None:
         return
     sent = sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent))
     one.assign_ids(sent.ids)
-
-
-def _refuse_send_at(sends: Sequence[Outgoing], backend: str) -> None:
-    if any(one.send_at for one in sends):
-        raise ValidationError({"send_at": f"{backend} cannot send later; use OutboxBackend."})
 
 
 @cache

@@ -73,6 +73,16 @@ def _callables(configuration: conf.Configuration) -> Iterator[checks.CheckMessag
             conf.callable_of(name, configuration.values[name])
         except ImproperlyConfigured as error:
             yield checks.Error(str(error), id="bellcast.E004")
+    handlers = configuration.values["HANDLERS"]
+    if isinstance(handlers, str):
+        try:
+            import_string(handlers)
+        except ImportError as error:
+            yield checks.Error(f"BELLCAST['HANDLERS']: {error}", id="bellcast.E004")
+    events = configuration.values["SECURITY_EVENTS"]
+    if not isinstance(events, bool) and (isinstance(events, str) or not set(events) <= conf.SECURITY_EVENTS):
+        known = ", ".join(sorted(conf.SECURITY_EVENTS))
+        yield checks.Error(f"BELLCAST['SECURITY_EVENTS'] must be True, or a list of {known}.", id="bellcast.E004")
     for name in conf.CHOICES:
         if configuration.values[name] not in conf.CHOICES[name]:
             allowed = ", ".join(conf.CHOICES[name])

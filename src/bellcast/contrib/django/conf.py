@@ -24,6 +24,7 @@ CALLABLES: dict[str, Callable[..., Any]] = {
     "TENANT_USERS": defaults.default_tenant_users,
 }
 CHOICES = {"RELAY": ("thread", "external"), "REST": ("auto", "drf", "plain")}
+SECURITY_EVENTS = frozenset({"login_failed", "password_changed", "new_login"})
 VALUES: dict[str, Any] = {
     "URL": None,
     "SECRET": None,

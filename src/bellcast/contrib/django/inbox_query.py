@@ -23,7 +23,7 @@ from bellcast.contrib.django.sending import NotificationService
 PAGE_ROWS = 100
 FILTERS = frozenset({"user", "is_read", "type", "priority", "created_at__gte", "id", "pk"})
 IDS_PER_ACTION = 1_000  # the server's default limit
-HELP = "of Notification.objects: filter by user, is_read, type, priority and created_at__gte"
+HELP = "Notification.objects filters by user, is_read, type, priority and created_at__gte"
 
 
 def read_page(user: Any, limit: int, before: str | None, view: str = "all", **filters: Any) -> InboxPage:
@@ -259,12 +259,15 @@ QUERYSET_METHODS = frozenset(name for name in dir(models.QuerySet) if not name.s
 OWN_METHODS = ("all", "filter", "order_by", "count", "exists", "first", "get", "update", "delete", "create")
 
 
-class NotificationManager(models.Manager):  # type: ignore[type-arg, unused-ignore]  # generic only in django-stubs
-    """Queries on an inbox. Every query needs `user`."""
+class EmptyManager(models.Manager):  # type: ignore[type-arg, unused-ignore]  # generic only in django-stubs
+    """For proxies whose rows are in Bellcast: the table of the outbox has none of them."""
 
     def get_queryset(self) -> Any:
-        # For Django's own use, which reads the table of the outbox: it has no notifications.
         return super().get_queryset().none()
+
+
+class NotificationManager(EmptyManager):
+    """Queries on an inbox. Every query needs `user`."""
 
 
 def _own(name: str) -> Any:

@@ -96,6 +96,8 @@ class Notification(OutboxEntry):
 class NotificationPreference(OutboxEntry):
     """A user's preferences, for permissions. They are in Bellcast."""
 
+    objects = inbox_query.EmptyManager()
+
     class Meta:
         proxy = True
         verbose_name = _("notification preference")

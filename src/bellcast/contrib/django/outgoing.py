@@ -26,8 +26,9 @@ class Outgoing:
 
     @property
     def request_body(self) -> dict[str, Any]:
-        """The payload without what only the relay uses."""
-        return {name: value for name, value in self.payload.items() if name != ADDRESSES}
+        """The payload without what only the relay uses, and with the time, for backends that send at once."""
+        body = {name: value for name, value in self.payload.items() if name != ADDRESSES}
+        return body if self.send_at is None else {**body, "send_at": self.send_at.isoformat()}
 
     def assign_ids(self, ids: Sequence[str]) -> None:
         """Set the ids of the notifications once they are known."""

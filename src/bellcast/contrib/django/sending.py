@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from bellcast.client import InvalidArgument, NotFound, arguments, topics
+from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
 from bellcast.client import notifications as drafts
 from bellcast.contrib.django import backends, conf, identity
 from bellcast.contrib.django.defaults import tenant_key
@@ -117,7 +117,7 @@ def notify(to: Any, *, using: str | None = None, idempotency_key: object = None,
     Returns the row's number in the outbox of PostgresBackend, else None."""
     number = None
     for place, (target, tenant) in enumerate(_targets(to)):
-        body = drafts.draft(target, {"tenant": tenant} | content)
+        body = _checked(drafts.draft(target, {"tenant": tenant} | content))
         one = Outgoing("notify", body, _key(idempotency_key, place), idempotency_key=_text_key(idempotency_key))
         number = backends.current().send([one], using)
     return number
@@ -246,7 +246,7 @@ def _payload(
     if extra:
         content["channels"] = ["inbox", *extra]
     try:
-        payload = as_json(drafts.draft(to, content))
+        payload = as_json(_checked(drafts.draft(to, content)))
     except InvalidArgument as error:
         name, _, rest = error.argument.partition(".")
         raise ValidationError(
@@ -255,6 +255,12 @@ def _payload(
     if extra and (records := _addresses(users, extra)):
         payload[ADDRESSES] = records
     return payload, _send_at(fields.get("send_at"))
+
+
+def _checked(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a notification. Raises InvalidArgument for what the server would refuse later."""
+    server_rules.check_notification(arguments.json(body))
+    return body
 
 
 KNOWN = frozenset(

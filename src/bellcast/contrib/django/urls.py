@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.urls import path
+from django.views.decorators.cache import cache_control
 
 from bellcast.contrib.django import conf
 from bellcast.contrib.django.rest import calls, plain
@@ -22,8 +23,11 @@ def _views() -> Any:
     return drf
 
 
+# The responses are one user's, and `token/` is a secret.
+_private = cache_control(no_store=True)
+
 urlpatterns = [
-    *(path(route, _views().view(handlers), name=name) for name, (route, handlers) in ROUTES.items()),
-    path("session/", plain.session_view, name="session"),
+    *(path(route, _private(_views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
+    path("session/", _private(plain.session_view), name="session"),
     path("calls/", calls.answer_calls, name="calls"),
 ]

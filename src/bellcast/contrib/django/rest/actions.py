@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from bellcast.client import RequestRefused
 from bellcast.contrib.django import identity, inbox_query, preferences
 from bellcast.contrib.django.rest.rows import to_row
 
@@ -26,7 +27,12 @@ def list_notifications(user: Any, query: Query, url: str) -> dict[str, Any]:
     size = min(MAX_PAGE_SIZE, _whole("page_size", query.get("page_size"), PAGE_SIZE))
     history = [part for part in query.get("cursor", "").split(",") if part]
     before = history[-1] if history else None
-    page = inbox_query.read_page(user, size, before, view, **filters)
+    try:
+        page = inbox_query.read_page(user, size, before, view, **filters)
+    except RequestRefused as refusal:
+        if before is None or refusal.status not in (400, 422):
+            raise
+        raise ValidationError({"cursor": ["Invalid cursor."]}) from refusal
     rows, has_more = page.notifications, page.next is not None
     days = query.get("days")
     if days:
