@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import * as sdk from '../../client/src/server/index.js';
 
-const { Bellcast, BulkInterrupted, InvalidArgument, NotConfigured, NotFound, RequestRefused, Refused, Unauthorized, Unavailable, toNode } = sdk;
+const { Bellcast, BulkInterrupted, InvalidArgument, NotConfigured, NotFound, RequestRefused, Refused, Unauthorized, Unavailable, UnknownArgument, WrongProject, toNode } = sdk;
 const bell = new Bellcast();
 const [, key, secret] = process.env.BELLCAST_PROJECT.split(':');
 const unique = () => `node-${crypto.randomUUID()}`;
@@ -54,10 +54,17 @@ test('a bulk send reports each item', async () => {
   assert.equal(results[2].ids.length, 2);
 });
 
+test('a send for later has a schedule and no id yet', async () => {
+  const { id, schedule } = await bell.notify(unique(), { title: 'Reminder', send_at: new Date(Date.now() + 3600e3) });
+  assert.deepEqual([id, typeof schedule.key], [undefined, 'string']);
+});
+
 test('refusals are typed and name the field', async () => {
   await assert.rejects(bell.notify(unique(), { title: 'Hello', action_url: 'javascript:x' }), (error) => error instanceof RequestRefused && error.status === 422 && error.errors[0].field === 'action_url');
   await assert.rejects(new Bellcast({ secret: 'another' }).stats(), Unauthorized);
   await assert.rejects(bell.notify('', { title: 'Hello' }), InvalidArgument);
+  await assert.rejects(bell.publish({ topic: 'a' }, 'tick'), UnknownArgument);
+  await assert.rejects(new Bellcast({ secret: 'another', key: 'another-key' }).stats(), (error) => error instanceof WrongProject && error.project === key);
   await assert.rejects(bell.token('alice', { ttl: 'soon' }), InvalidArgument);
 });
 
@@ -160,6 +167,8 @@ test('webhooks are verified', async () => {
   assert.deepEqual(await bell.verifyWebhook(new Request('http://x/', { method: 'POST', headers: await sign(body), body })), JSON.parse(body));
   const whsec = `whsec_${Buffer.from('another').toString('base64')}`;
   assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body, { using: 'another' }), body }, { secret: whsec }), JSON.parse(body));
+  const titled = Object.fromEntries(Object.entries(await sign(body)).map(([name, value]) => [name.toUpperCase(), value]));
+  assert.deepEqual(await bell.verifyWebhook({ headers: titled, body }), JSON.parse(body));
   for (const wrong of [await sign(`${body} `), await sign(body, { at: 1 }), {}]) await assert.rejects(bell.verifyWebhook({ headers: wrong, body }), Unauthorized);
 });
 

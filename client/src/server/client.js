@@ -3,7 +3,7 @@
 import { data as checkedData, text } from './arguments.js';
 import { findCredentials, findUrl } from './configuration.js';
 import { seconds } from './durations.js';
-import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized } from './errors.js';
+import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized, UnknownArgument } from './errors.js';
 import { callHandler, sessionHandler, tokenHandler } from './responders.js';
 import { request } from './requests.js';
 import { isSigned, signToken } from './signatures.js';
@@ -48,11 +48,14 @@ const TOLERANCE = 300; // seconds between the time in a signature and now
  * @property {Record<string, unknown>} [sms]
  * @property {Record<string, unknown>} [push]
  * @property {Record<string, unknown>} [chat]
+ * @property {string | Date} [send_at]  sends later: a time with an offset, or one in `timezone`
+ * @property {string} [timezone]  an IANA name, or "recipient"
  * @property {string | null} [tenant]
  *
  * @typedef {Draft & {to: Target, idempotency_key?: string}} Item
  * @typedef {{tenant?: string | null, signal?: AbortSignal}} CallOptions
- * @typedef {{id?: string, ids?: string[], error?: {status: number, code: string, detail?: string, errors?: {field: string, message: string}[]} | null}} BulkResult
+ * @typedef {{key: string, next_at: string}} Schedule  sends later; deleting it cancels the send
+ * @typedef {{id?: string, ids?: string[], schedule?: Schedule, error?: {status: number, code: string, detail?: string, errors?: {field: string, message: string}[]} | null}} BulkResult
  *
  * @typedef {object} Notification
  * @property {string} id
@@ -102,7 +105,7 @@ function address(to) {
   }
   if (typeof to !== 'object' || to === null) return { topic: text(to, 'to') };
   const unknown = Object.keys(to).find((name) => name !== 'recipient');
-  if (unknown !== undefined) throw new InvalidArgument(`to.${unknown}: is not known; expected a topic, a list of topics or {recipient}`);
+  if (unknown !== undefined) throw new UnknownArgument(`to.${unknown}: is not known; expected a topic, a list of topics or {recipient}`);
   return { recipient: text(to.recipient, 'to.recipient') };
 }
 
@@ -276,7 +279,7 @@ export class Bellcast {
     this.#key = credentials.key;
     this.#crypto = crypto;
     /** @type {Transport} */
-    this.#transport = { url: findUrl(url), bearer: credentials.secret, timeout, retries, fetch: (...args) => send(...args) };
+    this.#transport = { url: findUrl(url), bearer: credentials.secret, project: credentials.key, timeout, retries, fetch: (...args) => send(...args) };
     const bound = this.request.bind(this);
     this.recipients = new Recipients(bound);
     this.preferences = new Preferences(bound);
@@ -291,14 +294,14 @@ export class Bellcast {
     return request(this.#transport, method, address, options);
   }
 
-  /** Notify one recipient, several, or an audience. It is sent once, however often it has to be tried. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null}>} */
+  /** Notify one recipient, several, or an audience. It is sent once, however often it has to be tried. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null, schedule: Schedule | null}>}  with `send_at` the schedule, and no ids yet */
   async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
     const body = { to: target(to), ...draft, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
     const sent = await this.request('POST', '/v1/notifications', { body, headers, signal, harmless: true });
     const notifications = sent.notifications ?? [];
     const ids = sent.announcement ? [sent.announcement.id] : notifications.map((/** @type {{id: string}} */ { id }) => id);
-    return { id: ids[0], ids, notifications, announcement: sent.announcement ?? null };
+    return { id: ids[0], ids, notifications, announcement: sent.announcement ?? null, schedule: sent.schedule ?? null };
   }
 
   /** Send any number of notifications; results are in their order, and a refused one does not stop the others. @param {Iterable<Item>} drafts @param {{signal?: AbortSignal}} [options] @returns {Promise<BulkResult[]>} */
@@ -395,9 +398,8 @@ export class Bellcast {
   /** Check a webhook's signature and return its payload. Throws Unauthorized. @param {Request | {headers: Headers | Record<string, string | string[] | undefined>, body: string}} incoming @param {{tolerance?: number, secret?: string}} [options]  `tolerance` in seconds; `secret` of the webhook @returns {Promise<any>} */
   async verifyWebhook(incoming, { tolerance = TOLERANCE, secret = this.#secret } = {}) {
     const body = incoming instanceof Request ? await incoming.text() : incoming.body;
-    const { headers } = incoming;
-    const header = (/** @type {string} */ name) => (headers instanceof Headers ? headers.get(name) : [headers[name]].flat()[0] ?? null);
-    if (!(await isSigned(this.#crypto, secret, header, body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
+    const headers = new Headers(incoming.headers instanceof Headers ? incoming.headers : headersOf(incoming.headers));
+    if (!(await isSigned(this.#crypto, secret, (name) => headers.get(name), body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
     return JSON.parse(body);
   }
 
@@ -425,6 +427,9 @@ export class Bellcast {
     return callHandler(this.#crypto, this.#secret, handlers);
   }
 }
+
+/** The pairs of a plain object of headers, whose names may have any case. @param {Record<string, string | string[] | undefined>} headers @returns {[string, string][]} */
+const headersOf = (headers) => Object.entries(headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, [value].flat()[0] ?? '']]));
 
 /** Lines of NDJSON in requests that the server accepts. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
 function* slices(drafts) {

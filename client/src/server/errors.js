@@ -15,6 +15,9 @@ export class NotConfigured extends BellcastError {}
 /** An argument is wrong. Nothing was sent. */
 export class InvalidArgument extends BellcastError {}
 
+/** An argument name is unknown. */
+export class UnknownArgument extends InvalidArgument {}
+
 /** @typedef {{field: string, message: string}} FieldError */
 
 /** The server refused the request. Nothing was changed. */
@@ -35,6 +38,15 @@ export class RequestRefused extends BellcastError {
 
 /** 401: the secret, key or token is not accepted. */
 export class Unauthorized extends RequestRefused {}
+
+/** 401: the server is another Bellcast than the one of the secret. `project` is that server's public key. */
+export class WrongProject extends Unauthorized {
+  /** @param {number} status @param {object} problem @param {string} url @param {string} project */
+  constructor(status, problem, url, project) {
+    super(status, problem, `${url}: this is another Bellcast (project ${project}), check the URL`);
+    this.project = project;
+  }
+}
 
 /** 403: accepted, but not for this. */
 export class Forbidden extends RequestRefused {}

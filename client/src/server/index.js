@@ -13,7 +13,9 @@ export {
   TooManyRequests,
   Unauthorized,
   Unavailable,
+  UnknownArgument,
   Unreadable,
+  WrongProject,
 } from './errors.js';
 export { Call, toNode } from './responders.js';
 

@@ -1,7 +1,7 @@
 /** Requests with a timeout and retries: the same policy as the Python client. */
 
 import { parameter } from './arguments.js';
-import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable } from './errors.js';
+import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable, WrongProject } from './errors.js';
 
 const DEADLINE = 8000; // ms for all tries of a request and the waits between them
 const FIRST_WAIT = 200; // ms; doubles, with jitter
@@ -22,6 +22,7 @@ const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
  * @typedef {object} Transport
  * @property {string} url
  * @property {string} bearer
+ * @property {string | null} project  the public key of the secret's project, if it is known
  * @property {number} timeout
  * @property {number} retries
  * @property {typeof fetch} fetch
@@ -46,7 +47,7 @@ export async function request(transport, method, path, options = {}) {
     isDoubtful ||= isLost;
     const mayRepeat = isLost ? isRepeatable : outcome.status === 429 || outcome.status === 503;
     const wait = waitBefore(outcome, tried);
-    if (!mayRepeat || tried > transport.retries || wait === null || Date.now() + wait >= deadline) throw await failure(outcome, address);
+    if (!mayRepeat || tried > transport.retries || wait === null || Date.now() + wait >= deadline) throw await failure(transport, outcome, address);
     await pause(wait, options.signal);
   }
 }
@@ -107,8 +108,8 @@ async function decode(response, address) {
   }
 }
 
-/** @param {Response | Error} outcome @param {string} address @returns {Promise<BellcastError>} */
-async function failure(outcome, address) {
+/** @param {Transport} transport @param {Response | Error} outcome @param {string} address @returns {Promise<BellcastError>} */
+async function failure(transport, outcome, address) {
   if (!(outcome instanceof Response)) {
     const { cause } = /** @type {{cause?: {message?: string}}} */ (outcome);
     return new Unavailable(`${address}: no answer: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
@@ -116,7 +117,16 @@ async function failure(outcome, address) {
   const problem = await outcome.json().catch(() => ({}));
   const { status } = outcome;
   if (status === 502 || status === 503 || status === 504) return new Unavailable(`${address}: ${status} ${problem.detail ?? problem.title ?? ''}`, status);
+  const project = status === 401 && transport.project ? await projectOf(transport) : null;
+  if (project && project !== transport.project) return new WrongProject(status, problem, address, project);
   const error = new (REFUSALS[status] ?? RequestRefused)(status, problem, address);
   error.retryAfter = retryAfter(outcome);
   return error;
+}
+
+/** The public key of the server's project; null if the server does not name it. @param {Transport} transport @returns {Promise<string | null>} */
+async function projectOf(transport) {
+  const response = await attempt(transport, 'GET', `${transport.url}/healthz`, {}, transport.timeout);
+  if (!(response instanceof Response)) return null;
+  return (await response.json().catch(() => ({}))).project ?? null;
 }
