@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.app_servers import app_server
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, child_processes
 from tests.sites import Site
 
 
@@ -27,11 +27,12 @@ class Marketplace(Site):
         return ["--session", str(self._session)]
 
     @property
-    def processes(self) -> dict[str, int]:
-        """Process ids by name."""
+    def processes(self) -> dict[str, set[int]]:
+        """Process ids by name; a server's include those of its workers."""
         assert self.process is not None
         assert self.server.process is not None
-        return {"site": self.process.pid, "server": self.server.process.pid}
+        server = self.server.process.pid
+        return {"site": {self.process.pid}, "server": {server, *child_processes(server)}}
 
     @property
     def live(self) -> str:

@@ -1,6 +1,7 @@
 """The marketplace in Chromium: two persons in one browser, an encrypted chat, and interrupted connections."""
 
 import re
+import subprocess
 import time
 from base64 import b64encode
 from contextlib import suppress
@@ -263,12 +264,19 @@ def test_chat_text_is_readable_in_the_two_browsers_only(nora_and_ben, site):
     assert any(chat_message["body"] in text and "chat-message" in text for text in carried)
     for secret_form in (SECRET, b64encode(SECRET.encode()).decode().rstrip("=")):
         assert [text for text in carried if secret_form in text] == []
-    memories = {name: memory_of(pid) for name, pid in site.processes.items()}
+    memories = {name: b"".join(map(memory_of, pids)) for name, pids in site.processes.items()}
     assert all(chat_message["body"].encode() in memory for memory in memories.values())
     assert [name for name, memory in memories.items() if SECRET.encode() in memory] == []
-    stored = b"".join(file.read_bytes() for file in site.server.data.rglob("*") if file.is_file())
+    stored = stored_by(site.server)
     assert b"Boiler service" in stored
     assert SECRET.encode() not in stored
+
+
+def stored_by(server):
+    """Return the files of a server, and the dump of its database if that is PostgreSQL."""
+    files = b"".join(file.read_bytes() for file in server.data.rglob("*") if file.is_file())
+    store = server.environ.get("BELLCAST_STORE")
+    return files + (subprocess.check_output(["pg_dump", "--dbname", store]) if store else b"")
 
 
 def memory_of(pid):
