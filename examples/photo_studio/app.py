@@ -45,7 +45,7 @@ def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo"
             outbox.stop()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.add_api_route("/", side_by_side)
+    app.router.routes.append(pages.PageRoute("/", side_by_side))
     app.router.routes.extend(mount_with_sessions(site, users, "oriel", SIDE_BY_SIDE))
     return app
 
@@ -68,7 +68,7 @@ def _create_site(bellcast_url: str, secret: str, database: Database, signing_in:
     site.state.bellcast_url, site.state.database, site.state.streams = bellcast_url, database, streams
     bell = AsyncBellcast(bellcast_url, secret)
     install(site, dependencies.token_arguments, bell=bell, path="/api/bell-token")  # for the page's <bellcast-bell>
-    site.add_api_route("/", _home)
+    site.router.routes.append(pages.PageRoute("/", _home))
     site.mount("/static", StaticFiles(directory=pages.HERE / "static"))
     site.router.routes.extend(signing_in.routes)
     for module in (pages, bells, desk):

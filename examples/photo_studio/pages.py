@@ -1,6 +1,6 @@
 """The HTML pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,22 @@ from typing import Any
 import jinja2
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 
 from . import people, pictures
 from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
 from .dependencies import Data, SignedIn, find_booking
 from .people import Person
 
-router = APIRouter()
+
+class PageRoute(APIRoute):
+    """A page, which also responds to HEAD: link checkers and monitors request it."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **{**options, "methods": ["GET", "HEAD"]})
+
+
+router = APIRouter(route_class=PageRoute)
 HERE = Path(__file__).parent
 STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
 # Browsers must not guess another media type for uploads.

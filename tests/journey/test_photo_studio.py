@@ -298,6 +298,12 @@ def test_forged_cookie_is_refused(studio):
         assert forger.get("/api/notifications").status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/", "/bookings", "/bookings/new", "/classic"])
+def test_page_responds_to_head_as_to_get(studio, browsers, path):
+    http = browsers["mira"]
+    assert http.head(path).status_code == http.get(path).status_code < 400
+
+
 def test_three_people_can_share_a_browser(studio):
     with httpx.Client(base_url=studio.url) as browser:
         assert browser.get("/").text.count("<iframe") == 3
