@@ -8,6 +8,7 @@ from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
 from bellcast.ports import RecipientOfLink
+from bellcast.ports.recipients import CreatedRange
 from tests.contract.app import App
 
 
@@ -257,3 +258,28 @@ async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App
     assert [await app.store.recipients.count("listed", prefix, 9) for prefix in ("", "r1", "x")] == [2, 1, 0]
     assert await app.store.recipients.count("listed", "", 1) == 1
     assert [await app.store.recipients.count_tenants(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
+
+
+async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipients, noon = app.store.recipients, 43_200_000
+    for number in range(6):
+        await recipients.put("dated", f"d{number}", RecipientFields(), noon + number, replace=False)
+        await recipients.put(f"dated-{number}", "r", RecipientFields(), noon + number, replace=False)
+    middle = CreatedRange(noon + 2, noon + 5)
+
+    async def pages(after: str = "", limit: int = 9) -> list[tuple[list[str | None], str | None]]:
+        listed = await recipients.created_page("dated", after, limit, "d", middle)
+        of_tenants = await recipients.tenants_created_page(
+            "dated-", f"dated-{after[1:]}" if after else "", limit, middle
+        )
+        return [
+            ([one.key for one in listed.rows], listed.scanned_until),
+            ([one.tenant.key for one in of_tenants.rows], of_tenants.scanned_until),
+        ]
+
+    assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
+    assert await pages("d2", 1) == [(["d3"], None), (["dated-3"], None)]
+    monkeypatch.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 2)
+    assert await pages() == [([], "d1"), ([], "dated-1")]
+    assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
+    assert await pages("d3") == [(["d4"], None), (["dated-4"], None)]

@@ -9,6 +9,7 @@ import pytest
 
 from bellcast import __version__
 from bellcast.api import list_total
+from bellcast.model import times
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.faults.raw import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
@@ -128,6 +129,27 @@ async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypa
     monkeypatch.setattr(list_total, "MAX_COUNTED", 3)
     assert await total() == {"value": 3, "exact": False}
     assert await total(prefix="b") == {"value": 3, "exact": True}
+
+
+async def test_recipients_and_tenants_are_filtered_by_their_creation(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = rest.clock.now()
+    for number in range(3):
+        await rest.app.put(f"/v1/recipients/r{number}", params={"tenant": f"t{number}"}, json={})
+        await rest.app.put(f"/v1/recipients/r{number}", json={})
+        rest.clock.advance(60)
+    between = {"from": times.to_rfc3339(begun + 1), "to": times.to_rfc3339(begun + 120_000)}
+    for path, rows in (("/v1/recipients", "recipients"), ("/v1/tenants", "tenants")):
+        page = (await rest.app.get(path, params=between)).json()
+        assert [one["key"][1:] for one in page[rows]] == ["1"]
+        assert (page["next"], page["scanned_until"], page["total"]) == (None, None, {"value": 1, "exact": True})
+        with monkeypatch.context() as few:
+            few.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 1)
+            page = (await rest.app.get(path, params=between)).json()
+            assert (page[rows], page["scanned_until"][1:], page["total"]["exact"]) == ([], "0", False)
+            export = await rest.app.get(path, params=between, headers={"accept": "application/x-ndjson"})
+            assert export.text.count("\n") == 1
 
 
 async def test_recipient_cannot_close_or_list(rest: Rest) -> None:

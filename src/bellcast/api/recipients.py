@@ -4,10 +4,11 @@ import functools
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from bellcast.api import audit, context, list_total, objects, request_body, responses, tenants
+from bellcast.api import audit, context, list_total, objects, request_body, responses, tenants, time_range
 from bellcast.api.context import ApiContext
 from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
@@ -19,6 +20,8 @@ from bellcast.inbox import recipients
 from bellcast.model import times, validation
 from bellcast.model.identities import ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
+from bellcast.model.times import Moment
+from bellcast.ports.recipients import ANY_TIME, KeyScan
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -44,17 +47,22 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients; `prefix` is the beginning of their keys, `search` its alias."""
+    """A page of recipients; `prefix` is the beginning of their keys, `search` its alias. They were created since `from` and
+    before `to`."""
 
     search: str | None = None
     prefix: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
 
 
 class RecipientPage(Struct, frozen=True):
-    """A page of recipients; `next` is the value of `after` for the next page. The first one has the `total`."""
+    """A page of recipients; `next` is the value of `after` for the next page. If `scanned_until` is not null, few of the compared
+    ones were created in the range: pass it as `after` to search further. The first one has the `total`."""
 
     recipients: list[Recipient]
     next: str | None
+    scanned_until: str | None
     total: ListTotal | None = None
 
 
@@ -79,11 +87,16 @@ async def page(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, SearchQuery)
     store = context.of(request).engines.store
     tenant, prefix = tenants.single_tenant(request), params.prefix or params.search or ""
-    result = await store.recipients.page(tenant, params.cursor, params.limit + 1, prefix)
-    shown, has_next = result[: params.limit], len(result) > params.limit
-    count = functools.partial(store.recipients.count, tenant, prefix)
-    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
-    return responses.json(RecipientPage(shown, shown[-1].key if has_next else None, total))
+    created, limit = time_range.created(params.start, params.end), params.limit + 1
+    if created == ANY_TIME:
+        found = KeyScan(await store.recipients.page(tenant, params.cursor, limit, prefix), None)
+    else:
+        found = await store.recipients.created_page(tenant, params.cursor or "", limit, prefix, created)
+    shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
+    count = functools.partial(store.recipients.count, tenant, prefix) if created == ANY_TIME else None
+    has_more = has_next or found.scanned_until is not None
+    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_more, count=count)
+    return responses.json(RecipientPage(shown, shown[-1].key if has_next else None, found.scanned_until, total))
 
 
 @operation(

@@ -3,10 +3,11 @@
 import functools
 from typing import Annotated, Any
 
+import msgspec
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct, UnsetType, structs
 
-from bellcast.api import audit, context, guards, list_total, request_body, responses
+from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range
 from bellcast.api.context import ApiContext
 from bellcast.api.list_total import ListTotal
 from bellcast.api.operations import operation
@@ -17,8 +18,9 @@ from bellcast.inbox import recipients
 from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times, validation
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
+from bellcast.model.times import Moment
 from bellcast.ports import Store
-from bellcast.ports.recipients import TenantSummary
+from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan, TenantSummary
 
 # Lists of all tenants of a bound caller read each of them.
 MAX_BOUND = 20
@@ -106,9 +108,12 @@ def key(request: ApiRequest) -> str:
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
-    """A page of tenants, ordered by key; `prefix` is the beginning of their keys."""
+    """A page of tenants, ordered by key; `prefix` is the beginning of their keys. They were created since `from` and before
+    `to`."""
 
     prefix: Annotated[str, Meta(max_length=200)] = ""
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
 
@@ -121,10 +126,12 @@ class ListedTenant(Tenant, frozen=True, kw_only=True):
 
 
 class TenantPage(Struct, frozen=True):
-    """A page of tenants. Pass `next` as `after` for the following page. The first one has the `total`."""
+    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search
+    further. The first one has the `total`."""
 
     tenants: list[ListedTenant]
     next: str | None
+    scanned_until: str | None
     total: ListTotal | None = None
 
 
@@ -145,7 +152,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, TenantsQuery)
     engines = context.of(request).engines
     bound = guards.caller(request).tenants
-    found = await _page(engines.store, query, bound)
+    created = time_range.created(query.start, query.end)
+    found, scanned_until = await _page(engines.store, query, created, bound)
     spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
     shown = [
         ListedTenant(
@@ -154,19 +162,25 @@ async def page(request: ApiRequest) -> ASGIApp:
         for one in found[: query.limit]
     ]
     has_next = len(found) > query.limit
-    count = functools.partial(engines.store.recipients.count_tenants, query.prefix) if bound is None else None
-    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=count)
-    return responses.json(TenantPage(shown, shown[-1].key if has_next else None, total))
+    is_counted = bound is None and created == ANY_TIME
+    count = functools.partial(engines.store.recipients.count_tenants, query.prefix) if is_counted else None
+    has_more = has_next or scanned_until is not None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
+    return responses.json(TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total))
 
 
-async def _page(store: Store, query: TenantsQuery, bound: tuple[str, ...] | None) -> list[TenantSummary]:
+async def _page(
+    store: Store, query: TenantsQuery, created: CreatedRange, bound: tuple[str, ...] | None
+) -> KeyScan[TenantSummary]:
     after, limit = query.after or "", query.limit + 1
+    if bound is None and created == ANY_TIME:
+        return KeyScan(await store.recipients.tenant_page(query.prefix, after, limit), None)
     if bound is None:
-        return await store.recipients.tenant_page(query.prefix, after, limit)
+        return await store.recipients.tenants_created_page(query.prefix, after, limit, created)
     keys = sorted(key for key in bound if key.startswith(query.prefix) and key > after)[:limit]
     # Of the tenants that begin with a whole key, the first has this key.
-    pages = [await store.recipients.tenant_page(key, "", 1) for key in keys]
-    return [one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key]
+    pages = [(await store.recipients.tenants_created_page(key, "", 1, created)).rows for key in keys]
+    return KeyScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
 
 @operation(

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from bellcast.model import times
 from bellcast.model.times import Moment
+from bellcast.ports.recipients import ANY_TIME, CreatedRange
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
@@ -23,3 +24,11 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
     def created_before(self) -> int | None:
         """End in UTC milliseconds."""
         return None if self.end is None else max(0, times.milliseconds(self.end))
+
+
+def created(start: Moment | None, end: Moment | None) -> CreatedRange:
+    """Return the range of the filters `from` and `to`."""
+    return CreatedRange(
+        ANY_TIME.since if start is None else times.milliseconds(start),
+        ANY_TIME.until if end is None else times.milliseconds(end),
+    )

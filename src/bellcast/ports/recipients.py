@@ -1,7 +1,7 @@
 """Recipients, tenants and subscriptions."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
@@ -31,6 +31,24 @@ class TenantSummary(NamedTuple):
     recipients: int
 
 
+class CreatedRange(NamedTuple):
+    """Created since one time and before another (UTC milliseconds)."""
+
+    since: int
+    until: int
+
+
+ANY_TIME = CreatedRange(0, 2**62)
+T = TypeVar("T")
+
+
+class KeyScan(NamedTuple, Generic[T]):
+    """Rows by key. `scanned_until` is the last compared key, if a bounded number of rows was compared and few matched."""
+
+    rows: list[T]
+    scanned_until: str | None
+
+
 class Recipients(Protocol):
     """Recipients, tenants and subscriptions. Tenants and recipients are created on first use."""
 
@@ -45,6 +63,12 @@ class Recipients(Protocol):
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
+        ...
+
+    async def created_page(
+        self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
+    ) -> KeyScan[Recipient]:
+        """Like `page`, of the recipients that were created in a range of time. Compares at most 20,000 of them."""
         ...
 
     async def count(self, tenant: str, search: str, limit: int) -> int:
@@ -140,6 +164,12 @@ class Recipients(Protocol):
 
     async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
         """Return tenants whose keys begin with the prefix, by key, after the key `after`; never the default one."""
+        ...
+
+    async def tenants_created_page(
+        self, prefix: str, after: str, limit: int, created: CreatedRange
+    ) -> KeyScan[TenantSummary]:
+        """Like `tenant_page`, of the tenants that were created in a range of time. Compares at most 20,000 of them."""
         ...
 
     async def count_tenants(self, prefix: str, limit: int) -> int:

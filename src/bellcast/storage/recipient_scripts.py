@@ -7,7 +7,9 @@ from msgspec import UNSET
 from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
+from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan
 from bellcast.storage import ensure, rows, subscriptions
+from bellcast.storage.key_scan import scan
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 
@@ -19,8 +21,14 @@ def get(tenant: str, key: str) -> Script[Recipient | None]:
 def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
     prefix = search or ""
     params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    found = yield Statement("recipient_page", params)
+    found = yield Statement("recipient_page", params | ANY_TIME._asdict())
     return [rows.recipient(row) for row in found]
+
+
+def created_page(tenant: str, after: str, limit: int, prefix: str, created: CreatedRange) -> Script[KeyScan[Recipient]]:
+    params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found, until = yield from scan("recipient_scan_end", "recipient_page", params, created)
+    return KeyScan([rows.recipient(row) for row in found], until)
 
 
 def count(tenant: str, search: str, limit: int) -> Script[int]:

@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
-from bellcast.ports.recipients import TenantSummary
+from bellcast.ports.recipients import CreatedRange, KeyScan, TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
@@ -31,6 +31,13 @@ class Recipients:
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         return await self._engine.read(recipient_scripts.page, tenant, after, limit, search)
+
+    async def created_page(
+        self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
+    ) -> KeyScan[Recipient]:
+        return await self._engine.read_in_background(
+            recipient_scripts.created_page, tenant, after, limit, prefix, created
+        )
 
     async def count(self, tenant: str, search: str, limit: int) -> int:
         return await self._engine.read_in_background(recipient_scripts.count, tenant, search, limit)
@@ -113,6 +120,11 @@ class Recipients:
 
     async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
         return await self._engine.read_in_background(tenants.page, prefix, after, limit)
+
+    async def tenants_created_page(
+        self, prefix: str, after: str, limit: int, created: CreatedRange
+    ) -> KeyScan[TenantSummary]:
+        return await self._engine.read_in_background(tenants.created_page, prefix, after, limit, created)
 
     async def count_tenants(self, prefix: str, limit: int) -> int:
         return await self._engine.read_in_background(tenants.count, prefix, limit)

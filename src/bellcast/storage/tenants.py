@@ -1,12 +1,13 @@
 """Tenants: created on first use, optionally with a name and settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.model.identities import Tenant, TenantRules
-from bellcast.ports.recipients import TenantSummary
+from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan, TenantSummary
 from bellcast.storage import rows
-from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
+from bellcast.storage.key_scan import scan
+from bellcast.storage.script import AFTER_ALL_KEYS, Row, Script, Statement
 
 
 def get(key: str) -> Script[Tenant | None]:
@@ -16,8 +17,17 @@ def get(key: str) -> Script[Tenant | None]:
 
 def page(prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
     params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    found = yield Statement("tenants_page", params)
-    return [TenantSummary(tenant=rows.tenant(tuple(row)), recipients=recipients) for *row, recipients in found]
+    return _summaries((yield Statement("tenants_page", params | ANY_TIME._asdict())))
+
+
+def created_page(prefix: str, after: str, limit: int, created: CreatedRange) -> Script[KeyScan[TenantSummary]]:
+    params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found, until = yield from scan("tenants_scan_end", "tenants_page", params, created)
+    return KeyScan(_summaries(found), until)
+
+
+def _summaries(stored: Sequence[Row]) -> list[TenantSummary]:
+    return [TenantSummary(tenant=rows.tenant(tuple(row)), recipients=recipients) for *row, recipients in stored]
 
 
 def count(prefix: str, limit: int) -> Script[int]:

@@ -27,10 +27,16 @@ SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, cre
 FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_page
--- Records by key, those from :first up to :last.
+-- Records by key, those from :first up to :last that were created in a range of time.
 SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
 FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
+  AND created_at >= :since AND created_at < :until
 ORDER BY key LIMIT :limit
+
+-- name: recipient_scan_end
+-- The key after :skipped others, and the next one.
+SELECT key FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
+ORDER BY key LIMIT 2 OFFSET :skipped
 
 -- name: recipient_count
 -- Number of records from :first up to :last, up to :limit.

@@ -12,10 +12,15 @@ UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key 
 RETURNING key, name, settings, created_at
 
 -- name: tenants_page
--- Tenants by key, from :first up to :last, with the numbers of their recipients up to 10,000.
+-- Tenants by key, from :first up to :last, created in a range of time, with the numbers of their recipients up to 10,000.
 SELECT key, name, settings, created_at,
   (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
-FROM tenants t WHERE key > :after AND key >= :first AND key < :last ORDER BY key LIMIT :limit
+FROM tenants t WHERE key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
+ORDER BY key LIMIT :limit
+
+-- name: tenants_scan_end
+-- The key after :skipped others, and the next one.
+SELECT key FROM tenants WHERE key > :after AND key >= :first AND key < :last ORDER BY key LIMIT 2 OFFSET :skipped
 
 -- name: tenant_count
 -- Number of tenants from :first up to :last, up to :limit.

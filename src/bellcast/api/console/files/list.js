@@ -108,6 +108,8 @@ export function filterBar(page, filters, query) {
 const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
 export const RANGE = { name: 'range', label: 'Time', options: ['', ...Object.keys(RANGES)] };
 
+export const CREATED = { ...RANGE, label: 'Created' };
+
 /** The start of a range of time as ISO text; empty without one. */
 export function since(range) {
   const minutes = RANGES[range];

@@ -2,7 +2,7 @@
  * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
  */
 import { field, form, h, id, moment, time } from './dom.js';
-import { empty, facts, heading, json, listPage, load } from './list.js';
+import { CREATED, empty, facts, heading, json, listPage, load } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -11,7 +11,7 @@ import { ROOT, get, path, request, withQuery } from './server.js';
 const FEW = 10;
 
 export const recipients = (page) => listPage(page, {
-  title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }],
+  title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }, CREATED],
   columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
   none: 'No recipient exists yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',

@@ -3,7 +3,7 @@
  */
 import { charts } from './charts.js';
 import { field, form, h, id, moment, time } from './dom.js';
-import { empty, facts, heading, json, listPage } from './list.js';
+import { CREATED, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, many, number, part } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -15,7 +15,7 @@ const LIMITS = [
 const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo'], ['color', 'Colour'], ['address', 'Address'], ['footer', 'Footer']];
 
 export const tenants = (page) => listPage(page, {
-  title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }],
+  title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
   columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
   link: (one) => page.url(path`/tenants/${one.key}`),
   none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
