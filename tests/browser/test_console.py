@@ -3,8 +3,10 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -335,6 +337,44 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     expect(page.get_by_role("heading", name="Queue age")).to_have_count(0)
     with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
         page.goto("/console/tenants/evil")
+
+
+def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
+    series = {"step": "15m", "metrics": ["sends", "refusals"], "points": [[latest - 900_000, 3, 0], [latest, 1, 2]]}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.goto("/console/?range=24h")
+    box = page.get_by_role("img", name="Sends:").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] + 5, box["y"] + 20, steps=4)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"/console/notifications\?from=.*&to="))
+    expect(page.locator(".row-link").first).to_be_visible()
+    assert selected_hours(page.url) == pytest.approx(12, abs=0.5)
+    page.get_by_label("Type").fill("mistake")
+    page.get_by_label("Type").press("Enter")
+    expect(page).to_have_url(re.compile(r"from=.*type=mistake"))
+    page.get_by_role("link", name="Show all times").click()
+    expect(page).to_have_url(re.compile(r"/notifications\?[^f]*type=mistake[^f]*$"))
+    # The same with the keyboard: the last interval and the two before.
+    page.goto("/console/?range=24h")
+    page.get_by_role("img", name="Refusals:").focus()
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowLeft")
+    expect(page.get_by_role("status").filter(has_text="Enter opens it.")).to_be_attached()
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/console/requests\?status=4xx&from="))
+    assert selected_hours(page.url) == 0.75
+
+
+def selected_hours(url: str) -> float:
+    query = parse_qs(urlsplit(url).query)
+    begin, end = (datetime.fromisoformat(query[name][0]) for name in ("from", "to"))
+    return (end - begin).total_seconds() / 3600
 
 
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(

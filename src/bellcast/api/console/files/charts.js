@@ -1,8 +1,11 @@
 /**
- * Charts of the Overview: a range of time against the one before, each with its numbers as a table.
+ * Charts of the Overview: a range of time against the one before, each with its numbers as a table. A selected range opens the list behind
+ * the numbers.
  */
-import { days, fill, h, hours } from './dom.js';
+import { days, exact, fill, h, hours } from './dom.js';
 import { empty, load } from './list.js';
+import { CONTENT } from './page.js';
+import { selectRange } from './range-select.js';
 import { get, withQuery } from './server.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -37,14 +40,15 @@ const summed = (range) => range.unit;
 const averaged = (range) => range.average;
 const most = () => 'at most';
 
+// `list` with `filter` shows what happened in a selected range, by default the notifications.
 const CHARTS = [
-  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: decimal },
+  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: decimal, list: '/connections', filter: { state: 'closed' } },
   { metric: 'sends', title: 'Sends', headline: sum, about: summed, show: whole },
-  { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole },
-  { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole },
-  { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole },
-  { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole },
-  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration, isOfAll: true },
+  { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
+  { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole, list: '/messages' },
+  { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
+  { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole, list: '/failures' },
+  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration, isOfAll: true, list: '/requests' },
   { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];
 
@@ -78,16 +82,20 @@ export function charts(page, tenant) {
         draw('1h');
         return null;
       }
-      return h('div', { class: 'charts' }, shown.map((one) => chart(one, series, end, range)));
+      return h('div', { class: 'charts' }, shown.map((one) => chart(one, series, end, range, page.may(CONTENT) && ((from, to) => {
+        page.go(withQuery(page.url(one.list ?? '/notifications'), { ...one.filter, tenant, from: new Date(from).toISOString(), to: new Date(to).toISOString() }));
+      }))));
     });
     fill(links, Object.keys(ranges).map((one) => h('a', { href: withQuery(page.path, { ...Object.fromEntries(page.query), range: one }), 'aria-current': one === name && 'page' }, one)));
   };
   const links = h('nav', { class: 'tabs', 'aria-label': 'Range' });
   draw(chosen in ranges ? chosen : '24h');
-  return h('section', { 'aria-labelledby': 'charts' }, h('header', { class: 'legend' }, title, links, keys), place);
+  return h('section', { 'aria-labelledby': 'charts' }, h('header', { class: 'legend' }, title, links, keys),
+    h('p', { class: 'hidden', id: 'selection' }, 'Arrow keys select an interval, with Shift several; Enter opens what happened.'), place);
 }
 
-function chart(one, series, end, range) {
+/** `open` shows what happened between two times; false without the right. */
+function chart(one, series, end, range, open) {
   const { length, stepMs } = range;
   const about = one.about(range);
   const when = length > DAY_MS ? days : hours;
@@ -104,8 +112,9 @@ function chart(one, series, end, range) {
   const rest = () => fill(readout, before.length === 0 ? about : `${about} · ${other} before`);
   rest();
   const cursor = svg('line', { class: 'cursor', y1: 0, y2: HEIGHT, visibility: 'hidden' });
+  const mark = svg('rect', { class: 'mark', y: 0, height: HEIGHT, visibility: 'hidden' });
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
-    svg('path', { class: 'before', d: line(before, place, stepMs) }), svg('path', { class: 'area', d: area(today, place, stepMs) }), svg('path', { class: 'today', d: line(today, place, stepMs) }), cursor);
+    mark, svg('path', { class: 'before', d: line(before, place, stepMs) }), svg('path', { class: 'area', d: area(today, place, stepMs) }), svg('path', { class: 'today', d: line(today, place, stepMs) }), cursor);
   picture.addEventListener('pointermove', (event) => {
     const box = picture.getBoundingClientRect();
     const at = end - length + (event.clientX - box.left) / box.width * (length - stepMs);
@@ -121,7 +130,18 @@ function chart(one, series, end, range) {
     cursor.setAttribute('visibility', 'hidden');
     rest();
   });
-  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), readout, picture,
+  const said = h('p', { class: 'hidden', role: 'status' });
+  if (open) {
+    picture.setAttribute('tabindex', '0');
+    picture.setAttribute('aria-describedby', 'selection');
+    const scale = { begin: end - length, stepMs, count: Math.round(length / stepMs), width: WIDTH };
+    selectRange(picture, mark, scale, (from, to) => {
+      const text = `${exact(from)} to ${exact(to)}`;
+      fill(said, `${text}. Enter opens it.`);
+      fill(readout, text);
+    }, open);
+  }
+  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), readout, picture, said,
     h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, when(end - length + Math.round(part * (length / stepMs - 1)) * stepMs)))),
     table(one, today, before, when));
 }

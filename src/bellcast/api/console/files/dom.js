@@ -48,6 +48,9 @@ const HOURS = { hour: '2-digit', minute: '2-digit' };
 /** A time of day as text. */
 export const hours = (at) => clock(HOURS).format(at);
 
+/** A day and a time of day as text. */
+export const exact = (at) => clock(DAY).format(at);
+
 const DATE = { day: 'numeric', month: 'short' };
 /** A day as text. */
 export const days = (at) => clock(DATE).format(at);

@@ -2,7 +2,7 @@
  * Failures: messages, runs and jobs that failed for good, by cause; replays that retry them, with their progress.
  */
 import { confirmed, fill, h, state, time } from './dom.js';
-import { RANGE, empty, filterBar, heading, listPage, load, since } from './list.js';
+import { RANGE, chosenRange, empty, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
 import { BUILDERS, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -49,9 +49,12 @@ function tenantName(page) {
 
 /** The selected failures as the filter of a replay. */
 function filterOf(page, fields) {
-  const filter = { ...fields, from: since(page.query.get('range') ?? '') };
+  const filter = { ...fields, from: since(page.query.get('range') ?? ''), ...chosenOf(page) };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
 }
+
+/** The range of a chart, unless another one was selected since. */
+const chosenOf = (page) => (page.query.get('range') ? null : chosenRange(page));
 
 const fieldsOf = (page) => Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name) ?? '']));
 
@@ -60,6 +63,7 @@ function causes(page, started) {
   const tenant = { name: 'tenant', label: 'Tenant', ...(page.me.tenants && { options: page.me.tenants }) };
   const filters = [...filtersOf(page), tenant];
   const query = { ...Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? ''])), tenant: tenantName(page) };
+  const chosen = chosenOf(page);
   const wanted = { ...filterOf(page, fieldsOf(page)), tenant: query.tenant };
   load(place, page.signal, (signal) => get(withQuery('/v1/failures/causes', wanted), signal), ({ causes: groups, total }) => {
     if (groups.length === 0) {
@@ -74,7 +78,7 @@ function causes(page, started) {
         h('tbody', {}, groups.map((group) => causeRow(page, group, started))))),
     ];
   });
-  return [h('p', { class: 'muted' }, 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs.'), filterBar(page, filters, query), place];
+  return [h('p', { class: 'muted' }, 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs.'), filterBar(page, filters, query), chosen && rangeNote(page, chosen), place];
 }
 
 function causeRow(page, group, started) {

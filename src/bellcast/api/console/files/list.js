@@ -1,7 +1,7 @@
 /**
  * A page with a list: filters in the URL, a table, more rows on demand, and its empty, loading and error states.
  */
-import { field, fill, h } from './dom.js';
+import { field, fill, h, moment } from './dom.js';
 import { get, withQuery } from './server.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
@@ -52,8 +52,9 @@ export function listPage(page, list) {
   const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [tenant])];
   const query = Object.fromEntries(filters.map(({ name, options }) => [name, page.query.get(name) ?? (name === 'tenant' ? options?.[0] : '') ?? '']));
   const bar = filters.length > 0 && filterBar(page, filters, query);
-  const isFiltered = Object.values(query).some(Boolean);
-  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...(list.anyTenant && !query.tenant && { tenant: '*' }) };
+  const chosen = 'range' in query && !query.range ? chosenRange(page) : null;
+  const isFiltered = Object.values(query).some(Boolean) || chosen !== null;
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && { tenant: '*' }) };
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const body = h('tbody');
@@ -80,7 +81,19 @@ export function listPage(page, list) {
     return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title },
       h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), note, more];
   });
-  return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), bar, place];
+  return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
+}
+
+/** The range of the URL's `from` and `to`, as a chart opens it; null without one. */
+export function chosenRange(page) {
+  const [from, to] = ['from', 'to'].map((name) => Date.parse(page.query.get(name)));
+  return from < to ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : null;
+}
+
+/** The chosen range, with a link that removes it. */
+export function rangeNote(page, { from, to }) {
+  const rest = Object.fromEntries([...page.query].filter(([name]) => name !== 'from' && name !== 'to'));
+  return h('p', {}, 'From ', moment(from), ' to ', moment(to), ' ', h('a', { href: withQuery(page.path, rest) }, 'Show all times'));
 }
 
 /** How many of all rows are shown. A total that only tells that there is another page is left out. */
@@ -94,7 +107,8 @@ export function filterBar(page, filters, query) {
   const used = Object.values(query).filter(Boolean).length;
   const bar = h('form', { class: 'filters', id: 'filters', role: 'search', onsubmit: (event) => {
     event.preventDefault();
-    page.go(withQuery(page.path, Object.fromEntries(new FormData(event.target))));
+    const entered = Object.fromEntries(new FormData(event.target));
+    page.go(withQuery(page.path, { ...(!entered.range && chosenRange(page)), ...entered }));
   }, onchange: (event) => event.target.tagName === 'SELECT' && event.currentTarget.requestSubmit() },
   filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
   h('button', { type: 'submit' }, 'Filter'));

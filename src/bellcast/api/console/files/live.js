@@ -2,7 +2,7 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { clockTime, fill, h, id, moment } from './dom.js';
-import { empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
+import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
 const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
@@ -133,7 +133,7 @@ function links(page, event) {
 
 export const requests = (page) => listPage(page, {
   title: 'Requests', path: '/v1/requests', rows: 'requests',
-  filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }],
+  filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => `${one.ms} ms`], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
   none: 'No request was served since the server started.', command: 'bellcast notify alice "Hello"',
