@@ -16,6 +16,7 @@ BellcastError
 └── BulkInterrupted         a bulk send stopped between two requests
 """
 
+import re
 from collections.abc import Sequence
 
 from bellcast.client.responses import BulkResult, FieldError, Problem
@@ -79,7 +80,8 @@ class RequestRefused(BellcastError):
         """The reason in one sentence, every refused field named once."""
         detail = self.detail or self.problem.title or self.code
         fields = [f"{error.field}: {error.message}" if error.field else error.message for error in self.errors]
-        more = "; ".join(field for field in fields if field not in detail)
+        # An item's position is before its field, `0.title`, and not in its detail.
+        more = "; ".join(field for field in fields if re.sub(r"^\d+\.", "", field) not in detail)
         return f"{detail} ({more})" if more else detail
 
     def __str__(self) -> str:

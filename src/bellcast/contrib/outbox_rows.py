@@ -117,7 +117,7 @@ class OutboxRows:
 
 
 def connect(url: str) -> OutboxRows:
-    """Connect to `sqlite:///path`, `postgresql://…` or `mysql://…`. Raises ImportError without the driver, ValueError for
+    """Connect to `sqlite:///path`, `postgresql://…`, `mysql://…` or `mariadb://…`. Raises ImportError without the driver, ValueError for
     another scheme, and the driver's errors."""
     parts = urlsplit(url)
     scheme = parts.scheme.partition("+")[0]
@@ -129,7 +129,7 @@ def connect(url: str) -> OutboxRows:
     if scheme in ("postgresql", "postgres"):
         psycopg = importlib.import_module("psycopg")
         return OutboxRows(psycopg.connect(parts._replace(scheme="postgresql").geturl(), autocommit=True), "postgresql")
-    if scheme == "mysql":
+    if scheme in ("mysql", "mariadb"):
         pymysql = importlib.import_module("pymysql")
         options = {"host": parts.hostname, "port": parts.port or 3306, "user": unquote(parts.username or "")}
         options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}

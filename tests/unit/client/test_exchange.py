@@ -4,8 +4,10 @@ import httpx
 import pytest
 
 from bellcast.client import (
+    FieldError,
     Forbidden,
     NotFound,
+    Problem,
     RequestRefused,
     Retries,
     TooManyRequests,
@@ -87,6 +89,15 @@ def test_last_failure_is_raised_with_its_cause():
     with pytest.raises(Unavailable, match="no answer: connection refused") as unavailable:
         execute(inbox.counts(), *[REFUSED_CONNECTION] * 3)
     assert unavailable.value.__cause__ is REFUSED_CONNECTION.error
+
+
+def test_refused_item_of_many_names_each_field_once():
+    wrong = [
+        FieldError(field="0.title", message="must not be empty"),
+        FieldError(field="0.type", message="is too long"),
+    ]
+    problem = Problem(status=422, code="invalid", detail="title: must not be empty", errors=wrong)
+    assert RequestRefused(problem).reason == "title: must not be empty (0.type: is too long)"
 
 
 def test_unavailable_server_is_reported_with_its_reason():
