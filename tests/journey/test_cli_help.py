@@ -71,7 +71,7 @@ def test_help_imports_no_server_modules():
     )
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "bellcast.cli" in loaded
-    assert not loaded & {"asyncio", "bellcast.server", "httpx", "litestar", "msgspec", "sqlite3", "uvicorn"}
+    assert not loaded & {"asyncio", "bellcast.server", "httpx", "msgspec", "sqlite3", "uvicorn"}
 
 
 def test_colours_appear_at_terminals_unless_disabled():

@@ -208,12 +208,12 @@ async def test_role_limits_every_operation(rest: Rest) -> None:
     """Each operation of servers answers each role as the table of roles says, and 403 never means another reason."""
     await set_up(rest)
     browsers = {role: await signed_in(rest, f"the-{role}", role) for role in ROLES}
-    for handler in HANDLERS:
-        declared = handler.opt["operation"]
+    for endpoint in HANDLERS:
+        declared = endpoint.operation
         if declared.required_scope not in SCOPES:
             continue
-        (method,) = handler.http_methods
-        path = next(iter(handler.paths)).replace(":str", "").replace("{", "").replace("}", "")
+        method = endpoint.method
+        path = endpoint.template.replace("{", "").replace("}", "")
         for role, client in browsers.items():
             response = await client.request(method, path, params={"nonsense": "x"})
             is_allowed = role in allowed_roles(declared.required_scope, declared.roles)

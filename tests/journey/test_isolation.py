@@ -107,11 +107,7 @@ def acme(server: ServerProcess) -> Iterator[Acme]:
 
 def operations() -> list[tuple[str, str, Any]]:
     operations_found = [
-        (method, path, one.opt["operation"])
-        for one in HANDLERS
-        for path in one.paths
-        for method in one.http_methods
-        if not path.startswith(OF_THE_PROJECT)
+        (one.method, one.path, one.operation) for one in HANDLERS if not one.path.startswith(OF_THE_PROJECT)
     ]
     assert len(operations_found) > 30
     return sorted(operations_found, key=lambda one: one[:2])
@@ -218,13 +214,7 @@ def keyed(server: ServerProcess, *tenants: str) -> httpx.Client:
 
 
 def operations_of_servers() -> list[tuple[str, str, Any]]:
-    found = [
-        (method, path, one.opt["operation"])
-        for one in HANDLERS
-        for path in one.paths
-        for method in one.http_methods
-        if one.opt["operation"].required_scope in SCOPES
-    ]
+    found = [(one.method, one.path, one.operation) for one in HANDLERS if one.operation.required_scope in SCOPES]
     return sorted(found, key=lambda one: one[:2])
 
 

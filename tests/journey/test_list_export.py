@@ -15,7 +15,7 @@ from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, refused
 
 CSV, NDJSON = {"accept": "text/csv"}, {"accept": "application/x-ndjson"}
-EXPORTED = [min(handler.paths) for handler in HANDLERS if handler.opt["operation"].is_exported]
+EXPORTED = [endpoint.path for endpoint in HANDLERS if endpoint.operation.is_exported]
 
 
 def rows(response: httpx.Response) -> list[dict[str, str]]:

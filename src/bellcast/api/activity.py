@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import bound_callers, context, notifications, request_body, responses, tenants
@@ -12,6 +11,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Invalid
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Notification
 from bellcast.ports import SentItem, SentPage, SentQuery

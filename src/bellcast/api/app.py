@@ -3,9 +3,6 @@
 import functools
 from typing import Any
 
-from litestar import Litestar
-from litestar.types import ASGIApp, Receive, Scope, Send
-
 from bellcast.api import (
     activity,
     browser_files,
@@ -16,7 +13,6 @@ from bellcast.api import (
     console_session,
     docs,
     doctor,
-    error_responses,
     events,
     explanations,
     export,
@@ -35,7 +31,6 @@ from bellcast.api import (
     notifications,
     openapi,
     operators,
-    options_routes,
     preferences,
     preferences_page,
     providers,
@@ -64,7 +59,9 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
+from bellcast.api.router import ApiRouter
 from bellcast.api.token_paths import TokenPaths
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.limits import Limits
 
 HANDLERS = [
@@ -133,7 +130,7 @@ def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
     requests = metrics.RequestMetrics()
     exporter = metrics.MetricsExporter(requests, context.connections, context.outbox, context.messages)
-    routes = _routes()
+    routes = openapi.routes(HANDLERS)
     state = {
         "api_context": context,
         "exporter": exporter,
@@ -145,11 +142,11 @@ def build(context: ApiContext) -> ApiMiddleware:
     return ApiMiddleware(_dispatcher(_router()), context, state, requests, exporter.own, token_paths)
 
 
-def _dispatcher(app: Litestar) -> ASGIApp:
+def _dispatcher(app: ASGIApp) -> ASGIApp:
     """Dispatch to the native API or to Pusher's HTTP API."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        is_pusher = scope.get("path", "").startswith(pusher.PREFIXES)
+        is_pusher = scope["path"].startswith(pusher.PREFIXES)
         await (pusher.serve if is_pusher else app)(scope, receive, send)
 
     return serve
@@ -157,22 +154,10 @@ def _dispatcher(app: Litestar) -> ASGIApp:
 
 def described(limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI document without a server."""
-    return openapi.document(_routes(), limits)
+    return openapi.document(openapi.routes(HANDLERS), limits)
 
 
 @functools.cache
-def _routes() -> list[openapi.Route]:
-    return openapi.routes(_router())
-
-
-@functools.cache
-def _router() -> Litestar:
-    """Build the router, which takes 0.3 s. All apps of a process share it: each request carries the state of its app."""
-    handlers = [*HANDLERS, *recipients_bulk.SAME_PATH]
-    return Litestar(
-        route_handlers=[*options_routes.options(handlers), *handlers],
-        exception_handlers=error_responses.HANDLERS,
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=None,  # each operation reads its body within its own limit
-    )
+def _router() -> ApiRouter:
+    """All apps of a process share the router: each request carries the state of its app."""
+    return ApiRouter(HANDLERS)

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context
@@ -16,6 +15,7 @@ from bellcast.auth import audit_chain, origins
 from bellcast.auth.audit_chain import SignEntry
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.model.operators import AuditEntry, FieldChange

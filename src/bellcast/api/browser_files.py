@@ -7,14 +7,13 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from litestar.types import ASGIApp
-
 import bellcast
 from bellcast.api import request_body, responses
 from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.content_coding import accepts
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
@@ -114,7 +113,7 @@ async def entry(request: ApiRequest) -> ASGIApp:
 )
 async def module(request: ApiRequest) -> ASGIApp:
     """A module of the browser client."""
-    return _file(request, f"bellcast{request_body.path(request, 'name')}")
+    return _file(request, f"bellcast/{request_body.path(request, 'name')}")
 
 
 @operation(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import bulk_items, context, notifications, objects, request_body, responses, tenants
@@ -21,6 +20,7 @@ from bellcast.api.validation_errors import Suggestions
 from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants
@@ -17,6 +16,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES

@@ -3,7 +3,6 @@
 import functools
 from datetime import datetime
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -15,6 +14,7 @@ from bellcast.auth import console_sessions, passwords, totp
 from bellcast.auth.console_sessions import ConsoleSessions, SignedIn
 from bellcast.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Caller
 from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from litestar import Request
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
@@ -135,7 +134,14 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     has_trial: bool = True  # its form, which sends; never behind a known proxy
 
 
-def of(request: "Request[Any, Any, Any]") -> ApiContext:
+class HasScope(Protocol):
+    """A request."""
+
+    @property
+    def scope(self) -> Any: ...
+
+
+def of(request: HasScope) -> ApiContext:
     """Return the API context of a request."""
     result: ApiContext = request.scope["state"]["api_context"]
     return result

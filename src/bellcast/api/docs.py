@@ -4,7 +4,6 @@ and no external resources, so they work offline and under any content security p
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast import errors
 from bellcast.api import docs_html, reasons, request_body, responses
@@ -12,6 +11,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
 from bellcast.model import problems
+from bellcast.model.asgi import ASGIApp
 
 HTML = "text/html; charset=utf-8"
 HEADERS = {

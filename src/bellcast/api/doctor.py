@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.findings import Finding, FindingState
 from bellcast.model.operators import Role
 

@@ -1,6 +1,5 @@
 """Live events from the app: delivered to current connections, not stored."""
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, request_body, responses, tenants
@@ -9,6 +8,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.inbox import events as live_events
 from bellcast.model import live_event_drafts
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.live_event_drafts import EventDraft
 
 

@@ -1,7 +1,6 @@
 """Explain why a recipient gets a notification through a channel, or does not."""
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast.api import context, recipient_explanations, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -13,6 +12,7 @@ from bellcast.channels.explanations import Explanation
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import sent
 from bellcast.model import ids, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.times import Moment
 from bellcast.ports import SentItem

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from bellcast.api import context, tenants
@@ -13,6 +12,7 @@ from bellcast.api.recipients import key
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.identities import Recipient, Subscription
 from bellcast.model.notifications import Notification
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -13,6 +12,7 @@ from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, Unavailable
+from bellcast.model.asgi import ASGIApp
 
 
 class Health(Struct, frozen=True):

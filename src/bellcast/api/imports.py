@@ -1,7 +1,5 @@
 """Import notifications of another system with their times, in the form of a bulk request."""
 
-from litestar.types import ASGIApp
-
 from bellcast.api import bulk, context, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
@@ -9,6 +7,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.inbox import imports
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import ImportedDraft
 
 

@@ -3,16 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct, field
 
 from bellcast.api import action_calls, context, guards, objects, request_body, responses
-from bellcast.api.operations import operation
+from bellcast.api.operations import ApiEndpoint, operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.inbox import actions, views
 from bellcast.model import ids, times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Notification, Priority, View
 from bellcast.ports import Action, Marked, Marking, Query
 
@@ -313,7 +312,7 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     return responses.json(await action_calls.take(ctx, principal, inbox, id, key))
 
 
-def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
+def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
     """Create the operation of one bulk action."""
 
     async def act(request: ApiRequest) -> ASGIApp:

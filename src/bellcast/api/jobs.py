@@ -4,7 +4,6 @@ webhook, a job is dead until it is retried or deleted."""
 from datetime import datetime
 from typing import Annotated, Literal
 
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -14,6 +13,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.ports import Job
 
 UNKNOWN = "There is no dead job with this id."

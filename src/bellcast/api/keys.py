@@ -1,7 +1,6 @@
 """API keys for servers: create, list and revoke. The secret part is shown once."""
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import audit, context, guards, request_body, responses, tenants
@@ -11,6 +10,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.errors import FieldError, Forbidden, NotFound
 from bellcast.model import validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import ApiKey, KeyScope
 
 

@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast.api import audit, request_body, responses
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Forbidden
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import Role
 
 ExportFormat = Literal["csv", "ndjson"]
@@ -109,7 +109,7 @@ def _reader(
         async def collect(message: Any) -> None:
             body.extend(message.get("body", b""))
 
-        await (await handler(type(request)(scope)))(scope, request.receive, collect)
+        await (await handler(ApiRequest(scope, request.receive)))(scope, request.receive, collect)
         page: dict[str, Any] = msgspec.json.decode(body)
         return page
 

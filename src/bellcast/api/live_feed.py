@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta, Struct, structs
 
 from bellcast.api import bound_callers, context, guards, request_body, responses
@@ -16,6 +15,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
 from bellcast.model.operators import Role

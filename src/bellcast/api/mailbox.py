@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -17,6 +16,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.channels import delivery, email, signatures
 from bellcast.errors import NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.messages import NEWEST

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -17,6 +16,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.channels import delivery, email
 from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.ports import MessageQuery, Store, StoredMessage
 from bellcast.ports.messages import NEWEST

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from litestar.types import ASGIApp, Message, Send
-
 from bellcast.api import browser_files, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.metrics import RequestMetrics
+from bellcast.api.router import HAS_STARTED
 from bellcast.api.token_paths import TokenPaths
 from bellcast.auth import origins
-from bellcast.errors import BellcastError, NotFound, TooMany
+from bellcast.errors import BadRequest, BellcastError, NotFound, TooMany
+from bellcast.model.asgi import ASGIApp, AsgiMessage, Send
 from bellcast.model.events import SEPARATOR
 from bellcast.model.requests import STATE
 
@@ -28,6 +28,8 @@ REQUEST_ID = b"x-request-id"
 # trace id of the large clouds 80. Anything else is rejected to prevent log injection.
 GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BYTES = 8
+# RFC 3986, 3.2.2 and 3.2.3: the characters of a host and its port.
+HOST = re.compile(r"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
 
 
 class ApiMiddleware:
@@ -80,14 +82,16 @@ class ApiMiddleware:
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
         answer = self._app if refusal is None else responses.problem(refusal)
-        await answer(inner, receive, self._with_headers(inner, method, id, send))  # type: ignore[arg-type]  # still a scope
+        await answer(inner, receive, self._with_headers(inner, method, id, send))
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
         rate, engines = self._context.limits.requests_per_second, self._context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
-        # The router collapses slashes: with an empty key, the next part of the path would become `{key}`.
+        if (host := _header(scope, b"host")) is not None and not HOST.fullmatch(host):
+            return BadRequest("The Host header has characters that no host name has.")
+        # An empty key would be another path: `/v1/recipients//` is not `/v1/recipients/`.
         return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
@@ -95,8 +99,9 @@ class ApiMiddleware:
         started = time.perf_counter()
         origin, state = _header(scope, b"origin"), scope["state"]
 
-        async def tell(message: Message) -> None:
+        async def tell(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
+                state[HAS_STARTED] = True
                 route = state["route"] = scope.get("path_template", "")
                 self.requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.nodes import LiveNode, NodeRole
 from bellcast.model.operators import ROLES
 

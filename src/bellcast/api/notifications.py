@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import context, request_body, responses, tenants
@@ -18,6 +17,7 @@ from bellcast.channels.timeline import TimelineEntry, timeline
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
 from bellcast.inbox import sending, sent
 from bellcast.model import patterns, times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
 from bellcast.model.preferences import CHANNELS, Channel

@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Method
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.operations import Handler, Tag, operation
+from bellcast.api.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import KeyScope
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
@@ -102,7 +101,7 @@ def restricted_key(request: ApiRequest) -> str:
     return checked_key(request_body.path(request, "key"))
 
 
-def operations(kind: Kind[T]) -> list[HTTPRouteHandler]:
+def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     """List, read, write and delete."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
     shape = request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
@@ -222,7 +221,7 @@ def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenan
 
 def _operation(
     method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: KeyScope, **promise: Any
-) -> HTTPRouteHandler:
+) -> ApiEndpoint:
     """Declare an operation; its name in the OpenAPI document has the kind in it."""
     function.__doc__ = doc
     function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"

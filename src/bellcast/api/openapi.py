@@ -1,19 +1,16 @@
 """Generates the OpenAPI document from the operations and their types."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
 import msgspec
-from litestar import Litestar
-from litestar.handlers import HTTPRouteHandler
-from litestar.routes import HTTPRoute
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
 from bellcast.api import list_export, schema_limits
-from bellcast.api.operations import Operation, refusals
+from bellcast.api.operations import ApiEndpoint, Operation, refusals
 from bellcast.auth import console_sessions, keys
 from bellcast.errors import BellcastError
 from bellcast.model import problems
@@ -148,28 +145,22 @@ class Route(Struct, frozen=True):
     operation: Operation
 
 
-def routes(app: Litestar) -> list[Route]:
-    """Return every documented operation of the app."""
-    return [
-        _route(handler, route.path_format)
-        for route in app.routes
-        if isinstance(route, HTTPRoute)
-        for handler in route.route_handlers
-        if "operation" in handler.opt
-    ]
+def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
+    """Return every documented operation."""
+    return [_route(one) for one in endpoints]
 
 
-def _route(handler: HTTPRouteHandler, path: str) -> Route:
-    function = handler.fn
+def _route(endpoint: ApiEndpoint) -> Route:
+    function = endpoint.respond
     summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
     module = function.__module__.rpartition(".")[2]
     return Route(
-        method=min(handler.http_methods).lower(),
-        path=path,
+        method=endpoint.method.lower(),
+        path=endpoint.template,
         name=f"{module}.{function.__name__}",
         summary=" ".join(summary.split()).removesuffix("."),
         description=" ".join(description.split()),
-        operation=handler.opt["operation"],
+        operation=endpoint.operation,
     )
 
 

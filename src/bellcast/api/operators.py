@@ -2,7 +2,6 @@
 
 import functools
 
-from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import audit, console_session, context, guards, request_body, responses, tenants
@@ -14,6 +13,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import console_sessions, passwords
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import Operator, Role
 
 # Of owners, the project secret, and keys with the scope.

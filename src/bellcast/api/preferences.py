@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -16,6 +15,7 @@ from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, objects, preferences, recipients, request_body, responses, tenants
@@ -21,6 +20,7 @@ from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import local_times, times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, QuietHours, TypeRules, merge_patch

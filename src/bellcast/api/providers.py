@@ -4,7 +4,6 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
@@ -18,6 +17,7 @@ from bellcast.channels import delivery_status
 from bellcast.channels.provider_limits import MIN_RATE
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields
 from bellcast.ports.provider_directory import ConfiguredProvider

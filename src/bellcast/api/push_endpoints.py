@@ -3,7 +3,6 @@
 import re
 from datetime import datetime
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
@@ -15,6 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels import push
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.ports.push_endpoints import PushEndpoint, PushKind
 
 # Push services' URLs have a few hundred characters, FCM's tokens less than 300.

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import structlog
-from litestar.types import ASGIApp
 
 from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.pusher import PusherApp
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ async def _call(scope: Any, receive: Any) -> object:
     parameters = signatures.parameters(pairs)
     app = _app(ctx, parts, parameters, route)
     limit = ctx.limits.request
-    body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
+    body = await request_body.raw(request_body.ApiRequest(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     if route.signed:
         _check_signature(app, scope, pairs, body, ctx.engines.clock.now())
     if app.only_channel is not None and not route.is_of_channels:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, guards, request_body, responses
@@ -15,6 +14,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp

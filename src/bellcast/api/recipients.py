@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from bellcast.api import audit, context, list_total, objects, request_body, responses, tenants, time_range
@@ -18,6 +17,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
 from bellcast.model.times import Moment

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import bulk_items, context, objects, recipients, request_body, responses, tenants
@@ -18,6 +16,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, UnsupportedMediaType
 from bellcast.inbox import recipients as inbox_recipients
 from bellcast.model import problems, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import RecipientFields
 
 PATH = "/v1/recipients/bulk"
@@ -110,16 +109,4 @@ def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
     recipients.check_fields(fields, ctx)
 
 
-def _of_recipient(handler: HTTPRouteHandler) -> HTTPRouteHandler:
-    """The operation for the recipient whose key is `bulk`, since this path hides its own."""
-
-    async def respond(request: ApiRequest) -> ASGIApp:
-        request.scope["path_params"]["key"] = "bulk"
-        found: ASGIApp = await handler.fn(request)
-        return found
-
-    return HTTPRouteHandler(PATH, http_method=min(handler.http_methods), status_code=200)(respond)
-
-
 RECIPIENT = request_body.Shape(BulkRecipient, _check, {"key": "x"})
-SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, objects, request_body, responses, tenants
@@ -15,6 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.times import Moment
 from bellcast.ports.replays import FailureKind, StoredFailure

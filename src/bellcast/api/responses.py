@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bellcast.errors import BellcastError
 from bellcast.model import problems
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 
 JSON = "application/json"
 NO_STORE = (b"cache-control", b"no-store")
@@ -42,9 +42,9 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
     return answer
 
 
-def problem(refused: BellcastError) -> ASGIApp:
-    """Return a problem+json response."""
-    headers = problems.headers(refused) | {"cache-control": "no-store"}
+def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
+    """Return a problem+json response, with more headers."""
+    headers = {**problems.headers(refused), "cache-control": "no-store", **more}
     return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
 
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct, UnsetType
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -15,6 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows import run as runs

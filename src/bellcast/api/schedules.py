@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, notifications, objects, request_body, responses, tenants
@@ -16,6 +15,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 

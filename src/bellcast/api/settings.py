@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, guards, request_body, responses
@@ -17,6 +16,7 @@ from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Conflict, Invalid, NotFound, PasswordRequired, TooMany
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.ports.documents import AuditRecord

@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, request_body, responses, tenants
@@ -16,6 +15,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import stats, times
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ROLES
 from bellcast.model.stats import StatsPoint
 from bellcast.model.times import Moment

@@ -1,12 +1,12 @@
 """The encrypted secrets in the store, and their keys."""
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, responses, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels.reencryption import KeyUsage, RotationProgress
+from bellcast.model.asgi import ASGIApp
 
 
 class SecretKeys(Struct, frozen=True):

@@ -5,10 +5,10 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast.api import request_body, responses
 from bellcast.api.request_body import ApiRequest
+from bellcast.model.asgi import ASGIApp
 
 NDJSON = request_body.NDJSON_TYPES[0]
 _encode = msgspec.json.Encoder().encode

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated
 
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -15,6 +14,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels import addresses
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.ports import Suppression
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
@@ -18,6 +17,7 @@ from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
 from bellcast.model.notifications import ActionButton

@@ -4,7 +4,6 @@ import functools
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct, UnsetType, structs
 
 from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range
@@ -17,6 +16,7 @@ from bellcast.errors import FieldError, Forbidden, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
 from bellcast.model.times import Moment
 from bellcast.ports import Store

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, request_body, responses
@@ -11,6 +10,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 
 
 class ClockTime(Struct, frozen=True):

@@ -18,4 +18,5 @@ class TokenPaths:
 
     def hide(self, path: str) -> str:
         """Replace the token in a path below the mount."""
-        return self._with_token.sub(rf"\1{HIDDEN}", path, count=1)
+        found = self._with_token.match(path)
+        return path if found is None else f"{found[1]}{HIDDEN}{path[found.end() :]}"

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import context, request_body, responses, tenants
@@ -14,6 +13,7 @@ from bellcast.auth import tokens
 from bellcast.auth.claims import Seconds
 from bellcast.errors import FieldError
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 
 HOUR = 3_600

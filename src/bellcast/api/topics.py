@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from bellcast.api import context, list_total, objects, recipients, request_body, responses, tenants
@@ -16,6 +15,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import recipients as inbox_recipients
 from bellcast.model import history, patterns, times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import Member, topic_stream
 from bellcast.model.identities import Subscription
 

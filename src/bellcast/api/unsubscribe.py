@@ -3,7 +3,6 @@
 from html import escape
 
 import msgspec
-from litestar.types import ASGIApp
 
 from bellcast.api import context, request_body, responses
 from bellcast.api.operations import operation
@@ -12,6 +11,7 @@ from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.errors import NotFound
 from bellcast.inbox import recipients
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import Preferences, merge_patch
 from bellcast.ports import RecipientOfLink
 

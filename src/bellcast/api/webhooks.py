@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.api import audit, context, objects, request_body, responses, tenants
@@ -16,6 +15,7 @@ from bellcast.channels import webhooks
 from bellcast.channels.webhooks import Webhook
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import redact
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import audit, context, notifications, objects, request_body, responses, tenants
@@ -19,6 +18,7 @@ from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, Workflow

@@ -19,7 +19,7 @@ from bellcast.bench import engines, peers
 from bellcast.bench.suite import BenchmarkResult
 
 CHECKOUT = Path(__file__).parents[3]
-PACKAGES = ("bellcast", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
+PACKAGES = ("bellcast", "httptools", "msgspec", "uvicorn", "uvloop")
 
 
 class Commit(msgspec.Struct, frozen=True):

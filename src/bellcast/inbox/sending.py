@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias, TypeGuard
 
 import msgspec
@@ -207,34 +208,55 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
         if not isinstance(result, Sent) or result.answer != request.answer:
             _give_back(engines, request)
         else:
-            engines.feed.emit(_feed_event(engines, request))
+            _emit(engines, request)
     return [_answer(result) for result in results]
 
 
-def _feed_event(engines: Context, request: SendOrAnnounce) -> FeedEvent:
-    """One event per send, with the first of its recipients. Only watchers see its content."""
-    sent = request.content
-    fields: dict[str, object] = {"type": sent.type}
+def _emit(engines: Context, request: SendOrAnnounce) -> None:
+    """Emit one event per send, with the first of its recipients. Only watchers see its content."""
+    topic: str | None = None
+    recipient: str | None = None
+    id: str | None = None
+    count: int | None = 0
     if isinstance(request, AnnounceRequest):
-        recipient, audience = None, request.topic or "everyone"
-        fields |= {"id": request.id}
-    else:
+        id, topic, count = request.id, request.topic, None
+    elif request.recipients:
+        recipient, id, count = request.recipients[0], request.ids[0], len(request.recipients)
+    elif request.decisions:
         # A send without the channel inbox has decisions only, and one that preferences stop may have neither.
-        ids = dict(zip(request.recipients, request.ids, strict=True)) or {
-            decision.recipient: decision.notification for decision in request.decisions
-        }
-        recipient, count = next(iter(ids), None), len(ids)
+        ids = {decision.recipient: decision.notification for decision in request.decisions}
+        (recipient, id), count = next(iter(ids.items())), len(ids)
+    sent = request.content
+    content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
+    make = partial(_send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content)
+    engines.feed.emit_later("send", request.tenant, make)
+
+
+def _send_event(
+    at: int,
+    tenant: str,
+    type: str,
+    recipient: str | None,
+    id: str | None,
+    count: int | None,
+    topic: str | None,
+    content: tuple[object, ...] | None,
+) -> FeedEvent:
+    fields: dict[str, object] = {"type": type, "id": id}
+    if count is None:
+        audience = topic or "everyone"
+    else:
         audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
-        fields |= {"id": ids[recipient] if recipient else None, "recipients": count}
-    if engines.feed.is_watched:
-        fields |= {"title": redact(sent.title), "body": redact(sent.body), "data": redact(sent.data)}
+        fields["recipients"] = count
+    if content is not None:
+        fields |= zip(("title", "body", "data"), map(redact, content), strict=True)
     return FeedEvent(
         kind="send",
-        at=engines.clock.now(),
-        text=f"{sent.type} to {audience}",
-        tenant=request.tenant,
+        at=at,
+        text=f"{type} to {audience}",
+        tenant=tenant,
         recipient=recipient,
-        topic=request.topic if isinstance(request, AnnounceRequest) else None,
+        topic=topic,
         fields=fields,
     )
 
@@ -255,7 +277,7 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     if sent.answer != request.answer:
         _give_back(engines, request)
     else:
-        engines.feed.emit(_feed_event(engines, request))
+        _emit(engines, request)
     await engines.broker.publish(*sent.events)
     if request.fanout is not None or events:
         engines.router.messages_added()

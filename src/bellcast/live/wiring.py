@@ -12,14 +12,14 @@ from bellcast.jobs import JobRunner
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http import asgi
 from bellcast.live.hub.hub import Hub
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context, Http
 from bellcast.ports.pusher_apps import PusherApps
 
-Endpoint: TypeAlias = Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[None]]
+Endpoint: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class SessionLog(Protocol):

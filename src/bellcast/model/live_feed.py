@@ -24,6 +24,8 @@ FeedKind = Literal[
     "operator",
     "warning",
 ]
+# Kinds that are one per request or send, and are counted without their fields.
+SimpleFeedKind = Literal["request", "send"]
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests: they are requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}

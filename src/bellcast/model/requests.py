@@ -14,6 +14,12 @@ STATE = "bellcast.state"
 IS_WEBSOCKET = "is_websocket"
 
 
+def is_refusal(status: int, code: str | None) -> bool:
+    """Whether a response refuses its request. A stream is refused with status 200 and a last event, because browsers repeat
+    failed ones."""
+    return status >= REFUSED or code is not None
+
+
 class ServedRequest(Struct, frozen=True, kw_only=True):
     """One served request. `at` is UTC milliseconds, `ms` its duration, `body` the request's body if it is small JSON."""
 
@@ -37,8 +43,7 @@ class ServedRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def is_refused(self) -> bool:
-        # A stream is refused with status 200 and a last event, because browsers repeat failed ones.
-        return self.status >= REFUSED or self.code is not None
+        return is_refusal(self.status, self.code)
 
 
 class RequestFilter(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-from bellcast.live.http.asgi import Scope
+from bellcast.model.asgi import Scope
 
 # Session tokens, Engine.IO session ids, and Pusher's signatures.
 CREDENTIAL = re.compile(rb"(?<![^&])(token|sid|auth_[a-z0-9_]+)=[^&]*")

@@ -26,7 +26,6 @@ from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http import websocket_response
-from bellcast.live.http.asgi import Receive, Scope, Send
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.drain import drain
@@ -49,6 +48,7 @@ from bellcast.model.events import (
     SurveyReply,
     SurveyRequest,
 )
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.stats import StatsPoint

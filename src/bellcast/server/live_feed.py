@@ -4,11 +4,12 @@ import asyncio
 import math
 import zlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from heapq import merge
 from itertools import islice
+from typing import TypeAlias
 
-from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter
+from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, SimpleFeedKind
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Clock
 from bellcast.ports.live_feed import SkippedEvents
@@ -26,6 +27,11 @@ BATCH_SECONDS = 0.1
 QUIET_SECONDS = 15.0
 # 2,500 requests with the largest of every field take less than 8 MiB.
 REQUESTS, REFUSALS = 2_000, 500
+
+
+# An event or a request, or a function that makes it: most are never read.
+Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
+KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
 class Watcher:
@@ -111,12 +117,12 @@ class LiveFeed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rings: dict[str, deque[FeedEvent]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
+        self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
         self.tenants = TenantCounts()
         self._watchers: tuple[Watcher, ...] = ()
-        self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
-        self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
+        self._requests: deque[KeptRequest] = deque(maxlen=REQUESTS)
+        self._refusals: deque[KeptRequest] = deque(maxlen=REFUSALS)
 
     @property
     def is_watched(self) -> bool:
@@ -125,9 +131,17 @@ class LiveFeed:
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
-        self.tenants.count(event)
+        self.tenants.count(event.kind, event.tenant, event.fields)
         for watcher in self._watchers:
             watcher.offer(event)
+
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
+        if self._watchers:
+            self.emit(make())
+            return
+        self._rings[kind].append(make)
+        self.emitted[kind] += 1
+        self.tenants.count(kind, tenant, {})
 
     def watch(self, wanted: FeedFilter) -> Watcher:
         """Start to watch this process."""
@@ -140,7 +154,8 @@ class LiveFeed:
         if not last:
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
-        newest = merge(*(reversed(ring) for ring in rings), key=lambda event: event.at, reverse=True)
+        made = ((kept if isinstance(kept, FeedEvent) else kept() for kept in reversed(ring)) for ring in rings)
+        newest = merge(*made, key=lambda event: event.at, reverse=True)
         return list(islice((event for event in newest if wanted.matches(event)), last))[::-1]
 
     def remove(self, watcher: Watcher) -> None:
@@ -154,14 +169,22 @@ class LiveFeed:
 
     # --- requests
 
-    def add_request(self, request: ServedRequest) -> None:
+    def add_request(self, request: KeptRequest, *, is_refused: bool) -> None:
         """Keep a request. Refusals have their own ring: many successful requests do not displace them."""
-        (self._refusals if request.is_refused else self._requests).append(request)
+        (self._refusals if is_refused else self._requests).append(request)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
         def position(request: ServedRequest) -> tuple[int, str]:
             return request.at, request.id
 
-        both = (request for ring in (self._requests, self._refusals) for request in ring)
+        both = (request for ring in (self._requests, self._refusals) for request in _made(ring))
         matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
         return sorted(matching, key=position, reverse=True)[:limit]
+
+
+def _made(ring: deque[KeptRequest]) -> list[ServedRequest]:
+    """Make the requests that have not been read before."""
+    made = [one if isinstance(one, ServedRequest) else one() for one in ring]
+    ring.clear()
+    ring.extend(made)
+    return made

@@ -9,21 +9,23 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.api.middleware import REQUEST_ID, path_as_sent, request_id
 from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of
-from bellcast.model.requests import STATE, ServedRequest, problem_fields
+from bellcast.model.requests import STATE, ServedRequest, is_refusal, problem_fields
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 
@@ -46,7 +48,34 @@ UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz"
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
+BY_PROJECT = "project secret"  # the key in the lists of a request with the secret
 CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
+
+
+class EndedRequest(Struct, frozen=True):
+    """What is kept of a request that has a response. Its entry in the list and its event are made when they are read: most
+    never are. `at` is UTC milliseconds."""
+
+    id: str
+    at: int
+    seconds: float
+    method: str
+    path: str
+    route: str | None
+    status: int
+    reason: str | None
+    problem: bytes | None
+    tenant: str | None
+    recipient: str | None
+    key: str | None
+    operator: str | None
+    origin: str | None
+    address: str | None
+    body: bytes | None
+
+    @property
+    def is_refused(self) -> bool:
+        return is_refusal(self.status, self.reason)
 
 
 class LoggedRequest:
@@ -112,25 +141,49 @@ class LoggedRequest:
     @property
     def origin(self) -> str | None:
         """The origin of the page that sent the request."""
-        value = next((value for name, value in self.scope["headers"] if name == b"origin"), None)
-        return None if value is None else cut(value.decode("latin-1"), MAX_LISTED)
+        for name, value in self.scope["headers"]:
+            if name == b"origin":
+                return cut(value.decode("latin-1"), MAX_LISTED)
+        return None
+
+    def end(self, now: int) -> EndedRequest:
+        """Return what is kept of the request, without its head."""
+        state, client = self.state, self.scope.get("client")
+        principal, caller = state.get("principal"), state.get("caller")
+        return EndedRequest(
+            state["request_id"],
+            now,
+            time.perf_counter() - self.started,
+            self.method,
+            state.get("logged_path", self.path)[:MAX_PATH],
+            state.get("route"),
+            self.status or 0,
+            self.reason or state.get("reason"),
+            self.problem,
+            (state.get("tenant") if principal is None else principal.tenant) or None,
+            None if principal is None else principal.recipient,
+            None if caller is None or caller.operator else caller.key or BY_PROJECT,
+            None if caller is None else caller.operator,
+            self.origin,
+            None if client is None else client[0],
+            self.body,
+        )
 
     @property
     def fields(self) -> dict[str, Any]:
         """The common fields of the request's line and of its connection's lines."""
-        state = self.state
-        principal, caller = state.get("principal"), state.get("caller")
+        ended = self.end(0)
         return {
-            "method": self.method,
-            "path": state.get("logged_path", self.path)[:MAX_PATH],
+            "method": ended.method,
+            "path": ended.path,
             "status": self.status,
-            "reason": self.reason or state.get("reason"),
-            "recipient": None if principal is None else principal.recipient,
-            "tenant": (state.get("tenant") if principal is None else principal.tenant) or None,
-            "key": None if caller is None or caller.operator else caller.key or "project secret",
-            "operator": None if caller is None else caller.operator,
-            "ms": _milliseconds(time.perf_counter() - self.started),
-            "request_id": state["request_id"],
+            "reason": ended.reason,
+            "recipient": ended.recipient,
+            "tenant": ended.tenant,
+            "key": ended.key,
+            "operator": ended.operator,
+            "ms": _milliseconds(ended.seconds),
+            "request_id": ended.id,
         }
 
 
@@ -144,16 +197,25 @@ class RequestFeed:
         self._feed = feed
         self._clock = clock
 
-    def served(self, request: LoggedRequest, fields: dict[str, Any]) -> None:
+    def served(self, request: LoggedRequest) -> None:
         """Keep a request that has a response, and emit it."""
-        served = _served(request, fields, self._clock.now())
+        ended = request.end(self._clock.now())
+        by_operator, is_safe = ended.operator is not None, ended.method in origins.SAFE_METHODS
         # The pages of the console read all the time, and would fill the lists that they show.
-        is_reading = served.operator is not None and request.method in origins.SAFE_METHODS and not served.is_refused
-        if not served.route.startswith(UNLISTED_ROUTES) and not is_reading:
-            self._feed.add_request(served)
+        is_reading = by_operator and is_safe and not ended.is_refused
+        if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading:
+            self._keep(ended)
+        if by_operator and not is_safe:
+            self._feed.emit(_operator_event(_served(ended)))
+
+    def _keep(self, ended: EndedRequest) -> None:
+        if ended.is_refused or len(ended.path) > MAX_LISTED:
+            served = _served(ended)  # now: the body of a refusal and a long path would take more memory than the entry
+            self._feed.add_request(served, is_refused=ended.is_refused)
             self._feed.emit(_request_event(served))
-        if served.operator is not None and request.method not in origins.SAFE_METHODS:
-            self._feed.emit(_operator_event(served))
+        else:
+            self._feed.add_request(partial(_served, ended), is_refused=False)
+            self._feed.emit_later("request", ended.tenant or "", partial(_later_event, ended))
 
     def opened(self, connection: Connection, request: dict[str, Any]) -> None:
         self._emit("connect", connection, f"connected by {_transport(connection)}", _of_request(request))
@@ -195,39 +257,54 @@ def _of_request(request: dict[str, Any]) -> dict[str, Any]:
     return {name: request[name] for name in ("path", "origin", "request_id") if request.get(name) is not None}
 
 
-def _served(request: LoggedRequest, fields: dict[str, Any], now: int) -> ServedRequest:
-    state, problem, body = request.state, _decoded(request.problem), request.body
-    is_refused = fields["reason"] is not None
-    caller = state.get("caller")
-    is_app = caller is not None and not (state.get("route") or "").startswith(SECRET_ROUTES)
-    client = request.scope.get("client")
-    detail = problem.get("detail") if isinstance(problem, dict) else None
+def _served(ended: EndedRequest) -> ServedRequest:
+    path, body = cut(ended.path, MAX_LISTED), ended.body
+    detail, errors = (None, ()) if ended.problem is None else _explanation(ended.problem)
     return ServedRequest(
-        id=state["request_id"],
-        at=now,
-        ms=fields["ms"],
-        method=request.method,
-        path=cut(fields["path"], MAX_LISTED),
-        route=state.get("route") or cut(fields["path"], MAX_LISTED),
-        status=request.status or 0,
-        code=fields["reason"],
-        detail=None if detail is None else cut(str(detail), MAX_LISTED),
-        errors=tuple(
-            FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED))
-            for one in problem_fields(problem)[:MAX_LISTED_ERRORS]
-        ),
-        tenant=_cut(fields["tenant"]),
-        recipient=_cut(fields["recipient"]),
-        key=fields["key"],
-        operator=fields["operator"],
-        origin=request.origin,
-        address=network_of(None if client is None else client[0]),
-        body=body if is_app and body is not None and (is_refused or len(body) <= MAX_BODY) else None,
+        id=ended.id,
+        at=ended.at,
+        ms=_milliseconds(ended.seconds),
+        method=ended.method,
+        path=path,
+        route=ended.route or path,
+        status=ended.status,
+        code=ended.reason,
+        detail=detail,
+        errors=errors,
+        tenant=_cut(ended.tenant),
+        recipient=_cut(ended.recipient),
+        key=ended.key,
+        operator=ended.operator,
+        origin=ended.origin,
+        address=network_of(ended.address),
+        body=body if body is not None and _is_listed_body(ended, body) else None,
     )
+
+
+def _is_listed_body(ended: EndedRequest, body: bytes) -> bool:
+    is_app = ended.key is not None or ended.operator is not None
+    is_secret = (ended.route or "").startswith(SECRET_ROUTES)
+    return is_app and not is_secret and (len(body) <= MAX_BODY or ended.is_refused)
+
+
+def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
+    """The detail and the wrong fields of a problem document."""
+    try:
+        problem = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None, ()  # a refusal of another dialect
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    errors = problem_fields(problem)[:MAX_LISTED_ERRORS]
+    shortened = [FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in errors]
+    return None if detail is None else cut(str(detail), MAX_LISTED), tuple(shortened)
 
 
 def _cut(key: str | None) -> str | None:
     return None if key is None else cut(key, MAX_LISTED_KEY)
+
+
+def _later_event(ended: EndedRequest) -> FeedEvent:
+    return _request_event(_served(ended))
 
 
 def _request_event(served: ServedRequest) -> FeedEvent:
@@ -265,13 +342,6 @@ def _operator_event(served: ServedRequest) -> FeedEvent:
         trace=served.id,
         fields={"operator": served.operator, "status": served.status, "address": served.address},
     )
-
-
-def _decoded(problem: bytes | None) -> Any:
-    try:
-        return None if problem is None else msgspec.json.decode(problem)
-    except msgspec.DecodeError:
-        return None  # a refusal of another dialect
 
 
 class RequestLog:
@@ -313,9 +383,9 @@ class RequestLog:
             if request.status is None and _is_upgrade(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
-                fields = request.fields
-                self._feed.served(request, fields)
-                self._write("request_served", fields)
+                self._feed.served(request)
+                if self._writes:
+                    self._write("request_served", request.fields)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request with an unreadable or too large head."""

@@ -6,13 +6,17 @@ from typing import Any
 
 import msgspec
 
-from bellcast.model.live_feed import FeedEvent
+from bellcast.model.live_feed import FeedKind
 from bellcast.model.stats import COUNTERS, StatsPoint
 
 # Twice as many have counts at times, each of about 400 bytes.
 MAX_COUNTED = 1_000
 # Final states of messages.
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
+
+
+# The metrics of the kinds whose fields do not matter.
+SIMPLE: Mapping[str, tuple[str, ...]] = {"request": ("requests",), "send": ("sends",), "publish": ("publishes",)}
 
 
 class TenantCounts:
@@ -22,9 +26,8 @@ class TenantCounts:
         self._counts: dict[str, Counter[str]] = {}
         self._open: Counter[str] = Counter()
 
-    def count(self, event: FeedEvent) -> None:
+    def count(self, kind: FeedKind, tenant: str, fields: Mapping[str, Any]) -> None:
         """Count one event. Must be called for every event of the process: connections are those that began and did not end."""
-        kind, tenant = event.kind, event.tenant
         if kind == "connect":
             self._open[tenant] += 1
         elif kind == "disconnect":
@@ -32,7 +35,7 @@ class TenantCounts:
             if self._open[tenant] <= 0:
                 del self._open[tenant]
         else:
-            for metric in _metrics(kind, event.fields):
+            for metric in SIMPLE.get(kind) or _metrics(kind, fields):
                 self._of(tenant)[metric] += 1
 
     def sample(self) -> None:
@@ -66,13 +69,12 @@ class TenantCounts:
 
 
 def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
-    if kind in ("request", "refused"):
+    if kind == "refused":
         status = fields.get("status")
         if status is None:  # a connection
             return ("refusals",)
-        outcome = ("failures",) if status >= 500 else ("refusals",) if status >= 400 else ()
-        return ("requests", *outcome)
+        return ("requests", "failures" if status >= 500 else "refusals")
     if kind == "attempt":
         state = fields.get("state")
         return ("deliveries",) if state in ACCEPTED else ("failures",) if state in FAILED else ()
-    return {"send": ("sends",), "publish": ("publishes",)}.get(kind, ())
+    return ()

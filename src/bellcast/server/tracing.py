@@ -18,7 +18,7 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
-from bellcast.live.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream
 from bellcast.model.requests import STATE
 from bellcast.ports import Broker, TopicHistory

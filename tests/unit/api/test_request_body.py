@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from litestar import Request
 from msgspec import Struct
 
 from bellcast.api import request_body
@@ -22,7 +21,7 @@ def request(*, query=b"", path_params=None, headers=(), messages=()):
         return waiting.pop(0)
 
     scope = {"type": "http", "query_string": query, "path_params": path_params or {}, "headers": list(headers)}
-    return Request(scope, receive=receive)
+    return request_body.ApiRequest(scope, receive)
 
 
 def part(body, more=False):

@@ -90,10 +90,7 @@ def test_every_method_calls_an_existing_operation(build):
         values["title"] = "x"
     request = next(iter(build(**values)))
     operations = {
-        (method, re.sub(r"\{\w+:str\}", "[^/]+", path)): handler.opt["operation"]
-        for handler in HANDLERS
-        for path in handler.paths
-        for method in handler.http_methods
+        (endpoint.method, re.sub(r"\{\w+\}", "[^/]+", endpoint.template)): endpoint.operation for endpoint in HANDLERS
     }
     matching = [
         operation

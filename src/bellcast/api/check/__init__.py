@@ -9,7 +9,6 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, NamedTuple
 
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast.api import browser_files, context, request_body, responses
@@ -20,6 +19,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins
 from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.model import times
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import SEPARATOR
 
 # Tokens are far smaller.

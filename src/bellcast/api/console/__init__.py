@@ -7,13 +7,12 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from litestar.types import ASGIApp
-
 from bellcast.api import console_session, guards, request_body, responses
 from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Forbidden, NotFound
+from bellcast.model.asgi import ASGIApp
 
 HTML = "text/html; charset=utf-8"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -83,7 +82,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 )
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
-    name = request_body.path(request, "name").removeprefix("/")
+    name = request_body.path(request, "name")
     file = _files().get(name)
     if file is None:
         return _shown(request)

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast import __version__
@@ -23,6 +22,7 @@ from bellcast.auth import origins, tokens
 from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
 from bellcast.model import times, validation
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Draft
 
 # A separate tenant: the page's token can neither read nor send other notifications.

@@ -4,13 +4,12 @@ import base64
 import hashlib
 from pathlib import Path
 
-from litestar.types import ASGIApp
-
 from bellcast.api import context, responses
 from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
+from bellcast.model.asgi import ASGIApp
 
 _FOLDER = Path(__file__).parent
 _PAGE, _STYLE, _SCRIPT = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))

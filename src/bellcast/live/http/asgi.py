@@ -2,19 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.model.asgi import AsgiMessage, Receive, Send
 
 NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
-Scope = dict[str, Any]
-AsgiMessage = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[AsgiMessage]]
-Send = Callable[[AsgiMessage], Awaitable[None]]
+
+
 ToMessage = Callable[[bytes], AsgiMessage]
 
 

@@ -18,7 +18,6 @@ from uvicorn.server import ServerState
 
 from bellcast.errors import BellcastError
 from bellcast.live.framing.response_head import CLOSE, head
-from bellcast.live.http import asgi
 from bellcast.live.http.closing import linger
 from bellcast.live.http.takeover import (
     EXTENSION,
@@ -31,6 +30,7 @@ from bellcast.live.http.takeover import (
     TakeoverProtocol,
 )
 from bellcast.model import problems
+from bellcast.model.asgi import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +164,7 @@ class FastPathProtocol(asyncio.Protocol):
         self._transport.set_protocol(protocol)
         protocol.data_received(data)
 
-    def _live_scope(self, data: bytes) -> asgi.Scope | None:
+    def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the
         HTTP server handles them."""
         if not data.startswith(METHOD) or len(data) > MAX_HEAD_BYTES:
@@ -196,7 +196,7 @@ class FastPathProtocol(asyncio.Protocol):
         self._early = early
         return self._scope(path, raw_path, query, request.headers)
 
-    def _scope(self, path: str, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> asgi.Scope:
+    def _scope(self, path: str, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> Scope:
         peer = self._transport.get_extra_info("peername")
         return {
             "type": "http",
@@ -212,7 +212,7 @@ class FastPathProtocol(asyncio.Protocol):
             "extensions": {EXTENSION: self._take_over},
         }
 
-    async def _serve(self, scope: asgi.Scope) -> None:
+    async def _serve(self, scope: Scope) -> None:
         try:
             await self._config.loaded_app(scope, _receive, self._send)
         except Exception:

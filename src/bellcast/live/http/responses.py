@@ -5,20 +5,20 @@ from typing import Any
 
 from bellcast.errors import BellcastError
 from bellcast.live.connection.connection import Connection
-from bellcast.live.http import asgi
 from bellcast.live.http.coalescing import CoalescingTransport
 from bellcast.live.http.handshake_request import Headers
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.model import problems
+from bellcast.model.asgi import Send
 
 
-async def respond(send: asgi.Send, status: int, headers: Headers, body: bytes = b"") -> None:
+async def respond(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
     sized = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *sized]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_error(send: asgi.Send, error: BellcastError, cors: Headers) -> None:
+async def respond_error(send: Send, error: BellcastError, cors: Headers) -> None:
     headers = [(name.encode(), value.encode()) for name, value in problems.headers(error).items()]
     await respond(send, error.status, [*cors, *headers], problems.body(error))
 

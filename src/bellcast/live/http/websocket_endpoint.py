@@ -16,6 +16,7 @@ from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.http.websocket_connection import WebSocketConnection
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.identities import Principal
 
 
@@ -52,7 +53,7 @@ class WebSocketEndpoint:
         self._handshake = handshake
         self._spawn = spawn
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         if scope["type"] == "websocket":
             await self._serve_asgi(request, receive, send)
@@ -74,7 +75,7 @@ class WebSocketEndpoint:
 
     async def _serve_direct(
         self,
-        scope: asgi.Scope,
+        scope: Scope,
         connection: WebSocketConnection,
         request: HandshakeRequest,
         upgrade: websocket.Upgrade,
@@ -90,7 +91,7 @@ class WebSocketEndpoint:
         connection.write(websocket.response(upgrade, extra=request.id_headers))
         await self._start(connection, request, authentication_error, connection.start_reading)
 
-    async def _serve_asgi(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def _serve_asgi(self, request: HandshakeRequest, receive: Receive, send: Send) -> None:
         """Serve through another server's `send`."""
         await receive()  # websocket.connect
         try:
@@ -126,7 +127,7 @@ class WebSocketEndpoint:
         await guarded_start(connection, start, refuse)
 
     async def _respond_refusal(
-        self, request: HandshakeRequest, send: asgi.Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected
+        self, request: HandshakeRequest, send: Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected
     ) -> None:
         headers, detail = (
             (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.HandshakeRejected) else ((), None)

@@ -19,6 +19,7 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.ports import SessionRevoked
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
@@ -54,7 +55,7 @@ class StreamEndpoint:
         self._handshake = handshake
         self._spawn = spawn
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         if request.method == "OPTIONS":
             allowed = self._config.access.origins
@@ -98,8 +99,8 @@ class StreamEndpoint:
         connection: Connection,
         request: HandshakeRequest,
         opened: OpenedInbox,
-        receive: asgi.Receive,
-        send: asgi.Send,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Serve the stream through ASGI `send`."""
         transport = AsgiTransport(connection, asgi.body_message)
@@ -127,7 +128,7 @@ def _respond_later(error: BellcastError) -> BellcastError:
     return error
 
 
-async def _respond_error(error: BellcastError, cors: Headers, send: asgi.Send) -> None:
+async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> None:
     end = close_reason_for(error)
     if isinstance(error, SessionRevoked):
         await responses.respond(send, 204, cors)  # EventSource does not reconnect after 204
@@ -138,7 +139,7 @@ async def _respond_error(error: BellcastError, cors: Headers, send: asgi.Send) -
         await responses.respond_error(send, error, [*cors, *allowed])
 
 
-async def _respond_retry(end: CloseReason, cors: Headers, send: asgi.Send) -> None:
+async def _respond_retry(end: CloseReason, cors: Headers, send: Send) -> None:
     kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
     await responses.respond(
         send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)

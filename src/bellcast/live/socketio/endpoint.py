@@ -24,6 +24,7 @@ from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
 from bellcast.live.wiring import SiblingProcesses
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ class SocketIOEndpoint:
         """Timeout for reading a body, in seconds."""
         return self._settings.ping_interval + self._settings.ping_timeout
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         query = dict(request.parameters)
         if self._siblings is not None and await self._hand_off(self._siblings, scope, query, receive, send):
@@ -92,10 +93,10 @@ class SocketIOEndpoint:
     async def _hand_off(
         self,
         siblings: SiblingProcesses,
-        scope: asgi.Scope,
+        scope: Scope,
         query: dict[str, str],
-        receive: asgi.Receive,
-        send: asgi.Send,
+        receive: Receive,
+        send: Send,
     ) -> bool:
         """Pass the request to the process that owns its session; True if it needs no response here."""
         socket_path = siblings.peer_path(query.get("sid", ""))
@@ -115,9 +116,7 @@ class SocketIOEndpoint:
 
     # --- polling
 
-    async def _respond(
-        self, request: HandshakeRequest, query: dict[str, str], receive: asgi.Receive, send: asgi.Send
-    ) -> None:
+    async def _respond(self, request: HandshakeRequest, query: dict[str, str], receive: Receive, send: Send) -> None:
         if request.method == "OPTIONS":
             allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
             await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_requested_headers(request)])
@@ -137,14 +136,14 @@ class SocketIOEndpoint:
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
-    async def _open_session(self, request: HandshakeRequest, send: asgi.Send, cors: Headers) -> None:
+    async def _open_session(self, request: HandshakeRequest, send: Send, cors: Headers) -> None:
         session = EngineSession(self._sessions, _retained_request(request))
         transport = PollingTransport(session)
         session.begin(transport)
         await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
 
     async def _respond_session(
-        self, request: HandshakeRequest, sid: str, receive: asgi.Receive, send: asgi.Send, cors: Headers
+        self, request: HandshakeRequest, sid: str, receive: Receive, send: Send, cors: Headers
     ) -> None:
         session = self._sessions.find(sid)
         if session is None or not isinstance(session.transport, PollingTransport):
@@ -157,7 +156,7 @@ class SocketIOEndpoint:
             limits = (self._settings.max_payload, self._upgrade_timeout)
             await long_polling.respond_post(session, session.transport, receive, send, cors, limits)
 
-    async def _send_final_packets(self, sid: str, request: HandshakeRequest, send: asgi.Send, cors: Headers) -> bool:
+    async def _send_final_packets(self, sid: str, request: HandshakeRequest, send: Send, cors: Headers) -> bool:
         transport = self._sessions.final_packets(sid)
         if not isinstance(transport, PollingTransport):
             return False
@@ -166,9 +165,7 @@ class SocketIOEndpoint:
 
     # --- WebSocket
 
-    async def _upgrade(
-        self, scope: asgi.Scope, request: HandshakeRequest, query: dict[str, str], send: asgi.Send
-    ) -> None:
+    async def _upgrade(self, scope: Scope, request: HandshakeRequest, query: dict[str, str], send: Send) -> None:
         error = self._refusal(request, query, upgrading=True)
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
         if error is not None:
@@ -179,7 +176,7 @@ class SocketIOEndpoint:
             self._serve_direct(scope, request, query, upgrade)
 
     def _serve_direct(
-        self, scope: asgi.Scope, request: HandshakeRequest, query: dict[str, str], upgrade: websocket.Upgrade
+        self, scope: Scope, request: HandshakeRequest, query: dict[str, str], upgrade: websocket.Upgrade
     ) -> None:
         session = self._session(request, query)
         socket = self._socket(session, engineio.FRAMES)
@@ -195,9 +192,7 @@ class SocketIOEndpoint:
         if early:
             socket.data_received(early)
 
-    async def _serve_asgi(
-        self, request: HandshakeRequest, query: dict[str, str], receive: asgi.Receive, send: asgi.Send
-    ) -> None:
+    async def _serve_asgi(self, request: HandshakeRequest, query: dict[str, str], receive: Receive, send: Send) -> None:
         """Serve a WebSocket through ASGI `send`."""
         await receive()  # websocket.connect
         if self._refusal(request, query, upgrading=True) is not None:
@@ -289,7 +284,7 @@ class ClientFile:
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = scope["path"].rpartition("/")[2]
         content = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
         if content is None:
@@ -341,13 +336,13 @@ def _requested_headers(request: HandshakeRequest) -> Headers:
     return [] if query is None else [(b"access-control-allow-headers", query.encode("latin-1"))]
 
 
-def _to_message(data: bytes) -> asgi.AsgiMessage:
+def _to_message(data: bytes) -> AsgiMessage:
     if data[:1] == engineio.BASE64_PREFIX:
         return {"type": "websocket.send", "bytes": data[1:]}
     return {"type": "websocket.send", "text": data.decode()}
 
 
-async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, receive: asgi.Receive, limit: int) -> None:
+async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, receive: Receive, limit: int) -> None:
     await output.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         text = message.get("text")

@@ -15,6 +15,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.model.asgi import Receive, Send
 from bellcast.model.content_coding import accepts
 
 # Caches must not answer one poll with the events of another.
@@ -66,7 +67,7 @@ class PollingTransport:
     def on_poll(self) -> bool:
         return self._packets is not None
 
-    async def poll(self, receive: asgi.Receive) -> bytes:
+    async def poll(self, receive: Receive) -> bytes:
         """Return the pending packets, or wait for the first. Raises ClientDisconnected."""
         if self._waiting or self._closing:
             return self.take_pending()
@@ -176,8 +177,8 @@ async def respond_poll(
     session: EngineSession,
     transport: PollingTransport,
     request: HandshakeRequest,
-    receive: asgi.Receive,
-    send: asgi.Send,
+    receive: Receive,
+    send: Send,
     cors: Headers,
 ) -> None:
     if transport.on_poll:
@@ -192,7 +193,7 @@ async def respond_poll(
     await respond_body(send, request, cors, body)
 
 
-async def respond_body(send: asgi.Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
+async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
     """Respond to a poll, compressed if worthwhile and accepted by the client."""
     headers = [*TEXT, *cors]
     if len(body) >= COMPRESS_MIN_BYTES:
@@ -206,8 +207,8 @@ async def respond_body(send: asgi.Send, request: HandshakeRequest, cors: Headers
 async def respond_post(
     session: EngineSession,
     transport: PollingTransport,
-    receive: asgi.Receive,
-    send: asgi.Send,
+    receive: Receive,
+    send: Send,
     cors: Headers,
     limits: tuple[int, float],
 ) -> None:
@@ -252,7 +253,7 @@ async def _receive_body(session: EngineSession, transport: PollingTransport, bod
     return True
 
 
-async def read_body(receive: asgi.Receive, limit: int) -> bytes | None:
+async def read_body(receive: Receive, limit: int) -> bytes | None:
     """Return the body; None if it is too large. Raises ClientDisconnected."""
     body = bytearray()
     more = True
@@ -267,11 +268,11 @@ async def read_body(receive: asgi.Receive, limit: int) -> bytes | None:
     return bytes(body)
 
 
-async def reject_body(send: asgi.Send, cors: Headers) -> None:
+async def reject_body(send: Send, cors: Headers) -> None:
     """Respond to an oversized body; the session stays open."""
     await responses.respond(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
 
 
-async def respond_engine_error(send: asgi.Send, error: engineio.EngineError, cors: Headers) -> None:
+async def respond_engine_error(send: Send, error: engineio.EngineError, cors: Headers) -> None:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await responses.respond(send, error.status, [*headers, *cors], error.body)

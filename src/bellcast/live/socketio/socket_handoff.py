@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-from bellcast.live.http import asgi
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import session_ids
+from bellcast.model.asgi import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ class IncomingSocket:
                 self._spawn(self._adopt(self._socket, bytes(self._data)))
 
 
-async def hand_off(socket_path: Path, scope: asgi.Scope, body: bytes) -> bool:
+async def hand_off(socket_path: Path, scope: Scope, body: bytes) -> bool:
     """Pass on the socket of a request with the bytes read from it; False if the owner does not listen."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sender:
         sender.settimeout(0)
@@ -119,7 +119,7 @@ async def hand_off(socket_path: Path, scope: asgi.Scope, body: bytes) -> bool:
     return True
 
 
-def _head(scope: asgi.Scope, body: bytes) -> bytes:
+def _head(scope: Scope, body: bytes) -> bytes:
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     first = b"%b %b%b HTTP/%b" % (scope["method"].encode(), scope["raw_path"], query, scope["http_version"].encode())
     headers = [b"%b: %b" % (name, value) for name, value in scope["headers"] if name not in BODY_HEADERS]

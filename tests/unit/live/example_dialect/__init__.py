@@ -15,6 +15,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext, WiredDialect
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.inboxes import InboxState
 from bellcast.model.positions import parse_position
@@ -56,7 +57,7 @@ class LinesEndpoint:
     def __init__(self, live: LiveContext) -> None:
         self._live = live
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live, request = self._live, handshake_request.read(scope)
         try:
             principal = await live.authenticator.recipient(request, "stream")

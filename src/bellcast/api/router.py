@@ -1,0 +1,133 @@
+"""Finds the endpoint of a request by path and method, and turns its errors into responses.
+
+Paths are matched as sent, so that a percent-encoded slash does not separate segments. A segment that is written out takes
+precedence over a parameter, for the methods it has: `POST /v1/recipients/bulk` is an operation of its own, and `GET` of the
+same path reads the recipient `bulk`."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+import structlog
+
+from bellcast.api import responses
+from bellcast.api.operations import ApiEndpoint, Handler
+from bellcast.api.request_body import ApiRequest, Disconnected
+from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
+
+log = structlog.get_logger("bellcast.api")
+
+PATH_UNKNOWN = "This path does not exist. All paths are listed at /docs"
+# Key of the request's state: True once the head of the response has been sent.
+HAS_STARTED = "has_started"
+
+
+class PathHandlers(NamedTuple):
+    """The handlers of one path by method, and the names of its parameters in order."""
+
+    template: str
+    names: list[str]
+    handlers: dict[str, Handler]
+
+
+class PathNode:
+    """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that takes the rest."""
+
+    __slots__ = ("fixed", "handlers", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, PathNode] = {}
+        self.parameter: PathNode | None = None
+        self.rest: PathNode | None = None
+        self.handlers: PathHandlers | None = None
+
+    def find(self, segments: list[str], start: int, values: list[str]) -> Iterator[tuple[PathHandlers, list[str]]]:
+        """Yield the matching paths with the values of their parameters, fixed segments first."""
+        if start == len(segments):
+            if self.handlers is not None:
+                yield self.handlers, values
+            return
+        fixed = self.fixed.get(segments[start])
+        if fixed is not None:
+            yield from fixed.find(segments, start + 1, values)
+        if self.parameter is not None:
+            yield from self.parameter.find(segments, start + 1, [*values, segments[start]])
+        if self.rest is not None:
+            yield from self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])])
+
+
+class ApiRouter:
+    """The ASGI application of all endpoints."""
+
+    def __init__(self, endpoints: Iterable[ApiEndpoint]) -> None:
+        self._root = PathNode()
+        for endpoint in endpoints:
+            self._add(endpoint)
+
+    def _add(self, endpoint: ApiEndpoint) -> None:
+        node, names = self._root, []
+        for segment in _segments(endpoint.path):
+            if not segment.startswith("{"):
+                node = node.fixed.setdefault(segment, PathNode())
+                continue
+            name, _, kind = segment.strip("{}").partition(":")
+            names.append(name)
+            if kind == "path":
+                node.rest = node.rest or PathNode()
+                node = node.rest
+            else:
+                node.parameter = node.parameter or PathNode()
+                node = node.parameter
+        if node.handlers is None:
+            node.handlers = PathHandlers(endpoint.template, names, {})
+        node.handlers.handlers[endpoint.method] = endpoint.respond
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = ApiRequest(scope, receive)
+        try:
+            answer = await self._answer(request)
+            await answer(scope, receive, send)
+        except Exception as failure:
+            if HAS_STARTED in scope["state"]:
+                raise
+            await responses.problem(_refusal(request, failure))(scope, receive, send)
+
+    async def _answer(self, request: ApiRequest) -> ASGIApp:
+        scope = request.scope
+        method: str = scope["method"]
+        allowed: set[str] = set()
+        for found, values in self._root.find(_segments(scope["path"]), 0, []):
+            scope["path_template"] = found.template
+            handler = found.handlers.get(method)
+            if handler is not None:
+                scope["path_params"] = dict(zip(found.names, values, strict=True))
+                return await handler(request)
+            allowed |= found.handlers.keys()
+        if not allowed:
+            raise NotFound(PATH_UNKNOWN)
+        headers = {"allow": _allow(allowed)}
+        return responses.empty(204, headers) if method == "OPTIONS" else responses.problem(MethodNotAllowed(), headers)
+
+
+def _segments(path: str) -> list[str]:
+    """A slash at the end, or none, is the same path."""
+    return path.strip("/").split("/")
+
+
+def _allow(methods: Collection[str]) -> str:
+    """Return the Allow header: the methods, OPTIONS, and HEAD if GET is allowed."""
+    return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _refusal(request: ApiRequest, failure: Exception) -> BellcastError:
+    """Return the error that the client gets. Details of unexpected exceptions are only logged."""
+    if isinstance(failure, Disconnected):
+        return BadRequest("The request ended early.")
+    state = request.scope["state"]
+    which = {"path": state["logged_path"], "request_id": state["request_id"]}
+    if not isinstance(failure, BellcastError):
+        log.error("request_failed", **which, exc_info=failure)
+        return BellcastError()
+    if failure.status >= 500:
+        log.warning("request_refused", code=failure.code, detail=failure.detail, **which)
+    return failure
