@@ -1,4 +1,4 @@
-"""Answers as the bytes that go out: a handler returns an ASGI application, which Litestar passes through untouched."""
+"""Answers as the bytes that go out: a handler returns an ASGI application."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
