@@ -220,8 +220,8 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     count: int | None = 0
     if isinstance(request, AnnounceRequest):
         id, topic, count = request.id, request.topic, None
-    elif request.recipients:
-        recipient, id, count = request.recipients[0], request.ids[0], len(request.recipients)
+    elif request.ids:
+        recipient, id, count = request.recipients[0], request.ids[0], len(request.ids)
     elif request.decisions:
         # A send without the channel inbox has decisions only, and one that preferences stop may have neither.
         ids = {decision.recipient: decision.notification for decision in request.decisions}

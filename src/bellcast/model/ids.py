@@ -25,8 +25,7 @@ class Ids:
             self._counter += 1
             if self._counter >> COUNTER_BITS:  # borrowed from the next millisecond rather than repeated
                 self._last, self._counter = self._last + 1, 0
-        number = self._last << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | random.getrandbits(62)
-        return _text(number)
+        return _text(self._last << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | random.getrandbits(62))
 
 
 def _text(number: int) -> str:
