@@ -14,8 +14,8 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import stats, times
-from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
 from bellcast.model.stats import StatsPoint
 from bellcast.model.times import Moment

@@ -37,6 +37,7 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.wiring import LiveContext
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.events import (
     CloseRequest,
     Event,
@@ -48,7 +49,6 @@ from bellcast.model.events import (
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.stats import StatsPoint
@@ -95,6 +95,11 @@ from bellcast.workflows.flows import Workflows
 
 # The only operation that is also a WebSocket.
 FEED_PATH = "/v1/feed"
+
+# Events that servers send to each other. All others are for connections.
+SERVER_EVENTS = frozenset(
+    {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
+)
 
 
 class App:
@@ -383,6 +388,14 @@ class App:
             handle(connection)
 
     def _receive(self, event: Event) -> None:
+        if type(event) in SERVER_EVENTS:
+            self._receive_for_server(event)
+        elif self._tracing is not None:
+            self._tracing.deliver(event, self.hub.dispatch, self.hub.count)
+        else:
+            self.hub.dispatch(event)
+
+    def _receive_for_server(self, event: Event) -> None:
         match event:
             case RateUsage():
                 self._rates.receive(event)
@@ -393,10 +406,6 @@ class App:
                 self._survey.receive(event)
             case FeedWatches() | FeedBatch():
                 self._cluster_feed.receive(event)
-            case _ if self._tracing is not None:
-                self._tracing.deliver(event, self.hub.dispatch, self.hub.count)
-            case _:
-                self.hub.dispatch(event)
 
     def _on_gap(self, streams: Collection[Stream]) -> None:
         self._reconciler.mark_suspect(streams)

@@ -7,9 +7,10 @@ from typing import Any
 
 from bellcast.errors import BadRequest, UpgradeRequired
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http import handshake_request, responses
 from bellcast.live.http.closing import ReadTimeout
 from bellcast.live.http.takeover import EXTENSION
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.requests import IS_WEBSOCKET, STATE
 
 # The client sends control frames only.
@@ -19,7 +20,7 @@ PING_SECONDS = 20.0
 NORMAL = 1000
 
 
-def is_handshake(scope: asgi.Scope) -> bool:
+def is_handshake(scope: Scope) -> bool:
     """True for a WebSocket handshake, also one that its HTTP server does not parse."""
     return scope["type"] == "websocket" or any(
         name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
@@ -27,10 +28,10 @@ def is_handshake(scope: asgi.Scope) -> bool:
 
 
 async def serve(
-    app: Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[None]],
-    scope: asgi.Scope,
-    receive: asgi.Receive,
-    send: asgi.Send,
+    app: Callable[[Scope, Receive, Send], Awaitable[None]],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
     """Serve a handshake by an application that accepts it, or refuses it with an HTTP response."""
     scope[STATE][IS_WEBSOCKET] = True
@@ -53,8 +54,8 @@ async def serve(
             taken.close(NORMAL)
 
 
-def _refusing_by_close(send: asgi.Send) -> asgi.Send:
-    async def translated(message: asgi.AsgiMessage) -> None:
+def _refusing_by_close(send: Send) -> Send:
+    async def translated(message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             await send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
         elif not message["type"].startswith("http."):
@@ -66,7 +67,7 @@ def _refusing_by_close(send: asgi.Send) -> asgi.Send:
 class TakenWebSocket(asyncio.Protocol):
     """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is cut."""
 
-    def __init__(self, scope: asgi.Scope, upgrade: websocket.Upgrade, receive: asgi.Receive, send: asgi.Send) -> None:
+    def __init__(self, scope: Scope, upgrade: websocket.Upgrade, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._upgrade = upgrade
         self._receive_http = receive
@@ -84,7 +85,7 @@ class TakenWebSocket(asyncio.Protocol):
 
     # --- for the application
 
-    async def receive(self) -> asgi.AsgiMessage:
+    async def receive(self) -> AsgiMessage:
         """Return the request, and after `websocket.accept` the disconnect."""
         if self._transport is None:
             http = asyncio.ensure_future(self._receive_http())
@@ -99,7 +100,7 @@ class TakenWebSocket(asyncio.Protocol):
         await self._has_ended.wait()
         return {"type": "websocket.disconnect", "code": NORMAL}
 
-    async def send(self, message: asgi.AsgiMessage) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         match message["type"]:
             case "websocket.accept":
                 self._accept(message.get("headers", ()))
