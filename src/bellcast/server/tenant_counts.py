@@ -55,10 +55,13 @@ class TenantCounts:
         self._counts.clear()
 
     def _of(self, tenant: str) -> Counter[str]:
-        if tenant not in self._counts and len(self._counts) >= 2 * MAX_COUNTED:
-            for idle in self._by_activity()[MAX_COUNTED:]:
-                del self._counts[idle]
-        return self._counts.setdefault(tenant, Counter())
+        counts = self._counts.get(tenant)
+        if counts is None:
+            if len(self._counts) >= 2 * MAX_COUNTED:
+                for idle in self._by_activity()[MAX_COUNTED:]:
+                    del self._counts[idle]
+            counts = self._counts[tenant] = Counter()
+        return counts
 
     def _by_activity(self) -> list[str]:
         def activity(tenant: str) -> tuple[int, int]:
