@@ -162,7 +162,7 @@ async def test_events_are_counted_by_tenant_and_hour() -> None:
     await recorded.sample(HOUR_MS // SAMPLE_MS)
     acme = StatsPoint(connections=360, requests=3, refusals=2, failures=2, sends=1, publishes=1, deliveries=1)
     assert recorded.hours[NOW // HOUR_MS] == {"acme": acme}
-    recorded.tenants.count(event("send"))  # in the first seconds of the next hour
+    count(recorded.tenants, event("send"))  # in the first seconds of the next hour
     await recorded.sample(6)
     assert recorded.hours[NOW // HOUR_MS + 1] == {"acme": StatsPoint(connections=6, sends=1)}
 
