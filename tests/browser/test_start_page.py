@@ -20,6 +20,10 @@ def test_ring_all_five_makes_an_event_in_each_app_without_the_web(chromium):
         page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
         page.goto(start)
         expect(page.locator("output[data-state=live]")).to_have_count(5, timeout=40_000)
+        needed = [link.get_attribute("href") for link in page.locator("details a").all()]
+        assert len(needed) == 22
+        opened = [page.request.get(href, headers={"accept": "text/html"}) for href in needed]
+        assert [response.url for response in opened if not response.ok] == []
         page.get_by_role("button", name="Ring all five").click()
         expect(page.get_by_text(re.compile(r"Rang after \d+ ms"))).to_have_count(5, timeout=40_000)
         bells = page.get_by_role("button", name="Notifications, 1 unread")
