@@ -4,6 +4,7 @@ import { dialects } from './lines.js';
 
 const INTERVAL = 4_000; // ms between requests for e-mails
 const RETRY = 500; // ms between attempts while the demo restarts
+const NAMES = { sse: 'SSE', websocket: 'WebSocket', pusher: 'Pusher', socketio: 'Socket.IO' };
 const list = document.querySelector('[data-emails]');
 const empty = document.querySelector('[data-empty]');
 const notice = document.querySelector('[data-notice]');
@@ -30,10 +31,10 @@ class Line {
       if (path?.startsWith('/')) open(url + path, '_blank', 'noopener');
     });
     dialects[dialect](() => this.#token(), event, {
-      live: () => this.#show('live', 'Live'),
+      live: () => this.#show('live', `Live over ${NAMES[dialect]}`),
       lost: () => this.#show('connecting', 'Reconnecting'),
       failed: (error) => this.#show('failed', error.message),
-      arrived: () => this.#arrived(),
+      arrived: () => this.#arrived(NAMES[dialect]),
     });
   }
 
@@ -55,10 +56,10 @@ class Line {
     return token;
   }
 
-  #arrived() {
+  #arrived(dialect) {
     const after = this.#rangAt && ` after ${Math.round(performance.now() - this.#rangAt)} ms`;
     this.#rangAt = 0;
-    this.#show('arrived', after ? `Rang${after}` : 'Rang');
+    this.#show('arrived', `Rang over ${dialect}${after || ''}`);
   }
 
   #show(state, text) {
