@@ -53,12 +53,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         dry_run: console.DryRunOption = False,
         json: console.JsonFlag = False,
     ) -> None:
-        from bellcast.cli import remote
-
-        key, body = read_object(file)
-        with remote.server(options.settings(ctx)) as client:
-            written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
-        console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {key}")
+        write(ctx, file, plural, tenant, dry_run=dry_run, json=json)
 
     @commands.command(cls=SETTINGS, help=f"Delete a {name}.")
     def delete(
@@ -71,6 +66,18 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         with remote.server(options.settings(ctx)) as client:
             getattr(client, plural).delete(key, tenant=tenant)
         console.done(f"Deleted {key}")
+
+
+def write(
+    ctx: typer.Context, file: Path, plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
+) -> None:
+    """Put the object of a file, and report it. `of` stands before its key in the report."""
+    from bellcast.cli import remote
+
+    key, body = read_object(file)
+    with remote.server(options.settings(ctx)) as client:
+        written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
+    console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {of}{key}")
 
 
 def wrote(*, dry_run: bool) -> str:

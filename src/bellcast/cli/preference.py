@@ -30,12 +30,7 @@ def put(
     json: console.JsonFlag = False,
 ) -> None:
     """Replace a recipient's preferences. The recipient is the file's `key`, else the file's name."""
-    from bellcast.cli import remote
-
-    recipient, body = objects.read_object(file)
-    with remote.server(options.settings(ctx)) as client:
-        written = client.preferences.put(recipient, body, tenant=tenant, dry_run=dry_run)
-    console.json(written) if json else console.done(f"{objects.wrote(dry_run=dry_run)} the preferences of {recipient}")
+    objects.write(ctx, file, "preferences", tenant, dry_run=dry_run, json=json, of="the preferences of ")
 
 
 @preference.command(cls=SETTINGS)
