@@ -289,6 +289,8 @@ def test_row_that_waits_for_long_is_reported(shop):
     send(shop.nadia)
     OutboxEntry.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     assert [message.id for message in run_checks(databases=["default"])] == ["bellcast.W002"]
+    OutboxEntry.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))  # as of a send with `send_at`
+    assert run_checks(databases=["default"]) == []
 
 
 # --- security events and tests

@@ -115,9 +115,13 @@ def check_outbox(databases: Sequence[str] | None = None, **_: Any) -> list[check
 
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
-        late = timezone.now() - LATE_AFTER
+        now = timezone.now()
+        waiting = OutboxEntry._base_manager.using(alias).filter(
+            refused_at__isnull=True, created_at__lt=now - LATE_AFTER
+        )
         try:
-            count = OutboxEntry._base_manager.using(alias).filter(refused_at__isnull=True, created_at__lt=late).count()
+            # A row that was not attempted yet and is due later has a `send_at`.
+            count = waiting.exclude(attempts=0, next_attempt_at__gt=now).count()
         except DatabaseError:  # the table is created by `migrate`, which runs these checks too
             continue
         if count:
