@@ -316,10 +316,11 @@ test('all read notifications are archived, whether loaded or not', async () => {
 test('snoozing, actions and preferences are requests', async () => {
   const { env, session } = await open({}, page([2]));
   await session.snooze('n1', { for: '3h' });
+  await session.back();
   await session.takeAction('n1', 'a/b');
   await session.preferences({ muted: { order: true } });
   assert.deepEqual(posted(env).map(({ method, url, body }) => [method, url.pathname, body]), [
-    ['POST', '/v1/inbox/snooze', { ids: ['n1'], for: '3h' }], ['POST', '/v1/inbox/n1/actions/a%2Fb', undefined], ['PATCH', '/v1/preferences', { muted: { order: true } }],
+    ['POST', '/v1/inbox/snooze', { ids: ['n1'], for: '3h' }], ['POST', '/v1/inbox/back', undefined], ['POST', '/v1/inbox/n1/actions/a%2Fb', undefined], ['PATCH', '/v1/preferences', { muted: { order: true } }],
   ]);
 });
 

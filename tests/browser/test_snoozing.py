@@ -62,19 +62,34 @@ def test_a_snoozed_row_returns_first_and_unread(app, person, inbox):
     expect(page.get_by_role("heading", level=3)).to_have_text(["Today"])
 
 
+def snooze_until_back(page, name):
+    title(page, name).hover()
+    title(page, name).focus()
+    page.keyboard.press("h")
+    page.get_by_role("menuitem", name="Until I’m back").click()
+    expect(row(page, name)).to_have_count(0)
+
+
 def test_until_i_am_back_lasts_until_the_next_tab(app, person, shop, inbox):
     app.notify(person, title="Order 0")
     page = inbox()
-    title(page, "Order 0").hover()
-    title(page, "Order 0").focus()
-    page.keyboard.press("h")
-    page.get_by_role("menuitem", name="Until I’m back").click()
-    expect(row(page, "Order 0")).to_have_count(0)
+    snooze_until_back(page, "Order 0")
     page.reload()
+    wait_live(page, "bellcast-inbox")
     tab(page, "Snoozed").click()
     expect(row(page, "Order 0")).to_be_visible()
     page.close()
     expect(row(inbox(), "Order 0")).to_be_visible()
+
+
+def test_until_i_am_back_ends_in_another_browser_too(app, person, inbox, open_shop, bellcast_server):
+    app.notify(person, title="Order 0")
+    laptop = inbox()
+    snooze_until_back(laptop, "Order 0")
+    phone = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open(INBOX)
+    for page in (phone, laptop):
+        expect(row(page, "Order 0")).to_be_visible()
+        wait_state(page, "state.unread === 1", "bellcast-inbox")
 
 
 def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox):

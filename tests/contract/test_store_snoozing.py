@@ -84,6 +84,69 @@ async def test_row_wakes_unread_unseen_and_first(app: App) -> None:
     assert await app.store.upkeep.next_expiry() is None
 
 
+async def until_back(app: App, *ids: str) -> int:
+    """Snooze until Alice is back, for at most a minute; return the number of her inbox."""
+    await app.mark("alice", "snooze", ids=ids, until=app.now + 60_000, until_back=True)
+    return (await app.inbox("alice")).number
+
+
+async def awaits_return(app: App) -> bool:
+    return (await app.store.inboxes.page((await app.inbox("alice")).number, Query())).awaits_return
+
+
+async def test_rows_snoozed_until_back_return_together_and_others_stay(app: App) -> None:
+    first, second, timed, new = [await app.send("alice", title) for title in ("first", "second", "timed", "new")]
+    bobs = await app.send("bob")
+    await app.mark("bob", "snooze", ids=(bobs,), until=app.now + 60_000, until_back=True)
+    await snoozed(app, timed)
+    assert not await awaits_return(app)
+    number = await until_back(app, first, second)
+    assert await awaits_return(app)
+    revision = (await app.inbox("alice")).state.revision
+    app.clock.advance(1)
+    steps = [await app.store.inboxes.wake_until_back(number, app.now, 1) for _ in range(3)]
+    assert [marked.changed for marked in steps] == [1, 1, 0]
+    events = [event for marked in steps for event in marked.events]
+    assert [event.inbox.revision for event in events] == [revision + 1, revision + 2]
+    assert all(isinstance(event, NotificationAdded) and event.notification.woken_at for event in events)
+    assert steps[-1].state == events[-1].inbox
+    assert await app.counts("alice") == (3, 3)
+    assert [row.id for row in await app.page("alice")] == [second, first, new]
+    assert await views_of(app, timed) == ["snoozed"]
+    assert not await awaits_return(app)
+    assert len(await app.page("bob", view="snoozed")) == 1
+
+
+async def test_row_snoozed_until_back_returns_at_the_latest_at_its_time(app: App) -> None:
+    number = await until_back(app, await app.send("alice"))
+    app.clock.advance(61)
+    assert (await app.store.upkeep.wake(app.now, 10))[0] == 1
+    assert not await awaits_return(app)
+    assert (await app.store.inboxes.wake_until_back(number, app.now, 10)).changed == 0
+
+
+@pytest.mark.parametrize("action", ["archive", "unarchive", "delete"])
+@pytest.mark.parametrize("max_row_events", [200, 0])
+async def test_row_acted_on_no_longer_awaits_the_return(
+    app: App, monkeypatch: pytest.MonkeyPatch, action: str, max_row_events: int
+) -> None:
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    number = await until_back(app, await app.send("alice"))
+    await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]
+    assert not await awaits_return(app)
+    assert (await app.store.inboxes.wake_until_back(number, app.now, 10)).changed == 0
+
+
+async def test_row_snoozed_again_has_the_later_end_alone(app: App) -> None:
+    id = await app.send("alice")
+    number = await until_back(app, id)
+    await snoozed(app, id)  # the same time, without the return
+    assert not await awaits_return(app)
+    assert (await app.store.inboxes.wake_until_back(number, app.now, 10)).changed == 0
+    await until_back(app, id)
+    assert await awaits_return(app)
+
+
 async def test_waking_is_bounded_and_includes_announcements(app: App) -> None:
     await app.open("alice")
     announced = await app.announce("to all")

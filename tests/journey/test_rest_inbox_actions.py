@@ -1,6 +1,7 @@
 """Action buttons, snoozing and filters over REST."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -163,8 +164,43 @@ async def test_snoozed_notifications_leave_the_counts(rest):
     assert response.json() == {"changed": 1, "unread": 0, "unseen": 0}
     assert await titles(alice) == []
     assert await titles(alice, view="snoozed") == ["one"]
-    for body in ({"ids": [id]}, {"ids": [id], "until": "2001-01-01T00:00:00Z"}, {"ids": [id], "for": "400d"}):
+    for body in (
+        {"ids": [id]},
+        {"ids": [id], "until": "2001-01-01T00:00:00Z"},
+        {"ids": [id], "for": "400d"},
+        {"ids": [id], "until": "later"},
+    ):
         assert (await alice.post("/v1/inbox/snooze", json=body)).status_code == 422
+
+
+async def test_snooze_until_back_ends_on_every_device(rest):
+    await rest.send("alice", "one")
+    await rest.send("alice", "two")
+    laptop, phone = rest.recipient("alice"), rest.recipient("alice")
+    named = await ids(laptop)
+    assert (await laptop.get("/v1/inbox")).json()["awaits_return"] is False
+    snooze = {"ids": [named["one"]], "until": "back"}
+    assert (await laptop.post("/v1/inbox/snooze?dry_run=true", json=snooze)).json()["changed"] == 1
+    assert (await laptop.get("/v1/inbox")).json()["awaits_return"] is False
+    assert (await laptop.post("/v1/inbox/snooze", json=snooze)).json() == {"changed": 1, "unread": 1, "unseen": 1}
+    (row,) = (await phone.get("/v1/inbox", params={"view": "snoozed"})).json()["notifications"]
+    assert datetime.fromisoformat(row["snoozed_until"]) == times.to_rfc3339(rest.clock.now()) + timedelta(days=30)
+    assert (await phone.get("/v1/inbox")).json()["awaits_return"] is True
+    assert (await rest.recipient("bob").post("/v1/inbox/back")).json() == {"changed": 0, "unread": 0, "unseen": 0}
+    rest.clock.advance(1)
+    assert (await phone.post("/v1/inbox/back")).json() == {"changed": 1, "unread": 2, "unseen": 2}
+    assert await titles(laptop) == ["one", "two"]
+    assert (await phone.post("/v1/inbox/back")).json()["changed"] == 0
+    assert refused(await rest.app.post("/v1/inbox/back"), 403, "forbidden")
+
+
+async def test_more_rows_than_one_step_return(rest, monkeypatch):
+    monkeypatch.setattr("bellcast.inbox.actions.WAKE_BATCH_ROWS", 1)
+    for title in ("one", "two", "three"):
+        await rest.send("alice", title)
+    alice = rest.recipient("alice")
+    await alice.post("/v1/inbox/snooze", json={"ids": list((await ids(alice)).values()), "until": "back"})
+    assert (await alice.post("/v1/inbox/back")).json() == {"changed": 3, "unread": 3, "unseen": 3}
 
 
 async def test_filters_may_be_repeated(rest):

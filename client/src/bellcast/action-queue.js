@@ -139,8 +139,8 @@ export class ActionQueue {
   }
 }
 
-/** Convert an action's argument to the API's target. An unknown or empty filter, or a second argument, throws: ignoring it would widen the action. @param {Verb} verb @param {Which} which @param {unknown[]} more @returns {Target} */
-function toTarget(verb, which, ...more) {
+/** Convert an action's argument to the API's target. An unknown or empty filter, or a second argument, throws: ignoring it would widen the action. @param {Verb | 'snooze'} verb @param {Which} which @param {unknown[]} more @returns {Target} */
+export function toTarget(verb, which, ...more) {
   rejectUnknown(more, verb);
   if (which === 'all') return { all: true };
   if (typeof which === 'string') return { ids: [which] };

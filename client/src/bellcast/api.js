@@ -101,7 +101,7 @@ export class Api {
     return this.call('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
   }
 
-  /** Return how many notifications changed, if the server reports it. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */
+  /** Return how many notifications changed, if the server reports it. @param {Verb | 'snooze' | 'back'} verb @param {Target | object} [target] @returns {Promise<number | undefined>} */
   async act(verb, target) {
     return (await this.call('POST', `v1/inbox/${verb}`, target)).changed;
   }

@@ -37,7 +37,7 @@
  * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
  * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View, tag?: string} | undefined}} Target
  * @typedef {{view?: View, type?: string, tag?: string}} Query
- * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
+ * @typedef {Counts & {notifications: Notification[], next: string | null, awaits_return?: boolean}} Page  the body of GET /v1/inbox
  *
  * @typedef {Counts & {type: 'ready', connection: string, recipient: string | null, heartbeat: number, resumed: boolean,
  *   id?: string | null, topics: string[], refused: RefusedTopic[]}} Ready

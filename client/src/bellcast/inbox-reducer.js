@@ -13,6 +13,7 @@ import { assertNever } from './events.js';
  * @property {number} unread
  * @property {number} unseen
  * @property {string | null} position
+ * @property {boolean} [awaits_return]
  * @property {boolean} stale  events do not determine the state: fetch again
  *
  * @typedef {{verb: Verb, target: Target, at: string}} Action

@@ -4,6 +4,7 @@ import * as inbox from './inbox-reducer.js';
 
 /** @import { BellcastEvent, Notification, Page, Query } from './events.js' */
 /** @import { Action } from './inbox-reducer.js' */
+/** @import { Api } from './api.js' */
 
 const PAGE_SIZE = 20;
 const MAX_PAGE_SIZE = 100; // the server's limit
@@ -12,7 +13,7 @@ export class InboxView {
   confirmed = inbox.EMPTY;
   /** Whether the state was read since the last reset. */
   isInUse = false;
-  #fetch;
+  #api;
   /** Events that arrived during a page request. @type {Set<BellcastEvent[]>} */
   #eventBuffers = new Set();
   /** @type {Promise<void> | null} */
@@ -20,10 +21,10 @@ export class InboxView {
   /** @type {Promise<void> | null} */
   #loadingMore = null;
 
-  /** @param {Query} query @param {(query: Query & {limit: number, before?: string}) => Promise<Page>} fetch */
-  constructor(query, fetch) {
+  /** @param {Query} query @param {Pick<Api, 'inbox'>} api */
+  constructor(query, api) {
     this.query = query;
-    this.#fetch = fetch;
+    this.#api = api;
   }
 
   get loaded() {
@@ -69,7 +70,7 @@ export class InboxView {
     const events = [];
     this.#eventBuffers.add(events);
     try {
-      const page = await this.#fetch({ ...this.query, ...part });
+      const page = await this.#api.inbox({ ...this.query, ...part });
       // The page may be older or newer than any of these events; applied in order, they lead to the same state either way.
       this.confirmed = events.reduce(inbox.apply, merge(this.confirmed, page));
     } finally {
@@ -80,7 +81,7 @@ export class InboxView {
   /** The confirmed state with pending actions applied. @param {readonly Action[]} actions */
   withPending(actions) {
     const state = actions.reduce(inbox.applyOptimistic, this.confirmed);
-    const { next, unread, unseen } = state;
-    return { notifications: inbox.visible(state), next, unread, unseen, loaded: this.loaded };
+    const { next, unread, unseen, awaits_return } = state;
+    return { notifications: inbox.visible(state), next, unread, unseen, awaits_return, loaded: this.loaded };
   }
 }

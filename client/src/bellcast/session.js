@@ -2,7 +2,7 @@
 
 import { Api, Credential, Refused } from './api.js';
 import { loadTopics } from './lazy.js';
-import { ActionQueue } from './action-queue.js';
+import { ActionQueue, toTarget } from './action-queue.js';
 import { checkFilter, rejectUnknown } from './strict.js';
 import { LeaderElection } from './tab-leader.js';
 import { InboxView } from './inbox-view.js';
@@ -32,6 +32,7 @@ import { browserEnvironment } from './environment.js';
  * @property {number} unseen
  * @property {string | null} next  null when all is loaded
  * @property {boolean} loaded
+ * @property {boolean | undefined} [awaits_return]  notifications were snoozed until the person is back, as of the last fetch
  *
  * @typedef {object} ConnectionState
  * @property {Status} status
@@ -161,10 +162,15 @@ export class Session extends EventTarget {
   /** @param {[which: Which]} args */
   delete(...args) { return this.#queue.act('delete', ...args); }
 
-  /** Hide notifications until a time, or for a duration such as `'3h'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
+  /** Hide notifications until a time, for a duration such as `'3h'`, or until `'back'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
   async snooze(ids, end) {
-    rejectUnknown(ids === 'all' && { ids }, 'snooze');
-    await this.#api.call('POST', 'v1/inbox/snooze', { ...end, ids: typeof ids === 'string' ? [ids] : [...ids] });
+    // 'all' has no ids: then the request throws.
+    await this.#api.act('snooze', { ...end, ids: /** @type {{ids?: string[]}} */ (toTarget('snooze', ids)).ids });
+  }
+
+  /** The person is back: return what was snoozed until then. */
+  back() {
+    return this.#api.act('back');
   }
 
   /** Take an action of a notification, once; resolves with the notification. @param {string} id @param {string} key @returns {Promise<Notification>} */
@@ -298,7 +304,7 @@ export class Session extends EventTarget {
     const { view: part, type, tag } = query;
     checkFilter(query, 'view');
     const key = JSON.stringify({ view: part === 'all' ? undefined : part, type, tag });
-    const view = this.#views.get(key) ?? new InboxView(JSON.parse(key), (part) => this.#api.inbox(part));
+    const view = this.#views.get(key) ?? new InboxView(JSON.parse(key), this.#api);
     this.#views.set(key, view);
     return view;
   }

@@ -244,6 +244,11 @@ class Inbox {
     return this.#send('POST', path('inbox', 'snooze'), { body: { ids, ...end }, harmless: true });
   }
 
+  /** Return what was snoozed with `{ until: 'back' }`. @returns {Promise<Changed>} */
+  back() {
+    return this.#send('POST', path('inbox', 'back'), { harmless: true });
+  }
+
   /** Take an action of a notification, once. @param {string} id @param {string} key @returns {Promise<Notification>} */
   act(id, key) {
     return this.#send('POST', path('inbox', id, 'actions', key), { harmless: true });

@@ -71,10 +71,10 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SnoozeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The notifications to snooze, and until when: a time, or a duration from now."""
+    """The notifications to snooze, and until when: a time, `"back"` (until the recipient is back), or a duration from now."""
 
     ids: list[str]
-    until: datetime | None = None
+    until: str | None = None
     duration: str | float | None = field(default=None, name="for")
 
 
@@ -276,7 +276,8 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     """Snooze notifications.
 
     Until the time given, at most 366 days ahead, they are in the view `snoozed` only, and in no count. Then they
-    return unread, unseen and first. `unarchive` returns them at once."""
+    return unread, unseen and first. `unarchive` returns them at once. `"until": "back"` snoozes them until
+    `POST /v1/inbox/back`, at most 30 days."""
     ctx = context.of(request)
     params = await request_body.body(request, SNOOZE)
     chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
@@ -285,7 +286,19 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     if objects.is_dry_run(request):
         inbox = await guards.inbox(request)
         return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
-    return await _mark(request, Marking(actions=("snooze",), ids=chosen, until=until))
+    until_back = params.until == validation.UNTIL_BACK
+    return await _mark(request, Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back))
+
+
+@operation("POST", "/v1/inbox/back", tag="Inbox", required_scope="recipient", response_types={200: Outcome})
+async def back(request: ApiRequest) -> ASGIApp:
+    """Return what was snoozed until now.
+
+    The recipient is back, on any device: what was snoozed with `"until": "back"` is unread, unseen and first.
+    `awaits_return` of `GET /v1/inbox` says whether there is anything. The bell calls this in a new browser tab, and in
+    a tab that was hidden for 15 minutes."""
+    inbox = await guards.inbox(request)
+    return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
 
 
 @operation(
@@ -338,4 +351,4 @@ ACTIONS = [
     _action("unarchive", "unarchive", "Restore from the archive."),
     _action("delete", "delete", "Delete many notifications."),
 ]
-HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS, snooze, take_action]
+HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS, snooze, back, take_action]

@@ -23,6 +23,7 @@ PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
 PLAIN = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
 TIME = {"format": "date-time"}
+TIME_OR_BACK = {"pattern": r"^(back|\d{4}-\d{2}-\d{2}T.+)$"}
 AUDIENCE_FIELDS = {
     "string": ("pattern", "minLength", "maxLength", "format"),
     "array": ("items", "minItems", "maxItems"),
@@ -91,7 +92,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
         "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
         "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
-        "SnoozeRequest": {"ids": list_of(limits.ids, {"type": "string"}), "until": TIME},
+        "SnoozeRequest": {"ids": list_of(limits.ids, {"type": "string"}), "until": TIME_OR_BACK},
         "ActionButton": {
             "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
             "label": text(limits.title, NOT_BLANK),

@@ -40,6 +40,7 @@ class InboxApi(Surface[S]):
     archive = Method(inbox.archive)
     unarchive = Method(inbox.unarchive)
     snooze = Method(inbox.snooze)
+    back = Method(inbox.back)
     act = Method(inbox.act)
     mark = Method(inbox.mark)
     delete = Method(inbox.delete)

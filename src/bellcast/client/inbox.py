@@ -77,16 +77,22 @@ def act(id: Text, key: Text) -> HttpRequest[Notification]:
 
 
 def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration | None = None) -> HttpRequest[Changed]:
-    """Snooze the notifications with these ids, until a time or for a duration such as "3h"."""
+    """Snooze the notifications with these ids, until a time, for a duration such as "3h", or until="back": until `back()`,
+    at most 30 days."""
     if (until is None) == (duration is None):
         raise InvalidArgument("until", "expected until or duration")
     end: dict[str, Any] = (
         {"for": arguments.seconds("duration", duration)}
         if until is None
-        else {"until": arguments.moment("until", until)}
+        else {"until": until if until == "back" else arguments.moment("until", until)}
     )
     body = {"ids": arguments.names("ids", ids), **end}
     return HttpRequest("POST", path("inbox", "snooze"), reads(Changed), harmless=True, **json(body))
+
+
+def back() -> HttpRequest[Changed]:
+    """The recipient is back: return what was snoozed until then."""
+    return HttpRequest("POST", path("inbox", "back"), reads(Changed), harmless=True)
 
 
 def delete(id: Text) -> HttpRequest[None]:

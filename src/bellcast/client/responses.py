@@ -250,13 +250,15 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of an inbox, newest first; `next` is the cursor of the next page."""
+    """One page of an inbox, newest first; `next` is the cursor of the next page. `awaits_return`: notifications are snoozed
+    until the recipient is back."""
 
     notifications: list[Notification]
     next: str | None = None
     unread: int
     unseen: int
     position: str
+    awaits_return: bool = False
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ from bellcast.ports import Action, Context, Marked, Marking
 from bellcast.ports.inboxes import REPORTED
 from bellcast.ports.webhooks import no_report
 
+# As many as a step of the maintenance wakes: other writers wait for about 10 ms.
+WAKE_BATCH_ROWS = 250
+
 
 async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> Marked:
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
@@ -23,6 +26,17 @@ async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> M
         engines.router.messages_added()
     await engines.broker.publish(*marked.events)
     return marked
+
+
+async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
+    """The recipient is back: return what was snoozed until then, in steps that leave room for other writers."""
+    changed = 0
+    while True:
+        marked = await engines.store.inboxes.wake_until_back(inbox.number, engines.clock.now(), WAKE_BATCH_ROWS)
+        await engines.broker.publish(*marked.events)
+        changed += marked.changed
+        if marked.changed < WAKE_BATCH_ROWS:
+            return Marked(changed, marked.state)
 
 
 async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:

@@ -14,13 +14,14 @@ from bellcast.ports import Context, OpenInbox, Query, ResumeFrom, SessionRevoked
 
 
 class InboxListing(Struct, frozen=True, kw_only=True):
-    """A page in the response."""
+    """A page in the response. `awaits_return`: notifications are snoozed until the recipient is back."""
 
     notifications: list[Notification]
     next: str | None
     unread: int
     unseen: int
     position: str
+    awaits_return: bool
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
         unread=state.unread,
         unseen=state.unseen,
         position=state.position,
+        awaits_return=found.awaits_return,
     )
 
 

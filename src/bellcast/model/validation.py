@@ -31,6 +31,9 @@ from bellcast.model.preferences import CHANNELS
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
 # A year. For a later time the app needs a schedule, not a delay.
 MAX_DELAY_SECONDS = 366 * 86_400
+# A notification snoozed until its recipient is back returns after this time anyway: a month, longer than most absences.
+MAX_UNTIL_BACK_SECONDS = 30 * 86_400
+UNTIL_BACK = "back"
 # Schemes of links in an inbox. Scripts and local files are not allowed.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
 OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
@@ -209,18 +212,27 @@ def link_lifetime(value: str | float) -> FieldErrors:
     return duration("ttl", value, 1, MAX_DELAY_SECONDS, "must be from 1 second to 366 days")
 
 
-def snooze_end(until: datetime | None, duration: str | float | None, now: datetime) -> datetime:
-    """The end of a snooze, given as a time or as a duration from now. Raises Invalid."""
+def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
+    """The end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises Invalid."""
     if (until is None) == (duration is None):
         raise Invalid.of("until", "must be given, or for, not both")
+    if until == UNTIL_BACK:
+        return now + timedelta(seconds=MAX_UNTIL_BACK_SECONDS)
     if until is not None:
-        check(expiry("until", until, now))
-        field, end = "until", until
+        field, end = "until", _snooze_time(until)
+        check(expiry(field, end, now))
     else:
         field, end = "for", now + timedelta(seconds=_snooze_seconds(duration or 0))
     if end - now > timedelta(seconds=MAX_DELAY_SECONDS):
         raise Invalid.of(field, "must be at most 366 days from now")
     return end
+
+
+def _snooze_time(until: str) -> datetime:
+    try:
+        return msgspec.convert(until, datetime)
+    except msgspec.ValidationError:
+        raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
 
 
 def _snooze_seconds(duration: str | float) -> float:

@@ -42,10 +42,12 @@ ALL = Query()
 
 
 class InboxPage(Struct, frozen=True):
-    """A page, and the state of the inbox in the same snapshot."""
+    """A page, and the state of the inbox in the same snapshot. `awaits_return`: notifications are snoozed until the recipient
+    is back."""
 
     state: InboxState
     notifications: list[Notification]
+    awaits_return: bool
 
 
 class UnreadCounts(Struct, frozen=True):
@@ -59,7 +61,8 @@ class UnreadCounts(Struct, frozen=True):
 
 class Marking(Struct, frozen=True, kw_only=True):
     """Actions on notifications. Without `ids` they apply to all that are not archived (unarchive: all archived), filtered
-    by `type`, `view` and `tag`. `until` (UTC milliseconds) is the end of "snooze", which takes ids only."""
+    by `type`, `view` and `tag`. `until` (UTC milliseconds) is the end of "snooze", which takes ids only; with `until_back`
+    it ends when the recipient is back, at the latest then."""
 
     actions: tuple[Action, ...]
     ids: tuple[str, ...] | None = None
@@ -67,6 +70,7 @@ class Marking(Struct, frozen=True, kw_only=True):
     view: View | None = None
     tag: str | None = None
     until: int | None = None
+    until_back: bool = False
 
 
 class Marked(Struct, frozen=True):
@@ -168,6 +172,11 @@ class Inboxes(Protocol):
     async def mark(self, inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Marked:
         """Apply the actions; one revision for all changed rows, or one for each row where no single event describes the actions.
         Unknown ids are ignored. What `report` returns for the changed rows commits with them."""
+        ...
+
+    async def wake_until_back(self, inbox: int, now: int, limit: int) -> Marked:
+        """Return at most `limit` notifications that were snoozed until the recipient is back: unread, unseen and first. Each
+        has a revision of its own."""
         ...
 
     async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:

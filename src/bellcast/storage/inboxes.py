@@ -86,6 +86,9 @@ class Inboxes:
     async def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Marked:
         return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now, report), [inbox]))
 
+    async def wake_until_back(self, inbox: int, now: int, limit: int) -> Marked:
+        return await self._engine.write(ScriptCommand(lambda: marking.wake_until_back(inbox, now, limit), [inbox]))
+
     async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
         return await self._engine.write(ScriptCommand(lambda: marking.act(inbox, id, key, now, report), [inbox]))
 
@@ -228,10 +231,10 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
 
 
 def _page(inbox: int, query: Query) -> Script[InboxPage]:
-    state, _ = yield from _status(inbox)
+    state, _, awaits_return = yield from _status(inbox)
     found = yield _page_statement(inbox, query)
     found.sort(key=_place, reverse=True)  # no two are equal
-    return InboxPage(state, [rows.notification(row) for row in found])
+    return InboxPage(state, [rows.notification(row) for row in found], awaits_return)
 
 
 def _place(row: Row) -> str:
@@ -266,7 +269,7 @@ def _filter_params(query: Query) -> Params:
 
 
 def _unread_by_type(inbox: int, query: Query) -> Script[UnreadCounts]:
-    state, _ = yield from _status(inbox)
+    state, *_ = yield from _status(inbox)
     if not (query.types or query.tags or query.priorities):
         found = yield Statement("unread_by_type", {"inbox": inbox})
         return UnreadCounts(state, dict(found), state.unread, state.unseen)
@@ -275,14 +278,15 @@ def _unread_by_type(inbox: int, query: Query) -> Script[UnreadCounts]:
     return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
 
 
-def _status(inbox: int) -> Script[tuple[InboxState, int]]:
-    """Read the state and the oldest revision that can be resumed from. Later statements see the same snapshot."""
+def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
+    """Read the state, the oldest revision that can be resumed from, and whether rows are snoozed until the recipient is
+    back. Later statements see the same snapshot."""
     yield Statement("snapshot")
     found = yield Statement("inbox_state", {"inbox": inbox})
     if not found:
         raise NotFound("This inbox is gone.")
-    *row, floor = found[0]
-    return rows.state(tuple(row)), floor
+    *row, floor, awaits_return = found[0]
+    return rows.state(tuple(row)), floor, bool(awaits_return)
 
 
 def _statuses(inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
@@ -299,7 +303,7 @@ def _get(inbox: int, id: str) -> Script[Notification | None]:
 
 
 def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
-    state, floor = yield from _status(inbox)
+    state, floor, _ = yield from _status(inbox)
     return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
 
 

@@ -72,6 +72,7 @@ class RowState(NamedTuple):
     read_at: int | None
     archived_at: int | None
     snoozed_until: int | None
+    return_by: int | None
     tags: str | None
 
     @property
@@ -131,7 +132,7 @@ def _mark_rows(
     inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int, report: EventReport
 ) -> Script[Marked]:
     before = [RowState(*row) for row in matches]
-    after = [_after(row, wanted, marking.until, now) for row in before]
+    after = [_after(row, wanted, marking, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
     if not changed:
         return Marked(0, (yield from _state(inbox)))
@@ -149,18 +150,21 @@ def _mark_rows(
     return Marked(len(changed), state, events)
 
 
-def _after(row: RowState, wanted: Effect, until: int | None, now: int) -> RowState | None:
+def _after(row: RowState, wanted: Effect, marking: Marking, now: int) -> RowState | None:
     if wanted.deleted:
         return None
     seen_at, read_at = _time(row.seen_at, wanted.seen, now), _time(row.read_at, wanted.read, now)
-    archived_at, snoozed_until = row.archived_at, row.snoozed_until
+    archived_at, snoozed_until, return_by = row.archived_at, row.snoozed_until, row.return_by
     if wanted.snooze:
         # The columns of a snoozed row: `archived_at` too, so that every count leaves it out.
-        archived_at, snoozed_until = now if snoozed_until is None else archived_at, until
+        archived_at, snoozed_until = now if snoozed_until is None else archived_at, marking.until
+        return_by = marking.until if marking.until_back else None
     elif wanted.archived:
         archived_at = _time(archived_at if snoozed_until is None else None, wanted.archived, now)
-        snoozed_until = None
-    return row._replace(seen_at=seen_at, read_at=read_at, archived_at=archived_at, snoozed_until=snoozed_until)
+        snoozed_until = return_by = None
+    return row._replace(
+        seen_at=seen_at, read_at=read_at, archived_at=archived_at, snoozed_until=snoozed_until, return_by=return_by
+    )
 
 
 def _time(before: int | None, change: int, now: int) -> int | None:
@@ -265,6 +269,15 @@ def wake(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     yield Statement("wake_row", {"inbox": inbox, "id": id, "place": place, "revision": state.revision})
     ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
     return (NotificationAdded(state, rows.notification(tuple(row))),)
+
+
+def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
+    """Return at most `limit` rows that were snoozed until the recipient is back."""
+    events = list[InboxEvent]()
+    found = yield Statement("until_back", {"inbox": inbox, "limit": limit})
+    for (id,) in found:
+        events += yield from wake(inbox, id, now)
+    return Marked(len(found), (yield from _state(inbox)), tuple(events))
 
 
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:

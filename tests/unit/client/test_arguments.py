@@ -238,6 +238,8 @@ def test_snooze_has_one_end_and_act_is_a_path():
     request = inbox.snooze("n1", "n2", duration="3h")
     assert (request.path, body(request)) == ("/v1/inbox/snooze", {"ids": ["n1", "n2"], "for": 10_800})
     assert body(inbox.snooze("n1", until="2030-01-02T00:00:00Z")) == {"ids": ["n1"], "until": "2030-01-02T00:00:00Z"}
+    assert body(inbox.snooze("n1", until="back")) == {"ids": ["n1"], "until": "back"}
+    assert inbox.back().path == "/v1/inbox/back"
     assert inbox.act("n1", "a/b").path == "/v1/inbox/n1/actions/a%2Fb"
     assert body(inbox.archive(all=True, view="read", tag="x")) == {"all": True, "of": {"view": "read", "tag": "x"}}
 

@@ -1,6 +1,7 @@
-/** Alerts outside of the elements: sound, desktop notifications and the app's badge. As enabled by the person, once per session. */
+/** What elements do once per session: alerts outside of them (sound, desktop notifications, the app's badge), as enabled by the person, and the return of what was snoozed. */
 
 import { isEnabled } from './alert-settings.js';
+import { watchReturn } from './until-back.js';
 
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
@@ -32,6 +33,7 @@ function listenForAlerts(session, many, open) {
     if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, many, open);
   }, { signal });
   signal.addEventListener('abort', () => badge(0));
+  watchReturn(session, signal);
   return end;
 }
 

@@ -5,7 +5,6 @@ import { loadWithRetry } from '../lazy.js';
 import { link } from './dom.js';
 import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
-import { isBack } from './back-key.js';
 import { isPageRefused } from './page-refused.js';
 import { acquire } from './shared-sessions.js';
 import { sheet } from './sheets.js';
@@ -166,15 +165,8 @@ export class Element extends BaseElement {
     document.addEventListener('visibilitychange', () => this.draw(), { signal });
     const ticking = setInterval(() => this.draw(), TIME_REFRESH_INTERVAL);
     signal.addEventListener('abort', () => clearInterval(ticking));
-    if (isBack()) void this.#wakeReturned(session);
     this.onMoved();
     this.renderNow();
-  }
-
-  /** Return what the person snoozed until they are back. @param {Session} session */
-  async #wakeReturned(session) {
-    const { wakeReturned } = await import('./until-back.js');
-    await wakeReturned(session).catch(() => {}); // the next page tries it again
   }
 
   #stop() {

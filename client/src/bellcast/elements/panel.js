@@ -518,8 +518,8 @@ export class Panel {
     const id = items[0]?.notification.id ?? '';
     const element = this.#list.row(id)?.element;
     if (!element) return;
-    const { texts, clock, session } = this.#context;
-    this.#showOverlay(createSnoozeMenu(this.element, element, { texts, clock, session, triage: this.triage }, items.flatMap(({ members }) => members), () => {
+    const { texts, clock } = this.#context;
+    this.#showOverlay(createSnoozeMenu(this.element, element, { texts, clock, triage: this.triage }, items.flatMap(({ members }) => members), () => {
       this.#overlay?.close();
       this.#selection.clear();
     }));

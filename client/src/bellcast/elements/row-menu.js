@@ -48,10 +48,10 @@ async function offerToUnmute(menu, { notification: { type } }, { texts, session 
 }
 
 /**
- * @param {HTMLElement} panel @param {HTMLElement} row @param {{texts: Texts, clock: RowActions['clock'], session: Session, triage: Triage}} context
+ * @param {HTMLElement} panel @param {HTMLElement} row @param {{texts: Texts, clock: RowActions['clock'], triage: Triage}} context
  * @param {readonly Notification[]} notifications @param {() => void} close
  */
-export function createSnoozeMenu(panel, row, { texts, clock, session, triage }, notifications, close) {
+export function createSnoozeMenu(panel, row, { texts, clock, triage }, notifications, close) {
   const now = Date.now();
   const names = { later: texts.snoozeLater, evening: texts.snoozeEvening, tomorrow: texts.snoozeTomorrow, week: texts.snoozeWeek };
   const entries = snoozeTimes(now).map(({ choice, at }) => {
@@ -59,13 +59,8 @@ export function createSnoozeMenu(panel, row, { texts, clock, session, triage }, 
     const onclick = () => (close(), void triage.snooze(notifications, { until: new Date(at).toISOString() }, texts.wasSnoozed(detail)));
     return /** @type {Entry} */ ({ choice, sign: 'clock', text: names[choice], detail, onclick });
   });
-  const untilBack = async () => {
-    close();
-    const { LONGEST, rememberUntilBack } = await import('./until-back.js');
-    rememberUntilBack(session, notifications.map(({ id }) => id));
-    await triage.snooze(notifications, { for: LONGEST }, texts.wasSnoozedUntilBack);
-  };
-  return menuOf([...entries, { choice: 'back', sign: 'inbox', text: texts.snoozeBack, onclick: () => void untilBack() }], texts.snooze, panel, row, close);
+  const untilBack = () => (close(), void triage.snooze(notifications, { until: 'back' }, texts.wasSnoozedUntilBack));
+  return menuOf([...entries, { choice: 'back', sign: 'inbox', text: texts.snoozeBack, onclick: untilBack }], texts.snooze, panel, row, close);
 }
 
 /** @param {readonly Entry[]} entries @param {string} name @param {HTMLElement} panel @param {HTMLElement} row @param {() => void} close */

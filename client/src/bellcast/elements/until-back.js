@@ -1,49 +1,49 @@
-/** Notifications snoozed "until I'm back": they return when the person opens the app the next time, or looks at it after a while. Loaded when there are any. */
-
-import { BACK_KEY, withStorage } from './back-key.js';
+/** "Until I'm back": the person is back with a new browser tab, or with one that was hidden for a while. Any of their devices counts. */
 
 /** @import { Session } from '../session.js' */
 
-const AWAY = 15 * 60_000; // ms that a page is hidden before its person counts as having been away
-export const LONGEST = '30d'; // then they return anyway
+const AWAY = 15 * 60_000; // ms that a tab is hidden before its person counts as having been away
+const HIDDEN_AT = 'bellcast hidden at'; // survives a reload, which is no return
 
-/** @param {Session} session @param {readonly string[]} ids */
-export function rememberUntilBack(session, ids) {
-  withStorage(({ local, tab }) => {
-    local.setItem(BACK_KEY, JSON.stringify([...stored(local), ...ids]));
-    tab.setItem(BACK_KEY, 'here');
-  });
-  let hiddenAt = Infinity;
-  document.addEventListener('visibilitychange', function watch() {
-    if (document.hidden) hiddenAt = Date.now();
-    else if (Date.now() - hiddenAt > AWAY) {
-      document.removeEventListener('visibilitychange', watch);
-      void wakeReturned(session);
+/** Return what was snoozed when the person is back. @param {Session} session @param {AbortSignal} signal */
+export function watchReturn(session, signal) {
+  let hiddenAt = storedTime();
+  const isBack = () => Date.now() - hiddenAt > AWAY;
+  const hide = () => storeTime((hiddenAt = Date.now()));
+  let isNew = isBack();
+  let isDue = false;
+  const check = () => {
+    const { loaded, awaits_return, status } = session.state;
+    if (isNew && loaded) {
+      isNew = false;
+      isDue = Boolean(awaits_return);
     }
-  });
+    if (!isDue || status !== 'live') return;
+    isDue = false;
+    session.back().catch((error) => (isDue = !error.status)); // no response: try again when the session has reconnected
+  };
+  if (isNew) hide(); // a crash stores no time; the reload after it is no return either
+  session.addEventListener('change', check, { signal });
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) return hide();
+    isDue ||= isBack(); // whatever the page knows: another device may have snoozed since
+    check();
+  }, { signal });
+  check();
 }
 
-/** Wake those of this person; others may use this browser too. @param {Session} session */
-export async function wakeReturned(session) {
-  const ids = withStorage(({ local }) => stored(local)) ?? [];
-  const { notifications } = await snoozedRows(session);
-  const own = new Set(notifications.map(({ id }) => id));
-  const due = ids.filter((id) => own.has(id));
-  if (due.length) await session.snooze(due, { for: 1 });
-  withStorage(({ local, tab }) => {
-    const others = stored(local).filter((id) => !own.has(id));
-    if (others.length) local.setItem(BACK_KEY, JSON.stringify(others));
-    else local.removeItem(BACK_KEY);
-    tab.setItem(BACK_KEY, 'here');
-  });
+/** 0 in a new tab, and where storage is forbidden. */
+function storedTime() {
+  try {
+    return Number(sessionStorage.getItem(HIDDEN_AT));
+  } catch {
+    return 0;
+  }
 }
 
-/** @param {Storage} storage @returns {string[]} */
-const stored = (storage) => JSON.parse(storage.getItem(BACK_KEY) ?? '[]');
-
-/** @param {Session} session */
-async function snoozedRows(session) {
-  const view = session.view({ view: 'snoozed' });
-  while (!view.state.loaded) await new Promise((resolve) => session.addEventListener('change', resolve, { once: true }));
-  return view.state;
+/** @param {number} time */
+function storeTime(time) {
+  try {
+    sessionStorage.setItem(HIDDEN_AT, String(time));
+  } catch {} // then each page is a return
 }

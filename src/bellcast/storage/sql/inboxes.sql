@@ -36,8 +36,12 @@ WHERE r.tenant = :tenant AND r.key = :key
 ORDER BY n.revision, n.id LIMIT :limit
 
 -- name: inbox_state
--- The state of one inbox, and the revision up to which its tombstones were swept.
-SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE id = :inbox
+-- The state of one inbox, the revision up to which its tombstones were swept, and whether rows are snoozed until the recipient is back.
+SELECT r.tenant, r.key, r.epoch, r.revision, r.unread, r.unseen, r.floor, EXISTS (
+  SELECT 1 FROM notifications n
+  WHERE n.recipient = r.id AND n.return_by IS NOT NULL AND n.return_by = n.snoozed_until AND n.archived_at IS NOT NULL
+)
+FROM recipients r WHERE r.id = :inbox
 
 -- name: inbox_standings @sqlite
 -- The states of inboxes.

@@ -1,16 +1,16 @@
 -- name: marks_of_ids @sqlite
 -- State of the existing rows among these ids.
-SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
 WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: marks_of_ids @postgres
 -- State of the existing rows among these ids.
-SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
 WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: marks_of_parts
 -- State of the rows of the parts from :first to :last.
-SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, tags FROM notifications
+SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
   AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
   AND (CAST(:tag AS TEXT) IS NULL
@@ -21,7 +21,7 @@ ORDER BY part, id LIMIT :limit
 -- Write the new state of a row.
 UPDATE notifications SET
   seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
-  snoozed_until = :snoozed_until, revision = :revision,
+  snoozed_until = :snoozed_until, return_by = :return_by, revision = :revision,
   part = CASE WHEN :archived_at IS NOT NULL THEN 2 WHEN :read_at IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
@@ -29,7 +29,7 @@ WHERE recipient = :inbox AND id = :id
 -- Write the new state of a row.
 UPDATE notifications SET
   seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at,
-  snoozed_until = :snoozed_until, revision = :revision,
+  snoozed_until = :snoozed_until, return_by = :return_by, revision = :revision,
   part = CASE WHEN :archived_at::bigint IS NOT NULL THEN 2 WHEN :read_at::bigint IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
@@ -65,6 +65,7 @@ UPDATE notifications SET
     WHEN :archived = 1 THEN CASE WHEN snoozed_until IS NULL THEN coalesce(archived_at, :now) ELSE :now END
   END,
   snoozed_until = CASE WHEN :archived = 0 THEN snoozed_until END,
+  return_by = CASE WHEN :archived = 0 THEN return_by END,
   part = CASE
     WHEN :archived = 1 OR (:archived = 0 AND archived_at IS NOT NULL) THEN 2
     WHEN :read = 1 OR (:read = 0 AND read_at IS NOT NULL) THEN 1
@@ -140,13 +141,19 @@ WHERE recipient = :inbox AND id = :id
 SELECT recipient, id, archived_at IS NOT NULL FROM notifications
 WHERE snoozed_until IS NOT NULL AND snoozed_until <= :now ORDER BY snoozed_until LIMIT :limit
 
+-- name: until_back
+-- Rows snoozed until the recipient is back.
+SELECT id FROM notifications
+WHERE recipient = :inbox AND return_by IS NOT NULL AND return_by = snoozed_until AND archived_at IS NOT NULL
+ORDER BY id LIMIT :limit
+
 -- name: wake_row
 -- A snoozed row returns to the inbox as a new one.
 UPDATE notifications SET
-  seen_at = NULL, read_at = NULL, archived_at = NULL, snoozed_until = NULL, place = :place, part = 0,
-  revision = :revision
+  seen_at = NULL, read_at = NULL, archived_at = NULL, snoozed_until = NULL, return_by = NULL, place = :place,
+  part = 0, revision = :revision
 WHERE recipient = :inbox AND id = :id
 
 -- name: snooze_forget
 -- A row is no longer snoozed.
-UPDATE notifications SET snoozed_until = NULL WHERE recipient = :inbox AND id = :id
+UPDATE notifications SET snoozed_until = NULL, return_by = NULL WHERE recipient = :inbox AND id = :id
