@@ -38,6 +38,10 @@ TITLES = {
     ),
     "client": ("Commands that talk to a running server", ""),
     "access": ("Access", ""),
+    "oidc": (
+        "Identity provider of operators",
+        "For the console: [sign in with your identity provider](../howto/console.md#sign-in-with-your-identity-provider).",
+    ),
     "native": ("Native dialect", ""),
     "channels": (
         "E-mail and text messages",

@@ -83,7 +83,7 @@ async def test_last_owner_stays(store: Store) -> None:
 
 async def test_change_of_role_and_password_is_complete_or_nothing(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
-    await store.operators.start_session(b"a", "1", NOW)
+    await store.operators.start_session(b"a", "1", NOW, NOW)
     assert await store.operators.change("1", "viewer", "y") is False
     assert (await store.operators.find("1")) == (msgspec.structs.replace(operator("1"), seen_at=NOW), "x")
     assert await store.operators.session(b"a") is not None
@@ -100,7 +100,7 @@ async def test_concurrent_demotions_leave_an_owner(store: Store) -> None:
 async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     for digest in (b"a", b"b", b"c"):
-        await store.operators.start_session(digest, "1", NOW)
+        await store.operators.start_session(digest, "1", NOW, NOW)
     session = await store.operators.session(b"a")
     assert session is not None
     assert (session.operator.name, session.operator.seen_at, session.created_at) == ("1", NOW, NOW)
@@ -123,7 +123,7 @@ async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> 
 async def test_session_of_a_deleted_operator_ends(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     await store.operators.create(operator("2"), "x")
-    await store.operators.start_session(b"a", "1", NOW)
+    await store.operators.start_session(b"a", "1", NOW, NOW)
     await store.operators.delete("1")
     assert await store.operators.session(b"a") is None
 
@@ -194,7 +194,7 @@ def sign(entry: AuditEntry) -> bytes:
 async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     await store.operators.create(operator("1"), "x")
     for at in (NOW, NOW + HOUR):
-        await store.operators.start_session(str(at).encode(), "1", at)
+        await store.operators.start_session(str(at).encode(), "1", at, at)
         await store.operators.add_failure(["account:a"], at)
     for number, at in enumerate((NOW, NOW + HOUR, NOW)):
         await store.operators.record(msgspec.structs.replace(entry(str(number)), at=at), sign)
@@ -232,3 +232,28 @@ async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
     assert [one.id for one in await store.operators.audit("", 10, tenant="acme")] == ["01a2", "01a0"]
     assert [one.id for one in await store.operators.audit("01a2", 10, tenant="acme")] == ["01a0"]
     assert [one.id for one in await store.operators.audit("", 10)] == ["01a3", "01a2", "01a1", "01a0"]
+
+
+async def test_operator_of_an_identity_provider_is_found_by_its_subject(store: Store) -> None:
+    external = msgspec.structs.replace(operator("1", name="alice"), subject="https://id.example u1")
+    assert await store.operators.create(external, "hash")
+    assert await store.operators.of_subject("https://id.example u1") == external
+    assert await store.operators.of_subject("https://id.example u2") is None
+    assert await store.operators.find("alice") == (external, "hash")
+    await store.operators.start_session(b"a", "1", NOW, NOW - HOUR)
+    session = await store.operators.session(b"a")
+    assert session is not None
+    assert (session.operator.subject, session.verified_at) == (external.subject, NOW - HOUR)
+    for taken in (msgspec.structs.replace(external, id="2", name="bob"), operator("3", name="alice")):
+        assert not await store.operators.create(taken, "hash")
+    assert await store.operators.create(operator("4", name="carol"), "hash")  # many have no subject
+    assert await store.operators.create(operator("5", name="dave"), "hash")
+
+
+async def test_sign_in_of_an_identity_provider_is_used_once_until_it_expires(store: Store) -> None:
+    uses = await asyncio.gather(*(store.operators.use_sign_in(b"a", NOW + 10, NOW) for _ in range(3)))
+    assert sorted(uses) == [False, False, True]
+    assert await store.operators.use_sign_in(b"b", NOW + 20, NOW)
+    assert not await store.operators.use_sign_in(b"a", NOW + 10, NOW + 9)
+    assert await store.operators.use_sign_in(b"a", NOW + 30, NOW + 10)  # forgotten: the cookie has expired too
+    assert not await store.operators.use_sign_in(b"b", NOW + 20, NOW + 10)

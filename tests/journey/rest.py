@@ -13,6 +13,9 @@ from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.auth.oidc import OidcProvider
+from bellcast.auth.oidc_config import OidcConfig
+from bellcast.auth.oidc_sign_in import OidcSignIn
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
@@ -40,6 +43,7 @@ from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.replays import Failures, ReplayRunner
+from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.database_settings import DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
@@ -145,6 +149,7 @@ async def opened(
     access: AccessConfig | None = None,
     handlers: CallBackend | None = None,
     console: ConsoleConfig | None = None,
+    oidc: OidcConfig | None = None,
 ) -> AsyncIterator[Rest]:
     """Build the API on a new store in the folder."""
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
@@ -166,6 +171,9 @@ async def opened(
     engines = Context(
         store=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
+    cipher = Encryption(PROJECT.secret.encode())
+    sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())
+    own_network = HttpClients(["127.0.0.1"])
     targets = {"access": [access], "limits": [limits], "pusher": [PusherConfig()]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish)
@@ -194,9 +202,12 @@ async def opened(
         schedules=schedules,
         sources=sources,
         app=handlers or NoBackend(),
-        observed=feed,
-        console=ConsoleSessions(
-            store.operators, clock, ids.new, Encryption(PROJECT.secret.encode()), console or ConsoleConfig()
+        observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
+        console=sessions,
+        oidc=None
+        if oidc is None
+        else OidcSignIn(
+            oidc, OidcProvider(oidc, own_network.guarded(), clock), sessions, store.operators, cipher, clock
         ),
         settings=settings,
         pusher_apps=pusher_apps,
@@ -211,6 +222,7 @@ async def opened(
     finally:
         await http.close()
         await clients.close()
+        await own_network.close()
         await store.close()
 
 

@@ -8,6 +8,7 @@ from scripts import reference
 
 from bellcast import settings
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
@@ -331,7 +332,7 @@ def test_every_setting_has_one_table_row_with_a_description() -> None:
         "channels": ChannelConfig,
         "native": NativeSettings,
     }
-    groups |= {"pusher": PusherConfig, "socketio": SocketIOConfig}
+    groups |= {"oidc": OidcConfig, "pusher": PusherConfig, "socketio": SocketIOConfig}
     places = [f"{name}.{field.name}" for name, group in groups.items() for field in msgspec.structs.fields(group)]
     assert sorted(setting.place for setting in table.TABLE) == sorted([*places, "project"])
     assert len({setting.name for setting in table.TABLE}) == len(table.TABLE)
@@ -343,3 +344,40 @@ def test_every_setting_has_one_table_row_with_a_description() -> None:
 def test_reference_page_matches_the_table() -> None:
     page = reference.FOLDER / "settings.md"
     assert page.read_text(encoding="utf-8") == reference.settings_page(), "run: make docs"
+
+
+OIDC = {
+    "BELLCAST_OIDC_ISSUER": "https://id.example",
+    "BELLCAST_OIDC_CLIENT_ID": "bell",
+    "BELLCAST_OIDC_ROLE_MAP": "/a=b=owner, staff = viewer,*=support",
+}
+
+
+def test_roles_of_an_identity_provider_follow_the_groups() -> None:
+    oidc = settings.load({}, OIDC).oidc
+    assert [oidc.role_of(groups) for groups in (["/a=b", "staff"], ["staff"], ["other"], [])] == [
+        "owner",
+        "support",
+        "support",
+        "support",
+    ]
+    assert OidcConfig(role_map=("staff=viewer",)).role_of(["other"]) is None
+
+
+@pytest.mark.parametrize("missing", ["BELLCAST_OIDC_CLIENT_ID", "BELLCAST_OIDC_ROLE_MAP"])
+def test_identity_provider_needs_a_client_and_roles(missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        settings.load({}, {name: value for name, value in OIDC.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("ROLE_MAP", value) for value in ("staff", "staff=admin", "=owner")),
+        *(("ISSUER", value) for value in ("id.example", "https://id.example?a=b", "file:///etc/passwd")),
+        ("SCOPES", "profile,email"),
+    ],
+)
+def test_wrong_settings_of_an_identity_provider_are_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"BELLCAST_OIDC_{name}: expected"):
+        settings.load({}, OIDC | {f"BELLCAST_OIDC_{name}": value})

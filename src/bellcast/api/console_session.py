@@ -21,6 +21,7 @@ from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
 # Longer than any name of an operator and any code.
 MAX_NAME = 100
 ISSUER = "Bellcast"
+EXTERNAL = "The identity provider signs this operator in, with its own password and second factor."
 NO_STORE = {"cache-control": "no-store"}
 # For requests without a session yet, and for those of the signed-in operator.
 public_operation = functools.partial(
@@ -30,9 +31,10 @@ own_operation = functools.partial(operation, tag="Console", required_scope="oper
 
 
 class SetupState(Struct, frozen=True):
-    """Whether the console has no owner yet."""
+    """Whether the console has no owner yet, and the name of the identity provider that signs in operators."""
 
     needed: bool
+    provider: str | None
 
 
 class SetupRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +101,7 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
     created_at: datetime
     seen_at: datetime | None
     has_mfa: bool
+    is_external: bool  # signed in by the identity provider
 
 
 class Account(OperatorItem, frozen=True, kw_only=True):
@@ -111,8 +114,9 @@ class Account(OperatorItem, frozen=True, kw_only=True):
     "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
 )
 async def setup_state(request: ApiRequest) -> ASGIApp:
-    """Whether the console is to be set up."""
-    return responses.json(SetupState(await sessions(request).is_setup_needed()))
+    """Whether the console is to be set up, and how operators sign in."""
+    oidc = context.of(request).oidc
+    return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
 
 
 @public_operation("POST", "/v1/setup", body=SetupRequest, response_types={201: Account})
@@ -205,12 +209,12 @@ async def verify_password(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@own_operation("POST", "/v1/me/mfa", is_sensitive=True, response_types={201: MfaSecret})
+@own_operation("POST", "/v1/me/mfa", is_sensitive=True, response_types={201: MfaSecret}, refusals=(Conflict,))
 async def begin_mfa(request: ApiRequest) -> ASGIApp:
     """Set up an authenticator app.
 
     The secret applies once a code of the app confirms it."""
-    operator = await _own(request)
+    operator = await _own_with_password(request)
     secret = await sessions(request).begin_mfa(operator)
     return responses.json(MfaSecret(secret=secret, uri=totp.uri(secret, operator.name, ISSUER)), 201, NO_STORE)
 
@@ -271,6 +275,14 @@ async def _own(request: ApiRequest) -> Operator:
     return (await sessions(request).session(guards.browser_request(request))).operator
 
 
+async def _own_with_password(request: ApiRequest) -> Operator:
+    """Return the signed-in operator. Raises Conflict for one without a password here."""
+    operator = await _own(request)
+    if operator.subject is not None:
+        raise Conflict(EXTERNAL)
+    return operator
+
+
 def _account(request: ApiRequest, operator: Operator) -> Account:
     return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator))
 
@@ -284,6 +296,7 @@ def item(operator: Operator) -> OperatorItem:
         created_at=times.to_rfc3339(operator.created_at),
         seen_at=times.to_rfc3339_or_null(operator.seen_at),
         has_mfa=operator.has_mfa,
+        is_external=operator.subject is not None,
     )
 
 

@@ -84,6 +84,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, CHANGE)
     console = console_session.sessions(request)
     operator = await _manageable(request)
+    if params.password is not None and operator.subject is not None:
+        raise Conflict(console_session.EXTERNAL)
     if params.role is not None:
         console_session.check_grant(guards.caller(request), params.role)
     role = params.role or operator.role

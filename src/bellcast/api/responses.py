@@ -1,7 +1,7 @@
 """Answers as the bytes that go out: a handler returns an ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -37,6 +37,18 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": encoded})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return answer
+
+
+def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
+    """Return a 303, with cookies to set."""
+    headers = [(b"location", location.encode()), (b"content-length", b"0"), NO_STORE]
+    headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return answer

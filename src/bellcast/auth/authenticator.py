@@ -10,8 +10,9 @@ from bellcast.auth import app_tokens, origins, server_credentials, tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.console_sessions import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
-from bellcast.auth.jwks import ALGORITHMS, Jwks
+from bellcast.auth.jwks import Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
+from bellcast.auth.published_keys import ALGORITHMS
 from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.model.identities import Caller, Principal, Project
 from bellcast.model.limits import Limits

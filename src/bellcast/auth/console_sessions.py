@@ -25,6 +25,7 @@ from bellcast.errors import (
 )
 from bellcast.model.identities import Caller
 from bellcast.model.operators import (
+    EXTERNAL_SESSION_MS,
     FAILURES_MS,
     IDLE_MS,
     SCOPES_OF_ROLE,
@@ -43,7 +44,9 @@ T = TypeVar("T")
 COOKIE = "__Host-bellcast"
 # Not every browser accepts a Secure cookie from http://localhost.
 LOCAL_COOKIE = "bellcast-console"
-COOKIES = (COOKIE, LOCAL_COOKIE)
+# Of a sign-in that has not returned from the identity provider.
+PENDING = "-sign-in"
+COOKIES = (COOKIE, LOCAL_COOKIE, COOKIE + PENDING, LOCAL_COOKIE + PENDING)
 TOKEN_BYTES = 32
 CODE_BYTES = 16
 CODE_MS = 24 * 3_600_000
@@ -140,36 +143,36 @@ class ConsoleSessions:
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
         """Create the first owner with a code, and sign it in."""
-        self._check_page(request)
+        self.check_page(request)
         subject, now = "setup", self._clock.now()
         failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
         if failures >= SETUP_FAILURES:
             raise _too_many(latest + FAILURES_MS - now)
-        owner = self._new(name, "owner", None)
+        owner = self.new_operator(name, "owner", None)
         if not await self._operators.use_setup_code(_digest(code), owner, await self._hash(password), now):
             await self._operators.add_failure([subject], now)
             raise Forbidden(WRONG_CODE)
-        return await self._start(request, owner)
+        return await self.start(request, owner)
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the one that the request has. Raises MfaRequired for the right password of an
         operator with a second factor, if there is no code."""
-        self._check_page(request)
+        self.check_page(request)
         operator = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
-        return await self._start(request, operator)
+        return await self.start(request, operator)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
         """Check the password of the request's operator, as `Caller.is_verified` needs it."""
-        self._check_page(request)
+        self.check_page(request)
         session = await self.session(request)
         await self._alone(lambda: self._verify(session.operator.name, password, request.address))
         await self._operators.verify_session(session.digest, self._clock.now())
 
     async def sign_out(self, request: BrowserRequest) -> str:
         """End the request's session; return the header that deletes its cookie."""
-        self._check_page(request)
+        self.check_page(request)
         await self._end(request)
-        return _cookie(request, "", 0)
+        return make_cookie(request, cookie_name(request), "", 0)
 
     async def caller(self, request: BrowserRequest) -> Caller | None:
         """Return the operator of the request's session, or None without a session's cookie.
@@ -191,8 +194,8 @@ class ConsoleSessions:
         )
 
     def must_enrol(self, operator: Operator) -> bool:
-        """Whether the operator must set up a second factor before anything else."""
-        return self.requires_mfa and not operator.has_mfa
+        """Whether the operator must set up a second factor before anything else. Identity providers have their own."""
+        return self.requires_mfa and not operator.has_mfa and operator.subject is None
 
     def check_network(self, address: str | None) -> None:
         """Raise Forbidden unless operators may connect from this address."""
@@ -204,7 +207,11 @@ class ConsoleSessions:
         token = _token(request)
         session = None if token is None else await self._operators.session(_digest(token))
         now = self._clock.now()
-        if session is None or now >= session.created_at + SESSION_MS or now >= session.seen_at + IDLE_MS:
+        if (
+            session is None
+            or now >= session.created_at + _lifetime(session.operator)
+            or now >= session.seen_at + IDLE_MS
+        ):
             raise Unauthenticated("Sign in: this session of the console has ended.")
         if now >= session.seen_at + TOUCH_MS:
             await self._operators.touch_session(session.digest, now)
@@ -212,7 +219,7 @@ class ConsoleSessions:
 
     async def create(self, name: str, role: Role, password: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
-        operator = self._new(name, role, tenants)
+        operator = self.new_operator(name, role, tenants)
         if not await self._operators.create(operator, await self._hash(password)):
             raise Conflict("An operator has this name.")
         return operator
@@ -231,11 +238,11 @@ class ConsoleSessions:
 
     async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
         """Change the password of the request's operator, end all its sessions and start a new one."""
-        self._check_page(request)
+        self.check_page(request)
         operator = (await self.session(request)).operator
         await self._alone(lambda: self._verify(operator.name, current, request.address))
         await self.change(operator.id, password=password)
-        return await self._start(request, operator)
+        return await self.start(request, operator)
 
     async def begin_mfa(self, operator: Operator) -> str:
         """Create a secret for an authenticator app. It applies once a code confirms it."""
@@ -271,16 +278,27 @@ class ConsoleSessions:
         """Delete the second factor of an operator; return whether the operator exists."""
         return await self._operators.end_mfa(id)
 
-    def _check_page(self, request: BrowserRequest) -> None:
+    def check_page(self, request: BrowserRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
-        self.check_network(request.address)
         _check_origin(request)
+        self.check_channel(request)
+
+    def check_channel(self, request: BrowserRequest) -> None:
+        """Raise Forbidden unless the request came over HTTPS or from the server's machine, and from an allowed network."""
+        self.check_network(request.address)
         if request.scheme != "https" and not _is_local(request):
             raise Forbidden(INSECURE)
 
-    def _new(self, name: str, role: Role, tenants: tuple[str, ...] | None) -> Operator:
+    def new_operator(
+        self, name: str, role: Role, tenants: tuple[str, ...] | None = None, subject: str | None = None
+    ) -> Operator:
+        """Return an operator with a new id, which is not stored yet."""
         now = self._clock.now()
-        return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now)
+        return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
+
+    async def create_external(self, operator: Operator) -> bool:
+        """Store an operator without a usable password; return False if its name or subject is taken."""
+        return await self._operators.create(operator, await self._hash(secrets.token_urlsafe(TOKEN_BYTES)))
 
     async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Operator:
         """Check the password and, unless `second` is None, the second factor. Failures of both count together."""
@@ -290,7 +308,7 @@ class ConsoleSessions:
         found = await self._operators.find(name)
         hashed = await self._decoy_hash() if found is None else found[1]
         is_right = await asyncio.to_thread(passwords.matches, password, hashed)
-        if found is None or not is_right:
+        if found is None or not is_right or found[0].subject is not None:
             await self._operators.add_failure([account, place], now)
             raise Unauthenticated(WRONG)
         if second is not None and found[0].has_mfa:
@@ -316,10 +334,21 @@ class ConsoleSessions:
             self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
         return self._decoy
 
-    async def _check_failures(self, account: str, place: str, now: int) -> None:
+    async def count_attempt(self, kind: str, address: str | None) -> str:
+        """Count an attempt that is not complete as a failure of its address, so that concurrent ones do not pass together.
+        Return the subject, to clear it after a success. Raises TooMany."""
+        place, now = f"{kind}:{_network(address)}", self._clock.now()
+        await self._check_address(place, now)
+        await self._operators.add_failure([place], now)
+        return place
+
+    async def _check_address(self, place: str, now: int) -> None:
         failures, latest = await self._operators.failures(place, now - WINDOW_MS)
         if failures >= ADDRESS_FAILURES:
             raise _too_many(latest + WINDOW_MS - now)
+
+    async def _check_failures(self, account: str, place: str, now: int) -> None:
+        await self._check_address(place, now)
         failures, latest = await self._operators.failures(account, now - WINDOW_MS)
         if failures >= ACCOUNT_FAILURES:
             delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
@@ -340,12 +369,16 @@ class ConsoleSessions:
         finally:
             self._waiting -= 1
 
-    async def _start(self, request: BrowserRequest, operator: Operator) -> SignedIn:
-        """Start a session with a new token, so that a token planted before the sign-in is worthless."""
+    async def start(self, request: BrowserRequest, operator: Operator, verified_at: int | None = None) -> SignedIn:
+        """Start a session with a new token, so that a token planted before the sign-in is worthless. The operator proved its
+        identity at `verified_at`, by default now."""
         await self._end(request)
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        await self._operators.start_session(_digest(token), operator.id, self._clock.now())
-        return SignedIn(operator, _cookie(request, token, SESSION_MS // 1000))
+        now = self._clock.now()
+        await self._operators.start_session(
+            _digest(token), operator.id, now, now if verified_at is None else min(verified_at, now)
+        )
+        return SignedIn(operator, make_cookie(request, cookie_name(request), token, SESSION_MS // 1000))
 
     async def _end(self, request: BrowserRequest) -> None:
         token = _token(request)
@@ -385,6 +418,10 @@ def _is_local(request: BrowserRequest) -> bool:
     return (name == "localhost" or origins.is_loopback(name)) and origins.is_loopback(request.address or "")
 
 
+def _lifetime(operator: Operator) -> int:
+    return SESSION_MS if operator.subject is None else EXTERNAL_SESSION_MS
+
+
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     try:
         result = ipaddress.ip_address(address or "")
@@ -406,21 +443,27 @@ def _network(address: str | None) -> str:
     return str(result) if result.version == 4 else str(ipaddress.ip_network(f"{result}/64", strict=False))
 
 
-def _cookie_name(request: BrowserRequest) -> str:
-    return COOKIE if request.scheme == "https" else LOCAL_COOKIE
+def cookie_name(request: BrowserRequest, suffix: str = "") -> str:
+    return (COOKIE if request.scheme == "https" else LOCAL_COOKIE) + suffix
 
 
-def _cookie(request: BrowserRequest, value: str, max_age: int) -> str:
+def make_cookie(request: BrowserRequest, name: str, value: str, max_age: int) -> str:
+    """Return the Set-Cookie header of a session, or of a sign-in that is not complete."""
     secure = "; Secure" if request.scheme == "https" else ""
-    return f"{_cookie_name(request)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"
 
 
-def _token(request: BrowserRequest) -> str | None:
-    prefix = f"{_cookie_name(request)}="
+def cookie_of(request: BrowserRequest, name: str) -> str | None:
+    """Return the value of a cookie of the request."""
+    prefix = f"{name}="
     for part in request.cookies.split(";"):
         if part.strip().startswith(prefix):
             return part.strip().removeprefix(prefix) or None
     return None
+
+
+def _token(request: BrowserRequest) -> str | None:
+    return cookie_of(request, cookie_name(request))
 
 
 def _digest(secret: str) -> bytes:

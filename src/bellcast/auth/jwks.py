@@ -1,114 +1,31 @@
-"""Session tokens of other issuers: RS256 and ES256 under the keys they publish (RFC 7517)."""
-
-import asyncio
-from typing import Any, NamedTuple
-
-import jwt
-import msgspec
-from msgspec import Struct
+"""Session tokens of other issuers, signed by the keys that they publish."""
 
 from bellcast import ports
 from bellcast.auth import claims
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.claims import JwtClaims
+from bellcast.auth.published_keys import PublishedKeys
 from bellcast.auth.tokens import Jwt
-from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# Supported algorithms by key type and curve.
-ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
-CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
-# A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
-MIN_REFRESH_MS = 30_000
-FAILED_RETRY_MS = 5_000
-# An unreachable issuer cannot revoke a key, and its outage should not immediately reject all sessions.
-MAX_STALE_MS = 3_600_000
-MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
-
-
-class JwksDocument(Struct, frozen=True):
-    """A JWK set. Keys are decoded separately, so that an unsupported key does not invalidate the others."""
-
-    keys: list[dict[str, Any]]
-
-
-class PublicKey(NamedTuple):
-    """A public key and its algorithm."""
-
-    kid: object
-    algorithm: str
-    key: jwt.PyJWK
-
 
 class Jwks:
-    """Caches the issuer's keys and fetches them when they are stale or a kid is unknown, with one request at a time."""
+    """Verifies tokens under the keys of one issuer."""
 
     def __init__(self, url: str, access: AccessConfig, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
-        self._url = url
+        self._keys = PublishedKeys(url, http, clock, source="BELLCAST_JWKS_URL", subject="session token")
         self._access = access
-        self._http = http
         self._clock = clock
         self._limits = limits
-        self._refreshing = asyncio.Lock()
-        self._keys: list[PublicKey] = []
-        self._fetched_at = -MAX_STALE_MS
-        self._next_refresh_at = 0
-        self._failure: Unavailable | None = None
 
     async def verify(self, token: Jwt) -> Principal:
         """Return the principal of a token that a key of the issuer signed. Raises Unauthenticated or Unavailable."""
-        key = await self._key(token)
-        if key is None:
-            raise Unauthenticated("The session token's key (kid) is not among its issuer's.")
-        if not key.Algorithm.verify(token.signed, key.key, token.signature):
-            raise Unauthenticated("The session token's signature is wrong.")
+        await self._keys.verify(token)
         token_claims = claims.decode(token.payload)
         self._check_issuer(token_claims)
         return claims.principal(token_claims, self._clock.now(), self._limits)
-
-    async def _key(self, token: Jwt) -> jwt.PyJWK | None:
-        if self._is_old() or self._find(token) is None:
-            async with self._refreshing:
-                # Tasks that waited for the lock find the response cached.
-                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
-                    await self._refresh()
-        key = self._find(token)
-        if key is None and self._failure is not None:
-            raise Unavailable(self._failure.detail)
-        return key
-
-    def _is_old(self) -> bool:
-        return self._clock.now() >= self._fetched_at + CACHE_MS
-
-    def _find(self, token: Jwt) -> jwt.PyJWK | None:
-        """Return the key with the token's kid; without a kid, the only key of its algorithm."""
-        candidates = [key for key in self._keys if key.algorithm == token.header.alg]
-        if token.header.kid is None:
-            return candidates[0].key if len(candidates) == 1 else None
-        return next((key.key for key in candidates if key.kid == token.header.kid), None)
-
-    async def _refresh(self) -> None:
-        try:
-            self._keys = await self._fetch()
-        except Unavailable as failure:
-            now = self._clock.now()
-            self._failure, self._next_refresh_at = failure, now + FAILED_RETRY_MS
-            if now >= self._fetched_at + MAX_STALE_MS:
-                self._keys = []
-        else:
-            now = self._clock.now()
-            self._failure, self._fetched_at, self._next_refresh_at = None, now, now + MIN_REFRESH_MS
-
-    async def _fetch(self) -> list[PublicKey]:
-        response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
-        if response.status != 200:
-            raise Unavailable(f"BELLCAST_JWKS_URL returned {response.status}, expected 200.")
-        try:
-            published = msgspec.json.decode(response.body, type=JwksDocument)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Unavailable("BELLCAST_JWKS_URL returned an invalid JWK set.") from None
-        return [key for key in map(_usable, published.keys) if key is not None]
 
     def _check_issuer(self, token_claims: JwtClaims) -> None:
         issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
@@ -117,19 +34,3 @@ class Jwks:
         audiences = token_claims.aud if isinstance(token_claims.aud, list) else [token_claims.aud]
         if audience is not None and audience not in audiences:
             raise Unauthenticated("The session token's aud is not the expected one (BELLCAST_JWKS_AUDIENCE).")
-
-
-def _usable(published: dict[str, Any]) -> PublicKey | None:
-    """Return the key if it can verify RS256 or ES256. The key's type determines the algorithm, never the token."""
-    algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
-    if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
-        return None
-    if "d" in published:  # a private key: anyone who can read the set could sign with it
-        return None
-    try:
-        key = jwt.PyJWK(published, algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        return None
-    if algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS:
-        return None
-    return PublicKey(published.get("kid"), algorithm, key)

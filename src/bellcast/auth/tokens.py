@@ -1,7 +1,7 @@
 """Session tokens: short-lived JWTs, HS256 under the project secret, one recipient each.
 
 HS256 is a single HMAC. Computing it here takes a quarter of PyJWT's time, which matters when many clients reconnect.
-Public-key signatures (jwks.py) use PyJWT."""
+Public-key signatures (published_keys.py) use PyJWT."""
 
 import binascii
 import hmac
@@ -91,21 +91,21 @@ def is_jwt(credential: str) -> bool:
     return credential.count(".") == 2
 
 
-def parse(token: str) -> Jwt:
-    """Parse a token without verifying it. Raises Unauthenticated if it is malformed."""
-    if len(token) > MAX_LENGTH:
-        raise Unauthenticated(f"The session token is longer than {MAX_LENGTH} characters.")
+def parse(token: str, subject: str = "session token", max_length: int = MAX_LENGTH) -> Jwt:
+    """Parse a token without verifying it; `subject` names it in errors. Raises Unauthenticated if it is malformed."""
+    if len(token) > max_length:
+        raise Unauthenticated(f"The {subject} is longer than {max_length} characters.")
     if not is_jwt(token):
-        raise Unauthenticated("The session token is not a JWT: three parts with dots between.")
+        raise Unauthenticated(f"The {subject} is not a JWT: three parts with dots between.")
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")
         head, _, body = signed.partition(b".")
         header = _header(head)
         jwt = Jwt(header, signed, _decode(body), _decode(signature))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise Unauthenticated("The session token is broken: its parts are not base64url JSON.") from None
+        raise Unauthenticated(f"The {subject} is broken: its parts are not base64url JSON.") from None
     if header.crit is not UNSET:
-        raise Unauthenticated("The session token requires extensions (crit) that are not supported.")
+        raise Unauthenticated(f"The {subject} requires extensions (crit) that are not supported.")
     return jwt
 
 

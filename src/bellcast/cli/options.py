@@ -21,6 +21,7 @@ PANELS = {
     "project": "Credentials",
     "client": "Server connection",
     "access": "Access",
+    "oidc": "Identity provider of operators",
     "native": "Native dialect",
     "channels": "E-mail and text messages",
     "pusher": "Pusher Channels",
@@ -28,7 +29,7 @@ PANELS = {
     "limits": "Limits",
 }
 # Groups with options that are accepted but not listed in the help: `bellcast config` and the reference list them.
-HIDDEN_GROUPS = {"limits", "pusher", "socketio"}
+HIDDEN_GROUPS = {"limits", "oidc", "pusher", "socketio"}
 METAVARS = {
     "non_negative_int": "NUMBER",
     "positive_int": "NUMBER",

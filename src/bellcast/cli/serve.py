@@ -46,7 +46,7 @@ TestClockOption = Annotated[
 ]
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
-GROUPS = ("server", "store", "access", "native", "channels", "pusher", "socketio", "limits")
+GROUPS = ("server", "store", "access", "oidc", "native", "channels", "pusher", "socketio", "limits")
 
 app = typer.Typer()
 

@@ -11,6 +11,8 @@ ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
 # A session ends 12 hours after its last request, and 7 days after sign-in: a stolen laptop does not stay signed in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
+# A person who left the identity provider has no access after this, without an action here.
+EXTERNAL_SESSION_MS = 12 * 3_600_000
 # An unattended browser does not give access to secrets, operators and erasure for longer.
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
@@ -35,6 +37,7 @@ class Operator(Struct, frozen=True, kw_only=True):
     created_at: int
     seen_at: int | None = None
     has_mfa: bool = False
+    subject: str | None = None  # issuer and subject at the identity provider that signs it in; None: it has a password
 
 
 class OperatorSession(Struct, frozen=True, kw_only=True):
@@ -44,7 +47,7 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     operator: Operator
     created_at: int
     seen_at: int
-    verified_at: int  # when the operator last typed its password
+    verified_at: int  # when the operator last typed its password, here or at the identity provider
 
 
 class MfaSecrets(NamedTuple):

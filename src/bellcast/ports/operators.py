@@ -25,7 +25,7 @@ class Operators(Protocol):
         ...
 
     async def create(self, operator: Operator, password: str) -> bool:
-        """Store an operator; return False if the name is taken."""
+        """Store an operator; return False if the name or the subject is taken."""
         ...
 
     async def all(self) -> list[Operator]:
@@ -37,6 +37,14 @@ class Operators(Protocol):
         ...
 
     async def get(self, id: str) -> Operator | None: ...
+
+    async def of_subject(self, subject: str) -> Operator | None:
+        """Return the operator that an identity provider signs in."""
+        ...
+
+    async def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> bool:
+        """Record that a sign-in returned from the identity provider, until it expires; return False if it returned before."""
+        ...
 
     async def change(
         self,
@@ -53,8 +61,8 @@ class Operators(Protocol):
         """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
         ...
 
-    async def start_session(self, digest: bytes, operator: str, now: int) -> None:
-        """Store a session, and record when its operator signed in."""
+    async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
+        """Store a session, and record when its operator signed in. It last proved its identity at `verified_at`."""
         ...
 
     async def session(self, digest: bytes) -> OperatorSession | None: ...

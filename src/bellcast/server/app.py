@@ -15,6 +15,8 @@ from bellcast.api import app as api
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.auth.oidc import OidcProvider
+from bellcast.auth.oidc_sign_in import OidcSignIn
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
@@ -210,6 +212,15 @@ class App:
         cipher = Encryption(self.project.secret.encode())
         return ConsoleSessions(self.store.operators, self._real_clock, new_id, cipher, config)
 
+    def _oidc_sign_in(self) -> OidcSignIn | None:
+        config, clock = self.settings.oidc, self._real_clock
+        if self._console is None or config.issuer is None:
+            return None
+        # Guarded: the discovery document names further URLs.
+        provider = OidcProvider(config, self._clients.guarded(), clock)
+        cipher = Encryption(self.project.secret.encode())
+        return OidcSignIn(config, provider, self._console, self.store.operators, cipher, clock)
+
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines, spawn = self.settings, self.context, self.tasks.spawn
         authenticator = Authenticator(
@@ -331,6 +342,7 @@ class App:
             test_pusher=self._test_pusher,
             stats=self._stats,
             console=self._console,
+            oidc=self._oidc_sign_in(),
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
@@ -49,6 +50,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         project=values["project"],
         client=ClientSettings(**_group("client", values)),
         access=AccessConfig(**_group("access", values)),
+        oidc=OidcConfig(**_group("oidc", values)),
         limits=Limits(**_group("limits", values)),
         channels=ChannelConfig(**_group("channels", values)),
         native=NativeSettings(**_group("native", values)),
@@ -137,6 +139,11 @@ def _check(settings: Settings) -> None:
         )
     if settings.server.handlers and settings.server.handler_url:
         raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
+    for field in ("client_id", "role_map"):
+        if settings.oidc.issuer is not None and not getattr(settings.oidc, field):
+            raise SettingsError(
+                f"BELLCAST_OIDC_{field.upper()}: expected a value, because BELLCAST_OIDC_ISSUER is set."
+            )
 
 
 def as_text(setting: Setting, value: Any) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.errors import SettingsError
 from bellcast.live.config import SocketIOConfig
@@ -108,6 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     project: Project | None = None
     client: ClientSettings = ClientSettings()
     access: AccessConfig = msgspec.field(default_factory=AccessConfig)
+    oidc: OidcConfig = OidcConfig()
     limits: Limits = msgspec.field(default_factory=Limits)
     channels: ChannelConfig = ChannelConfig()
     native: NativeSettings = NativeSettings()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.auth import app_tokens, origins
+from bellcast.auth import app_tokens, oidc_config, origins
 from bellcast.model import history, times, topics
 from bellcast.model.identities import Project
 from bellcast.model.local_times import find_zone
@@ -115,6 +115,27 @@ def claims(value: str) -> tuple[str, ...]:
     """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
     app_tokens.mapping(names(value))
     return names(value)
+
+
+def role_map(value: str) -> tuple[str, ...]:
+    """a list such as bellcast-admins=owner,staff=viewer; * is every user"""
+    oidc_config.roles_by_group(names(value))
+    return names(value)
+
+
+def scopes(value: str) -> tuple[str, ...]:
+    """a list of scopes with openid, such as openid,profile,email"""
+    found = names(value.replace(" ", ","))
+    if "openid" not in found:
+        raise ValueError(value)
+    return found
+
+
+def issuer(value: str) -> str:
+    """an http or https URL without query and fragment"""
+    if "?" in value or "#" in value:
+        raise ValueError(value)
+    return url(value)
 
 
 def origin_list(value: str) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Setting(Struct, frozen=True):
             parsers.aliases,
             parsers.channels,
             parsers.topic_history,
+            parsers.role_map,
         )
 
     @property
@@ -112,7 +113,24 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "REQUIRE_MFA": (
         parsers.boolean,
-        "Operators without an authenticator app may only set one up.",
+        "Operators without an authenticator app may only set one up. An identity provider must confirm a second factor.",
+    ),
+}
+
+OIDC: dict[str, tuple[Parser, str]] = {
+    "OIDC_ISSUER": (
+        parsers.issuer,
+        "The OpenID Connect provider that signs in operators, as its discovery document names it. A private address needs "
+        "`BELLCAST_HTTP_ALLOW`.",
+    ),
+    "OIDC_CLIENT_ID": (parsers.text, "This server's client id at the provider."),
+    "OIDC_CLIENT_SECRET": (parsers.secret, "Its secret. Without one it is a public client, with PKCE only."),
+    "OIDC_NAME": (parsers.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
+    "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers add the groups for a scope only."),
+    "OIDC_GROUPS_CLAIM": (parsers.text, "Claim of the ID token with the groups of the user."),
+    "OIDC_ROLE_MAP": (
+        parsers.role_map,
+        "Roles of operators by group; the one that may do most applies. Users without a role are refused.",
     ),
 }
 
@@ -397,6 +415,7 @@ GROUPS: dict[str, list[Setting]] = {
     "project": _rows("project", PROJECT),
     "client": _rows("client", CLIENT),
     "access": _rows("access", ACCESS),
+    "oidc": _rows("oidc", OIDC, "OIDC_"),
     "native": _rows("native", NATIVE),
     "pusher": _rows("pusher", PUSHER, "PUSHER_"),
     "socketio": _rows("socketio", SOCKETIO, "SOCKETIO_"),

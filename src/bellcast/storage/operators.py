@@ -53,6 +53,13 @@ class Operators:
         found = await self._engine.read(fetch, Statement("operator_find", {"id": id}))
         return _operator(found[0]) if found else None
 
+    async def of_subject(self, subject: str) -> Operator | None:
+        found = await self._engine.read(fetch, Statement("operator_of_subject", {"subject": subject}))
+        return _operator(found[0]) if found else None
+
+    async def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _use_sign_in(digest, expires_at, now), []))
+
     async def change(
         self,
         id: str,
@@ -65,8 +72,8 @@ class Operators:
     async def delete(self, id: str) -> bool | None:
         return await self._engine.write(ScriptCommand(lambda: _delete(id), LOCK))
 
-    async def start_session(self, digest: bytes, operator: str, now: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: _start_session(digest, operator, now), []))
+    async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
+        await self._engine.write(ScriptCommand(lambda: _start_session(digest, operator, now, verified_at), []))
 
     async def session(self, digest: bytes) -> OperatorSession | None:
         found = await self._engine.read(fetch, Statement("operator_session_find", {"digest": digest}))
@@ -240,13 +247,19 @@ def _end_mfa(id: str) -> Script[bool]:
     return bool((yield Statement("operator_mfa_end", {"id": id})))
 
 
-def _start_session(digest: bytes, operator: str, now: int) -> Script[None]:
-    yield Statement("operator_session_insert", {"digest": digest, "operator": operator, "now": now})
+def _use_sign_in(digest: bytes, expires_at: int, now: int) -> Script[bool]:
+    yield Statement("used_sign_ins_expire", {"now": now})
+    return bool((yield Statement("sign_in_use", {"digest": digest, "expires_at": expires_at})))
+
+
+def _start_session(digest: bytes, operator: str, now: int, verified_at: int) -> Script[None]:
+    session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
+    yield Statement("operator_session_insert", session)
     yield Statement("operator_signed_in", {"id": operator, "now": now})
 
 
 def _operator(row: Row) -> Operator:
-    id, name, role, tenants, created_at, seen_at, has_mfa = row
+    id, name, role, tenants, created_at, seen_at, has_mfa, subject = row
     return Operator(
         id=id,
         name=name,
@@ -255,6 +268,7 @@ def _operator(row: Row) -> Operator:
         created_at=created_at,
         seen_at=seen_at,
         has_mfa=bool(has_mfa),
+        subject=subject,
     )
 
 

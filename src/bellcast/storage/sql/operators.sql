@@ -7,22 +7,27 @@ SELECT id FROM operators WHERE role = 'owner' LIMIT 1
 SELECT id FROM operators WHERE role = 'owner' LIMIT 2
 
 -- name: operator_insert
--- Add an operator, unless its name is taken.
-INSERT INTO operators (id, name, role, tenants, password, created_at)
-VALUES (:id, :name, :role, :tenants, :password, :created_at)
-ON CONFLICT (name) DO NOTHING RETURNING id
+-- Add an operator, unless its name or its subject is taken.
+INSERT INTO operators (id, name, role, tenants, password, created_at, subject)
+VALUES (:id, :name, :role, :tenants, :password, :created_at, :subject)
+ON CONFLICT DO NOTHING RETURNING id
 
 -- name: operator_all
 -- All operators, by name.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM operators ORDER BY name
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators ORDER BY name
 
 -- name: operator_named
 -- An operator by its name, with the hash of its password.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, password FROM operators WHERE name = :name
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject, password
+FROM operators WHERE name = :name
 
 -- name: operator_find
 -- An operator by its id.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL FROM operators WHERE id = :id
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators WHERE id = :id
+
+-- name: operator_of_subject
+-- The operator that an identity provider signs in.
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators WHERE subject = :subject
 
 -- name: operator_role
 -- The role of an operator.
@@ -55,12 +60,12 @@ DELETE FROM operator_sessions WHERE operator = :id
 -- name: operator_session_insert
 -- A new session.
 INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at)
-VALUES (:digest, :operator, :now, :now, :now)
+VALUES (:digest, :operator, :now, :now, :verified_at)
 
 -- name: operator_session_find
 -- A session with its operator.
 SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.tenants, o.created_at, o.seen_at,
-  o.mfa_secret IS NOT NULL
+  o.mfa_secret IS NOT NULL, o.subject
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
@@ -107,6 +112,14 @@ DELETE FROM recovery_codes WHERE operator = :operator
 -- name: operator_session_end
 -- Delete one session.
 DELETE FROM operator_sessions WHERE digest = :digest
+
+-- name: sign_in_use
+-- A sign-in returns from the provider once.
+INSERT INTO used_sign_ins (digest, expires_at) VALUES (:digest, :expires_at) ON CONFLICT (digest) DO NOTHING RETURNING digest
+
+-- name: used_sign_ins_expire
+-- Sign-ins that would be refused as too old.
+DELETE FROM used_sign_ins WHERE expires_at <= :now
 
 -- name: setup_code_insert
 -- A code for the first set-up.

@@ -47,6 +47,7 @@ export const operators = (page) => [listPage(page, {
 }))];
 
 function secondFactorOf(page, operator) {
+  if (operator.is_external) return 'identity provider';
   if (!operator.has_mfa) return 'none';
   if (operator.name === page.me.name) return state('active');
   return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
@@ -68,6 +69,8 @@ function tenantsOf(operator) {
 
 function roleOf(page, operator) {
   if (operator.name === page.me.name) return operator.role;
+  // Its groups set the role again at each sign-in.
+  if (operator.is_external) return `${operator.role}, by group`;
   const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
     try {
       await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
@@ -95,7 +98,9 @@ export const audit = (page) => listPage(page, {
 
 export function account(page) {
   const result = h('p', { role: 'status' });
-  return [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]), card('Change the password', form([
+  const about = [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']])];
+  if (page.me.is_external) return [about, h('p', {}, 'Your identity provider signs you in. It has your password and your second factor, and your groups there are your role here.')];
+  return [about, card('Change the password', form([
     field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
     field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
   ], 'Change password', async (values, element) => {

@@ -17,7 +17,7 @@ let chordUntil = 0;
 
 async function start() {
   whenSignedOut(showSignIn);
-  whenPasswordRequired(askPassword);
+  whenPasswordRequired(() => askPassword(me.is_external));
   try {
     me = await get('/v1/me');
   } catch (problem) {
@@ -32,8 +32,9 @@ async function showSignIn() {
   current.abort();
   me = null;
   let needed = false;
+  let provider = null;
   try {
-    ({ needed } = await get('/v1/setup'));
+    ({ needed, provider } = await get('/v1/setup'));
   } catch (problem) {
     fill(document.body, h('main', { class: 'card' }, failure(problem, showSignIn)));
     return;
@@ -43,7 +44,7 @@ async function showSignIn() {
   fill(document.body, show((operator) => {
     me = operator;
     showShell();
-  }));
+  }, provider));
   document.querySelector('input')?.focus();
 }
 

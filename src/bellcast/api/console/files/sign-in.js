@@ -2,7 +2,7 @@
  * Set-up and sign-in.
  */
 import { field, fill, form, h, id } from './dom.js';
-import { request } from './server.js';
+import { ROOT, get, request } from './server.js';
 
 const NAME = { name: 'name', required: true, maxlength: 100, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' };
 
@@ -13,9 +13,9 @@ function card(title, ...children) {
 }
 
 /** The first owner, with the code of the URL's fragment. */
-export function setUp(done) {
+export function setUp(done, provider) {
   const code = new URLSearchParams(location.hash.slice(1)).get('code') ?? '';
-  return card('Set up the console',
+  return card('Set up the console', byProvider(provider),
     h('p', { class: 'muted' }, 'Create the first owner. The server printed the code when it started; ', h('code', {}, 'bellcast operator setup-code'), ' prints a new one.'),
     form([
       field('Code', { name: 'code', required: true, value: code, autocomplete: 'off', spellcheck: 'false' }),
@@ -28,14 +28,37 @@ export function setUp(done) {
     }));
 }
 
-export function signIn(done) {
+/** A button that signs in by the identity provider, and returns to this page. */
+function providerButton(provider, body = {}) {
+  const error = h('p', { class: 'error', role: 'alert' });
+  const button = h('button', { type: 'button', class: 'primary', onclick: async () => {
+    button.disabled = true;
+    error.textContent = '';
+    try {
+      const here = `${location.pathname.slice(ROOT.length)}${location.search}`;
+      location.assign((await request('POST', '/v1/session/oidc', { return_path: here, ...body })).url);
+    } catch (problem) {
+      error.textContent = problem.message;
+      button.disabled = false;
+    }
+  } }, `Sign in with ${provider}`);
+  // The browser may show this page again as it was, when the person comes back without signing in.
+  addEventListener('pageshow', () => { button.disabled = false; });
+  return [button, error];
+}
+
+/** How to sign in without a password of this server, if there is a provider. */
+const byProvider = (provider) => provider && h('div', { class: 'provider' },
+  providerButton(provider), h('p', { class: 'or muted' }, 'or with a password'));
+
+export function signIn(done, provider) {
   const fields = [
     field('Name', NAME),
     field('Password', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
   ];
   const second = h('div', { class: 'field' });
   const note = h('p', { class: 'muted' }, 'An owner can set a new password for you.');
-  return card('Sign in',
+  return card('Sign in', byProvider(provider),
     form([fields, second], 'Sign in', async ({ name, password, code }) => {
       try {
         done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
@@ -83,18 +106,28 @@ export function recoveryCodes(codes, done) {
   ];
 }
 
+/** The dialog that asks an operator to sign in again at the identity provider. The page begins again after that. */
+async function askProvider() {
+  const { provider } = await get('/v1/setup');
+  return ask('Sign in again', 'Keys, operators and erasure need a sign-in of the last 10 minutes. What you entered on this page is lost.',
+    () => h('div', { class: 'provider' }, providerButton(provider, { reauthenticate: true })));
+}
+
 /** The dialog that asks for the password again; it resolves to whether the operator typed it. */
-export function askPassword() {
+export function askPassword(isExternal) {
+  if (isExternal) return askProvider();
+  return ask('Type your password again', 'Keys, operators and erasure need a password that was typed in the last 10 minutes.',
+    (done) => form([field('Current password', { name: 'again', type: 'password', required: true, autocomplete: 'current-password' })], 'Continue', async ({ again }) => {
+      await request('PUT', '/v1/session/verification', { password: again });
+      done();
+    }));
+}
+
+function ask(title, reason, content) {
   return new Promise((resolve) => {
     const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel');
-    const dialog = h('dialog', { class: 'ask', 'aria-label': 'Password' },
-      h('h2', {}, 'Type your password again'),
-      h('p', { class: 'muted' }, 'Keys, operators and erasure need a password that was typed in the last 10 minutes.'),
-      form([field('Current password', { name: 'again', type: 'password', required: true, autocomplete: 'current-password' })], 'Continue', async ({ again }) => {
-        await request('PUT', '/v1/session/verification', { password: again });
-        dialog.returnValue = 'yes';
-        dialog.close('yes');
-      }), close);
+    const dialog = h('dialog', { class: 'ask', 'aria-label': title }, h('h2', {}, title), h('p', { class: 'muted' }, reason),
+      content(() => dialog.close('yes')), close);
     dialog.addEventListener('close', () => {
       dialog.remove();
       resolve(dialog.returnValue === 'yes');

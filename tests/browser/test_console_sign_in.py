@@ -1,0 +1,116 @@
+"""Sign-in to the console by an identity provider, in Chromium."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_everyone import violations
+from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
+from tests.servers import ServerProcess
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[IdentityProvider]:
+    with identity_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def server(provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    environ = {
+        "BELLCAST_OIDC_ISSUER": provider.issuer,
+        "BELLCAST_OIDC_CLIENT_ID": CLIENT_ID,
+        "BELLCAST_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        "BELLCAST_OIDC_NAME": "Acme ID",
+        "BELLCAST_OIDC_ROLE_MAP": "admins=owner,staff=viewer",
+        "BELLCAST_HTTP_ALLOW": "127.0.0.1",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("sign-in") / "data", environ) as server:
+        owner = {"name": "olive", "role": "owner", "password": PASSWORD}
+        httpx.post(f"{server.url}/v1/operators", json=owner, headers=server.as_app()).raise_for_status()
+        yield server
+
+
+@pytest.fixture
+def open_page(chromium: Browser, server: ServerProcess) -> Iterator[Callable[..., Page]]:
+    """Opens pages of new browsers. No page may log an error but those of refused requests."""
+    contexts, complaints = [], list[str]()
+
+    def open_page(viewport: dict[str, int] = WIDE, scheme: str = "light") -> Page:
+        context = chromium.new_context(base_url=server.url, viewport=viewport, color_scheme=scheme)
+        context.set_default_timeout(40_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+def sign_in(page: Page) -> None:
+    page.get_by_role("button", name="Sign in with Acme ID").click()
+
+
+def add_operator(page: Page) -> None:
+    form = page.locator("form", has=page.get_by_role("button", name="Add operator"))
+    form.get_by_label("Name").fill("newcomer")
+    form.get_by_label("First password").fill(PASSWORD)
+    form.get_by_role("button", name="Add operator").click()
+
+
+def test_deep_link_survives_the_sign_in_at_the_provider(
+    open_page: Callable[..., Page], provider: IdentityProvider
+) -> None:
+    provider.user = {"sub": "u1", "preferred_username": "vera", "groups": ["staff"]}
+    page = open_page()
+    page.goto("/console/health?tz=utc")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert violations(page) == []
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()
+    assert page.url.endswith("/console/health?tz=utc")
+    page.goto("/console/account")
+    expect(page.get_by_text("Your identity provider signs you in")).to_be_visible()
+    expect(page.get_by_label("Current password")).to_have_count(0)
+
+
+def test_sensitive_action_repeats_the_sign_in_at_the_provider(
+    open_page: Callable[..., Page], provider: IdentityProvider
+) -> None:
+    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
+    page = open_page()
+    page.goto("/console/operators")
+    sign_in(page)
+    add_operator(page)
+    dialog = page.get_by_role("dialog", name="Sign in again")
+    expect(dialog).to_be_visible()
+    assert violations(page) == []
+    sign_in(page)
+    expect(dialog).to_be_hidden()
+    add_operator(page)
+    expect(page.get_by_role("cell", name="newcomer", exact=True)).to_be_visible()
+    expect(page.get_by_role("row", name="otto").get_by_text("identity provider")).to_be_visible()
+
+
+def test_refusal_is_a_page_that_leads_back(open_page: Callable[..., Page], provider: IdentityProvider) -> None:
+    provider.user = {"sub": "u3", "preferred_username": "<b>nobody</b>", "groups": ["visitors"]}
+    page = open_page(PHONE, "dark")
+    page.goto("/console/live")
+    sign_in(page)
+    expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
+    expect(page.get_by_text("Your account has no role here")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Back to the sign-in").click()
+    expect(page.get_by_role("button", name="Sign in with Acme ID")).to_be_visible()
+    page.get_by_label("Name").fill("olive")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
