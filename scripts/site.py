@@ -1,7 +1,7 @@
 """Builds the documentation site: `python scripts/site.py FOLDER` writes it to FOLDER/html, without network access.
 
-The pages are written for the repository: their links lead to files of the repository, and their code blocks have options for the
-tests. FOLDER/pages has copies for the site generator. A link that leads nowhere fails the build."""
+The pages are written for the repository: their links lead to files of the repository, and comments before their code blocks have
+options for the tests. FOLDER/pages has copies for the site generator. A link that leads nowhere fails the build."""
 
 import os
 import re
@@ -16,8 +16,8 @@ DOCS = ROOT / "docs"
 CONFIG = DOCS / "zensical.toml"
 # Pages and files outside of docs/ that pages link to.
 PROJECT = Path("project")
-FENCE = re.compile(r"^```(\w+)((?: +[\w.=/-]+)*)$", re.MULTILINE)
-BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(?:^<!-- run:((?: +[\w.=/-]+)*) -->\n)?^```(\w+)$", re.MULTILINE)
+BLOCK = re.compile(r"(?:^<!-- run:[^\n]*\n)?^```.*?^```$", re.MULTILINE | re.DOTALL)
 # A block that only the tests run.
 HIDDEN = re.compile(r"^<!--\w+(?: +[\w.=/-]+)*\n.*?^-->\n?", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -45,7 +45,7 @@ class Stage:
                 self._write(page, text)
 
     def _converted(self, page: Path, part: str) -> str:
-        if part.startswith("```"):
+        if part.startswith(("```", "<!-- run:")):
             return FENCE.sub(fence, part, count=1)
         return LINK.sub(lambda match: self._link(page, match), HIDDEN.sub("", part))
 
@@ -86,9 +86,9 @@ def parts(text: str) -> Iterator[str]:
 
 def fence(match: re.Match[str]) -> str:
     """The start of a code block without the options of the tests; a file's name becomes the title."""
-    options = dict(option.partition("=")[::2] for option in match[2].split())
+    options = dict(option.partition("=")[::2] for option in (match[1] or "").split())
     title = f' title="{options["file"]}"' if "file" in options else ""
-    return f"```{match[1]}{title}"
+    return f"```{match[2]}{title}"
 
 
 def stage(folder: Path) -> None:

@@ -1,17 +1,17 @@
-"""The examples of a page: its fenced blocks, and the options after the fence.
+"""The examples of a page: its fenced blocks, and their options in a comment on the line before.
 
-```sh             run to its end, with status 0
-```sh stays=8787  run until the page ends; continue when the port accepts connections
-```sh stays       run until the page ends; continue after its first output
-```sh stops       end the background processes, the last one first
-```python         run; the blocks of a page share their names, as in one file
-```js             run as a module in a separate page in Chromium
-```html file=NAME written into the page's folder, in any language
-```text output    the output of the block before; … matches anything
-```sh needs=go    run, with the output that follows, where that program is installed; otherwise for reading
-```sh reading     not run, for example because it needs root or a domain
+A block of `sh` is run to its end, with status 0. Blocks of `python` are run and share their names, as in one file. A block of
+`js` is run as a module in a separate page in Chromium. Blocks of other languages are for reading.
 
-A block in an HTML comment (`<!--sh … -->`) is run and not shown. Other languages are for reading.
+<!-- run: stays=8787 -->  run until the page ends; continue when the port accepts connections
+<!-- run: stays -->       run until the page ends; continue after its first output
+<!-- run: stops -->       end the background processes, the last one first
+<!-- run: file=NAME -->   written into the page's folder, in any language
+<!-- run: output -->      the output of the block before; … matches anything
+<!-- run: needs=go -->    run, with the output that follows, where that program is installed; otherwise for reading
+<!-- run: reading -->     not run, for example because it needs root or a domain
+
+A block in an HTML comment (`<!--sh stays=8787 … -->`) is run and not shown; its options follow the language.
 """
 
 import re
@@ -19,7 +19,10 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-FENCE = re.compile(r"^(```|<!--)(\w+)((?: +[\w.=/-]+)*)\n(.*?)^(?:```|-->)$", re.MULTILINE | re.DOTALL)
+OPTIONS = r"(?: +[\w.=/-]+)*"
+SHOWN = rf"(?:^<!-- run:(?P<before>{OPTIONS}) -->\n)?^```(?P<shown>\w+)\n(?P<text>.*?)^```$"
+HIDDEN = rf"^<!--(?P<hidden>\w+)(?P<after>{OPTIONS})\n(?P<hidden_text>.*?)^-->$"
+BLOCK = re.compile(f"{SHOWN}|{HIDDEN}", re.MULTILINE | re.DOTALL)
 RUN = {"sh", "python", "js"}
 
 
@@ -45,9 +48,10 @@ class Block(NamedTuple):
 def of(page: Path) -> list[Block]:
     """The blocks of a page in order."""
     text = page.read_text(encoding="utf-8")
-    return [_block(match, text.count("\n", 0, match.start()) + 1) for match in FENCE.finditer(text)]
+    return [_block(match, text.count("\n", 0, match.start()) + 1) for match in BLOCK.finditer(text)]
 
 
 def _block(match: re.Match[str], line: int) -> Block:
-    options = dict(option.partition("=")[::2] for option in match[3].split())
-    return Block(match[2], options, match[4], line)
+    words = (match["before"] or match["after"] or "").split()
+    options = dict(word.partition("=")[::2] for word in words)
+    return Block(match["shown"] or match["hidden"], options, match["text"] or match["hidden_text"] or "", line)
