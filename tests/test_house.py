@@ -164,6 +164,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_options_of_examples_are_in_comments_before_them() -> None:
+    # tests/docs/blocks.py reads no options after a fence, so such a block would not run.
+    fences = {named(page): re.findall(r"^```\w+ .*", page.read_text(encoding="utf-8"), re.MULTILINE) for page in PAGES}
+    assert {page: found for page, found in fences.items() if found} == {}
+
+
 def test_every_state_of_the_bell_has_a_picture() -> None:
     states = re.findall(r'@state\(\s*"([^"]+)"', (ROOT / "scripts" / "picture_states.py").read_text(encoding="utf-8"))
     shown = re.findall(r"pictures/states/([\w-]+)\.webp", read("howto/bell.md"))
