@@ -406,6 +406,9 @@ def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Set up an authenticator app").click()
     secret = page.locator(".steps .id code").inner_text()
+    image = page.get_by_role("img", name="QR code of the key")
+    width = "image => image.decode().then(() => image.naturalWidth)"
+    assert image.evaluate(width) > 100
     assert violations(page) == []
     page.get_by_label("Code").fill(code_now(secret))
     page.get_by_role("button", name="Confirm").click()

@@ -66,10 +66,12 @@ class PasswordCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MfaSecret(Struct, frozen=True, kw_only=True):
-    """A new secret for an authenticator app, in base32, and the link that adds it. It is not shown again."""
+    """A new secret for an authenticator app, in base32, the link that adds it, and the QR code of the link as a `data:` URI. It
+    is not shown again."""
 
     secret: str
     uri: str
+    qr_code: str
 
 
 class MfaCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,7 +218,8 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     The secret applies once a code of the app confirms it."""
     operator = await _own_with_password(request)
     secret = await sessions(request).begin_mfa(operator)
-    return responses.json(MfaSecret(secret=secret, uri=totp.uri(secret, operator.name, ISSUER)), 201, NO_STORE)
+    uri = totp.uri(secret, operator.name, ISSUER)
+    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=totp.qr_code(uri)), 201, NO_STORE)
 
 
 @own_operation(

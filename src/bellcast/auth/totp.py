@@ -14,6 +14,8 @@ PERIOD_MS = 30_000
 SECRET_BYTES = 20
 # A code is accepted one period early and late: clocks of phones differ, and people type slowly (RFC 6238, 5.2).
 DRIFT_STEPS = 1
+# Pixels of a module; ISO/IEC 18004, 9.1: a margin of four modules.
+QR_SCALE, QR_MARGIN = 4, 4
 RECOVERY_CODES = 10
 # 80 bits: too many to guess from a stolen digest.
 RECOVERY_BYTES = 10
@@ -29,6 +31,15 @@ def uri(secret: str, name: str, issuer: str) -> str:
     """Return the address that adds the secret to an authenticator app."""
     label = f"{quote(issuer, safe='')}:{quote(name, safe='')}"
     return f"otpauth://totp/{label}?secret={secret}&issuer={quote(issuer, safe='')}"
+
+
+def qr_code(uri: str) -> str:
+    """Return a QR code of the address as a `data:` URI of an SVG: dark on light, as all cameras read it, with its margin."""
+    import segno  # takes 20 ms, and few requests need it
+
+    code = segno.make_qr(uri, error="m")
+    image: str = code.svg_data_uri(scale=QR_SCALE, border=QR_MARGIN, dark="#000", light="#fff", omitsize=False)
+    return image
 
 
 def matching_step(secret: str, code: str, now: int) -> int | None:

@@ -1,4 +1,6 @@
 import base64
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
@@ -37,3 +39,14 @@ def test_secrets_and_recovery_codes_are_random_and_long() -> None:
 def test_uri_escapes_the_name() -> None:
     uri = totp.uri("ABC", "olive@example.com?x=&y", "Bellcast")
     assert uri == "otpauth://totp/Bellcast:olive%40example.com%3Fx%3D%26y?secret=ABC&issuer=Bellcast"
+
+
+def test_qr_code_is_an_image_without_text_or_scripts() -> None:
+    uri = totp.uri(totp.make_secret(), "x" * 100, "Bellcast")  # the longest name of an operator
+    head, _, image = totp.qr_code(uri).partition(",")
+    assert head == "data:image/svg+xml;charset=utf-8"
+    svg = ElementTree.fromstring(unquote(image))
+    assert {element.tag.rpartition("}")[2] for element in svg.iter()} <= {"svg", "g", "path"}
+    assert not any((element.text or "").strip() for element in svg.iter())
+    assert int(svg.attrib["width"]) >= totp.QR_SCALE * (21 + 2 * totp.QR_MARGIN)
+    assert totp.qr_code(uri) != totp.qr_code(uri.replace("Bellcast", "bellcast"))

@@ -84,9 +84,11 @@ export function enrol(done, signOut) {
 export function mfaSetup(done) {
   const place = h('div', { class: 'steps' });
   const begin = form([], 'Set up an authenticator app', async () => {
-    const { secret, uri } = await request('POST', '/v1/me/mfa');
+    const { secret, uri, qr_code: qrCode } = await request('POST', '/v1/me/mfa');
     fill(place,
-      h('p', {}, 'Add this key to your authenticator app, as a time-based code:'),
+      h('p', {}, 'Scan this code with your authenticator app:'),
+      h('img', { class: 'qr', src: qrCode, alt: 'QR code of the key' }),
+      h('p', {}, 'Or enter the key, as a time-based code:'),
       h('p', {}, id(secret)),
       h('p', {}, h('a', { href: uri }, 'Open the app on this device')),
       form([field('Code', CODE, 'The six digits that the app shows.')], 'Confirm', async ({ code }) => {
