@@ -21,7 +21,7 @@ from tests.contract.app import App
 
 RECIPIENTS = [f"r{number}" for number in range(40)]
 # Statements that look recipients up by key.
-BY_NAME = ["inboxes_of_names", "inboxes_receiving", "intake_add", "intake_behind", "notifications_add"]
+BY_NAME = ["inboxes_of_names", "inboxes_receiving", "materialize_add", "materialize_behind", "notifications_add"]
 
 
 class Pair(NamedTuple):

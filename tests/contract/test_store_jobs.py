@@ -107,7 +107,7 @@ async def test_outcome_of_a_lost_lease_is_ignored(app: App) -> None:
     (held,) = await app.lease(100, 200, 10)
     await jobs.done([lost])
     await jobs.retry([replace(lost, run_at=0)])
-    await jobs.bury([replace(lost, error="no")])
+    await jobs.set_dead([replace(lost, error="no")])
     await jobs.renew([lost], 10_000)
     assert await app.lease(199, 300, 10) == []
     await jobs.done([held])
@@ -127,7 +127,7 @@ async def test_dead_job_is_listed_until_it_is_revived_or_deleted(app: App) -> No
     jobs = app.store.jobs
     await jobs.add([job(id, 10, tenant=tenant) for id, tenant in (("a", ""), ("b", ""), ("c", ""), ("d", "acme"))])
     leased = await app.lease(10, 100, 10)
-    await jobs.bury([replace(one, error=f"bad {one.id}") for one in leased])
+    await jobs.set_dead([replace(one, error=f"bad {one.id}") for one in leased])
     assert await app.lease(2**52, 2**52, 10) == []
     assert await jobs.cancel(["a"]) == frozenset()
     assert [(one.id, one.error) for one in await jobs.dead("", "", 2)] == [("a", "bad a"), ("b", "bad b")]

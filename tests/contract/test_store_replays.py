@@ -81,11 +81,11 @@ async def add_run(app: App, number: int, **fields: Any) -> StoredRun:
     return run
 
 
-async def bury(app: App, id: str, tenant: str = "") -> None:
+async def set_dead(app: App, id: str, tenant: str = "") -> None:
     jobs = app.store.jobs
     await jobs.add([Job(id=id, kind="broken", payload=b"{}", run_at=NOW, created_at=NOW, tenant=tenant)])
     leased = await app.lease(NOW, NOW, 100)
-    await jobs.bury([replace(one, error="KeyError: 'x'") for one in leased if one.id == id])
+    await jobs.set_dead([replace(one, error="KeyError: 'x'") for one in leased if one.id == id])
     await jobs.retry([one for one in leased if one.id != id])
 
 
@@ -111,7 +111,7 @@ async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> No
     await add_failed(app, 7, tenant="acme")
     await app.store.messages.add([message(8)])
     await add_run(app, 4)
-    await bury(app, id_of(5))
+    await set_dead(app, id_of(5))
     query = FailureQuery(tenant="", limit=3)
     first = await app.store.replays.failures(query)
     assert [(one.kind, one.id) for one in first] == [("job", id_of(5)), ("run", id_of(4)), ("message", id_of(3))]
@@ -128,7 +128,7 @@ async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> No
 
 async def test_page_of_failures_has_all_with_the_last_id(app: App) -> None:
     await add_run(app, 1)
-    await bury(app, id_of(1))
+    await set_dead(app, id_of(1))
     assert {one.kind for one in await app.store.replays.failures(FailureQuery(tenant="", limit=1))} == {"run", "job"}
 
 
@@ -136,7 +136,7 @@ async def test_failures_are_found_by_id_within_their_tenant(app: App) -> None:
     (failed,) = await add_failed(app, 1)
     await app.store.messages.add([message(2)])
     await add_run(app, 3)
-    await bury(app, "digest:x")
+    await set_dead(app, "digest:x")
     found = await app.store.replays.find("", [failed, id_of(2), id_of(3), "digest:x", "unknown"])
     assert [one.id for one in found] == ["digest:x", id_of(3), failed]
     assert await app.store.replays.find("acme", [failed, id_of(3), "digest:x"]) == []
@@ -176,7 +176,7 @@ async def test_replay_retries_what_matches_and_reports_its_progress(app: App) ->
 
 async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
     run = await add_run(app, 1)
-    await bury(app, "broken-1")
+    await set_dead(app, "broken-1")
     await start(app, None, [run.id, "broken-1", "unknown"])
     process, runner = replays(app)
     while await runner.run_due():
@@ -248,7 +248,7 @@ async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkey
 
 async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
     await app.store.webhook_events.add([WebhookEvent(id=id_of(1), tenant="", type="message.sent", body=b"{}")], NOW)
-    await bury(app, f"{id_of(1)}:hook")
-    await bury(app, f"{id_of(2)}:hook")
+    await set_dead(app, f"{id_of(1)}:hook")
+    await set_dead(app, f"{id_of(2)}:hook")
     await app.store.upkeep.delete_messages(NOW + 1, 100)
     assert [one.id for one in await app.store.replays.failures(FailureQuery(tenant=""))] == [f"{id_of(2)}:hook"]

@@ -392,7 +392,7 @@ async def test_dead_run_collects_nothing(world: WorkflowWorld, app: App) -> None
     await world.settle()
     (job,) = await app.lease(2**52, 2**52 + 1, 10)
     assert job.id == dead
-    await world.store.jobs.bury([job])
+    await world.store.jobs.set_dead([job])
     await world.trigger("news")
     await world.advance(600)
     assert await app.titles("alice") == ["1 1"]

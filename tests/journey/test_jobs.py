@@ -15,19 +15,19 @@ from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import PROJECT, ServerProcess
 
 
-async def bury(rest: Rest, id: str, tenant: str = "") -> None:
+async def set_dead(rest: Rest, id: str, tenant: str = "") -> None:
     """Add a job, and set it aside as the runner does."""
     now = rest.clock.now()
     jobs = rest.store.jobs
     await jobs.add([Job(id=id, kind="message", payload=b"", run_at=now, created_at=now, tenant=tenant)])
     (group,) = await jobs.due(now)
     (job,) = await jobs.lease([JobShare(group, 1)], now, now + 1)
-    await jobs.bury([Job(**{name: getattr(job, name) for name in Job.__struct_fields__} | {"error": "Broken: x"})])
+    await jobs.set_dead([Job(**{name: getattr(job, name) for name in Job.__struct_fields__} | {"error": "Broken: x"})])
 
 
 async def test_dead_jobs_are_listed_with_their_error(rest):
-    await bury(rest, "j1")
-    await bury(rest, "j2", tenant="acme")
+    await set_dead(rest, "j1")
+    await set_dead(rest, "j2", tenant="acme")
     (job,) = (await rest.app.get("/v1/jobs?state=dead")).json()["jobs"]
     assert (job["id"], job["kind"], job["state"], job["error"]) == ("j1", "message", "dead", "Broken: x")
     assert [one["id"] for one in (await rest.app.get("/v1/jobs?state=dead&tenant=acme")).json()["jobs"]] == ["j2"]
@@ -35,8 +35,8 @@ async def test_dead_jobs_are_listed_with_their_error(rest):
 
 
 async def test_retried_job_is_due_and_deleted_one_is_gone(rest):
-    await bury(rest, "j1")
-    await bury(rest, "j2")
+    await set_dead(rest, "j1")
+    await set_dead(rest, "j2")
     for _ in range(2):
         planned = await rest.app.post("/v1/jobs/j1/retry?dry_run=true")
         assert (planned.status_code, planned.json()) == (200, {"id": "j1"})

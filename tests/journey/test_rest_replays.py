@@ -10,7 +10,7 @@ from bellcast.model.ids import Ids
 from bellcast.replays import ReplayRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
 from tests.contract.app import App
-from tests.contract.test_store_replays import add_failed, add_run, bury, id_of
+from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, refused
 
@@ -36,7 +36,7 @@ async def test_failures_are_grouped_by_cause_and_listed(rest: Rest, app: App) ->
     await add_failed(app, 1, reason="550 <alice@example.com>: no such user")
     await add_failed(app, 2, reason="550 <bob@example.com>: no such user")
     await add_run(app, 3)
-    await bury(app, id_of(4))
+    await set_dead(app, id_of(4))
     await add_failed(app, 5, tenant="acme")
     assert await counts(rest) == {"550 ADDRESS: no such user": 2, "HTTP 502": 1, "KeyError: 'x'": 1}
     assert await counts(rest, "?kind=run") == {"HTTP 502": 1}

@@ -79,7 +79,7 @@ class Outcomes(Struct):
 
     done: list[Job]
     retry: list[Job]
-    bury: list[Job]
+    dead: list[Job]
 
 
 class JobRunner:
@@ -185,7 +185,7 @@ class JobRunner:
         return max((now - group.run_at for group in await self._known_groups(now)), default=0)
 
     def _has_outcomes(self) -> bool:
-        return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.bury)
+        return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
         return [group for group in await self._store.due(now) if group.kind in self._kinds]
@@ -268,15 +268,15 @@ class JobRunner:
             leased, lambda job: (job.kind, job.tenant, job.crashes > 0)
         ):
             kind = self._kinds[name]
-            waiting = [job for job in jobs if not self._is_buried(job)]
+            waiting = [job for job in jobs if not self._is_dead(job)]
             size = 1 if has_crashed else kind.page
             for first in range(0, len(waiting), size):
                 self._run(waiting[first : first + size], kind, kind.handler)
 
-    def _is_buried(self, job: Job) -> bool:
+    def _is_dead(self, job: Job) -> bool:
         if job.crashes < MAX_CRASHES:
             return False
-        self._bury(job, job.error or "The process ended while it ran this job.")
+        self._set_dead(job, job.error or "The process ended while it ran this job.")
         return True
 
     def _run(self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler) -> None:
@@ -313,7 +313,7 @@ class JobRunner:
             self._postpone(job, kind, outcome.detail)
         elif isinstance(outcome, SetAside):
             log.warning("job_set_aside", kind=job.kind, job=job.id, attempts=job.attempts, error=str(outcome))
-            self._outcomes.bury.append(replace(job, error=str(outcome)[:MAX_ERROR_LENGTH]))
+            self._outcomes.dead.append(replace(job, error=str(outcome)[:MAX_ERROR_LENGTH]))
         elif isinstance(outcome, Exception):
             log.error("job_failed", kind=job.kind, job=job.id, exc_info=outcome)
             self._record_crash(job, outcome)
@@ -335,14 +335,14 @@ class JobRunner:
     def _record_crash(self, job: Job, error: Exception) -> None:
         crashes, text = job.crashes + 1, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
         if crashes >= MAX_CRASHES:
-            self._bury(job, text)
+            self._set_dead(job, text)
             return
         run_at = self._clock.now() + _retry_delay(crashes)
         self._outcomes.retry.append(replace(job, run_at=run_at, crashes=crashes, error=text))
 
-    def _bury(self, job: Job, error: str) -> None:
-        log.error("job_buried", kind=job.kind, job=job.id, attempts=job.attempts, error=error)
-        self._outcomes.bury.append(replace(job, error=error))
+    def _set_dead(self, job: Job, error: str) -> None:
+        log.error("job_dead", kind=job.kind, job=job.id, attempts=job.attempts, error=error)
+        self._outcomes.dead.append(replace(job, error=error))
         self._changed.set()
 
     # --- outcomes
@@ -354,14 +354,14 @@ class JobRunner:
             for jobs, save in (
                 (ended.done, self._store.done),
                 (ended.retry, self._store.retry),
-                (ended.bury, self._store.bury),
+                (ended.dead, self._store.set_dead),
             ):
                 if jobs:
                     await save(jobs)
         except BaseException:
             self._outcomes.done += ended.done
             self._outcomes.retry += ended.retry
-            self._outcomes.bury += ended.bury
+            self._outcomes.dead += ended.dead
             raise
 
     async def _close(self) -> None:

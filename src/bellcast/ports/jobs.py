@@ -44,7 +44,7 @@ class JobShare(Struct, frozen=True):
 class Jobs(Protocol):
     """Jobs that survive a restart. Each runs at least once.
 
-    An outcome (`done`, `retry`, `bury`) of a lease that was lost, or of a job that was added again meanwhile, is ignored."""
+    An outcome (`done`, `retry`, `set_dead`) of a lease that was lost, or of a job that was added again meanwhile, is ignored."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
@@ -71,7 +71,7 @@ class Jobs(Protocol):
         """End leases; each job is due again at its `run_at`, and keeps its `crashes` and `error`."""
         ...
 
-    async def bury(self, jobs: Sequence[Job]) -> None:
+    async def set_dead(self, jobs: Sequence[Job]) -> None:
         """Set jobs aside with their `error`: dead jobs are not leased."""
         ...
 

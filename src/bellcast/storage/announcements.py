@@ -42,7 +42,7 @@ class PendingRow(NamedTuple):
 
 def has_pending(inbox: int) -> Script[bool]:
     """Whether an inbox that is behind needs to catch up."""
-    ((reason,),) = yield Statement("intake_concerned", {"inbox": inbox, "far": MAX_LAG})
+    ((reason,),) = yield Statement("materialize_concerned", {"inbox": inbox, "far": MAX_LAG})
     return bool(reason)
 
 
@@ -53,18 +53,18 @@ def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event
 
 def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
     """Like `materialize`; also return the recipients that had nothing pending."""
-    behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
+    behind = yield Statement("materialize_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
     if not behind:
         return Materialized(caught_up=tuple(keys))
     # All statements stop at one number: later announcements of other processes are materialized at the next call.
     caught_up = {"inboxes": rows.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
-    found = yield Statement("intake_pending", {**caught_up, "now": now})
+    found = yield Statement("materialize_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
     plan = Materialization(tenant, (yield from _contents(pending)), now)
     for _, group in groupby(pending, key=attrgetter("inbox")):
         plan.catch_up(group)
     yield from plan.write()
-    yield Statement("intake_done", caught_up)
+    yield Statement("materialize_done", caught_up)
     late = {key for *_, key in behind}
     return Materialized(tuple(plan.events), caught_up=tuple([key for key in keys if key not in late]))
 
@@ -90,7 +90,7 @@ def mark_opened(inbox: int) -> Script[None]:
 
 
 def _earlier(inbox: int, newcomers_ms: int, now: int) -> Script[list[PendingRow]]:
-    found = yield Statement("intake_earlier", {"inbox": inbox, "newcomers_ms": newcomers_ms, "now": now})
+    found = yield Statement("materialize_earlier", {"inbox": inbox, "newcomers_ms": newcomers_ms, "now": now})
     return [PendingRow._make(row) for row in found]
 
 
@@ -112,13 +112,13 @@ class Materialization:
         self._announcements = announced
         self._now = now
         self._planned: dict[str, list[Params]] = {
-            "intake_insert": [],
+            "materialize_insert": [],
             "tag_row": [],
-            "intake_revise": [],
-            "bury_row": [],
+            "materialize_revise": [],
+            "tombstone_insert": [],
             "untag_row": [],
             "delete_row": [],
-            "inbox_stand": [],
+            "inbox_write_state": [],
         }
 
     def write(self) -> Script[None]:
@@ -135,7 +135,7 @@ class Materialization:
             state = self._plan(row, before)
         if state is not None:
             stand = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
-            self._planned["inbox_stand"].append(stand)
+            self._planned["inbox_write_state"].append(stand)
 
     def _plan(self, row: PendingRow, before: InboxState) -> InboxState:
         if row.first_revision is not None:
@@ -146,7 +146,7 @@ class Materialization:
         notification = self._announcements[row.seq]
         state = _after(before, 1, 1)
         mark = {"inbox": row.inbox, "id": notification.id, "seq": row.seq, "revision": state.revision}
-        self._planned["intake_insert"].append(mark)
+        self._planned["materialize_insert"].append(mark)
         self._planned["tag_row"] += [{**mark, "tag": tag} for tag in notification.tags]
         self.events.append(NotificationAdded(state, notification))
         return state
@@ -155,7 +155,7 @@ class Materialization:
         notification = self._announcements[row.seq]
         state = _after(before, 0, 0)
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
-        self._planned["intake_revise"].append(mark)
+        self._planned["materialize_revise"].append(mark)
         self.events.append(NotificationUpdated(state, _with_row_state(notification, row)))
         return state
 
@@ -164,7 +164,7 @@ class Materialization:
         active = row.archived_at is None
         state = _after(before, -(active and row.read_at is None), -(active and row.seen_at is None))
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
-        self._planned["bury_row"].append({**mark, "first_revision": row.first_revision, "now": self._now})
+        self._planned["tombstone_insert"].append({**mark, "first_revision": row.first_revision, "now": self._now})
         self._planned["untag_row"] += [{**mark, "tag": tag} for tag in notification.tags]
         self._planned["delete_row"].append(mark)
         self.events.append(NotificationDeleted(state, notification.id))

@@ -37,11 +37,11 @@ def _register(position: DevicePosition, live: frozenset[str], now: int) -> Scrip
     # It is unknown which connection this one continues. It replays from the lowest position, and the highest is deleted:
     # in any order of reconnection, each replays from its own position or an earlier one.
     epoch, revision, _ = closed[0]
-    yield Statement("device_leave", {**device, "connection": closed[-1][2]})
+    yield Statement("device_disconnect", {**device, "connection": closed[-1][2]})
     resumed = DevicePosition(position.inbox, position.device, position.connection, epoch, revision)
     yield from _acknowledge([resumed], now)
     return None if revision == UNKNOWN else Position(epoch, revision)
 
 
 def _acknowledge(positions: Sequence[DevicePosition], now: int) -> Script[None]:
-    yield Statement("device_arrive", many=[{**msgspec.structs.asdict(one), "now": now} for one in positions])
+    yield Statement("device_connect", many=[{**msgspec.structs.asdict(one), "now": now} for one in positions])

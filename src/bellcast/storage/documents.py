@@ -69,14 +69,14 @@ class Documents:
 def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
     """Keep an object as it is until the transaction ends; whether it has this body."""
     params = {"kind": kind, "tenant": tenant, "key": key, "body": body.decode()}
-    return bool((yield Statement("document_hold", params)))
+    return bool((yield Statement("document_lock", params)))
 
 
 def _change(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
     if before is None:
         body = "" if after is None else after.decode()
         return bool((yield Statement("document_create", {**name, "body": body, "now": now})))
-    if not (yield Statement("document_hold", {**name, "body": before.decode()})):
+    if not (yield Statement("document_lock", {**name, "body": before.decode()})):
         return False
     if after is None:
         yield Statement("document_delete", name)

@@ -31,7 +31,7 @@ from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
-# Columns of the statement `inbox_return`: those of the inbox, and those before the changed notification.
+# Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
 
 
@@ -153,7 +153,7 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     position, limit = since.position, since.limit
     recipient = {"tenant": wanted.tenant, "key": wanted.key}
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
-    found = yield Statement("inbox_return", recipient | place)
+    found = yield Statement("inbox_resume", recipient | place)
     if not found:
         yield from _check_erased(wanted)
         return None
@@ -290,7 +290,7 @@ def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
 
 
 def _statuses(inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
-    found = yield Statement("inbox_standings", {"inboxes": rows.to_json(inboxes)})
+    found = yield Statement("inbox_states", {"inboxes": rows.to_json(inboxes)})
     return [
         InboxStatus(number, epoch, revision, revoked, bool(behind))
         for number, epoch, revision, revoked, behind in found

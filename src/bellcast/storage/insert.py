@@ -115,7 +115,7 @@ class InsertPlan:
         """Write the planned rows, sorted by inbox: adjacent rows share a page of the file."""
         self._rows.sort(key=itemgetter("inbox"))
         heads = [_head_params(*self._heads[name]) for name in self._changed]
-        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_stand", heads)):
+        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
             for some in chunks(sets, STATEMENT_ROWS):
                 yield Statement(name, many=some)
 

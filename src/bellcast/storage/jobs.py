@@ -45,9 +45,9 @@ class Jobs:
         ]
         await self._write(Statement("job_again", many=params))
 
-    async def bury(self, jobs: Sequence[Job]) -> None:
+    async def set_dead(self, jobs: Sequence[Job]) -> None:
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
-        await self._engine.write(ScriptCommand(lambda: _bury(params), []))
+        await self._engine.write(ScriptCommand(lambda: _set_dead(params), []))
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         cancelled = await self._write(Statement("jobs_cancel", {"ids": rows.to_json(ids)}))
@@ -79,8 +79,8 @@ def new_params(job: Job) -> Params:
     return {name: getattr(job, name) for name in ADDED_COLUMNS}
 
 
-def _bury(params: Sequence[Params]) -> Script[None]:
-    yield Statement("job_bury", many=params)
+def _set_dead(params: Sequence[Params]) -> Script[None]:
+    yield Statement("job_set_dead", many=params)
     # A dead run collects nothing: the next one opens a digest.
     yield Statement("dead_counters_delete", many=[{"id": one["id"]} for one in params])
 

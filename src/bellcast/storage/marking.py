@@ -175,15 +175,15 @@ def _time(before: int | None, change: int, now: int) -> int | None:
 
 def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -> Script[None]:
     """Delete rows and insert their tombstones."""
-    buried = [
+    tombstones = [
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
         for row in deleted
     ]
     tags = [{"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in rows.texts(row.tags)]
-    yield Statement("bury_row", many=buried)
+    yield Statement("tombstone_insert", many=tombstones)
     if tags:
         yield Statement("untag_row", many=tags)
-    yield Statement("delete_row", many=buried)
+    yield Statement("delete_row", many=tombstones)
 
 
 def _mark_bulk(
@@ -200,7 +200,7 @@ def _mark_bulk(
         return Marked(0, (yield from _state(where["inbox"])))
     state = yield from advance_revision(where["inbox"], unread, unseen)
     where["revision"] = state.revision
-    for name in ("bury_parts", "delete_parts", "untag_buried") if wanted.deleted else ("mark_parts",):
+    for name in ("tombstones_of_parts", "delete_parts", "untag_deleted") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
     yield from webhook_events.add(_reported(state, marking, (), changed, report), now)
     return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view, marking.tag),))

@@ -72,7 +72,7 @@ def add(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
     if newest is None:
         return Materialized(remaining=tuple(keys))
     params: Params = {**newest.params(), "tenant": tenant, "keys": keys}
-    added = yield Statement("intake_add", params)
+    added = yield Statement("materialize_add", params)
     notification = newest.notification
     events = tuple([NotificationAdded(InboxState(tenant, *state), notification) for state in added])
     reached = {key for key, *_ in added}

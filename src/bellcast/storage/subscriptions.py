@@ -52,7 +52,7 @@ def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]
 
 
 def grants_in_force(rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
-    found = yield Statement("subscriptions_standing", {"rights": rows.to_json(rights)})
+    found = yield Statement("subscriptions_existing", {"rights": rows.to_json(rights)})
     return frozenset(SubscriptionGrant(*row) for row in found)
 
 

@@ -60,7 +60,7 @@ class FakeStore:
         for job in jobs:
             self.jobs.pop(job.id)
 
-    async def bury(self, jobs: Sequence[Job]) -> None:
+    async def set_dead(self, jobs: Sequence[Job]) -> None:
         raise AssertionError(jobs)
 
     async def retry(self, jobs: Sequence[Job]) -> None:

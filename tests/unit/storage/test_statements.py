@@ -11,7 +11,7 @@ from bellcast.storage import statements
 FOLDER = Path(bellcast.storage.__file__).parent
 # Statements that only an engine with many writers uses.
 MANY_WRITERS: dict[str, set[str]] = {
-    "sqlite": {"notifications_add", "announcements_newest", "intake_add"},
+    "sqlite": {"notifications_add", "announcements_newest", "materialize_add"},
     "postgres": set(),
 }
 # Names in lists and tables, without a Statement.

@@ -235,12 +235,12 @@ async def _lock(connection: PostgresConnection, numbers: list[int], names: list[
     must not wait for rows, because others hold rows and wait for names."""
     known = await _numbers(connection, names)
     wanted = [*numbers, *known.values()]
-    (rows,) = await connection.query("hold_inboxes", [{"numbers": wanted}]) if wanted else [[]]
+    (rows,) = await connection.query("lock_inboxes", [{"numbers": wanted}]) if wanted else [[]]
     existing = {number for (number,) in rows}
     locked = {name: number for name, number in known.items() if number in existing}
     missing = [name for name in names if name not in locked]
     if missing:
-        await connection.query("hold_names", [_columns(missing)])
+        await connection.query("lock_names", [_columns(missing)])
         if await _numbers(connection, missing):
             return None
     return locked

@@ -61,7 +61,7 @@ SELECT * FROM (
   FROM announcements WHERE tenant = '*' ORDER BY changed DESC LIMIT 2
 ) shared
 
--- name: intake_add @postgres
+-- name: materialize_add @postgres
 -- Add one announcement to those inboxes that have processed all changes up to :since and not yet :seq, and that belong to its
 -- audience; their states after it. Locks inboxes in the order of their numbers, as all writers do. Everything that it reads of
 -- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process changed meanwhile.
@@ -88,7 +88,7 @@ WITH named AS MATERIALIZED (
 )
 SELECT key, epoch, revision, unread, unseen FROM revised ORDER BY id
 
--- name: intake_concerned @sqlite
+-- name: materialize_concerned @sqlite
 -- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
@@ -97,7 +97,7 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   ) lag
 ) = :far
 
--- name: intake_concerned @postgres
+-- name: materialize_concerned @postgres
 -- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
@@ -106,20 +106,20 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   ) lag
 ) = :far
 
--- name: intake_behind @sqlite
+-- name: materialize_behind @sqlite
 -- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
 SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key FROM json_each(:keys) k
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
--- name: intake_behind @postgres
+-- name: materialize_behind @postgres
 -- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
 SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key
 FROM json_array_elements_text(:keys::json) k
 CROSS JOIN LATERAL (SELECT id, key, watermark FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
--- name: intake_pending @sqlite
+-- name: materialize_pending @sqlite
 -- The changes that these inboxes need to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
@@ -127,7 +127,7 @@ SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_r
 FROM json_each(:inboxes) k CROSS JOIN pending_entries p ON p.inbox = k.value AND p.changed <= :until
 ORDER BY p.inbox, p.changed
 
--- name: intake_pending @postgres
+-- name: materialize_pending @postgres
 -- The changes that these inboxes need to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
@@ -148,12 +148,12 @@ SELECT id, type, title, body, priority, action_url, action_text, icon, actor, da
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
 FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
--- name: intake_insert @sqlite
+-- name: materialize_insert @sqlite
 -- Add an announcement to an inbox.
 INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
 SELECT :inbox, id, seq, :revision, :revision, type, tags, "group", created_at FROM announcements WHERE seq = :seq
 
--- name: intake_insert @postgres
+-- name: materialize_insert @postgres
 -- As on SQLite, but for many inboxes.
 INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
 SELECT w.inbox, a.id, a.seq, w.revision, w.revision, a.type, a.tags, a."group", a.created_at
@@ -162,20 +162,20 @@ CROSS JOIN LATERAL (
   SELECT id, seq, type, tags, "group", created_at FROM announcements WHERE seq = w.seq OFFSET 0
 ) a
 
--- name: intake_revise
+-- name: materialize_revise
 -- Update an edited announcement in an inbox.
 UPDATE notifications SET revision = :revision WHERE recipient = :inbox AND id = :id
 
--- name: intake_done @sqlite
+-- name: materialize_done @sqlite
 -- The inboxes have caught up.
 UPDATE recipients SET watermark = :until WHERE id IN (SELECT value FROM json_each(:inboxes))
 
--- name: intake_done @postgres
+-- name: materialize_done @postgres
 -- The inboxes have caught up.
 UPDATE recipients SET watermark = :until
 WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
 
--- name: intake_earlier
+-- name: materialize_earlier
 -- Announcements to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order: those since
 -- its recipient is a member, or of :newcomers_ms before its first contact if the app did not set that time.
 SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,

@@ -2,14 +2,14 @@
 -- The last position sent to each connection of a device.
 SELECT connection, epoch, revision FROM devices WHERE inbox = :inbox AND device = :device
 
--- name: device_arrive
+-- name: device_connect
 -- A connection of a device.
 INSERT INTO devices (inbox, device, connection, epoch, revision, heard_at)
 VALUES (:inbox, :device, :connection, :epoch, :revision, :now)
 ON CONFLICT (inbox, device, connection)
 DO UPDATE SET epoch = excluded.epoch, revision = excluded.revision, heard_at = excluded.heard_at
 
--- name: device_leave
+-- name: device_disconnect
 -- A connection that resumed under another id.
 DELETE FROM devices WHERE inbox = :inbox AND device = :device AND connection = :connection
 

@@ -3,12 +3,12 @@
 SELECT r.id, w.tenant, w.key FROM unnest(:tenants::text[], :keys::text[]) w (tenant, key)
 CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = w.tenant AND key = w.key OFFSET 0) r
 
--- name: hold_inboxes @postgres
+-- name: lock_inboxes @postgres
 -- Lock inboxes until the transaction ends. All processes lock them in the same order, so there is no deadlock.
 -- The statement is simple because PostgreSQL evaluates it again for each row whose lock it waited for.
 SELECT id FROM recipients WHERE id = ANY(:numbers::bigint[]) ORDER BY id FOR NO KEY UPDATE
 
--- name: hold_names @postgres
+-- name: lock_names @postgres
 -- Lock recipients that do not exist yet, so that no other transaction creates them. Same order as above.
 SELECT pg_advisory_xact_lock(n.number) FROM (
   SELECT DISTINCT hashtextextended(w.tenant || chr(31) || w.key, 0) number

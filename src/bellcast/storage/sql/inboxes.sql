@@ -14,7 +14,7 @@ SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before,
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 
--- name: inbox_return
+-- name: inbox_resume
 -- As inbox_open for a client that resumes: also whether rows were deleted since its position, and the changed rows. One statement
 -- reads one snapshot. Without changes the result is one row whose second half is null.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
@@ -43,14 +43,14 @@ SELECT r.tenant, r.key, r.epoch, r.revision, r.unread, r.unseen, r.floor, EXISTS
 )
 FROM recipients r WHERE r.id = :inbox
 
--- name: inbox_standings @sqlite
+-- name: inbox_states @sqlite
 -- The states of inboxes.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
 
--- name: inbox_standings @postgres
+-- name: inbox_states @postgres
 -- The states of inboxes.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
@@ -73,11 +73,11 @@ UPDATE recipients SET revision = revision + 1, unread = unread + :unread, unseen
 WHERE id = :inbox
 RETURNING tenant, key, epoch, revision, unread, unseen
 
--- name: inbox_stand @sqlite
+-- name: inbox_write_state @sqlite
 -- Write the state of an inbox after several changes.
 UPDATE recipients SET revision = :revision, unread = :unread, unseen = :unseen WHERE id = :inbox
 
--- name: inbox_stand @postgres
+-- name: inbox_write_state @postgres
 -- As on SQLite, but for many inboxes. Arrays in the order of the inboxes replace a join, as where sends are written.
 WITH stands AS MATERIALIZED (
   SELECT * FROM unnest(:inbox::bigint[], :revision::bigint[], :unread::bigint[], :unseen::bigint[])

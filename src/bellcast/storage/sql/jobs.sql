@@ -87,7 +87,7 @@ WHERE j.id = d.id AND j.lease = d.lease AND j.attempts > 0
 UPDATE jobs SET run_at = :run_at, crashes = :crashes, error = :error, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 
--- name: job_bury
+-- name: job_set_dead
 -- Mark a job that cannot be run as dead; :never is a time that is never due.
 UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0

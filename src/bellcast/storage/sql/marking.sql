@@ -92,7 +92,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
   AND (CAST(:tag AS TEXT) IS NULL
     OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
--- name: bury_parts
+-- name: tombstones_of_parts
 -- Insert a tombstone for each row of whole parts.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 SELECT recipient, :revision, id, first_revision, :now FROM notifications
@@ -101,8 +101,8 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
   AND (CAST(:tag AS TEXT) IS NULL
     OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
--- name: untag_buried
--- Delete the tags of the rows buried at one revision. IS TRUE keeps the subquery a hash table: without statistics
+-- name: untag_deleted
+-- Delete the tags of the rows deleted at one revision. IS TRUE keeps the subquery a hash table: without statistics
 -- PostgreSQL joins with a nested loop, 10,000 x 10,000 rows in 5 s.
 DELETE FROM notification_tags
 WHERE recipient = :inbox
@@ -116,7 +116,7 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR 
   AND (CAST(:tag AS TEXT) IS NULL
     OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
--- name: bury_row
+-- name: tombstone_insert
 -- Insert a tombstone for one row.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 VALUES (:inbox, :revision, :id, :first_revision, :now)

@@ -340,7 +340,7 @@ VALUES (:kind, :tenant, :key, :body, :now, :now)
 ON CONFLICT (kind, tenant, key) DO NOTHING
 RETURNING key
 
--- name: document_hold
+-- name: document_lock
 -- An object with this body. Nothing else changes it until the transaction ends.
 UPDATE documents SET updated_at = updated_at
 WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNING key

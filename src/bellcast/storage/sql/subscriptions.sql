@@ -50,13 +50,13 @@ CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
 SELECT topic FROM subscriptions WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key)
   AND topic = ANY(ARRAY(SELECT value FROM json_array_elements_text(:topics::json)))
 
--- name: subscriptions_standing @sqlite
+-- name: subscriptions_existing @sqlite
 -- Those of the subscriptions, as [tenant, recipient, topic], that still exist.
 SELECT r.tenant, r.key, s.topic FROM json_each(:rights) k
 CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = json_extract(k.value, '$[1]')
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
 
--- name: subscriptions_standing @postgres
+-- name: subscriptions_existing @postgres
 -- Those of the subscriptions, as [tenant, recipient, topic], that still exist. The topic is an expression without an index:
 -- with few rows, PostgreSQL might scan the index by topic instead of the subscriptions of one recipient.
 SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
