@@ -2,15 +2,25 @@
 
 import sqlite3
 from contextlib import closing
+from importlib import resources
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.clock import FakeClock
 
 from bellcast.errors import Conflict
+from bellcast.storage.migrations import postgres as postgres_migrations
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import connect
+
+
+@pytest.mark.parametrize("package", [migrations, postgres_migrations])
+def test_migrations_are_numbered_without_gaps(package: ModuleType) -> None:
+    """Two with one number would run in another order in a store that has one of them."""
+    names = sorted(file.name for file in resources.files(package).iterdir() if file.name.endswith(".sql"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
 
 
 async def test_new_store_has_all_migrations(engine: SqliteEngine, database: Path) -> None:
