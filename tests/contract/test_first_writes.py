@@ -2,16 +2,13 @@
 
 import asyncio
 
-from bellcast.auth.access_config import AccessConfig
 from bellcast.errors import Conflict
 from bellcast.model.ids import Ids
-from bellcast.model.limits import Limits
 from bellcast.model.operators import AuditEntry
-from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Store
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.live_feed import NO_FEED
-from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.settings import Settings
 from tests.clock import FakeClock
 
@@ -33,7 +30,7 @@ async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store:
         pass
 
     def node() -> DatabaseSettings:
-        targets = {"access": [AccessConfig()], "limits": [Limits()], "pusher": [PusherConfig()]}
+        targets = {name: [getattr(Settings(), name)] for name in GROUPS}
         return DatabaseSettings(store, clock, NO_FEED, Settings(), targets, announce)
 
     nodes, ids = [node(), node()], Ids()
@@ -58,6 +55,7 @@ async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store:
                 (),
                 "owner",
                 dry_run=False,
+                is_owner=True,
                 record=lambda _, entry=entries[number]: AuditRecord(entry, lambda one: b"mac"),
             )
             for number, node in enumerate(nodes)

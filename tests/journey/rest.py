@@ -35,7 +35,6 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
-from bellcast.model.pusher import PusherConfig
 from bellcast.model.stats import StatsPoint
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
@@ -44,7 +43,7 @@ from bellcast.ports import Context
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.replays import Failures, ReplayRunner
 from bellcast.server.cluster_feed import ClusterFeed
-from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.node_reporter import NodeReporter
@@ -174,7 +173,8 @@ async def opened(
     cipher = Encryption(PROJECT.secret.encode())
     sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())
     own_network = HttpClients(["127.0.0.1"])
-    targets = {"access": [access], "limits": [limits], "pusher": [PusherConfig()]}
+    targets: dict[str, list[object]] = {name: [getattr(Settings(), name)] for name in GROUPS}
+    targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish)
     context = ApiContext(

@@ -10,11 +10,9 @@ import msgspec
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.model.limits import Limits
-from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Document
 from bellcast.ports.live_feed import NO_FEED
-from bellcast.server.database_settings import DatabaseSettings, StoredValues
+from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
 from bellcast.settings import Settings
 from tests.clock import FakeClock
 from tests.journey.rest import Rest
@@ -100,6 +98,66 @@ def test_wrong_values_are_refused_together(server: ServerProcess) -> None:
     assert errors == {"set.origins", "set.limit_title", "set.host", "set.limit_to"}
 
 
+def test_value_that_could_not_be_changed_back_or_has_a_password_is_refused(server: ServerProcess) -> None:
+    body = {"limit_request": "100", "session_url": "https://bell:pass@app.example.com/session"}
+    errors = {one["field"]: one["message"] for one in change(server, set=body).json()["errors"]}
+    assert errors.keys() == {"set.limit_request", "set.session_url"}
+    assert "65536" in errors["set.limit_request"]
+    assert "BELLCAST_SESSION_URL" in errors["set.session_url"]
+
+
+def test_settings_of_sign_in_and_urls_are_for_owners(server: ServerProcess) -> None:
+    """A key with all scopes is no owner, also for a rollback that would bring such a value back."""
+    scopes = ["send", "read", "manage", "observe", "configure", "admin"]
+    key = httpx.post(f"{server.url}/v1/keys", headers=server.as_app(), json={"name": "all", "scopes": scopes}).json()
+    headers = {"authorization": f"Bearer {key['key']}"}
+
+    def refused(method: str, path: str, **body: Any) -> bool:
+        url = f"{server.url}/v1/settings{path}"
+        answer = httpx.request(method, url, headers=headers, json={"revision": revision(server), **body}, timeout=30)
+        return answer.status_code == 403 and "owners" in answer.json()["detail"]
+
+    for name in ("jwks_url", "session_url", "handler_url", "pusher_webhook_url"):
+        assert refused("PATCH", "", set={name: "https://app.example.com"}, dry_run=True)
+        assert values(server)[name]["is_owner_only"]
+    assert change(server, set={"session_url": "http://127.0.0.1:9/session"}).status_code == 200
+    before = revision(server)
+    assert refused("PATCH", "", reset=["session_url"])
+    assert change(server, reset=["session_url"]).status_code == 200
+    assert refused("POST", "/rollback", to=before)
+    assert not values(server)["limit_title"]["is_owner_only"]
+    assert values(server)["session_url"]["source"] == "default"
+
+
+def test_every_setting_that_can_be_changed_is_applied_and_reset(server: ServerProcess) -> None:
+    """Each of them is set to another value of its kind, and shown as it was set."""
+    every = {name: one for name, one in values(server).items() if not one["locked"]}
+    assert len(every) > 45
+    wanted = {name: other(one) for name, one in every.items()}
+    changed = change(server, set=wanted)
+    assert changed.status_code == 200, changed.text
+    present = values(server)
+    assert {name: present[name]["value"] for name in wanted} == wanted
+    assert {present[name]["source"] for name in wanted} == {"database"}
+    assert change(server, reset=list(wanted)).status_code == 200
+    present = values(server)
+    assert {name: present[name]["value"] for name in wanted} == {name: one["value"] for name, one in every.items()}
+
+
+def other(setting: dict[str, Any]) -> str:
+    """Another valid value."""
+    name, default = setting["name"], setting["default"]
+    if default in ("on", "off"):
+        return "off" if default == "on" else "on"
+    if default in ("allow", "deny"):
+        return "allow" if default == "deny" else "deny"
+    texts = {"origins": ORIGIN, "public_topics": "news.*", "jwt_claims": "recipient=sub", "jwks_issuer": "issuer"}
+    texts |= {"jwks_audience": "bell", "retention": "90d", "tombstones": "20d", "run_retention": "7d"}
+    if name.endswith("_url") and not default:
+        return "https://app.example.com/bell"
+    return texts.get(name) or ("70000" if name == "limit_request" else str(int(float(default or 0)) + 700))
+
+
 def test_limit_applies_to_the_next_request(server: ServerProcess) -> None:
     def send() -> int:
         body = {"to": "alice", "title": "x" * 50}
@@ -114,7 +172,7 @@ def test_limit_applies_to_the_next_request(server: ServerProcess) -> None:
 
 async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest) -> None:
     access = AccessConfig()
-    targets = {"access": [access], "limits": [Limits()], "pusher": [PusherConfig()]}
+    targets = {name: [getattr(Settings(), name)] for name in GROUPS} | {"access": [access]}
     other = DatabaseSettings(rest.store, rest.clock, NO_FEED, Settings(), targets, lambda revision: None)
     await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"origins": ORIGIN}})
     await other.reload()
@@ -135,7 +193,7 @@ async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None
         body = msgspec.json.encode(StoredValues(number, {"origins": origin}))
         return Document(key="current", body=body, created_at=1, updated_at=1)
 
-    targets = {"access": [access], "limits": [Limits()], "pusher": [PusherConfig()]}
+    targets = {name: [getattr(Settings(), name)] for name in GROUPS} | {"access": [access]}
     store = cast(Any, SimpleNamespace(documents=SimpleNamespace(get=get)))
     node = DatabaseSettings(store, FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
     slow = asyncio.create_task(node.reload())

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock
 
 from bellcast import calls
-from bellcast.calls import Call, CallBackend, ConnectAccepted, Handlers, HttpCallback, NoBackend, Refused
+from bellcast.calls import Call, CallBackend, ConnectAccepted, Handlers, HttpCallback, Refused
 from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError, Unavailable
 from bellcast.model.identities import Project
 from bellcast.ports import Response
@@ -501,16 +501,14 @@ async def test_callback_request_names_the_namespace() -> None:
 # --- the backend
 
 
-def backend(handlers: Handlers | None, url: str | None) -> CallBackend:
-    return calls.backend_for(handlers, url, PROJECT, FakeHttp(), clock())
-
-
-async def test_backend_is_the_handlers_the_url_or_none() -> None:
+async def test_backend_is_the_handlers_or_that_of_the_present_url() -> None:
     handlers = Handlers()
-    assert backend(handlers, None) is handlers
-    assert isinstance(backend(None, URL), HttpCallback)
-    absent = backend(None, None)
-    assert isinstance(absent, NoBackend)
+    assert calls.backend_for(handlers, lambda: URL, PROJECT, FakeHttp(), clock()) is handlers
+    urls: list[str | None] = [URL]
+    absent = calls.backend_for(None, lambda: urls[-1], PROJECT, FakeHttp(), clock())
+    assert absent.has("move")
+    assert absent.has_namespace("/custom")
+    urls.append(None)
     assert not absent.has("move")
     assert absent.has_namespace("/")
     assert not absent.has_namespace("/custom")

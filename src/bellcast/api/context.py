@@ -109,7 +109,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     schedules: Schedules
     sources: Sources
     app: CallBackend = NoBackend()
-    channels: ChannelConfig = ChannelConfig()
+    channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
     url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
     providers: ProviderDirectory
     receipts: Receipts

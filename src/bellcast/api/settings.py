@@ -37,7 +37,7 @@ Text = Annotated[str, Meta(max_length=10_000)]
 
 class SettingItem(Struct, frozen=True, kw_only=True):
     """A setting that can be changed while the servers run. `locked_by` names the option or variable that overrides the
-    database."""
+    database. `is_owner_only` settings are changed by owners and with the project secret."""
 
     name: str
     variable: str
@@ -49,6 +49,7 @@ class SettingItem(Struct, frozen=True, kw_only=True):
     source: SettingOrigin
     locked: bool
     locked_by: str | None
+    is_owner_only: bool
 
 
 class SettingsDocument(Struct, frozen=True):
@@ -142,7 +143,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     """Change settings.
 
     All nodes apply them within seconds. 409 if another revision is current. Options, the environment and its files take
-    precedence: settings they set are locked."""
+    precedence: settings they set are locked. Those that decide who is signed in, and URLs that the server calls, are for owners
+    and the project secret."""
     patch = await request_body.body(request, PATCH)
     store = context.of(request).settings
     changed = await store.change(
@@ -151,6 +153,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         patch.reset,
         _author(request),
         dry_run=patch.dry_run,
+        is_owner=_is_owner(request),
         record=partial(_record, request),
     )
     return responses.json(_revision(changed))
@@ -189,7 +192,9 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     As a new revision."""
     wanted = await request_body.body(request, ROLLBACK)
     record = partial(_record, request)
-    restored = await context.of(request).settings.restore(wanted.revision, wanted.to, _author(request), record=record)
+    restored = await context.of(request).settings.restore(
+        wanted.revision, wanted.to, _author(request), is_owner=_is_owner(request), record=record
+    )
     return responses.json(_revision(restored))
 
 
@@ -233,12 +238,12 @@ def _is_url(text: str) -> bool:
 
 
 def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
-    ctx, values, caller = context.of(request), body.values, guards.caller(request)
+    ctx, values = context.of(request), body.values
     if values is not None:
         guards.require_manager(request, is_sensitive=True)
         audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
         # A private address is for owners, and for servers with the project secret.
-        is_trusted = caller.role == "owner" or (caller.role is None and caller.key is None)
+        is_trusted = _is_owner(request)
         problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
         if problem is not None:
             raise Invalid.of("values.url", problem)
@@ -269,6 +274,12 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)
+
+
+def _is_owner(request: ApiRequest) -> bool:
+    """Whether the caller is an owner, or has the project secret."""
+    caller = guards.caller(request)
+    return caller.role == "owner" or (caller.role is None and caller.key is None)
 
 
 def _author(request: ApiRequest) -> str:

@@ -14,6 +14,7 @@ from bellcast.auth.jwks import Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.published_keys import ALGORITHMS
 from bellcast.errors import Forbidden, Unauthenticated
+from bellcast.model.configured import Configured
 from bellcast.model.identities import Caller, Principal, Project
 from bellcast.model.limits import Limits
 
@@ -67,9 +68,9 @@ class Authenticator:
         self._limits = limits
         self._keys = keys
         self._clock = clock
-        self._app_claims = app_tokens.mapping(access.jwt_claims)
-        self._jwks = Jwks(access.jwks_url, access, http, clock, limits) if access.jwks_url else None
-        self._sessions = CookieSessions(access.session_url, http, clock, limits) if access.session_url else None
+        self._app_claims = Configured(lambda: access.jwt_claims, app_tokens.mapping)
+        self._jwks = Configured(lambda: access.jwks_url, lambda url: Jwks(url, access, http, clock, limits))
+        self._sessions = Configured(lambda: access.session_url, lambda url: CookieSessions(url, http, clock, limits))
 
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal is anonymous only on live paths, and only where the operator
@@ -82,9 +83,10 @@ class Authenticator:
         allows_anonymous = kind != "request" and self._access.anonymous
         # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
         is_page = credentials.origin is not None and kind != "websocket"
-        if self._sessions is not None and (credentials.cookies or is_page):
+        sessions = self._sessions.current
+        if sessions is not None and (credentials.cookies or is_page):
             try:
-                return await self._from_cookie(self._sessions, request, credentials, kind)
+                return await self._from_cookie(sessions, request, credentials, kind)
             except (Unauthenticated, WrongOrigin):
                 if not allows_anonymous:
                     raise
@@ -97,13 +99,15 @@ class Authenticator:
         """Return the principal of a session token."""
         if await server_credentials.authenticate(self._project, self._keys, token) is not None:
             raise Forbidden(SERVERS_ONLY)
-        if self._jwks is not None:
+        jwks = self._jwks.current
+        if jwks is not None:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
-                return await self._jwks.verify(parts)
+                return await jwks.verify(parts)
         now = self._clock.now()
-        if self._access.jwt_secret is not None:
-            principal = app_tokens.verify(self._access.jwt_secret, self._app_claims, token, now, self._limits)
+        app_claims = self._app_claims.current
+        if self._access.jwt_secret is not None and app_claims is not None:
+            principal = app_tokens.verify(self._access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal
         return tokens.verify(self._project, token, now, self._limits)
@@ -128,9 +132,10 @@ class Authenticator:
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
         """Query the app again for a cookie session accepted before its recipient's sessions were revoked. None if the
         session has ended, as every token session has."""
-        if self._sessions is None or not principal.by_cookie:
+        sessions = self._sessions.current
+        if sessions is None or not principal.by_cookie:
             return None
-        return await self._sessions.refresh(principal, before)
+        return await sessions.refresh(principal, before)
 
     async def _from_cookie(
         self, sessions: CookieSessions, request: AuthRequest, credentials: Credentials, kind: ResponseKind

@@ -2,10 +2,13 @@
 
 `connect` and `disconnect` are calls too."""
 
+from collections.abc import Callable
+
 from bellcast import ports
 from bellcast.calls.backend import CallBackend, NoBackend
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, Refused
 from bellcast.calls.callbacks import Callbacks
+from bellcast.calls.configured_callback import ConfiguredCallback
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.calls.python_functions import Handlers, load
 from bellcast.model.identities import Project
@@ -29,9 +32,9 @@ __all__ = [
 
 
 def backend_for(
-    handlers: Handlers | None, url: str | None, project: Project, http: ports.Http, clock: ports.Clock
+    handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: ports.Http, clock: ports.Clock
 ) -> CallBackend:
-    """Return the call backend: the app's handlers, else its URL, else one that handles no call."""
+    """Return the call backend: the app's handlers, else that of the app's present URL."""
     if handlers is not None:
         return handlers
-    return NoBackend() if url is None else HttpCallback(url, project, http, clock)
+    return ConfiguredCallback(url, lambda present: HttpCallback(present, project, http, clock))

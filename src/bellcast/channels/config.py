@@ -5,8 +5,8 @@ from msgspec import Struct
 from bellcast.channels.retries import RETRIES
 
 
-class ChannelConfig(Struct, frozen=True, kw_only=True):
-    """Durations are seconds. `default` are the channels of a send that names none. A provider's URL makes its channel
+class ChannelConfig(Struct, kw_only=True):
+    """Durations are seconds. Operators change `run_retention` while the server runs. `default` are the channels of a send that names none. A provider's URL makes its channel
     deliver; a channel without one, or in `simulate`, only stores messages."""
 
     default: tuple[str, ...] = ("inbox",)

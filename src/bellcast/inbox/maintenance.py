@@ -97,8 +97,8 @@ async def _retire(engines: Context, retention: Retention, now: int) -> None:
         )
 
 
-async def run(engines: Context, retention: Retention) -> None:
-    """Run until cancelled; retry while the store is unavailable."""
+async def run(engines: Context, retention: Callable[[], Retention]) -> None:
+    """Run until cancelled, with the present retention; retry while the store is unavailable."""
     swept = headed = 0
     while True:
         try:
@@ -108,7 +108,7 @@ async def run(engines: Context, retention: Retention) -> None:
                 await log_audit_head(engines)
             if engines.clock.now() - swept >= SWEEP_SECONDS * 1000:
                 swept = engines.clock.now()
-                await sweep(engines, retention)
+                await sweep(engines, retention())
         except BellcastError as failure:
             log.warning("maintenance_delayed", reason=failure.detail)
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)

@@ -12,7 +12,8 @@ SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
 
 class EditableSetting(Struct, frozen=True, kw_only=True):
-    """A setting with its value in effect and its source. `locked_by` is the option or variable that overrides the database."""
+    """A setting with its value in effect and its source. `locked_by` is the option or variable that overrides the database.
+    `is_owner_only`: others cannot change it."""
 
     name: str
     variable: str
@@ -23,6 +24,7 @@ class EditableSetting(Struct, frozen=True, kw_only=True):
     default: str
     source: SettingOrigin
     locked_by: str | None
+    is_owner_only: bool
 
 
 class SettingChange(Struct, frozen=True):
@@ -69,18 +71,21 @@ class ServerSettingsStore(Protocol):
         by: str,
         *,
         dry_run: bool,
+        is_owner: bool,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
         """Set and reset settings, on top of this revision, and commit the audit's `record` with them. Raises Conflict if it is
-        not the current one, and Invalid with every wrong value. A dry run only validates."""
+        not the current one, Invalid with every wrong value, and Forbidden if one is for owners only. A dry run only validates."""
         ...
 
     async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
         """Return revisions, newest first, before this one."""
         ...
 
-    async def restore(self, revision: int, to: int, by: str, *, record: RecordChanges = no_record) -> SettingsRevision:
-        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict or NotFound."""
+    async def restore(
+        self, revision: int, to: int, by: str, *, is_owner: bool, record: RecordChanges = no_record
+    ) -> SettingsRevision:
+        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound or Forbidden."""
         ...
 
 

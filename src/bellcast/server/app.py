@@ -72,7 +72,7 @@ from bellcast.server import (
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.cluster_feed import ClusterFeed
-from bellcast.server.database_settings import DatabaseSettings
+from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.live_paths import LivePaths
@@ -194,8 +194,8 @@ class App:
         )
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
-        wants_log = settings.server.log_requests or settings.server.log_level == "debug"
-        self._log = RequestLog(real_clock, self.feed, writes=wants_log)
+        is_debug = settings.server.log_level == "debug"
+        self._log = RequestLog(real_clock, self.feed, writes=lambda: is_debug or settings.server.log_requests)
         self._time_travel = (
             None
             if test_clock is None
@@ -232,16 +232,13 @@ class App:
             clock=self._real_clock,
         )
         limits = connection_limit.with_connection_limit(settings.limits)
-        targets: dict[str, list[object]] = {
-            "access": [settings.access],
-            "limits": [settings.limits, limits],
-            "pusher": [settings.pusher],
-        }
+        targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
+        targets["limits"].append(limits)
         self._database_settings = DatabaseSettings(
             self.store,
             self._real_clock,
             self.feed,
-            replace(settings, access=copy(settings.access), limits=copy(settings.limits), pusher=copy(settings.pusher)),
+            _unchanged(settings, handlers),
             targets,
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
@@ -258,7 +255,7 @@ class App:
             access=settings.access,
         )
         inbox_sync = InboxSync(engines, config, spawn)
-        self._heartbeats = HeartbeatWheel(self._real_clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        self._heartbeats = HeartbeatWheel(self._real_clock, settings.native.heartbeat, settings.pusher)
         self.node_reporter = NodeReporter(
             self._real_clock,
             lambda: len(self.hub),
@@ -282,7 +279,9 @@ class App:
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
         self._cluster_feed = ClusterFeed(self.feed, self.broker, self._real_clock, self.hub.cluster, spawn)
         self._reconciler = Reconciler(engines, self.hub, config, spawn)
-        backend = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, self._real_clock)
+        backend = calls.backend_for(
+            handlers, lambda: settings.server.handler_url, self.project, self._http, self._real_clock
+        )
         app = ObservedCalls(backend, self.feed, self._real_clock)
         live = LiveContext(
             engines=engines,
@@ -469,7 +468,7 @@ class App:
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention()))
+                self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention))
                 self.tasks.spawn_loop("jobs", self._jobs.run)
                 self.tasks.spawn(self._channels.reencrypt())
             self.loop_transport.loop = asyncio.get_running_loop()
@@ -608,6 +607,14 @@ class App:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
+    """Return a copy that changes of the database do not reach. Handlers in Python lock the URL of handlers."""
+    sources = (
+        settings.sources if handlers is None else {**settings.sources, "BELLCAST_HANDLER_URL": "BELLCAST_HANDLERS"}
+    )
+    return replace(settings, sources=sources, **{name: copy(getattr(settings, name)) for name in GROUPS})
 
 
 def _with_public_url(settings: Settings) -> ChannelConfig:

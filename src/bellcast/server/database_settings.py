@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
@@ -21,7 +22,7 @@ from bellcast.ports.server_settings import (
     SettingsRevision,
     no_record,
 )
-from bellcast.settings import Settings, as_text, table
+from bellcast.settings import Settings, as_text, parsers, table
 from bellcast.settings.table import Setting
 
 log = structlog.get_logger(__name__)
@@ -31,29 +32,46 @@ KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
-# Settings that are read for each request or frame, so that a change takes effect at once.
+# Whoever sets these decides who is signed in, or where data of all tenants is sent.
+OWNER_ONLY = (
+    "JWKS_URL",
+    "JWKS_ISSUER",
+    "JWKS_AUDIENCE",
+    "JWT_CLAIMS",
+    "SESSION_URL",
+    "HANDLER_URL",
+    "PUSHER_WEBHOOK_URL",
+)
+# Settings that are read for each request, connection or frame, so that a change takes effect at once. The limits without those
+# that depend on the system or on the broker.
 EDITABLE = (
+    *OWNER_ONLY,
     "ORIGINS",
     "PUBLIC_TOPICS",
     "ANONYMOUS",
+    "LOG_REQUESTS",
+    "RETENTION",
+    "TOMBSTONES",
+    "RUN_RETENTION",
     "PUSHER_ENABLED",
+    "PUSHER_ACTIVITY_TIMEOUT",
     "PUSHER_CLIENT_EVENTS",
     "PUSHER_CLIENT_EVENTS_PER_SECOND",
     "PUSHER_SUBSCRIPTION_COUNT",
+    "PUSHER_WATCHLISTS",
+    "PUSHER_WATCHLIST",
+    "PUSHER_AUTHORIZED_WITHIN",
     "PUSHER_PRESENCE_MEMBERS",
     "PUSHER_CHANNELS_PER_EVENT",
     "PUSHER_BATCH",
-    "LIMIT_TITLE",
-    "LIMIT_BODY",
-    "LIMIT_TAGS",
-    "LIMIT_DATA",
-    "LIMIT_EVENT_DATA",
-    "LIMIT_TO",
-    "LIMIT_SENDS_PER_SECOND",
-    "LIMIT_SENDS_PER_DAY",
-    "LIMIT_REQUESTS_PER_SECOND",
+    "PUSHER_CACHE_TTL",
+    *(one.name for one in table.GROUPS["limits"] if one.name not in ("LIMIT_CONNECTIONS", "LIMIT_HISTORY")),
 )
+# Their groups.
+GROUPS = ("server", "store", "access", "limits", "pusher", "channels")
 SETTINGS: dict[str, Setting] = {one.key: one for one in table.TABLE if one.name in EDITABLE}
+# Below, the request that changes them back could be refused.
+MINIMUMS = {"limit_request": 65_536, "limit_requests_per_second": 5}
 
 
 class StoredValues(Struct, frozen=True):
@@ -106,6 +124,7 @@ class DatabaseSettings:
             default=as_text(setting, _attribute(getattr(Settings(), group), setting)),
             source=source,
             locked_by=None if source in ("database", "default") else self._settings.sources[setting.variable],
+            is_owner_only=setting.name in OWNER_ONLY,
         )
 
     def _source(self, setting: Setting) -> SettingOrigin:
@@ -114,7 +133,7 @@ class DatabaseSettings:
             return "database" if setting.key in self._applied.values else "default"
         if text.startswith("--"):
             return "option"
-        return "environment" if text == setting.variable else "file"
+        return "file" if text.endswith("_FILE") else "environment"
 
     # --- changes
 
@@ -126,6 +145,7 @@ class DatabaseSettings:
         by: str,
         *,
         dry_run: bool,
+        is_owner: bool,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
         self._check(set, reset)
@@ -133,9 +153,11 @@ class DatabaseSettings:
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
         values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
-        return await self._write(current, values, by, record, dry_run=dry_run)
+        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=dry_run)
 
-    async def restore(self, revision: int, to: int, by: str, *, record: RecordChanges = no_record) -> SettingsRevision:
+    async def restore(
+        self, revision: int, to: int, by: str, *, is_owner: bool, record: RecordChanges = no_record
+    ) -> SettingsRevision:
         wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
@@ -143,7 +165,7 @@ class DatabaseSettings:
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
-        return await self._write(current, values, by, record, dry_run=False)
+        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=False)
 
     def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
         errors = [
@@ -153,9 +175,9 @@ class DatabaseSettings:
             if (problem := self._problem(name)) is not None
         ]
         errors += [
-            FieldError(f"set.{name}", f"must be {SETTINGS[name].expects}")
+            FieldError(f"set.{name}", problem)
             for name, text in set.items()
-            if name in SETTINGS and not _is_valid(SETTINGS[name], text)
+            if name in SETTINGS and (problem := _value_problem(SETTINGS[name], text)) is not None
         ]
         if errors:
             raise Invalid.fields(errors)
@@ -168,7 +190,14 @@ class DatabaseSettings:
         return None if locked is None else f"is set by {locked}, which takes precedence"
 
     async def _write(
-        self, before: StoredValues, values: dict[str, str], by: str, record: RecordChanges, *, dry_run: bool
+        self,
+        before: StoredValues,
+        values: dict[str, str],
+        by: str,
+        record: RecordChanges,
+        *,
+        is_owner: bool,
+        dry_run: bool,
     ) -> SettingsRevision:
         after = StoredValues(before.revision + 1, values)
         names = sorted(before.values.keys() | values.keys())
@@ -177,6 +206,9 @@ class DatabaseSettings:
             for name in names
             if before.values.get(name) != values.get(name)
         ]
+        reserved = [one.name for one in changes if one.name in SETTINGS and SETTINGS[one.name].name in OWNER_ONLY]
+        if reserved and not is_owner:
+            raise Forbidden(f"Only owners and the project secret change {', '.join(reserved)}.")
         now = self._clock.now()
         revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
         if dry_run:
@@ -233,6 +265,16 @@ class DatabaseSettings:
 
 def _attribute(group: Any, setting: Setting) -> Any:
     return reduce(getattr, setting.place.split(".")[1:], group)
+
+
+def _value_problem(setting: Setting, text: str) -> str | None:
+    if not _is_valid(setting, text):
+        return f"must be {setting.expects}"
+    if setting.parse is parsers.url and "@" in urlsplit(text).netloc:
+        return f"must have no password: the history would show it. Set {setting.variable} in the environment instead"
+    minimum = MINIMUMS.get(setting.key, 0)
+    # 0 means unlimited.
+    return f"must be 0 or at least {minimum} here" if minimum and 0 < int(text) < minimum else None
 
 
 def _is_valid(setting: Setting, text: str) -> bool:

@@ -345,9 +345,9 @@ def _operator_event(served: ServedRequest) -> FeedEvent:
 
 
 class RequestLog:
-    """Writes the log lines if it `writes`, and feeds the feed. Not thread-safe: call it on the event loop's thread."""
+    """Writes the log lines while it `writes`, and feeds the feed. Not thread-safe: call it on the event loop's thread."""
 
-    def __init__(self, clock: Clock, feed: LiveFeed, *, writes: bool) -> None:
+    def __init__(self, clock: Clock, feed: LiveFeed, *, writes: Callable[[], bool]) -> None:
         self._clock = clock
         self._writes = writes
         self._feed = RequestFeed(feed, clock)
@@ -384,7 +384,7 @@ class RequestLog:
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
                 self._feed.served(request)
-                if self._writes:
+                if self._writes():
                     self._write("request_served", request.fields)
 
     def head_refused(self, status: int, address: str | None) -> None:
@@ -445,7 +445,7 @@ class RequestLog:
         self._write("connection_refused", who | {"reason": reason})
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
-        if self._writes:
+        if self._writes():
             log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
 
 

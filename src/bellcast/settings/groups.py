@@ -34,8 +34,8 @@ class Secret(str):
         return repr(MASK)
 
 
-class ServerSettings(Struct, frozen=True, kw_only=True):
-    """Listening address, handlers, shutdown and logging. Durations are seconds."""
+class ServerSettings(Struct, kw_only=True):
+    """Listening address, handlers, shutdown and logging. Durations are seconds. Operators change some while the server runs."""
 
     host: str = "127.0.0.1"
     port: int = 8787
@@ -57,9 +57,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     require_mfa: bool = False
 
 
-class StoreSettings(Struct, frozen=True, kw_only=True):
+class StoreSettings(Struct, kw_only=True):
     """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `database_url` is the app's
-    database."""
+    database. Operators change the retention while the server runs."""
 
     data: Path = Path("bellcast-data")
     url: str | None = None
@@ -104,14 +104,14 @@ class NativeSettings(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings. `project` None means the credentials of the data folder."""
 
-    server: ServerSettings = ServerSettings()
-    store: StoreSettings = StoreSettings()
+    server: ServerSettings = msgspec.field(default_factory=ServerSettings)
+    store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     project: Project | None = None
     client: ClientSettings = ClientSettings()
     access: AccessConfig = msgspec.field(default_factory=AccessConfig)
     oidc: OidcConfig = OidcConfig()
     limits: Limits = msgspec.field(default_factory=Limits)
-    channels: ChannelConfig = ChannelConfig()
+    channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
     native: NativeSettings = NativeSettings()
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     socketio: SocketIOConfig = SocketIOConfig()

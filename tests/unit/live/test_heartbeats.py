@@ -15,6 +15,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.model.identities import Principal
+from bellcast.model.pusher import PusherConfig
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0
@@ -40,7 +41,7 @@ class Wheel:
 @pytest.fixture
 def wheel() -> Wheel:
     clock = FakeClock()
-    heartbeats = HeartbeatWheel(clock, INTERVAL, ACTIVITY_TIMEOUT)
+    heartbeats = HeartbeatWheel(clock, INTERVAL, PusherConfig(activity_timeout=ACTIVITY_TIMEOUT))
     return Wheel(clock, heartbeats, new_hub(HubCallbacks(added=heartbeats.schedule)))
 
 

@@ -16,6 +16,7 @@ from bellcast.live.hub.presence import Presence
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
 from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Job
 
 
@@ -51,7 +52,7 @@ class World:
         jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
         self.webhooks = PusherWebhooks(
-            "http://127.0.0.1/", project, jobs, hub, cast(Any, None), self.clock, self._spawn
+            PusherConfig(webhook_url="http://127.0.0.1/"), project, jobs, hub, cast(Any, None), self.clock, self._spawn
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:

@@ -4,6 +4,7 @@ import asyncio
 
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
+from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock
 
 # Ticks per heartbeat interval; each tick checks the connections that are due in it.
@@ -15,11 +16,10 @@ PUSHER_PONG_TIMEOUT = 30.0
 class HeartbeatWheel:
     """A timer wheel. Each connection is in one slot and is checked about once per heartbeat interval."""
 
-    def __init__(self, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
+    def __init__(self, clock: Clock, heartbeat: float, pusher: PusherConfig) -> None:
         self._clock = clock
         self._tick = heartbeat / TICKS_PER_SECOND
-        # By dialect, default one interval each: ticks of silence before a ping, and ticks to answer it.
-        self._silence_ticks = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT))}
+        self._pusher = pusher
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
 
     def _ticks(self, seconds: float) -> int:
@@ -51,7 +51,10 @@ class HeartbeatWheel:
         self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
 
     def _silence_limit(self, connection: Connection) -> tuple[int, int]:
-        return self._silence_ticks.get(connection.dialect.protocol, (TICKS_PER_SECOND, TICKS_PER_SECOND))
+        """Ticks of silence before a ping, and ticks to answer it."""
+        if connection.dialect.protocol == "pusher":
+            return self._ticks(self._pusher.activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT)
+        return TICKS_PER_SECOND, TICKS_PER_SECOND
 
     def _check(self, connection: Connection, now: int) -> None:
         ends = connection.principal.expires_at

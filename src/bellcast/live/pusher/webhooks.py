@@ -22,6 +22,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher.protocol import frames
 from bellcast.model.events import LiveEvent, topic_stream
 from bellcast.model.identities import DEFAULT_TENANT, Project
+from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Job
 
 log = structlog.get_logger(__name__)
@@ -63,11 +64,11 @@ class Over(NamedTuple):
 
 
 class PusherWebhooks:
-    """Batches events, saves them and retries sending until accepted. Does nothing without a URL."""
+    """Batches events, saves them and retries sending until accepted. Does nothing without a URL, which may change."""
 
     def __init__(
         self,
-        url: str | None,
+        config: PusherConfig,
         project: Project,
         jobs: JobRunner,
         hub: Hub,
@@ -75,7 +76,7 @@ class PusherWebhooks:
         clock: ports.Clock,
         spawn: Spawn,
     ) -> None:
-        self._url = url
+        self._config = config
         self._project = project
         self._jobs = jobs
         self._hub = hub
@@ -125,7 +126,7 @@ class PusherWebhooks:
     # --- delivery
 
     def _queue_event(self, event: WebhookEvent | Move | Over) -> None:
-        if self._url is None:
+        if self._config.webhook_url is None:
             return
         if len(self._batch) >= MAX_BUFFERED_EVENTS:
             return
@@ -198,6 +199,9 @@ class PusherWebhooks:
         return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
 
     async def _send(self, job: Job) -> None:
+        url = self._config.webhook_url
+        if url is None:  # it was removed since
+            return
         events = msgspec.json.decode(job.payload)
         body = msgspec.json.encode({"time_ms": job.created_at, "events": events})
         headers = {
@@ -205,7 +209,7 @@ class PusherWebhooks:
             "x-pusher-key": self._project.key,
             "x-pusher-signature": signatures.digest(self._project, body),
         }
-        response = await self._http.request("POST", self._url or "", headers=headers, body=body, timeout=TIMEOUT)
+        response = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
         if not 200 <= response.status < 300:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
 

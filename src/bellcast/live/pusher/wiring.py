@@ -15,9 +15,7 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the WebSocket endpoint, the webhooks and the observer of the hub."""
     engines, hub = live.engines, live.hub
-    webhooks = PusherWebhooks(
-        live.pusher.webhook_url, live.project, live.jobs, hub, live.http, engines.clock, live.spawn
-    )
+    webhooks = PusherWebhooks(live.pusher, live.project, live.jobs, hub, live.http, engines.clock, live.spawn)
     apps = ConnectedApps(live.project, live.pusher_apps, engines.clock, hub.end)
     context = PusherContext(
         engines=engines,

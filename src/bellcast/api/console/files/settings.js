@@ -1,15 +1,14 @@
 /**
  * Settings: values with their source, the history, the Pusher apps and the test of their connection.
  */
-import { confirmed, h, time } from './dom.js';
+import { confirmed, field, h, time } from './dom.js';
 import { empty, heading, load } from './list.js';
+import { OWNERS, card } from './page.js';
 import { pusherApps, pusherTest } from './pusher-apps.js';
 import { get, request } from './server.js';
 
-const GROUPS = { access: 'Access', pusher: 'Pusher', limits: 'Limits' };
+const GROUPS = { access: 'Access', pusher: 'Pusher', server: 'Calls and log', store: 'Retention', channels: 'Messages', limits: 'Limits' };
 const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here', default: 'default' };
-
-const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
 
 export function settings(page) {
   const place = h('div');
@@ -24,24 +23,37 @@ export function settings(page) {
 function form(page, { revision, settings: all }, done) {
   const error = h('p', { class: 'error', role: 'alert' });
   const save = h('button', { type: 'submit', class: 'primary' }, 'Save');
+  const open = all.filter((one) => mayChange(page, one));
+  const cards = Object.entries(GROUPS).map(([group, title]) => card(title, all.filter((one) => one.group === group).map((one) => row(page, one))));
+  const find = field('Find a setting', { name: 'find', type: 'search', autocomplete: 'off', oninput: ({ target }) => {
+    const text = target.value.trim().toLowerCase();
+    for (const place of cards) {
+      const rows = [...place.querySelectorAll('.setting')];
+      for (const one of rows) one.hidden = !one.textContent.toLowerCase().includes(text);
+      place.hidden = rows.every((one) => one.hidden);
+    }
+  } });
   return h('form', { class: 'settings', onsubmit: async (event) => {
     event.preventDefault();
     save.disabled = true;
     error.textContent = '';
     try {
-      await request('PATCH', '/v1/settings', { revision, ...changesOf(all, new FormData(event.target)) });
+      await request('PATCH', '/v1/settings', { revision, ...changesOf(open, new FormData(event.target)) });
       done();
     } catch (problem) {
       error.textContent = problem.status === 409 ? 'The settings were changed meanwhile. Reload the page to see them.' : problem.message;
     }
     save.disabled = false;
-  } }, Object.entries(GROUPS).map(([group, title]) => card(title, all.filter((one) => one.group === group).map(row))), error, save);
+  } }, find, cards, h('div', { class: 'save' }, save, error));
 }
 
-function changesOf(all, entered) {
+const mayChange = (page, one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
+
+/** The entered values that differ. */
+function changesOf(open, entered) {
   const set = {};
   const reset = [];
-  for (const one of all.filter((setting) => !setting.locked)) {
+  for (const one of open) {
     const value = entered.get(one.name).trim();
     if (value === one.value) continue;
     if (value === one.default) reset.push(one.name);
@@ -50,15 +62,15 @@ function changesOf(all, entered) {
   return { set, reset };
 }
 
-function row(one) {
+function row(page, one) {
   const id = `setting-${one.name}`;
-  const isSwitch = ['on', 'off'].includes(one.default);
-  const attributes = { id, name: one.name, disabled: one.locked, 'aria-describedby': `${id}-hint` };
-  const input = isSwitch
-    ? h('select', attributes, ['on', 'off'].map((value) => h('option', { value, selected: value === one.value }, value)))
+  const choices = [['on', 'off'], ['allow', 'deny']].find((both) => both.includes(one.default));
+  const attributes = { id, name: one.name, disabled: !mayChange(page, one), 'aria-describedby': `${id}-hint` };
+  const input = choices
+    ? h('select', attributes, choices.map((value) => h('option', { value, selected: value === one.value }, value)))
     : h('input', { ...attributes, value: one.value, autocomplete: 'off', spellcheck: 'false', placeholder: one.default });
   return h('div', { class: 'setting' }, h('label', { for: id }, h('code', {}, one.name), ' ', h('span', { class: 'tag' }, SOURCES[one.source])), input,
-    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.description, ` Default: ${one.default || 'none'}.`));
+    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.is_owner_only && 'For owners. ', one.description, ` Default: ${one.default || 'none'}.`));
 }
 
 function history(page, revisions) {

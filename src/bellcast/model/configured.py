@@ -1,0 +1,25 @@
+"""Objects that are made from a setting, which may change while the server runs. Pure."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Configured(Generic[K, T]):
+    """Makes an object from a setting, and another one when the setting has changed."""
+
+    def __init__(self, read: Callable[[], K | None], make: Callable[[K], T]) -> None:
+        self._read = read
+        self._make = make
+        self._setting: K | None = None
+        self._made: T | None = None
+
+    @property
+    def current(self) -> T | None:
+        """The object of the present setting; None without a setting."""
+        setting = self._read()
+        if setting != self._setting:
+            self._setting, self._made = setting, None if setting is None else self._make(setting)
+        return self._made

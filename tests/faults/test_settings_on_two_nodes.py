@@ -1,0 +1,86 @@
+"""Settings that one node changes apply on another within 2 s, without a restart."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import cluster, send
+from tests.faults.raw import eventually
+from tests.faults.test_nodes_together import known_nodes
+from tests.servers import ServerProcess
+from tests.wire.app_server import AppRequest, AppServer, running_app
+from tests.wire.clients import websocket
+from tests.wire.pusher_clients import bare
+from tests.wire.test_sessions import cookie
+
+MAX_SECONDS = 2.0
+
+
+def respond(request: AppRequest) -> tuple[int, bytes]:
+    """The app: its session, its handler, and its webhooks."""
+    if request.path == "/app/session":
+        return 200, json.dumps({"recipient": "alice"}).encode()
+    return 200, json.dumps({"reply": "pong"} if request.path == "/app/calls" else {}).encode()
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[AppServer]:
+    with running_app(respond) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    folder = tmp_path_factory.mktemp("settings")
+    with cluster(folder, engines.redis().url, engines.postgres(), "settings") as started:
+        one, other = started.start(), started.start()
+        assert eventually(lambda: (known_nodes(one), known_nodes(other)) == (2, 2))
+        yield one, other
+
+
+def change(node: ServerProcess, **body: Any) -> None:
+    url, headers = f"{node.url}/v1/settings", node.as_app()
+    revision = httpx.get(url, headers=headers, timeout=30).json()["revision"]
+    changed = httpx.patch(url, headers=headers, json={"revision": revision, **body}, timeout=30)
+    assert changed.status_code == 200, changed.text
+
+
+def applies(condition: Callable[[], bool]) -> bool:
+    started = time.monotonic()
+    return eventually(condition) and time.monotonic() - started < MAX_SECONDS
+
+
+def session_of(node: ServerProcess) -> int:
+    return httpx.get(f"{node.url}/v1/inbox", headers=cookie("of-alice"), timeout=30).status_code
+
+
+def reply_of(node: ServerProcess) -> Any:
+    with websocket(node, "alice") as bell:
+        bell.until("ready")
+        return bell.ask("call", name="ping").get("data")
+
+
+def lines_of(node: ServerProcess) -> int:
+    return node.log.read_text().count("request_served")
+
+
+def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, ServerProcess], app: AppServer) -> None:
+    one, other = nodes
+    assert (session_of(other), lines_of(other)) == (401, 0)
+    change(one, set={"session_url": f"{app.url}/session", "log_requests": "on", "limit_title": "4"})
+    assert applies(lambda: session_of(other) == 200)
+    assert lines_of(other) > 0
+    assert send(other, "bob", "Hello").status_code == 422
+    change(other, set={"handler_url": f"{app.url}/calls", "pusher_webhook_url": f"{app.url}/hooks"})
+    assert applies(lambda: reply_of(one) == "pong")
+    with bare(one) as client:
+        client.subscribe("presence-settings", '{"user_id":"u"}')
+        assert eventually(lambda: any(request.path == "/app/hooks" for request in app.requests))
+    change(one, reset=["session_url", "handler_url", "pusher_webhook_url", "log_requests", "limit_title"])
+    assert applies(lambda: session_of(other) == 401)
+    assert reply_of(other) != "pong"

@@ -1,0 +1,17 @@
+"""Objects that are made from a setting which may change."""
+
+from bellcast.model.configured import Configured
+
+
+def test_object_is_made_again_when_its_setting_has_changed() -> None:
+    settings: list[str | None] = [None]
+    configured = Configured(lambda: settings[-1], lambda setting: [setting])
+    assert configured.current is None
+    settings.append("a")
+    made = configured.current
+    assert made == ["a"]
+    assert configured.current is made
+    settings.append("b")
+    assert configured.current == ["b"]
+    settings.append(None)
+    assert configured.current is None
