@@ -14,15 +14,16 @@ from msgspec import Struct
 from bellcast.model import local_times, times
 from bellcast.model.messages import State
 from bellcast.workflows import conditions, definitions
-from bellcast.workflows.definitions import (
+from bellcast.workflows.definitions import Definition, Step
+from bellcast.workflows.run import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
+from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MAX_FUNCTION_SECONDS,
     MAX_HTTP_SECONDS,
+    MAX_SECONDS,
     MAX_WAIT_SECONDS,
-    Definition,
-    Step,
+    seconds,
 )
-from bellcast.workflows.run import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
 
 # Steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
@@ -216,7 +217,7 @@ def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
     value = resolved(step.fields["until"], run, around)
     until = _moment(value, around)
     end = until + (duration(step, "offset", run, around) if "offset" in step.fields else 0)
-    if end > around.now + definitions.MAX_SECONDS * 1000:
+    if end > around.now + MAX_SECONDS * 1000:
         raise InvalidValue("until is more than 366 days ahead")
     return end
 
@@ -238,9 +239,9 @@ def _moment(value: Any, around: Surroundings) -> int:
 def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
     """A duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, around)
-    most = LONGEST.get(step.type, definitions.MAX_SECONDS)
+    most = LONGEST.get(step.type, MAX_SECONDS)
     try:
-        found = definitions.seconds(value)
+        found = seconds(value)
     except ValueError as error:
         raise InvalidValue(f"{field}: {error}, got {str(value)[:100]!r}") from None
     if abs(found) > most or (found < 0 and field != "offset"):
