@@ -57,9 +57,9 @@ class Line {
   }
 
   #arrived(dialect) {
-    const after = this.#rangAt && ` after ${Math.round(performance.now() - this.#rangAt)} ms`;
+    const after = this.#rangAt ? ` in ${Math.round(performance.now() - this.#rangAt)} ms` : '';
     this.#rangAt = 0;
-    this.#show('arrived', `Rang over ${dialect}${after || ''}`);
+    this.#show('arrived', `${dialect}${after}`);
   }
 
   #show(state, text) {
