@@ -50,6 +50,16 @@ def test_key_that_waits_adds_no_row(connection):
     assert len(rows(connection)) == 1
 
 
+def test_subclass_of_a_connection_is_one_of_its_driver():
+    class AppConnection(sqlite3.Connection):
+        """Of the app's own module."""
+
+    with closing(sqlite3.connect(":memory:", factory=AppConnection)) as connection:
+        connection.executescript(outbox.table_sql("sqlite"))
+        dbapi.notify(connection, "alice", title="Booked")
+        assert rows(connection) == [("notify", {"to": "alice", "title": "Booked"})]
+
+
 def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
     file = tmp_path / "shop.db"
     with closing(sqlite3.connect(file)) as connection:

@@ -44,9 +44,10 @@ def _insert(connection: Any, kind: outbox.Kind, key: Any, payload: str) -> None:
 
 def _dialect(connection: Any) -> tuple[outbox.Dialect, str]:
     """Return the SQL dialect and the parameter mark of the connection's driver."""
-    package = type(connection).__module__.partition(".")[0]
-    driver = sys.modules[package]
-    mark = "?" if getattr(driver, "paramstyle", "format") == "qmark" else "%s"
+    # An app's subclass of the driver's connection is in a package of the app.
+    packages = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
+    package = next((one for one in packages if hasattr(sys.modules[one], "paramstyle")), packages[0])
+    mark = "?" if getattr(sys.modules[package], "paramstyle", "format") == "qmark" else "%s"
     if "sqlite" in package:
         return "sqlite", mark
     return ("mysql" if "mysql" in package.lower() else "postgresql"), mark
