@@ -215,3 +215,17 @@ def test_page_with_the_documented_rule_never_shifts(app, person, shop):
     page.evaluate(FRAMES)
     assert page.get_by_text("Below").bounding_box()["y"] == top
     assert page.evaluate("shifts") == []
+
+
+def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    page.evaluate("""{ const sheet = new CSSStyleSheet(); document.adoptedStyleSheets = [sheet]; sheet.replaceSync(
+      'body { letter-spacing: 1em; text-transform: uppercase; text-align-last: right; text-indent: 3em; word-spacing: 2em }') }""")
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_be_visible()
+    names = "['letterSpacing', 'textTransform', 'textAlignLast', 'textIndent', 'wordSpacing']"
+    for part in (".badge", ".title"):
+        style = page.locator(f"bellcast-bell {part}").evaluate(f"(part) => {names}.map((name) => getComputedStyle(part)[name])")
+        assert style == ["normal", "none", "auto", "0px", "0px"]
+    assert page.locator("bellcast-bell .badge").evaluate("(badge) => badge.offsetWidth") == 18

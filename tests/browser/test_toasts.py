@@ -64,6 +64,19 @@ def test_flood_shows_three_toasts(app, person, shop):
     expect(toasts(page)).to_have_count(3)
 
 
+def test_number_of_further_toasts_leaves_out_what_was_read(app, person, shop):
+    page = open_both(shop)
+    for number in range(5):
+        app.notify(person, title=f"Order {number}", priority="urgent" if number == 0 else "normal")
+    expect(page.get_by_text("+2 more")).to_be_visible()
+    rest = "bell.session.state.notifications.filter(({ title }) => /[12]/.test(title)).map(({ id }) => id)"
+    in_page(page, f"bell.session.read({rest}.slice(1))")
+    expect(page.get_by_text("+1 more")).to_be_visible()
+    in_page(page, f"bell.session.read({rest})")
+    expect(page.get_by_text("more")).to_be_hidden()
+    expect(toasts(page)).to_have_count(3)
+
+
 def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     shop.context.add_init_script(NOTES)
     pages = [open_both(shop) for _ in range(3)]

@@ -62,6 +62,7 @@ export const PANEL_CSS = `
 .tools { z-index: 1; display: flex; gap: 1px; }
 .tool { padding: 5px; border-radius: 6px; }
 .tools > .tool { padding: 5px 4px; }
+.menu svg { stroke-width: 3; }
 .tools .delete:hover { color: var(--urgent); }
 .row .main { display: flow-root; }
 .thumbnail { float: inline-end; width: 52px; height: 52px; margin-block: 4px 2px; margin-inline-start: 12px; overflow: hidden; border-radius: 8px; background: var(--disc); }
@@ -98,7 +99,6 @@ export const PANEL_CSS = `
 @media (hover: none) {
   .side { align-items: center; min-width: 0; margin-inline-end: -10px; }
   .tools > .tool:not(.menu) { display: none; }
-  .menu svg { stroke-width: 3; }
   .tools > .menu { padding: 10px; margin-block: -10px; }
   .keys { display: none !important; }
 }

@@ -31,16 +31,14 @@ svg { display: block; flex: none; width: 18px; height: 18px; fill: none; stroke:
 .button:hover, .button[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .icon { transform-origin: 50% 10%; transition: opacity .3s 2s; }
 .icon svg { width: 22px; height: 22px; }
+.panel, .toast, .badge { font-style: normal; letter-spacing: normal; text-align: start; text-align-last: auto; text-indent: 0; text-shadow: none; text-transform: none; white-space: normal; word-spacing: normal; }
 .badge, .tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 18px; font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
 .badge { position: absolute; top: 1px; inset-inline-start: 52%; background: var(--bellcast-badge, #d92d3d); color: var(--bellcast-badge-text, #fff); }
 .button::after { content: ""; position: absolute; width: 26px; height: 2px; border-radius: 2px; background: currentColor; rotate: 45deg; opacity: 0; transition: opacity .3s 2s; }
 .offline .icon { opacity: .5; }
 .offline::after { opacity: 1; }
 
-.panel, .toast {
-  border: 1px solid var(--border); border-radius: var(--radius); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); animation: lift .2s;
-  font-style: normal; letter-spacing: normal; text-align: start; text-indent: 0; text-shadow: none; text-transform: none; white-space: normal; word-spacing: normal; cursor: auto;
-}
+.panel, .toast { border: 1px solid var(--border); border-radius: var(--radius); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); animation: lift .2s; cursor: auto; }
 .panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; --highest: min(var(--bellcast-height, 600px), var(--room, 100dvh)); min-height: min(max(var(--tallest, 0px), 350px), var(--highest)); max-height: var(--highest); padding: 0; outline: 0; overflow: hidden; }
 .panel:is([open], :popover-open) { display: flex; }
 .panel:not([open], :popover-open, .page) { display: none; }

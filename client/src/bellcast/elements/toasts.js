@@ -22,8 +22,8 @@ export class Toasts extends Element {
 
   #list = h('div', 'toasts');
   #more = h('p', 'toast-more');
-  /** How many there was no room for since the first of those that are shown. */
-  #hiddenCount = 0;
+  /** Unread ones that there was no room for, since the first of those that are shown. @type {Set<string>} */
+  #hidden = new Set();
   /** @type {Map<string, Toast>} */
   #shown = new Map();
 
@@ -36,7 +36,7 @@ export class Toasts extends Element {
   build(session) {
     this.#list = h('div', 'toasts', { role: 'log', ariaLabel: this.texts.title, dir: this.texts.dir, lang: this.texts.lang }, this.#more);
     this.#shown.clear();
-    this.#countHidden(0);
+    this.#hide([]);
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
     session.addEventListener('alert', (event) => this.#showAll(session, /** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     return [this.#list];
@@ -46,6 +46,8 @@ export class Toasts extends Element {
   render({ state }) {
     const open = new Set(state.notifications.flatMap(({ id, seen_at, read_at }) => (seen_at || read_at ? [] : [id])));
     for (const id of this.#shown.keys()) if (!open.has(id)) this.#close(id);
+    const hidden = [...this.#hidden].filter((id) => open.has(id));
+    if (hidden.length < this.#hidden.size) this.#hide(hidden); // else the same text would be announced again
   }
 
   /** Urgent ones first, then the newest. @param {Session} session @param {Notification[]} notifications */
@@ -56,19 +58,19 @@ export class Toasts extends Element {
     const newest = all.toReversed();
     const ranked = [...newest.filter(isUrgent), ...newest.filter((each) => !isUrgent(each))];
     const chosen = new Set(ranked.slice(0, MAX_TOASTS));
-    const hidden = all.length - chosen.size;
+    const hidden = all.filter((notification) => !chosen.has(notification));
     for (const notification of all) {
       if (!chosen.has(notification)) this.#close(notification.id, false);
       else if (!this.#shown.has(notification.id)) this.#show(notification);
     }
-    this.#countHidden(this.#hiddenCount + hidden);
+    this.#hide([...this.#hidden, ...hidden.map(({ id }) => id)]);
   }
 
-  /** @param {number} count */
-  #countHidden(count) {
-    this.#hiddenCount = count;
-    this.#more.hidden = !count;
-    this.#more.textContent = this.texts.moreToasts(count);
+  /** @param {string[]} ids */
+  #hide(ids) {
+    this.#hidden = new Set(ids);
+    this.#more.hidden = !ids.length;
+    this.#more.textContent = this.texts.moreToasts(ids.length);
   }
 
   /** @param {Notification} notification */
@@ -105,7 +107,7 @@ export class Toasts extends Element {
     if (!toast) return;
     leave(toast.element);
     this.#shown.delete(id);
-    if (last && !this.#shown.size) this.#countHidden(0);
+    if (last && !this.#shown.size) this.#hide([]);
   }
 }
 
