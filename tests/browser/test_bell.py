@@ -226,6 +226,8 @@ def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):
     expect(row(page, "Order")).to_be_visible()
     names = "['letterSpacing', 'textTransform', 'textAlignLast', 'textIndent', 'wordSpacing']"
     for part in (".badge", ".title"):
-        style = page.locator(f"bellcast-bell {part}").evaluate(f"(part) => {names}.map((name) => getComputedStyle(part)[name])")
+        style = page.locator(f"bellcast-bell {part}").evaluate(
+            f"(part) => {names}.map((name) => getComputedStyle(part)[name])"
+        )
         assert style == ["normal", "none", "auto", "0px", "0px"]
     assert page.locator("bellcast-bell .badge").evaluate("(badge) => badge.offsetWidth") == 18

@@ -13,11 +13,15 @@ ALL = (
     '<section aria-label="Inbox"><bellcast-inbox token="{token}"></bellcast-inbox></section>'
     '<bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
 )
+END_OF_MOTION = """Promise.all([document, ...Array.from(document.querySelectorAll('*'), ({ shadowRoot }) => shadowRoot)]
+  .flatMap((root) => root?.getAnimations() ?? []).filter(({ effect }) => effect.getComputedTiming().endTime < Infinity)
+  .map(({ finished }) => finished.catch(() => {})))"""
 
 
 def violations(page):
     """Return axe-core's violations with their elements, without frames, which show other pages. The tool is injected past
-    the page's policy."""
+    the page's policy. A panel that fades in has too little contrast for 0.2 s."""
+    page.evaluate(END_OF_MOTION)
     world = page.context.new_cdp_session(page)
     world.send("Runtime.evaluate", {"expression": AXE.read_text()})
     result = page.evaluate("axe.run({ resultTypes: ['violations'], iframes: false })")
