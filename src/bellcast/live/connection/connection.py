@@ -119,12 +119,13 @@ class PositionMark(Protocol):
         ...
 
     def head(self, position: str) -> bytes:
-        """Encode an inbox position for `completer`; it stays valid until the position changes."""
+        """Encode an inbox position for `around`; it stays valid until the position changes."""
         ...
 
-    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
-        """Return a function from a `head` to the frame of a live event, for the same client as the frame of a call, in a
-        fifth of the time: every delivery has one."""
+    def around(self, data: bytes, event_id: str) -> tuple[Callable[[int], bytes] | None, bytes]:
+        """Return what surrounds a `head` in the frame of a live event: the start for the head's length, or None without one,
+        and the end. The client reads the same as from the frame of a call. It is made once per event, because every delivery
+        has a frame of its own."""
         ...
 
 

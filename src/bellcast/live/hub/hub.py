@@ -358,29 +358,30 @@ class Hub:
         is_coalescing = self._note_tick_events()
         sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
-        dialect, shared, complete, tick, live = None, None, None, self.tick, Phase.LIVE
-        completers: dict[object, Callable[[bytes], bytes] | None] = {}
+        around_marks: dict[object, tuple[Callable[[int], bytes] | None, bytes | None]] = {}
+        dialect, shared, start, end, tick, live = None, None, None, None, self.tick, Phase.LIVE
         for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
                 if dialect not in encoded:
                     encoded[dialect] = shared = encode(dialect)
                     mark = dialect.mark if id is not None and shared is not None else None
-                    completers[dialect] = None if mark is None else mark.completer(shared or b"", id or "")
-                shared, complete = encoded[dialect], completers[dialect]
+                    around_marks[dialect] = (None, None) if mark is None else mark.around(shared or b"", id or "")
+                shared, (start, end) = encoded[dialect], around_marks[dialect]
             if shared is None or connection is sender:
                 continue
-            if complete is None:
-                data = shared
-            elif connection.phase is not live:
-                data = connection.marked(shared, id)
-            elif connection.mark_revision == connection.revision:
-                data = complete(connection.mark_head)
-            else:
-                data = complete(connection.update_mark())
             connection.last_sent_tick = tick
+            if connection.phase is not live:
+                connection.write(shared if end is None else connection.marked(shared, id))
+                continue
+            data = shared
+            if end is not None:
+                head = connection.mark_head
+                if connection.mark_revision != connection.revision:
+                    head = connection.update_mark()
+                data = head + end if start is None else start(len(head)) + head + end
             sock, transport = connection.sock, connection.transport
-            if is_coalescing or sock is None or connection.phase is not live:
+            if is_coalescing or sock is None:
                 connection.write(data)
             elif transport.clear or not transport.get_write_buffer_size():
                 _send(connection, sock, data)

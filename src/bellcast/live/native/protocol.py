@@ -116,9 +116,8 @@ class IdMark(Struct, frozen=True):
     def head(self, position: str) -> bytes:
         return self.frame(b"id: " + position.encode())
 
-    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
-        tail = self.frame(b"~%b\n" % event_id.encode()) + data
-        return lambda head: head + tail
+    def around(self, data: bytes, event_id: str) -> tuple[None, bytes]:
+        return None, self.frame(b"~%b\n" % event_id.encode()) + data
 
 
 SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))  # written directly to an HTTP/1.1 socket

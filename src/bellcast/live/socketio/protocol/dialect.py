@@ -46,18 +46,17 @@ class LastArgument(Struct, frozen=True):
     def head(self, position: str) -> bytes:
         return f',"{position}'.encode()
 
-    def completer(self, data: bytes, event_id: str) -> Callable[[bytes], bytes]:
-        tail = f'~{event_id}"]'.encode()
+    def around(self, data: bytes, event_id: str) -> tuple[Callable[[int], bytes], bytes]:
+        end = f'~{event_id}"]'.encode()
         starts: dict[int, bytes] = {}  # by the length of the head: few lengths are in use
 
-        def complete(head: bytes) -> bytes:
-            size = len(head)
-            start = starts.get(size)
-            if start is None:
-                start = starts[size] = self.encoding.text_header(len(data) + size + len(tail)) + data
-            return start + head + tail
+        def start(size: int) -> bytes:
+            found = starts.get(size)
+            if found is None:
+                found = starts[size] = self.encoding.text_header(len(data) + size + len(end)) + data
+            return found
 
-        return complete
+        return start, end
 
 
 class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
