@@ -2,6 +2,8 @@
 
 import io
 import json
+import socket
+import time
 
 import pytest
 
@@ -141,6 +143,14 @@ def test_unread_count_is_empty_in_an_outage(shop, relay, configured, unreachable
     assert render("{% bellcast_unread_count %}", shop.nadia) == "1"
     configured(URL=unreachable)
     assert render("{% bellcast_unread_count %}", shop.nadia) == ""
+
+
+def test_page_waits_a_second_for_a_server_that_does_not_respond(shop, configured):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        configured(URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        assert render("{% bellcast_unread_count %}", shop.nadia) == ""
+    assert time.monotonic() - started < 3  # one try; the other clients have three, and 8 seconds
 
 
 # --- admin

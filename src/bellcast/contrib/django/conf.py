@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from bellcast.client import Bellcast, Retries
 from bellcast.client.credentials import find_url
+from bellcast.client.exchange import TIMEOUT
 from bellcast.contrib.django import defaults
 
 BACKENDS = "bellcast.contrib.django.backends"
@@ -36,6 +37,7 @@ VALUES: dict[str, Any] = {
     "SECURITY_EVENTS": False,
     "REVOKE_ON_LOGOUT": True,
 }
+PAGE_TIMEOUT = 1.0  # seconds
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _lock = threading.Lock()
@@ -114,11 +116,17 @@ def relay_client() -> Bellcast:
     return _client("relay", Retries(tries=1))
 
 
-def _client(purpose: str, retries: Retries) -> Bellcast:
+def page_client() -> Bellcast:
+    """Return a client for counts within pages, which must not wait for a server that does not respond."""
+    return _client("pages", Retries(tries=1, within=PAGE_TIMEOUT), PAGE_TIMEOUT)
+
+
+def _client(purpose: str, retries: Retries, timeout: float = TIMEOUT) -> Bellcast:
     with _lock:
         if purpose not in _clients:
             configuration = current()
-            _clients[purpose] = Bellcast(configuration.url, configuration.values["SECRET"], retries=retries)
+            secret = configuration.values["SECRET"]
+            _clients[purpose] = Bellcast(configuration.url, secret, timeout=timeout, retries=retries)
         return _clients[purpose]
 
 

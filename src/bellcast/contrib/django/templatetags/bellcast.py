@@ -80,11 +80,12 @@ def bellcast_script(context: Any, **attributes: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def bellcast_unread_count(context: Any) -> str | int:
-    """The number of unread notifications; empty while Bellcast cannot be reached."""
+    """The number of unread notifications; empty while Bellcast does not respond."""
     user = _user(context)
     if user is None:
         return ""
     try:
-        return identity.inbox_of(user).counts().unread
+        token = identity.session_token(user, identity.INBOX_TTL)
+        return conf.page_client().inbox(token).counts().unread
     except BellcastError:
         return ""
