@@ -179,6 +179,18 @@ def test_announcement_for_a_tenant_is_one_row(shop, relay):
     assert titles(shop.nadia) == ["Maintenance"]
 
 
+def test_announcement_with_a_filter_is_refused_instead_of_sent_to_all(shop):
+    from django.core.exceptions import ValidationError
+
+    from bellcast.contrib.django import NotificationService
+
+    with pytest.raises(ValidationError, match="user_filter"):
+        NotificationService.send_tenant_notification(
+            shop.north, "Maintenance", "Tonight", user_filter={"is_staff": True}, announce=True
+        )
+    assert not rows()
+
+
 def test_bulk_send_groups_users_by_tenant(shop, relay):
     from bellcast.contrib.django import NotificationService
 

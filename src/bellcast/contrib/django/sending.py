@@ -82,6 +82,10 @@ class NotificationService:
         `user_filter` is a dict of field lookups, a Q object or a function of a user. With `announce` it is one
         announcement for the whole tenant, and the list has one Notification."""
         fields = {"notification_type": notification_type, "priority": priority, **kwargs, "tenant": tenant}
+        if announce and user_filter is not None:
+            raise ValidationError(
+                {"user_filter": "cannot be used with announce: an announcement is for the whole tenant"}
+            )
         if announce:
             return [_announce(title, message, **fields)]
         users = _filtered(conf.current().call("TENANT_USERS", tenant), user_filter)
