@@ -11,21 +11,28 @@ COUNTER_BITS = 12  # RFC 9562 §6.2 method 1: rand_a counts within a millisecond
 class Ids:
     """Makes ids that never go backwards within this process."""
 
-    __slots__ = ("_counter", "_last")
+    __slots__ = ("_counter", "_last", "_prefix")
 
     def __init__(self) -> None:
         self._last = 0
         self._counter = 0
+        self._prefix = ""
 
     def new(self, now: int) -> str:
         """An id for the UTC millisecond `now`; later calls sort after earlier ones."""
         if now > self._last:
-            self._last, self._counter = now, random.getrandbits(COUNTER_BITS - 2)
+            self._begin(now, random.getrandbits(COUNTER_BITS - 2))
         else:
             self._counter += 1
             if self._counter >> COUNTER_BITS:  # borrowed from the next millisecond rather than repeated
-                self._last, self._counter = self._last + 1, 0
-        return _text(self._last << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | random.getrandbits(62))
+                self._begin(self._last + 1, 0)
+        # `hex` takes a third of the time of a format, and every notification has an id.
+        rest = hex(2 << 62 | random.getrandbits(62))
+        return f"{self._prefix}{hex(7 << 12 | self._counter)[2:]}-{rest[2:6]}-{rest[6:]}"
+
+    def _begin(self, millisecond: int, counter: int) -> None:
+        digits = f"{millisecond:012x}"
+        self._last, self._counter, self._prefix = millisecond, counter, f"{digits[:8]}-{digits[8:]}-"
 
 
 def _text(number: int) -> str:

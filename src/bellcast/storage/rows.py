@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from bellcast.model import identities, ids, times
 from bellcast.model.identities import (
@@ -92,7 +93,8 @@ def woken_at(place: str) -> datetime:
 
 def new_notification(id: str, content: Content, created_at: int) -> Notification:
     """Return an unseen notification with this content."""
-    return Notification(
+    # Python calls with up to 15 keyword arguments four times as fast.
+    created = Notification(
         id=id,
         type=content.type,
         title=content.title,
@@ -107,9 +109,10 @@ def new_notification(id: str, content: Content, created_at: int) -> Notification
         group=content.group,
         created_at=_moment(created_at),
         expires_at=content.expires_at,
-        body_format=content.body_format,
-        actions=content.actions,
     )
+    if content.body_format == "plain" and not content.actions:
+        return created
+    return replace(created, body_format=content.body_format, actions=content.actions)
 
 
 def content_params(content: Content, created_at: int) -> dict[str, Any]:
