@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bellcast.model.messages import Attempt
 from bellcast.model.times import to_rfc3339
 from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
+from bellcast.ports.list_scan import ListScan
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -141,6 +142,10 @@ async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:
         ({"run": "r1"}, [2]),
         ({"before": message(3).id, "limit": 1}, [2]),
         ({"tenant": "acme"}, []),
+        ({"tenant": "*"}, [3, 2, 1]),
+        ({"tenant": "*", "channel": "sms", "state": "held"}, [3]),
+        ({"provider": "smtp"}, []),
+        ({"tenant": "*", "provider": "smtp"}, []),
     ],
 )
 async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numbers: list[int]) -> None:
@@ -152,6 +157,18 @@ async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numb
     )
     found = await app.store.messages.page(MessageQuery(**{"tenant": "", **query}))
     assert [int(m.id[-3:]) for m in found] == numbers
+
+
+@pytest.mark.parametrize("tenant", ["", "*"])
+async def test_page_compares_a_bounded_number_of_messages(
+    app: App, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    await add(app, message(1, channel="sms"), message(2), message(3))
+    query = MessageQuery(tenant=tenant, channel="sms")
+    assert await app.store.messages.scan(query) == ListScan([], message(2).id)
+    further = await app.store.messages.scan(replace(query, before=message(2).id))
+    assert ([one.id for one in further.rows], further.scanned_until) == ([message(1).id], None)
 
 
 async def test_erasing_a_recipient_deletes_its_messages_and_decisions(app: App) -> None:

@@ -8,7 +8,7 @@ from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
 from bellcast.ports import RecipientOfLink
-from bellcast.ports.recipients import CreatedRange
+from bellcast.ports.list_scan import CreatedRange
 from tests.contract.app import App
 
 
@@ -279,7 +279,7 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
 
     assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
     assert await pages("d2", 1) == [(["d3"], None), (["dated-3"], None)]
-    monkeypatch.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
     assert await pages("d3") == [(["d4"], None), (["dated-4"], None)]

@@ -10,7 +10,8 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model import times
 from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import Sent, SentPage, SentQuery
+from bellcast.ports import Sent, SentQuery
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NEWEST
 from tests.contract.app import App
 
@@ -193,7 +194,7 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
 
     async def found(**filters: Any) -> list[str]:
         query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
-        return [item.notification.title for item in (await app.store.sends.notifications(query)).items]
+        return [item.notification.title for item in (await app.store.sends.notifications(query)).rows]
 
     assert await found() == ["third", "first"]
     assert await found(tenant="*") == ["third", "second", "first"]
@@ -209,12 +210,12 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
 
 
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
     query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
-    assert await app.store.sends.notifications(query) == SentPage([], ids[1])
-    assert await app.store.sends.notifications(replace(query, recipient="alice")) == SentPage([], ids[1])
-    assert await app.store.sends.announcements(query) == SentPage([], announced[1])
+    assert await app.store.sends.notifications(query) == ListScan([], ids[1])
+    assert await app.store.sends.notifications(replace(query, recipient="alice")) == ListScan([], ids[1])
+    assert await app.store.sends.announcements(query) == ListScan([], announced[1])
     further = await app.store.sends.notifications(replace(query, before=ids[1]))
-    assert ([item.notification.id for item in further.items], further.scanned_until) == ([ids[0]], None)
+    assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)

@@ -35,13 +35,13 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
-    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": True}
+    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": True, "provider": None}
     code = (await rest.app.post("/v1/setup-codes")).json()["code"]
     body = {"code": code, "name": "owner", "password": PASSWORD}
     owner = browser(rest)
     assert (await owner.post("/v1/setup", json=body)).json()["role"] == "owner"
     assert (await owner.get("/v1/me")).json()["name"] == "owner"
-    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": False}
+    assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": False, "provider": None}
     assert refused(await browser(rest).post("/v1/setup", json=body | {"name": "eve"}), 403, "forbidden")
     assert refused(await rest.app.post("/v1/setup-codes"), 409, "conflict")
 

@@ -11,6 +11,7 @@ from bellcast import __version__
 from bellcast.api import list_total
 from bellcast.model import times
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
+from tests.contract.test_store_messages import message
 from tests.faults.raw import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
 from tests.servers import ServerProcess
@@ -145,7 +146,7 @@ async def test_recipients_and_tenants_are_filtered_by_their_creation(
         assert [one["key"][1:] for one in page[rows]] == ["1"]
         assert (page["next"], page["scanned_until"], page["total"]) == (None, None, {"value": 1, "exact": True})
         with monkeypatch.context() as few:
-            few.setattr("bellcast.storage.sent.MAX_SCANNED_ROWS", 1)
+            few.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 1)
             page = (await rest.app.get(path, params=between)).json()
             assert (page[rows], page["scanned_until"][1:], page["total"]["exact"]) == ([], "0", False)
             export = await rest.app.get(path, params=between, headers={"accept": "application/x-ndjson"})
@@ -228,3 +229,22 @@ async def test_numbers_of_nodes_need_observe(rest: Rest, path: str, bound: int) 
         key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
         caller = Caller(rest.client, {"authorization": f"Bearer {key}"})
         assert (await caller.get(path)).status_code == status
+
+
+async def test_messages_and_runs_of_all_tenants_are_those_of_the_caller(rest: Rest) -> None:
+    step = {"key": "wait", "type": "delay", "for": "1h"}
+    for tenant in ("acme", "globex"):
+        await rest.app.put("/v1/workflows/later", params={"tenant": tenant}, json={"steps": [step]})
+        await rest.app.post("/v1/workflows/later/trigger", json={"to": "ann", "tenant": tenant})
+        await rest.store.messages.add([message(tenant=tenant, id=f"0{tenant}", recipient="ann")])
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["read"], "tenants": ["acme", "else"]})).json()
+    bound = Caller(rest.client, {"authorization": f"Bearer {key['key']}"})
+    for path, rows in (("/v1/messages", "messages"), ("/v1/runs", "runs")):
+        every = (await rest.app.get(path, params={"tenant": "*"})).json()
+        assert ([one["tenant"] for one in every[rows]], every["scanned_until"]) == (["globex", "acme"], None)
+        assert [one["tenant"] for one in (await bound.get(path, params={"tenant": "*"})).json()[rows]] == ["acme"]
+        assert refused(await bound.get(path, params={"tenant": "globex"}), 403, "forbidden")
+        wrong = await rest.app.get(path, params={"tenant": "*", "recipient": "ann"})
+        assert fields(wrong).keys() == {"tenant"}
+        assert len((await rest.app.get(path, params={"tenant": "acme", "recipient": "ann"})).json()[rows]) == 1
+    assert (await rest.app.get("/v1/messages", params={"tenant": "*", "provider": "smtp"})).json()["messages"] == []

@@ -6,15 +6,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import bound_callers, context, notifications, request_body, responses, tenants
+from bellcast.api import context, notifications, request_body, responses, tenant_pages, tenants
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import Invalid
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Notification
-from bellcast.ports import SentItem, SentPage, SentQuery
+from bellcast.ports import SentItem, SentQuery
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NEWEST
 
 PartName = Literal["unread", "read", "archived"]
@@ -85,9 +84,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     To named recipients, newest first; the filters can be combined. One request compares at most 20,000 rows with them."""
     query = request_body.query(request, NotificationsQuery)
     part = None if query.state is None else PARTS[query.state]
-    wanted = msgspec.structs.replace(_sent_query(request, query), recipient=query.recipient, part=part, tag=query.tag)
-    if wanted.tenant == EVERY_TENANT and query.recipient is not None:
-        raise Invalid.of("tenant", "must be one tenant: keys of recipients are unique within a tenant only")
+    wanted = msgspec.structs.replace(_sent_query(request, query, query.recipient), part=part, tag=query.tag)
     found = await _pages(request, context.of(request).engines.store.sends.notifications, wanted)
     shown, following = _shown(found, query.limit)
     return responses.json(NotificationPage([_notification(one) for one in shown], following, found.scanned_until))
@@ -113,23 +110,22 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     return responses.json(AnnouncementPage([_announcement(one) for one in shown], following, found.scanned_until))
 
 
-async def _pages(request: ApiRequest, read: Callable[[SentQuery], Awaitable[SentPage]], wanted: SentQuery) -> SentPage:
-    """Read a page; with `*`, of all tenants of the caller."""
-    bound = bound_callers.every(request)
-    if bound is None:
-        return await read(wanted)
-    pages = [await read(msgspec.structs.replace(wanted, tenant=tenant)) for tenant in bound]
-    # Below the end of one search, items of its tenant may be missing.
-    end = max((one.scanned_until for one in pages if one.scanned_until is not None), default="")
-    items = [item for page in pages for item in page.items if item.notification.id >= end]
-    items.sort(key=lambda item: item.notification.id, reverse=True)
-    return SentPage(items[: wanted.limit], None if len(items) >= wanted.limit else end or None)
+async def _pages(
+    request: ApiRequest, read: Callable[[SentQuery], Awaitable[ListScan[SentItem]]], wanted: SentQuery
+) -> ListScan[SentItem]:
+    return await tenant_pages.newest(
+        request,
+        wanted.tenant,
+        wanted.limit,
+        lambda tenant: read(msgspec.structs.replace(wanted, tenant=tenant)),
+        lambda item: item.notification.id,
+    )
 
 
-def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:
-    tenant = EVERY_TENANT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
+def _sent_query(request: ApiRequest, query: AnnouncementsQuery, recipient: str | None = None) -> SentQuery:
     return SentQuery(
-        tenant=tenant,
+        tenant=tenant_pages.tenant_of(request, query.tenant, recipient=recipient),
+        recipient=recipient,
         type=query.type,
         before=query.after or NEWEST,
         created_since=query.created_since,
@@ -138,9 +134,9 @@ def _sent_query(request: ApiRequest, query: AnnouncementsQuery) -> SentQuery:
     )
 
 
-def _shown(page: SentPage, limit: int) -> tuple[list[SentItem], str | None]:
-    shown = page.items[:limit]
-    return shown, shown[-1].notification.id if len(page.items) > limit else None
+def _shown(page: ListScan[SentItem], limit: int) -> tuple[list[SentItem], str | None]:
+    shown = page.rows[:limit]
+    return shown, shown[-1].notification.id if len(page.rows) > limit else None
 
 
 def _notification(item: SentItem) -> ListedNotification:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -19,6 +19,7 @@ from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.ports import MessageQuery, Store, StoredMessage
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NEWEST
 
 # The sender of simulated mail, for which no provider names one.
@@ -35,10 +36,11 @@ RETRY_BATCH = 1000
 
 
 class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of messages, newest first, with filters."""
+    """A page of messages, newest first, with filters. The tenant `*` means all tenants."""
 
     channel: ExternalChannel | None = None
     state: State | None = None
+    provider: str | None = None
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
@@ -47,10 +49,12 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class MessagePage(Struct, frozen=True):
-    """A page of messages; `next` is the value of `after` for the next page."""
+    """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, few of the compared
+    ones match: pass it as `after` to search further."""
 
     messages: list[Message]
     next: str | None
+    scanned_until: str | None
 
 
 class AttemptList(Struct, frozen=True):
@@ -80,6 +84,7 @@ class Retried(Struct, frozen=True):
     "/v1/messages",
     tag="Messages",
     required_scope="read",
+    bound_by="list",
     query=MessagesQuery,
     is_exported=True,
     response_types={200: MessagePage},
@@ -89,23 +94,31 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     Newest first; the filters can be combined."""
     query = request_body.query(request, MessagesQuery)
-    found = await context.of(request).engines.store.messages.page(
-        MessageQuery(
-            tenant=tenants.single_tenant(request),
-            recipient=query.recipient,
-            notification=query.notification,
-            run=query.run,
-            channel=query.channel,
-            state=query.state,
-            before=query.after or NEWEST,
-            created_since=query.created_since,
-            created_before=query.created_before,
-            limit=query.limit + 1,
-        )
+    tenant = tenant_pages.tenant_of(
+        request, query.tenant, recipient=query.recipient, notification=query.notification, run=query.run
     )
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > query.limit else None
-    return responses.json(MessagePage([outside(message) for message in shown], following))
+    wanted = MessageQuery(
+        tenant=tenant,
+        recipient=query.recipient,
+        notification=query.notification,
+        run=query.run,
+        channel=query.channel,
+        state=query.state,
+        provider=query.provider,
+        before=query.after or NEWEST,
+        created_since=query.created_since,
+        created_before=query.created_before,
+        limit=query.limit + 1,
+    )
+    store = context.of(request).engines.store
+
+    async def read(one: str) -> ListScan[StoredMessage]:
+        return await store.messages.scan(msgspec.structs.replace(wanted, tenant=one))
+
+    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda message: message.id)
+    shown = found.rows[: query.limit]
+    following = shown[-1].id if len(found.rows) > query.limit else None
+    return responses.json(MessagePage([outside(message) for message in shown], following, found.scanned_until))
 
 
 @operation(
@@ -254,16 +267,16 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
 async def _failed(store: Store, tenant: str, channel: ExternalChannel | None, since: int) -> AsyncIterator[list[str]]:
     """The ids of messages that can be retried, in batches; a digest, but not its messages."""
     for state in RETRYABLE_STATES:
-        before = NEWEST
-        while True:
+        before: str | None = NEWEST
+        while before is not None:
             query = MessageQuery(tenant=tenant, channel=channel, state=state, before=before, limit=RETRY_BATCH)
-            found = [message for message in await store.messages.page(query) if message.created_at >= since]
+            page = await store.messages.scan(query)
+            found = [message for message in page.rows if message.created_at >= since]
             ids = [message.id for message in found if message.digest in (None, message.id)]
             if ids:
                 yield ids
-            if len(found) < RETRY_BATCH:
-                break
-            before = found[-1].id
+            is_full = len(found) == RETRY_BATCH
+            before = found[-1].id if is_full else page.scanned_until if len(found) == len(page.rows) else None
 
 
 def _rfc822(message: StoredMessage) -> bytes:
@@ -284,6 +297,7 @@ def outside(message: StoredMessage) -> Message:
     content: dict[str, Any] = msgspec.json.decode(message.content)
     return Message(
         id=message.id,
+        tenant=tenants.outside(message.tenant),
         recipient=message.recipient,
         notification=message.notification,
         run=message.run,

@@ -34,7 +34,7 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
         )
         return Explanation(verdict="unknown_recipient", text=text)
     query = SentQuery(tenant=tenant, recipient=recipient, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS)
-    items = (await engines.store.sends.notifications(query)).items
+    items = (await engines.store.sends.notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
     facts = [fact for item in items for fact in await _of_notification(ctx, item)]
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]

@@ -21,7 +21,7 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
 from bellcast.model.times import Moment
-from bellcast.ports.recipients import ANY_TIME, KeyScan
+from bellcast.ports.list_scan import ANY_TIME, ListScan
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -89,7 +89,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     tenant, prefix = tenants.single_tenant(request), params.prefix or params.search or ""
     created, limit = time_range.created(params.start, params.end), params.limit + 1
     if created == ANY_TIME:
-        found = KeyScan(await store.recipients.page(tenant, params.cursor, limit, prefix), None)
+        found = ListScan(await store.recipients.page(tenant, params.cursor, limit, prefix), None)
     else:
         found = await store.recipients.created_page(tenant, params.cursor or "", limit, prefix, created)
     shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit

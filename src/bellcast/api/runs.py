@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, UnsetType
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -15,6 +15,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows import run as runs
@@ -27,7 +28,7 @@ CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of runs, newest first, with filters."""
+    """A page of runs, newest first, with filters. The tenant `*` means all tenants."""
 
     workflow: str | None = None
     recipient: str | None = None
@@ -58,6 +59,7 @@ class RunDetails(Struct, frozen=True, kw_only=True):
     """A workflow's execution for one recipient."""
 
     id: str
+    tenant: str | None
     trigger: str
     workflow: str
     version: int
@@ -72,11 +74,12 @@ class RunDetails(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """A page of runs; `next` goes into `after`. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
+    """A page of runs; `next` goes into `after`, and so does `scanned_until`, if it is not null, to search further. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
     the number of runs by state."""
 
     runs: list[RunDetails]
     next: str | None
+    scanned_until: str | None
     fanout: str | UnsetType = msgspec.UNSET
     counts: dict[str, int] | UnsetType = msgspec.UNSET
 
@@ -92,6 +95,7 @@ class Restarted(Struct, frozen=True):
     "/v1/runs",
     tag="Workflows",
     required_scope="read",
+    bound_by="list",
     query=RunsQuery,
     is_exported=True,
     response_types={200: RunPage},
@@ -101,23 +105,27 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     Newest first; the filters can be combined."""
     query = request_body.query(request, RunsQuery)
-    tenant = tenants.single_tenant(request)
+    tenant = tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient, trigger=query.trigger)
     store = context.of(request).engines.store
-    found = await store.runs.page(
-        RunQuery(
-            tenant=tenant,
-            workflow=query.workflow,
-            recipient=query.recipient,
-            state=query.state,
-            trigger=query.trigger,
-            before=query.after or NEWEST,
-            created_since=query.created_since,
-            created_before=query.created_before,
-            limit=query.limit + 1,
-        )
+    wanted = RunQuery(
+        tenant=tenant,
+        workflow=query.workflow,
+        recipient=query.recipient,
+        state=query.state,
+        trigger=query.trigger,
+        before=query.after or NEWEST,
+        created_since=query.created_since,
+        created_before=query.created_before,
+        limit=query.limit + 1,
     )
-    shown = [await _outside(request, run) for run in found[: query.limit]]
-    result = RunPage(runs=shown, next=shown[-1].id if len(found) > query.limit else None)
+
+    async def read(one: str) -> ListScan[StoredRun]:
+        return await store.runs.scan(msgspec.structs.replace(wanted, tenant=one))
+
+    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda run: run.id)
+    shown = [await _outside(request, run) for run in found.rows[: query.limit]]
+    following = shown[-1].id if len(found.rows) > query.limit else None
+    result = RunPage(runs=shown, next=following, scanned_until=found.scanned_until)
     if query.trigger is not None:
         fanout = await store.runs.fanout(query.trigger)
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
@@ -224,6 +232,7 @@ async def _outside(request: ApiRequest, run: StoredRun) -> RunDetails:
         )
     return RunDetails(
         id=run.id,
+        tenant=tenants.outside(run.tenant),
         trigger=run.trigger,
         workflow=run.workflow,
         version=run.version,

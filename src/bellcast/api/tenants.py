@@ -20,7 +20,8 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
 from bellcast.model.times import Moment
 from bellcast.ports import Store
-from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan, TenantSummary
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.ports.recipients import TenantSummary
 
 # Lists of all tenants of a bound caller read each of them.
 MAX_BOUND = 20
@@ -171,16 +172,16 @@ async def page(request: ApiRequest) -> ASGIApp:
 
 async def _page(
     store: Store, query: TenantsQuery, created: CreatedRange, bound: tuple[str, ...] | None
-) -> KeyScan[TenantSummary]:
+) -> ListScan[TenantSummary]:
     after, limit = query.after or "", query.limit + 1
     if bound is None and created == ANY_TIME:
-        return KeyScan(await store.recipients.tenant_page(query.prefix, after, limit), None)
+        return ListScan(await store.recipients.tenant_page(query.prefix, after, limit), None)
     if bound is None:
         return await store.recipients.tenants_created_page(query.prefix, after, limit, created)
     keys = sorted(key for key in bound if key.startswith(query.prefix) and key > after)[:limit]
     # Of the tenants that begin with a whole key, the first has this key.
     pages = [(await store.recipients.tenants_created_page(key, "", 1, created)).rows for key in keys]
-    return KeyScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
+    return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
 
 @operation(

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from bellcast.model import times
 from bellcast.model.times import Moment
-from bellcast.ports.recipients import ANY_TIME, CreatedRange
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):

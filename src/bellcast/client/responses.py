@@ -108,6 +108,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A notification for one address outside the inbox."""
 
     id: str
+    tenant: str | None = None
     recipient: str
     notification: str | None = None
     run: str | None = None
@@ -123,10 +124,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of messages, newest first; `next` is the cursor of the next page."""
+    """One page of messages, newest first; `next` is the cursor of the next page. `scanned_until` instead of `next`: few messages
+    match; continue with it."""
 
     messages: list[Message]
     next: str | None = None
+    scanned_until: str | None = None
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
@@ -405,6 +408,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow's execution for one recipient."""
 
     id: str
+    tenant: str | None = None
     trigger: str
     workflow: str
     version: int
@@ -419,10 +423,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of runs; `next` is the cursor of the next page. With `trigger`, `counts` has the number of runs by state."""
+    """One page of runs; `next` is the cursor of the next page, or `scanned_until`, as for messages. With `trigger`, `counts` has
+    the number of runs by state."""
 
     runs: list[Run]
     next: str | None = None
+    scanned_until: str | None = None
     fanout: str | None = None
     counts: dict[str, int] = {}
 

@@ -45,6 +45,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """A message as the server side sees it."""
 
     id: str
+    tenant: str | None = None
     recipient: str
     notification: str | None
     run: str | None

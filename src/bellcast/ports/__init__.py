@@ -49,7 +49,6 @@ from bellcast.ports.sends import (
     Sends,
     Sent,
     SentItem,
-    SentPage,
     SentQuery,
 )
 from bellcast.ports.store import Store
@@ -110,7 +109,6 @@ __all__ = [
     "Sends",
     "Sent",
     "SentItem",
-    "SentPage",
     "SentQuery",
     "SessionRevoked",
     "Store",

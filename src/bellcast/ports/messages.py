@@ -9,6 +9,7 @@ from msgspec import Struct
 from bellcast.model.messages import Attempt, ExternalChannel, State
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import Channel
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.webhooks import WebhookEvent
 
 # Sorts after every id, which are hexadecimal.
@@ -87,7 +88,7 @@ class MessageUpdate(Struct, frozen=True, kw_only=True):
 
 
 class MessageQuery(Struct, frozen=True, kw_only=True):
-    """A page of a tenant's messages, newest first."""
+    """A page of a tenant's messages, newest first; of all tenants if it is `*`, which needs no recipient, notification or run."""
 
     tenant: str
     recipient: str | None = None
@@ -95,6 +96,7 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     run: str | None = None
     channel: str | None = None
     state: str | None = None
+    provider: str | None = None
     before: str = NEWEST
     created_since: int = 0
     created_before: int | None = None
@@ -118,7 +120,13 @@ class Messages(Protocol):
         """Return those that exist, by id."""
         ...
 
-    async def page(self, query: MessageQuery) -> list[StoredMessage]: ...
+    async def page(self, query: MessageQuery) -> list[StoredMessage]:
+        """Return the messages of `scan`."""
+        ...
+
+    async def scan(self, query: MessageQuery) -> ListScan[StoredMessage]:
+        """Return a page. Of a recipient, a notification or a run it is complete; else it compares at most 20,000 messages."""
+        ...
 
     async def add(self, messages: Sequence[NewMessage]) -> None:
         """Add messages that belong to no send, with their jobs."""

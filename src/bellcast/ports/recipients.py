@@ -1,10 +1,11 @@
 """Recipients, tenants and subscriptions."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.ports.list_scan import CreatedRange, ListScan
 from bellcast.ports.webhooks import WebhookEvent
 
 
@@ -31,24 +32,6 @@ class TenantSummary(NamedTuple):
     recipients: int
 
 
-class CreatedRange(NamedTuple):
-    """Created since one time and before another (UTC milliseconds)."""
-
-    since: int
-    until: int
-
-
-ANY_TIME = CreatedRange(0, 2**62)
-T = TypeVar("T")
-
-
-class KeyScan(NamedTuple, Generic[T]):
-    """Rows by key. `scanned_until` is the last compared key, if a bounded number of rows was compared and few matched."""
-
-    rows: list[T]
-    scanned_until: str | None
-
-
 class Recipients(Protocol):
     """Recipients, tenants and subscriptions. Tenants and recipients are created on first use."""
 
@@ -67,7 +50,7 @@ class Recipients(Protocol):
 
     async def created_page(
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
-    ) -> KeyScan[Recipient]:
+    ) -> ListScan[Recipient]:
         """Like `page`, of the recipients that were created in a range of time. Compares at most 20,000 of them."""
         ...
 
@@ -168,7 +151,7 @@ class Recipients(Protocol):
 
     async def tenants_created_page(
         self, prefix: str, after: str, limit: int, created: CreatedRange
-    ) -> KeyScan[TenantSummary]:
+    ) -> ListScan[TenantSummary]:
         """Like `tenant_page`, of the tenants that were created in a range of time. Compares at most 20,000 of them."""
         ...
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.events import Event
 from bellcast.ports.jobs import Job
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.sends import Claim, SendRequest
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
@@ -237,6 +238,11 @@ class Runs(Protocol):
     async def get(self, id: str) -> StoredRun | None: ...
 
     async def page(self, query: RunQuery) -> list[StoredRun]: ...
+
+    async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
+        """Return a page of a tenant, or of all tenants if it is `*`, which needs no recipient or trigger: of these, at most 20,000
+        runs are compared."""
+        ...
 
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
         """Return runs by id, in any order; those that do not exist are absent."""

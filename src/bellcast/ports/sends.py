@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.notifications import Content, Edit, Notification
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
@@ -112,13 +113,6 @@ class SentQuery(Struct, frozen=True, kw_only=True):
     limit: int
 
 
-class SentPage(Struct, frozen=True):
-    """Items, and the id at which the search ended because it had compared enough rows; None if it was complete."""
-
-    items: list[SentItem]
-    scanned_until: str | None
-
-
 class Materialized(Struct, frozen=True):
     """Events of the inboxes that announcements were added to, and the recipients that had nothing pending (`caught_up`), or
     that another call has to handle (`remaining`, within the store only)."""
@@ -163,11 +157,11 @@ class Sends(Protocol):
         """Return a notification or announcement of the tenant. One to all tenants belongs to the default tenant."""
         ...
 
-    async def notifications(self, query: SentQuery) -> SentPage:
+    async def notifications(self, query: SentQuery) -> ListScan[SentItem]:
         """Return notifications to named recipients. Compares a bounded number of rows."""
         ...
 
-    async def announcements(self, query: SentQuery) -> SentPage:
+    async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
         """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Compares a
         bounded number of rows."""
         ...

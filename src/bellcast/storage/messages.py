@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
     MessageQuery,
     MessageUpdate,
@@ -17,7 +19,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import jobs, rows, waking, webhook_events
+from bellcast.storage import jobs, rows, scans, waking, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -50,7 +52,10 @@ class Messages:
         return await self._engine.read(_find, ids)
 
     async def page(self, query: MessageQuery) -> list[StoredMessage]:
-        return await self._engine.read(_page, query)
+        return (await self.scan(query)).rows
+
+    async def scan(self, query: MessageQuery) -> ListScan[StoredMessage]:
+        return await self._engine.read_in_background(_page, query)
 
     async def add(self, messages: Sequence[NewMessage]) -> None:
         await self._engine.write(ScriptCommand(lambda: add(messages, ()), []))
@@ -199,12 +204,19 @@ def _find_reference(provider: str, reference: str) -> Script[StoredMessage | Non
 PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_notification", "run": "messages_of_run"}
 
 
-def _page(query: MessageQuery) -> Script[list[StoredMessage]]:
+def _page(query: MessageQuery) -> Script[ListScan[StoredMessage]]:
     params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
     name = next((PAGES[field] for field in ("notification", "run", "recipient") if params[field] is not None), None)
-    if name is None:
-        name = "messages_page" if query.state is None else "messages_in_state"
-    return [_message(row) for row in (yield from fetch(Statement(name, params)))]
+    if name is not None:
+        return ListScan([_message(row) for row in (yield from fetch(Statement(name, params)))], None)
+    if query.tenant == EVERY_TENANT:
+        last, name = "messages_of_all_last", "messages_of_all"
+    elif query.state is None:
+        last, name = "messages_last", "messages_page"
+    else:
+        last, name = "messages_in_state_last", "messages_in_state"
+    found, until = yield from scans.by_id(last, name, params)
+    return ListScan([_message(row) for row in found], until)
 
 
 def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:

@@ -7,9 +7,8 @@ from msgspec import UNSET
 from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
-from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan
-from bellcast.storage import ensure, rows, subscriptions
-from bellcast.storage.key_scan import scan
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.storage import ensure, rows, scans, subscriptions
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 
@@ -25,10 +24,12 @@ def page(tenant: str, after: str | None, limit: int, search: str | None) -> Scri
     return [rows.recipient(row) for row in found]
 
 
-def created_page(tenant: str, after: str, limit: int, prefix: str, created: CreatedRange) -> Script[KeyScan[Recipient]]:
+def created_page(
+    tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
+) -> Script[ListScan[Recipient]]:
     params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    found, until = yield from scan("recipient_scan_end", "recipient_page", params, created)
-    return KeyScan([rows.recipient(row) for row in found], until)
+    found, until = yield from scans.by_key("recipient_scan_end", "recipient_page", params, created)
+    return ListScan([rows.recipient(row) for row in found], until)
 
 
 def count(tenant: str, search: str, limit: int) -> Script[int]:

@@ -7,7 +7,8 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
-from bellcast.ports.recipients import CreatedRange, KeyScan, TenantSummary
+from bellcast.ports.list_scan import CreatedRange, ListScan
+from bellcast.ports.recipients import TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
@@ -34,7 +35,7 @@ class Recipients:
 
     async def created_page(
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
-    ) -> KeyScan[Recipient]:
+    ) -> ListScan[Recipient]:
         return await self._engine.read_in_background(
             recipient_scripts.created_page, tenant, after, limit, prefix, created
         )
@@ -123,7 +124,7 @@ class Recipients:
 
     async def tenants_created_page(
         self, prefix: str, after: str, limit: int, created: CreatedRange
-    ) -> KeyScan[TenantSummary]:
+    ) -> ListScan[TenantSummary]:
         return await self._engine.read_in_background(tenants.created_page, prefix, after, limit, created)
 
     async def count_tenants(self, prefix: str, limit: int) -> int:

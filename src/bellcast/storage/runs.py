@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.jobs import Job
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.runs import (
     BegunRun,
     CounterKey,
@@ -22,7 +24,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
-from bellcast.storage import claims, jobs, messages, rows, run_commits, waking, webhook_events
+from bellcast.storage import claims, jobs, messages, rows, run_commits, scans, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
@@ -50,6 +52,9 @@ class Runs:
 
     async def page(self, query: RunQuery) -> list[StoredRun]:
         return await self._engine.read(_page, query)
+
+    async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
+        return await self._engine.read_in_background(_scan, query)
 
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
         found = await self._engine.read(fetch, Statement("runs_find", {"ids": rows.to_json(ids)}))
@@ -231,6 +236,14 @@ def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
 # --- reads
 
 PAGES = {"trigger": "runs_of_trigger", "recipient": "runs_of_recipient", "workflow": "runs_of_workflow"}
+
+
+def _scan(query: RunQuery) -> Script[ListScan[StoredRun]]:
+    if query.tenant != EVERY_TENANT:
+        return ListScan((yield from _page(query)), None)
+    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+    found, until = yield from scans.by_id("runs_of_all_last", "runs_of_all", params)
+    return ListScan([_run(row) for row in found], until)
 
 
 def _page(query: RunQuery) -> Script[list[StoredRun]]:

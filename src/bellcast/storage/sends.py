@@ -16,9 +16,9 @@ from bellcast.ports import (
     SendRequest,
     Sent,
     SentItem,
-    SentPage,
     SentQuery,
 )
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
@@ -75,10 +75,10 @@ class Sends:
     async def find(self, tenant: str, id: str) -> SentItem | None:
         return await self._engine.read(sent.find, tenant, id)
 
-    async def notifications(self, query: SentQuery) -> SentPage:
+    async def notifications(self, query: SentQuery) -> ListScan[SentItem]:
         return await self._engine.read_in_background(sent.notifications, query)
 
-    async def announcements(self, query: SentQuery) -> SentPage:
+    async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
         return await self._engine.read_in_background(sent.announcements, query)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:

@@ -8,15 +8,14 @@ from msgspec.structs import asdict
 from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import SentItem, SentPage, SentQuery
+from bellcast.ports import SentItem, SentQuery
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.webhooks import EventReport
-from bellcast.storage import marking, messages, rows
+from bellcast.storage import marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
 # No inbox has this number. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
-# Rows that one page compares with its filters; SQLite compares them in about 80 ms.
-MAX_SCANNED_ROWS = 20_000
 
 
 def find(tenant: str, id: str) -> Script[SentItem | None]:
@@ -27,30 +26,23 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     return None if announced is None else _announced_item(announced)
 
 
-def notifications(query: SentQuery) -> Script[SentPage]:
+def notifications(query: SentQuery) -> Script[ListScan[SentItem]]:
     """Notifications to named recipients, newest first."""
     if query.recipient is not None:
         return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
     return (yield from _search("sent_last", "sent_page", query, _listed_direct))
 
 
-def announcements(query: SentQuery) -> Script[SentPage]:
+def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
     """Announcements, newest first."""
     return (yield from _search("announced_last", "announced_page", query, _announced_item))
 
 
-def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[SentPage]:
+def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:
     """Run the statement `page` down to the row that the statement `last_row` finds."""
-    since = rows.uuid7_floor(query.created_since)
-    before = query.before
-    if query.created_before is not None:
-        before = min(before, rows.uuid7_floor(query.created_before))
-    params = {**asdict(query), "before": before, "since": since}
-    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
-    bound = last[0][0] if last else since
-    found = yield Statement(page, {**params, "since": bound}, heavy=True)
-    is_cut = bool(last) and len(found) < query.limit
-    return SentPage([item(row) for row in found], bound if is_cut else None)
+    params = asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+    found, until = yield from scans.by_id(last_row, page, params)
+    return ListScan([item(row) for row in found], until)
 
 
 def _listed_direct(row: Row) -> SentItem:

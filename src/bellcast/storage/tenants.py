@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.model.identities import Tenant, TenantRules
-from bellcast.ports.recipients import ANY_TIME, CreatedRange, KeyScan, TenantSummary
-from bellcast.storage import rows
-from bellcast.storage.key_scan import scan
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.ports.recipients import TenantSummary
+from bellcast.storage import rows, scans
 from bellcast.storage.script import AFTER_ALL_KEYS, Row, Script, Statement
 
 
@@ -20,10 +20,10 @@ def page(prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
     return _summaries((yield Statement("tenants_page", params | ANY_TIME._asdict())))
 
 
-def created_page(prefix: str, after: str, limit: int, created: CreatedRange) -> Script[KeyScan[TenantSummary]]:
+def created_page(prefix: str, after: str, limit: int, created: CreatedRange) -> Script[ListScan[TenantSummary]]:
     params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    found, until = yield from scan("tenants_scan_end", "tenants_page", params, created)
-    return KeyScan(_summaries(found), until)
+    found, until = yield from scans.by_key("tenants_scan_end", "tenants_page", params, created)
+    return ListScan(_summaries(found), until)
 
 
 def _summaries(stored: Sequence[Row]) -> list[TenantSummary]:

@@ -152,7 +152,33 @@ FROM messages
 WHERE tenant = :tenant AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
+
+-- name: messages_last
+-- The last message of a tenant that one page compares with its filters.
+SELECT id FROM messages WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
+-- name: messages_in_state_last
+-- The last message of a tenant in one state that one page compares with its filters.
+SELECT id FROM messages WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
+-- name: messages_of_all
+-- Messages of all tenants, newest first. Null filters match everything.
+SELECT
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
+FROM messages
+WHERE id < :before AND id >= :since
+  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+ORDER BY id DESC LIMIT :limit
+
+-- name: messages_of_all_last
+-- The last message of all tenants that one page compares with its filters.
+SELECT id FROM messages WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: messages_of_recipient
 -- Messages of a recipient, newest first. Null filters match everything.
@@ -163,6 +189,7 @@ FROM messages
 WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipient
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_notification
@@ -175,6 +202,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since AND notification = :not
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_run
@@ -187,6 +215,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since AND run = :run
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_in_state
@@ -197,6 +226,7 @@ SELECT
 FROM messages
 WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
 
 -- name: decisions_of

@@ -50,6 +50,21 @@ FROM runs
 WHERE tenant = :tenant AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
+-- name: runs_of_all
+-- Runs of all tenants, newest first. Null filters match everything.
+SELECT
+  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+FROM runs
+WHERE id < :before AND id >= :since
+  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_all_last
+-- The last run of all tenants that one page compares with its filters.
+SELECT id FROM runs WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
 -- name: runs_in_state
 -- Runs of a tenant in one state, newest first.
 SELECT

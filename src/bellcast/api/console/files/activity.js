@@ -12,7 +12,7 @@ export const notifications = (page) => listPage(page, {
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
   columns: [['Notification', (one) => one.title], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
-  none: 'No notification was sent yet.', anyTenant: true, command: 'bellcast notify alice "Hello"',
+  none: 'No notification was sent yet.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
 });
 
 export const announcements = (page) => listPage(page, {

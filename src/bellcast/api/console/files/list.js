@@ -42,7 +42,7 @@ export function empty(text, command) {
 /**
  * @param {any} page the context of the page: `query`, `signal`, `go`
  * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any][], filters?: any[],
- *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?: string, tenant?: boolean}} list
+ *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?: string, tenant?: boolean, anyTenant?: boolean, single?: string[]}} list `single`: filters that are unique within a tenant only
  */
 export function listPage(page, list) {
   const place = h('div', { class: 'rows' });
@@ -54,7 +54,7 @@ export function listPage(page, list) {
   const bar = filters.length > 0 && filterBar(page, filters, query);
   const chosen = 'range' in query && !query.range ? chosenRange(page) : null;
   const isFiltered = Object.values(query).some(Boolean) || chosen !== null;
-  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && { tenant: '*' }) };
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !list.single?.some((name) => query[name]) && { tenant: '*' }) };
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const body = h('tbody');

@@ -14,9 +14,10 @@ const STATE = { name: 'state', label: 'State', options: MESSAGE_STATES };
 
 export const messages = (page) => listPage(page, {
   title: 'Messages', path: '/v1/messages', rows: 'messages',
-  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, STATE, RANGE],
-  columns: [['To', (one) => one.to], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Created', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/messages/${one.id}`),
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'provider', label: 'Provider' }, STATE, RANGE],
+  columns: [['To', (one) => one.to], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/messages/${one.id}`, one),
+  anyTenant: true, single: ['recipient', 'notification'],
   none: 'No e-mail, SMS, push or chat message was sent yet.', command: 'bellcast notify alice "Hello" --channel email',
 });
 
@@ -24,8 +25,9 @@ export const messages = (page) => listPage(page, {
 export const mails = (page) => listPage(page, {
   title: 'Mail', path: '/v1/messages', rows: 'messages', fixed: { channel: 'email' },
   filters: [{ name: 'recipient', label: 'Recipient' }, STATE, RANGE],
-  columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Created', (one) => time(one.created_at)]],
-  link: (one) => inTenant(page, path`/mail/${one.id}`),
+  columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
+  link: (one) => inTenant(page, path`/mail/${one.id}`, one),
+  anyTenant: true, single: ['recipient'],
   none: 'No e-mail was sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
 });
 

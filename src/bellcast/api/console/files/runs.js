@@ -19,8 +19,9 @@ const MIN_WIDTH = 0.8;
 export const runs = (page) => listPage(page, {
   title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
   filters: [{ name: 'workflow', label: 'Workflow' }, { name: 'recipient', label: 'Recipient' }, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
-  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason]],
-  link: (one) => inTenant(page, path`/runs/${one.id}`),
+  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason], ['Tenant', (one) => one.tenant]],
+  link: (one) => inTenant(page, path`/runs/${one.id}`, one),
+  anyTenant: true, single: ['recipient'],
   none: 'No workflow ran yet.', command: 'bellcast trigger welcome alice',
 });
 

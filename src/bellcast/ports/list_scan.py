@@ -1,0 +1,22 @@
+"""Pages of lists whose filters compare a bounded number of rows."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class CreatedRange(NamedTuple):
+    """Created since one time and before another (UTC milliseconds)."""
+
+    since: int
+    until: int
+
+
+ANY_TIME = CreatedRange(0, 2**62)
+
+
+class ListScan(NamedTuple, Generic[T]):
+    """A page of rows. `scanned_until` is the cursor of the last compared row, if the bound was reached and few matched."""
+
+    rows: list[T]
+    scanned_until: str | None

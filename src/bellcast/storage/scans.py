@@ -1,0 +1,31 @@
+"""Pages with a filter that no index has: a bounded number of rows is compared."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bellcast.ports.list_scan import CreatedRange
+from bellcast.storage.script import Row, Script, Statement
+
+# Rows that one page compares with its filters; SQLite compares them in about 80 ms.
+MAX_SCANNED_ROWS = 20_000
+
+
+def by_id(last_row: str, page: str, params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
+    """Run the statement `page` down to the id that the statement `last_row` finds. Return its rows, newest first, and the last
+    compared id if more may follow."""
+    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    bound = last[0][0] if last else params["since"]
+    found = yield Statement(page, {**params, "since": bound}, heavy=True)
+    return found, bound if last and len(found) < params["limit"] else None
+
+
+def by_key(
+    end: str, page: str, params: dict[str, Any], created: CreatedRange
+) -> Script[tuple[Sequence[Row], str | None]]:
+    """Run the statement `page` on the keys up to those that the statement `end` finds. Return its rows, and the last
+    compared key if more may follow."""
+    edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    is_cut = len(edge) == len(("compared", "next"))
+    bound = {"last": edge[1][0]} if is_cut else {}
+    found = yield Statement(page, params | created._asdict() | bound, heavy=True)
+    return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
