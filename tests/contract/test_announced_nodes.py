@@ -45,7 +45,7 @@ class Node:
         engines = SimpleNamespace(store=app.store, broker=self.broker, clock=app.clock)
         sync = InboxSync(cast(Any, engines), cast(Any, SimpleNamespace(limits=Limits())), self._spawn)
         callbacks = HubCallbacks(fill_gap=sync.fill_gap, materialize=sync.materialize)
-        self.hub = Hub(Presence(()), self.broker, app.clock, callbacks)
+        self.hub = Hub(Presence(tuple), self.broker, app.clock, callbacks)
         self.broker.listen(self.hub.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 

@@ -65,6 +65,11 @@ def reply_of(node: ServerProcess) -> Any:
         return bell.ask("call", name="ping").get("data")
 
 
+def present(node: ServerProcess) -> list[str]:
+    answer = httpx.get(f"{node.url}/v1/topics/room/presence", headers=node.as_app(), timeout=30)
+    return [member["recipient"] for member in answer.json()["members"]]
+
+
 def lines_of(node: ServerProcess) -> int:
     return node.log.read_text().count("request_served")
 
@@ -72,15 +77,24 @@ def lines_of(node: ServerProcess) -> int:
 def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, ServerProcess], app: AppServer) -> None:
     one, other = nodes
     assert (session_of(other), lines_of(other)) == (401, 0)
-    change(one, set={"session_url": f"{app.url}/session", "log_requests": "on", "limit_title": "4"})
+    change(
+        one,
+        set={"session_url": f"{app.url}/session", "log_requests": "on", "limit_title": "4", "presence_topics": "room"},
+    )
     assert applies(lambda: session_of(other) == 200)
     assert lines_of(other) > 0
     assert send(other, "bob", "Hello").status_code == 422
+    with websocket(other, "alice", topics="room", claims={"topics": ["room"]}) as bell:
+        bell.until("ready")
+        assert eventually(lambda: present(one) == ["alice"])
     change(other, set={"handler_url": f"{app.url}/calls", "pusher_webhook_url": f"{app.url}/hooks"})
     assert applies(lambda: reply_of(one) == "pong")
     with bare(one) as client:
         client.subscribe("presence-settings", '{"user_id":"u"}')
         assert eventually(lambda: any(request.path == "/app/hooks" for request in app.requests))
-    change(one, reset=["session_url", "handler_url", "pusher_webhook_url", "log_requests", "limit_title"])
+    change(
+        one,
+        reset=["session_url", "handler_url", "pusher_webhook_url", "log_requests", "limit_title", "presence_topics"],
+    )
     assert applies(lambda: session_of(other) == 401)
     assert reply_of(other) != "pong"

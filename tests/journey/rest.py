@@ -157,7 +157,7 @@ async def opened(
     clients = HttpClients()
     broker.listen(published.append)
     reporter = NodeReporter(clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False)
-    hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
+    hub = Hub(Presence(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)
     jobs = JobRunner(store.jobs, clock, ids.new)

@@ -151,7 +151,13 @@ def other(setting: dict[str, Any]) -> str:
         return "off" if default == "on" else "on"
     if default in ("allow", "deny"):
         return "allow" if default == "deny" else "deny"
-    texts = {"origins": ORIGIN, "public_topics": "news.*", "jwt_claims": "recipient=sub", "jwks_issuer": "issuer"}
+    texts = {
+        "origins": ORIGIN,
+        "public_topics": "news.*",
+        "presence_topics": "room.*",
+        "jwt_claims": "recipient=sub",
+        "jwks_issuer": "issuer",
+    }
     texts |= {"jwks_audience": "bell", "retention": "90d", "tombstones": "20d", "run_retention": "7d"}
     if name.endswith("_url") and not default:
         return "https://app.example.com/bell"

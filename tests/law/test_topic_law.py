@@ -92,7 +92,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
         history: TopicHistory = MemoryHistory(clock, RULES, LIMIT_BYTES)
         if engine != "memory":
             broker, history = shared_history(engine, project, clock, RULES, LIMIT_BYTES)
-        hub = Hub(Presence(()), broker, SystemClock(), HubCallbacks(), None, history)
+        hub = Hub(Presence(tuple), broker, SystemClock(), HubCallbacks(), None, history)
         nodes.append(LawNode(hub, broker, history))
         await broker.open()
     yield nodes

@@ -271,7 +271,7 @@ class App:
             materialize=inbox_sync.materialize,
             report=self.node_reporter.report,
         )
-        presence = Presence(settings.access.presence_topics)
+        presence = Presence(lambda: settings.access.presence_topics)
         self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
         node = self.hub.cluster.node
         recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure, self.feed.tenants)

@@ -96,7 +96,7 @@ class FakeConnection(Connection):
 
 
 def new_hub(callbacks: HubCallbacks | None = None, *, presence: Sequence[str] = ()) -> Hub:
-    return Hub(Presence(presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
+    return Hub(Presence(lambda: presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
 
 
 def connect(

@@ -26,7 +26,7 @@ class Engines:
 def admission_with(**limits: int) -> Admission:
     engines: Any = Engines()
     doors: Any = None  # only an inbox needs it
-    hub = Hub(Presence(()), MemoryBroker(), engines.clock, HubCallbacks())
+    hub = Hub(Presence(tuple), MemoryBroker(), engines.clock, HubCallbacks())
     return Admission(engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), doors)
 
 

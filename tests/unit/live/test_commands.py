@@ -42,7 +42,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     await store.open()
     await store.close()
     broker = MemoryBroker()
-    hub = Hub(Presence(()), broker, clock, HubCallbacks())
+    hub = Hub(Presence(tuple), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     commands = Commands(
         Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)

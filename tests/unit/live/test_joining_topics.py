@@ -74,7 +74,7 @@ def history() -> SlowHistory:
 
 @pytest.fixture
 def hub(history: SlowHistory) -> Hub:
-    return Hub(Presence(()), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
+    return Hub(Presence(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
 
 
 @each_dialect

@@ -48,7 +48,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        hub = Hub(Presence(()), MemoryBroker(), self.clock, HubCallbacks())
+        hub = Hub(Presence(tuple), MemoryBroker(), self.clock, HubCallbacks())
         jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
         self.webhooks = PusherWebhooks(

@@ -1,6 +1,6 @@
 """Presence: a member joins a topic with its first connection on any node and leaves with its last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from bellcast.live.cluster.peer import PresenceKey
@@ -18,17 +18,18 @@ class Departure(NamedTuple):
 
 
 class Presence:
-    """Members by topic, with their connections in this process and on other nodes."""
+    """Members by topic, with their connections in this process and on other nodes. `topics` returns the present patterns of topics
+    with presence; a change applies to connections that follow a topic from then on."""
 
-    def __init__(self, topics: Sequence[str]) -> None:
-        self._patterns = tuple(topics)
+    def __init__(self, topics: Callable[[], Sequence[str]]) -> None:
+        self._patterns = topics
         # By topic and recipient: a member per local connection and per other node, the latter with its connection count.
         self._members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
         # Member key of a connection on a topic, if it differs from its recipient.
         self._member_keys: dict[tuple[str, str], str] = {}
 
     def tracks(self, topic: str) -> bool:
-        return patterns.any_matches(self._patterns, topic)
+        return patterns.any_matches(self._patterns(), topic)
 
     # --- connections of this process
 
