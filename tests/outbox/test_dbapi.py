@@ -12,8 +12,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
-from bellcast.contrib import dbapi, outbox, sqlalchemy
+from bellcast.client import Bellcast
+from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
 from tests.faults.nodes import titles
+from tests.faults.raw import eventually
 
 
 @pytest.fixture
@@ -85,6 +87,43 @@ def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
 def test_sqlalchemy_statement_of_mysql_ignores_a_key_that_waits(dialect):
     statement = sqlalchemy.notify("alice", title="Booked").compile(dialect=dialect)
     assert str(statement) == "INSERT IGNORE INTO bellcast_outbox (`key`, kind, payload) VALUES (%s, %s, %s)"
+
+
+EXITING_APP = """
+import sqlite3, sys
+from bellcast.contrib import dbapi, relay_thread
+
+relay_thread.start(f"sqlite:///{sys.argv[1]}")
+with sqlite3.connect(sys.argv[1]) as connection:
+    dbapi.notify(connection, sys.argv[2], title="Committed before the exit")
+"""
+
+
+def test_relay_thread_sends_at_once_when_it_is_woken_and_at_exit(bellcast_server, tmp_path):
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(outbox.table_sql("sqlite"))
+        relay = relay_thread.start(f"sqlite:///{file}", Bellcast(bellcast_server.url, bellcast_server.secret))
+        with connection:
+            dbapi.notify(connection, "woken-reader", title="Booked")
+        relay.wake()
+        assert eventually(lambda: titles(bellcast_server, "woken-reader") == ["Booked"])
+        relay.finish()
+    environ = {**os.environ, "BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+    subprocess.run([sys.executable, "-c", EXITING_APP, str(file), "exit-reader"], env=environ, check=True, timeout=60)
+    assert titles(bellcast_server, "exit-reader") == ["Committed before the exit"]
+
+
+def test_relay_connects_again_after_its_database_was_away(bellcast_server, tmp_path):
+    file = tmp_path / "shop.db"
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        relay = relay_thread.DatabaseRelay(f"sqlite:///{file}", bell)
+        assert relay.run().wait == relay_thread.POLL_INTERVAL
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.executescript(outbox.table_sql("sqlite"))
+            dbapi.notify(connection, "away-reader", title="Booked")
+        assert len(relay.run().sent) == 1
+        relay.close()
 
 
 def run(*command, **environ):

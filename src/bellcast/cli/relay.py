@@ -1,7 +1,8 @@
 """`bellcast relay`: sends the rows of the table `bellcast_outbox` in the app's database."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -9,6 +10,7 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:
+    from bellcast.client import Bellcast
     from bellcast.contrib.outbox_rows import OutboxRows
     from bellcast.contrib.relay import Round
 
@@ -22,9 +24,6 @@ EPILOG = """\
 [dim]Run it beside an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
 reason in[/] error[dim].[/]
 """
-# Seconds between two looks at the table: no commit wakes this process.
-POLL_INTERVAL = 1.0
-
 app = typer.Typer()
 
 
@@ -40,22 +39,26 @@ def relay(
     from bellcast import settings
     from bellcast.cli import remote
     from bellcast.client import Bellcast, Retries
-    from bellcast.contrib.relay import Relay
+    from bellcast.contrib.relay_thread import DatabaseRelay
 
     loaded = options.settings(ctx)
-    rows = _connect(database)
     with Bellcast(settings.url(loaded), remote.credentials(loaded), retries=Retries(tries=1)) as bell:
-        sender = Relay(rows, bell)
-        try:
-            if once:
-                done = sender.run()
-                _print(done)
-                if done.failure is not None:
-                    raise CommandError(f"rows are still due: {done.failure}", "they are sent by the next run")
-            else:
-                _serve(sender.run)
-        finally:
-            rows.close()
+        if once:
+            _send_once(_connect(database), bell)
+            return
+        # A wrong URL or a missing driver is an error; a database that is away later is waited for.
+        _connect(database).close()
+        _serve(DatabaseRelay(database, bell).run)
+
+
+def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
+    from bellcast.contrib.relay import Relay
+
+    with closing(rows):
+        done = Relay(rows, bell).run()
+    _print(done)
+    if done.failure is not None:
+        raise CommandError(f"rows are still due: {done.failure}", "they are sent by the next run")
 
 
 def _connect(database: str) -> "OutboxRows":
@@ -71,7 +74,7 @@ def _connect(database: str) -> "OutboxRows":
         raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
 
 
-def _serve(run: Callable[[], "Round"]) -> None:
+def _serve(run: Callable[[], "Round"]) -> NoReturn:
     import threading
 
     stopped = threading.Event()
@@ -79,8 +82,7 @@ def _serve(run: Callable[[], "Round"]) -> None:
     while True:
         done = run()
         _print(done)
-        wait = POLL_INTERVAL if done.wait is None else done.wait
-        stopped.wait(wait if done.failure is not None else max(0.05, min(wait, POLL_INTERVAL)))
+        stopped.wait(max(0.05, done.wait or 0.0))
 
 
 def _print(done: "Round") -> None:

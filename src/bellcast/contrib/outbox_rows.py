@@ -125,7 +125,9 @@ def connect(url: str) -> OutboxRows:
         file = Path(unquote(parts.path).removeprefix("/") if parts.path.startswith("/") else parts.path)
         if not file.exists():
             raise ValueError(f"the file {file} does not exist")
-        return OutboxRows(sqlite3.connect(file, timeout=SQLITE_TIMEOUT, isolation_level=None), "sqlite")
+        # The exit of a process uses the connection of its relay thread, which has ended then.
+        connection = sqlite3.connect(file, timeout=SQLITE_TIMEOUT, isolation_level=None, check_same_thread=False)
+        return OutboxRows(connection, "sqlite")
     if scheme in ("postgresql", "postgres"):
         psycopg = importlib.import_module("psycopg")
         return OutboxRows(psycopg.connect(parts._replace(scheme="postgresql").geturl(), autocommit=True), "postgresql")

@@ -218,11 +218,12 @@ class RelayThread:
         """Run a round now, or at the end of the backoff after a failure."""
         self._woken.set()
 
-    def stop(self, timeout: float) -> None:
-        """End after the current round; wait for it for `timeout` seconds."""
+    def stop(self, timeout: float) -> bool:
+        """End after the current round; wait for it for `timeout` seconds. Return whether it has ended."""
         self._stopped.set()
         self._woken.set()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         while not self._stopped.is_set():

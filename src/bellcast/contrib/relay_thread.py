@@ -1,0 +1,88 @@
+"""The relay of the table `bellcast_outbox` within a Python app: a thread that sends its rows.
+
+relay = relay_thread.start("postgresql://shop@db/shop")
+...
+relay.wake()   # after a commit; without it a row waits for a second at most
+"""
+
+import atexit
+import contextlib
+import logging
+
+from bellcast.client import Bellcast, Retries
+from bellcast.contrib import outbox_rows
+from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import Relay, RelayThread, Round
+
+log = logging.getLogger("bellcast.relay")
+
+# Seconds between two looks at the table: commits of other processes wake nothing here.
+POLL_INTERVAL = 1.0
+# Seconds that the exit of a process waits for a round.
+EXIT_TIMEOUT = 5.0
+
+
+class DatabaseRelay:
+    """The relay of one database. It connects again after the connection was lost."""
+
+    def __init__(self, database_url: str, bell: Bellcast) -> None:
+        self._url = database_url
+        self._bell = bell
+        self._rows: OutboxRows | None = None
+        self._relay: Relay | None = None
+
+    def run(self) -> Round:
+        """Do one round. Never raises: a database that is away is tried again after POLL_INTERVAL."""
+        try:
+            if self._relay is None:
+                self._rows = outbox_rows.connect(self._url)
+                self._relay = Relay(self._rows, self._bell)
+            done = self._relay.run()
+        except Exception as error:  # noqa: BLE001  each driver has its own errors
+            log.warning("relay_database_failed error=%s", error)
+            self.close()
+            return Round(wait=POLL_INTERVAL)
+        if done.failure is None:
+            done.wait = POLL_INTERVAL if done.wait is None else min(done.wait, POLL_INTERVAL)
+        return done
+
+    def close(self) -> None:
+        """Close the connection."""
+        rows, self._rows, self._relay = self._rows, None, None
+        if rows is not None:
+            with contextlib.suppress(Exception):  # a lost connection cannot be closed
+                rows.close()
+
+
+class AppRelay:
+    """The relay thread of this process. It ends with the process."""
+
+    def __init__(self, relay: DatabaseRelay, bell: Bellcast) -> None:
+        self._relay = relay
+        self._bell = bell
+        self._thread = RelayThread(relay.run)
+        atexit.register(self.finish)
+
+    def wake(self) -> None:
+        """Send now what was committed."""
+        self._thread.wake()
+
+    def finish(self) -> None:
+        """Send what is due, and end the thread. Otherwise this happens at exit."""
+        atexit.unregister(self.finish)
+        # A thread that waits for a response still has the connection; its rows are sent by the next relay.
+        if self._thread.stop(EXIT_TIMEOUT):
+            self._relay.run()
+            self._relay.close()
+            self._bell.close()
+
+
+def start(database_url: str, bell: Bellcast | None = None) -> AppRelay:
+    """Send the rows of the table from a thread of this process, and at exit what is due then.
+
+    Call it once in each process that sends, after a fork; several are safe. Raises ImportError without the driver, ValueError
+    for a wrong URL, and the driver's errors. `bell` is closed at the end; it should try once, since the relay has its own
+    backoff."""
+    outbox_rows.connect(database_url).close()
+    client = bell or Bellcast(retries=Retries(tries=1))
+    return AppRelay(DatabaseRelay(database_url, client), client)
