@@ -114,3 +114,68 @@ def test_refusal_is_a_page_that_leads_back(open_page: Callable[..., Page], provi
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+# --- passkeys
+
+VIRTUAL = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+@pytest.fixture
+def on_localhost(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
+    """A page with an authenticator. Passkeys need a host name, which an IP address is not."""
+    context = chromium.new_context(base_url=server.url.replace("127.0.0.1", "localhost"))
+    context.set_default_timeout(40_000)
+    page = context.new_page()
+    devtools = context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": VIRTUAL})
+    yield page
+    context.close()
+
+
+def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: Page) -> None:
+    page = on_localhost
+    page.goto("/console/account")
+    password_sign_in(page)
+    expect(page.get_by_role("heading", name="Passkeys")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("laptop <b>")
+    page.get_by_role("button", name="Add a passkey").click()
+    passkey = page.get_by_role("listitem").filter(has_text="laptop <b>")
+    expect(passkey).to_contain_text("last used never")
+    assert violations(page) == []
+    page.get_by_label("Name", exact=True).fill("again")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_text("This device has a passkey here already.")).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+    password_sign_in(page)  # is not enough any longer
+    expect(page.get_by_label("Code")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.goto("/console/account")
+    expect(passkey).not_to_contain_text("never")
+
+    passkey.get_by_role("button", name="Delete").click()
+    passkey.get_by_role("button", name="Delete").click()
+    expect(passkey).to_have_count(0)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_text("This passkey does not sign in here")).to_be_visible()
+    password_sign_in(page)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def password_sign_in(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("Name").fill("olive")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()

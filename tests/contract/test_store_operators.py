@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bellcast.auth import keys
-from bellcast.model.operators import AuditEntry, FieldChange, Operator, Role
+from bellcast.model.operators import AuditEntry, FieldChange, Operator, Passkey, Role
 from bellcast.ports import Store
 
 NOW = 1_700_000_000_000
@@ -136,7 +136,7 @@ async def test_second_factor_is_confirmed_used_once_and_ended(store: Store) -> N
     assert await store.operators.get("1") == operator("1")
     assert await store.operators.confirm_mfa("1", "new", 5, [b"a", b"b"])
     assert await store.operators.mfa_secrets("1") == ("new", None)
-    assert await store.operators.get("1") == msgspec.structs.replace(operator("1"), has_mfa=True)
+    assert await store.operators.get("1") == msgspec.structs.replace(operator("1"), has_app=True)
     assert not await store.operators.use_mfa_step("1", 5)
     used = await asyncio.gather(*(store.operators.use_mfa_step("1", 6) for _ in range(3)))
     assert used.count(True) == 1
@@ -145,8 +145,8 @@ async def test_second_factor_is_confirmed_used_once_and_ended(store: Store) -> N
     assert not await store.operators.use_recovery_code("2", b"b")
     await store.operators.replace_recovery_codes("1", [b"c"])
     assert not await store.operators.use_recovery_code("1", b"b")
-    assert await store.operators.end_mfa("1")
-    assert not await store.operators.end_mfa("2")
+    assert await store.operators.end_mfa("1", with_passkeys=False)
+    assert not await store.operators.end_mfa("2", with_passkeys=False)
     assert not await store.operators.use_recovery_code("1", b"c")
     assert await store.operators.mfa_secrets("1") == (None, None)
 
@@ -257,3 +257,49 @@ async def test_sign_in_of_an_identity_provider_is_used_once_until_it_expires(sto
     assert not await store.operators.use_sign_in(b"a", NOW + 10, NOW + 9)
     assert await store.operators.use_sign_in(b"a", NOW + 30, NOW + 10)  # forgotten: the cookie has expired too
     assert not await store.operators.use_sign_in(b"b", NOW + 20, NOW + 10)
+
+
+def passkey(id: str, operator: str = "1", credential: bytes = b"c") -> Passkey:
+    return Passkey(
+        id=id, operator=operator, credential=credential, public_key=b"key", name="laptop", counter=0, created_at=NOW
+    )
+
+
+async def test_passkeys_are_found_by_operator_and_by_credential(store: Store) -> None:
+    operators = store.operators
+    await operators.create(operator("1"), "hash")
+    added = await asyncio.gather(*(operators.add_passkey(passkey(id), 2) for id in ("a", "b")))
+    assert sorted(map(bool, added)) == [False, True]  # of one credential, one
+    assert await operators.add_passkey(passkey("c", credential=b"d"), 2)
+    assert await operators.add_passkey(passkey("d", credential=b"e"), 2) is None
+    first, second = await operators.passkeys("1")
+    assert await operators.passkey_of(b"d") == second == passkey("c", credential=b"d")
+    assert await operators.passkey_of(b"e") is None
+    found = await operators.get("1")
+    assert found is not None
+    assert (found.passkeys, found.has_app, found.has_mfa) == (2, False, True)
+    assert not await operators.delete_passkey("2", first.id)
+    assert await operators.delete_passkey("1", first.id)
+    assert await operators.passkeys("1") == [second]
+
+
+async def test_passkey_is_used_with_a_growing_counter_or_with_none(store: Store) -> None:
+    operators = store.operators
+    await operators.add_passkey(passkey("a"), 2)
+    uses = [await operators.use_passkey("a", counter, NOW + 1) for counter in (0, 0, 5, 5, 4, 0, 6)]
+    assert uses == [True, True, True, False, False, False, True]
+    (used,) = await operators.passkeys("1")
+    assert (used.counter, used.used_at) == (6, NOW + 1)
+    assert not await operators.use_passkey("unknown", 7, NOW)
+
+
+async def test_reset_of_the_second_factor_and_deletion_end_passkeys(store: Store) -> None:
+    operators = store.operators
+    for id in ("1", "2"):
+        await operators.create(operator(id), "hash")
+        await operators.add_passkey(passkey(f"p{id}", id, id.encode()), 2)
+    assert await operators.end_mfa("1", with_passkeys=False)
+    assert len(await operators.passkeys("1")) == 1
+    assert await operators.end_mfa("1", with_passkeys=True)
+    assert await operators.delete("2")
+    assert await operators.passkeys("1") == await operators.passkeys("2") == []

@@ -16,6 +16,7 @@ from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.auth.oidc import OidcProvider
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.auth.oidc_sign_in import OidcSignIn
+from bellcast.auth.passkeys import Passkeys
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
@@ -204,6 +205,7 @@ async def opened(
         app=handlers or NoBackend(),
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),
         console=sessions,
+        passkeys=Passkeys(sessions, store.operators, cipher, clock, ids.new),
         oidc=None
         if oidc is None
         else OidcSignIn(

@@ -102,7 +102,8 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
     tenants: list[str] | None  # null: all
     created_at: datetime
     seen_at: datetime | None
-    has_mfa: bool
+    has_mfa: bool  # an authenticator app or a passkey
+    has_app: bool
     is_external: bool  # signed in by the identity provider
 
 
@@ -130,7 +131,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, SETUP)
     signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return _signed_in(request, signed_in, 201)
+    return signed_in_response(request, signed_in, 201)
 
 
 @operation(
@@ -166,7 +167,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
             await audit.record(request, params.name if known else "unknown", failure.code)
         raise
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return _signed_in(request, signed_in, 200)
+    return signed_in_response(request, signed_in, 200)
 
 
 @public_operation("DELETE", "/v1/session", response_types={204: None})
@@ -196,7 +197,7 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
     Its other sessions end."""
     params = await request_body.body(request, PASSWORD)
     browser = guards.browser_request(request)
-    return _signed_in(
+    return signed_in_response(
         request, await sessions(request).change_own_password(browser, params.current, params.password), 200
     )
 
@@ -235,7 +236,7 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
 
     From now on, sign-in needs its codes, or one of the returned recovery codes."""
     params = await request_body.body(request, CODE)
-    codes = await sessions(request).confirm_mfa(await _own(request), params.code)
+    codes = await sessions(request).confirm_mfa(await own(request), params.code)
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
 
 
@@ -251,14 +252,14 @@ async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
 
     The old ones end."""
     return responses.json(
-        RecoveryCodes(await sessions(request).replace_recovery_codes(await _own(request))), 201, NO_STORE
+        RecoveryCodes(await sessions(request).replace_recovery_codes(await own(request))), 201, NO_STORE
     )
 
 
 @own_operation("DELETE", "/v1/me/mfa", is_sensitive=True, response_types={204: None})
 async def end_mfa(request: ApiRequest) -> ASGIApp:
     """Remove the authenticator app and the recovery codes."""
-    await sessions(request).end_mfa((await _own(request)).id)
+    await sessions(request).end_mfa((await own(request)).id)
     return responses.empty()
 
 
@@ -269,18 +270,18 @@ def sessions(request: ApiRequest) -> ConsoleSessions:
     return console
 
 
-def _signed_in(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
+def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
     headers = {"set-cookie": signed_in.cookie, "cache-control": "no-store"}
     return responses.json(_account(request, signed_in.operator), status, headers)
 
 
-async def _own(request: ApiRequest) -> Operator:
+async def own(request: ApiRequest) -> Operator:
     return (await sessions(request).session(guards.browser_request(request))).operator
 
 
 async def _own_with_password(request: ApiRequest) -> Operator:
     """Return the signed-in operator. Raises Conflict for one without a password here."""
-    operator = await _own(request)
+    operator = await own(request)
     if operator.subject is not None:
         raise Conflict(EXTERNAL)
     return operator
@@ -299,6 +300,7 @@ def item(operator: Operator) -> OperatorItem:
         created_at=times.to_rfc3339(operator.created_at),
         seen_at=times.to_rfc3339_or_null(operator.seen_at),
         has_mfa=operator.has_mfa,
+        has_app=operator.has_app,
         is_external=operator.subject is not None,
     )
 

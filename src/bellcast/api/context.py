@@ -10,6 +10,7 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.console_sessions import ConsoleSessions
 from bellcast.auth.oidc_sign_in import OidcSignIn
+from bellcast.auth.passkeys import Passkeys
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -128,6 +129,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     console: ConsoleSessions | None = None  # operators; None with the console turned off
+    passkeys: Passkeys | None = None
     oidc: OidcSignIn | None = None  # their identity provider
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock

@@ -118,9 +118,9 @@ async def delete(request: ApiRequest) -> ASGIApp:
     "DELETE", "/v1/operators/{id:str}/mfa", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
 )
 async def reset_mfa(request: ApiRequest) -> ASGIApp:
-    """Remove the authenticator app and the recovery codes of an operator."""
+    """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
     operator = await _manageable(request)
-    await console_session.sessions(request).end_mfa(operator.id)
+    await console_session.sessions(request).end_mfa(operator.id, with_passkeys=True)
     audit.note_change(request, "has_mfa", operator.has_mfa, after=False)
     return responses.empty()
 

@@ -269,14 +269,14 @@ class ConsoleSessions:
     async def replace_recovery_codes(self, operator: Operator) -> list[str]:
         """Create new recovery codes; the others end. Raises Conflict without a second factor."""
         if not operator.has_mfa:
-            raise Conflict("Set up an authenticator app first.")
+            raise Conflict("Set up an authenticator app or a passkey first.")
         codes = totp.make_recovery_codes()
         await self._operators.replace_recovery_codes(operator.id, [_digest(totp.normalize(one)) for one in codes])
         return codes
 
-    async def end_mfa(self, id: str) -> bool:
-        """Delete the second factor of an operator; return whether the operator exists."""
-        return await self._operators.end_mfa(id)
+    async def end_mfa(self, id: str, *, with_passkeys: bool = False) -> bool:
+        """Delete the authenticator app of an operator, and its passkeys too; return whether the operator exists."""
+        return await self._operators.end_mfa(id, with_passkeys=with_passkeys)
 
     def check_page(self, request: BrowserRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
@@ -322,9 +322,9 @@ class ConsoleSessions:
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
         current = (await self._operators.mfa_secrets(operator.id)).current
-        if current is None:  # reset meanwhile
-            return False
-        step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
+        step = None  # without an app, or reset meanwhile
+        if current is not None:
+            step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
         if step is not None:
             return await self._operators.use_mfa_step(operator.id, step)
         return await self._operators.use_recovery_code(operator.id, _digest(code))

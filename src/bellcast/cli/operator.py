@@ -89,7 +89,7 @@ def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = Fals
 
 @operator.command("reset-mfa", cls=OperatorCommand)
 def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
-    """Remove an operator's authenticator app and recovery codes, as when the phone is lost."""
+    """Remove an operator's authenticator app, recovery codes and passkeys, as when the phone is lost."""
     from bellcast.client.request import path
 
     id = _id_of(ctx, name)

@@ -36,8 +36,28 @@ class Operator(Struct, frozen=True, kw_only=True):
     tenants: tuple[str, ...] | None = None  # the only ones that it may use; None: all
     created_at: int
     seen_at: int | None = None
-    has_mfa: bool = False
+    has_app: bool = False  # an authenticator app
     subject: str | None = None  # issuer and subject at the identity provider that signs it in; None: it has a password
+    passkeys: int = 0
+
+    @property
+    def has_mfa(self) -> bool:
+        """Whether the password alone does not sign it in."""
+        return self.has_app or self.passkeys > 0
+
+
+class Passkey(Struct, frozen=True, kw_only=True):
+    """A passkey of an operator: `credential` is the id that the authenticator chose, `public_key` its attested data
+    (WebAuthn Level 2, 6.5.1). Times are UTC milliseconds."""
+
+    id: str
+    operator: str
+    credential: bytes
+    public_key: bytes
+    name: str
+    counter: int
+    created_at: int
+    used_at: int | None = None
 
 
 class OperatorSession(Struct, frozen=True, kw_only=True):

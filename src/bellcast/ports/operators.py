@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
-from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorSession, Role
+from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorSession, Passkey, Role
 
 
 class Operators(Protocol):
@@ -96,9 +96,27 @@ class Operators(Protocol):
 
     async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None: ...
 
-    async def end_mfa(self, id: str) -> bool:
-        """Delete the secrets and recovery codes; return whether the operator exists."""
+    async def end_mfa(self, id: str, *, with_passkeys: bool) -> bool:
+        """Delete the secrets and recovery codes, and the passkeys too; return whether the operator exists."""
         ...
+
+    async def passkeys(self, operator: str) -> list[Passkey]:
+        """Return the passkeys of an operator, oldest first."""
+        ...
+
+    async def passkey_of(self, credential: bytes) -> Passkey | None:
+        """Return the passkey with the id that its authenticator chose."""
+        ...
+
+    async def add_passkey(self, passkey: Passkey, limit: int) -> bool | None:
+        """Store a passkey. False if it is known, None if the operator has `limit` already."""
+        ...
+
+    async def use_passkey(self, id: str, counter: int, now: int) -> bool:
+        """Record a sign-in; return False if the counter is not larger than that of the last one, unless both are 0."""
+        ...
+
+    async def delete_passkey(self, operator: str, id: str) -> bool: ...
 
     async def end_session(self, digest: bytes) -> None: ...
 

@@ -17,6 +17,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.auth.oidc import OidcProvider
 from bellcast.auth.oidc_sign_in import OidcSignIn
+from bellcast.auth.passkeys import Passkeys
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
@@ -146,6 +147,8 @@ class App:
         # The hub is created later, with this broker.
         broker, history = adapters.traced(self.broker, history, self._tracing)
         observed = ObservedBroker(broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108  no hub yet
+        # The project secret does not rotate, so that an operator's authenticator app stays valid.
+        self._operator_cipher = Encryption(project.secret.encode())
         self._console = self._console_sessions(ids.new) if settings.server.console else None
         self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
         self._channels = Channels(
@@ -208,9 +211,14 @@ class App:
     def _console_sessions(self, new_id: Callable[[int], str]) -> ConsoleSessions:
         server = self.settings.server
         config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
-        # The project secret does not rotate, so that an operator's authenticator app stays valid.
-        cipher = Encryption(self.project.secret.encode())
-        return ConsoleSessions(self.store.operators, self._real_clock, new_id, cipher, config)
+        return ConsoleSessions(self.store.operators, self._real_clock, new_id, self._operator_cipher, config)
+
+    def _make_passkeys(self) -> Passkeys | None:
+        if self._console is None:
+            return None
+        return Passkeys(
+            self._console, self.store.operators, self._operator_cipher, self._real_clock, self.context.new_id
+        )
 
     def _oidc_sign_in(self) -> OidcSignIn | None:
         config, clock = self.settings.oidc, self._real_clock
@@ -218,8 +226,7 @@ class App:
             return None
         # Guarded: the discovery document names further URLs.
         provider = OidcProvider(config, self._clients.guarded(), clock)
-        cipher = Encryption(self.project.secret.encode())
-        return OidcSignIn(config, provider, self._console, self.store.operators, cipher, clock)
+        return OidcSignIn(config, provider, self._console, self.store.operators, self._operator_cipher, clock)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines, spawn = self.settings, self.context, self.tasks.spawn
@@ -341,6 +348,7 @@ class App:
             test_pusher=self._test_pusher,
             stats=self._stats,
             console=self._console,
+            passkeys=self._make_passkeys(),
             oidc=self._oidc_sign_in(),
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,

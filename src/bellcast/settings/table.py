@@ -113,7 +113,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "REQUIRE_MFA": (
         parsers.boolean,
-        "Operators without an authenticator app may only set one up. An identity provider must confirm a second factor.",
+        "Operators without an authenticator app or a passkey may only set one up. An identity provider must confirm a second factor.",
     ),
 }
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
-from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Role
+from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Passkey, Role
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
@@ -113,8 +113,25 @@ class Operators:
     async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None:
         await self._engine.write(ScriptCommand(lambda: _replace_recovery_codes(id, digests), LOCK))
 
-    async def end_mfa(self, id: str) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _end_mfa(id), LOCK))
+    async def end_mfa(self, id: str, *, with_passkeys: bool) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _end_mfa(id, with_passkeys=with_passkeys), LOCK))
+
+    async def passkeys(self, operator: str) -> list[Passkey]:
+        found = await self._engine.read(fetch, Statement("passkeys_of", {"operator": operator}))
+        return [_passkey(row) for row in found]
+
+    async def passkey_of(self, credential: bytes) -> Passkey | None:
+        found = await self._engine.read(fetch, Statement("passkey_of_credential", {"credential": credential}))
+        return _passkey(found[0]) if found else None
+
+    async def add_passkey(self, passkey: Passkey, limit: int) -> bool | None:
+        return await self._engine.write(ScriptCommand(lambda: _add_passkey(passkey, limit), LOCK))
+
+    async def use_passkey(self, id: str, counter: int, now: int) -> bool:
+        return bool(await self._write(Statement("passkey_use", {"id": id, "counter": counter, "now": now})))
+
+    async def delete_passkey(self, operator: str, id: str) -> bool:
+        return bool(await self._write(Statement("passkey_delete", {"operator": operator, "id": id})))
 
     async def end_session(self, digest: bytes) -> None:
         await self._write(Statement("operator_session_end", {"digest": digest}))
@@ -169,7 +186,7 @@ class Operators:
 
 def _insert(operator: Operator, password: str) -> Statement:
     params = asdict(operator) | {"password": password, "tenants": _tenants(operator.tenants)}
-    del params["seen_at"], params["has_mfa"]
+    del params["seen_at"], params["has_app"], params["passkeys"]
     return Statement("operator_insert", params)
 
 
@@ -219,6 +236,7 @@ def _delete(id: str) -> Script[bool | None]:
         return False
     yield Statement("operator_delete", {"id": id})
     yield Statement("recovery_codes_end", {"operator": id})
+    yield Statement("passkeys_end", {"operator": id})
     yield Statement("operator_sessions_end", {"id": id})
     return True
 
@@ -242,7 +260,17 @@ def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
     yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
 
 
-def _end_mfa(id: str) -> Script[bool]:
+def _add_passkey(passkey: Passkey, limit: int) -> Script[bool | None]:
+    if len((yield Statement("passkeys_of", {"operator": passkey.operator}))) >= limit:
+        return None
+    params = asdict(passkey)
+    del params["used_at"]
+    return bool((yield Statement("passkey_insert", params)))
+
+
+def _end_mfa(id: str, *, with_passkeys: bool) -> Script[bool]:
+    if with_passkeys:
+        yield Statement("passkeys_end", {"operator": id})
     yield Statement("recovery_codes_end", {"operator": id})
     return bool((yield Statement("operator_mfa_end", {"id": id})))
 
@@ -259,7 +287,7 @@ def _start_session(digest: bytes, operator: str, now: int, verified_at: int) -> 
 
 
 def _operator(row: Row) -> Operator:
-    id, name, role, tenants, created_at, seen_at, has_mfa, subject = row
+    id, name, role, tenants, created_at, seen_at, has_app, subject, passkeys = row
     return Operator(
         id=id,
         name=name,
@@ -267,8 +295,23 @@ def _operator(row: Row) -> Operator:
         tenants=rows.tenants(tenants),
         created_at=created_at,
         seen_at=seen_at,
-        has_mfa=bool(has_mfa),
+        has_app=bool(has_app),
         subject=subject,
+        passkeys=passkeys,
+    )
+
+
+def _passkey(row: Row) -> Passkey:
+    id, operator, credential, public_key, name, counter, created_at, used_at = row
+    return Passkey(
+        id=id,
+        operator=operator,
+        credential=bytes(credential),
+        public_key=bytes(public_key),
+        name=name,
+        counter=counter,
+        created_at=created_at,
+        used_at=used_at,
     )
 
 

@@ -14,20 +14,24 @@ ON CONFLICT DO NOTHING RETURNING id
 
 -- name: operator_all
 -- All operators, by name.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators ORDER BY name
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators ORDER BY name
 
 -- name: operator_named
 -- An operator by its name, with the hash of its password.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject, password
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id), password
 FROM operators WHERE name = :name
 
 -- name: operator_find
 -- An operator by its id.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators WHERE id = :id
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators WHERE id = :id
 
 -- name: operator_of_subject
 -- The operator that an identity provider signs in.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject FROM operators WHERE subject = :subject
+SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators WHERE subject = :subject
 
 -- name: operator_role
 -- The role of an operator.
@@ -65,7 +69,7 @@ VALUES (:digest, :operator, :now, :now, :verified_at)
 -- name: operator_session_find
 -- A session with its operator.
 SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.tenants, o.created_at, o.seen_at,
-  o.mfa_secret IS NOT NULL, o.subject
+  o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id)
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
 -- name: operator_session_touch
@@ -108,6 +112,33 @@ DELETE FROM recovery_codes WHERE digest = :digest AND operator = :operator RETUR
 -- name: recovery_codes_end
 -- Delete the recovery codes of an operator.
 DELETE FROM recovery_codes WHERE operator = :operator
+
+-- name: passkeys_of
+-- The passkeys of an operator.
+SELECT id, operator, credential, public_key, name, counter, created_at, used_at FROM passkeys WHERE operator = :operator
+ORDER BY id
+
+-- name: passkey_of_credential
+-- A passkey by the id that its authenticator chose.
+SELECT id, operator, credential, public_key, name, counter, created_at, used_at FROM passkeys WHERE credential = :credential
+
+-- name: passkey_insert
+-- A passkey, unless it is known.
+INSERT INTO passkeys (id, operator, credential, public_key, name, counter, created_at)
+VALUES (:id, :operator, :credential, :public_key, :name, :counter, :created_at) ON CONFLICT DO NOTHING RETURNING id
+
+-- name: passkey_use
+-- Record a sign-in. A counter that does not grow belongs to a copy of the authenticator; some authenticators have none.
+UPDATE passkeys SET counter = :counter, used_at = :now
+WHERE id = :id AND (counter < :counter OR (counter = 0 AND :counter = 0)) RETURNING id
+
+-- name: passkey_delete
+-- Delete a passkey of an operator.
+DELETE FROM passkeys WHERE id = :id AND operator = :operator RETURNING id
+
+-- name: passkeys_end
+-- Delete the passkeys of an operator.
+DELETE FROM passkeys WHERE operator = :operator
 
 -- name: operator_session_end
 -- Delete one session.

@@ -5,6 +5,7 @@ import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, facts, heading, listPage } from './list.js';
 import { ALL, OWNERS, card, remove } from './page.js';
 import { get, path, request } from './server.js';
+import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
 export const keys = (page) => {
@@ -111,20 +112,26 @@ export function account(page) {
 }
 
 function secondFactor(page) {
-  const place = h('div', {});
   const reload = async () => {
-    page.me.has_mfa = (await get('/v1/me', page.signal)).has_mfa;
+    Object.assign(page.me, await get('/v1/me', page.signal));
     page.reload();
   };
-  if (!page.me.has_mfa) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone does not sign in.'), mfaSetup(reload));
-  return card('Authenticator app', h('p', {}, state('active'), ' Sign-in needs a code of your app.'),
-    h('div', { class: 'choice' },
-      h('button', { type: 'button', onclick: async () => {
-        try {
-          fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
-        } catch (problem) {
-          fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
-        }
-      } }, 'New recovery codes'),
-      remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)), place);
+  return [passkeys(page, reload), authenticatorApp(page, reload), page.me.has_mfa && recovery()];
+}
+
+function authenticatorApp(page, reload) {
+  if (!page.me.has_app) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone does not sign in.'), mfaSetup(reload));
+  return card('Authenticator app', h('p', {}, state('active'), ' Sign-in with a password needs a code of your app.'),
+    h('div', { class: 'choice' }, remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)));
+}
+
+function recovery() {
+  const place = h('div', {});
+  return card('Recovery codes', h('p', {}, 'They replace a lost app or passkey. New ones end those that you have.'), h('button', { type: 'button', onclick: async () => {
+    try {
+      fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
+    } catch (problem) {
+      fill(place, h('p', { class: 'error', role: 'alert' }, problem.message));
+    }
+  } }, 'New recovery codes'), place);
 }

@@ -2,6 +2,7 @@
  * Set-up and sign-in.
  */
 import { field, fill, form, h, id } from './dom.js';
+import { addPasskey, hasPasskeys, passkeyButton } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 
 const NAME = { name: 'name', required: true, maxlength: 100, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' };
@@ -65,19 +66,20 @@ export function signIn(done, provider) {
       } catch (problem) {
         if (problem.code !== 'mfa_required') throw problem;
         for (const one of fields) one.hidden = true;
-        note.textContent = 'An owner can remove a lost app.';
-        fill(second, field('Code', CODE, 'Of your authenticator app. A recovery code works once.'));
+        note.textContent = 'An owner can remove a lost app or passkey.';
+        fill(second, field('Code', CODE, 'Of your authenticator app, or a recovery code, which works once. A passkey needs none.'));
         second.querySelector('input').focus();
       }
     }),
+    hasPasskeys() && h('div', { class: 'passkey' }, passkeyButton(done)),
     note);
 }
 
 /** The page of an operator that must have a second factor and has none. */
 export function enrol(done, signOut) {
-  return card('Set up an authenticator app',
+  return card('Set up a second factor',
     h('p', { class: 'muted' }, 'This server requires a second factor of every operator.'),
-    mfaSetup(done), h('button', { type: 'button', onclick: signOut }, 'Sign out'));
+    mfaSetup(done), hasPasskeys() && [h('p', { class: 'or muted' }, 'or'), addPasskey(done)], h('button', { type: 'button', onclick: signOut }, 'Sign out'));
 }
 
 /** Steps to add an authenticator app; `done` is called when the operator has stored the recovery codes. */
@@ -102,7 +104,7 @@ export function mfaSetup(done) {
 
 export function recoveryCodes(codes, done) {
   return [
-    h('p', {}, 'Each of these codes replaces the app once, as when you lose the phone. Store them now: they are not shown again.'),
+    h('p', {}, 'Each of these codes replaces the app or the passkey once, as when you lose the phone. Store them now: they are not shown again.'),
     h('pre', { tabindex: '0' }, h('code', {}, codes.join('\n'))),
     h('button', { type: 'button', class: 'primary', onclick: done }, 'I have stored them'),
   ];
