@@ -42,6 +42,7 @@ PAGES = {
     "/providers": "Providers",
     "/keys": "API keys",
     "/operators": "Operators",
+    "/secrets": "Encryption keys",
     "/audit": "Audit",
     "/health": "Health",
     "/account": "Account",
@@ -863,3 +864,15 @@ def test_long_run_begins_with_its_last_steps_and_folds_the_wait(
     page.get_by_role("button", name="Show the 30 steps before").click()
     expect(page.locator(".waterfall .row-link")).to_have_count(130)
     expect(page.locator(".waterfall .row-link").first).to_have_text("step-0")
+
+
+def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/hook", "events": ["message.sent"]})
+    page = open_console("/secrets")
+    row = page.get_by_role("region", name="Keys").locator("tbody tr").first
+    expect(row).to_contain_text("active encrypts")
+    expect(row).not_to_contain_text(" 0 secrets")
+    rotate = page.get_by_role("button", name="Rotate all secrets")
+    rotate.click()
+    rotate.click()
+    expect(page.get_by_role("status").filter(has_text="encrypted again.")).to_be_visible()

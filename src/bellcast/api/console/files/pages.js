@@ -39,6 +39,7 @@ export const PAGES = [
   { path: '/providers', group: 'Set up', title: 'Providers', show: lazy('./providers.js', 'providers'), roles: BUILDERS, letter: 'p' },
   { path: '/keys', group: 'Access', title: 'API keys', show: lazy('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
   { path: '/operators', group: 'Access', title: 'Operators', show: lazy('./access.js', 'operators'), roles: OWNERS, letter: 'e' },
+  { path: '/secrets', group: 'Access', title: 'Encryption keys', show: lazy('./secrets.js', 'secrets'), roles: OWNERS, letter: 'j' },
   { path: '/audit', group: 'Access', title: 'Audit', show: lazy('./access.js', 'audit'), roles: OWNERS, letter: 'a' },
   { path: '/account', group: 'Access', title: 'Account', show: lazy('./access.js', 'account'), roles: ALL, letter: 's' },
 ];
