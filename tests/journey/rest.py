@@ -116,7 +116,9 @@ class Rest:
         published: list[Event],
         file: Path,
         pusher_apps: PusherAppRegistry,
+        feed: LiveFeed,
     ) -> None:
+        self.feed = feed
         self.pusher_apps = pusher_apps
         self.file = file
         self.client = client
@@ -220,7 +222,7 @@ async def opened(
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
-            yield Rest(client, clock, store, published, folder / "bellcast.sqlite3", pusher_apps)
+            yield Rest(client, clock, store, published, folder / "bellcast.sqlite3", pusher_apps, feed)
     finally:
         await http.close()
         await clients.close()

@@ -1,9 +1,11 @@
 """The live feed and the list of requests of a running server."""
 
+import asyncio
 import contextlib
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +14,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from bellcast.api.live_feed import REAUTHORIZE_MS
 from bellcast.server.cluster_feed import MAX_WATCHERS
+from tests.contract.test_broker import wait_until
+from tests.journey import rest as rests
+from tests.journey.operators import set_up, signed_in
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -205,6 +211,35 @@ def test_key_without_the_scope_read_sees_no_content(bellcast_server: ServerProce
     assert "title" not in seen["detail"]
     listed = httpx.get(f"{bellcast_server.url}/v1/requests", headers=headers).json()["requests"]
     assert {one["body"] for one in listed} == {None}
+
+
+def test_key_without_the_scope_read_cannot_search_the_content(bellcast_server: ServerProcess) -> None:
+    body = {"name": "monitor", "scopes": ["observe"]}
+    key = httpx.post(f"{bellcast_server.url}/v1/keys", headers=bellcast_server.as_app(), json=body).json()["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    url = f"{bellcast_server.url}/v1/feed?text=zebra"
+    with httpx.stream("GET", url, headers=headers, timeout=60) as response:
+        found = response.iter_lines()
+        assert next(found) == ": feed"
+        send(bellcast_server, to=f"{KEY}-searched", title="zebra")
+        event = {"topic": "feed-searched", "name": "zebra"}
+        httpx.post(f"{bellcast_server.url}/v1/events", headers=bellcast_server.as_app(), json=event)
+        assert next(events(found))["event"] == "publish"
+
+
+async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) -> None:
+    async with rests.opened(tmp_path) as rest:
+        owner = await set_up(rest)
+        developer = await signed_in(rest, "dora", "developer")
+        operator = (await developer.get("/v1/me")).json()["id"]
+        answer = asyncio.create_task(developer.get("/v1/feed"))
+        await wait_until(lambda: rest.feed.is_watched)
+        changed = await owner.patch(f"/v1/operators/{operator}", json={"role": "support"})
+        assert changed.status_code == 204, changed.text
+        rest.clock.advance(REAUTHORIZE_MS / 1000)
+        await rest.send("alice")
+        (ended,) = [one for one in events(iter((await answer).text.splitlines())) if one["event"] == "end"]
+        assert ended["code"] == "forbidden"
 
 
 def test_unknown_kind_is_refused(bellcast_server: ServerProcess) -> None:

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
@@ -59,6 +60,15 @@ def test_filter_selects_by_every_field(clock: FakeClock, wanted: dict[str, Any],
     )
     wanted = {"kinds": [], "text": None, **wanted}
     assert filter_of(**wanted).matches(one) is matches
+
+
+def test_text_is_searched_in_content_only_for_callers_that_see_it(clock: FakeClock) -> None:
+    one = event(
+        clock, "publish", fields={"name": "deployed", "data": {"card": "blue"}, "title": "Blue", "body": "blue"}
+    )
+    wanted = filter_of([], "blue")
+    assert not wanted.matches(one)
+    assert structs.replace(wanted, searches_content=True).matches(one)
 
 
 def test_filter_of_requests_includes_refused_ones(clock: FakeClock) -> None:

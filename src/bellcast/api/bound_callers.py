@@ -60,9 +60,9 @@ def every(request: ApiRequest) -> tuple[str, ...] | None:
     return result
 
 
-def is_same(one: Caller, other: Caller) -> bool:
-    """Whether two callers may use the same tenants."""
-    return one.tenants == other.tenants
+def has_same_rights(one: Caller, other: Caller) -> bool:
+    """Whether two callers have the same scopes for the same tenants."""
+    return (one.tenants, one.scopes) == (other.tenants, other.scopes)
 
 
 def _check(media_type: str, body: bytes, tenant: str) -> None:

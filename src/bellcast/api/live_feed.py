@@ -17,15 +17,13 @@ from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, In
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
+from bellcast.model.live_feed import CONTENT, FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
 from bellcast.model.operators import Role
 from bellcast.model.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
 from bellcast.ports.live_feed import SkippedEvents, Watch
 
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
-# Fields of events that only callers with the scope `read` see.
-CONTENT = frozenset({"title", "body", "data"})
 # Longest watch after the key was revoked or the session ended.
 REAUTHORIZE_MS = 60_000
 NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
@@ -130,9 +128,13 @@ async def watch(request: ApiRequest) -> ASGIApp:
     second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
     recent events."""
     query = request_body.query(request, FeedQuery)
-    wanted = structs.replace(_filter(query), tenants=_bound(request))
+    wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
     found = await context.of(request).observed.watch(wanted, query.last)
     return _stream(request, found)
+
+
+def _shows_content(request: ApiRequest) -> bool:
+    return "read" in guards.caller(request).scopes
 
 
 def _bound(request: ApiRequest) -> frozenset[str] | None:
@@ -205,14 +207,14 @@ async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequen
     """Yield events with their names. Ends with the event `end` once the caller may not watch any longer."""
     clock = context.of(request).engines.clock
     checked, caller = clock.now(), guards.caller(request)
-    shows_content = "read" in caller.scopes
+    shows_content = _shows_content(request)
     async for batch in watching.batches():
         if clock.now() - checked >= REAUTHORIZE_MS:
             checked = clock.now()
             try:
                 await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
-                if not bound_callers.is_same(caller, guards.caller(request)):
-                    raise Forbidden("Your tenants were changed: watch again.")
+                if not bound_callers.has_same_rights(caller, guards.caller(request)):
+                    raise Forbidden("Your role or your tenants were changed: watch again.")
             except BellcastError as ended:
                 yield [("end", {"code": ended.code, "detail": ended.detail})]
                 return
@@ -274,7 +276,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     )
     found = context.of(request).observed.requests(wanted, _position(query.after), query.limit + 1)
     shown = found[: query.limit]
-    shows_content = "read" in guards.caller(request).scopes
+    shows_content = _shows_content(request)
     following = f"{shown[-1].at}~{shown[-1].id}" if len(found) > query.limit else None
     return responses.json(RequestPage([_request(one, shows_content=shows_content) for one in shown], following))
 

@@ -30,6 +30,8 @@ FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests: they are requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
 
+# Fields of events that only callers with the scope `read` see.
+CONTENT = frozenset({"title", "body", "data"})
 SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
 # The user and the password of a URL, and a session token in its query.
 URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&]token=)[^&\s]+")
@@ -59,7 +61,8 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
 
 
 class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Conditions on events; None selects everything."""
+    """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`: whether
+    an event matches would reveal the content to callers that do not see it."""
 
     tenant: str | None = None
     tenants: frozenset[str] | None = None
@@ -68,6 +71,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     connection: str | None = None
     kinds: frozenset[str] | None = None
     text: str | None = None
+    searches_content: bool = False
 
     def matches(self, event: FeedEvent) -> bool:
         """True if the watcher wants this event."""
@@ -78,8 +82,13 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             and (self.recipient is None or event.recipient == self.recipient)
             and (self.topic is None or event.topic == self.topic)
             and (self.connection is None or event.connection == self.connection)
-            and (self.text is None or self.text in _searched(event))
+            and (self.text is None or self.text in self._searched(event))
         )
+
+    def _searched(self, event: FeedEvent) -> str:
+        fields = (value for name, value in event.fields.items() if self.searches_content or name not in CONTENT)
+        values = (event.text, event.recipient, event.topic, event.connection, event.trace, *fields)
+        return "\n".join(str(value) for value in values if value is not None).casefold()
 
 
 def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedFilter:
@@ -87,11 +96,6 @@ def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedF
     names = {name for kind in kinds for name in kind.split(",") if name}
     wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
     return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
-
-
-def _searched(event: FeedEvent) -> str:
-    values = (event.text, event.recipient, event.topic, event.connection, event.trace, *event.fields.values())
-    return "\n".join(str(value) for value in values if value is not None).casefold()
 
 
 def redact(value: Any, depth: int = 0) -> Any:
