@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator
 from copy import copy
 from functools import cached_property, partial
 
 import httpx
-import msgspec
 from msgspec.structs import replace
 
 from bellcast import calls
@@ -18,28 +17,14 @@ from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
 from bellcast.auth.oidc import OidcProvider
 from bellcast.auth.oidc_sign_in import OidcSignIn
 from bellcast.auth.passkeys import Passkeys
-from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, Conflict, Invalid, SettingsError
 from bellcast.inbox import maintenance
-from bellcast.inbox.quotas import Quotas
-from bellcast.jobs import JobRunner
-from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
-from bellcast.live.connection.connection import Connection
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
-from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.drain import drain
-from bellcast.live.hub.heartbeats import HeartbeatWheel
-from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
-from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.live.sync.reconciler import Reconciler
-from bellcast.live.wiring import LiveContext
 from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.events import (
     CloseRequest,
@@ -48,53 +33,42 @@ from bellcast.model.events import (
     FeedWatches,
     RateUsage,
     SettingsChanged,
-    Stream,
     SurveyReply,
     SurveyRequest,
 )
 from bellcast.model.identities import Project
-from bellcast.model.ids import Ids
 from bellcast.model.stats import StatsPoint
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Clock, Context
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
-from bellcast.replays import Failures, ReplayRunner
+from bellcast.replays import Failures
 from bellcast.server import (
     adapters,
     connection_limit,
     database_polling,
-    dialects,
     host,
     inprocess,
     pusher_test,
     tracebacks,
 )
 from bellcast.server.access_log import hide_credentials
-from bellcast.server.clock import SystemClock, TestClock
-from bellcast.server.cluster_feed import ClusterFeed
+from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
-from bellcast.server.live_feed import LiveFeed
-from bellcast.server.live_paths import LivePaths
 from bellcast.server.node_reporter import NodeReporter
-from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
+from bellcast.server.observed_ports import ObservedCalls
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.request_log import RequestLog
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
-from bellcast.server.wire_channels import Channels
-from bellcast.server.wire_workflows import WorkflowParts
+from bellcast.server.wire_engines import Engines, with_public_url
+from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
 from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
-from bellcast.shared_rates import SharedRates
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
-
-# States of messages whose delivery ended: a provider, or the simulation, accepted it or not.
 
 # The only operation that is also a WebSocket.
 FEED_PATH = "/v1/feed"
@@ -129,121 +103,70 @@ class App:
         self.handoff = neighbours
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
-        # Tokens, connections and rates keep the system time when the rest follows a test clock.
-        self._real_clock = real_clock = SystemClock()
-        clock: Clock = test_clock or real_clock
-        self._tracing = adapters.tracing(settings.server)
-        self.store = adapters.store(settings.store, clock, self._tracing)
-        self.broker = adapters.broker(settings.store, project, real_clock)
-        history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
-        self._rates = SharedRates(self.broker, real_clock)
-        self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
-        self._clients = HttpClients(settings.channels.http_allow)
-        self._http = self._clients.trusted()
+        # The hub is created later, with the broker of the engines.
+        self._engines = engines = Engines(
+            settings,
+            project,
+            keys,
+            workflows,
+            test_clock,
+            lambda stream: self.hub.total(stream),  # noqa: PLW0108  no hub yet
+        )
+        self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
         # A code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        ids = Ids()
-        self.feed = LiveFeed(real_clock)
-        # The hub is created later, with this broker.
-        broker, history = adapters.traced(self.broker, history, self._tracing)
-        observed = ObservedBroker(broker, self.feed, real_clock, lambda stream: self.hub.total(stream))  # noqa: PLW0108  no hub yet
         # The project secret does not rotate, so that an operator's authenticator app stays valid.
         self._operator_cipher = Encryption(project.secret.encode())
-        self._console = self._console_sessions(ids.new) if settings.server.console else None
-        self._jobs = JobRunner(self.store.jobs, clock, ids.new, self._quotas.weight_of)
-        self._channels = Channels(
-            self.store,
-            clock,
-            self._clients,
-            _with_public_url(settings),
-            project,
-            ids.new,
-            self._jobs,
-            self._rates,
-            keys,
-            self.feed,
-        )
-        self._workflows = WorkflowParts(
-            self.store,
-            self.broker,
-            clock,
-            self._clients.guarded(),
-            settings.channels,
-            settings.limits,
-            project,
-            self._channels.router,
-            ids.new,
-            self._jobs,
-            workflows.functions,
-            lambda: self.context,
-            workflows.tasks,
-            self.feed,
-            shares_runs=adapters.is_shared(settings.store),
-        )
-        self._replays = ReplayRunner(self.store, clock, ids.new, self._jobs)
-        self.context = Context(
-            store=self.store,
-            broker=observed,
-            clock=clock,
-            history=history,
-            new_id=ids.new,
-            router=self._channels.router,
-            webhooks=self._channels.webhooks,
-            quotas=self._quotas,
-            rates=self._rates,
-            scheduler=self._workflows.schedules,
-            reactions=self._workflows.sources,
-            feed=self.feed,
-        )
+        self._console = self._console_sessions() if settings.server.console else None
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
         is_debug = settings.server.log_level == "debug"
-        self._log = RequestLog(real_clock, self.feed, writes=lambda: is_debug or settings.server.log_requests)
+        self._log = RequestLog(engines.real_clock, self.feed, writes=lambda: is_debug or settings.server.log_requests)
         self._time_travel = (
             None
             if test_clock is None
-            else TimeTravel(test_clock, self._jobs, partial(maintenance.expire, self.context))
+            else TimeTravel(test_clock, self._engines.jobs, partial(maintenance.expire, self.context))
         )
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
 
-    def _console_sessions(self, new_id: Callable[[int], str]) -> ConsoleSessions:
+    def _console_sessions(self) -> ConsoleSessions:
         server = self.settings.server
         config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
-        return ConsoleSessions(self.store.operators, self._real_clock, new_id, self._operator_cipher, config)
+        clock, new_id = self._engines.real_clock, self.context.new_id
+        return ConsoleSessions(self.store.operators, clock, new_id, self._operator_cipher, config)
 
     def _make_passkeys(self) -> Passkeys | None:
         if self._console is None:
             return None
-        return Passkeys(
-            self._console, self.store.operators, self._operator_cipher, self._real_clock, self.context.new_id
-        )
+        clock, new_id = self._engines.real_clock, self.context.new_id
+        return Passkeys(self._console, self.store.operators, self._operator_cipher, clock, new_id)
 
     def _oidc_sign_in(self) -> OidcSignIn | None:
-        config, clock = self.settings.oidc, self._real_clock
+        config, clock = self.settings.oidc, self._engines.real_clock
         if self._console is None or config.issuer is None:
             return None
         # Guarded: the discovery document names further URLs.
-        provider = OidcProvider(config, self._clients.guarded(), clock)
+        provider = OidcProvider(config, self._engines.clients.guarded(), clock)
         return OidcSignIn(config, provider, self._console, self.store.operators, self._operator_cipher, clock)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
-        settings, engines, spawn = self.settings, self.context, self.tasks.spawn
+        settings, engines = self.settings, self._engines
         authenticator = Authenticator(
             self.project,
             settings.access,
             settings.limits,
             keys=self.store.keys,
-            http=self._http,
-            clock=self._real_clock,
+            http=engines.http,
+            clock=engines.real_clock,
         )
         limits = connection_limit.with_connection_limit(settings.limits)
         targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
         targets["limits"].append(limits)
         self._database_settings = DatabaseSettings(
             self.store,
-            self._real_clock,
+            engines.real_clock,
             self.feed,
             _unchanged(settings, handlers),
             targets,
@@ -251,99 +174,75 @@ class App:
         )
         self._pusher_apps = PusherAppRegistry(
             self.store,
-            self._real_clock,
-            self._channels.encryption,
+            engines.real_clock,
+            engines.channels.encryption,
             self.project,
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
         )
-        config = LiveConfig(
-            limits=limits,
-            heartbeat=settings.native.heartbeat,
-            access=settings.access,
-        )
-        inbox_sync = InboxSync(engines, config, spawn)
-        self._heartbeats = HeartbeatWheel(self._real_clock, settings.native.heartbeat, settings.pusher)
         self.node_reporter = NodeReporter(
-            self._real_clock,
+            engines.real_clock,
             lambda: len(self.hub),
             lambda: None if self._stats is None else self._stats.queue_age(),
             lambda: self._database_settings.revision,
             runs_jobs=not settings.server.no_jobs,
         )
-        callbacks = HubCallbacks(
-            added=self._heartbeats.schedule,
-            disconnected=self._on_disconnected,
-            followed=self._log.followed,
-            fill_gap=inbox_sync.fill_gap,
-            materialize=inbox_sync.materialize,
-            report=self.node_reporter.report,
-        )
-        presence = Presence(lambda: settings.access.presence_topics)
-        self.hub = Hub(presence, self.broker, self._real_clock, callbacks, self._log, engines.history)
-        node = self.hub.cluster.node
-        recorder = StatsRecorder(self.store.stats, self._real_clock, node, self._measure, self.feed.tenants)
-        self._stats = recorder if settings.server.stats else None
-        self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
-        self._cluster_feed = ClusterFeed(self.feed, self.broker, self._real_clock, self.hub.cluster, spawn)
-        self._reconciler = Reconciler(engines, self.hub, config, spawn)
         backend = calls.backend_for(
-            handlers, lambda: settings.server.handler_url, self.project, self._http, self._real_clock
+            handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
         )
-        app = ObservedCalls(backend, self.feed, self._real_clock)
-        live = LiveContext(
-            engines=engines,
-            hub=self.hub,
-            config=config,
-            pusher=settings.pusher,
-            pusher_apps=self._pusher_apps,
-            socketio=settings.socketio,
-            project=self.project,
-            authenticator=authenticator,
-            admission=Admission(engines, self.hub, config, authenticator),
-            app=app,
-            http=self._http,
-            jobs=self._jobs,
-            spawn=spawn,
-            session_log=self._log,
-            siblings=self.handoff,
+        app = ObservedCalls(backend, self.feed, engines.real_clock)
+        self._live = live = LiveEdge(
+            engines,
+            settings,
+            self.project,
+            LiveConfig(limits=limits, heartbeat=settings.native.heartbeat, access=settings.access),
+            authenticator,
+            self._pusher_apps,
+            app,
+            self._log,
+            self.node_reporter.report,
+            self.tasks.spawn,
+            self.handoff,
         )
-        self._dialects = [wire(live) for wire in dialects.DIALECTS]
-        self._live = LivePaths(self._dialects)
-        self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
-        self._outbox = adapters.outbox(settings.store, engines, settings.limits, self._workflows.schedules.trigger)
+        self.hub = live.hub
+        node = self.hub.cluster.node
+        recorder = StatsRecorder(self.store.stats, engines.real_clock, node, self._measure, self.feed.tenants)
+        self._stats = recorder if settings.server.stats else None
+        self._outbox = adapters.outbox(
+            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
+        )
         rooms = ApiContext(
-            engines=engines,
+            engines=self.context,
             limits=settings.limits,
             project=self.project,
             authenticator=authenticator,
             access=settings.access,
-            connections=self._survey,
+            connections=live.survey,
             nodes=self.hub.cluster.nodes,
             doctor=Doctor(
-                settings, self.project, self._http, (self.store.ping, self.broker.ping), self.hub.cluster.nodes
+                settings, self.project, engines.http, (self.store.ping, self.broker.ping), self.hub.cluster.nodes
             ),
-            catalog=self._channels.catalog,
-            previews=self._channels.previews,
-            workflow_catalog=self._workflows.workflow_catalog,
-            schedules=self._workflows.schedules,
-            sources=self._workflows.sources,
+            catalog=engines.channels.catalog,
+            previews=engines.channels.previews,
+            workflow_catalog=engines.workflows.workflow_catalog,
+            schedules=engines.workflows.schedules,
+            sources=engines.workflows.sources,
             app=app,
-            channels=_with_public_url(settings),
-            url_problem=self._clients.guard.problem,
-            providers=self._channels.providers,
-            receipts=self._channels.receipts,
-            webhooks=self._channels.webhooks,
+            channels=with_public_url(settings),
+            url_problem=engines.clients.guard.problem,
+            providers=engines.channels.providers,
+            receipts=engines.channels.receipts,
+            webhooks=engines.channels.webhooks,
             failures=Failures(self.store),
-            replays=self._replays,
-            push_key=lambda: self._channels.vapid_key.public,
-            secrets=self._channels.secrets,
+            replays=engines.replays,
+            push_key=lambda: engines.channels.vapid_key.public,
+            secrets=engines.channels.secrets,
             pusher=settings.pusher,
             pusher_apps=self._pusher_apps,
-            messages=lambda: self._channels.ended,
+            messages=lambda: engines.channels.ended,
             workers=self._worker_metrics,
             test_clock=self._time_travel,
-            real_clock=self._real_clock,
-            observed=self._cluster_feed,
+            real_clock=engines.real_clock,
+            observed=live.feed,
             settings=self._database_settings,
             test_pusher=self._test_pusher,
             stats=self._stats,
@@ -356,12 +255,12 @@ class App:
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
-        self._serve_api = self._api if self._tracing is None else partial(self._tracing.serve, self._api)
+        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
 
     async def _measure(self) -> StatsPoint:
         """Read the counters since the start, and the present connections and queue age."""
         requests, refusals, failures, durations = self._api.requests.totals()
-        ended = self._channels.ended
+        ended = self._engines.channels.ended
         point = StatsPoint(
             connections=len(self.hub),
             requests=requests,
@@ -374,7 +273,7 @@ class App:
         )
         # A store that does not respond cannot store the minute either.
         with contextlib.suppress(BellcastError):
-            point = replace(point, queue_age=await self._jobs.queue_age())
+            point = replace(point, queue_age=await self._engines.jobs.queue_age())
         return point
 
     @cached_property
@@ -401,39 +300,25 @@ class App:
     def _credentials(self) -> Credentials:
         return Credentials(self.project.secret, self.project.key)
 
-    def _on_disconnected(self, connection: Connection) -> None:
-        self._survey.record_closed(connection, self._real_clock.now())
-        for handle in self._disconnect_handlers:
-            handle(connection)
-
     def _receive(self, event: Event) -> None:
         if type(event) in SERVER_EVENTS:
             self._receive_for_server(event)
-        elif self._tracing is not None:
-            self._tracing.deliver(event, self.hub.dispatch, self.hub.count)
+        elif self._engines.tracing is not None:
+            self._engines.tracing.deliver(event, self.hub.dispatch, self.hub.count)
         else:
             self.hub.dispatch(event)
 
     def _receive_for_server(self, event: Event) -> None:
         match event:
             case RateUsage():
-                self._rates.receive(event)
+                self._engines.rates.receive(event)
             case SettingsChanged():
                 self.tasks.spawn(self._database_settings.reload())
                 self.tasks.spawn(self._pusher_apps.reload())
             case SurveyRequest() | SurveyReply() | CloseRequest():
-                self._survey.receive(event)
+                self._live.survey.receive(event)
             case FeedWatches() | FeedBatch():
-                self._cluster_feed.receive(event)
-
-    def _on_gap(self, streams: Collection[Stream]) -> None:
-        self._reconciler.mark_suspect(streams)
-        self.hub.cluster.mark_unsynchronized(streams)
-
-    def _on_events_lost(self, streams: Collection[Stream]) -> None:
-        """Close the connections that may have missed kept events, so that they learn it when they resume."""
-        lost = self.hub.hold_followers(streams)
-        self.tasks.spawn(drain(self.hub, self._real_clock, self.settings.server.drain, lost))
+                self._live.feed.receive(event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -444,7 +329,7 @@ class App:
         if not can_take_over(scope):
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        live = self._live.find(path)
+        live = self._live.paths.find(path)
         serve_api = self._serve_api
         if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
             serve_api = partial(websocket_response.serve, self._serve_api)
@@ -457,7 +342,7 @@ class App:
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
         error."""
-        return self._live.find(path) is not None if upgrade else path in self._live.stream_paths
+        return self._live.paths.find(path) is not None if upgrade else path in self._live.paths.stream_paths
 
     async def start(self, *, is_mounted: bool = True) -> None:
         """Open the store, run overdue expiry, and start the background tasks. Safe to call twice. Mounted in an app
@@ -470,36 +355,36 @@ class App:
             except BaseException:
                 await self._close()  # the next attempt opens them again
                 raise
-            self._survey.begin()
+            self._live.survey.begin()
             for name, loop in self._loops().items():
                 self.tasks.spawn_loop(name, loop)
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
                 self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention))
-                self.tasks.spawn_loop("jobs", self._jobs.run)
-                self.tasks.spawn(self._channels.reencrypt())
+                self.tasks.spawn_loop("jobs", self._engines.jobs.run)
+                self.tasks.spawn(self._engines.channels.reencrypt())
             self.loop_transport.loop = asyncio.get_running_loop()
             self._started = True
 
     async def _open(self) -> None:
         """Everything of a start that can fail. Safe to repeat after `_close`."""
         await self.store.open()
-        self.broker.listen(self._receive, self._on_gap)
-        self.context.history.listen(self._on_events_lost)
+        self.broker.listen(self._receive, self._live.on_gap)
+        self.context.history.listen(self._live.on_events_lost)
         await self.broker.open()
         await self._database_settings.reload()
         await self._pusher_apps.reload()
-        await self._channels.open()
+        await self._engines.channels.open()
         await maintenance.expire(self.context)
         await self._define_workflows()
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
-        await self._quotas.load()
+        await self._engines.quotas.load()
 
     async def _define_workflows(self) -> None:
         """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
-        workflow_catalog = self._workflows.workflow_catalog
+        workflow_catalog = self._engines.workflows.workflow_catalog
         workflow_catalog.expected = frozenset(self._defined.definitions)
         for key, definition in self._defined.definitions.items():
             try:
@@ -507,10 +392,10 @@ class App:
             except Invalid as error:
                 raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
             await workflow_catalog.put(PROJECT, key, definition, is_code=True)
-        await self._workflows.tasks.plan()
+        await self._engines.workflows.tasks.plan()
 
     async def _close(self) -> None:
-        """Undo `_open, which may have failed at any step."""
+        """Undo `_open`, which may have failed at any step."""
         if self._worker_metrics is not None:
             self._worker_metrics.close()
         await self.broker.close()
@@ -519,25 +404,19 @@ class App:
     def _loops(self) -> dict[str, Loop]:
         """Return the loops of every process, by their names in the log."""
         loops: dict[str, Loop] = {
-            "rates": self._rates.run,
-            "quotas": self._quotas.run,
-            "cluster": self.hub.cluster.run,
-            "cluster heartbeat": self.hub.cluster.heartbeat,
-            "cluster feed": self._cluster_feed.run,
-            "heartbeats": partial(self._heartbeats.run, self.hub),
-            "reconciler": self._reconciler.run,
+            "rates": self._engines.rates.run,
+            "quotas": self._engines.quotas.run,
             "topic_history": self.context.history.run,
             "database polling": partial(
                 database_polling.poll,
-                self._real_clock,
+                self._engines.real_clock,
                 {"settings": self._database_settings.reload, "pusher apps": self._pusher_apps.reload},
             ),
+            **self._live.loops(),
         }
         if self._stats is not None:
             loops["stats"] = self._stats.run
-        for dialect in self._dialects:
-            loops |= dialect.loops
-        external = adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect)
+        external = adapters.external_writes(self.settings.store, self.context.clock, self._live.reconciler.mark_suspect)
         if external is not None:
             loops["external writes"] = external.run
         if self._outbox is not None:
@@ -550,18 +429,18 @@ class App:
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
 
     async def _test_pusher(self, wanted: PusherTestRequest) -> TestReport:
-        own = _with_public_url(self.settings).public_url or ""
+        own = with_public_url(self.settings).public_url or ""
         url = wanted.url or own
         is_own = url.rstrip("/") == own.rstrip("/")
         is_trusted = wanted.is_trusted or is_own
-        http = self._http if is_trusted else self._clients.guarded()
+        http = self._engines.http if is_trusted else self._engines.clients.guarded()
         test = pusher_test.PusherTest(
             wanted.app,
             self.settings.pusher,
             url,
             http,
-            self._real_clock,
-            None if is_trusted else self._clients.guard.connect,
+            self._engines.real_clock,
+            None if is_trusted else self._engines.clients.guard.connect,
         )
         # Another server has the app already.
         with self._pusher_apps.trial(wanted.app, pusher_test.CHANNEL) if is_own else contextlib.nullcontext():
@@ -575,14 +454,8 @@ class App:
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""
-        await self._close_connections(self.settings.server.drain)
-
-    async def _close_connections(self, window: float) -> None:
         self.feed.close()
-        await drain(self.hub, self._real_clock, window)
-        for dialect in self._dialects:
-            if dialect.close_sessions is not None:
-                dialect.close_sessions()
+        await self._live.close_connections(self.settings.server.drain)
 
     async def stop(self) -> None:
         """Finish pending work and release all resources."""
@@ -590,19 +463,18 @@ class App:
             self._started = False
             if self._worker_metrics is not None:
                 self._worker_metrics.close()  # no figures while connections are closing
-            await self._close_connections(0)
+            self.feed.close()
+            await self._live.close_connections(0)
             await self.tasks.close()
-            for dialect in self._dialects:
-                if dialect.close is not None:
-                    await dialect.close()
+            await self._live.close()
             with contextlib.suppress(BellcastError):
-                await self._quotas.save()
+                await self._engines.quotas.save()
             await self.hub.cluster.announce_shutdown()
-            await self._channels.close()
-            await self._clients.close()
+            await self._engines.channels.close()
+            await self._engines.clients.close()
             await self._close()
-            if self._tracing is not None:
-                await self._tracing.close()
+            if self._engines.tracing is not None:
+                await self._engines.tracing.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -623,14 +495,6 @@ def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
         settings.sources if handlers is None else {**settings.sources, "BELLCAST_HANDLER_URL": "BELLCAST_HANDLERS"}
     )
     return replace(settings, sources=sources, **{name: copy(getattr(settings, name)) for name in GROUPS})
-
-
-def _with_public_url(settings: Settings) -> ChannelConfig:
-    """The settings of the channels; without a public URL, links lead to the address that the server listens on."""
-    if settings.channels.public_url is not None:
-        return settings.channels
-    local = f"http://{settings.server.host}:{settings.server.port}"
-    return msgspec.structs.replace(settings.channels, public_url=local)
 
 
 def create_app(

@@ -1,0 +1,106 @@
+"""Wires what works without connections: store, broker, channels, workflows, jobs, and the context that they share."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from bellcast.channels.config import ChannelConfig
+from bellcast.inbox.quotas import Quotas
+from bellcast.jobs import JobRunner
+from bellcast.model.events import Stream
+from bellcast.model.identities import Project
+from bellcast.model.ids import Ids
+from bellcast.outbound.clients import HttpClients
+from bellcast.ports import Clock, Context
+from bellcast.replays import ReplayRunner
+from bellcast.server import adapters
+from bellcast.server.clock import SystemClock, TestClock
+from bellcast.server.live_feed import LiveFeed
+from bellcast.server.observed_ports import ObservedBroker
+from bellcast.server.wire_channels import Channels
+from bellcast.server.wire_workflows import WorkflowParts
+from bellcast.settings import Settings
+from bellcast.settings.encryption_keys import EncryptionKeys
+from bellcast.shared_rates import SharedRates
+from bellcast.workflows.flows import Workflows
+
+
+class Engines:
+    """The engines of a server. `followers` returns the number of connections on a stream."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        project: Project,
+        keys: EncryptionKeys,
+        workflows: Workflows,
+        test_clock: TestClock | None,
+        followers: Callable[[Stream], int],
+    ) -> None:
+        # Tokens, connections and rates keep the system time when the rest follows a test clock.
+        self.real_clock = real_clock = SystemClock()
+        clock: Clock = test_clock or real_clock
+        new_id = Ids().new
+        self.tracing = adapters.tracing(settings.server)
+        self.store = adapters.store(settings.store, clock, self.tracing)
+        self.broker = adapters.broker(settings.store, project, real_clock)
+        history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
+        self.rates = SharedRates(self.broker, real_clock)
+        self.quotas = Quotas(self.store, self.rates, settings.limits, clock)
+        self.clients = HttpClients(settings.channels.http_allow)
+        self.http = self.clients.trusted()
+        self.feed = LiveFeed(real_clock)
+        broker, history = adapters.traced(self.broker, history, self.tracing)
+        self.jobs = JobRunner(self.store.jobs, clock, new_id, self.quotas.weight_of)
+        self.channels = Channels(
+            self.store,
+            clock,
+            self.clients,
+            with_public_url(settings),
+            project,
+            new_id,
+            self.jobs,
+            self.rates,
+            keys,
+            self.feed,
+        )
+        self.workflows = WorkflowParts(
+            self.store,
+            self.broker,
+            clock,
+            self.clients.guarded(),
+            settings.channels,
+            settings.limits,
+            project,
+            self.channels.router,
+            new_id,
+            self.jobs,
+            workflows.functions,
+            lambda: self.context,
+            workflows.tasks,
+            self.feed,
+            shares_runs=adapters.is_shared(settings.store),
+        )
+        self.replays = ReplayRunner(self.store, clock, new_id, self.jobs)
+        self.context = Context(
+            store=self.store,
+            broker=ObservedBroker(broker, self.feed, real_clock, followers),
+            clock=clock,
+            history=history,
+            new_id=new_id,
+            router=self.channels.router,
+            webhooks=self.channels.webhooks,
+            quotas=self.quotas,
+            rates=self.rates,
+            scheduler=self.workflows.schedules,
+            reactions=self.workflows.sources,
+            feed=self.feed,
+        )
+
+
+def with_public_url(settings: Settings) -> ChannelConfig:
+    """The settings of the channels; without a public URL, links lead to the address that the server listens on."""
+    if settings.channels.public_url is not None:
+        return settings.channels
+    local = f"http://{settings.server.host}:{settings.server.port}"
+    return msgspec.structs.replace(settings.channels, public_url=local)

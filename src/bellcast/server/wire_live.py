@@ -1,0 +1,130 @@
+"""Wires what holds connections: the hub, the dialects, and what keeps connections and store consistent."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+from bellcast.auth.authenticator import Authenticator
+from bellcast.calls import CallBackend
+from bellcast.live.admission import Admission
+from bellcast.live.config import LiveConfig, Spawn
+from bellcast.live.connection.connection import Connection
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.drain import drain
+from bellcast.live.hub.heartbeats import HeartbeatWheel
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.live.sync.inbox_sync import InboxSync
+from bellcast.live.sync.reconciler import Reconciler
+from bellcast.live.wiring import LiveContext
+from bellcast.model.events import Stream
+from bellcast.model.identities import Project
+from bellcast.model.nodes import NodeReport
+from bellcast.server import dialects
+from bellcast.server.cluster_feed import ClusterFeed
+from bellcast.server.live_paths import LivePaths
+from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.request_log import RequestLog
+from bellcast.server.tasks import Loop
+from bellcast.server.wire_engines import Engines
+from bellcast.settings import Settings
+
+
+class LiveEdge:
+    """The live edge of a server."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        settings: Settings,
+        project: Project,
+        config: LiveConfig,
+        authenticator: Authenticator,
+        pusher_apps: PusherAppRegistry,
+        app: CallBackend,
+        log: RequestLog,
+        report: Callable[[], NodeReport | None],
+        spawn: Spawn,
+        siblings: SocketHandoff | None,
+    ) -> None:
+        context, clock = engines.context, engines.real_clock
+        self._clock = clock
+        self._spawn = spawn
+        self._drain_window = settings.server.drain
+        inbox_sync = InboxSync(context, config, spawn)
+        self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, settings.pusher)
+        callbacks = HubCallbacks(
+            added=self._heartbeats.schedule,
+            disconnected=self._on_disconnected,
+            followed=log.followed,
+            fill_gap=inbox_sync.fill_gap,
+            materialize=inbox_sync.materialize,
+            report=report,
+        )
+        presence = Presence(lambda: settings.access.presence_topics)
+        self.hub = Hub(presence, engines.broker, clock, callbacks, log, context.history)
+        self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
+        self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.cluster, spawn)
+        self.reconciler = Reconciler(context, self.hub, config, spawn)
+        live = LiveContext(
+            engines=context,
+            hub=self.hub,
+            config=config,
+            pusher=settings.pusher,
+            pusher_apps=pusher_apps,
+            socketio=settings.socketio,
+            project=project,
+            authenticator=authenticator,
+            admission=Admission(context, self.hub, config, authenticator),
+            app=app,
+            http=engines.http,
+            jobs=engines.jobs,
+            spawn=spawn,
+            session_log=log,
+            siblings=siblings,
+        )
+        self._dialects = [wire(live) for wire in dialects.DIALECTS]
+        self.paths = LivePaths(self._dialects)
+        self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
+
+    def _on_disconnected(self, connection: Connection) -> None:
+        self.survey.record_closed(connection, self._clock.now())
+        for handle in self._disconnect_handlers:
+            handle(connection)
+
+    def on_gap(self, streams: Collection[Stream]) -> None:
+        """Compare what followers of these streams have with the store: the broker may have lost events."""
+        self.reconciler.mark_suspect(streams)
+        self.hub.cluster.mark_unsynchronized(streams)
+
+    def on_events_lost(self, streams: Collection[Stream]) -> None:
+        """Close the connections that may have missed kept events, so that they learn it when they resume."""
+        lost = self.hub.hold_followers(streams)
+        self._spawn(drain(self.hub, self._clock, self._drain_window, lost))
+
+    def loops(self) -> dict[str, Loop]:
+        """Return the loops, by their names in the log."""
+        loops: dict[str, Loop] = {
+            "cluster": self.hub.cluster.run,
+            "cluster heartbeat": self.hub.cluster.heartbeat,
+            "cluster feed": self.feed.run,
+            "heartbeats": partial(self._heartbeats.run, self.hub),
+            "reconciler": self.reconciler.run,
+        }
+        for dialect in self._dialects:
+            loops |= dialect.loops
+        return loops
+
+    async def close_connections(self, window: float) -> None:
+        """Close every connection with a reconnect delay, spread over the window in seconds."""
+        await drain(self.hub, self._clock, window)
+        for dialect in self._dialects:
+            if dialect.close_sessions is not None:
+                dialect.close_sessions()
+
+    async def close(self) -> None:
+        """Release what the dialects hold."""
+        for dialect in self._dialects:
+            if dialect.close is not None:
+                await dialect.close()
