@@ -62,7 +62,7 @@ from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
-from bellcast.server.wire_engines import Engines, with_public_url
+from bellcast.server.wire_engines import ServerEngines, with_public_url
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
@@ -104,7 +104,7 @@ class App:
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
         # The hub is created later, with the broker of the engines.
-        self._engines = engines = Engines(
+        self._engines = engines = ServerEngines(
             settings,
             project,
             keys,

@@ -25,7 +25,7 @@ from bellcast.shared_rates import SharedRates
 from bellcast.workflows.flows import Workflows
 
 
-class Engines:
+class ServerEngines:
     """The engines of a server. `followers` returns the number of connections on a stream."""
 
     def __init__(

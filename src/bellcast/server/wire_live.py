@@ -27,7 +27,7 @@ from bellcast.server.live_paths import LivePaths
 from bellcast.server.pusher_apps import PusherAppRegistry
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
-from bellcast.server.wire_engines import Engines
+from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
 
 
@@ -36,7 +36,7 @@ class LiveEdge:
 
     def __init__(
         self,
-        engines: Engines,
+        engines: ServerEngines,
         settings: Settings,
         project: Project,
         config: LiveConfig,
