@@ -15,7 +15,9 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api.live_feed import REAUTHORIZE_MS
+from bellcast.model.live_feed import cut
 from bellcast.server.cluster_feed import MAX_WATCHERS
+from bellcast.server.request_log import MAX_LISTED_KEY
 from tests.contract.test_broker import wait_until
 from tests.journey import rest as rests
 from tests.journey.operators import set_up, signed_in
@@ -121,6 +123,34 @@ def test_refusal_names_its_reason_and_is_listed(bellcast_server: ServerProcess) 
     assert listed["origin"] == "https://shop.example"
     assert listed["body"] == {"to": KEY, "titel": "x", "password": "[redacted]"}
     assert listed["errors"]
+
+
+def test_long_tenant_is_listed_for_its_own_callers_only(bellcast_server: ServerProcess) -> None:
+    def listed(tenant: str) -> set[str]:
+        body = {"name": "bound", "scopes": ["observe"], "tenants": [tenant]}
+        key = httpx.post(f"{bellcast_server.url}/v1/keys", headers=bellcast_server.as_app(), json=body).json()["key"]
+        headers = {"authorization": f"Bearer {key}"}
+        requests = httpx.get(f"{bellcast_server.url}/v1/requests", headers=headers).json()["requests"]
+        return {one["path"] for one in requests}
+
+    tenant = "t" * MAX_LISTED_KEY * 2
+    send(bellcast_server, to="feed-long", title="Hello", tenant=tenant)
+    assert listed(tenant) == {"/v1/notifications"}
+    assert listed(cut(tenant, MAX_LISTED_KEY)) == set()
+    longer = tenant + "t"
+    assert send(bellcast_server, to="feed-long", title="Hello", tenant=longer).status_code == 422
+    assert longer not in httpx.get(f"{bellcast_server.url}/v1/requests", headers=bellcast_server.as_app()).text
+
+
+def test_credentials_of_other_services_are_not_listed(bellcast_server: ServerProcess) -> None:
+    headers = bellcast_server.as_app() | {"x-request-id": "feed-credentials"}
+    body = {"channel": "chat", "url": "https://discord.com/api/webhooks/1/hunter2"}
+    assert httpx.put(f"{bellcast_server.url}/v1/providers/feed", headers=headers, json=body).status_code == 422
+    params = {"id": "feed-credentials"}
+    response = httpx.get(f"{bellcast_server.url}/v1/requests", params=params, headers=bellcast_server.as_app())
+    (listed,) = response.json()["requests"]
+    assert (listed["route"], listed["body"]) == ("/v1/providers/{key}", None)
+    assert "hunter2" not in response.text
 
 
 def test_refused_live_connection_is_an_event(bellcast_server: ServerProcess) -> None:

@@ -25,7 +25,7 @@ HASHES = 2**32  # results of CRC-32
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
 QUIET_SECONDS = 15.0
-# 2,500 requests with the largest of every field take less than 8 MiB.
+# 2,500 requests with the largest of every field take less than 9 MiB.
 REQUESTS, REFUSALS = 2_000, 500
 
 

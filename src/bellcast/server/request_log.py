@@ -40,11 +40,14 @@ REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
 SESSION_DIGEST_CHARACTERS = 12
 # Larger bodies are in the app's own log. A refused body explains the refusal, so it may be larger.
 MAX_BODY, MAX_REFUSED_BODY = 300, 1_000
-# Their bodies have passwords or codes.
-SECRET_ROUTES = ("/v1/session", "/v1/setup", "/v1/me", "/v1/operators")
+# Their bodies have passwords or codes, or URLs whose paths and queries have the credentials of other services.
+SECRET_ROUTES = (
+    *("/v1/session", "/v1/setup", "/v1/me", "/v1/operators"),
+    *("/v1/providers", "/v1/webhooks", "/v1/settings", "/v1/pusher-apps"),
+)
 # Static files, the lists themselves, and probes of load balancers.
 UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
-# Characters, characters of keys, and wrong fields of a listed request: 2,500 requests take less than 8 MiB.
+# Characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9 MiB.
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
@@ -271,8 +274,8 @@ def _served(ended: EndedRequest) -> ServedRequest:
         code=ended.reason,
         detail=detail,
         errors=errors,
-        tenant=_cut(ended.tenant),
-        recipient=_cut(ended.recipient),
+        tenant=_whole(ended.tenant),
+        recipient=None if ended.recipient is None else cut(ended.recipient, MAX_LISTED_KEY),
         key=ended.key,
         operator=ended.operator,
         origin=ended.origin,
@@ -299,8 +302,10 @@ def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
     return None if detail is None else cut(str(detail), MAX_LISTED), tuple(shortened)
 
 
-def _cut(key: str | None) -> str | None:
-    return None if key is None else cut(key, MAX_LISTED_KEY)
+def _whole(tenant: str | None) -> str | None:
+    """Return a tenant's key, or None if it is too long: the part could be the key of another tenant, whose callers would see
+    the request."""
+    return None if tenant is None or len(tenant) > MAX_LISTED else tenant
 
 
 def _later_event(ended: EndedRequest) -> FeedEvent:
