@@ -67,7 +67,8 @@ def import_(
     if json:
         console.json({"imported": run.imported, "refused": run.refused, "errors": run.errors})
     else:
-        console.done(f"{run.imported} notifications are in their inboxes")
+        of_one = "1 notification is in its inbox"
+        console.done(of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes")
     if run.refused:
         raise CommandError(f"{run.refused} rows were not imported", "correct them and import the file again")
 

@@ -223,8 +223,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The id, when one recipient or one announcement was addressed (the first, when several were). A send with
-        `send_at` has none yet."""
+        """The id, when one recipient or one announcement was addressed (the first, when several were). Raises LookupError for a
+        send with `send_at`, which has none yet."""
+        if self.schedule is not None:
+            raise LookupError(f"The schedule {self.schedule.key} sends this later: it has no id yet.")
         return self.ids[0]
 
 

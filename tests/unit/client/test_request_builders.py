@@ -184,6 +184,9 @@ def test_send_result_has_the_ids():
     )
     assert (result.id, result.ids) == ("1", ["1", "2"])
     assert decode(HttpResponse(201, b'{"announcement":{"id":"7"}}')).ids == ["7"]
+    later = decode(HttpResponse(202, b'{"schedule":{"key":"s1","next_at":"2026-01-01T00:00:00Z"}}'))
+    with pytest.raises(LookupError, match="s1 sends this later"):
+        _ = later.id
 
 
 def test_unknown_response_fields_are_ignored():
