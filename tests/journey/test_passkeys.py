@@ -32,7 +32,7 @@ async def strict(tmp_path: Path) -> AsyncIterator[Rest]:
 
 
 async def begin_creation(operator: httpx.AsyncClient) -> dict[str, Any]:
-    response = await operator.post("/v1/me/passkeys/options")
+    response = await operator.post("/v1/me/passkey-options")
     assert response.status_code == 200, response.text
     begun: dict[str, Any] = response.json()
     return begun
@@ -53,7 +53,7 @@ async def add(operator: httpx.AsyncClient, name: str = "key") -> Authenticator:
 
 
 async def begin_sign_in(client: httpx.AsyncClient) -> dict[str, Any]:
-    begun: dict[str, Any] = (await client.post("/v1/session/passkey/options")).json()
+    begun: dict[str, Any] = (await client.post("/v1/session/passkey-options")).json()
     return begun
 
 
@@ -244,7 +244,7 @@ async def test_failed_sign_ins_of_an_address_are_limited(rest: Rest) -> None:
     assert (await sign_in(browser(rest), authenticator)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/session/passkey/options", "/v1/session/passkey"])
+@pytest.mark.parametrize("path", ["/v1/session/passkey-options", "/v1/session/passkey"])
 async def test_page_of_another_site_cannot_sign_in(rest: Rest, path: str) -> None:
     body = {"json": {"ceremony": "x", "credential": {}}} if path.endswith("passkey") else {}
     response = await browser(rest).post(path, headers={"origin": "https://evil.example"}, **body)
@@ -253,7 +253,7 @@ async def test_page_of_another_site_cannot_sign_in(rest: Rest, path: str) -> Non
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8787", "[::1]:8787"])
 async def test_address_without_a_host_name_has_no_passkeys(rest: Rest, host: str) -> None:
-    response = await browser(rest, f"https://{host}").post("/v1/session/passkey/options")
+    response = await browser(rest, f"https://{host}").post("/v1/session/passkey-options")
     assert refused(response, 403, "forbidden")
     assert "host name" in response.json()["detail"]
 
@@ -299,6 +299,6 @@ async def test_operator_has_at_most_ten_passkeys(rest: Rest) -> None:
 async def test_changes_of_passkeys_need_a_recent_password(rest: Rest) -> None:
     owner = await set_up(rest)
     rest.clock.advance(10 * 60)
-    assert refused(await owner.post("/v1/me/passkeys/options"), 403, "password_required")
+    assert refused(await owner.post("/v1/me/passkey-options"), 403, "password_required")
     assert refused(await owner.delete("/v1/me/passkeys/x"), 403, "password_required")
     assert (await owner.get("/v1/me/passkeys")).json() == {"passkeys": []}

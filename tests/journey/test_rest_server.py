@@ -144,7 +144,7 @@ class TestReference:
             "/v1/providers/{key}/receipts",  # signed by the provider
             "/v1/session",
             "/v1/session/passkey",
-            "/v1/session/passkey/options",
+            "/v1/session/passkey-options",
             "/v1/session/oidc",  # from a page of this server
             "/v1/session/oidc/callback",  # with the cookie of this browser's sign-in
             "/v1/setup",

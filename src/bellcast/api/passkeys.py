@@ -59,7 +59,7 @@ class PasskeyList(Struct, frozen=True):
     passkeys: list[PasskeyItem]
 
 
-@public_operation("POST", "/v1/session/passkey/options", response_types={200: PasskeyOptions})
+@public_operation("POST", "/v1/session/passkey-options", response_types={200: PasskeyOptions})
 async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     """Begin a sign-in with a passkey.
 
@@ -93,7 +93,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(PasskeyList([_item(one) for one in found]), 200, NO_STORE)
 
 
-@sensitive("POST", "/v1/me/passkeys/options", response_types={200: PasskeyOptions})
+@sensitive("POST", "/v1/me/passkey-options", response_types={200: PasskeyOptions})
 async def begin(request: ApiRequest) -> ASGIApp:
     """Begin to create a passkey."""
     begun = await _passkeys(request).begin_creation(guards.browser_request(request), await console_session.own(request))

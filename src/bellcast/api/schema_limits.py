@@ -3,8 +3,13 @@
 
 from typing import Any
 
+from bellcast.api.console_session import MAX_NAME
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
 from bellcast.api.tokens import PATTERNS
+from bellcast.auth import passkeys
+from bellcast.auth.console_sessions import NAME
+from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
+from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.model.limits import Limits
 from bellcast.model.preferences import CHANNELS
@@ -99,6 +104,16 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "url": link,
             "call": text(limits.event_name) | {"minLength": 1},
         },
+        "SetupRequest": {
+            "code": text(MAX_NAME),
+            "name": {"pattern": f"^{NAME.pattern}$"},
+            "password": text(MAX_LENGTH) | {"minLength": MIN_LENGTH},
+        },
+        "SignInRequest": {"name": text(MAX_NAME), "password": text(MAX_LENGTH), "code": text(MAX_NAME)},
+        "PasswordCheck": {"password": text(MAX_LENGTH)},
+        "MfaCode": {"code": text(MAX_NAME)},
+        "PasskeyCreation": {"name": text(passkeys.MAX_NAME)},
+        "ProviderSignIn": {"return_path": text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$")},
     }
 
 

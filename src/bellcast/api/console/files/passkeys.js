@@ -16,7 +16,7 @@ export function passkeyButton(done) {
     button.disabled = true;
     error.textContent = '';
     try {
-      const { options, ceremony } = await request('POST', '/v1/session/passkey/options');
+      const { options, ceremony } = await request('POST', '/v1/session/passkey-options');
       const credential = await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
       done(await request('POST', '/v1/session/passkey', { ceremony, credential: credential.toJSON() }));
     } catch (problem) {
@@ -53,7 +53,7 @@ function item(page, one, reload) {
 
 /** A form that adds a passkey, and calls `done` then. */
 export const addPasskey = (done) => form([field('Name', { name: 'passkey', required: true, maxlength: 100, autocomplete: 'off' }, 'To tell it from your others, such as laptop.')], 'Add a passkey', async ({ passkey }) => {
-  const { options, ceremony } = await request('POST', '/v1/me/passkeys/options');
+  const { options, ceremony } = await request('POST', '/v1/me/passkey-options');
   try {
     const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });
     await request('POST', '/v1/me/passkeys', { name: passkey.trim(), ceremony, credential: credential.toJSON() });
