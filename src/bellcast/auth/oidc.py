@@ -187,24 +187,24 @@ class OidcProvider:
 
     async def _discovered(self) -> ProviderMetadata:
         async with self._lock:
-            now = self._clock.now()
-            if now >= self._next_fetch_at:
-                await self._discover(now)
+            if self._clock.now() >= self._next_fetch_at:
+                await self._discover()
             if self._metadata is None:
                 raise self._failure or Unavailable("The identity provider cannot be reached.")
             return self._metadata
 
-    async def _discover(self, now: int) -> None:
+    async def _discover(self) -> None:
         """Read the discovery document; after a failure the last one stays."""
         try:
             found = await self._fetch()
         except Unavailable as failure:
-            self._failure, self._next_fetch_at = failure, now + FAILED_RETRY_MS
+            # From its end: a timeout takes as long, and each of the requests that waited for it would wait for another one.
+            self._failure, self._next_fetch_at = failure, self._clock.now() + FAILED_RETRY_MS
             return
         if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
             source = "The identity provider"
             self._keys = PublishedKeys(found.jwks_uri, self._http, self._clock, source=source, subject="ID token")
-        self._metadata, self._next_fetch_at = found, now + CACHE_MS
+        self._metadata, self._next_fetch_at = found, self._clock.now() + CACHE_MS
 
     async def _fetch(self) -> ProviderMetadata:
         url = self.issuer.removesuffix("/") + DISCOVERY

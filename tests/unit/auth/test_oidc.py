@@ -1,0 +1,26 @@
+"""The client of an OpenID Connect provider that cannot be reached. The rest is in tests/journey/test_oidc.py."""
+
+import asyncio
+from typing import Any
+
+from tests.unit.auth.fakes import FakeHttp, clock
+
+from bellcast.auth import oidc
+from bellcast.auth.oidc import AuthorizationRequest, OidcProvider
+from bellcast.auth.oidc_config import OidcConfig
+from bellcast.errors import Unavailable
+
+
+async def test_sign_ins_that_waited_for_a_timeout_share_its_failure() -> None:
+    time = clock()
+
+    def time_out(*_: Any) -> None:
+        time.advance(oidc.RESPONSE_TIMEOUT)
+
+    web = FakeHttp(time_out)
+    provider = OidcProvider(OidcConfig(issuer="https://id.example", client_id="bellcast"), web, time)
+    request = AuthorizationRequest("state", "nonce", "verifier", "https://bell.test/callback")
+    urls = (provider.authorization_url(request, reauthenticates=False) for _ in range(3))
+    answers = await asyncio.gather(*urls, return_exceptions=True)
+    assert [type(one) for one in answers] == [Unavailable] * 3
+    assert len(web.requests) == 1
