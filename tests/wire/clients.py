@@ -1,5 +1,6 @@
 """Live clients for tests: an event stream read line by line, and a WebSocket of a well-known library."""
 
+import itertools
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,9 @@ from urllib.parse import urlencode, urlsplit
 from websockets.sync.client import ClientConnection, connect
 
 from tests.servers import ServerProcess
+
+# Recipients that no other test uses, so that tests can share a server.
+names = (f"person{number}" for number in itertools.count())
 
 WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 

@@ -1,7 +1,6 @@
 """The native dialect on real sockets: the contract of `/v1/stream` and `/v1/ws`."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,21 +8,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
-from tests.wire.clients import stream, websocket
-
-names = (f"person{number}" for number in itertools.count())
-
-
-@pytest.fixture
-def alice() -> str:
-    """A recipient that no other test uses."""
-    return next(names)
-
-
-@pytest.fixture
-def http(bellcast_server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
-        yield client
+from tests.wire.clients import names, stream, websocket
 
 
 def notify(http: httpx.Client, to: Any, title: str = "Hello", **fields: Any) -> str:

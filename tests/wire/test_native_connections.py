@@ -1,9 +1,8 @@
 """Connections of the native dialect on real sockets: credentials, limits, heartbeats and their end."""
 
 import contextlib
-import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -12,20 +11,6 @@ from websockets.exceptions import ConnectionClosed
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.test_native import notify
-
-names = (f"client{number}" for number in itertools.count())
-
-
-@pytest.fixture
-def alice() -> str:
-    """A recipient that no other test uses."""
-    return next(names)
-
-
-@pytest.fixture
-def http(bellcast_server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
-        yield client
 
 
 def test_bad_credentials_are_a_close_frame_on_websocket_and_a_status_on_sse(

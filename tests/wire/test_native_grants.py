@@ -1,19 +1,10 @@
 """Topic grants of a connection: their reasons, and how a fresh token changes them."""
 
-import itertools
-
 import httpx
 import pytest
 
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
-
-names = (f"granted{number}" for number in itertools.count())
-
-
-@pytest.fixture
-def alice() -> str:
-    return next(names)
 
 
 def publish(server: ServerProcess, *topics: str) -> None:

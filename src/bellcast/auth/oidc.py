@@ -32,7 +32,7 @@ MAX_TOKEN_AGE_SECONDS = 600
 # A sign-in waits for two responses.
 RESPONSE_TIMEOUT = 5.0
 BASIC, POST = "client_secret_basic", "client_secret_post"
-# What the provider was asked to do, and answered instead (RFC 6749, 4.1.2.1 and 5.2). Other texts are not shown.
+# Error codes that a provider may return (RFC 6749, 4.1.2.1 and 5.2). Other texts are not shown.
 ERRORS = frozenset(
     (
         *("access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "login_required"),

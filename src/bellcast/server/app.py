@@ -33,6 +33,7 @@ from bellcast.model.events import (
     FeedWatches,
     RateUsage,
     SettingsChanged,
+    Stream,
     SurveyReply,
     SurveyRequest,
 )
@@ -103,14 +104,13 @@ class App:
         self.handoff = neighbours
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
-        # The hub is created later, with the broker of the engines.
         self._engines = engines = ServerEngines(
             settings,
             project,
             keys,
             workflows,
             test_clock,
-            lambda stream: self.hub.total(stream),  # noqa: PLW0108  no hub yet
+            self._count_followers,
         )
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
         # A code for the first set-up of the console; None if it is set up or turned off.
@@ -130,6 +130,10 @@ class App:
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
+
+    def _count_followers(self, stream: Stream) -> int:
+        """The hub is created after the engines, with their broker."""
+        return self.hub.total(stream)
 
     def _console_sessions(self) -> ConsoleSessions:
         server = self.settings.server

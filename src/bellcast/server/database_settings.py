@@ -32,7 +32,7 @@ KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
-# Whoever sets these decides who is signed in, or where data of all tenants is sent.
+# They decide which sessions are accepted, or where data of all tenants is sent.
 OWNER_ONLY = (
     "JWKS_URL",
     "JWKS_ISSUER",
