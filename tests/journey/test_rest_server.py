@@ -169,7 +169,7 @@ class TestReference:
             (inside if target.startswith("#") else outside).add(target)
         assert {target.removeprefix("#") for target in inside} <= known
         for target in outside:
-            assert (await rest.anonymous.get(f"/{target}")).status_code == 200
+            assert (await rest.anonymous.get(target)).status_code == 200
 
     @pytest.mark.parametrize("error", errors.every(), ids=lambda error: error.code)
     async def test_error_code_has_a_page(self, rest, error):
@@ -193,7 +193,7 @@ class TestReference:
             assert {name for name in re.findall(r"BELLCAST_[A-Z_]+[A-Z]", page) if name != "BELLCAST_LIMIT"} <= known
 
     async def test_error_page_links_resolve(self, rest):
-        for page_path in ("/errors", "/errors/invalid"):
+        for page_path in ("/errors", "/errors/", "/errors/invalid", "/errors/invalid/"):
             page = (await rest.anonymous.get(page_path)).text
             targets = [urljoin(page_path, target) for target in re.findall(r'href="([^"#]+)"', page)]
             assert targets[:2] == ["/docs", "/errors"]

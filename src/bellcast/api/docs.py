@@ -1,6 +1,7 @@
 """HTML pages: the API reference, generated from the OpenAPI document, and a page for each error. They load no scripts
 and no external resources, so they work offline and under any content security policy."""
 
+from html import escape
 from typing import Any
 
 import msgspec
@@ -25,6 +26,11 @@ def _document(request: ApiRequest) -> dict[str, Any]:
     return document
 
 
+def _base(request: ApiRequest) -> str:
+    root: str = request.scope["state"]["root_path"]
+    return escape(root) + "/"
+
+
 @operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
 async def document(request: ApiRequest) -> ASGIApp:
     """This document."""
@@ -34,13 +40,13 @@ async def document(request: ApiRequest) -> ASGIApp:
 @operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
 async def reference(request: ApiRequest) -> ASGIApp:
     """The API reference as HTML."""
-    return responses.complete(200, docs_html.reference(_document(request)), HTML, HEADERS)
+    return responses.complete(200, docs_html.reference(_document(request), _base(request)), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
     """All errors as HTML."""
-    return responses.complete(200, docs_html.errors(errors.every(), reasons.REASONS), HTML, HEADERS)
+    return responses.complete(200, docs_html.errors(errors.every(), reasons.REASONS, _base(request)), HTML, HEADERS)
 
 
 @operation(
@@ -54,7 +60,7 @@ async def error(request: ApiRequest) -> ASGIApp:
     for one in errors.every():
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
-            return responses.complete(200, docs_html.error(one, example), HTML, HEADERS)
+            return responses.complete(200, docs_html.error(one, example, _base(request)), HTML, HEADERS)
     if code in reasons.BY_CODE:
-        return responses.complete(200, docs_html.reason(reasons.BY_CODE[code]), HTML, HEADERS)
+        return responses.complete(200, docs_html.reason(reasons.BY_CODE[code], _base(request)), HTML, HEADERS)
     raise NotFound("No error has this code. All errors are listed at /errors")

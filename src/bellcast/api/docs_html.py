@@ -61,14 +61,16 @@ def _document(title: str, body: str) -> bytes:
     )
 
 
-def reference(document: Json) -> bytes:
-    """Render the reference of all operations and schemas."""
+def reference(document: Json, base: str) -> bytes:
+    """Render the reference of all operations and schemas. `base` is the path of the server, with a slash at the end:
+    links relative to a page would be others for the same page with a slash at the end."""
     by_tag = _by_tag(document)
     schemas = document["components"]["schemas"]
     info = document["info"]
     parts = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{_prose(info['description'])}</p>"]
     parts.append(
-        '<p class="soft">For machines: <a href="openapi.json">openapi.json</a>. <a href="errors">Every error</a>.</p>'
+        f'<p class="soft">For machines: <a href="{base}openapi.json">openapi.json</a>. '
+        f'<a href="{base}errors">Every error</a>.</p>'
     )
     for tag, operations in by_tag.items():
         parts.append(f"<h2>{escape(tag)}</h2>{''.join(_operation(*one) for one in operations)}")
@@ -191,7 +193,7 @@ def _prose(text: str) -> str:
     return NAMES.sub(r"<code>\1</code>", escape(text))
 
 
-def error(one: type[BellcastError], example: str) -> bytes:
+def error(one: type[BellcastError], example: str, base: str) -> bytes:
     """Render the page of an error: meaning, usual causes and remedies. `example` is a response body."""
     advice = BY_CODE[one.code]
     main = (
@@ -202,41 +204,41 @@ def error(one: type[BellcastError], example: str) -> bytes:
         '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
         "the response header <code>X-Request-Id</code>.</p>"
     )
-    return _sheet(f"{one.title} · Bellcast", "../", main)
+    return _sheet(f"{one.title} · Bellcast", base, main)
 
 
-def reason(one: Reason) -> bytes:
+def reason(one: Reason, base: str) -> bytes:
     """Render the page of a code that is no HTTP error."""
     main = (
         f'<p class="badge"><code>{_label(one)}</code></p><h1>{escape(one.title)}</h1>'
         f'<p class="lead">{_prose(one.meaning)}</p><p class="soft">{_prose(one.origin)}</p>'
         f"<h2>What was wrong</h2>{_bullets(one.causes)}<h2>What to do</h2>{_bullets(one.remedies)}"
     )
-    return _sheet(f"{one.title} · Bellcast", "../", main)
+    return _sheet(f"{one.title} · Bellcast", base, main)
 
 
 def _label(one: Reason) -> str:
     return one.code if one.close_code is None else f"{one.close_code} {one.code}"
 
 
-def errors(every: Sequence[type[BellcastError]], reasons: Sequence[Reason]) -> bytes:
+def errors(every: Sequence[type[BellcastError]], reasons: Sequence[Reason], base: str) -> bytes:
     """Render the list of all errors and other codes."""
     cards = "".join(
-        f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{one.status} {one.code}</code>'
+        f'<article><a href="{base}errors/{one.code}"><h3>{escape(one.title)}</h3><code>{one.status} {one.code}</code>'
         f"<p>{_prose(_meaning(one))}</p></a></article>"
         for one in sorted(every, key=lambda one: (one.status, one.code))
     )
     cards += "".join(
-        f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{_label(one)}</code>'
+        f'<article><a href="{base}errors/{one.code}"><h3>{escape(one.title)}</h3><code>{_label(one)}</code>'
         f"<p>{_prose(one.meaning)}</p></a></article>"
         for one in reasons
     )
-    return _sheet("Errors · Bellcast", "", f'<h1>Errors</h1><div class="cards">{cards}</div>')
+    return _sheet("Errors · Bellcast", base, f'<h1>Errors</h1><div class="cards">{cards}</div>')
 
 
-def _sheet(title: str, up: str, main: str) -> bytes:
-    """Render a page in one column. `up` is the relative path to the reference's folder."""
-    links = f'<b>Bellcast</b><a href="{up}docs">API reference</a><a href="{up}errors">Errors</a>'
+def _sheet(title: str, base: str, main: str) -> bytes:
+    """Render a page in one column."""
+    links = f'<b>Bellcast</b><a href="{base}docs">API reference</a><a href="{base}errors">Errors</a>'
     return _document(title, f'<div class="sheet"><nav class="top">{links}</nav><main>{main}</main></div>')
 
 
