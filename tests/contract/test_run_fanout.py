@@ -4,9 +4,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bellcast.model.notifications import Audience
 from bellcast.ports import Job, Store
+from bellcast.ports.list_scan import ListScan
+from bellcast.ports.runs import RunQuery
 from bellcast.storage.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.run_fanout import BACKLOG_MS, RUN_PAGE
 from tests.clock import FakeClock
@@ -200,3 +203,20 @@ async def test_shared_fanout_leaves_runs_to_others_until_they_have_enough(
     second = await world.trigger("booking", ROOM, data={"client": "Ann"})
     await world.execute(fanout_job(second, app.now))
     assert await counts(world, second) == {"completed": RECIPIENTS}
+
+
+async def test_runs_of_all_tenants_are_listed_and_counted(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, ids = WorkflowWorld(store, clock), []
+    for tenant in ("acme", "globex", "acme"):
+        await world.put("later", {"key": "wait", "type": "delay", "for": "1h"}, tenant=tenant)
+        ids.append(await world.trigger("later", tenant=tenant))
+        clock.advance(1)
+    every = RunQuery(tenant="*")
+    assert [run.id for run in (await store.runs.scan(every)).rows] == ids[::-1]
+    assert [run.id for run in (await store.runs.scan(replace(every, tenant="globex"))).rows] == [ids[1]]
+    counted = [await store.runs.count(replace(every, tenant=tenant, limit=2)) for tenant in ("*", "globex", "else")]
+    assert counted == [2, 1, 0]
+    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    assert await store.runs.scan(replace(every, workflow="absent")) == ListScan([], ids[1])

@@ -169,6 +169,7 @@ async def test_page_compares_a_bounded_number_of_messages(
     assert await app.store.messages.scan(query) == ListScan([], message(2).id)
     further = await app.store.messages.scan(replace(query, before=message(2).id))
     assert ([one.id for one in further.rows], further.scanned_until) == ([message(1).id], None)
+    assert [await app.store.messages.count(replace(query, limit=limit)) for limit in (2, 9)] == [2, 3]
 
 
 async def test_erasing_a_recipient_deletes_its_messages_and_decisions(app: App) -> None:

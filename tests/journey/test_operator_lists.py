@@ -242,6 +242,12 @@ async def test_messages_and_runs_of_all_tenants_are_those_of_the_caller(rest: Re
     for path, rows in (("/v1/messages", "messages"), ("/v1/runs", "runs")):
         every = (await rest.app.get(path, params={"tenant": "*"})).json()
         assert ([one["tenant"] for one in every[rows]], every["scanned_until"]) == (["globex", "acme"], None)
+        for tenant, value in (("*", 2), ("acme", 1)):
+            first = (await rest.app.get(path, params={"tenant": tenant, "limit": 1})).json()
+            assert first["total"] == {"value": value, "exact": True}
+            assert (await rest.app.get(path, params={"tenant": tenant, "after": first[rows][0]["id"]})).json()[
+                "total"
+            ] is None
         assert [one["tenant"] for one in (await bound.get(path, params={"tenant": "*"})).json()[rows]] == ["acme"]
         assert refused(await bound.get(path, params={"tenant": "globex"}), 403, "forbidden")
         wrong = await rest.app.get(path, params={"tenant": "*", "recipient": "ann"})

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -50,11 +51,13 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 class MessagePage(Struct, frozen=True):
     """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, few of the compared
-    ones match: pass it as `after` to search further."""
+    ones match: pass it as `after` to search further. The first
+    one has the `total`."""
 
     messages: list[Message]
     next: str | None
     scanned_until: str | None
+    total: ListTotal | None = None
 
 
 class AttemptList(Struct, frozen=True):
@@ -116,9 +119,18 @@ async def page(request: ApiRequest) -> ASGIApp:
         return await store.messages.scan(msgspec.structs.replace(wanted, tenant=one))
 
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda message: message.id)
+    is_filtered = any(
+        one is not None
+        for one in (query.recipient, query.notification, query.run, query.channel, query.state, query.provider)
+    )
+
+    async def count(limit: int) -> int:
+        return await store.messages.count(msgspec.structs.replace(wanted, limit=limit))
+
+    total = await tenant_pages.total(request, found, query.after, query.limit, None if is_filtered else count)
     shown = found.rows[: query.limit]
     following = shown[-1].id if len(found.rows) > query.limit else None
-    return responses.json(MessagePage([outside(message) for message in shown], following, found.scanned_until))
+    return responses.json(MessagePage([outside(message) for message in shown], following, found.scanned_until, total))
 
 
 @operation(

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, UnsetType
 
 from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -74,12 +75,14 @@ class RunDetails(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """A page of runs; `next` goes into `after`, and so does `scanned_until`, if it is not null, to search further. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
+    """A page of runs; `next` goes into `after`, and so does `scanned_until`, if it is not null, to search further. The first one has the `total`. With
+    `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
     the number of runs by state."""
 
     runs: list[RunDetails]
     next: str | None
     scanned_until: str | None
+    total: ListTotal | None = None
     fanout: str | UnsetType = msgspec.UNSET
     counts: dict[str, int] | UnsetType = msgspec.UNSET
 
@@ -123,9 +126,15 @@ async def page(request: ApiRequest) -> ASGIApp:
         return await store.runs.scan(msgspec.structs.replace(wanted, tenant=one))
 
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda run: run.id)
+    is_filtered = any(one is not None for one in (query.workflow, query.recipient, query.state, query.trigger))
+
+    async def count(limit: int) -> int:
+        return await store.runs.count(msgspec.structs.replace(wanted, limit=limit))
+
+    total = await tenant_pages.total(request, found, query.after, query.limit, None if is_filtered else count)
     shown = [await _outside(request, run) for run in found.rows[: query.limit]]
     following = shown[-1].id if len(found.rows) > query.limit else None
-    result = RunPage(runs=shown, next=following, scanned_until=found.scanned_until)
+    result = RunPage(runs=shown, next=following, scanned_until=found.scanned_until, total=total)
     if query.trigger is not None:
         fanout = await store.runs.fanout(query.trigger)
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bellcast.api import bound_callers, tenants
+from bellcast.api import bound_callers, list_total, tenants
+from bellcast.api.list_total import ListTotal
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid
 from bellcast.model.identities import EVERY_TENANT
@@ -20,6 +21,19 @@ def tenant_of(request: ApiRequest, named: str | None, **single: str | None) -> s
         if value is not None:
             raise Invalid.of("tenant", f"must be one tenant: {name} is unique within a tenant only")
     return EVERY_TENANT
+
+
+async def total(
+    request: ApiRequest,
+    page: ListScan[T],
+    cursor: str | None,
+    limit: int,
+    count: Callable[[int], Awaitable[int]] | None,
+) -> ListTotal | None:
+    """Return the total of a list of which `page` was read with a limit of one more; `count` is None for a list with filters."""
+    has_more = len(page.rows) > limit or page.scanned_until is not None
+    counts = count if bound_callers.every(request) is None else None
+    return await list_total.of_first_page(min(len(page.rows), limit), cursor, has_next=has_more, count=counts)
 
 
 async def newest(

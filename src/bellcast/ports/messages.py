@@ -128,6 +128,10 @@ class Messages(Protocol):
         """Return a page. Of a recipient, a notification or a run it is complete; else it compares at most 20,000 messages."""
         ...
 
+    async def count(self, query: MessageQuery) -> int:
+        """Count the rows of the tenant and the time of a query without other filters, up to its limit."""
+        ...
+
     async def add(self, messages: Sequence[NewMessage]) -> None:
         """Add messages that belong to no send, with their jobs."""
         ...

@@ -244,6 +244,10 @@ class Runs(Protocol):
         runs are compared."""
         ...
 
+    async def count(self, query: RunQuery) -> int:
+        """Count the rows of the tenant and the time of a query without other filters, up to its limit."""
+        ...
+
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
         """Return runs by id, in any order; those that do not exist are absent."""
         ...

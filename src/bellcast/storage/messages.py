@@ -57,6 +57,9 @@ class Messages:
     async def scan(self, query: MessageQuery) -> ListScan[StoredMessage]:
         return await self._engine.read_in_background(_page, query)
 
+    async def count(self, query: MessageQuery) -> int:
+        return await self._engine.read_in_background(scans.count, "messages", query)
+
     async def add(self, messages: Sequence[NewMessage]) -> None:
         await self._engine.write(ScriptCommand(lambda: add(messages, ()), []))
 

@@ -56,6 +56,9 @@ class Runs:
     async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
         return await self._engine.read_in_background(_scan, query)
 
+    async def count(self, query: RunQuery) -> int:
+        return await self._engine.read_in_background(scans.count, "runs", query)
+
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
         found = await self._engine.read(fetch, Statement("runs_find", {"ids": rows.to_json(ids)}))
         return list(map(_run, found))

@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.list_scan import CreatedRange
+from bellcast.ports.messages import MessageQuery
+from bellcast.ports.runs import RunQuery
+from bellcast.storage import rows
 from bellcast.storage.script import Row, Script, Statement
 
 # Rows that one page compares with its filters; SQLite compares them in about 80 ms.
@@ -29,3 +33,11 @@ def by_key(
     bound = {"last": edge[1][0]} if is_cut else {}
     found = yield Statement(page, params | created._asdict() | bound, heavy=True)
     return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
+
+
+def count(rows_of: str, query: MessageQuery | RunQuery) -> Script[int]:
+    """Count the rows of a query by newest id without its filters, except for the tenant and the time; at most its limit."""
+    name = f"{rows_of}_of_all_total" if query.tenant == EVERY_TENANT else f"{rows_of}_total"
+    params = rows.id_range(query.before, query.created_since, query.created_before)
+    ((number,),) = yield Statement(name, {**params, "tenant": query.tenant, "limit": query.limit}, heavy=True)
+    return int(number)

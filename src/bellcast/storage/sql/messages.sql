@@ -164,6 +164,16 @@ SELECT id FROM messages WHERE tenant = :tenant AND id < :before AND id >= :since
 SELECT id FROM messages WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
+-- name: messages_total
+-- Number of messages of a tenant, up to :limit.
+SELECT count(*) FROM (
+  SELECT 1 FROM messages WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
+) AS few
+
+-- name: messages_of_all_total
+-- Number of messages of all tenants, up to :limit.
+SELECT count(*) FROM (SELECT 1 FROM messages WHERE id < :before AND id >= :since LIMIT :limit) AS few
+
 -- name: messages_of_all
 -- Messages of all tenants, newest first. Null filters match everything.
 SELECT

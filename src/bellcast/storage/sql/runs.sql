@@ -50,6 +50,16 @@ FROM runs
 WHERE tenant = :tenant AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
+-- name: runs_total
+-- Number of runs of a tenant, up to :limit.
+SELECT count(*) FROM (
+  SELECT 1 FROM runs WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
+) AS few
+
+-- name: runs_of_all_total
+-- Number of runs of all tenants, up to :limit.
+SELECT count(*) FROM (SELECT 1 FROM runs WHERE id < :before AND id >= :since LIMIT :limit) AS few
+
 -- name: runs_of_all
 -- Runs of all tenants, newest first. Null filters match everything.
 SELECT
