@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from bellcast.api.live_feed import REAUTHORIZE_MS
 from bellcast.model.live_feed import cut
 from bellcast.server.cluster_feed import MAX_WATCHERS
-from bellcast.server.request_log import MAX_LISTED_KEY
+from bellcast.server.request_feed import MAX_LISTED_KEY
 from tests.contract.test_broker import wait_until
 from tests.journey import rest as rests
 from tests.journey.operators import set_up, signed_in

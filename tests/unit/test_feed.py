@@ -14,8 +14,9 @@ from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of,
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import SkippedEvents
 from bellcast.server.live_feed import EVENTS_PER_SECOND, REFUSALS, REQUESTS, RING, LiveFeed
+from bellcast.server.logged_request import MAX_REFUSED_BODY
 from bellcast.server.observed_ports import ObservedBroker
-from bellcast.server.request_log import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY, MAX_REFUSED_BODY
+from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
 
 EVERYTHING = filter_of([], None)
 

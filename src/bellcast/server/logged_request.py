@@ -1,0 +1,164 @@
+"""One request while it is served: what the request log and the feed show of it."""
+
+import re
+import time
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.api.middleware import REQUEST_ID, path_as_sent, request_id
+from bellcast.model.asgi import AsgiMessage, Scope
+from bellcast.model.live_feed import cut
+from bellcast.model.requests import is_refusal
+
+# The longest valid path has two percent-encoded keys of 200 characters; a request head may be a hundred times as long.
+MAX_PATH = 2_000
+# The reason in an error body: `"code"` of a problem, `"reason"` of a rejected stream, `"message"` of Engine.IO, where
+# `"code"` is a number.
+REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
+# Scheme, host and port.
+MAX_ORIGIN = 200
+# A refused body explains the refusal.
+MAX_REFUSED_BODY = 1_000
+SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
+BY_PROJECT = "project secret"  # the key in the lists of a request with the secret
+
+
+class EndedRequest(Struct, frozen=True):
+    """What is kept of a request that has a response. Its entry in the list and its event are made when they are read: most
+    never are. `at` is UTC milliseconds."""
+
+    id: str
+    at: int
+    seconds: float
+    method: str
+    path: str
+    route: str | None
+    status: int
+    reason: str | None
+    problem: bytes | None
+    tenant: str | None
+    recipient: str | None
+    key: str | None
+    operator: str | None
+    origin: str | None
+    address: str | None
+    body: bytes | None
+
+    @property
+    def is_refused(self) -> bool:
+        return is_refusal(self.status, self.reason)
+
+
+class LoggedRequest:
+    """The fields of one request's log line, collected while it is served."""
+
+    __slots__ = (
+        "adds_id",
+        "body",
+        "has_connection",
+        "method",
+        "path",
+        "problem",
+        "reason",
+        "scope",
+        "started",
+        "state",
+        "status",
+    )
+
+    def __init__(self, scope: Scope, *, adds_id: bool) -> None:
+        self.adds_id = adds_id
+        self.started = time.perf_counter()
+        self.method = scope.get("method", "GET")
+        self.path = path_as_sent(scope)[:MAX_PATH]
+        self.state: dict[str, Any] = {"request_id": request_id(scope)}
+        self.status: int | None = None
+        self.reason: str | None = None
+        self.has_connection = False
+        self.scope = scope
+        self.body: bytes | None = None
+        self.problem: bytes | None = None
+
+    def read_body(self, message: AsgiMessage) -> None:
+        """Keep a small body that arrived in one piece."""
+        body = message.get("body", b"")
+        if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
+            self.body = body
+
+    def read(self, message: AsgiMessage) -> None:
+        """Record the status and the reason from an ASGI message, and add the request's id to the head of its response."""
+        match message["type"]:
+            case "http.response.start":
+                self.status = message["status"]
+                self._add_id(message)
+            case "http.response.body" if not self.has_connection:
+                self._read_reason(message.get("body", b""))
+            case "websocket.accept":
+                self.status = SWITCHING_PROTOCOLS
+                self._add_id(message)
+            case "websocket.close" if self.status is None:
+                self.status = FORBIDDEN  # the server's response if a WebSocket is closed before it is accepted
+
+    def _add_id(self, message: AsgiMessage) -> None:
+        if self.adds_id:
+            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self.state["request_id"].encode())]
+
+    def _read_reason(self, body: bytes) -> None:
+        is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
+        if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
+            self.reason = found[1].decode(errors="replace")
+            self.problem = body
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the page that sent the request."""
+        for name, value in self.scope["headers"]:
+            if name == b"origin":
+                return cut(value.decode("latin-1"), MAX_ORIGIN)
+        return None
+
+    def end(self, now: int) -> EndedRequest:
+        """Return what is kept of the request, without its head."""
+        state, client = self.state, self.scope.get("client")
+        principal, caller = state.get("principal"), state.get("caller")
+        return EndedRequest(
+            state["request_id"],
+            now,
+            time.perf_counter() - self.started,
+            self.method,
+            state.get("logged_path", self.path)[:MAX_PATH],
+            state.get("route"),
+            self.status or 0,
+            self.reason or state.get("reason"),
+            self.problem,
+            (state.get("tenant") if principal is None else principal.tenant) or None,
+            None if principal is None else principal.recipient,
+            None if caller is None or caller.operator else caller.key or BY_PROJECT,
+            None if caller is None else caller.operator,
+            self.origin,
+            None if client is None else client[0],
+            self.body,
+        )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The common fields of the request's line and of its connection's lines."""
+        ended = self.end(0)
+        return {
+            "method": ended.method,
+            "path": ended.path,
+            "status": self.status,
+            "reason": ended.reason,
+            "recipient": ended.recipient,
+            "tenant": ended.tenant,
+            "key": ended.key,
+            "operator": ended.operator,
+            "ms": milliseconds(ended.seconds),
+            "request_id": ended.id,
+        }
+
+
+def milliseconds(seconds: float) -> float:
+    """A duration as it is shown."""
+    return round(seconds * 1000, 1)

@@ -1,0 +1,190 @@
+"""Requests and connections as events of the feed and its list of requests."""
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from bellcast.auth import origins
+from bellcast.errors import FieldError
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
+from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of
+from bellcast.model.requests import ServedRequest, problem_fields
+from bellcast.ports import Clock
+from bellcast.server.live_feed import LiveFeed
+from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
+
+# Larger bodies are in the app's own log, unless they explain a refusal.
+MAX_BODY = 300
+# Their bodies have passwords or codes, or URLs whose paths and queries have the credentials of other services.
+SECRET_ROUTES = (
+    *("/v1/session", "/v1/setup", "/v1/me", "/v1/operators"),
+    *("/v1/providers", "/v1/webhooks", "/v1/settings", "/v1/pusher-apps"),
+)
+# Static files, the lists themselves, and probes of load balancers.
+UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
+# Characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9 MiB.
+MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
+
+
+class RequestFeed:
+    """Requests and connections as events of the feed."""
+
+    def __init__(self, feed: LiveFeed, clock: Clock) -> None:
+        self._feed = feed
+        self._clock = clock
+
+    def served(self, request: LoggedRequest) -> None:
+        """Keep a request that has a response, and emit it."""
+        ended = request.end(self._clock.now())
+        by_operator, is_safe = ended.operator is not None, ended.method in origins.SAFE_METHODS
+        # The pages of the console read all the time, and would fill the lists that they show.
+        is_reading = by_operator and is_safe and not ended.is_refused
+        if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading:
+            self._keep(ended)
+        if by_operator and not is_safe:
+            self._feed.emit(_operator_event(_served(ended)))
+
+    def _keep(self, ended: EndedRequest) -> None:
+        if ended.is_refused or len(ended.path) > MAX_LISTED:
+            served = _served(ended)  # now: the body of a refusal and a long path would take more memory than the entry
+            self._feed.add_request(served, is_refused=ended.is_refused)
+            self._feed.emit(_request_event(served))
+        else:
+            self._feed.add_request(partial(_served, ended), is_refused=False)
+            self._feed.emit_later("request", ended.tenant or "", partial(_later_event, ended))
+
+    def opened(self, connection: Connection, request: dict[str, Any]) -> None:
+        self._emit("connect", connection, f"connected by {_transport(connection)}", _of_request(request))
+
+    def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        for topic in topics:
+            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
+
+    def closed(self, connection: Connection, end: CloseReason) -> None:
+        lasted = {"ms": self._clock.now() - connection.connected_at}
+        self._emit("disconnect", connection, f"disconnected: {end.reason}", why(end) | lasted)
+
+    def refused(self, connection: Connection, end: CloseReason, request: dict[str, Any]) -> None:
+        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | _of_request(request))
+
+    def _emit(
+        self, kind: FeedKind, connection: Connection, text: str, fields: dict[str, Any], topic: str | None = None
+    ) -> None:
+        principal, dialect = connection.principal, connection.dialect
+        event = FeedEvent(
+            kind=kind,
+            at=self._clock.now(),
+            text=text,
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            topic=topic,
+            connection=connection.id,
+            trace=fields.get("request_id"),
+            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+        )
+        self._feed.emit(event)
+
+
+def _transport(connection: Connection) -> str:
+    return f"{connection.dialect.protocol} over {connection.dialect.transport}"
+
+
+def _of_request(request: dict[str, Any]) -> dict[str, Any]:
+    return {name: request[name] for name in ("path", "origin", "request_id") if request.get(name) is not None}
+
+
+def _served(ended: EndedRequest) -> ServedRequest:
+    path, body = cut(ended.path, MAX_LISTED), ended.body
+    detail, errors = (None, ()) if ended.problem is None else _explanation(ended.problem)
+    return ServedRequest(
+        id=ended.id,
+        at=ended.at,
+        ms=milliseconds(ended.seconds),
+        method=ended.method,
+        path=path,
+        route=ended.route or path,
+        status=ended.status,
+        code=ended.reason,
+        detail=detail,
+        errors=errors,
+        tenant=_whole(ended.tenant),
+        recipient=None if ended.recipient is None else cut(ended.recipient, MAX_LISTED_KEY),
+        key=ended.key,
+        operator=ended.operator,
+        origin=ended.origin,
+        address=network_of(ended.address),
+        body=body if body is not None and _is_listed_body(ended, body) else None,
+    )
+
+
+def _is_listed_body(ended: EndedRequest, body: bytes) -> bool:
+    is_app = ended.key is not None or ended.operator is not None
+    is_secret = (ended.route or "").startswith(SECRET_ROUTES)
+    return is_app and not is_secret and (len(body) <= MAX_BODY or ended.is_refused)
+
+
+def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
+    """The detail and the wrong fields of a problem document."""
+    try:
+        problem = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None, ()  # a refusal of another dialect
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    errors = problem_fields(problem)[:MAX_LISTED_ERRORS]
+    shortened = [FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in errors]
+    return None if detail is None else cut(str(detail), MAX_LISTED), tuple(shortened)
+
+
+def _whole(tenant: str | None) -> str | None:
+    """Return a tenant's key, or None if it is too long: the part could be the key of another tenant, whose callers would see
+    the request."""
+    return None if tenant is None or len(tenant) > MAX_LISTED else tenant
+
+
+def _later_event(ended: EndedRequest) -> FeedEvent:
+    return _request_event(_served(ended))
+
+
+def _request_event(served: ServedRequest) -> FeedEvent:
+    fields: dict[str, Any] = {
+        "method": served.method,
+        "path": served.path,
+        "route": served.route,
+        "status": served.status,
+        "ms": served.ms,
+        "code": served.code,
+        "detail": served.detail,
+        "errors": [{"field": one.field, "message": one.message} for one in served.errors] or None,
+        "key": served.key,
+        "operator": served.operator,
+        "origin": served.origin,
+        "address": served.address,
+    }
+    return FeedEvent(
+        kind="refused" if served.is_refused else "request",
+        at=served.at,
+        text=f"{served.method} {served.path} {served.status}",
+        tenant=served.tenant or "",
+        recipient=served.recipient,
+        trace=served.id,
+        fields={name: value for name, value in fields.items() if value is not None},
+    )
+
+
+def _operator_event(served: ServedRequest) -> FeedEvent:
+    return FeedEvent(
+        kind="operator",
+        at=served.at,
+        text=f"{served.operator}: {served.method} {served.path}",
+        tenant=served.tenant or "",
+        trace=served.id,
+        fields={"operator": served.operator, "status": served.status, "address": served.address},
+    )
+
+
+def why(end: CloseReason) -> dict[str, Any]:
+    """The code and the reason of a close, as fields."""
+    return {"code": end.code, "reason": end.reason}
