@@ -55,7 +55,7 @@ async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store:
                 (),
                 "owner",
                 dry_run=False,
-                is_owner=True,
+                check_owner=lambda _: None,
                 record=lambda _, entry=entries[number]: AuditRecord(entry, lambda one: b"mac"),
             )
             for number, node in enumerate(nodes)

@@ -206,7 +206,7 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
 async def verify_password(request: ApiRequest) -> ASGIApp:
     """Type the password again.
 
-    Keys, operators, providers, webhooks and erasure need a password that was typed in the last 10 minutes."""
+    Keys, operators, providers, webhooks, settings for owners and erasure need a password that was typed in the last 10 minutes."""
     params = await request_body.body(request, CHECK)
     await sessions(request).verify_again(guards.browser_request(request), params.password)
     return responses.empty()

@@ -14,7 +14,7 @@ from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Conflict, Invalid, NotFound, PasswordRequired, TooMany
+from bellcast.errors import Conflict, Forbidden, Invalid, NotFound, PasswordRequired, TooMany
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
@@ -137,14 +137,14 @@ async def read(request: ApiRequest) -> ASGIApp:
     body=SettingsPatch,
     example={"revision": 0, "set": {"origins": "https://app.example.com"}},
     response_types={200: RevisionItem},
-    refusals=(Conflict,),
+    refusals=(Conflict, PasswordRequired),
 )
 async def change(request: ApiRequest) -> ASGIApp:
     """Change settings.
 
     All nodes apply them within seconds. 409 if another revision is current. Options, the environment and its files take
     precedence: settings they set are locked. Those that decide who is signed in, and URLs that the server calls, are for owners
-    and the project secret."""
+    who typed their password in the last 10 minutes, and the project secret."""
     patch = await request_body.body(request, PATCH)
     store = context.of(request).settings
     changed = await store.change(
@@ -153,7 +153,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         patch.reset,
         _author(request),
         dry_run=patch.dry_run,
-        is_owner=_is_owner(request),
+        check_owner=partial(_check_owner, request),
         record=partial(_record, request),
     )
     return responses.json(_revision(changed))
@@ -184,7 +184,7 @@ async def history(request: ApiRequest) -> ASGIApp:
     body=Rollback,
     example={"revision": 2, "to": 1},
     response_types={200: RevisionItem},
-    refusals=(Conflict, NotFound),
+    refusals=(Conflict, NotFound, PasswordRequired),
 )
 async def roll_back(request: ApiRequest) -> ASGIApp:
     """Make the values of an earlier revision current again.
@@ -193,7 +193,7 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     wanted = await request_body.body(request, ROLLBACK)
     record = partial(_record, request)
     restored = await context.of(request).settings.restore(
-        wanted.revision, wanted.to, _author(request), is_owner=_is_owner(request), record=record
+        wanted.revision, wanted.to, _author(request), check_owner=partial(_check_owner, request), record=record
     )
     return responses.json(_revision(restored))
 
@@ -274,6 +274,14 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)
+
+
+def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
+    """Raise Forbidden unless the caller may change settings for owners, PasswordRequired if it typed its password long ago."""
+    if not _is_owner(request):
+        raise Forbidden(f"Only owners and the project secret change {', '.join(names)}.")
+    if not guards.caller(request).is_verified:
+        raise PasswordRequired
 
 
 def _is_owner(request: ApiRequest) -> bool:

@@ -45,6 +45,8 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     changes: list[SettingChange]
 
 
+# Called with the settings for owners that a change concerns. Raises Forbidden or PasswordRequired.
+CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
 RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
 
 
@@ -71,11 +73,11 @@ class ServerSettingsStore(Protocol):
         by: str,
         *,
         dry_run: bool,
-        is_owner: bool,
+        check_owner: CheckOwner,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
         """Set and reset settings, on top of this revision, and commit the audit's `record` with them. Raises Conflict if it is
-        not the current one, Invalid with every wrong value, and Forbidden if one is for owners only. A dry run only validates."""
+        not the current one, Invalid with every wrong value, and what `check_owner` raises. A dry run only validates."""
         ...
 
     async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
@@ -83,9 +85,10 @@ class ServerSettingsStore(Protocol):
         ...
 
     async def restore(
-        self, revision: int, to: int, by: str, *, is_owner: bool, record: RecordChanges = no_record
+        self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges = no_record
     ) -> SettingsRevision:
-        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound or Forbidden."""
+        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and what
+        `check_owner` raises."""
         ...
 
 

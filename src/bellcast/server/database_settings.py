@@ -9,12 +9,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.live_feed import Feed
 from bellcast.ports.server_settings import (
+    CheckOwner,
     EditableSetting,
     RecordChanges,
     SettingChange,
@@ -146,7 +147,7 @@ class DatabaseSettings:
         by: str,
         *,
         dry_run: bool,
-        is_owner: bool,
+        check_owner: CheckOwner,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
         self._check(set, reset)
@@ -154,10 +155,10 @@ class DatabaseSettings:
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
         values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
-        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=dry_run)
+        return await self._write(current, values, by, record, check_owner=check_owner, dry_run=dry_run)
 
     async def restore(
-        self, revision: int, to: int, by: str, *, is_owner: bool, record: RecordChanges = no_record
+        self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges = no_record
     ) -> SettingsRevision:
         wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
@@ -166,7 +167,7 @@ class DatabaseSettings:
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
-        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=False)
+        return await self._write(current, values, by, record, check_owner=check_owner, dry_run=False)
 
     def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
         errors = [
@@ -197,7 +198,7 @@ class DatabaseSettings:
         by: str,
         record: RecordChanges,
         *,
-        is_owner: bool,
+        check_owner: CheckOwner,
         dry_run: bool,
     ) -> SettingsRevision:
         after = StoredValues(before.revision + 1, values)
@@ -208,8 +209,8 @@ class DatabaseSettings:
             if before.values.get(name) != values.get(name)
         ]
         reserved = [one.name for one in changes if one.name in SETTINGS and SETTINGS[one.name].name in OWNER_ONLY]
-        if reserved and not is_owner:
-            raise Forbidden(f"Only owners and the project secret change {', '.join(reserved)}.")
+        if reserved:
+            check_owner(reserved)
         now = self._clock.now()
         revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
         if dry_run:
