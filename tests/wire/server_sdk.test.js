@@ -169,6 +169,8 @@ test('webhooks are verified', async () => {
   assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body, { using: 'another' }), body }, { secret: whsec }), JSON.parse(body));
   const titled = Object.fromEntries(Object.entries(await sign(body)).map(([name, value]) => [name.toUpperCase(), value]));
   assert.deepEqual(await bell.verifyWebhook({ headers: titled, body }), JSON.parse(body));
+  const http2 = { ':method': 'POST', ':path': '/hook', ...(await sign(body)) }; // `request.headers` of node:http2
+  assert.deepEqual(await bell.verifyWebhook({ headers: http2, body }), JSON.parse(body));
   for (const wrong of [await sign(`${body} `), await sign(body, { at: 1 }), {}]) await assert.rejects(bell.verifyWebhook({ headers: wrong, body }), Unauthorized);
 });
 

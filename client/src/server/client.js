@@ -403,8 +403,7 @@ export class Bellcast {
   /** Check a webhook's signature and return its payload. Throws Unauthorized. @param {Request | {headers: Headers | Record<string, string | string[] | undefined>, body: string}} incoming @param {{tolerance?: number, secret?: string}} [options]  `tolerance` in seconds; `secret` of the webhook @returns {Promise<any>} */
   async verifyWebhook(incoming, { tolerance = TOLERANCE, secret = this.#secret } = {}) {
     const body = incoming instanceof Request ? await incoming.text() : incoming.body;
-    const headers = new Headers(incoming.headers instanceof Headers ? incoming.headers : headersOf(incoming.headers));
-    if (!(await isSigned(this.#crypto, secret, (name) => headers.get(name), body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
+    if (!(await isSigned(this.#crypto, secret, (name) => headerOf(incoming.headers, name), body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
     return JSON.parse(body);
   }
 
@@ -433,8 +432,12 @@ export class Bellcast {
   }
 }
 
-/** The pairs of a plain object of headers, whose names may have any case. @param {Record<string, string | string[] | undefined>} headers @returns {[string, string][]} */
-const headersOf = (headers) => Object.entries(headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, [value].flat()[0] ?? '']]));
+/** A header by its name in lower case. Names in a plain object may have any case; those of HTTP/2, such as `:path`, are none for `Headers`. @param {Headers | Record<string, string | string[] | undefined>} headers @param {string} name @returns {string | null} */
+function headerOf(headers, name) {
+  if (headers instanceof Headers) return headers.get(name);
+  const found = Object.keys(headers).find((one) => one.toLowerCase() === name);
+  return found === undefined ? null : ([headers[found]].flat()[0] ?? null);
+}
 
 /** Lines of NDJSON in requests that the server accepts. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
 function* slices(drafts) {
