@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from bellcast.client import (
     AsyncBellcast,
     Bellcast,
+    BellcastError,
     Credentials,
     Forbidden,
     NotFound,
@@ -259,6 +260,13 @@ def test_each_request_is_logged_with_its_status_and_without_its_secret(bell, ali
     (line,) = [record.getMessage() for record in caplog.records if record.name == "bellcast"]
     assert line.startswith("request_sent method=POST path=/v1/notifications status=201 ms=")
     assert bellcast_server.secret not in line
+
+
+def test_key_with_a_line_break_begins_no_line_in_the_log(bell, caplog):
+    with caplog.at_level("DEBUG", "bellcast"), pytest.raises(BellcastError):
+        bell.recipients.get("alice\nrequest_sent method=DELETE")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "bellcast"]
+    assert "\n" not in line
 
 
 def test_wrong_server_is_reported_with_its_project(kind, bellcast_server):

@@ -139,7 +139,9 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any],
 
 
 def _answer(response: httpx.Response, started: float) -> HttpResponse:
-    _log(response.request.method, response.request.url.path, response.status_code, started)
+    # As sent: a line break in a decoded key would begin another line.
+    path = response.request.url.raw_path.partition(b"?")[0].decode("ascii")
+    _log(response.request.method, path, response.status_code, started)
     return HttpResponse(response.status_code, response.content, response.headers)
 
 
