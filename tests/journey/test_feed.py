@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,8 +14,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from bellcast.api import live_feed
 from bellcast.api.live_feed import REAUTHORIZE_MS
+from bellcast.model.asgi import AsgiMessage
 from bellcast.model.live_feed import cut
+from bellcast.model.requests import IS_WEBSOCKET, STATE
 from bellcast.server.cluster_feed import MAX_WATCHERS
 from bellcast.server.request_feed import MAX_LISTED_KEY
 from tests.contract.test_broker import wait_until
@@ -271,6 +274,32 @@ async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) 
         await rest.send("alice")
         (ended,) = [one for one in events(iter((await answer).text.splitlines())) if one["event"] == "end"]
         assert ended["code"] == "forbidden"
+
+
+async def test_failure_after_the_accept_of_a_websocket_sends_no_http_response(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> AsyncIterator[Any]:
+        yield []
+        raise RuntimeError
+
+    async def receive() -> AsgiMessage:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    sent: list[str] = []
+
+    async def keep(message: AsgiMessage) -> None:
+        sent.append(message["type"])
+
+    monkeypatch.setattr(live_feed, "_batches", fail)
+    async with rests.opened(tmp_path) as rest:
+        headers = [(name.encode(), value.encode()) for name, value in rest.app.headers.items()]
+        paths = {"path": "/v1/feed", "raw_path": b"/v1/feed", "query_string": b"", "scheme": "http"}
+        scope = {"type": "http", "method": "GET", "headers": headers, STATE: {IS_WEBSOCKET: True}, **paths}
+        with pytest.raises(RuntimeError):
+            await rest.client._transport.app(scope, receive, keep)
+    assert sent == ["websocket.accept"]
 
 
 def test_unknown_kind_is_refused(bellcast_server: ServerProcess) -> None:

@@ -108,6 +108,7 @@ class ApiMiddleware:
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif message["type"] == "websocket.accept":
+                state[HAS_STARTED] = True
                 state["route"] = scope.get("path_template", "")
                 message["headers"] = [(REQUEST_ID, id.encode())]
             elif method == "HEAD" and message["type"] == "http.response.body":

@@ -18,7 +18,7 @@ from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 log = structlog.get_logger("bellcast.api")
 
 PATH_UNKNOWN = "This path does not exist. All paths are listed at /docs"
-# Key of the request's state: True once the head of the response has been sent.
+# Key of the request's state: True once the head of the response or the accept of a WebSocket has been sent.
 HAS_STARTED = "has_started"
 
 

@@ -7,8 +7,10 @@ import pytest
 from tests.unit.live.framing.client import PING, TEXT, frame
 
 from bellcast.live.framing import websocket
+from bellcast.live.http import websocket_response
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.http.websocket_response import TakenWebSocket
+from bellcast.model.requests import STATE
 
 ACCEPT = {"type": "websocket.accept"}
 
@@ -96,3 +98,32 @@ async def test_client_that_left_before_the_handshake_ends_the_watch(taken: Taken
     taken._transport = None
     await taken.send(ACCEPT)
     assert (await taken.receive())["type"] == "websocket.disconnect"
+
+
+async def test_failure_after_the_accept_closes_with_an_error(socket: FakeSocket) -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        socket.written = b""
+        raise RuntimeError
+
+    async def nothing(*_: Any) -> None:
+        raise AssertionError
+
+    upgrade = {
+        b"host": b"bell.test",
+        b"upgrade": b"websocket",
+        b"connection": b"upgrade",
+        b"sec-websocket-version": b"13",
+    }
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "http_version": "1.1",
+        "headers": [*upgrade.items(), (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")],
+        "extensions": {EXTENSION: lambda owner: (socket, b"")},
+        STATE: {},
+    }
+    with pytest.raises(RuntimeError):
+        await websocket_response.serve(fail, scope, nothing, nothing)
+    assert socket.written == websocket.close_frame(1011, "")
+    assert not socket.is_open

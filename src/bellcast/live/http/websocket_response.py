@@ -17,7 +17,7 @@ from bellcast.model.requests import IS_WEBSOCKET, STATE
 MAX_MESSAGE_BYTES = 125
 # Proxies cut idle connections at 60 s. A client that sent nothing between two pings is gone.
 PING_SECONDS = 20.0
-NORMAL = 1000
+NORMAL, INTERNAL_ERROR = 1000, 1011
 
 
 def is_handshake(scope: Scope) -> bool:
@@ -50,6 +50,9 @@ async def serve(
         taken = TakenWebSocket(scope, upgrade, receive, send)
         try:
             await app(scope, taken.receive, taken.send)
+        except Exception:
+            taken.close(INTERNAL_ERROR)  # unlike after a normal end, the client tries again
+            raise
         finally:
             taken.close(NORMAL)
 
