@@ -90,7 +90,8 @@ SERVER_FRAMES = {
 
 CLIENT_FRAMES = {
     "subscribe": "Follow topics. On a presence topic you receive the present members. With `position` (a resume position or event id) "
-    "missed events precede the reply, which has `recovered`; with `rewind` the last events do. `id` is the newest event's.",
+    "missed events precede the reply, which has `recovered`; with `rewind` the last events do. A topic that "
+    "the connection follows already is not replayed again. `id` is the newest event's.",
     "unsubscribe": "Unfollow topics.",
     "publish": "Send an event to the other followers of a topic, if the token's `publish` allows it. The reply has the event's `id`, "
     'unless it is not kept (`"keep": false`). Names that only the '
