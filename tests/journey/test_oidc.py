@@ -249,6 +249,12 @@ async def test_sign_in_needs_https(rest: Rest) -> None:
     assert refused(response, 403, "forbidden")
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "[x]", "a[b]"])
+async def test_host_that_is_no_address_is_refused(rest: Rest, host: str) -> None:
+    response = await rest.client.get("/v1/session/oidc/callback", headers={"host": host})
+    assert refused(response, 400, "bad_request")
+
+
 async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: IdentityProvider) -> None:
     """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or one of its own."""
     attacker, victim = browser(rest), browser(rest)

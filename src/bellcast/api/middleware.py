@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from bellcast.api import browser_files, responses
 from bellcast.api.context import ApiContext
@@ -89,8 +89,8 @@ class ApiMiddleware:
         rate, engines = self._context.limits.requests_per_second, self._context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
-        if (host := _header(scope, b"host")) is not None and not HOST.fullmatch(host):
-            return BadRequest("The Host header has characters that no host name has.")
+        if (host := _header(scope, b"host")) is not None and not _is_host(host):
+            return BadRequest("The Host header is not a host name or an IP address with an optional port.")
         # An empty key would be another path: `/v1/recipients//` is not `/v1/recipients/`.
         return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
 
@@ -116,6 +116,16 @@ class ApiMiddleware:
             await send(message)
 
         return tell
+
+
+def _is_host(host: str) -> bool:
+    """Whether URLs can be made from it: brackets are only around an IPv6 address."""
+    if "[" in host or "]" in host:
+        try:
+            urlsplit(f"//{host}")
+        except ValueError:
+            return False
+    return HOST.fullmatch(host) is not None
 
 
 def request_id(scope: dict[str, Any]) -> str:
