@@ -20,7 +20,7 @@ const LIBRARIES = {
 const beside = {
   name: 'beside',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(device|live|site)\.js$/ }, ({ path }) => ({ path, external: true }));
+    onResolve({ filter: /^\.\/(device|live|site|texts)\.js$/ }, ({ path }) => ({ path, external: true }));
   },
 };
 

@@ -3,7 +3,7 @@
 from .accounts import Accounts, Session
 from .database import Database, Outbox
 from .people import Person
-from .sign_in import NotSignedIn, asking, mount_with_sessions, visit_of
+from .sign_in import NotSignedIn, Visit, asking, mount_with_sessions, visit_of
 
 __all__ = [
     "Accounts",
@@ -12,6 +12,7 @@ __all__ = [
     "Outbox",
     "Person",
     "Session",
+    "Visit",
     "asking",
     "mount_with_sessions",
     "visit_of",

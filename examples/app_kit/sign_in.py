@@ -4,10 +4,9 @@ An app is mounted at `/`, and again at `/as/{person}` with a separate cookie, so
 side by side. Each needs the password."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,7 +31,12 @@ HERE = Path(__file__).parent
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A user name and a password.
 MAX_FORM_BYTES = 4096
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+# The reasons why a sign-in is refused. A template gets the name too, as `reason`, to show its own text.
+PROBLEMS = {
+    "": "",
+    "wrong_password": "The user name or the password is wrong.",
+    "too_many": "Too many wrong passwords. Please wait {minutes} minutes.",
+}
 
 
 class NotSignedIn(Exception):
@@ -110,13 +114,25 @@ def _is_foreign(request: HTTPConnection) -> bool:
 
 
 class SignIn:
-    """The login page, sign-in and sign-out. The app's `login.html` includes `app_kit/sign_in.html`."""
+    """The login page, sign-in and sign-out. The app's `login.html` includes `app_kit/sign_in.html`.
 
-    def __init__(self, accounts: Accounts, bell: Bellcast, templates: Path, home: str, **values: Any) -> None:
+    `values` returns further values of a request for the template. `on_sign_in` runs after each sign-in."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        bell: Bellcast,
+        templates: Path,
+        home: str,
+        *,
+        values: Callable[[Request], dict[str, Any]] = lambda request: {},
+        on_sign_in: Callable[[Request, Person], None] = lambda request, person: None,
+    ) -> None:
         self._accounts = accounts
         self._bell = bell
         self._home = home
         self._values = values
+        self._on_sign_in = on_sign_in
         self._wrong_passwords = WrongPasswords()
         loaders = [jinja2.FileSystemLoader(templates), jinja2.FileSystemLoader(HERE / "templates")]
         self._templates = jinja2.Environment(loader=jinja2.ChoiceLoader(loaders), autoescape=True)
@@ -139,14 +155,14 @@ class SignIn:
         user_name, password = form.get("username", ""), form.get("password", "")
         address = request.client.host if request.client else ""
         if wait := self._wrong_passwords.wait(user_name, address):
-            problem = f"Too many wrong passwords. Please wait {-(-wait // 60)} minutes."
-            return self._page(request, user_name, problem, 429, {"Retry-After": str(wait)})
+            return self._page(request, user_name, "too_many", 429, wait)
         person = await run_in_threadpool(self._accounts.with_password, user_name, password)
         if person is None:
             self._wrong_passwords.count(user_name, address)
-            return self._page(request, user_name, "The user name or the password is wrong.", 401)
+            return self._page(request, user_name, "wrong_password", 401)
         self._wrong_passwords.forget(user_name, address)
         visit_of(request).session = self._accounts.begin(person, request.headers.get("user-agent", ""))
+        self._on_sign_in(request, person)
         return RedirectResponse(request.scope["root_path"] + self._home, 303)
 
     async def sign_out(self, request: Request) -> Response:
@@ -169,22 +185,25 @@ class SignIn:
         self,
         request: Request,
         user_name: str = "",
-        problem: str = "",
+        reason: str = "",
         status: int = 200,
-        headers: Mapping[str, str] = NO_HEADERS,
+        wait: int = 0,
     ) -> Response:
         visit = visit_of(request)
+        minutes = -(-wait // 60)
         people = sorted(self._accounts.people.values(), key=lambda person: person != visit.suggested)
         text = self._templates.get_template("login.html").render(
-            root=request.scope["root_path"],
             people=people,
             suggested=visit.suggested,
             password=DEMO_PASSWORD,
             user_name=user_name or (visit.suggested.key if visit.suggested else ""),
-            problem=problem,
+            problem=PROBLEMS[reason].format(minutes=minutes),
+            reason=reason,
+            minutes=minutes,
             ended="ended" in request.query_params,
-            **self._values,
+            **{"root": request.scope["root_path"]} | self._values(request),
         )
+        headers = {"Retry-After": str(wait)} if wait else {}
         return HTMLResponse(text, status, headers={"Cache-Control": "no-store", **headers})
 
 

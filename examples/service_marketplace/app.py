@@ -16,8 +16,9 @@ from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
 from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import bookings, chat_api, chats, desk, errors, notifications, pages, people, sign_in
+from . import bookings, chat_api, chats, desk, errors, languages, notifications, pages, sign_in
 from .bookings import Bookings
+from .languages import HERE
 from .people import CAST, TENANT
 from .rate_limit import RateLimit
 from .security_headers import SecurityHeaders
@@ -35,11 +36,12 @@ def create_app(
 ) -> Starlette:
     """Create the marketplace, which notifies through the given Bellcast server; its database is `gable.db` in the folder."""
     bell, relay_bell = AsyncBellcast(bellcast_url, secret), Bellcast(bellcast_url, secret)
-    database = Database(data / "gable.db", accounts.SCHEMA + bookings.SCHEMA + chats.SCHEMA)
+    database = Database(data / "gable.db", accounts.SCHEMA + bookings.SCHEMA + chats.SCHEMA + languages.SCHEMA)
     with database.transaction() as connection:
         Bookings(connection).seed()
     users = Accounts(database, CAST.values(), TENANT, session_lifetime)
-    outbox = Outbox(database, relay_bell, notifications.configure, users.revoke, chat_api.Rings(database).reconcile)
+    reconcile = (users.revoke, chat_api.Rings(database).reconcile, languages.Locales(database).reconcile)
+    outbox = Outbox(database, relay_bell, notifications.configure, *reconcile)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -49,12 +51,18 @@ def create_app(
                 yield
             outbox.stop()
 
-    groups = {role: people.with_role(role) for role in ("client", "provider")}
-    signing_in = SignIn(users, relay_bell, pages.HERE / "templates", "/bookings", groups=groups)
+    signing_in = SignIn(
+        users,
+        relay_bell,
+        HERE / "templates",
+        "/bookings",
+        values=pages.login_values,
+        on_sign_in=languages.keep_language,
+    )
     site = Starlette(
         routes=[
-            Mount("/static", StaticFiles(directory=pages.HERE / "static")),
-            *signing_in.routes, *pages.routes, *sign_in.routes, *desk.routes, *chat_api.routes,
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+            *signing_in.routes, *pages.routes, *sign_in.routes, *languages.routes, *desk.routes, *chat_api.routes,
         ],
         exception_handlers=errors.HANDLERS,
     )  # fmt: skip

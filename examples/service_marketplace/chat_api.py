@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,8 +17,8 @@ from starlette.routing import Route
 from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.app_kit import Database, visit_of
 
-from . import chats, notifications, people
-from .bookings import Booking, Bookings
+from . import chats, languages, notifications, people
+from .bookings import Booking, Bookings, Refused
 from .chats import Chat, Message, Sealed, Shown, UpTo
 from .desk import booking_of, bookings_of, transaction
 from .people import TENANT, NotSignedIn, Person
@@ -70,7 +69,7 @@ async def write(request: Request) -> Response:
         booking = booking_of(request, connection)
     sealed = await read(request, Sealed)
     if wait := request.app.state.rate_limit.acquire(person.key):
-        raise HTTPException(429, "Too many messages. Please wait a moment.", {"Retry-After": str(math.ceil(wait))})
+        raise Refused("error.too_many_messages", 429, {"Retry-After": str(math.ceil(wait))})
     with transaction(request) as connection:
         chat = Chat(connection, booking)
         message, new = chat.add(person, sealed)
@@ -112,8 +111,9 @@ class Rings:
                 if any(member.recipient == reader.key for member in members):
                     Chat(connection, booking).silence(reader)
                     continue
+                language = languages.recipient_language(connection, reader.key)
                 fact: notifications.Fact = {
-                    "message": f"{sender.first_name} wrote to you",
+                    "message": language.text("notification.message", name=sender.first_name),
                     "timestamp": row["at"],
                     "bookingId": str(booking.id),
                 }

@@ -150,7 +150,7 @@ class Chat:
             return _message(known), False
         last = self._last()
         if last >= MOST_MESSAGES:
-            raise Refused("This chat is full.")
+            raise Refused("error.chat_full")
         message = Message(last + 1, sender.key, datetime.now(UTC), sealed)
         self._connection.execute(
             "INSERT INTO messages (booking, number, sender, at, id, sealed) VALUES (?, ?, ?, ?, ?, ?)",

@@ -6,13 +6,13 @@ from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import moves, notifications, people
-from .bookings import OPEN, SERVICES, STATUSES, Booking, Bookings
+from .bookings import OPEN, SERVICES, Booking, Bookings, Refused
+from .languages import Language, language_of
 from .moves import MOVES
 from .notifications import BookingType
 from .people import Person
@@ -36,7 +36,7 @@ def booking_of(request: Request, connection: Connection) -> Booking:
     """Return the booking in the URL, if the signed-in person may see it."""
     booking = Bookings(connection).find(request.path_params["booking"], people.asking(request))
     if booking is None:
-        raise HTTPException(404, "Booking not found.")
+        raise Refused("error.no_booking", 404)
     return booking
 
 
@@ -48,20 +48,21 @@ def bookings_of(request: Request, person: Person) -> list[Booking]:
 async def bookings(request: Request) -> Response:
     """Return the bookings of the signed-in person."""
     person = people.asking(request)
-    return JSONResponse([_to_json(booking, person) for booking in bookings_of(request, person)])
+    language = language_of(request)
+    return JSONResponse([_to_json(booking, person, language) for booking in bookings_of(request, person)])
 
 
-def _to_json(booking: Booking, person: Person) -> dict[str, Any]:
+def _to_json(booking: Booking, person: Person, language: Language) -> dict[str, Any]:
     return {
         "id": booking.id,
-        "service": booking.service.name,
-        "when": booking.when,
+        "service": language.text(f"service.{booking.service.key}.name"),
+        "when": language.date(booking.starts_at),
         "other": booking.other(person).name,
         "status": booking.status,
-        "standing": "Paid" if booking.paid else STATUSES[booking.status],
+        "standing": language.text("payment.paid" if booking.paid else f"status.{booking.status}"),
         "open": booking.status in OPEN,
-        "amount": booking.service.price,
-        "moves": [{"name": name, "label": MOVES[name].label} for name in moves.possible(booking, person)],
+        "price": language.money(booking.service.price),
+        "moves": [{"name": name, "label": language.text(f"move.{name}")} for name in moves.possible(booking, person)],
     }
 
 
@@ -69,7 +70,7 @@ async def book(request: Request) -> Response:
     person, fields = people.asking(request), await fields_of(request)
     service = SERVICES.get(text(fields, "service"))
     if service is None:
-        raise HTTPException(422, f"service must be one of {', '.join(SERVICES)}.")
+        raise Refused("error.service")
     starts_at, address, notes = _moment(fields), text(fields, "address"), text(fields, "notes")
     request_id = text(fields, "requestId") or None
     with transaction(request) as connection:
@@ -87,7 +88,7 @@ async def move(request: Request) -> Response:
     with transaction(request) as connection:
         booking = booking_of(request, connection)
         if name not in MOVES:
-            raise HTTPException(404, "Unknown action.")
+            raise Refused("error.no_move", 404)
         moves.make(booking, name, person)
         refunded = moves.give_back(booking) if name == "cancel" and booking.paid else None
         Bookings(connection).save(booking)
@@ -122,7 +123,7 @@ def _moment(fields: dict[str, Any]) -> datetime:
     try:
         return datetime.fromisoformat(text(fields, "starts_at")).replace(tzinfo=None)
     except ValueError:
-        raise HTTPException(422, "starts_at must be a date and a time, like 2027-05-30T14:00.") from None
+        raise Refused("error.starts_at") from None
 
 
 routes = [

@@ -9,6 +9,7 @@ from bellcast.examples.app_kit.sign_in import not_signed_in
 
 from . import pages
 from .bookings import Refused
+from .languages import language_of
 from .people import NotSignedIn
 
 
@@ -16,8 +17,18 @@ def _is_api_request(request: Request) -> bool:
     return "/api/" in request.url.path
 
 
+async def _not_signed_in(request: Request, error: Exception) -> Response:
+    if _is_api_request(request):
+        return JSONResponse({"error": language_of(request).text("error.sign_in")}, 401)
+    return await not_signed_in(request, error)
+
+
 async def _refused(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 422)
+    assert isinstance(error, Refused)
+    if _is_api_request(request):
+        text = language_of(request).text(error.key, **error.values)
+        return JSONResponse({"error": text}, error.status, error.headers)
+    return pages.missing(request)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -28,11 +39,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bellcast_failed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"The notification server failed: {error}"}, 503)
+    return JSONResponse({"error": language_of(request).text("error.server", detail=error)}, 503)
 
 
 HANDLERS = {
-    NotSignedIn: not_signed_in,
+    NotSignedIn: _not_signed_in,
     Refused: _refused,
     HTTPException: _http_error,
     BellcastError: _bellcast_failed,

@@ -7,7 +7,7 @@
 | `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(connection, user_id, update)` |
 
 Each message reaches all open pages of the person immediately and stays in their inbox. Messages contain a summary and a link,
-but no address, card number or chat text.
+but no address, card number or chat text. They are written in the language of their recipient.
 """
 
 from sqlite3 import Connection
@@ -17,6 +17,7 @@ from bellcast.client import Bellcast
 from bellcast.contrib import dbapi
 
 from .bookings import Booking, Payment
+from .languages import ENGLISH, recipient_language
 from .people import CAST, TENANT, Person
 
 BookingType = Literal["new_booking", "booking_accepted", "booking_declined", "booking_cancelled", "booking_completed"]
@@ -57,7 +58,7 @@ def configure(bell: Bellcast) -> None:
     """Write the tenant's recipients, so that Bellcast knows users before their first sign-in."""
     for person in CAST.values():
         bell.recipients.put(
-            person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"
+            person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale=ENGLISH.code
         )
 
 
@@ -78,7 +79,8 @@ def send_booking_update(
 def send_payment_update(
     connection: Connection, user_id: str, update: PaymentUpdate, *, by: Person | None = None, once: str | None = None
 ) -> None:
-    _send(connection, user_id, update["type"], {**update}, f"€{update['amount']}", by, once)
+    amount = recipient_language(connection, user_id).money(update["amount"])
+    _send(connection, user_id, update["type"], {**update}, amount, by, once)
 
 
 def _send(
@@ -109,20 +111,17 @@ def _send(
 
 def notify_booking(connection: Connection, booking: Booking, type: BookingType, by: Person) -> None:
     """Notify the other participant of an action by `by`."""
-    verb = type.removeprefix("booking_")
-    message = f"{by.first_name} {verb} your booking"
-    if type == "new_booking":
-        message = f"{by.first_name} requested {booking.when}"
-    elif type == "booking_cancelled":
-        message = f"{by.first_name} cancelled {booking.when}"
-    elif type == "booking_completed":
-        message = f"{by.first_name} finished the work"
+    recipient = booking.other(by)
+    language = recipient_language(connection, recipient.key)
     update: BookingUpdate = {
-        "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
-    }  # fmt: skip
+        "type": type,
+        "bookingId": str(booking.id),
+        "serviceName": language.text(f"service.{booking.service.key}.name"),
+        "message": language.text(f"notification.{type}", name=by.first_name, when=language.date(booking.starts_at)),
+    }
     # Each status is reached once, so a repetition must not notify again.
     once = f"gable-{booking.id}-{booking.made_at.timestamp()}-{type}"
-    send_booking_update(connection, booking.other(by).key, update, by=by, once=once)
+    send_booking_update(connection, recipient.key, update, by=by, once=once)
     show_change(connection, booking)
 
 
@@ -130,16 +129,19 @@ def notify_payment(connection: Connection, booking: Booking, payment: Payment, b
     """Notify the client of the result, and the provider of a successful payment."""
     client, provider = booking.client, booking.provider
     # A client who cancels a paid booking gets the money back without an act of the provider.
-    refunded = f"{provider.first_name} refunded you" if by == provider else "Your payment was refunded"
+    refunded = "payment_refunded" if by == provider else "payment_returned"
     messages: dict[str, list[tuple[Person, PaymentType, str]]] = {
-        "failed": [(client, "payment_failed", "Your payment did not go through")],
+        "failed": [(client, "payment_failed", "payment_failed")],
         "paid": [
-            (client, "payment_confirmed", f"You paid {provider.first_name}"),
-            (provider, "payment_received", f"{client.first_name} paid you"),
+            (client, "payment_confirmed", "payment_confirmed"),
+            (provider, "payment_received", "payment_received"),
         ],
         "refunded": [(client, "payment_refunded", refunded)],
     }
-    for person, type, message in messages[payment.status]:
+    for person, type, text in messages[payment.status]:
+        message = recipient_language(connection, person.key).text(
+            f"notification.{text}", name=booking.other(person).first_name
+        )
         update: PaymentUpdate = {
             "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
             "bookingId": str(booking.id),

@@ -1,6 +1,5 @@
 """The HTML pages."""
 
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -11,14 +10,19 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import visit_of
 
 from . import chats, moves, people
-from .bookings import OPEN, SERVICES, STATUSES
+from .bookings import OPEN, SERVICES, amount
 from .desk import booking_of, bookings_of, transaction
-from .moves import CARDS, MOVES
+from .languages import HERE, LANGUAGES, Language, language_of
+from .moves import CARDS
 from .people import Person
 
-HERE = Path(__file__).parent
 # The React page exists only after `npm run build` in `client/`.
 TODAY = HERE / "static" / "today.js"
+# Texts of the names in `app_kit.accounts` that are not names of products.
+DEVICES = {
+    "A browser": "device.browser", "a computer": "device.computer",
+    "an iPhone": "device.iphone", "an iPad": "device.ipad", "a Mac": "device.mac",
+}  # fmt: skip
 TIMES = ("08:00", "10:00", "12:00", "14:00", "16:00", "18:00")
 
 _templates = jinja2.Environment(
@@ -26,18 +30,27 @@ _templates = jinja2.Environment(
 )
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """Render a page. `root` is the path at which the site is mounted; every link starts with it."""
-    root = request.scope["root_path"]
+def page_values(request: Request) -> dict[str, Any]:
+    """Return what every page uses. `root` is the path at which the site is mounted; every link starts with it."""
+    root, language = request.scope["root_path"], language_of(request)
     here = request.url.path.removeprefix(root)
-    return HTMLResponse(_templates.get_template(template).render(root=root, here=here, **values), status)
+    return {"root": root, "here": here, "language": language, "languages": LANGUAGES.values(), "text": language.text}
+
+
+def login_values(request: Request) -> dict[str, Any]:
+    groups = {role: people.with_role(role) for role in ("client", "provider")}
+    return page_values(request) | {"groups": groups}
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    return HTMLResponse(_templates.get_template(template).render(page_values(request) | values), status)
 
 
 def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
     """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
-        seated=visit_of(request).suggested is not None, statuses=STATUSES, built=TODAY.is_file(), **values,
+        seated=visit_of(request).suggested is not None, built=TODAY.is_file(), **values,
     )  # fmt: skip
 
 
@@ -81,8 +94,8 @@ async def booking(request: Request) -> Response:
         shown = booking_of(request, connection)
     return render_for(
         request, person, "booking.html",
-        booking=shown, other=shown.other(person), moves=MOVES, possible=moves.possible(shown, person),
-        cards=CARDS if moves.may_pay(shown, person) else {}, may_refund=moves.may_refund(shown, person),
+        booking=shown, other=shown.other(person), possible=moves.possible(shown, person),
+        cards=CARDS if moves.may_pay(shown, person) else (), may_refund=moves.may_refund(shown, person),
     )  # fmt: skip
 
 
@@ -93,15 +106,22 @@ async def payments(request: Request) -> Response:
         theirs = [(booking, payment) for booking, payment in theirs if payment.status != "failed"]
     held = sum(payment.cents for _, payment in theirs if payment.status == "paid")
     rows = sorted(theirs, key=lambda row: row[1].at, reverse=True)
-    return render_for(request, person, "payments.html", rows=rows, held=f"{held // 100}.{held % 100:02}")
+    return render_for(request, person, "payments.html", rows=rows, held=amount(held))
 
 
 async def account(request: Request) -> Response:
     person = people.asking(request)
     return render_for(
         request, person, "account.html",
-        devices=request.app.state.accounts.of(person), current=visit_of(request).session,
+        devices=request.app.state.accounts.of(person), device_name=device_name, current=visit_of(request).session,
     )  # fmt: skip
+
+
+def device_name(device: str, language: Language) -> str:
+    """Translate the name of a device, like `Firefox on a Mac`."""
+    browser, _, system = device.partition(" on ")
+    browser, system = (language.text(DEVICES[name]) if name in DEVICES else name for name in (browser, system))
+    return language.text("device.name", browser=browser, system=system)
 
 
 def missing(request: Request) -> Response:

@@ -11,11 +11,11 @@ TENANT = "gable"
 CAST = {
     person.key: person
     for person in [
-        Person("nora", "Nora Achterberg", "client", "Just moved in, boxes everywhere", 1),
-        Person("samir", "Samir Haddad", "client", "Lets two flats by the canal", 2),
-        Person("ben", "Ben Marlowe", "provider", "Plumbing and heating", 3),
-        Person("lucia", "Lucia Ferro", "provider", "Cleaning and windows", 4),
-        Person("tomasz", "Tomasz Zielinski", "provider", "Gardens and small repairs", 5),
+        Person("nora", "Nora Achterberg", "client", hue=1),
+        Person("samir", "Samir Haddad", "client", hue=2),
+        Person("ben", "Ben Marlowe", "provider", hue=3),
+        Person("lucia", "Lucia Ferro", "provider", hue=4),
+        Person("tomasz", "Tomasz Zielinski", "provider", hue=5),
     ]
 }
 

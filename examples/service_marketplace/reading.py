@@ -6,6 +6,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from .bookings import Refused
+
 T = TypeVar("T")
 
 # The longest encrypted message, with keys for 24 devices, has 8 kB.
@@ -18,7 +20,7 @@ async def read(request: Request, shape: type[T]) -> T:
     if request.headers.get("content-type") != "application/json":
         raise HTTPException(415, "The content type must be application/json.")
     try:
-        return msgspec.json.decode(await _body(request), type=shape)
+        return msgspec.json.decode(await body(request), type=shape)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"{error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -32,15 +34,18 @@ async def fields_of(request: Request) -> dict[str, Any]:
 
 def text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name, "")
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise HTTPException(422, f"{name} must be a text of at most {LONGEST_TEXT} characters.")
+    if not isinstance(value, str):
+        raise HTTPException(422, f"{name} must be a text.")
+    if len(value) > LONGEST_TEXT:
+        raise Refused("error.too_long", most=LONGEST_TEXT)
     return value
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
+async def body(request: Request) -> bytes:
+    """Read the body. Raises 413."""
+    content = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
+        content += chunk
+        if len(content) > MOST_BYTES:
             raise HTTPException(413, f"The body is larger than {MOST_BYTES // 1024} kB.")
-    return bytes(body)
+    return bytes(content)

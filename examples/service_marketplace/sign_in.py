@@ -1,7 +1,6 @@
 """Access to Bellcast with the site's session, by its cookie or by a token, and sign-out of other devices."""
 
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -9,6 +8,7 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import Session, visit_of
 
 from . import people
+from .bookings import Refused
 from .people import TENANT, NotSignedIn
 
 # `BELLCAST_SESSION_URL` is the site's URL with this path.
@@ -21,7 +21,7 @@ async def sign_out_device(request: Request) -> Response:
     person, id = people.asking(request), request.path_params["id"]
     session = request.app.state.accounts.find_id(id)
     if session is None or session.person != person:
-        raise HTTPException(404, "That device is signed out already.")
+        raise Refused("error.no_device", 404)
     request.app.state.accounts.end(session)
     return JSONResponse({"ended": id}, background=BackgroundTask(request.app.state.sign_in.revoke))
 

@@ -236,6 +236,39 @@ def test_message_to_a_closed_chat_notifies_until_it_is_read(nora_and_ben):
     expect(bell(ben, 0)).to_be_visible()
 
 
+# --- languages
+
+
+@pytest.fixture
+def arabic(sign_in):
+    """Samir's page, in Arabic until the end of the test."""
+    page = sign_in("samir", "/services/tap", quiet=False)
+    page.get_by_label("Language").click()
+    page.get_by_role("button", name="العربية").click()
+    expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    expect(page.locator(".line")).to_have_text("متصل")
+    yield page
+    page.request.post("/language", form={"language": "en"})
+
+
+def test_booking_and_its_notification_are_in_arabic_from_right_to_left(arabic, sign_in):
+    ben = sign_in("ben")
+    assert arabic.get_by_role("link", name="Gable").bounding_box()["x"] > WIDE["width"] / 2
+    arabic.get_by_label("العنوان").fill(" ")
+    arabic.get_by_role("button", name="إرسال الطلب إلى Ben").click()
+    expect(arabic.get_by_role("alert")).to_have_text("يُرجى إدخال العنوان.")
+    arabic.get_by_label("العنوان").fill("Mill Lane 4")
+    arabic.get_by_role("button", name="إرسال الطلب إلى Ben").click()
+    expect(arabic.get_by_text("وصل طلبك إلى Ben")).to_be_visible()
+    ben.goto(arabic.url)
+    ben.get_by_role("button", name="Accept").click()
+    expect(arabic.get_by_role("heading", name="دفع")).to_contain_text("65.00")
+    arabic.get_by_role("button", name="الإشعارات، 1 غير مقروءة").click()
+    row = arabic.locator("bellcast-bell").get_by_role("link", name=re.compile("تم قبول حجزك لدى Ben"))
+    expect(row).to_be_visible()
+    assert row.evaluate("element => getComputedStyle(element).direction") == "rtl"
+
+
 # --- confidentiality
 
 

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
+from tests.faults.raw import eventually
 from tests.marketplaces import marketplace
 from tests.sqlite_dump import sqlite_dump
 
@@ -270,6 +271,79 @@ def test_open_pages_receive_changes_without_a_notification(site, browsers):
     with open_live(site, browsers["ben"]) as to_ben:
         change_booking(browsers["ben"], booking, "accept")
         assert to_ben.event("booking-changed") == {"bookingId": booking, "touches": [f"booking:{booking}"]}
+
+
+# --- languages
+
+
+@pytest.fixture
+def choose_language(browsers):
+    """Changes the language of a person until the end of the test."""
+    people = set()
+
+    def choose(person, language, path="/bookings"):
+        people.add(person)
+        return browsers[person].post("/language", data={"language": language, "path": path})
+
+    yield choose
+    for person in people:
+        choose(person, "en")
+
+
+@pytest.mark.parametrize(
+    ("language", "direction", "page", "refusal", "request_title", "service", "price"),
+    [
+        ("en", "ltr", "Hello, Lucia", "Only clients can book.", "Samir requested ", "Window cleaning", "€75.00"),
+        ("de", "ltr", "Hallo, Lucia", "Buchen ist nur mit einem Kundenkonto möglich.", "Anfrage von Samir: ", "Fensterreinigung", "75,00\xa0€"),
+        ("ar", "rtl", "مرحبًا، Lucia", "الحجز متاح لحسابات العملاء فقط.", "طلب جديد من Samir: ", "تنظيف النوافذ", "\u200f75.00\xa0€"),
+    ],
+)  # fmt: skip
+def test_pages_errors_and_notifications_are_in_the_persons_language(
+    site, browsers, choose_language, language, direction, page, refusal, request_title, service, price
+):
+    samir, lucia = browsers["samir"], browsers["lucia"]
+    assert choose_language("lucia", language).headers["location"] == "/bookings"
+    with open_live(site, lucia) as to_lucia:
+        booking = book(samir, "windows")
+        requested = to_lucia.next_notification()
+        assert requested["title"].startswith(request_title)
+        assert requested["body"] == service
+        change_booking(lucia, booking, "accept")
+        pay(samir, booking)
+        assert to_lucia.next_notification()["body"] == price
+    html = lucia.get("/bookings").text
+    assert f'<html lang="{language}" dir="{direction}"' in html
+    assert (page in html, service in html, price in html) == (True, True, True)
+    assert (
+        lucia.post("/api/bookings", json={"service": "tap", "starts_at": "2101-01-01T10:00"}).json()["error"] == refusal
+    )
+    assert 'lang="en"' in samir.get("/bookings").text  # the other side keeps its language
+    with Bellcast(site.server.url, site.server.secret) as bell:
+        assert eventually(lambda: bell.recipients.get("lucia", tenant="gable").locale == language)
+
+
+def test_language_of_the_browser_applies_until_another_is_chosen(site, choose_language):
+    headers = {"accept-language": "fr-FR, de-AT;q=0.9, en;q=0.5"}
+    with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
+        assert "Benutzername" in http.get("/login").text
+        wrong = http.post("/login", data={"username": "tomasz", "password": "wrong"})
+        assert "Benutzername oder Passwort ist falsch." in wrong.text
+        assert http.post("/language", data={"language": "ar", "path": "/login"}).headers["location"] == "/login"
+        assert "اسم المستخدم" in http.get("/login").text
+        http.post("/login", data={"username": "tomasz", "password": "bellcast"})
+        with site.visitor("tomasz") as other_device:
+            assert 'dir="rtl"' in other_device.get("/bookings").text
+    choose_language("tomasz", "en")
+
+
+@pytest.mark.parametrize("path", ["//elsewhere.example", "/\\elsewhere.example", "/\t/elsewhere.example", "https://elsewhere.example", ""])  # fmt: skip
+def test_choice_of_a_language_does_not_redirect_to_another_site(choose_language, path):
+    assert choose_language("nora", "en", path).headers["location"] == "/"
+
+
+def test_unknown_language_changes_nothing(browsers, choose_language):
+    assert choose_language("nora", "tlh").status_code == 303
+    assert 'lang="en"' in browsers["nora"].get("/bookings").text
 
 
 # --- live connections

@@ -2,6 +2,7 @@
 
 import { nameOf, newPair, shownKey } from './sealing.js';
 import { person, send } from './site.js';
+import { text } from './texts.js';
 
 const result = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
@@ -33,5 +34,5 @@ async function register() {
 }
 
 /** `{pair, key, name}`; rejected without WebCrypto (a page without TLS) or if the site is unreachable. */
-export const device = globalThis.crypto?.subtle ? register() : Promise.reject(new Error('The private chat needs HTTPS.'));
+export const device = globalThis.crypto?.subtle ? register() : Promise.reject(new Error(text('error.https')));
 device.catch(() => {});

@@ -1,11 +1,11 @@
 /** The person's live connection: authenticated by the session, and closed with it. */
 
 import { person, refresh, root } from './site.js';
+import { text } from './texts.js';
 
 const { bellcast, seated } = document.documentElement.dataset;
 const IMPORT_RETRY_DELAY = 5_000; // ms
 const REOPEN_DELAYS = [300, 8_000]; // ms before an ended session is opened again: first, longest
-const WORDS = { live: 'Live', connecting: 'Connecting', waiting: 'Reconnecting', offline: 'Offline', closed: 'Not connected' };
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -54,7 +54,7 @@ function show(session) {
   for (const element of document.querySelectorAll('bellcast-bell, bellcast-toasts')) element.session = session;
   const draw = () => {
     status.dataset.status = session.state.status;
-    status.textContent = WORDS[session.state.status];
+    status.textContent = text(`live.${session.state.status}`);
   };
   session.addEventListener('change', draw);
   session.addEventListener('notification', refresh);

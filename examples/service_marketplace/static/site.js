@@ -1,11 +1,13 @@
 /** Shared by all pages: requests, forms, and live refresh. */
 
+import { text } from './texts.js';
+
 export const { root, person } = document.documentElement.dataset;
 
 /** A refused request, with a message for the user. `after` is the number of seconds to wait before a retry. */
 export class Refused extends Error {
   constructor(response, { error }) {
-    super(error ?? 'Something went wrong.');
+    super(error ?? text('error.unknown'));
     this.status = response.status;
     this.after = Number(response.headers.get('retry-after'));
   }
@@ -28,7 +30,7 @@ export async function submit(form, work) {
   try {
     await work(Object.fromEntries(new FormData(form)));
   } catch (error) {
-    problem.textContent = error instanceof Refused ? error.message : 'No connection. Please try again.';
+    problem.textContent = error instanceof Refused ? error.message : text('error.no_connection');
   }
   button.disabled = false;
 }

@@ -1,15 +1,11 @@
 /** The view of a chat: messages with their delivery state, typing and presence. */
 
 import { person } from './site.js';
+import { text as translate, timeOfDay } from './texts.js';
 
 const TYPING_TIMEOUT = 6_000; // ms
 const NEAR_END = 80; // px from the end within which the view keeps scrolling to new messages
-const UNREADABLE = {
-  null: 'Earlier messages cannot be read on this device.',
-  undefined: 'This message was altered in transit and cannot be trusted.',
-};
-
-const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const UNREADABLE = { null: 'chat.earlier', undefined: 'chat.altered' };
 
 function element(name, className, text = '') {
   return Object.assign(document.createElement(name), { className, textContent: text });
@@ -46,16 +42,16 @@ export class Talk {
     if (known) return known;
     const side = text === null ? 'earlier' : sender === person ? 'bubble mine' : 'bubble';
     const bubble = element('li', side);
-    const words = typeof text === 'string' ? element('p', '', text) : element('p', 'sealed', UNREADABLE[text]);
-    bubble.append(words, element('small', 'fate', clock.format(new Date(at))));
+    const words = typeof text === 'string' ? element('p', '', text) : element('p', 'sealed', translate(UNREADABLE[text]));
+    bubble.append(words, element('small', 'fate', timeOfDay.format(new Date(at))));
     this.#bubbles.set(id, bubble);
     return bubble;
   }
 
   #fate(bubble, { at, number }, read) {
-    const fate = number ? (number <= read ? 'Read' : 'Sent') : 'Waiting';
-    bubble.dataset.fate = fate.toLowerCase();
-    bubble.querySelector('.fate').textContent = number ? `${clock.format(new Date(at))} · ${fate}` : 'Waiting for a connection';
+    const fate = number ? (number <= read ? 'read' : 'sent') : 'waiting';
+    bubble.dataset.fate = fate;
+    bubble.querySelector('.fate').textContent = number ? `${timeOfDay.format(new Date(at))} · ${translate(`chat.${fate}`)}` : translate('chat.waiting');
   }
 
   typing(on) {
@@ -67,7 +63,7 @@ export class Talk {
   }
 
   here(on) {
-    this.#view.querySelector('.presence').textContent = on ? 'Here now' : 'Not here right now';
+    this.#view.querySelector('.presence').textContent = translate(on ? 'chat.here' : 'chat.not_here');
     this.#view.querySelector('.presence').dataset.here = on;
     if (!on) this.typing(false);
   }

@@ -7,6 +7,7 @@ import { createRoot } from 'react-dom/client';
 import './device.js';
 import { line } from './live.js';
 import { root, send } from './site.js';
+import { text, timeOfDay } from './texts.js';
 
 const MAX_ACTIVITIES = 8;
 
@@ -34,16 +35,16 @@ function Today() {
     void refetch();
   };
   const { isConnected, sendMessage } = useWebSocket({
-    onBookingUpdate: changed('Booking'),
-    onPaymentUpdate: changed('Payment'),
-    onNotification: (data) => add('Message', data),
+    onBookingUpdate: changed('booking'),
+    onPaymentUpdate: changed('payment'),
+    onNotification: (data) => add('message', data),
   });
   useEffect(() => void refetch(), [isConnected, refetch]); // also fetches the changes missed while disconnected
 
   return (
     <>
       <div className="heading">
-        <h1>Today</h1>
+        <h1>{text('nav.today')}</h1>
         <ConnectionStatus isConnected={isConnected} sendMessage={sendMessage} />
       </div>
       {bookings && <OpenBookings bookings={bookings.filter(({ open }) => open)} refetch={refetch} />}
@@ -60,38 +61,39 @@ function ConnectionStatus({ isConnected, sendMessage }) {
     await sendMessage({ type: 'ping' });
     set(Math.max(1, Math.round(performance.now() - start)));
   };
+  const connected = roundTrip ? text('today.connected_ping', { ms: roundTrip }) : text('today.connected');
   return (
     <div className="pulse">
-      <span role="status">{isConnected ? 'Connected' : 'Disconnected'}{roundTrip ? `, ping ${roundTrip} ms` : ''}</span>
-      <button className="plain" type="button" onClick={() => measure().catch(() => set(null))}>Ping</button>
+      <span role="status">{isConnected ? connected : text('today.disconnected')}</span>
+      <button className="plain" type="button" onClick={() => measure().catch(() => set(null))}>{text('today.ping')}</button>
     </div>
   );
 }
 
 function OpenBookings({ bookings, refetch }) {
-  if (!bookings.length) return <p className="note">No open bookings. New ones appear here automatically.</p>;
+  if (!bookings.length) return <p className="note">{text('today.none')}</p>;
   return (
     <section>
-      <h2>Open <span className="number">{bookings.length}</span></h2>
-      <ul className="rows" aria-label="Open bookings">
+      <h2>{text('today.open')} <span className="number">{bookings.length}</span></h2>
+      <ul className="rows" aria-label={text('today.open_bookings')}>
         {bookings.map((booking) => <Row key={booking.id} booking={booking} refetch={refetch} />)}
       </ul>
     </section>
   );
 }
 
-function Row({ booking: { id, service, when, other, status, standing, amount, moves }, refetch }) {
+function Row({ booking: { id, service, when, other, status, standing, price, moves }, refetch }) {
   const [problem, set] = useState('');
   const make = (move) => send('PUT', `/api/bookings/${id}/${move}`).then(() => set(''), (error) => set(error.message)).then(refetch);
   return (
     <li className={`row ${status}`}>
       <div className="what">
         <h3><a href={`${root}/bookings/${id}`}>{service}</a></h3>
-        <p>{when}, {other}</p>
+        <p>{text('today.where', { when, name: other })}</p>
         <p className="problem" role="alert">{problem}</p>
       </div>
       {moves.map(({ name, label }) => <button key={name} className={name === 'accept' ? 'button' : 'plain'} type="button" onClick={() => make(name)}>{label}</button>)}
-      <div className="standing"><span className={`chip ${status}`}>{standing}</span><strong className="price">€{amount}</strong></div>
+      <div className="standing"><span className={`chip ${status}`}>{standing}</span><strong className="price">{price}</strong></div>
     </li>
   );
 }
@@ -99,15 +101,15 @@ function Row({ booking: { id, service, when, other, status, standing, amount, mo
 function RecentActivity({ activities }) {
   return (
     <section>
-      <h2>Recent activity</h2>
-      <ul className="rows" aria-label="Recent activity" aria-live="polite">
+      <h2>{text('today.activity')}</h2>
+      <ul className="rows" aria-label={text('today.activity')} aria-live="polite">
         {activities.map(({ key, kind, message, at }) => (
           <li key={key} className="row">
-            <div className="what"><h3>{message}</h3><p>{kind}, {at.toLocaleTimeString()}</p></div>
+            <div className="what"><h3>{message}</h3><p>{text(`today.${kind}`, { time: timeOfDay.format(at) })}</p></div>
           </li>
         ))}
       </ul>
-      {!activities.length && <p className="note">No activity since you opened this page.</p>}
+      {!activities.length && <p className="note">{text('today.no_activity')}</p>}
     </section>
   );
 }
