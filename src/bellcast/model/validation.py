@@ -15,7 +15,6 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.messages import EXTERNAL_CHANNELS
 from bellcast.model.notifications import (
     GENERAL,
     ActionButton,
@@ -66,13 +65,15 @@ FieldErrors = Iterable[FieldError]
 
 def key(field: str, value: str, limits: Limits) -> FieldErrors:
     """A recipient, tenant or idempotency key: 1 to KEY characters without control characters."""
+    errors = []
     if not value:
-        yield FieldError(field, "must not be empty")
+        errors.append(FieldError(field, "must not be empty"))
     elif limits.key and len(value) > limits.key:
-        yield FieldError(field, f"must be at most {limits.key} characters, got {len(value)}")
+        errors.append(FieldError(field, f"must be at most {limits.key} characters, got {len(value)}"))
     if not value.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-        yield FieldError(field, "must not contain control characters")
-    yield from encodable(field, value)
+        errors.append(FieldError(field, "must not contain control characters"))
+    errors += encodable(field, value)
+    return errors
 
 
 def tenant(field: str, value: str, limits: Limits) -> FieldErrors:
@@ -126,17 +127,17 @@ def encodable(field: str, value: str) -> FieldErrors:
 def url(field: str, value: object, limits: Limits) -> FieldErrors:
     """A link: relative, http, https, mailto or tel."""
     if not isinstance(value, str):
-        return
-    yield from text(field, value, limits.url)
+        return ()
+    errors = text(field, value, limits.url)
     if value.startswith("/") and not value.startswith("//"):
-        return  # a path has no scheme, and parsing it is a third of the cost of checking a draft
+        return errors  # a path has no scheme, and parsing it is a third of the cost of checking a draft
     try:
         scheme = urlsplit(value.strip()).scheme.lower()
     except ValueError:
-        yield FieldError(field, "must be a URL or a path")
-        return
+        return [*errors, FieldError(field, "must be a URL or a path")]
     if scheme not in SCHEMES:
-        yield FieldError(field, "must be a path or an http, https, mailto or tel URL")
+        return [*errors, FieldError(field, "must be a path or an http, https, mailto or tel URL")]
+    return errors
 
 
 def data(field: str, value: object, limit: int) -> FieldErrors:
@@ -145,14 +146,13 @@ def data(field: str, value: object, limit: int) -> FieldErrors:
     try:
         encoded = _to_json(value)
         if limit and len(encoded) > limit:
-            yield FieldError(field, f"must be at most {limit} bytes of JSON, got {len(encoded)}")
-            return
+            return [FieldError(field, f"must be at most {limit} bytes of JSON, got {len(encoded)}")]
         _to_msgpack(value)
     except (ValueError, OverflowError, TypeError, RecursionError):
-        yield next(_unencodable(field, value), FieldError(field, "must be valid JSON with valid Unicode text"))
-        return
+        return [next(_unencodable(field, value), FieldError(field, "must be valid JSON with valid Unicode text"))]
     if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
-        yield from islice(_unencodable(field, value), 1)
+        return islice(_unencodable(field, value), 1)
+    return ()
 
 
 def _unencodable(field: str, value: object) -> Iterator[FieldError]:
@@ -307,32 +307,32 @@ def audience(value: Audience, limits: Limits) -> FieldErrors:
 def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
     """One key, or a list of 1 to TO keys."""
     if isinstance(to, str):
-        yield from key("to", to, limits)
-        return
+        return key("to", to, limits)
     if not to:
-        yield FieldError("to", "must name at least one recipient")
+        return [FieldError("to", "must name at least one recipient")]
     if limits.to and len(to) > limits.to:
-        yield FieldError("to", f"must name at most {limits.to} recipients, got {len(to)}: use a topic, or bulk")
-        return
-    for number, one in enumerate(to):
-        yield from key(f"to.{number}", one, limits)
+        return [FieldError("to", f"must name at most {limits.to} recipients, got {len(to)}: use a topic, or bulk")]
+    return chain.from_iterable(key(f"to.{number}", one, limits) for number, one in enumerate(to))
 
 
 def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> FieldErrors:
     """The fields a draft and an edit share."""
+    # Lists, not generators: most fields have no errors, and the checks of a draft are a sixth of the time of a bulk send.
+    errors: list[FieldError] = []
     if isinstance(subject.title, str) and not subject.title.strip():
-        yield FieldError("title", "must not be empty")
-    yield from text("title", subject.title, limits.title)
-    yield from text("body", subject.body, limits.body)
-    yield from url("action_url", subject.action_url, limits)
-    yield from text("action_text", subject.action_text, limits.title)
-    yield from text("icon", subject.icon, limits.url)
+        errors.append(FieldError("title", "must not be empty"))
+    errors += text("title", subject.title, limits.title)
+    errors += text("body", subject.body, limits.body)
+    errors += url("action_url", subject.action_url, limits)
+    errors += text("action_text", subject.action_text, limits.title)
+    errors += text("icon", subject.icon, limits.url)
     if subject.data is not UNSET and subject.data:
-        yield from data("data", subject.data, limits.data)
+        errors += data("data", subject.data, limits.data)
     if subject.expires_at is not UNSET and subject.expires_at is not None:
-        yield from expiry("expires_at", subject.expires_at, now)
+        errors += expiry("expires_at", subject.expires_at, now)
     if subject.actions is not UNSET and subject.actions:
-        yield from actions("actions", subject.actions, limits)
+        errors += actions("actions", subject.actions, limits)
+    return errors
 
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
@@ -373,16 +373,18 @@ def _past_time(field: str, value: datetime | None, created_at: datetime | None, 
 
 
 def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:
+    errors: list[FieldError] = []
     if isinstance(draft.to, Audience):
-        yield from audience(draft.to, limits)
+        errors += audience(draft.to, limits)
         if draft.tenant is not None and draft.to.tenant not in (None, draft.tenant):
-            yield FieldError("to.tenant", "must be the same as tenant")
+            errors.append(FieldError("to.tenant", "must be the same as tenant"))
     else:
-        yield from recipients(draft.to, limits)
+        errors += recipients(draft.to, limits)
     if draft.tenant and not (draft.tenant == EVERY_TENANT and _all(draft.to)):
-        yield from tenant("tenant", draft.tenant, limits)
+        errors += tenant("tenant", draft.tenant, limits)
     if draft.idempotency_key is not None:
-        yield from key("idempotency_key", draft.idempotency_key, limits)
+        errors += key("idempotency_key", draft.idempotency_key, limits)
+    return errors
 
 
 def _all(to: str | list[str] | Audience) -> bool:
@@ -390,26 +392,28 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
+    errors: list[FieldError] = []
     # A named type may have a template with a title; routing checks that.
     has_own_type = draft.type != GENERAL
     if draft.title is UNSET and draft.template is None and not has_own_type:
-        yield FieldError("title", "is required")
+        errors.append(FieldError("title", "is required"))
     if not draft.type:
-        yield FieldError("type", "must not be empty")
-    yield from text("type", draft.type, limits.type)
-    yield from text("group", draft.group, limits.group)
+        errors.append(FieldError("type", "must not be empty"))
+    errors += text("type", draft.type, limits.type)
+    errors += text("group", draft.group, limits.group)
     if draft.actor is not None:
-        yield from actor("actor", draft.actor, limits)
+        errors += actor("actor", draft.actor, limits)
     if draft.tags:
-        yield from tags("tags", draft.tags, limits)
-    yield from channels("channels", draft.channels)
-    yield from text("template", draft.template, MAX_TEMPLATE_KEY)
-    for channel, part in zip(EXTERNAL_CHANNELS, (draft.email, draft.sms, draft.push, draft.chat), strict=True):
+        errors += tags("tags", draft.tags, limits)
+    errors += channels("channels", draft.channels)
+    errors += text("template", draft.template, MAX_TEMPLATE_KEY)
+    for channel, part in (("email", draft.email), ("sms", draft.sms), ("push", draft.push), ("chat", draft.chat)):
         if part is None:
             continue
         for name in part.__struct_fields__:
             limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
-            yield from text(f"{channel}.{name}", getattr(part, name), limit)
+            errors += text(f"{channel}.{name}", getattr(part, name), limit)
+    return errors
 
 
 def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:
