@@ -128,7 +128,7 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
         assert await push_key(client) == public
         # The identity towards push services is stored from now on.
         assert await usage(client) == {"new": 1, "old": 4, "project secret": 0, "unreadable": 0}
-        rotation = server._channels.secrets.rotate()
+        rotation = server._engines.channels.secrets.rotate()
         first = await anext(rotation)
         await rotation.aclose()  # interrupted
         assert (first.kind, first.checked, first.changed) == ("providers", 3, 3)
@@ -153,7 +153,7 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
-        documents, encryption = server.store.documents, server._channels.encryption
+        documents, encryption = server.store.documents, server._engines.channels.encryption
         found = await push_identity.load(documents, server.context.clock, encryption, VapidKey.generate())
         assert found.public == await push_key(client)
         assert await documents.delete(push_identity.KIND, "", push_identity.KEY)

@@ -163,7 +163,7 @@ async def test_provider_has_its_key_in_the_url(tmp_path: Path) -> None:
 
 async def test_receipts_url_encodes_the_tenant(tmp_path: Path) -> None:
     async with app(tmp_path, PUBLIC_URL=PUBLIC) as (server, _):
-        url = server._channels.providers.receipts_url("Acme & Co #1", "texts")
+        url = server._engines.channels.providers.receipts_url("Acme & Co #1", "texts")
     assert url == f"{PUBLIC}/v1/providers/texts/receipts?tenant=Acme%20%26%20Co%20%231"
 
 

@@ -164,4 +164,4 @@ def described(limits: Limits) -> dict[str, Any]:
 @functools.cache
 def _router() -> ApiRouter:
     """All apps of a process share the router: each request carries the state of its app."""
-    return ApiRouter(HANDLERS)
+    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH])

@@ -335,7 +335,8 @@ def _security(declared: Operation) -> list[Json]:
 
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
     for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
-        schema = {"type": "string", "minLength": 1} | schemas.parameters.get(name, {})
+        bound = schema_limits.object_key(route.path) if name == "key" else None
+        schema = {"type": "string", "minLength": 1} | (bound or schemas.parameters.get(name, {}))
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
         for name, schema, required in schemas.query(route.operation.query):

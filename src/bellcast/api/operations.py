@@ -80,12 +80,13 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 class ApiEndpoint(Struct, frozen=True):
     """A method of a path, and the function that serves it. A path has parameters `{key:str}`; `{name:path}` takes the rest of
-    the path."""
+    the path. One that is not `is_documented` belongs to another path, which has a parameter here."""
 
     method: Method
     path: str
     respond: Handler
     operation: Operation
+    is_documented: bool = True
 
     @property
     def template(self) -> str:

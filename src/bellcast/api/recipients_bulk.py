@@ -11,7 +11,7 @@ from bellcast.api import bulk_items, context, objects, recipients, request_body,
 from bellcast.api.bulk import NDJSON
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
-from bellcast.api.operations import operation
+from bellcast.api.operations import ApiEndpoint, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, UnsupportedMediaType
 from bellcast.inbox import recipients as inbox_recipients
@@ -109,4 +109,15 @@ def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
     recipients.check_fields(fields, ctx)
 
 
+def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
+    """The operation for the recipient whose key is `bulk`, since this path hides its own."""
+
+    async def respond(request: ApiRequest) -> ASGIApp:
+        request.scope["path_params"]["key"] = "bulk"
+        return await endpoint.respond(request)
+
+    return ApiEndpoint(endpoint.method, PATH, respond, endpoint.operation, is_documented=False)
+
+
 RECIPIENT = request_body.Shape(BulkRecipient, _check, {"key": "x"})
+SAME_PATH = [_of_recipient(one) for one in (recipients.read, recipients.write, recipients.change, recipients.erase)]

@@ -1,8 +1,7 @@
 """Finds the endpoint of a request by path and method, and turns its errors into responses.
 
-Paths are matched as sent, so that a percent-encoded slash does not separate segments. A segment that is written out takes
-precedence over a parameter, for the methods it has: `POST /v1/recipients/bulk` is an operation of its own, and `GET` of the
-same path reads the recipient `bulk`."""
+Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
+a parameter, as in OpenAPI."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -23,11 +22,12 @@ HAS_STARTED = "has_started"
 
 
 class PathHandlers(NamedTuple):
-    """The handlers of one path by method, and the names of its parameters in order."""
+    """The handlers of one path by method, the names of its parameters in order, and its documented methods."""
 
     template: str
     names: list[str]
     handlers: dict[str, Handler]
+    methods: set[str]
 
 
 class PathNode:
@@ -79,8 +79,10 @@ class ApiRouter:
                 node.parameter = node.parameter or PathNode()
                 node = node.parameter
         if node.handlers is None:
-            node.handlers = PathHandlers(endpoint.template, names, {})
+            node.handlers = PathHandlers(endpoint.template, names, {}, set())
         node.handlers.handlers[endpoint.method] = endpoint.respond
+        if endpoint.is_documented:
+            node.handlers.methods.add(endpoint.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ApiRequest(scope, receive)
@@ -94,18 +96,17 @@ class ApiRouter:
 
     async def _answer(self, request: ApiRequest) -> ASGIApp:
         scope = request.scope
-        method: str = scope["method"]
-        allowed: set[str] = set()
-        for found, values in self._root.find(_segments(scope["path"]), 0, []):
-            scope["path_template"] = found.template
-            handler = found.handlers.get(method)
-            if handler is not None:
-                scope["path_params"] = dict(zip(found.names, values, strict=True))
-                return await handler(request)
-            allowed |= found.handlers.keys()
-        if not allowed:
+        match = next(self._root.find(_segments(scope["path"]), 0, []), None)
+        if match is None:
             raise NotFound(PATH_UNKNOWN)
-        headers = {"allow": _allow(allowed)}
+        found, values = match
+        method: str = scope["method"]
+        scope["path_template"] = found.template
+        handler = found.handlers.get(method)
+        if handler is not None:
+            scope["path_params"] = dict(zip(found.names, values, strict=True))
+            return await handler(request)
+        headers = {"allow": _allow(found.methods)}
         return responses.empty(204, headers) if method == "OPTIONS" else responses.problem(MethodNotAllowed(), headers)
 
 

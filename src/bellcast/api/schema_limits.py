@@ -4,6 +4,7 @@
 from typing import Any
 
 from bellcast.api.console_session import MAX_NAME
+from bellcast.api.objects import MAX_KEY
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
 from bellcast.api.tokens import PATTERNS
 from bellcast.auth import passkeys
@@ -19,6 +20,7 @@ from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS
 Schema = dict[str, Any]
 
 KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
+OBJECT_KEY = r"^[A-Za-z0-9_.-]+$"
 TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
 # In a query an empty value is the default tenant.
 TENANT_OR_DEFAULT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
@@ -179,6 +181,15 @@ def parameters(limits: Limits) -> dict[str, Schema]:
         "tenant": text(limits.key, TENANT_OR_DEFAULT),
         "before": {"pattern": ID},
     }
+
+
+# The paths of objects whose keys have the restricted form of `objects.checked_key`.
+OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/templates/", "/v1/workflows/")
+
+
+def object_key(path: str) -> Schema | None:
+    """Constraint of the parameter `key` in the path of an object with a restricted key; None for other paths."""
+    return text(MAX_KEY, OBJECT_KEY) if path.startswith(OBJECT_PATHS) else None
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:
