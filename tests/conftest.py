@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def _has_space(folder: str) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Alternate test files that mostly wait with those that mostly compute, so that the processor is neither idle nor
     overloaded. Short files are last, so that no worker is left with a long one at the end."""
+    repeated = [id for id, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if repeated:
+        raise pytest.UsageError(f"xdist would run only one of the tests with the id {repeated[0]}")
     files = list(dict.fromkeys(item.path for item in items))
     rank = dict.fromkeys(files, 1.0)
     for folders in (WAITING_FOLDERS, WORKING_FOLDERS):

@@ -225,6 +225,8 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    if await ctx.providers.find(tenant, key) is None:
+        raise NotFound("There is no provider with this key.")
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx.providers.receipts_url(tenant, key),
