@@ -129,6 +129,7 @@ def test_focus_returns_and_is_never_lost(app, person, shop):
     send_some(app, person)
     page = shop.open()
     bell(page, 5).click()
+    expect(row(page, "Card declined")).to_be_visible()
     page.get_by_role("dialog").press("ArrowDown")
     focused = page.locator("bellcast-bell :focus")
     expect(focused).to_have_text("Urgent Card declined")

@@ -137,7 +137,8 @@ async def test_verdict_follows_from_the_states_of_the_messages(tmp_path: Path) -
         delivered = await send(client)
         await ended(client)
         assert (await explain(client, notification=delivered))["verdict"] == "delivered"
-        await client.put("/v1/recipients/alice/preferences", json={"digest": {"email": {"every": "daily"}}})
+        changed = await client.put("/v1/recipients/alice/preferences", json={"digest": "daily"})
+        assert changed.status_code == 200, changed.text
         waiting = await send(client, channels=["email"])
         assert (await explain(client, notification=waiting))["verdict"] == "waiting"
         skipped = await send(client, channels=["sms"])
