@@ -137,7 +137,7 @@ async def test_verdict_follows_from_the_states_of_the_messages(tmp_path: Path) -
         delivered = await send(client)
         await ended(client)
         assert (await explain(client, notification=delivered))["verdict"] == "delivered"
-        changed = await client.put("/v1/recipients/alice/preferences", json={"digest": "daily"})
+        changed = await client.put("/v1/recipients/alice/preferences", json={"digest": {"booking": "daily"}})
         assert changed.status_code == 200, changed.text
         waiting = await send(client, channels=["email"])
         assert (await explain(client, notification=waiting))["verdict"] == "waiting"
