@@ -1,11 +1,14 @@
 """Fixtures of the browser tests: Chromium, and a shop page with a bell under a strict Content-Security-Policy."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from tests import chromium as browsers
+from tests.browser.console import Console, set_up
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.servers import ServerProcess
 
@@ -79,3 +82,42 @@ def shop(open_shop: Callable[..., Shop], bellcast_server: ServerProcess, person:
 def page(shop: Shop) -> Page:
     """A page of the person with a bell."""
     return shop.open()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with ServerProcess(tmp_path_factory.mktemp("console") / "data") as server:
+        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
+        assert code
+        yield Console(server, code[1])
+
+
+@pytest.fixture(scope="module")
+def owner(console: Console, chromium: Browser) -> Console:
+    """The console after set-up in the browser, with hostile texts in every field."""
+    set_up(console, chromium)
+    return console
+
+
+@pytest.fixture
+def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Page]]:
+    """Opens pages as the owner. No page may log an error, open a dialog of the browser, or break its policy."""
+    contexts, complaints = [], []
+
+    def open_page(path: str = "/", *, state: Any = None, viewport: dict[str, int] = WIDE, **options: Any) -> Page:
+        context = chromium.new_context(
+            base_url=owner.server.url, storage_state=state or owner.state, viewport=viewport, **options
+        )
+        context.set_default_timeout(40_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"/console{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []

@@ -1,0 +1,116 @@
+"""A console in Chromium: set-up, and what its tests share."""
+
+import time
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.shop import wait_until
+from tests.servers import ServerProcess
+
+from bellcast.auth import totp
+
+PASSWORD = "correct horse battery"
+HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
+PAGES = {
+    "/": "Overview",
+    "/live": "Live",
+    "/notifications": "Notifications",
+    "/announcements": "Announcements",
+    "/recipients": "Recipients",
+    "/connections": "Connections",
+    "/topics": "Topics",
+    "/tenants": "Tenants",
+    "/messages": "Messages",
+    "/mail": "Mail",
+    "/failures": "Failures",
+    "/requests": "Requests",
+    "/workflows": "Workflows",
+    "/templates": "Templates",
+    "/runs": "Workflow runs",
+    "/playground": "Playground",
+    "/setup": "Setup",
+    "/settings": "Settings",
+    "/providers": "Providers",
+    "/keys": "API keys",
+    "/operators": "Operators",
+    "/secrets": "Encryption keys",
+    "/audit": "Audit",
+    "/health": "Health",
+    "/account": "Account",
+}
+
+
+class Console:
+    """A server with a console, and what its tests share."""
+
+    def __init__(self, server: ServerProcess, setup_code: str) -> None:
+        self.server = server
+        self.setup_code = setup_code
+        self.state: Any = None  # of the owner's browser after set-up
+        self.notification = self.message = self.run = ""
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        response = httpx.request(method, f"{self.server.url}{path}", headers=self.server.as_app(), json=body)
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+
+def set_up(console: Console, chromium: Browser) -> None:
+    """Set the console up in the browser, and add hostile texts in every field."""
+    context = chromium.new_context(base_url=console.server.url)
+    context.set_default_timeout(40_000)
+    page = context.new_page()
+    page.goto(f"/console/setup#code={console.setup_code}")
+    expect(page.get_by_role("heading", name="Set up the console")).to_be_visible()
+    expect(page.get_by_label("Code")).to_have_value(console.setup_code)
+    page.get_by_label("Name").fill("Olive@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create owner").click()
+    expect(page.get_by_role("heading", name="Setup", exact=True)).to_be_visible()
+    assert "code" not in page.url
+    console.state = context.storage_state()
+    context.close()
+    console.send("PUT", "/v1/recipients/evil", {"name": HOSTILE, "email": "evil@example.com", "data": {"a": HOSTILE}})
+    sent = console.send(
+        "POST", "/v1/notifications", {"to": "evil", "title": HOSTILE, "body": HOSTILE, "channels": ["inbox", "email"]}
+    )
+    console.notification = sent["notifications"][0]["id"]
+    console.send("PUT", "/v1/recipients/%3Cimg%20src%3Dx%3E", {"name": HOSTILE})
+    console.send("POST", "/v1/notifications", {"to": {"all": True}, "title": HOSTILE})
+    console.send("PUT", "/v1/tenants/evil", {"name": HOSTILE, "settings": {"plan": HOSTILE}})
+    console.send("PUT", "/v1/topics/evil/subscriptions/evil", {})
+    console.send("POST", "/v1/keys", {"name": HOSTILE, "scopes": ["send"]})
+    httpx.post(
+        f"{console.server.url}/v1/session",
+        json={"name": HOSTILE[:90], "password": "x"},
+        headers={"origin": console.server.url},
+    )
+    console.message = console.send("GET", "/v1/messages")["messages"][0]["id"]
+    text = HOSTILE.partition("{{")[0]
+    for subject in ("First", text):
+        steps = [
+            {"key": "bell", "type": "inbox", "title": text},
+            {"key": "mail", "type": "email", "subject": subject, "text": "{{ data.a }}"},
+            {"key": "later", "type": "delay", "for": "1h"},
+        ]
+        console.send("PUT", "/v1/workflows/evil", {"steps": steps})
+    template = {"email": {"subject": "{{ data.name }}", "text": text}}
+    console.send("PUT", "/v1/templates/evil", {**template, "translations": {"de": {"email": {"subject": "Hallo"}}}})
+    started = console.send("POST", "/v1/workflows/evil/trigger", {"to": "runner", "data": {"a": HOSTILE}})
+    console.run = started["run"]
+    wait_until(lambda: run_state(console) == "waiting", lambda: run_state(console))
+
+
+def run_state(console: Console) -> str:
+    state: str = console.send("GET", f"/v1/runs/{console.run}")["state"]
+    return state
+
+
+def wait_loaded(page: Page) -> None:
+    expect(page.locator("h1")).to_be_visible()  # nothing is busy before the page is drawn
+    expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
+
+
+def code_now(secret: str) -> str:
+    return totp.code_of(secret, time.time_ns() // 1_000_000 // totp.PERIOD_MS)

@@ -1,0 +1,221 @@
+"""Notifications, recipients, workflows and topics in the console's pages."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Page, expect
+from tests.browser.console import HOSTILE, Console, wait_loaded
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_everyone import violations
+
+
+def test_owner_explains_a_notification_and_follows_it_to_its_message(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/recipients")
+    page.get_by_role("link", name="evil", exact=True).click()
+    page.get_by_label("Notification").fill(owner.notification)
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator(".text")).not_to_be_empty()
+    page.get_by_role("link", name="Messages").last.click()
+    page.locator(".row-link").first.click()
+    page.get_by_role("link", name=owner.notification).click()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_owner_filters_notifications_and_recalls_one(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Mistake", "type": "mistake"})
+    page = open_console("/notifications")
+    page.get_by_label("Type").fill("mistake")
+    page.get_by_label("Type").press("Enter")
+    expect(page.locator(".row-link")).to_have_text(["Mistake"])
+    page.get_by_label("Time").select_option("1h")
+    expect(page).to_have_url(re.compile("type=mistake.*range=1h"))
+    page.locator(".row-link").click()
+    page.get_by_role("button", name="Recall this notification").click()
+    page.get_by_role("button", name="Recall this notification").click()
+    expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
+    page.goto("/console/notifications?type=mistake")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+
+
+def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    requests: list[str] = []
+    page = open_console(f"/messages/{owner.message}")
+    page.on("request", lambda request: requests.append(request.url))
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="alert").first).to_be_visible()
+    handle = page.locator("iframe").element_handle()
+    assert handle is not None
+    content = handle.content_frame()
+    assert content is not None
+    assert content.evaluate("origin") == "null"
+    page.get_by_role("button", name="Source").click()
+    expect(page.locator("pre")).to_contain_text("Subject:")
+    page.get_by_role("button", name="Text").click()
+    expect(page.locator("pre")).not_to_contain_text("Subject:")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download .eml").click()
+    assert download.value.suggested_filename == f"{owner.message}.eml"
+    assert [url for url in requests if not url.startswith(owner.server.url)] == []
+
+
+def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/rita", {"name": "Rita"})
+    owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
+    page = open_console("/recipients/rita")
+    expect(page.get_by_role("link", name="Hello Rita")).to_be_visible()
+    expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
+    page.get_by_role("button", name="Mute everything").click()
+    expect(page.get_by_role("button", name="Unmute")).to_be_visible()
+    page.get_by_label("Quiet from").fill("22:00")
+    page.get_by_label("until").fill("07:00")
+    page.get_by_role("button", name="Save quiet hours").click()
+    expect(page.get_by_text("What the recipient set")).to_be_visible()
+    expect(page.get_by_label("Quiet from")).to_have_value("22:00")
+    page.get_by_label("Subscribe to").fill("news")
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    expect(page.get_by_role("link", name="news")).to_be_visible()
+    stored = owner.send("GET", "/v1/recipients/rita/preferences")
+    assert (stored["muted"], stored["quiet_hours"]) == ({"*": True}, {"start": "22:00", "end": "07:00"})
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    assert download.value.suggested_filename == "rita.json"
+    page.get_by_text("Erase this recipient").click()
+    assert violations(page) == []
+    page.get_by_label("Type rita to confirm").fill("rit")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_text("This is not the key of the recipient.")).to_be_visible()
+    page.get_by_label("Type rita to confirm").fill("rita")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_role("heading", name="Recipients")).to_be_visible()
+    gone = httpx.get(f"{owner.server.url}/v1/recipients/rita", headers=owner.server.as_app())
+    assert gone.status_code == 404
+    actions = [entry["action"] for entry in owner.send("GET", "/v1/audit")["entries"]]
+    assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
+
+
+def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    started = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "rudi", "data": {"a": "1"}})
+    page = open_console(f"/runs/{started['run']}", viewport=PHONE)
+    expect(page.locator(".waterfall .row-link")).to_have_text(["bell", "mail", "later"])
+    page.get_by_role("button", name="mail").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
+    assert violations(page) == []
+    cancel = page.get_by_role("button", name="Cancel this run")
+    cancel.click()
+    cancel.click()
+    expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
+    assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
+
+
+def test_owner_replays_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
+    owner.send("POST", "/v1/workflows/greeting/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=greeting")["failures"], lambda: "the run did not fail")
+    page = open_console("/failures")
+    page.get_by_label("Kind").select_option("run")
+    page.get_by_role("row", name="Run of greeting").get_by_role("link").click()
+    wait_loaded(page)
+    page.get_by_role("checkbox", name="Select evil").check()
+    page.get_by_role("button", name="Replay 1 selected…").click()
+    dialog = page.get_by_role("dialog", name="Replay the selected failures")
+    expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Replay 1", exact=True).click()
+    expect(page.get_by_text("1 failure retried")).to_be_visible()
+    page.goto(f"{owner.server.url}/console/failures?channel=push")
+    expect(page.get_by_text("Nothing that failed matches these filters.")).to_be_visible()
+
+
+def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
+    sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
+    page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
+    page.get_by_text("Correct it").click()
+    page.get_by_label("Title").fill("Tuesday")
+    page.get_by_role("button", name="Correct in every inbox").click()
+    expect(page.locator("h1")).to_have_text("Tuesday")
+
+
+def test_workflow_is_compared_with_the_version_before_and_rolled_back(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for title in ("Before", "After"):
+        owner.send("PUT", "/v1/workflows/rolled", {"steps": [{"key": "bell", "type": "inbox", "title": title}]})
+    page = open_console("/workflows/rolled")
+    page.get_by_role("button", name="Changes of version 2").click()
+    expect(page.locator(".diff .ok")).to_contain_text("title: After")
+    expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    page.get_by_role("textbox", name="Recipient").fill("rudi")
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.locator(".panel .tag").filter(has_text="inbox").last).to_be_visible()
+    assert violations(page) == []
+    restore = page.get_by_role("button", name="Make current: version 1")
+    restore.click()
+    restore.click()
+    expect(page.locator(".diagram")).to_contain_text("Before")
+    assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
+
+
+def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/templates/evil")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_have_text("name")
+    expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
+    page.get_by_label("Language").select_option("de")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_have_text("Hallo")
+    page.get_by_label("To recipient").fill("evil")
+    page.get_by_role("button", name="Send test").click()
+    page.get_by_role("link", name="Open the message").click()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/topics/published?tenant=evil")
+    page.get_by_label("Event").fill("lead.assigned")
+    page.get_by_label("Data as JSON").fill('{"lead": 7}')
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("summary").filter(has_text="lead.assigned")).to_be_visible()
+    page.get_by_role("link", name="Tenants").click()
+    page.get_by_role("link", name="evil", exact=True).click()
+    page.get_by_label("Retention in days").fill("90")
+    page.get_by_role("button", name="Save limits").click()
+    expect(page.locator("pre")).to_contain_text('"retention_days": 90')
+    assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}
+
+
+def test_long_run_begins_with_its_last_steps_and_folds_the_wait(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T{}Z".format
+    times = [(at("10:00:00"), at("10:00:01"))] * 129 + [(at("10:00:01"), at("12:00:01"))]
+    steps = [
+        {**run["steps"][0], "key": f"step-{number}", "started_at": started_at, "ended_at": ended_at}
+        for number, (started_at, ended_at) in enumerate(times)
+    ]
+    run |= {"created_at": at("10:00:00"), "ended_at": at("12:00:01"), "state": "completed", "steps": steps}
+    page = open_console("/account")
+    page.route("**/v1/runs/long", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/long')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .row-link")).to_have_count(100)
+    expect(page.locator(".waterfall .folded")).to_have_text("2 h")
+    expect(page.locator(".waterfall .took").last).to_have_text("2 h")
+    assert violations(page) == []
+    page.get_by_role("button", name="Show the 30 steps before").click()
+    expect(page.locator(".waterfall .row-link")).to_have_count(130)
+    expect(page.locator(".waterfall .row-link").first).to_have_text("step-0")

@@ -1,0 +1,130 @@
+"""Operators, keys and secrets in the console's pages."""
+
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import PASSWORD, Console, code_now
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_everyone import violations
+
+
+def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/operators")
+    page.get_by_label("Name").fill("vera")
+    page.get_by_label("First password").fill(PASSWORD)
+    page.get_by_role("button", name="Add operator").click()
+    expect(page.get_by_label("Role of vera")).to_have_value("viewer")
+    viewer = open_console("/recipients", state={"cookies": [], "origins": []})
+    viewer.get_by_label("Name").fill("vera")
+    viewer.get_by_label("Password").fill(PASSWORD)
+    viewer.get_by_role("button", name="Sign in").click()
+    expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Health", "Account"])
+    viewer.get_by_role("link", name="Overview").click()
+    expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
+
+
+def test_created_key_is_shown_once_and_revoked_after_a_second_click(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/keys")
+    page.get_by_label("Name").fill("shop")
+    page.get_by_role("button", name="Create key").click()
+    key = page.locator(".panel code").inner_text()
+    assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 403
+    page.reload()
+    revoke = page.get_by_role("button", name="Revoke shop")
+    expect(revoke).to_be_visible()
+    assert key not in page.content()
+    revoke.click()
+    expect(revoke).to_have_text("Revoke: sure?")
+    revoke.click()
+    expect(revoke).to_have_count(0)
+    assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/operators", {"name": "mia", "role": "developer", "password": PASSWORD})
+    page = open_console("/account", state={"cookies": [], "origins": []}, viewport=PHONE)
+    page.get_by_label("Name").fill("mia")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Set up an authenticator app").click()
+    secret = page.locator(".steps .id code").inner_text()
+    image = page.get_by_role("img", name="QR code of the key")
+    width = "image => image.decode().then(() => image.naturalWidth)"
+    assert image.evaluate(width) > 100
+    assert violations(page) == []
+    page.get_by_label("Code").fill(code_now(secret))
+    page.get_by_role("button", name="Confirm").click()
+    codes = page.locator(".steps pre").inner_text().split()
+    assert len(codes) == 10
+    page.get_by_role("button", name="I have stored them").click()
+    expect(page.get_by_role("button", name="New recovery codes")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Name").fill("mia")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
+    assert violations(page) == []
+    page.get_by_label("Code").fill(codes[0])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys")
+    refusal = {"code": "password_required", "detail": "Type your password again.", "status": 403}
+    page.route(
+        "**/v1/keys",
+        lambda route: (
+            route.fulfill(status=403, json=refusal, content_type="application/problem+json")
+            if route.request.method == "POST"
+            else route.fallback()
+        ),
+    )
+    page.get_by_label("Name").fill("after a while")
+    page.get_by_role("button", name="Create key").click()
+    dialog = page.get_by_role("dialog", name="Password")
+    dialog.get_by_label("Current password").fill("not the password")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    assert violations(page) == []
+    page.unroute("**/v1/keys")
+    dialog.get_by_label("Current password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".panel code").last).to_contain_text("bc_")
+
+
+def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/hook", "events": ["message.sent"]})
+    page = open_console("/secrets")
+    row = page.get_by_role("region", name="Keys").locator("tbody tr").first
+    expect(row).to_contain_text("active encrypts")
+    expect(row).not_to_contain_text(" 0 secrets")
+    rotate = page.get_by_role("button", name="Rotate all secrets")
+    rotate.click()
+    rotate.click()
+    expect(page.get_by_role("status").filter(has_text="encrypted again.")).to_be_visible()
+
+
+def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:
+    context = chromium.new_context(storage_state=owner.state)
+    page = context.new_page()
+    page.route(
+        "https://evil.test/",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f'<iframe src="{owner.server.url}/console"></iframe>'
+        ),
+    )
+    page.goto("https://evil.test/")
+    # Evaluating lets Playwright process its events.
+    refused = "chrome-error://chromewebdata/"
+    wait_until(lambda: page.evaluate("1") and page.frames[-1].url == refused, lambda: page.frames[-1].url)
+    context.close()

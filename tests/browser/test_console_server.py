@@ -1,0 +1,261 @@
+"""What a server does, and its settings, in the console's pages."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import HOSTILE, Console
+from tests.browser.test_everyone import violations
+from tests.wire.clients import websocket
+
+
+def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console: Callable[..., Page]) -> None:
+    page = open_console("/health")
+    expect(page.locator(".big")).to_have_text("✓ ready")
+    expect(page.get_by_role("region", name="Nodes").locator("tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Run the doctor").click()
+    expect(page.get_by_role("status").filter(has_text="checks.")).to_be_visible()
+    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    assert violations(page) == []
+    refusal = {"title": "Too many", "detail": "The doctor is running: one run at a time.", "code": "too_many"}
+    page.route("**/v1/doctor", lambda route: route.fulfill(status=429, json=refusal))
+    page.get_by_role("button", name="Run the doctor").click()
+    expect(page.get_by_role("alert")).to_contain_text("one run at a time")
+    page.unroute("**/v1/doctor")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+
+
+def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    step, metrics = 900_000, ["connections", "sends", "publishes", "deliveries", "refusals", "failures"]
+    latest = time.time_ns() // 1_000_000 // step * step
+    numbers = [(latest - 86_400_000, 3, 7), (latest - step, 4.5, 8), (latest, 5, 1)]
+    points = [[*one, *[0] * 6] for one in numbers]
+    series = {"step": "15m", "metrics": [*metrics, "latency_p95", "queue_age"], "points": points}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("img", name="Connections: 5 on average in 15 min, the day before 3")).to_be_visible()
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    page.locator("summary").filter(has_text="Table").nth(1).click()
+    rows = page.get_by_role("region", name="Sends as a table").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first.locator("td")).to_have_text([re.compile(r"\d\d:\d\d"), "1", "7"])
+    assert violations(page) == []
+    with page.expect_request(lambda request: "step=1m" in request.url):
+        page.get_by_role("navigation", name="Range").get_by_role("link", name="1h").click()
+    expect(page.get_by_role("heading", name="Last hour")).to_be_visible()
+    expect(page.get_by_role("link", name="1h")).to_have_attribute("aria-current", "page")
+    with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
+        page.get_by_label("Tenant").fill("evil")
+        page.get_by_label("Tenant").press("Enter")
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    expect(page.get_by_role("heading", name="Queue age")).to_have_count(0)
+    with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
+        page.goto("/console/tenants/evil")
+
+
+def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
+    series = {"step": "15m", "metrics": ["sends", "refusals"], "points": [[latest - 900_000, 3, 0], [latest, 1, 2]]}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.goto("/console/?range=24h")
+    box = page.get_by_role("img", name="Sends:").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] + 5, box["y"] + 20, steps=4)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"/console/notifications\?from=.*&to="))
+    expect(page.locator(".row-link").first).to_be_visible()
+    assert selected_hours(page.url) == pytest.approx(12, abs=0.5)
+    page.get_by_label("Type").fill("mistake")
+    page.get_by_label("Type").press("Enter")
+    expect(page).to_have_url(re.compile(r"from=.*type=mistake"))
+    page.get_by_role("link", name="Show all times").click()
+    expect(page).to_have_url(re.compile(r"/notifications\?[^f]*type=mistake[^f]*$"))
+    # The same with the keyboard: the last interval and the two before.
+    page.goto("/console/?range=24h")
+    page.get_by_role("img", name="Refusals:").focus()
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowLeft")
+    expect(page.get_by_role("status").filter(has_text="Enter opens it.")).to_be_attached()
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/console/requests\?status=4xx&from="))
+    assert selected_hours(page.url) == 0.75
+
+
+def selected_hours(url: str) -> float:
+    query = parse_qs(urlsplit(url).query)
+    begin, end = (datetime.fromisoformat(query[name][0]) for name in ("from", "to"))
+    return (end - begin).total_seconds() / 3600
+
+
+def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live?recipient=wanda")
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_text("No event matches yet.")).to_be_visible()
+    owner.send("POST", "/v1/notifications", {"to": "wanda", "title": HOSTILE, "type": "greeting"})
+    page.get_by_role("button", name="greeting to wanda").click()
+    expect(page.locator(".details pre")).to_contain_text("onerror=")
+    page.get_by_role("button", name="Pause").click()
+    owner.send("POST", "/v1/notifications", {"to": "wanda", "title": "Second"})
+    expect(page.get_by_role("status").first).to_have_text("Paused, 1 new")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".row-link")).to_have_count(2)
+    page.get_by_role("searchbox", name="Recipient").fill("")
+    page.get_by_label("Kind").select_option("refused")
+    expect(page).to_have_url(re.compile("kind=refused"))
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", HOSTILE: 1})
+    page.get_by_role("button", name="POST /v1/notifications 422").first.click()
+    expect(page.locator(".details").first).to_contain_text("is not a known field")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Causes and fixes").click()
+    expect(opened.value).to_have_url(re.compile("/errors/invalid$"))
+    assert page.locator("img").count() == 0
+
+
+def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[..., Page], owner: Console) -> None:
+    headers = owner.server.as_app() | {"x-request-id": "lost-send"}
+    httpx.post(f"{owner.server.url}/v1/notifications", headers=headers, json={"to": HOSTILE[:50], "titel": HOSTILE})
+    page = open_console("/requests?status=422")
+    page.get_by_role("link", name="POST /v1/notifications").first.click()
+    expect(page.get_by_text("did you mean")).to_be_visible()
+    page.goto("/console/requests/lost-send")
+    expect(page.locator(".panel pre")).to_contain_text("onerror=")
+    assert page.locator("img").count() == 0
+
+
+def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    claims = {"tenant": "evil", "topics": ["*"], "name": HOSTILE}
+    with websocket(owner.server, "evil", topics="presence-evil", claims=claims) as client:
+        client.until("ready")
+        page = open_console("/topics/presence-evil?tenant=evil")
+        expect(page.locator(".members")).to_have_text(HOSTILE)
+        page.get_by_role("link", name="Connections").last.click()
+        expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
+        close = page.get_by_role("button", name="Close the connection")
+        close.click()
+        close.click()
+        expect(
+            page.get_by_text("No page is connected in this tenant.").or_(page.get_by_text("Nothing matches"))
+        ).to_be_visible()
+    page.get_by_role("link", name="Recently closed").click()
+    expect(page.get_by_text("reconnect_requested (1012)")).to_be_visible()
+    assert page.locator("img").count() == 0
+
+
+def test_owner_changes_a_setting_restores_it_and_tests_pusher(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings")
+    page.get_by_label("limit_tags").fill("-1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".error").first).to_contain_text("set.limit_tags must be")
+    page.get_by_label("limit_tags").fill("9")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Revision 1")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    page.get_by_label("limit_tags").fill("20")
+    page.get_by_role("button", name="Save").click()
+    restore = page.get_by_role("button", name="Restore revision 1")
+    restore.click()
+    restore.click()
+    expect(page.get_by_text("Revision 3")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    expect(page.get_by_text("This browser is connected.")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/settings")
+    page.get_by_text("Add an app").click()
+    page.get_by_label("App name").fill(HOSTILE[:90])
+    page.get_by_label("Tenant").fill("leads")
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_label("App secret")).not_to_have_value("")
+    # Another test may have used the server's one test in six seconds.
+    outcome = page.get_by_text("Pusher connected").or_(page.get_by_text("A test may run every 6 seconds."))
+    expect(outcome.first).to_be_visible()
+    page.get_by_role("button", name="Create app").click()
+    expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
+    secret = page.locator(".notice .id code").inner_text()
+    assert violations(page) == []
+    disable = page.get_by_role("button", name="Disable")
+    disable.click()
+    disable.click()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    assert secret not in page.content()
+    assert page.locator("img").count() == 0
+
+
+def test_playground_shows_a_notification_and_an_event_on_all_four_dialects(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/playground")
+    page.get_by_label("Recipient", exact=True).fill("player")
+    page.get_by_role("button", name="Connect").click()
+    panes = page.locator(".pane")
+    expect(panes.get_by_text("✓ connected")).to_have_count(4)
+    expect(page.get_by_text("pusher_internal:subscription_succeeded")).to_be_visible()
+    expect(page.get_by_text("pusher:signin_success")).to_be_visible()
+    page.get_by_label("Title").fill(HOSTILE)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(panes.filter(has_text="onerror=")).to_have_count(4)
+    page.get_by_role("button", name="Publish").click()
+    expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
+    page.get_by_role("button", name="PHP").click()
+    expect(page.get_by_text("Pusher\\Pusher(")).to_be_visible()
+    assert violations(page) == []
+    assert page.locator("img").count() == 0
+
+
+def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
+    """On a page of another origin, which imports the check from the server."""
+    token = owner.server.token("checked")
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<h1>App</h1>"))
+    page.goto("http://app.test/")
+    run = """async ([server, token]) => {
+        const { check } = await import(`${server}/bellcast/check.js`);
+        const { state, steps, text } = await check({ token, topics: ["not.allowed"] });
+        return { state, text, steps: Object.fromEntries(steps.map((one) => [one.step, one])) };
+    }"""
+    report = page.evaluate(run, [owner.server.url, token])
+    states = {name: one["state"] for name, one in report["steps"].items() if name != "alerts"}
+    assert {name for name, state in states.items() if state != "ok"} == {"topics"}
+    assert token not in report["text"]
+    expect(page.get_by_role("dialog", name="Bellcast check")).to_contain_text("not.allowed")
+    report = page.evaluate(run, [owner.server.url, "not a token"])
+    assert (report["steps"]["token"]["state"], report["steps"]["websocket"]["state"]) == ("failed", "skipped")
+    assert owner.server.key in report["steps"]["token"]["fix"]
+    paths = (f"{owner.server.url}/{path}" for path in ("healthz", "v1/check", "v1/inbox/counts"))
+    policy = f"default-src 'none'; script-src {owner.server.url}; connect-src {' '.join(paths)}"
+    page.route(
+        "http://app.test/strict",
+        lambda route: route.fulfill(body="<h1>App</h1>", headers={"content-security-policy": policy}),
+    )
+    page.goto("http://app.test/strict")
+    report = page.evaluate(run, [owner.server.url, token])
+    for step in ("event stream", "websocket"):
+        assert "Content-Security-Policy blocks it" in report["steps"][step]["detail"]
+    assert token not in report["text"]
+    page.goto(f"{owner.server.url}/check")
+    assert violations(page) == []
+    page.get_by_label("Session token").fill(token)
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("For checked.")).to_be_visible()
+    context.close()
