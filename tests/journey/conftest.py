@@ -14,3 +14,14 @@ async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
     """The API in this process, with its own store."""
     async with rests.opened(tmp_path) as opened:
         yield opened
+
+
+def hashed(password: str) -> str:
+    return f"hash of {password}"
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
+    monkeypatch.setattr("bellcast.auth.passwords.hash_password", hashed)
+    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: hashed(password) == stored)

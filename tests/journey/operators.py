@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.journey.rest import Rest
+from tests.journey.rest import Caller, Rest
 
 PASSWORD = "correct horse battery"
 OWN = {"origin": "https://bell.test", "sec-fetch-site": "same-origin"}
@@ -32,3 +32,9 @@ async def signed_in(rest: Rest, name: str, role: str, tenants: list[str] | None 
     response = await result.post("/v1/session", json={"name": name, "password": PASSWORD})
     assert response.status_code == 200, response.text
     return result
+
+
+async def keyed(rest: Rest, *scopes: str) -> Caller:
+    """A caller with a new key of these scopes."""
+    created = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
+    return Caller(rest.client, {"authorization": f"Bearer {created['key']}"})

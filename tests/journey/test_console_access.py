@@ -1,11 +1,4 @@
-"""Operators of the console: set-up, sign-in, sessions, roles, forged requests, guessed passwords, and the audit."""
-
-import contextlib
-import json
-import re
-import sqlite3
-from types import SimpleNamespace
-from typing import Any
+"""Operators of the console: set-up, sign-in, sessions, roles, forged requests and guessed passwords."""
 
 import httpx
 import pytest
@@ -13,25 +6,16 @@ import pytest
 from bellcast.api.app import HANDLERS
 from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
-from tests.journey.operators import OWN, PASSWORD, browser, set_up, signed_in
-from tests.journey.rest import Caller, Rest, refused
+from tests.journey.operators import OWN, PASSWORD, browser, keyed, set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
 # Seconds.
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 SAME_SITE = "https://shop.bell.test"
-
-
-def hashed(password: str) -> str:
-    return f"hash of {password}"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
-    monkeypatch.setattr("bellcast.auth.passwords.hash_password", hashed)
-    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: hashed(password) == stored)
 
 
 async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
@@ -251,188 +235,6 @@ async def test_key_manages_operators_up_to_its_own_scopes(rest: Rest) -> None:
     assert refused(await (await keyed(rest, "manage")).get("/v1/audit"), 403, "forbidden")
 
 
-async def test_bound_operator_reads_its_tenants_only(rest: Rest) -> None:
-    await set_up(rest)
-    for number, tenant in enumerate(["acme", "globex", "initech"]):
-        rest.clock.advance(1)
-        await rest.app.put(f"/v1/tenants/{tenant}", json={"name": tenant})
-        await rest.app.post(f"/v1/notifications?tenant={tenant}", json={"to": "alice", "title": str(number)})
-    one, two = [
-        await signed_in(rest, "-".join(tenants), "developer", tenants) for tenants in (["acme"], ["acme", "globex"])
-    ]
-    assert (await two.get("/v1/me")).json()["tenants"] == ["acme", "globex"]
-    for path in ("/v1/notifications", "/v1/notifications?tenant=*"):
-        assert [item["tenant"] for item in (await one.get(path)).json()["notifications"]] == ["acme"]
-        assert [item["tenant"] for item in (await two.get(path)).json()["notifications"]] == ["globex", "acme"]
-    first = (await two.get("/v1/notifications?limit=1")).json()
-    older = (await two.get("/v1/notifications", params={"limit": 1, "after": first["next"]})).json()
-    assert [item["tenant"] for item in older["notifications"]] == ["acme"]
-    assert [item["key"] for item in (await two.get("/v1/tenants")).json()["tenants"]] == ["acme", "globex"]
-    counts = [(await client.get("/v1/stats")).json()["store"]["recipients"] for client in (one, two)]
-    assert counts == [1, 2]
-    assert {item["tenant"] for item in (await two.get("/v1/requests")).json()["requests"]} <= {"acme", "globex"}
-    assert (await one.get("/v1/recipients/alice")).status_code == 200
-    # It has to name one of several.
-    assert refused(await two.get("/v1/recipients/alice"), 403, "forbidden")
-    assert (await two.get("/v1/recipients/alice?tenant=globex")).status_code == 200
-
-
-async def test_bound_operator_cannot_gain_tenants(rest: Rest) -> None:
-    owner = await set_up(rest)
-    developer = await signed_in(rest, "dev", "developer", ["acme"])
-    foreign = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["globex"]})).json()
-    own = (await developer.post("/v1/keys", json={"name": "own", "scopes": ["send"]})).json()
-    assert own["tenants"] == ["acme"]
-    for tenants in (["globex"], ["acme", "globex"]):
-        body = {"name": "k", "scopes": ["send"], "tenants": tenants}
-        assert refused(await developer.post("/v1/keys", json=body), 403, "forbidden")
-    assert [one["id"] for one in (await developer.get("/v1/keys")).json()["keys"]] == [own["id"]]
-    assert refused(await developer.delete(f"/v1/keys/{foreign['id']}"), 404, "not_found")
-    limits = {"name": "Acme", "settings": {"sends_per_day": 0}}
-    assert refused(await developer.put("/v1/tenants/acme", json=limits), 403, "forbidden")
-    assert (await developer.put("/v1/tenants/acme", json={"name": "Acme"})).status_code == 201
-    id = (await owner.get("/v1/me")).json()["id"]
-    assert refused(await owner.patch(f"/v1/operators/{id}", json={"tenants": ["acme"]}), 422, "invalid")
-    admin = (await rest.app.post("/v1/keys", json={"name": "a", "scopes": ["admin"], "tenants": ["acme"]})).json()[
-        "key"
-    ]
-    bound = Caller(rest.client, {"authorization": f"Bearer {admin}"})
-    assert refused(await bound.get("/v1/operators"), 403, "forbidden")
-    assert {one["tenant"] for one in (await bound.get("/v1/audit")).json()["entries"]} == {"acme"}
-    dev = next(one["id"] for one in (await owner.get("/v1/operators")).json()["operators"] if one["name"] == "dev")
-    assert (await owner.patch(f"/v1/operators/{dev}", json={"tenants": ["globex"]})).status_code == 204
-    assert refused(await developer.get("/v1/recipients?tenant=acme"), 403, "forbidden")
-    assert (await owner.patch(f"/v1/operators/{dev}", json={"role": "owner"})).status_code == 204
-    assert (await developer.get("/v1/me")).json()["tenants"] is None
-
-
-async def test_empty_bound_is_no_tenant(rest: Rest) -> None:
-    owner, developer = await set_up(rest), await signed_in(rest, "dev", "developer", ["acme"])
-    dev = next(one["id"] for one in (await owner.get("/v1/operators")).json()["operators"] if one["name"] == "dev")
-    assert refused(await owner.patch(f"/v1/operators/{dev}", json={"tenants": []}), 422, "invalid")
-    assert (await developer.get("/v1/me")).json()["tenants"] == ["acme"]
-    await rest.store.operators.change(dev, None, None, ())
-    for path in ("connections", "stats", "notifications", "requests", "recipients"):
-        for query in ("", "?tenant=*", "?tenant=acme"):
-            assert refused(await developer.get(f"/v1/{path}{query}"), 403, "forbidden"), (path, query)
-    assert (await developer.get("/v1/tenants")).json()["tenants"] == []
-
-
-async def bound_key(rest: Rest) -> Caller:
-    """Return a caller with all scopes in Acme."""
-    body = {"name": "acme", "scopes": SCOPES, "tenants": ["acme"]}
-    key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
-    return Caller(rest.client, {"authorization": f"Bearer {key}"})
-
-
-NOTICE = {"event": "moved", "topic": "t", "notification": {"to": {"var": "event.data.to"}, "title": "x"}}
-TRIGGER = {"event": "moved", "topic": "t", "workflow": "inner", "to": {"var": "event.data.to"}}
-INBOX = {"key": "bell", "type": "inbox", "title": "x"}
-
-
-async def test_event_reaches_no_other_tenant_through_a_source(rest: Rest) -> None:
-    key = await bound_key(rest)
-    assert (await key.put("/v1/workflows/inner", json={"steps": [INBOX]})).status_code == 201
-    for name, source in (("notice", NOTICE), ("trigger", TRIGGER)):
-        assert (await key.put(f"/v1/sources/{name}", json=source)).status_code == 201
-    event = {"topic": "t", "name": "moved", "data": {"to": {"tenant": "globex"}}}
-    assert (await key.post("/v1/events", json=event)).status_code == 202
-    for name in ("notice", "trigger"):
-        assert "same as tenant" in ((await key.get(f"/v1/sources/{name}")).json()["last_error"] or ""), name
-    assert (await rest.app.get("/v1/announcements?tenant=*")).json()["announcements"] == []
-
-
-async def test_event_reaches_no_default_tenant_through_a_source(rest: Rest) -> None:
-    key = await bound_key(rest)
-    source = {"event": "moved", "topic": "t", "notification": {"to": "alice", "title": "x", "tenant": ""}}
-    assert refused(await key.put("/v1/sources/s", json=source), 403, "forbidden")
-    # Stored before such a body was refused.
-    await rest.store.documents.put("sources", "acme", "s", json.dumps(source).encode(), rest.clock.now())
-    assert (await key.post("/v1/events", json={"topic": "t", "name": "moved", "data": {}})).status_code == 202
-    sent = (await rest.app.get("/v1/notifications?tenant=*")).json()["notifications"]
-    assert [(one["recipient"], one["tenant"]) for one in sent] == [("alice", "acme")]
-
-
-LABELS = {
-    ("acme", "acme"): "acme",
-    ("globex", "acme"): None,
-    (None, "acme"): None,
-    ("acme", "*"): None,  # refused
-}
-
-
-async def test_bulk_request_has_the_tenant_of_all_its_items(rest: Rest) -> None:
-    owner = await set_up(rest)
-    developer = await signed_in(rest, "dev", "developer", ["acme"])
-    for path, item in (
-        ("/v1/recipients/bulk", {"key": "a"}),
-        ("/v1/notifications/bulk", {"to": "a", "title": "x"}),
-    ):
-        for named in LABELS:
-            rest.clock.advance(1)
-            items = [item if tenant is None else {**item, "tenant": tenant} for tenant in named]
-            assert (await owner.post(path, json=items)).status_code == 200
-        rest.clock.advance(1)
-        # The guard has checked the tenant of the refused item too.
-        assert (await developer.post(path, json=[item, {}])).status_code == 200
-        entries = (await owner.get("/v1/audit")).json()["entries"]
-        labels = [one["tenant"] for one in reversed(entries) if one["action"] == f"POST {path}"]
-        assert labels == [*LABELS.values(), "acme"]
-
-
-async def test_dry_run_of_a_retry_retries_nothing(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def find(_: Any) -> Any:
-        return SimpleNamespace(tenant="", id="m", digest=None, state="queued")
-
-    async def retry(*_: Any) -> list[str]:
-        return ["m"]
-
-    monkeypatch.setattr("bellcast.api.messages._find", find)
-    monkeypatch.setattr(type(rest.store.messages), "retry", retry)
-    assert refused(await rest.app.post("/v1/messages/m/retry?dry_run=true"), 409, "conflict")
-
-
-async def test_dry_run_of_a_suppression_checks_the_tenant(rest: Rest) -> None:
-    for query in ("tenant=*", "tenant=*&dry_run=true"):
-        response = await rest.app.put(f"/v1/suppressions/email/alice@example.com?{query}", json={})
-        assert refused(response, 422, "invalid"), query
-
-
-ESCAPES = {
-    "another type": ("application/json", b'{"to": "a", "title": "x", "tenant": 1}'),
-    "an escape": ("application/json", rb'{"to": {"\u0074enant": "globex"}, "title": "x"}'),
-    "a second field": ("application/json", b'{"to": {"tenant": "acme", "tenant": "globex"}, "title": "x"}'),
-    "lines": ("application/x-ndjson", b'{"to": "a", "title": "x"}\n \x0b{"to": {"tenant": "globex"}, "title": "x"}'),
-    "the default tenant": ("application/json", b'{"to": {"all": true}, "title": "x", "tenant": ""}'),
-    "the default tenant in an audience": ("application/json", b'{"to": {"all": true, "tenant": ""}, "title": "x"}'),
-    "every tenant": ("application/json", b'[{"to": {"all": true, "tenant": "*"}, "title": "x"}]'),
-}
-
-
-@pytest.mark.parametrize(("content_type", "body"), ESCAPES.values(), ids=ESCAPES)
-async def test_body_cannot_name_another_tenant(rest: Rest, content_type: str, body: bytes) -> None:
-    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["acme"]})).json()["key"]
-    headers = {"authorization": f"Bearer {key}", "content-type": content_type}
-    path = "/v1/notifications/bulk" if body[:1] == b"[" or b"\n" in body else "/v1/notifications"
-    response = await rest.client.post(path, content=body, headers=headers)
-    assert response.status_code in (400, 403), response.text
-    for tenant in ("globex", "acme"):
-        assert (await rest.app.get(f"/v1/notifications?tenant={tenant}")).json()["notifications"] == []
-    assert (await rest.app.get("/v1/announcements?tenant=*")).json()["announcements"] == []
-
-
-async def test_free_data_of_a_body_may_have_any_names(rest: Rest) -> None:
-    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send"], "tenants": ["acme"]})).json()["key"]
-    body = {"to": {"tenant": "acme"}, "title": "x", "data": {"tenant": "of a house"}}
-    response = await rest.client.post("/v1/notifications", json=body, headers={"authorization": f"Bearer {key}"})
-    assert response.status_code == 201
-
-
-async def keyed(rest: Rest, *scopes: str) -> Caller:
-    created = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
-    return Caller(rest.client, {"authorization": f"Bearer {created['key']}"})
-
-
 async def test_refused_change_of_an_operator_changes_nothing(rest: Rest) -> None:
     owner = await set_up(rest)
     id = (await owner.get("/v1/me")).json()["id"]
@@ -481,127 +283,6 @@ async def test_name_of_an_operator_is_plain(rest: Rest, name: str) -> None:
 async def test_short_password_is_refused(rest: Rest) -> None:
     body = {"name": "bob", "role": "viewer", "password": "elevenchars"}
     assert refused(await rest.app.post("/v1/operators", json=body), 422, "invalid")
-
-
-async def test_audit_names_changes_failures_and_looks_of_support(rest: Rest) -> None:
-    owner = await set_up(rest)
-    support = await signed_in(rest, "helper", "support")
-    await owner.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
-    await owner.get("/v1/keys")
-    await support.get("/v1/recipients", params={"search": "ali"})
-    await support.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
-    await browser(rest).post("/v1/session", json={"name": "my secret typed here", "password": "x"})
-    entries = (await owner.get("/v1/audit")).json()["entries"]
-    assert [(one["actor"], one["action"], one["outcome"]) for one in entries] == [
-        ("unknown", "POST /v1/session", "unauthenticated"),
-        ("helper", "POST /v1/keys", "forbidden"),
-        ("helper", "GET /v1/recipients", "ok"),
-        ("owner", "POST /v1/keys", "ok"),
-        ("helper", "POST /v1/session", "ok"),
-        ("project secret", "POST /v1/operators", "ok"),
-        ("owner", "POST /v1/setup", "ok"),
-        ("project secret", "POST /v1/setup-codes", "ok"),
-    ]
-    assert entries[2]["target"] == "/v1/recipients?search=ali"
-    older = (await owner.get("/v1/audit", params={"limit": 1, "after": entries[-2]["id"]})).json()
-    assert [one["id"] for one in older["entries"]] == [entries[-1]["id"]]
-
-
-async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
-    owner = await set_up(rest)
-    body = {"name": "dora", "role": "viewer", "password": "first password of dora"}
-    id = (await owner.post("/v1/operators", json=body)).json()["id"]
-    await owner.patch(f"/v1/operators/{id}", json={"role": "support", "password": "second password of dora"})
-    await owner.put("/v1/tenants/acme", json={"name": "Acme"})
-    page = (await owner.get("/v1/audit")).json()["entries"]
-    assert (page[0]["tenant"], page[0]["changes"][0]) == ("acme", {"field": "name", "from": None, "to": "Acme"})
-    assert page[1]["changes"] == [
-        {"field": "role", "from": "viewer", "to": "support"},
-        {"field": "password", "from": None, "to": "changed"},
-    ]
-    assert "password of dora" not in str(page)
-
-
-async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest) -> None:
-    owner = await set_up(rest)
-    provider = {"channel": "email", "url": "smtp://user:first-secret@mail.example.com"}
-    await owner.put("/v1/providers/mail", json=provider)
-    await owner.put("/v1/providers/mail", json=provider | {"url": "smtp://user:second-secret@mail.example.com"})
-    hook = {"url": "https://example.com/hook?key=third-secret", "events": ["*"]}
-    id = (await owner.post("/v1/webhooks", json=hook)).json()["id"]
-    await owner.patch(f"/v1/webhooks/{id}", json={"active": False})
-    await owner.post(f"/v1/webhooks/{id}/rotate")
-    await owner.put("/v1/workflows/w", json={"steps": [{"key": "later", "type": "delay", "for": "1h"}]})
-    await owner.patch("/v1/workflows/w", json={"active": False})
-    await owner.put("/v1/recipients/alice", json={"email": "alice@example.com", "locale": "de"})
-    page = (await owner.get("/v1/audit")).json()["entries"]
-    changes = [{one["field"]: (one["from"], one["to"]) for one in entry["changes"]} for entry in page]
-    assert changes[0] == {"email": (None, "changed"), "locale": (None, "de")}
-    assert changes[1] == {"active": (True, False)}
-    assert changes[2]["version"] == (None, 1)
-    assert changes[3] == {"secret": (None, "changed")}
-    assert changes[4] == {"active": (True, False)}
-    assert changes[5]["events"] == (None, ["*"])
-    assert changes[6] == {"url": (None, "changed")}
-    assert changes[7]["channel"] == (None, "email")
-    assert not re.search("(first|second|third)-secret|alice@", str(page))
-
-
-async def test_writing_a_secret_needs_a_recent_password(rest: Rest) -> None:
-    owner = await set_up(rest)
-    rest.clock.advance(10 * MINUTE)
-    provider = {"channel": "email", "url": "smtp://mail.example.com"}
-    assert refused(await owner.put("/v1/providers/mail", json=provider), 403, "password_required")
-    hook = {"url": "https://example.com/hook", "events": ["*"]}
-    assert refused(await owner.post("/v1/webhooks", json=hook), 403, "password_required")
-    assert refused(await owner.post("/v1/webhooks/w/rotate"), 403, "password_required")
-    # Keys have no password.
-    assert (await rest.app.post("/v1/webhooks", json=hook)).status_code == 201
-
-
-async def test_settings_for_owners_need_a_recent_password(rest: Rest) -> None:
-    """Keys of another issuer sign in as any recipient."""
-    owner = await set_up(rest)
-    rest.clock.advance(10 * MINUTE)
-    wanted = {"jwks_url": "https://evil.example/keys"}
-    refusal = await owner.patch("/v1/settings", json={"revision": 0, "set": wanted})
-    assert refused(refusal, 403, "password_required")
-    assert (await owner.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "99"}})).status_code == 200
-    assert (await rest.app.patch("/v1/settings", json={"revision": 1, "set": wanted})).status_code == 200
-    assert refused(await owner.post("/v1/settings/rollback", json={"revision": 2, "to": 1}), 403, "password_required")
-    assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
-    assert (await owner.post("/v1/settings/rollback", json={"revision": 2, "to": 1})).status_code == 200
-
-
-async def test_changed_and_removed_entries_of_the_audit_are_found(rest: Rest) -> None:
-    owner = await set_up(rest)
-    for name in ("a", "b", "c"):
-        await owner.post("/v1/keys", json={"name": name, "scopes": ["send"]})
-    verified = (await owner.get("/v1/audit/verification")).json()
-    assert (verified["checked"], verified["broken"], verified["is_complete"]) == (5, None, True)
-    part = (await owner.get("/v1/audit/verification", params={"after": 2, "limit": 2})).json()
-    assert (part["checked"], part["last"]["number"], part["is_complete"]) == (2, 4, False)
-    await tamper(rest, "DELETE FROM audit_entries WHERE number = 3")
-    for after in (0, 2):
-        broken = (await owner.get("/v1/audit/verification", params={"after": after})).json()["broken"]
-        assert broken["number"] == 4
-    await tamper(rest, "UPDATE audit_entries SET actor = 'eve' WHERE number = 2")
-    assert (await owner.get("/v1/audit/verification")).json()["broken"]["actor"] == "eve"
-
-
-async def tamper(rest: Rest, statement: str) -> None:
-    with contextlib.closing(sqlite3.connect(rest.file)) as connection, connection:
-        connection.execute(statement)
-
-
-async def test_refused_attempts_of_keys_are_recorded_but_bounded(rest: Rest) -> None:
-    key = await keyed(rest, "send")
-    for _ in range(20):
-        assert refused(await key.get("/v1/operators"), 403, "forbidden")
-    entries = (await rest.app.get("/v1/audit")).json()["entries"]
-    refusals = [one for one in entries if one["outcome"] == "forbidden"]
-    assert {one["actor"] for one in refusals} == {f"key:{key.headers['authorization'].split('_')[1]}"}
-    assert 1 <= len(refusals) <= 2
 
 
 async def test_credentials_in_a_header_take_precedence_over_the_cookie(rest: Rest) -> None:

@@ -13,16 +13,11 @@ from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
 from tests.journey.rest import Rest, refused
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 # Seconds.
 MINUTE = 60
 PERIOD = 30
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
-    monkeypatch.setattr("bellcast.auth.passwords.hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: stored == f"hash of {password}")
 
 
 @pytest.fixture

@@ -20,15 +20,10 @@ from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up
 from tests.journey.rest import Rest, refused
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 ROLE_MAP = ("admins=owner", "staff=viewer", "developers=developer")
 COOKIE, PENDING = "__Host-bellcast", "__Host-bellcast-sign-in"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
-    monkeypatch.setattr("bellcast.auth.passwords.hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: stored == f"hash of {password}")
 
 
 class Clock:

@@ -15,14 +15,9 @@ from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 ORIGIN = "https://bell.test"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id takes 0.1 s a password; tests/unit/auth/test_passwords.py tests it."""
-    monkeypatch.setattr("bellcast.auth.passwords.hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr("bellcast.auth.passwords.matches", lambda password, stored: stored == f"hash of {password}")
 
 
 @pytest.fixture

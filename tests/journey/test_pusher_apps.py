@@ -18,10 +18,9 @@ from bellcast.channels.encryption import Encryption
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.server.pusher_apps import PusherAppRegistry
-from tests.journey.operators import set_up, signed_in
+from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, fields, opened, refused
 from tests.journey.shell import bellcast
-from tests.journey.test_console_access import keyed
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_http import signed

@@ -1,0 +1,139 @@
+"""The audit: what it names, what it hides, and how a change of it is found."""
+
+import contextlib
+import re
+import sqlite3
+
+import pytest
+
+from tests.journey.operators import PASSWORD, browser, keyed, set_up, signed_in
+from tests.journey.rest import Rest, refused
+
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
+# Seconds.
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+SAME_SITE = "https://shop.bell.test"
+
+
+async def test_audit_names_changes_failures_and_looks_of_support(rest: Rest) -> None:
+    owner = await set_up(rest)
+    support = await signed_in(rest, "helper", "support")
+    await owner.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
+    await owner.get("/v1/keys")
+    await support.get("/v1/recipients", params={"search": "ali"})
+    await support.post("/v1/keys", json={"name": "k", "scopes": ["send"]})
+    await browser(rest).post("/v1/session", json={"name": "my secret typed here", "password": "x"})
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    assert [(one["actor"], one["action"], one["outcome"]) for one in entries] == [
+        ("unknown", "POST /v1/session", "unauthenticated"),
+        ("helper", "POST /v1/keys", "forbidden"),
+        ("helper", "GET /v1/recipients", "ok"),
+        ("owner", "POST /v1/keys", "ok"),
+        ("helper", "POST /v1/session", "ok"),
+        ("project secret", "POST /v1/operators", "ok"),
+        ("owner", "POST /v1/setup", "ok"),
+        ("project secret", "POST /v1/setup-codes", "ok"),
+    ]
+    assert entries[2]["target"] == "/v1/recipients?search=ali"
+    older = (await owner.get("/v1/audit", params={"limit": 1, "after": entries[-2]["id"]})).json()
+    assert [one["id"] for one in older["entries"]] == [entries[-1]["id"]]
+
+
+async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
+    owner = await set_up(rest)
+    body = {"name": "dora", "role": "viewer", "password": "first password of dora"}
+    id = (await owner.post("/v1/operators", json=body)).json()["id"]
+    await owner.patch(f"/v1/operators/{id}", json={"role": "support", "password": "second password of dora"})
+    await owner.put("/v1/tenants/acme", json={"name": "Acme"})
+    page = (await owner.get("/v1/audit")).json()["entries"]
+    assert (page[0]["tenant"], page[0]["changes"][0]) == ("acme", {"field": "name", "from": None, "to": "Acme"})
+    assert page[1]["changes"] == [
+        {"field": "role", "from": "viewer", "to": "support"},
+        {"field": "password", "from": None, "to": "changed"},
+    ]
+    assert "password of dora" not in str(page)
+
+
+async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest) -> None:
+    owner = await set_up(rest)
+    provider = {"channel": "email", "url": "smtp://user:first-secret@mail.example.com"}
+    await owner.put("/v1/providers/mail", json=provider)
+    await owner.put("/v1/providers/mail", json=provider | {"url": "smtp://user:second-secret@mail.example.com"})
+    hook = {"url": "https://example.com/hook?key=third-secret", "events": ["*"]}
+    id = (await owner.post("/v1/webhooks", json=hook)).json()["id"]
+    await owner.patch(f"/v1/webhooks/{id}", json={"active": False})
+    await owner.post(f"/v1/webhooks/{id}/rotate")
+    await owner.put("/v1/workflows/w", json={"steps": [{"key": "later", "type": "delay", "for": "1h"}]})
+    await owner.patch("/v1/workflows/w", json={"active": False})
+    await owner.put("/v1/recipients/alice", json={"email": "alice@example.com", "locale": "de"})
+    page = (await owner.get("/v1/audit")).json()["entries"]
+    changes = [{one["field"]: (one["from"], one["to"]) for one in entry["changes"]} for entry in page]
+    assert changes[0] == {"email": (None, "changed"), "locale": (None, "de")}
+    assert changes[1] == {"active": (True, False)}
+    assert changes[2]["version"] == (None, 1)
+    assert changes[3] == {"secret": (None, "changed")}
+    assert changes[4] == {"active": (True, False)}
+    assert changes[5]["events"] == (None, ["*"])
+    assert changes[6] == {"url": (None, "changed")}
+    assert changes[7]["channel"] == (None, "email")
+    assert not re.search("(first|second|third)-secret|alice@", str(page))
+
+
+async def test_writing_a_secret_needs_a_recent_password(rest: Rest) -> None:
+    owner = await set_up(rest)
+    rest.clock.advance(10 * MINUTE)
+    provider = {"channel": "email", "url": "smtp://mail.example.com"}
+    assert refused(await owner.put("/v1/providers/mail", json=provider), 403, "password_required")
+    hook = {"url": "https://example.com/hook", "events": ["*"]}
+    assert refused(await owner.post("/v1/webhooks", json=hook), 403, "password_required")
+    assert refused(await owner.post("/v1/webhooks/w/rotate"), 403, "password_required")
+    # Keys have no password.
+    assert (await rest.app.post("/v1/webhooks", json=hook)).status_code == 201
+
+
+async def test_settings_for_owners_need_a_recent_password(rest: Rest) -> None:
+    """Keys of another issuer sign in as any recipient."""
+    owner = await set_up(rest)
+    rest.clock.advance(10 * MINUTE)
+    wanted = {"jwks_url": "https://evil.example/keys"}
+    refusal = await owner.patch("/v1/settings", json={"revision": 0, "set": wanted})
+    assert refused(refusal, 403, "password_required")
+    assert (await owner.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "99"}})).status_code == 200
+    assert (await rest.app.patch("/v1/settings", json={"revision": 1, "set": wanted})).status_code == 200
+    assert refused(await owner.post("/v1/settings/rollback", json={"revision": 2, "to": 1}), 403, "password_required")
+    assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
+    assert (await owner.post("/v1/settings/rollback", json={"revision": 2, "to": 1})).status_code == 200
+
+
+async def test_changed_and_removed_entries_of_the_audit_are_found(rest: Rest) -> None:
+    owner = await set_up(rest)
+    for name in ("a", "b", "c"):
+        await owner.post("/v1/keys", json={"name": name, "scopes": ["send"]})
+    verified = (await owner.get("/v1/audit/verification")).json()
+    assert (verified["checked"], verified["broken"], verified["is_complete"]) == (5, None, True)
+    part = (await owner.get("/v1/audit/verification", params={"after": 2, "limit": 2})).json()
+    assert (part["checked"], part["last"]["number"], part["is_complete"]) == (2, 4, False)
+    await tamper(rest, "DELETE FROM audit_entries WHERE number = 3")
+    for after in (0, 2):
+        broken = (await owner.get("/v1/audit/verification", params={"after": after})).json()["broken"]
+        assert broken["number"] == 4
+    await tamper(rest, "UPDATE audit_entries SET actor = 'eve' WHERE number = 2")
+    assert (await owner.get("/v1/audit/verification")).json()["broken"]["actor"] == "eve"
+
+
+async def tamper(rest: Rest, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(rest.file)) as connection, connection:
+        connection.execute(statement)
+
+
+async def test_refused_attempts_of_keys_are_recorded_but_bounded(rest: Rest) -> None:
+    key = await keyed(rest, "send")
+    for _ in range(20):
+        assert refused(await key.get("/v1/operators"), 403, "forbidden")
+    entries = (await rest.app.get("/v1/audit")).json()["entries"]
+    refusals = [one for one in entries if one["outcome"] == "forbidden"]
+    assert {one["actor"] for one in refusals} == {f"key:{key.headers['authorization'].split('_')[1]}"}
+    assert 1 <= len(refusals) <= 2
