@@ -73,5 +73,5 @@ def _check(body: ClockAdvance, ctx: ApiContext) -> None:
     validation.check(validation.duration("advance", body.advance, 0, limit, "must be between 0 and 366d"))
 
 
-ADVANCE = request_body.Shape(ClockAdvance, _check)
+ADVANCE = request_body.Shape(ClockAdvance, _check, {"advance": "1s"})
 HANDLERS = [read, advance]

@@ -312,5 +312,5 @@ def _check_replay(body: ReplayRequest, ctx: ApiContext) -> None:
 
 CREATE = request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]})
 PATCH = request_body.Shape(WebhookPatch, _check)
-REPLAY = request_body.Shape(ReplayRequest, _check_replay)
+REPLAY = request_body.Shape(ReplayRequest, _check_replay, {"since": "2000-01-01T00:00:00Z"})
 HANDLERS = [create, page, read, change, delete, rotate, replay]

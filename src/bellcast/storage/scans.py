@@ -35,9 +35,14 @@ def by_key(
     return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
 
 
+# The statements that count rows: of all tenants, of one.
+TOTALS = {"messages": ("messages_of_all_total", "messages_total"), "runs": ("runs_of_all_total", "runs_total")}
+
+
 def count(rows_of: str, query: MessageQuery | RunQuery) -> Script[int]:
     """Count the rows of a query by newest id without its filters, except for the tenant and the time; at most its limit."""
-    name = f"{rows_of}_of_all_total" if query.tenant == EVERY_TENANT else f"{rows_of}_total"
+    of_all, of_one = TOTALS[rows_of]
+    name = of_all if query.tenant == EVERY_TENANT else of_one
     params = rows.id_range(query.before, query.created_since, query.created_before)
     ((number,),) = yield Statement(name, {**params, "tenant": query.tenant, "limit": query.limit}, heavy=True)
     return int(number)

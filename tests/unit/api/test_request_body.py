@@ -1,10 +1,14 @@
 """Reading of JSON bodies, queries and paths without a server."""
 
+import pkgutil
 import time
+from importlib import import_module
 
+import msgspec
 import pytest
 from msgspec import Struct
 
+import bellcast.api
 from bellcast.api import request_body
 from bellcast.errors import BadRequest, Invalid, TooLarge
 
@@ -153,3 +157,18 @@ def test_long_unknown_query_parameter_is_abbreviated_in_the_error():
     with pytest.raises(Invalid) as refused:
         request_body.check_query(request(query=b"x" * 60_000 + b"=1"), frozenset({"limit"}))
     assert len(refused.value.detail) < 300
+
+
+def test_shape_with_rules_has_stand_ins_for_its_required_fields():
+    """Without them a wrong type of such a field would end the check of the other fields with an exception."""
+    modules = [import_module(f"bellcast.api.{one.name}") for one in pkgutil.iter_modules(bellcast.api.__path__)]
+    shapes = [one for module in modules for one in vars(module).values() if isinstance(one, request_body.Shape)]
+    missing = {
+        (shape.type.__name__, field.name)
+        for shape in shapes
+        if shape.rules is not None and isinstance(shape.type, type) and issubclass(shape.type, Struct)
+        for field in msgspec.structs.fields(shape.type)
+        if field.required and field.encode_name not in shape.stand_ins
+    }
+    assert len(shapes) > 30
+    assert missing == set()
