@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.servers import ServerProcess
 
 # Recipients that no other test uses, so that tests can share a server.
-names = (f"person{number}" for number in itertools.count())
+names = (f"native{number}" for number in itertools.count())
 
 WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 

@@ -201,7 +201,7 @@ class _Schemas:
             self.components[name].update(group)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
-        complete = _always_complete(served)
+        complete = _always_complete(served) - AS_WRITTEN
         for name, schema in self.components.items():
             _complete_types(schema)
             _format_times(schema)
@@ -240,6 +240,10 @@ def _convert_patterns(schema: Any) -> None:
 def _types(operation: Operation) -> Iterator[Any]:
     candidates = [operation.query, operation.body, *operation.response_types.values()]
     return (one for one in candidates if one is not None and not isinstance(one, str))
+
+
+# Responses that repeat a definition without the fields that it omits.
+AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
 
 
 def _always_complete(served: Sequence[Route]) -> set[str]:
