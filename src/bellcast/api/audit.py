@@ -72,10 +72,14 @@ class AuditPage(Struct, frozen=True):
     next: str | None
 
 
+# More entries than any audit has, and still an integer of both stores.
+MAX_NUMBER = 2**53
+
+
 class AuditVerificationQuery(Struct, frozen=True, kw_only=True):
     """Entries to verify: at most `limit` after the number `after`."""
 
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_VERIFIED)] = MAX_VERIFIED
 
 

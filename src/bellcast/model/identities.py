@@ -83,7 +83,8 @@ def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recip
     named = ("roles", *RECORD_FIELDS)
     values = {name: value for name in named if (value := getattr(fields, name)) is not UNSET}
     values |= {name: getattr(base, name) for name in named if name not in values}
-    return msgspec.structs.replace(before, **values | {"roles": tuple(dict.fromkeys(values["roles"]))})
+    complete = {"roles": tuple(dict.fromkeys(values["roles"])), "chat": values["chat"] or ChatAddresses()}
+    return msgspec.structs.replace(before, **values | complete)
 
 
 class Tenant(Struct, frozen=True, kw_only=True):

@@ -140,7 +140,9 @@ def _definition_errors(value: Any) -> Errors:
     yield from unknown_fields("", value, {"type", "data", "steps"})
     if "type" in value and (not isinstance(value["type"], str) or not value["type"]):
         yield FieldError("type", "must be text")
-    if value.get("data") is not None:
+    if value.get("data") is not None and not isinstance(value["data"], Mapping):
+        yield FieldError("data", "must be an object: a JSON Schema")
+    elif value.get("data") is not None:
         yield from schemas.schema_errors("data", value["data"])
     seen = SeenSteps(types={})
     yield from _list_errors("steps", value.get("steps"), seen, 0)

@@ -159,6 +159,16 @@ def test_long_unknown_query_parameter_is_abbreviated_in_the_error():
     assert len(refused.value.detail) < 300
 
 
+def test_text_null_of_a_filter_is_refused_and_does_not_widen_the_request():
+    class Filtered(Struct, frozen=True):
+        search: str | None = None
+        limit: int | None = None
+
+    assert request_body.query(request(query=b"search=null"), Filtered).search == "null"
+    with pytest.raises(Invalid, match="limit"):
+        request_body.query(request(query=b"limit=null"), Filtered)
+
+
 def test_shape_with_rules_has_stand_ins_for_its_required_fields():
     """Without them a wrong type of such a field would end the check of the other fields with an exception."""
     modules = [import_module(f"bellcast.api.{one.name}") for one in pkgutil.iter_modules(bellcast.api.__path__)]
