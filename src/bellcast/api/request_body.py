@@ -228,9 +228,15 @@ def query(request: ApiRequest, type: type[T]) -> T:
     except msgspec.ValidationError:
         raise Invalid.fields(validation_errors.validation_errors(allowed, type, strict=False)) from None
     # The conversion reads the text "null" as no value, and a filter without its value widens the request.
-    for field in fields(cast("Any", type)):
-        if field.encode_name in allowed and getattr(result, field.name) is None:
-            raise Invalid.of(field.encode_name, 'must not be "null": leave it out')
+    for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True):
+        if name in allowed and getattr(result, attribute) is None:
+            raise Invalid.of(name, 'must not be "null": leave it out')
+    return result
+
+
+def attributes(type: Any) -> tuple[str, ...]:
+    """Return the field names of a struct type. The library's list of fields takes 5 µs and leaves garbage."""
+    result: tuple[str, ...] = type.__struct_fields__
     return result
 
 
