@@ -148,7 +148,7 @@ def identity_provider(now: Callable[[], float] = time.time) -> Iterator[Identity
     """Run a provider whose clock is `now`, in epoch seconds."""
     handler = type("Handler", (_Handler,), {})
     with _Server(("127.0.0.1", 0), handler) as server:
-        provider = handler.provider = IdentityProvider(server.server_address[1], now)  # type: ignore[attr-defined]
+        provider = handler.provider = IdentityProvider(server.server_address[1], now)  # type: ignore[attr-defined]  # set on the class
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

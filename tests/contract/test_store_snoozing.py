@@ -54,7 +54,7 @@ async def test_snooze_ends_by_another_action(
     await app.mark("alice", "read", ids=(id,))
     await app.mark("alice", "archive", ids=(other,))
     await snoozed(app, id)
-    marked = await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]
+    marked = await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]  # a text of the parameters
     assert marked.changed == 1
     assert await views_of(app, id) == ([] if view is None else ["all", "read"] if view == "read" else [view])
     assert await views_of(app, other) == ["archived"]
@@ -132,7 +132,7 @@ async def test_row_acted_on_no_longer_awaits_the_return(
 ) -> None:
     monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
     number = await until_back(app, await app.send("alice"))
-    await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]
+    await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]  # a text of the parameters
     assert not await awaits_return(app)
     assert (await app.store.inboxes.wake_until_back(number, app.now, 10)).changed == 0
 
