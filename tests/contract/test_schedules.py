@@ -88,9 +88,9 @@ async def test_repeated_firing_sends_once(world: WorkflowWorld, app: App) -> Non
     assert before is not None
     world.clock.advance(14 * 3_600)
     (job,) = await app.lease(app.now, app.now + 1, 10)
-    following = await world.workflows.schedules.run(job)
+    following = await world.workflows.schedule_firing.run(job)
     await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
-    assert await world.workflows.schedules.run(job) == following
+    assert await world.workflows.schedule_firing.run(job) == following
     assert len(await sent_at(app)) == 1
 
 
@@ -185,7 +185,7 @@ async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once
     await world.advance(DAY)
     await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
     (job,) = await app.lease(2**52, 2**52 + 1, 10)
-    await world.workflows.schedules.run(job)
+    await world.workflows.schedule_firing.run(job)
     assert [len(await times_of(app, key)) for key in ZONES] == [1, 1, 1, 1]
 
 
@@ -310,7 +310,7 @@ async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
     await wait_for_noon(world, ["carol", "dora"], cancel_key="d")
     world.clock.advance(2 * DAY)
     jobs = await app.lease(app.now, app.now + 1, 10)
-    fire, cancelled = world.workflows.schedules.fire, []
+    fire, cancelled = world.workflows.schedule_firing.fire, []
 
     async def cancel_then_fire(*args: Any, **kwargs: Any) -> bytes:
         if not cancelled:
@@ -318,10 +318,10 @@ async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
             cancelled.append(await cancel(world, "d", to=["carol"]))
         return await fire(*args, **kwargs)
 
-    monkeypatch.setattr(world.workflows.schedules, "fire", cancel_then_fire)
+    monkeypatch.setattr(world.workflows.schedule_firing, "fire", cancel_then_fire)
     for job in jobs:
-        if await world.workflows.schedules.run(job) == app.now:
-            await world.workflows.schedules.run(job)
+        if await world.workflows.schedule_firing.run(job) == app.now:
+            await world.workflows.schedule_firing.run(job)
     assert cancelled == [2, 1]
     assert [run.recipient for run in await world.runs()] == ["dora"]
 

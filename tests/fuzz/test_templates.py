@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.templates import Renderer, TemplateError, Variables, sandbox
+from bellcast.templates import Renderer, TemplateError, Variables, budget, filters
 from tests.fuzz.runner import fuzz
 
 VALUES: dict[str, Any] = {
@@ -21,7 +21,7 @@ OPERANDS = st.sampled_from(
 ARGUMENTS = st.sampled_from(
     ["", "()", "(2)", "('a')", "(attribute='a')", "('upper')", "(x, x)", "(0, 'b', 99999)", "(none)"]
 )
-FILTERS = st.builds(lambda name, arguments: f"|{name}{arguments}", st.sampled_from([*sandbox.PLAIN_FILTERS, *sandbox.OWN_FILTERS, "date", "time", "datetime", "number", "money", "_loop", "_charge"]), ARGUMENTS)  # fmt: skip
+FILTERS = st.builds(lambda name, arguments: f"|{name}{arguments}", st.sampled_from([*filters.PLAIN_FILTERS, *filters.OWN_FILTERS, "date", "time", "datetime", "number", "money", "_loop", "_charge"]), ARGUMENTS)  # fmt: skip
 OPERATORS = st.sampled_from(
     [
         "+",
@@ -48,7 +48,7 @@ EXPRESSIONS = st.recursive(
     lambda inner: (
         st.builds("{}{}".format, inner, FILTERS)
         | st.builds("({}{}{})".format, inner, OPERATORS, inner)
-        | st.builds("({} is {})".format, inner, st.sampled_from(sandbox.TESTS[:-6]))
+        | st.builds("({} is {})".format, inner, st.sampled_from(filters.TESTS[:-6]))
         | st.builds("-{}".format, inner)
     ),
     max_leaves=8,
@@ -81,7 +81,7 @@ def check(source: str) -> None:
         for is_strict in (False, True):
             with suppress(TemplateError):
                 text = Renderer(Variables(values=VALUES), is_strict=is_strict).render(source, is_html=is_html)
-                assert len(text.encode(errors="replace")) <= sandbox.MAX_BYTES
+                assert len(text.encode(errors="replace")) <= budget.MAX_BYTES
 
 
 def test_template_is_refused_or_rendered_within_bounds() -> None:

@@ -57,6 +57,7 @@ from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
+from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.triggers import Triggers
@@ -203,6 +204,7 @@ async def opened(
         secrets=StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
         workflow_catalog=workflow_catalog,
         schedules=schedules,
+        schedule_firing=ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
         sources=sources,
         app=handlers or NoBackend(),
         observed=ClusterFeed(feed, broker, clock, hub.cluster, Tasks().spawn),

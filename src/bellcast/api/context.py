@@ -31,6 +31,7 @@ from bellcast.ports.pusher_apps import PusherAppDirectory
 from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore, TestReport
 from bellcast.ports.stats import StatsReader
 from bellcast.replays import Failures, ReplayRunner
+from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -108,6 +109,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     previews: Previews
     workflow_catalog: WorkflowCatalog
     schedules: Schedules
+    schedule_firing: ScheduleFiring
     sources: Sources
     app: CallBackend = NoBackend()
     channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)

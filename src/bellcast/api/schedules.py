@@ -157,8 +157,8 @@ async def run(request: ApiRequest) -> ASGIApp:
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     if objects.is_dry_run(request):
-        return responses.json(notifications.plan_of(*await ctx.schedules.plan_firing(tenant, schedule)))
-    return responses.complete(202, await ctx.schedules.fire(tenant, schedule, None))
+        return responses.json(notifications.plan_of(*await ctx.schedule_firing.plan_firing(tenant, schedule)))
+    return responses.complete(202, await ctx.schedule_firing.fire(tenant, schedule, None))
 
 
 @operation(

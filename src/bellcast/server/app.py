@@ -13,13 +13,8 @@ from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
-from bellcast.auth.oidc import OidcProvider
-from bellcast.auth.oidc_sign_in import OidcSignIn
-from bellcast.auth.passkeys import Passkeys
-from bellcast.channels.encryption import Encryption
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
-from bellcast.errors import BellcastError, Conflict, Invalid, SettingsError
+from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import maintenance
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
@@ -39,7 +34,6 @@ from bellcast.model.events import (
 )
 from bellcast.model.identities import Project
 from bellcast.model.stats import StatsPoint
-from bellcast.ports.documents import PROJECT
 from bellcast.ports.server_settings import PusherTestRequest, TestReport
 from bellcast.replays import Failures
 from bellcast.server import (
@@ -63,6 +57,7 @@ from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
+from bellcast.server.wire_console import OperatorAccess
 from bellcast.server.wire_engines import ServerEngines, with_public_url
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
@@ -115,9 +110,7 @@ class App:
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
         # A code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        # The project secret does not rotate, so that an operator's authenticator app stays valid.
-        self._operator_cipher = Encryption(project.secret.encode())
-        self._console = self._console_sessions() if settings.server.console else None
+        self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
         is_debug = settings.server.log_level == "debug"
@@ -134,26 +127,6 @@ class App:
     def _count_followers(self, stream: Stream) -> int:
         """The hub is created after the engines, with their broker."""
         return self.hub.total(stream)
-
-    def _console_sessions(self) -> ConsoleSessions:
-        server = self.settings.server
-        config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
-        clock, new_id = self._engines.real_clock, self.context.new_id
-        return ConsoleSessions(self.store.operators, clock, new_id, self._operator_cipher, config)
-
-    def _make_passkeys(self) -> Passkeys | None:
-        if self._console is None:
-            return None
-        clock, new_id = self._engines.real_clock, self.context.new_id
-        return Passkeys(self._console, self.store.operators, self._operator_cipher, clock, new_id)
-
-    def _oidc_sign_in(self) -> OidcSignIn | None:
-        config, clock = self.settings.oidc, self._engines.real_clock
-        if self._console is None or config.issuer is None:
-            return None
-        # Guarded: the discovery document names further URLs.
-        provider = OidcProvider(config, self._engines.clients.guarded(), clock)
-        return OidcSignIn(config, provider, self._console, self.store.operators, self._operator_cipher, clock)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines = self.settings, self._engines
@@ -229,6 +202,7 @@ class App:
             previews=engines.channels.previews,
             workflow_catalog=engines.workflows.workflow_catalog,
             schedules=engines.workflows.schedules,
+            schedule_firing=engines.workflows.schedule_firing,
             sources=engines.workflows.sources,
             app=app,
             channels=with_public_url(settings),
@@ -250,9 +224,9 @@ class App:
             settings=self._database_settings,
             test_pusher=self._test_pusher,
             stats=self._stats,
-            console=self._console,
-            passkeys=self._make_passkeys(),
-            oidc=self._oidc_sign_in(),
+            console=None if self._operators is None else self._operators.sessions,
+            passkeys=None if self._operators is None else self._operators.passkeys,
+            oidc=None if self._operators is None else self._operators.oidc,
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,
@@ -381,22 +355,10 @@ class App:
         await self._pusher_apps.reload()
         await self._engines.channels.open()
         await maintenance.expire(self.context)
-        await self._define_workflows()
+        await self._engines.workflows.define(self._defined.definitions)
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._engines.quotas.load()
-
-    async def _define_workflows(self) -> None:
-        """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
-        workflow_catalog = self._engines.workflows.workflow_catalog
-        workflow_catalog.expected = frozenset(self._defined.definitions)
-        for key, definition in self._defined.definitions.items():
-            try:
-                await workflow_catalog.check(PROJECT, key, definition)
-            except Invalid as error:
-                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
-            await workflow_catalog.put(PROJECT, key, definition, is_code=True)
-        await self._engines.workflows.tasks.plan()
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""
@@ -452,9 +414,8 @@ class App:
 
     async def offer_setup(self) -> None:
         """Make a code for the first set-up of the console, unless it has an owner."""
-        if self._console is not None and await self._console.is_setup_needed():
-            with contextlib.suppress(Conflict):  # set up meanwhile, on another node
-                self.setup_code = await self._console.make_setup_code()
+        if self._operators is not None:
+            self.setup_code = await self._operators.make_setup_code()
 
     async def drain(self) -> None:
         """Close every live connection with a reconnect delay, spread over the drain window."""

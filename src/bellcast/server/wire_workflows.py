@@ -1,13 +1,16 @@
 """Wires workflows: their catalog, the jobs of runs and fan-outs, and the functions of the app."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.routing import Router
+from bellcast.errors import Invalid, SettingsError
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker, Clock, Context, Http, Store
+from bellcast.ports.documents import PROJECT
 from bellcast.ports.live_feed import Feed
 from bellcast.storage.run_commits import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
@@ -15,6 +18,7 @@ from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
+from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.sources import Sources
 from bellcast.workflows.tasks import ScheduledTasks, Task
@@ -53,8 +57,20 @@ class WorkflowParts:
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )
+        self.schedule_firing = ScheduleFiring(engines, self.schedules, self.triggers, router.tenant, limits)
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
-        jobs.register(schedules.JOB_KIND, self.schedules.run)
+        jobs.register(schedules.JOB_KIND, self.schedule_firing.run)
         fanout = RunFanout(store, clock, self.workflow_catalog, self.triggers, executor, shares_runs=shares_runs)
         jobs.register(FANOUT_JOB_KIND, fanout.run)
+
+    async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
+        """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
+        self.workflow_catalog.expected = frozenset(definitions)
+        for key, definition in definitions.items():
+            try:
+                await self.workflow_catalog.check(PROJECT, key, definition)
+            except Invalid as error:
+                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
+            await self.workflow_catalog.put(PROJECT, key, definition, is_code=True)
+        await self.tasks.plan()

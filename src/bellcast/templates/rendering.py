@@ -6,7 +6,7 @@ import jinja2
 from jinja2 import meta
 from markupsafe import Markup
 
-from bellcast.templates import formats, sandbox
+from bellcast.templates import budget, formats, sandbox
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.variables import Variables
 
@@ -94,8 +94,8 @@ class Renderer:
             return _storable(source)
         template = _compiled(source, is_html=is_html)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
-        rendering = sandbox.Rendering(values, is_strict=self._is_strict)
-        tokens = sandbox.RENDERING.set(rendering), formats.FORMAT.set(self._format)
+        rendering = budget.Rendering(values, is_strict=self._is_strict)
+        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
             return _storable(_joined(template, values))
         except TemplateError:
@@ -104,12 +104,12 @@ class Renderer:
             if self._is_strict:
                 raise TemplateError("has no value", variable=error.path) from None
             return ""
-        except (sandbox.BoundExceeded, formats.WrongValue) as error:
+        except (budget.BoundExceeded, formats.WrongValue) as error:
             raise TemplateError(str(error)) from None
         except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
         finally:
-            sandbox.RENDERING.reset(tokens[0])
+            budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])
             self.missing += [path for path in rendering.missing if path not in self.missing]
 
@@ -135,7 +135,7 @@ def _joined(template: jinja2.Template, values: object) -> str:
     size = 0
     for piece in template.generate(values):
         size += len(piece.encode(errors="replace"))
-        if size > sandbox.MAX_BYTES:
-            raise sandbox.BoundExceeded(sandbox.TOO_LARGE)
+        if size > budget.MAX_BYTES:
+            raise budget.BoundExceeded(budget.TOO_LARGE)
         pieces.append(piece)
     return "".join(pieces)

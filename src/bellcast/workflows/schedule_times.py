@@ -187,3 +187,10 @@ def world_times(schedule: Schedule) -> tuple[int, int] | None:
     """When the local time of `at` is first and last anywhere; None for cron."""
     first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
     return None if first is None or last is None else (first, last)
+
+
+def recipients_of(schedule: Schedule) -> str | list[str] | Audience:
+    """The recipients of a schedule's trigger or notification."""
+    if schedule.workflow is not None and schedule.to is not None:
+        return schedule.to
+    return draft_of(schedule).to

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables, check_syntax, sandbox
+from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables, budget, check_syntax
 
 DATA = {
     "client": "Ann <b>",
@@ -242,8 +242,8 @@ def test_runaway_template_has_bounded_memory(source: str) -> None:
 def test_missing_variables_of_a_preview_are_limited() -> None:
     renderer = Renderer(Variables(values={"data": {}}), is_strict=False)
     renderer.render("{% for i in range(300) %}{{ data[i ~ 'x' * 500] }}{% endfor %}")
-    assert len(renderer.missing) == sandbox.MAX_MISSING
-    assert {len(path) for path in renderer.missing} == {sandbox.MAX_PATH}
+    assert len(renderer.missing) == budget.MAX_MISSING
+    assert {len(path) for path in renderer.missing} == {budget.MAX_PATH}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_wrong_value_of_a_format_is_an_error() -> None:
 
 def test_time_without_a_processor_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = count(step=10)
-    monkeypatch.setattr(sandbox, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(budget, "monotonic", lambda: next(clock))
     assert render("{% for item in data['items'] %}{{ item.name }} {% endfor %}") == "Portrait Frame "
 
 

@@ -1,0 +1,37 @@
+"""Wires the sign-in of operators: sessions, passkeys and the identity provider."""
+
+from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.auth.oidc import OidcProvider
+from bellcast.auth.oidc_sign_in import OidcSignIn
+from bellcast.auth.passkeys import Passkeys
+from bellcast.channels.encryption import Encryption
+from bellcast.errors import Conflict
+from bellcast.model.identities import Project
+from bellcast.server.wire_engines import ServerEngines
+from bellcast.settings import Settings
+
+
+class OperatorAccess:
+    """How operators sign in to the console."""
+
+    def __init__(self, engines: ServerEngines, settings: Settings, project: Project) -> None:
+        server, store, clock, new_id = settings.server, engines.store, engines.real_clock, engines.context.new_id
+        # The project secret does not rotate, so that an operator's authenticator app stays valid.
+        cipher = Encryption(project.secret.encode())
+        config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
+        self.sessions = ConsoleSessions(store.operators, clock, new_id, cipher, config)
+        self.passkeys = Passkeys(self.sessions, store.operators, cipher, clock, new_id)
+        self.oidc: OidcSignIn | None = None
+        if settings.oidc.issuer is not None:
+            # Guarded: the discovery document names further URLs.
+            provider = OidcProvider(settings.oidc, engines.clients.guarded(), clock)
+            self.oidc = OidcSignIn(settings.oidc, provider, self.sessions, store.operators, cipher, clock)
+
+    async def make_setup_code(self) -> str | None:
+        """Return a code for the first set-up of the console, or None if it has an owner."""
+        if not await self.sessions.is_setup_needed():
+            return None
+        try:
+            return await self.sessions.make_setup_code()
+        except Conflict:  # set up meanwhile, on another node
+            return None

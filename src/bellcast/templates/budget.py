@@ -1,0 +1,121 @@
+"""The budget of one rendering: its time, the size of each value, and the sizes of all values that its steps take and make."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from time import monotonic, thread_time
+from typing import Any
+
+# A template of a page of text renders in well under a millisecond.
+MAX_SECONDS = 0.25  # of CPU time: a process that waits for a processor must not fail a message
+# Gmail clips a message at 102 KiB; providers refuse far smaller texts than this.
+MAX_BYTES = 512 * 1024
+TOO_SLOW = f"takes longer than {MAX_SECONDS} s"
+TOO_LARGE = f"renders more than {MAX_BYTES // 1024} KiB"
+TOO_MUCH_WORK = "handles more data than a template may"
+# Every JSON value has a bounded form except whole numbers: 10**10**10 would take minutes.
+MAX_INTEGER = 2**64
+# Sizes that the steps of one rendering may add up to: the largest text passes through 16 steps. It bounds the memory too.
+MAX_WORK = 16 * MAX_BYTES
+# The size of a value without its text. A value takes 8 to 56 bytes.
+VALUE_SIZE = 16
+# Variables without a value that a preview lists, and the characters of their paths.
+MAX_MISSING = 100
+MAX_PATH = 200
+
+
+class BoundExceeded(Exception):
+    """The rendering was stopped; the message names the exceeded bound."""
+
+
+class Rendering:
+    """One rendering in progress: its deadline, its variables, and names that templates used and that are missing."""
+
+    def __init__(self, variables: Mapping[str, Any], *, is_strict: bool) -> None:
+        self.variables = variables
+        self.is_strict = is_strict
+        self.missing: dict[str, None] = {}  # a set in order
+        self._began = thread_time()
+        self._deadline = monotonic() + MAX_SECONDS
+        self._work = 0
+
+    def charge(self, value: Any = None) -> Any:
+        """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large, the budget is spent or the
+        time is over."""
+        self._work += size_of(value)
+        if self._work > MAX_WORK:
+            raise BoundExceeded(TOO_MUCH_WORK)
+        if monotonic() > self._deadline:  # read in a tenth of the time of `thread_time`
+            self._check_time()
+        return value
+
+    def _check_time(self) -> None:
+        left = self._began + MAX_SECONDS - thread_time()
+        if left <= 0:
+            raise BoundExceeded(TOO_SLOW)
+        self._deadline = monotonic() + left
+
+    def add_missing(self, path: str) -> None:
+        """Record a variable without a value."""
+        if len(self.missing) < MAX_MISSING:
+            self.missing[path] = None
+
+    def path_of(self, value: object, name: str) -> str:
+        """The path of the missing key `name` of `value`, as the template's author writes it."""
+        for path, item in _walk(self.variables):
+            if item is value:
+                return f"{path}.{name}"[:MAX_PATH]
+            self.charge()
+        return name[:MAX_PATH]
+
+
+RENDERING: ContextVar[Rendering] = ContextVar("rendering")
+
+
+def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    queue: deque[tuple[str, object]] = deque(variables.items())
+    while queue:
+        path, item = queue.popleft()
+        yield path, item
+        if isinstance(item, Mapping):
+            queue += [(f"{path}.{name}", inner) for name, inner in item.items()]
+        elif isinstance(item, list | tuple):
+            queue += [(f"{path}.{number}", inner) for number, inner in enumerate(item)]
+
+
+def size_of(value: Any) -> int:
+    """The size of a value when it is written: a list with the same large text twice has twice its size. Raises BoundExceeded
+    above MAX_BYTES."""
+    if value is None:
+        return VALUE_SIZE
+    size = 0
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        size += VALUE_SIZE
+        if isinstance(part, str):
+            size += len(part)
+        elif isinstance(part, int):
+            if abs(part) > MAX_INTEGER:
+                raise BoundExceeded("computes a number that is too large")
+        elif isinstance(part, list | tuple | dict):
+            if size + VALUE_SIZE * len(part) > MAX_BYTES:
+                raise BoundExceeded(TOO_LARGE)
+            parts += part
+            if isinstance(part, dict):
+                parts += part.values()
+        if size > MAX_BYTES:
+            raise BoundExceeded(TOO_LARGE)
+    return size
+
+
+def charge(value: Any) -> Any:
+    """Charge the current rendering for a value, and return it."""
+    return RENDERING.get().charge(value)
+
+
+def charge_each(values: Iterable[Any]) -> Iterator[Any]:
+    """Charge each value. Values that are not used are not made."""
+    rendering = RENDERING.get()
+    for value in values:
+        yield rendering.charge(value)

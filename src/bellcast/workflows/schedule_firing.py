@@ -1,0 +1,235 @@
+"""Fires the schedules that are due.
+
+Each firing has an idempotency key of its time and of when the schedule was written: one that is repeated after a crash has no
+effect. With the time zone of each recipient, a firing is many requests, and each recipient is claimed for the local time."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import audiences, decision_inputs
+from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.errors import BellcastError, TooMany, Unavailable
+from bellcast.inbox import sending
+from bellcast.model.identities import Profile
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Audience, Draft
+from bellcast.ports import Context, Job, NewDecision
+from bellcast.ports.runs import FiredSchedule, ScheduleChanged
+from bellcast.ports.sends import Claim, ClaimTaken
+from bellcast.workflows import schedule_times
+from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
+from bellcast.workflows.schedules import PROGRESS, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
+from bellcast.workflows.triggers import TriggerDraft, Triggers
+
+# What the idempotency keys of firings begin with. Clients cannot send a control character.
+OWN_KEY = "\x1fschedule "
+SERVER_ERROR = 500
+# A local time is 26 hours long around the world; after downtime it may be made up for during another day.
+CLAIM_MS = 3 * 86_400_000
+# As long as runs by default.
+GENERATED_MS = 30 * 86_400_000
+
+
+class _Firing(Struct, frozen=True):
+    """A schedule that fires by zone; `source` must not change until its requests commit."""
+
+    name: ScheduleName
+    schedule: StoredSchedule
+    source: FiredSchedule | None
+
+
+class ScheduleFiring:
+    """Fires schedules, when they are due and on request."""
+
+    def __init__(
+        self,
+        engines: Callable[[], Context],
+        schedules: Schedules,
+        triggers: Triggers,
+        settings_of: Callable[[str], Awaitable[TenantSettings]],
+        limits: Limits,
+    ) -> None:
+        self._engines = engines
+        self._schedules = schedules
+        self._triggers = triggers
+        self._settings_of = settings_of
+        self._limits = limits
+
+    async def run(self, job: Job) -> int | None:
+        """Fire what is due. Return the next time, or None."""
+        name = msgspec.json.decode(job.payload, type=ScheduleName)
+        found = await self._schedules.find_stored(name.tenant, name.key)
+        if found is None or not found[0].active:
+            return None
+        schedule, progress, body = found
+        # A cancelled trigger must not start afterwards.
+        source = None if schedule.cancel_key is None else FiredSchedule(name.tenant, name.key, body)
+        fire = self._run_by_zone if schedule.is_by_zone else self._run
+        try:
+            following = await fire(name, schedule, progress, source)
+        except ScheduleChanged:
+            return self._engines().clock.now()  # read it again
+        if following is None and schedule.is_generated:
+            return await self._delete_generated(name, progress)
+        return following
+
+    async def _delete_generated(self, name: ScheduleName, progress: ScheduleProgress) -> int | None:
+        """Delete a schedule of a send that is long past; return when it is."""
+        now = self._engines().clock.now()
+        if progress.last_at is None or progress.last_at + GENERATED_MS > now:
+            return now + GENERATED_MS
+        await self._schedules.delete(name.tenant, name.key)
+        return None
+
+    async def _run(
+        self,
+        name: ScheduleName,
+        schedule: StoredSchedule,
+        progress: ScheduleProgress,
+        source: FiredSchedule | None,
+    ) -> int | None:
+        now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
+        for moment in schedule_times.due_times(schedule, zone, progress.until, now):
+            key = f"{OWN_KEY}{name.key} {progress.written_at} {moment}"
+            error = await self._refusal(self.fire(name.tenant, schedule, key, source=source))
+            progress = msgspec.structs.replace(progress, until=moment, last_at=moment, last_error=error)
+            await self._save(name, progress)
+        if progress.until < now:
+            await self._save(name, msgspec.structs.replace(progress, until=now))
+        return next(iter(schedule_times.times_after(schedule, [zone], now, 1)), None)
+
+    async def _save(self, name: ScheduleName, progress: ScheduleProgress) -> None:
+        engines = self._engines()
+        body = msgspec.json.encode(progress)
+        await engines.store.documents.put(PROGRESS, name.tenant, name.key, body, engines.clock.now())
+
+    async def _refusal(self, firing: Any) -> str | None:
+        """The error of a firing that was refused. Raises the errors after which it is repeated."""
+        try:
+            await firing
+        except TooMany as error:
+            raise Unavailable(error.detail) from error
+        except BellcastError as error:
+            if error.status >= SERVER_ERROR:
+                raise
+            return error.detail
+        return None
+
+    async def fire(
+        self,
+        tenant: str,
+        schedule: StoredSchedule,
+        idempotency_key: str | None,
+        claim: Claim | None = None,
+        source: FiredSchedule | None = None,
+    ) -> bytes:
+        """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict, and
+        ScheduleChanged if the `source` is not stored like this any more."""
+        engines = self._engines()
+        if schedule.workflow is None:
+            return await sending.send(engines, self._limits, _send_of(schedule, tenant), claim, idempotency_key)
+        draft = _trigger_of(schedule, tenant, idempotency_key)
+        answer = await self._triggers.trigger(schedule.workflow, draft, claim, source)
+        engines.router.messages_added()
+        return answer
+
+    async def plan_firing(self, tenant: str, schedule: StoredSchedule) -> tuple[int | None, Sequence[NewDecision]]:
+        """What the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return it."""
+        if schedule.workflow is None:
+            return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant))
+        return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None))
+
+    async def _run_by_zone(
+        self,
+        name: ScheduleName,
+        schedule: StoredSchedule,
+        progress: ScheduleProgress,
+        source: FiredSchedule | None,
+    ) -> int | None:
+        now, zones = self._engines().clock.now(), await self._schedules.zones(name.tenant, schedule)
+        due: dict[str, set[str]] = {}
+        firing = _Firing(name, schedule, source)
+        last_at, error = progress.last_at, progress.last_error
+        for zone in zones:
+            for moment in schedule_times.due_times(schedule, zone, progress.until, now):
+                due.setdefault(schedule_times.local_time(schedule, zone, moment), set()).add(zone.key)
+                last_at, error = max(moment, last_at or 0), None
+        for local in sorted(due):
+            error = await self._fire_zones(firing, local, due[local]) or error
+        await self._save(name, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
+        following = schedule_times.times_after(schedule, zones, now, 1)
+        world = schedule_times.world_times(schedule)
+        if world is not None and now >= world[1]:
+            return None
+        poll_at = now + ZONE_POLL_MS
+        return max(min([*following, poll_at]), now if world is None else world[0])
+
+    async def _fire_zones(self, firing: _Firing, local: str, zones: set[str]) -> str | None:
+        """Fire for the recipients in these zones who did not get this local time; return the last error."""
+        name = firing.name
+        claim = Claim(claim_name(name.key, local), self._engines().clock.now() + CLAIM_MS)
+        error = None
+        async for keys in self._pages(name.tenant, firing.schedule):
+            error = await self._fire_page(firing, claim, keys, zones) or error
+        return error
+
+    async def _pages(self, tenant: str, schedule: Schedule) -> AsyncIterator[Sequence[str]]:
+        """The recipients, page by page."""
+        engines, to = self._engines(), schedule_times.recipients_of(schedule)
+        if not isinstance(to, Audience):
+            named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+            for start in range(0, len(named), audiences.FANOUT_PAGE):
+                yield named[start : start + audiences.FANOUT_PAGE]
+            return
+        position, now = "", engines.clock.now()
+        while keys := await audiences.page(engines.store, to.tenant or tenant, to, position, now):
+            yield keys
+            position = keys[-1]
+
+    async def _fire_page(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
+        name, schedule = firing.name, firing.schedule
+        store, to = self._engines().store, schedule_times.recipients_of(schedule)
+        tenant = (to.tenant if isinstance(to, Audience) else None) or name.tenant
+        settings = await self._settings_of(tenant)
+        while True:
+            unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)
+            profiles = await store.recipients.profiles(tenant, unclaimed) if unclaimed else {}
+            chosen = [
+                key
+                for key in unclaimed
+                if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
+            ]
+            if not chosen:
+                return None
+            try:
+                return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim, firing.source))
+            except ClaimTaken:  # another process has the job too, because this one was slow
+                continue
+
+
+def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | None) -> TriggerDraft:
+    """The trigger of a schedule with a workflow."""
+    return TriggerDraft(
+        to=schedule_times.recipients_of(schedule),
+        data=schedule.data,
+        actor=schedule.actor,
+        cancel_key=schedule.cancel_key,
+        tenant=tenant or None,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _send_of(schedule: StoredSchedule, tenant: str) -> Draft:
+    """The send of a schedule with a notification."""
+    notification = schedule_times.draft_of(schedule)
+    return msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
+
+
+def _for(schedule: StoredSchedule, keys: list[str]) -> StoredSchedule:
+    """The schedule for these recipients only."""
+    if schedule.workflow is not None:
+        return msgspec.structs.replace(schedule, to=keys)
+    return msgspec.structs.replace(schedule, notification={**(schedule.notification or {}), "to": keys})
