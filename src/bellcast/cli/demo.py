@@ -24,12 +24,14 @@ EPILOG = """\
   bellcast demo --port 9000 --no-browser
   [dim]# with 100,000 notifications, to look at the console[/]
   bellcast demo --busy
+  bellcast demo --busy --rows 5000000
 
 [dim]All data is in a temporary folder, which is deleted at the end. Settings of the environment are ignored.[/]
 """
 PORT = 8787
 # Seconds for the last request of the thread that creates data.
 STOP_TIMEOUT_S = 5
+ROWS = 100_000
 # A short drain: only a few pages reconnect.
 FLAGS = {"drain": "1s", "log_requests": True}
 # The mail server of the busy demo is on this machine.
@@ -53,8 +55,17 @@ def demo(
             "refusals; then 200 connections and 20 sends a second.",
         ),
     ] = False,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=0, help=f"Notifications of --busy, with messages and runs. Default: {ROWS}."
+        ),
+    ] = None,
 ) -> None:
     """Run the server with demo apps and open a page."""
+    if rows is not None and not busy:
+        raise typer.BadParameter("needs --busy", param_hint="--rows")
+    past = busy * (ROWS if rows is None else rows)
     from bellcast import server
     from bellcast.cli import demo_apps, logs
     from bellcast.settings import load, project
@@ -76,6 +87,7 @@ def demo(
         flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings([*apps, start_page])}
         settings = load({**flags, "data": data, "port": server_port}, {})
         logs.configure(settings.server)
+        _write_past(settings.store.path, past)
         credentials = project(settings)[0]
         server_app = server.create_app(settings)
         loading = _BusyLoader(str(credentials.secret), credentials.key) if busy else None
@@ -95,7 +107,7 @@ def demo(
             _stop([*apps, start_page], loading)
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
-        _restart(server_port, is_busy=busy)
+        _restart(server_port, ["--busy", "--rows", str(past)] if busy else [])
 
 
 def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
@@ -103,6 +115,17 @@ def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
         busy_data.stop()
     for demo_app in apps:
         demo_app.stop()
+
+
+def _write_past(path: Path, rows: int) -> None:
+    """Write the notifications of `--busy` before the server opens its database."""
+    if rows == 0:
+        return
+    from bellcast.cli import busy_past
+
+    console.note(f"Writing {rows:,} notifications of the last 30 days to {path}.")
+    with console.progress("Writing notifications") as show:
+        busy_past.write(path, rows, show)
 
 
 class _BusyLoader:
@@ -129,7 +152,7 @@ class _BusyLoader:
         from bellcast.cli import busy_demo, demo_incidents, demo_mail_server, demo_traffic
         from bellcast.client import Bellcast, BellcastError
 
-        console.note("Creating 100,000 notifications; the server can be used meanwhile.")
+        console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
         started = time.monotonic()
         aurora, harbor, juniper = busy_demo.TENANTS
         with demo_mail_server.DemoMailServer() as mail:
@@ -151,18 +174,17 @@ class _BusyLoader:
                 f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
             )
             traffic = demo_traffic.Traffic(
-                url, self._secret, self._pusher_key, aurora, busy_demo.keys_of_first_tenant()
+                url, self._secret, self._pusher_key, aurora, busy_demo.keys_by_tenant()[aurora]
             )
             traffic.start()
             self._is_stopped.wait()
             traffic.stop()
 
 
-def _restart(port: int, *, is_busy: bool) -> None:
+def _restart(port: int, options: list[str]) -> None:
     """Replace this process by a new demo on the same ports: Django cannot be configured twice in a process."""
     sys.stdout.flush()
-    command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser"]
-    command += ["--busy"] if is_busy else []
+    command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser", *options]
     os.execv(sys.executable, command)  # noqa: S606  the arguments are constant
 
 

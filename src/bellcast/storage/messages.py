@@ -137,6 +137,13 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
 
 
+def add_ended(messages: Sequence[StoredMessage], decisions: Sequence[NewDecision]) -> Script[None]:
+    """Add messages with the outcome of their attempts, without jobs."""
+    yield Statement("message_insert", many=[{**_new_params(message), "state": "sending"} for message in messages])
+    yield Statement("message_update", many=[_update_params(message) for message in messages])
+    yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
+
+
 def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
     """Cancel what was not yet attempted of a recalled notification."""
     params = {"tenant": tenant, "notification": notification, "reason": "recalled"}

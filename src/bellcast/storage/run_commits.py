@@ -113,6 +113,11 @@ def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
             yield Statement("job_add", many=added)
 
 
+def add_ended(runs: Sequence[StoredRun]) -> Script[None]:
+    """Add runs that have ended, without jobs."""
+    yield Statement("run_insert", many=[_new_params(run) for run in runs])
+
+
 def _new_params(run: StoredRun) -> Params:
     return {**msgspec.structs.asdict(run), "body": run.body.decode()}
 

@@ -1,0 +1,246 @@
+"""The past of `bellcast demo --busy`: the notifications of 30 days with their messages and runs. They are written to the database before the
+server starts: by requests, millions of them would take half an hour."""
+
+import asyncio
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bellcast.cli import busy_demo
+from bellcast.model import ids, times
+from bellcast.model.messages import Attempt, AttemptOutcome, State
+from bellcast.model.notifications import Draft, Priority, content
+from bellcast.ports.messages import NewDecision, StoredMessage
+from bellcast.ports.runs import StoredRun
+from bellcast.server.clock import SystemClock
+from bellcast.storage import ensure, messages, rows, run_commits
+from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.script import Script, Statement
+from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
+from bellcast.workflows import run as runs
+from bellcast.workflows.run import RunState, StepState
+
+ShowProgress = Callable[[int, int], None]
+
+CONTENTS: Sequence[tuple[str, str, str, Priority, str | None]] = (  # type, title, body, priority and tag
+    ("booking.created", "New booking #{n}", "Saturday at 14:00, two people.", "normal", "booking"),
+    ("booking.moved", "Booking #{n} was moved", "The new time is Monday at 09:30.", "high", "booking"),
+    ("invoice.paid", "Invoice {n} was paid", "The amount arrives in two days.", "normal", "billing"),
+    ("invoice.overdue", "Invoice {n} is overdue", "Please pay it within five days.", "urgent", "billing"),
+    ("comment", "New comment on request {n}", "“Could we meet an hour earlier?”", "low", None),
+    ("review", "You have a new review", "Five stars for order {n}.", "normal", None),
+)
+MINUTE_MS = 60_000
+PERIOD_MS = 30 * 24 * 60 * MINUTE_MS
+# MiB for the pages that the rows of an inbox change.
+CACHE = 256
+# One of so many notifications also has a message, and one of so many is of a run.
+MESSAGE_EVERY, RUN_EVERY = 20, 50
+READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
+FAILED_RUNS = 0.05
+RUN_REASONS = ("mail: data.customer is undefined", "mail: the address was refused", "call: the server answered 503")
+
+
+class MessageOutcome(NamedTuple):
+    """What happened to a share of the messages."""
+
+    share: float
+    state: State
+    attempt: AttemptOutcome
+    code: str | None
+    response: str
+
+
+OUTCOMES = (
+    MessageOutcome(0.94, "sent", "accepted", "250", "2.0.0 Ok: queued"),
+    MessageOutcome(0.02, "bounced", "permanent", "550", "5.1.1 No such user here"),
+    MessageOutcome(0.01, "bounced", "permanent", "552", "5.2.2 Mailbox full"),
+    MessageOutcome(0.02, "failed", "temporary", "451", "4.7.1 Greylisted, try again later"),
+    MessageOutcome(0.01, "failed", "temporary", None, "The TLS handshake failed."),
+)
+
+
+class PastInbox(NamedTuple):
+    """A recipient and the number of its inbox."""
+
+    tenant: str
+    key: str
+    number: int
+
+
+def write(
+    path: Path, notifications: int, progress: ShowProgress, recipients: int = busy_demo.DEFAULT.recipients
+) -> None:
+    """Create a database with this number of notifications in the inboxes of the demo's tenants. `progress` gets the written
+    and the total number."""
+    raw = connect(path, cache=CACHE)
+    connection = SqliteConnection(raw, texts())
+    try:
+        migrations.migrate(raw)
+        raw.execute("PRAGMA journal_mode = OFF")  # a crash loses a file that was just begun
+        raw.execute("PRAGMA synchronous = OFF")
+        # The rows are written inbox by inbox. This index is by time: built at the end, it takes a third of the time.
+        ((index,),) = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'notifications_direct'")
+        raw.execute("DROP INDEX notifications_direct")
+        asyncio.run(_write(connection, notifications, progress, recipients))
+        raw.execute(index)
+    finally:
+        connection.close()
+
+
+async def _write(connection: SqliteConnection, notifications: int, progress: ShowProgress, recipients: int) -> None:
+    past, written = _Past(SystemClock().now()), 0
+    inboxes: list[PastInbox] = []
+    connection.raw.execute("BEGIN")
+    for tenant, keys in busy_demo.keys_by_tenant(recipients).items():
+        inboxes += await connection.run(_inboxes(tenant, keys, past.begin))
+    for place, inbox in enumerate(inboxes):
+        count = notifications // len(inboxes) + (place < notifications % len(inboxes))
+        await connection.run(past.rows_of(inbox, count))
+        written += count
+        progress(written, notifications)
+    connection.raw.execute("COMMIT")
+
+
+def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
+    yield from ensure.ensure_recipients(tenant, keys, now)
+    found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)})
+    return [PastInbox(tenant, key, number) for key, number, *_ in found]
+
+
+class _Past:
+    """Makes rows. `begin` is the start of the period in UTC milliseconds."""
+
+    def __init__(self, now: int) -> None:
+        self.begin = now - PERIOD_MS
+        self._now = now
+        self._new_id = ids.Ids().new
+        self._random = random.Random(busy_demo.SEED)
+        self._contents = [_content_params(*content) for content in CONTENTS]
+
+    def rows_of(self, inbox: PastInbox, count: int) -> Script[None]:
+        """Add notifications to an inbox, oldest first, with their messages and runs."""
+        added = [self._notification(inbox, number, count) for number in range(1, count + 1)]
+        yield Statement("notification_import", many=added)
+        tags = [{"inbox": inbox.number, "id": row["id"], "tag": row["tag"]} for row in added if row["tag"] is not None]
+        yield Statement("tag_row", many=sorted(tags, key=lambda one: (one["tag"], one["id"])))
+        unread = sum(row["part"] == 0 for row in added)
+        unseen = sum(row["seen_at"] is None and row["archived_at"] is None for row in added)
+        head = {"inbox": inbox.number, "revision": count, "unread": unread, "unseen": unseen}
+        yield Statement("inbox_write_state", many=[head])
+        of_runs = {row["id"]: self._run(inbox, row) for row in added[::RUN_EVERY]}
+        yield from run_commits.add_ended(list(of_runs.values()))
+        sent = [self._message(inbox, row, of_runs.get(row["id"])) for row in added[::MESSAGE_EVERY]]
+        yield from messages.add_ended(sent, [_decision(message) for message in sent])
+
+    def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
+        """The `number`-th of `count` notifications. They become more frequent towards now, and most are read."""
+        at = self._now - int(PERIOD_MS * (1 - (number - self._random.random()) / count) ** 1.5)
+        columns = self._random.choice(self._contents)
+        waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
+        seen_at = read_at = archived_at = None
+        if at + waited < self._now:
+            if self._random.random() < READ:
+                seen_at = read_at = at + waited
+                archived_at = read_at if self._random.random() < ARCHIVED else None
+            elif self._random.random() < SEEN:
+                seen_at = at + waited
+        return {
+            **columns,
+            "title": columns["title"].format(n=self._random.randrange(10_000)),
+            "created_at": at,
+            "inbox": inbox.number,
+            "id": ids.place(self._new_id(self._now), at),
+            "revision": number,
+            "seen_at": seen_at,
+            "read_at": read_at,
+            "archived_at": archived_at,
+            "part": 2 if archived_at is not None else 1 if read_at is not None else 0,
+        }
+
+    def _message(self, inbox: PastInbox, row: dict[str, Any], run: StoredRun | None) -> StoredMessage:
+        """The e-mail of a notification, a minute later at most."""
+        outcome = self._random.choices(OUTCOMES, _SHARES)[0]
+        at = row["created_at"] + self._random.randrange(MINUTE_MS)
+        provider = f"mail-{inbox.tenant}"
+        attempt = Attempt(
+            at=times.to_rfc3339(at),
+            provider=provider,
+            outcome=outcome.attempt,
+            code=outcome.code,
+            response=outcome.response,
+        )
+        reason = None if outcome.state == "sent" else " ".join(filter(None, (outcome.code, outcome.response)))
+        return StoredMessage(
+            id=ids.place(self._new_id(self._now), row["created_at"]),
+            tenant=inbox.tenant,
+            recipient=inbox.key,
+            notification=row["id"],
+            run=None if run is None else run.id,
+            channel="email",
+            type=row["type"],
+            priority=row["priority"],
+            address=f"{inbox.key}@{inbox.tenant}.example",
+            state=outcome.state,
+            reason=reason,
+            due_at=row["created_at"],
+            created_at=row["created_at"],
+            content=msgspec.json.encode({"subject": row["title"], "text": row["body"]}),
+            provider=provider,
+            attempts=(attempt,),
+            rounds=int(outcome.state == "failed"),
+        )
+
+    def _run(self, inbox: PastInbox, row: dict[str, Any]) -> StoredRun:
+        """The run that sent a notification."""
+        began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
+        reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
+        times_of = {"started_at": began, "ended_at": ended}
+        steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
+        steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)
+        state = RunState(data={"customer": {"name": inbox.key}, "reminds": False}, steps=steps)
+        ended_state = state.ended("completed" if reason is None else "failed", reason)
+        id = ids.place(self._new_id(self._now), began)
+        return StoredRun(
+            id=id,
+            trigger=id,
+            tenant=inbox.tenant,
+            workflow=busy_demo.WORKFLOW_KEY,
+            owner=inbox.tenant,
+            version=1,
+            recipient=inbox.key,
+            state=ended_state.status,
+            reason=reason,
+            created_at=began,
+            ended_at=ended,
+            body=runs.encode(ended_state),
+        )
+
+
+def _content_params(type: str, title: str, body: str, priority: Priority, tag: str | None) -> dict[str, Any]:
+    """The columns of a content, and its tag."""
+    draft = Draft(to="", type=type, title=title, body=body, priority=priority, tags=[] if tag is None else [tag])
+    return rows.content_params(content(draft), 0) | {"tag": tag}
+
+
+_SHARES = [outcome.share for outcome in OUTCOMES]
+
+
+def _decision(message: StoredMessage) -> NewDecision:
+    return NewDecision(
+        tenant=message.tenant,
+        notification=message.notification or "",
+        recipient=message.recipient,
+        channel=message.channel,
+        outcome="send",
+        message=message.id,
+        decided_at=message.created_at,
+    )
+
+
+if __name__ == "__main__":  # the benchmark of the console: folder of the database, number of notifications
+    write(Path(sys.argv[1]), int(sys.argv[2]), lambda done, total: None)

@@ -1,0 +1,72 @@
+"""The past of the busy demo: what a server finds is as it would have written it."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.cli import busy_demo, busy_past
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.ports import SentQuery
+from bellcast.ports.messages import NEWEST, MessageQuery
+from bellcast.ports.runs import RunQuery
+from bellcast.replays import FailureFilter
+from bellcast.replays.failures import Failures
+from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite import SqliteEngine
+from bellcast.storage.store import SQLStore
+from bellcast.workflows import run
+
+NOTIFICATIONS, RECIPIENTS = 4_000, 100
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("past") / "bellcast.db"
+    shown: list[tuple[int, int]] = []
+    busy_past.write(path, NOTIFICATIONS, lambda done, total: shown.append((done, total)), RECIPIENTS)
+    assert shown == sorted(shown)
+    assert shown[-1] == (NOTIFICATIONS, NOTIFICATIONS)
+    return path
+
+
+@pytest.fixture
+async def store(database: Path) -> AsyncIterator[SQLStore]:
+    engine = SqliteEngine(database, FakeClock())
+    await engine.open()
+    yield SQLStore(engine)
+    await engine.close()
+
+
+def test_database_has_the_schema_of_a_server_and_consistent_counters(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        migrations.check_schema(connection)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        wrong = connection.execute(
+            "SELECT r.key FROM recipients r JOIN notifications n ON n.recipient = r.id GROUP BY r.id"
+            " HAVING r.revision <> count(*) OR r.revision <> max(n.revision) OR r.unread <> sum(n.part = 0)"
+            " OR r.unseen <> sum(n.seen_at IS NULL AND n.archived_at IS NULL)"
+        ).fetchall()
+        shares = connection.execute(
+            "SELECT r.tenant, count(*) FROM recipients r JOIN notifications n ON n.recipient = r.id GROUP BY r.tenant"
+        ).fetchall()
+    assert wrong == []
+    assert dict(shares) == {tenant: NOTIFICATIONS * share // 100 for tenant, share in busy_demo.SHARES.items()}
+
+
+async def test_lists_show_notifications_messages_runs_and_failures(store: SQLStore) -> None:
+    sent = (await store.sends.notifications(SentQuery(tenant=EVERY_TENANT, before=NEWEST, limit=200))).rows
+    assert [one.notification.id for one in sent] == sorted((one.notification.id for one in sent), reverse=True)
+    assert {one.notification.read_at is None for one in sent} == {True, False}
+    messages = await store.messages.page(MessageQuery(tenant="aurora", limit=200))
+    assert {"sent", "failed", "bounced"} >= {message.state for message in messages} >= {"sent"}
+    assert all(message.attempts and message.notification for message in messages)
+    decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
+    assert [decision.message for decision in decided] == [messages[0].id]
+    for one in (await store.runs.scan(RunQuery(tenant="aurora", limit=200))).rows:
+        assert run.decode(one.body).status == one.state
+    causes = await Failures(store).causes("aurora", FailureFilter())
+    assert {group.key.kind for group in causes.groups} == {"message", "run"}
