@@ -1,6 +1,6 @@
 """Workflows on a real store with a fake clock: the server's parts without a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.fanout import SendFanout
+from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.jobs import JobRunner, PageOutcome
@@ -17,6 +18,7 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
+from bellcast.model.preferences import Channel
 from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.live_feed import NO_FEED
 from bellcast.ports.runs import RunQuery, StoredRun
@@ -73,13 +75,26 @@ class WorkflowWorld:
     ) -> None:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
+        self.leaves_messages = False  # for their jobs to simulate
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
         broker.listen(self.published.append)
         self.runner = JobRunner(store.jobs, clock, ids.new)
         self.catalog = Catalog(store, clock, config)
-        self.router = Router(store, clock, self.catalog, config, PROJECT, ids.new, self.runner.wake, NoWebhooks())
+        self.reports = MessageReports(clock)
+        self.router = Router(
+            store,
+            clock,
+            self.catalog,
+            config,
+            PROJECT,
+            ids.new,
+            self.runner.wake,
+            NoWebhooks(),
+            self._simulated,
+            self.reports,
+        )
         release = Release(store, clock, self.catalog)
-        delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks())
+        delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
         http: Http = self.http
@@ -113,6 +128,9 @@ class WorkflowWorld:
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:
         return ()
+
+    async def _simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
+        return frozenset(one for one in channels if one != "inbox" and not self.leaves_messages)
 
     async def put(self, key: str, *steps: dict[str, Any], tenant: str = "", **fields: Any) -> None:
         """Check and write a workflow."""

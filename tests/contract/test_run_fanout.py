@@ -45,14 +45,19 @@ async def counts(world: WorkflowWorld, trigger: str) -> dict[str, int]:
     return await world.store.runs.counts("", trigger)
 
 
-async def test_page_executes_the_first_steps_without_jobs(world: WorkflowWorld, app: App) -> None:
+@pytest.mark.parametrize("leaves_messages", [False, True])
+async def test_page_executes_the_first_steps_without_jobs(
+    world: WorkflowWorld, app: App, leaves_messages: bool
+) -> None:
+    world.leaves_messages = leaves_messages
     await world.put("booking", BELL, MAIL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
     assert await world.runner.run_due() == 1
     assert await counts(world, id) == {"completed": RECIPIENTS}
     assert await app.titles(LAST) == ["Booked by Ann"]
     jobs = await app.lease(app.now, app.now + 1, 1000)
-    assert {job.kind for job in jobs} == {"message"}
+    assert {job.kind for job in jobs} == ({"message"} if leaves_messages else set())
+    assert world.reports.ended == ({} if leaves_messages else {("email", "simulated"): RECIPIENTS})
     texts = {message.recipient: message.content for message in await world.messages()}
     assert len(texts) == RECIPIENTS
     assert f"By Ann for Name of {LAST}".encode() in texts[LAST]
@@ -173,18 +178,18 @@ async def test_page_that_cannot_be_executed_is_left_to_the_jobs_of_its_runs(
     assert await app.titles(LAST) == ["Booked by Ann"]
 
 
-async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App) -> None:
+async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.put("booking", BELL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
-    route_step, routed = world.router.route_step, []
+    add_page, pages = world.store.runs.add_page, []
 
-    async def cancel_during_the_second_page(step: Any) -> Any:
-        routed.append(step)
-        if len(routed) == RUN_PAGE + 1:
+    async def cancel_before_the_second_page(*page: Any) -> Any:
+        pages.append(page)
+        if len(pages) == 2:
             await world.store.runs.cancel("", id, app.now)
-        return await route_step(step)
+        return await add_page(*page)
 
-    world.router.route_step = cancel_during_the_second_page  # type: ignore[method-assign]
+    monkeypatch.setattr(world.store.runs, "add_page", cancel_before_the_second_page)
     await world.execute(fanout_job(id, app.now))
     assert await counts(world, id) == {"completed": RUN_PAGE}
     assert await app.titles(LAST) == []

@@ -188,6 +188,7 @@ async def test_repeating_digest_passes_the_first_and_collects_the_others(world: 
 
 
 async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld) -> None:
+    world.leaves_messages = True
     await world.put("booking", MAIL, LATER, BELL)
     id = await world.trigger("booking", data={"client": "x"}, cancel_key="b7")
     other = await world.trigger("booking", "bob", data={"client": "x"}, cancel_key="b7")

@@ -1,7 +1,7 @@
 """The REST API in this process over a real store, with clients for the app and its recipients and a fake clock."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
+from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
@@ -36,6 +37,7 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
+from bellcast.model.preferences import Channel
 from bellcast.model.stats import StatsPoint
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
@@ -144,6 +146,11 @@ class Rest:
         return created_id
 
 
+async def nothing_simulated(tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
+    """No process delivers messages: those that are due stay queued."""
+    return frozenset()
+
+
 @contextlib.asynccontextmanager
 async def opened(
     folder: Path,
@@ -168,7 +175,18 @@ async def opened(
     webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     workflow_catalog = WorkflowCatalog(store, clock)
     triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks)
-    router = Router(store, clock, catalog, ChannelConfig(), PROJECT, ids.new, lambda: None, webhooks)
+    router = Router(
+        store,
+        clock,
+        catalog,
+        ChannelConfig(),
+        PROJECT,
+        ids.new,
+        lambda: None,
+        webhooks,
+        nothing_simulated,
+        MessageReports(clock),
+    )
     schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
     engines = Context(

@@ -1,7 +1,6 @@
 """Deliver messages: check that they are still wanted, hand them to providers, record the outcomes."""
 
 import traceback
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -14,15 +13,14 @@ from msgspec import Struct
 from bellcast.channels import retries, targets
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
+from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.provider_limits import ProviderLimits
 from bellcast.channels.release import Release, is_held
 from bellcast.channels.targets import Target
 from bellcast.jobs import PageOutcome
 from bellcast.model import times
-from bellcast.model.live_feed import FeedEvent
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.messages import MessageUpdate, StoredMessage, as_change, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.ports.webhooks import WebhookSink
@@ -77,17 +75,16 @@ class MessageDelivery:
         find_providers: FindProviders,
         release: Release,
         webhooks: WebhookSink,
+        reports: MessageReports,
         retry_delays: Sequence[float] = retries.RETRIES,
-        feed: Feed = NO_FEED,
     ) -> None:
-        self._feed = feed
+        self._reports = reports
         self._webhooks = webhooks
         self._store = store
         self._clock = clock
         self._find_providers = find_providers
         self._release = release
         self._retries = retry_delays
-        self.ended: Counter[tuple[str, str]] = Counter()  # messages of this process by channel and final state
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Make one round of attempts for the messages that the jobs name, each alone; messages without an attempt share a
@@ -121,10 +118,7 @@ class MessageDelivery:
         if not updates:
             return
         await self._store.messages.finish([await self._with_events(update) for update in updates], self._clock.now())
-        for message in [update.message for update in updates]:
-            self._feed.emit(_feed_event(message, self._clock.now()))
-            if message.state not in OPEN_STATES:
-                self.ended[message.channel, message.state] += 1
+        self._reports.report(update.message for update in updates)
 
     async def _with_events(self, update: MessageUpdate) -> MessageUpdate:
         """Add the events of an end; another round is none."""
@@ -219,18 +213,6 @@ class MessageDelivery:
         due_at = self._clock.now() + int(delay * 1000)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
-
-
-def _feed_event(message: StoredMessage, now: int) -> FeedEvent:
-    fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
-    return FeedEvent(
-        kind="attempt",
-        at=now,
-        text=f"{message.channel} to {message.recipient}: {message.state}",
-        tenant=message.tenant,
-        recipient=message.recipient,
-        fields=fields | {"provider": message.provider, "notification": message.notification},
-    )
 
 
 def _next_run(message: StoredMessage) -> int | None:

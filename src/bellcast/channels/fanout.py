@@ -38,6 +38,6 @@ class SendFanout:
             await self._store.sends.end_fanout(fanout.tenant, fanout.id)
             return False
         request = await self._router.route_page(draft, fanout.tenant, fanout.id, keys)
-        await self._store.sends.add_page(request, fanout.id, keys[-1])
-        self._router.messages_added()
+        if await self._store.sends.add_page(request, fanout.id, keys[-1]):
+            self._router.committed([request])
         return True

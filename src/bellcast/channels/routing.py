@@ -1,6 +1,6 @@
 """Decide which recipients get a send through which channels, and create its inbox rows and messages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from bellcast.channels import contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
+from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses
 from bellcast.errors import Invalid
@@ -27,18 +28,24 @@ from bellcast.templates import SharedTexts
 
 CREATED = "notification.created"
 # What webhooks get with new messages, by their state.
-MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"))
+MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"), ("simulated", "message.simulated"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
+# The channels of these whose messages a tenant only stores, because no provider takes them.
+FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]]
+
+
 class SendRoute(Struct, frozen=True):
-    """The draft of a send and the data needed to route it, read once for all recipients."""
+    """The draft of a send and the data needed to route it, read once for all recipients. The messages of `simulated` channels
+    end with their send."""
 
     draft: Draft
     channels: tuple[ChannelRequest, ...]
     template: Template | None
     layouts: dict[str, Template]
     inputs: DecisionInputs
+    simulated: frozenset[Channel]
     run: str | None = None
     variables: Mapping[str, Any] = {}
     shared: SharedTexts | None = None
@@ -75,6 +82,8 @@ class Router:
         new_id: Callable[[int], str],
         messages_added: Callable[[], None],
         webhooks: WebhookSink,
+        find_simulated: FindSimulated,
+        reports: MessageReports,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -84,6 +93,8 @@ class Router:
         self._new_id = new_id
         self.messages_added = messages_added
         self.webhooks = webhooks
+        self._find_simulated = find_simulated
+        self._reports = reports
         self._inbox_only: dict[tuple[str, str], int] = {}
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
@@ -91,6 +102,16 @@ class Router:
         if draft.channels is not None or draft.template is not None or draft.title is UNSET:
             return False
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
+
+    def committed(self, requests: Iterable[SendRequest]) -> None:
+        """Begin to deliver the messages of committed requests, and report those that have ended."""
+        has_jobs = False
+        for request in requests:
+            ended = [message for message in request.messages if message.state == "simulated"]
+            self._reports.report(ended)
+            has_jobs = has_jobs or bool(request.events) or len(ended) < len(request.messages)
+        if has_jobs:
+            self.messages_added()
 
     def forget(self) -> None:
         """Drop cached types, templates and preferences after a change in this process."""
@@ -242,7 +263,10 @@ class Router:
         )
         layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
         channels = (ChannelRequest(channel=step.channel),)
-        route = SendRoute(step.draft, channels, step.template, layouts, inputs, step.run, step.variables, step.shared)
+        simulated = await self._find_simulated(step.tenant, (step.channel,))
+        route = SendRoute(
+            step.draft, channels, step.template, layouts, inputs, simulated, step.run, step.variables, step.shared
+        )
         return await self._with_events(await self._routed(route, request))
 
     async def plan_steps(
@@ -301,7 +325,8 @@ class Router:
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
-        return SendRoute(draft, channels, template, layouts, inputs)
+        simulated = await self._find_simulated(tenant, names)
+        return SendRoute(draft, channels, template, layouts, inputs, simulated)
 
     async def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
@@ -380,7 +405,7 @@ class Router:
             type=route.draft.type,
             priority=route.draft.priority,
             address="",
-            state="queued" if due_at <= request.created_at else "held",
+            state="held" if due_at > request.created_at else "simulated" if channel in route.simulated else "queued",
             # A delay that ends after the hold: the rules decide again then.
             reason=decision.rule if decision.at == due_at else None,
             unless=entry.unless,
@@ -414,6 +439,6 @@ def _record(
         rule=decision.rule,
         source=decision.by,
         message=None if message is None else message.id,
-        due_at=decision.at if message is None or message.state == "queued" else message.due_at,
+        due_at=decision.at if message is None or message.state in ("queued", "simulated") else message.due_at,
         decided_at=request.created_at,
     )

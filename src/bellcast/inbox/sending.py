@@ -202,13 +202,14 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
         else:
             async for some in engines.pace.slices(committed):
                 await _publish(engines, some)
-    if any(request.messages for request in requests):
-        engines.router.messages_added()
+    written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.answer != request.answer:
             _give_back(engines, request)
         else:
+            written.append(request)
             _emit(engines, request)
+    engines.router.committed(written)
     return [_answer(result) for result in results]
 
 

@@ -1,6 +1,6 @@
 """The router: decides which channels a send uses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec import UNSET
@@ -37,6 +37,10 @@ class Router(Protocol):
 
     def messages_added(self) -> None:
         """Begin to deliver committed messages."""
+        ...
+
+    def committed(self, requests: Iterable[SendRequest]) -> None:
+        """Begin to deliver the messages of committed requests, and report those that have ended."""
         ...
 
     def forget(self) -> None:
@@ -80,6 +84,9 @@ class InboxOnly:
         return request.content
 
     def messages_added(self) -> None:
+        """Do nothing: no messages are created."""
+
+    def committed(self, requests: Iterable[SendRequest]) -> None:
         """Do nothing: no messages are created."""
 
     def forget(self) -> None:

@@ -1,6 +1,6 @@
 """Wires the channels outside the inbox: providers, routing of sends, delivery of messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from bellcast.channels import push, webhooks
@@ -10,6 +10,7 @@ from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.digests import Digests
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.fanout import SendFanout
+from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
@@ -19,6 +20,7 @@ from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.messages import ExternalChannel
+from bellcast.model.preferences import Channel
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
@@ -57,7 +59,10 @@ class Channels:
         rates: Rates,
         keys: EncryptionKeys,
         feed: Feed,
+        *,
+        runs_jobs: bool,
     ) -> None:
+        self._runs_jobs = runs_jobs
         self._config = config
         self._clock = clock
         self._clients = clients
@@ -76,11 +81,23 @@ class Channels:
         }
         self.catalog = Catalog(store, clock, config)
         self.previews = Previews(store, self.catalog, config, project)
-        self.router = Router(store, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks)
+        reports = MessageReports(clock, feed)
+        self.ended = reports.ended
+        self.router = Router(
+            store,
+            clock,
+            self.catalog,
+            config,
+            project,
+            new_id,
+            jobs.wake,
+            self.webhooks,
+            self._find_simulated,
+            reports,
+        )
         release = Release(store, clock, self.catalog)
-        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, config.retries, feed)
+        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, config.retries)
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
-        self.ended = delivery.ended
         jobs.register_pages(JOB_KIND, delivery.run_page)
         jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
@@ -91,6 +108,13 @@ class Channels:
         if channel in self._config.simulate:
             return ()
         return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
+
+    async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
+        """The channels without a provider. A process without jobs leaves that to those that deliver: their settings may have
+        some."""
+        if not self._runs_jobs:
+            return frozenset()
+        return frozenset([one for one in channels if one != "inbox" and not await self._find(tenant, one)])
 
     async def open(self) -> None:
         """Read the identity towards push services: the keys of a ring come and go, so it is stored with the first of them."""

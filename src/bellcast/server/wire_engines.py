@@ -63,6 +63,7 @@ class ServerEngines:
             self.rates,
             keys,
             self.feed,
+            runs_jobs=not settings.server.no_jobs,
         )
         self.workflows = WorkflowParts(
             self.store,

@@ -132,7 +132,8 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
     """Add messages with the jobs that deliver them, in the transaction of the send."""
     for some in chunks(messages, STATEMENT_ROWS):
         yield Statement("message_insert", many=[_new_params(message) for message in some])
-        yield Statement("job_add", many=_jobs(some))
+        if added := _jobs(some):
+            yield Statement("job_add", many=added)
     for decided in chunks(decisions, STATEMENT_ROWS):
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
 
@@ -164,6 +165,8 @@ def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
     """The jobs that end the wait of messages: when each is due or expires, and one for all of a digest."""
     found: dict[str, Params] = {}
     for message in messages:
+        if message.state not in OPEN_STATES:
+            continue
         expires_at = message.expires_at or message.due_at
         if message.waits_for_digest:
             job = _digest_job(message)

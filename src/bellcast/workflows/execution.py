@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.decision_inputs import RecipientInputs
@@ -59,6 +60,15 @@ class StaleRun(Exception):
     """The run or a counter changed since it was read: it is read again."""
 
 
+class FanoutPage(Struct, frozen=True):
+    """The runs of a request with the effects and the events of their first steps, and the fan-out behind them."""
+
+    fanout: NewFanout
+    request: TriggerRequest
+    runs: Sequence[BegunRun]
+    events: Sequence[WebhookEvent]
+
+
 class RunExecutor:
     """Executes the jobs of runs."""
 
@@ -86,9 +96,9 @@ class RunExecutor:
         """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
         return await self._execute([job.payload.decode() for job in jobs])
 
-    async def begin(self, fanout: NewFanout, page: TriggerRequest) -> bool:
-        """Add new runs of a fan-out with the effects of their steps up to their first calls and waits, and move the fan-out.
-        False if it does not run any more. The steps must not count or trigger."""
+    async def begin(self, fanout: NewFanout, page: TriggerRequest) -> FanoutPage:
+        """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
+        trigger."""
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         executions = await self._opened_all(fanout.tenant, [(stored, definition) for stored in page.runs])
         begun: list[BegunRun] = []
@@ -106,14 +116,19 @@ class RunExecutor:
             )
             begun.append(effects)
             events += await self._events(before, stored)
-        added = await self._store.runs.add_page(fanout, begun, page.waits, events)
+        return FanoutPage(fanout, page, begun, events)
+
+    async def add(self, page: FanoutPage) -> bool:
+        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more."""
+        added = await self._store.runs.add_page(page.fanout, page.runs, page.request.waits, page.events)
         if added is None:
             return False
         await self._broker.publish(*added)
         self._router.messages_added()
-        for one in begun:
+        for one in page.runs:
+            self._router.committed(one.sends)
             if one.run.state != "running":
-                self._feed.emit(_feed_event(one.run, page.created_at))
+                self._feed.emit(_feed_event(one.run, one.run.created_at))
         return True
 
     async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:
@@ -255,13 +270,14 @@ class RunExecutor:
         commits = [await self._prepared(execution, ignores_events=ignores_events) for execution in changed]
         results = await self._store.runs.commit(commits)
         await self._broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
-        if any(commit.sends or commit.triggers for commit in commits):
+        if any(commit.triggers for commit in commits):
             self._router.messages_added()
         errors: dict[str, Exception] = {}
         for execution, commit, result in zip(changed, commits, results, strict=True):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
+            self._router.committed(commit.sends)
             if commit.run.state != execution.stored.state:
                 self._feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)

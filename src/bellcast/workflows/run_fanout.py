@@ -3,6 +3,10 @@
 A page is one commit of its runs with the effects of their first steps and the new position of the fan-out, so no run needs
 a job until its first call or wait."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import msgspec
 import structlog
 
@@ -13,7 +17,7 @@ from bellcast.model.notifications import Audience
 from bellcast.ports import Clock, Job, Store
 from bellcast.ports.jobs import FANOUT
 from bellcast.ports.runs import BegunRun, NewFanout, TriggerRequest
-from bellcast.workflows.execution import RunExecutor
+from bellcast.workflows.execution import FanoutPage, RunExecutor
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -47,29 +51,40 @@ class RunFanout:
         self._shares_runs = shares_runs
 
     async def run(self, job: Job) -> int | None:
-        """Add the runs of the next recipients. Return when the rest is due, or None."""
-        for _ in range(FANOUT_PAGES):
-            fanout = await self._store.runs.fanout(job.payload.decode())
-            if fanout is None or fanout.state != "running" or not await self._add_next(fanout):
-                return None
+        """Add the runs of the next recipients, each page while the next one is prepared. Return when the rest is due, or None."""
+        fanout = await self._store.runs.fanout(job.payload.decode())
+        if fanout is None or fanout.state != "running":
+            return None
+        async with aclosing(self._pages(fanout)) as pages:
+            page: FanoutPage | None = await anext(pages)
+            while page is not None:
+                preparing = asyncio.ensure_future(anext(pages, None))
+                try:
+                    is_added = await self._add(page)
+                finally:
+                    await asyncio.wait((preparing,))
+                following = preparing.result()
+                if not is_added or page.fanout.state == "done":
+                    return None
+                page = following
         return self._clock.now()
 
-    async def _add_next(self, fanout: NewFanout) -> bool:
-        """Add runs for the next recipients; False if there are none, or the fan-out was cancelled."""
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
+        """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
-        keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
-        if not keys:
-            await self._store.runs.add_page(msgspec.structs.replace(fanout, state="done"), (), (), ())
-            return False
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
-        add = self._add_jobs if is_for_others else self._begin
-        for first in range(0, len(keys), RUN_PAGE):
-            some = keys[first : first + RUN_PAGE]
-            moved = msgspec.structs.replace(fanout, position=some[-1])
-            if not await add(moved, await self._triggers.of_page(fanout, some)):
-                return False
-        return True
+        for _ in range(FANOUT_PAGES):
+            keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
+            if not keys:
+                nothing = TriggerRequest(tenant=fanout.tenant, created_at=self._clock.now())
+                yield _with_jobs(msgspec.structs.replace(fanout, state="done"), nothing)
+                return
+            is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
+            for first in range(0, len(keys), RUN_PAGE):
+                some = keys[first : first + RUN_PAGE]
+                fanout = msgspec.structs.replace(fanout, position=some[-1])
+                request = await self._triggers.of_page(fanout, some)
+                yield _with_jobs(fanout, request) if is_for_others else await self._begun(fanout, request)
 
     async def _has_backlog(self) -> bool:
         """True if runs of fan-outs wait for a process."""
@@ -77,16 +92,26 @@ class RunFanout:
         groups = await self._store.jobs.due(now)
         return any(group.priority == FANOUT and group.run_at < now - BACKLOG_MS for group in groups)
 
-    async def _begin(self, fanout: NewFanout, page: TriggerRequest) -> bool:
+    async def _begun(self, fanout: NewFanout, request: TriggerRequest) -> FanoutPage:
         try:
-            return await self._executor.begin(fanout, page)
+            return await self._executor.begin(fanout, request)
         except BellcastError:
             raise
         except Exception:  # the jobs of the runs find the one that failed
             log.exception("fanout_page_failed", fanout=fanout.id)
-            return await self._add_jobs(fanout, page)
+            return _with_jobs(fanout, request)
 
-    async def _add_jobs(self, fanout: NewFanout, page: TriggerRequest) -> bool:
-        """Add runs whose jobs execute all of their steps."""
-        runs = [BegunRun(run=run, due_at=run.created_at) for run in page.runs]
-        return await self._store.runs.add_page(fanout, runs, page.waits, page.events) is not None
+    async def _add(self, page: FanoutPage) -> bool:
+        try:
+            return await self._executor.add(page)
+        except BellcastError:
+            raise
+        except Exception:
+            log.exception("fanout_page_failed", fanout=page.fanout.id)
+            return await self._executor.add(_with_jobs(page.fanout, page.request))
+
+
+def _with_jobs(fanout: NewFanout, request: TriggerRequest) -> FanoutPage:
+    """A page of runs whose jobs execute all of their steps: they find the one that fails."""
+    runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
+    return FanoutPage(fanout, request, runs, request.events)
