@@ -209,7 +209,9 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     assert (await app.store.sends.find("", first)) is not None
 
 
-async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", [1, 1_000])
+async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", first)
     monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]

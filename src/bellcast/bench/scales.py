@@ -43,6 +43,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     followers: int = 100_000
     emails: int = 100_000
     decisions: int = 200_000
+    console_rows: int = 5_000_000
+    views: int = 40
+    browse_seconds: int = 20
+    feed_seconds: int = 5
     # Seconds: longer than the heartbeat interval.
     everyone_hold: float = 30.0
 
@@ -77,6 +81,10 @@ QUICK = Scale(
     followers=1_000,
     emails=500,
     decisions=2_000,
+    console_rows=20_000,
+    views=3,
+    browse_seconds=2,
+    feed_seconds=2,
     everyone_hold=1.0,
 )
 

@@ -12,6 +12,7 @@ import msgspec
 from bellcast.bench import (
     announcement,
     cluster_announcement,
+    console,
     cross_node_latency,
     decisions,
     dialects,
@@ -117,6 +118,12 @@ ALL = [
     ),
     Benchmark(emails.NAME, "e-mails handed to a local SMTP server, and the memory meanwhile", 900, emails.measure),
     Benchmark(decisions.NAME, "the CPU time of a preference decision", 60, decisions.measure),
+    Benchmark(
+        console.NAME,
+        "the console's views among 5,000,000 notifications, sends meanwhile, and watchers of the live feed",
+        1_800,
+        console.measure,
+    ),
     Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
 ]
 BY_NAME = {benchmark.name: benchmark for benchmark in ALL}

@@ -18,10 +18,12 @@ from bellcast.ports.messages import NewDecision, StoredMessage
 from bellcast.ports.runs import StoredRun
 from bellcast.server.clock import SystemClock
 from bellcast.storage import ensure, messages, rows, run_commits
+from bellcast.storage import runs as stored_runs
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
-from bellcast.workflows import run as runs
+from bellcast.workflows import definitions
+from bellcast.workflows import run as run_states
 from bellcast.workflows.run import RunState, StepState
 
 ShowProgress = Callable[[int, int], None]
@@ -108,6 +110,8 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
     yield from ensure.ensure_recipients(tenant, keys, now)
+    # Lists of runs show their workflows.
+    yield from stored_runs.put_version(tenant, busy_demo.WORKFLOW_KEY, definitions.encode(busy_demo.WORKFLOW), now)
     found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 
@@ -217,7 +221,7 @@ class _Past:
             reason=reason,
             created_at=began,
             ended_at=ended,
-            body=runs.encode(ended_state),
+            body=run_states.encode(ended_state),
         )
 
 

@@ -174,7 +174,7 @@ class Runs:
         return dict(found)
 
     async def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> WorkflowVersion:
-        return await self._engine.write(ScriptCommand(lambda: _put_version(owner, workflow, body, now), []))
+        return await self._engine.write(ScriptCommand(lambda: put_version(owner, workflow, body, now), []))
 
     async def version(self, owner: str, workflow: str, version: int) -> WorkflowVersion | None:
         params = {"owner": owner, "workflow": workflow, "version": version}
@@ -257,7 +257,8 @@ def _page(query: RunQuery) -> Script[list[StoredRun]]:
     return [_run(row) for row in (yield Statement(name, params))]
 
 
-def _put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+    """Add a version, unless it equals the last one."""
     name = {"owner": owner, "workflow": workflow}
     last = [_version(row) for row in (yield Statement("workflow_version_last", {**name, "limit": 1}))]
     if last and last[0].body == body:
