@@ -127,6 +127,18 @@ def test_action_after_the_session_ended_reports_it(app, person, open_page):
     expect(page.locator(".notice")).to_have_text("Your session has ended")
 
 
+def test_ended_session_withdraws_the_offer_to_undo(app, person, open_page):
+    page = open_page()
+    app.notify(person, title="New order")
+    bell(page, 1).click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Undo").hover()  # keeps the offer
+    app.revoke(person)
+    expect(page.get_by_text("Sign in again to see your notifications.")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
 def test_bell_opens_a_sheet_on_a_phone(app, person, open_page):
     page = open_page(PHONE)
     app.notify(person, title="New order")

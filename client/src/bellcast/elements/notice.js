@@ -32,6 +32,11 @@ export class Notice {
     this.#subject = null;
   }
 
+  /** Hide it if it offers to undo something: the session has ended, and cannot. */
+  withdraw() {
+    if (this.#subject !== null) this.hide();
+  }
+
   /** Whether the person is about to use it. */
   get isHeld() {
     return !this.element.hidden && this.element.matches(':hover, :focus-within');

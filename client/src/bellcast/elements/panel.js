@@ -10,9 +10,9 @@ import { List } from './list.js';
 import { Notice } from './notice.js';
 import { isPageRefused } from './page-refused.js';
 import { isUnread } from './row.js';
+import { Overlays } from './overlays.js';
 import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
-import { sheet } from './sheets.js';
 import { TabBar } from './tab-bar.js';
 import { startOfDay } from './time.js';
 import { Triage } from './triage.js';
@@ -76,8 +76,7 @@ export class Panel {
   #tallest = 0;
   #isLoading = false;
   #loadFailed = false;
-  /** The menu or the help that is open. @type {{close: () => void} | null} */
-  #overlay = null;
+  #overlays;
 
   /** @param {HTMLElement} element @param {PanelContext} context */
   constructor(element, context) {
@@ -86,7 +85,7 @@ export class Panel {
     this.#context = context;
     this.#notice = new Notice(texts.undo);
     this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
-    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
+    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#overlays.openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
@@ -103,12 +102,13 @@ export class Panel {
     this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },
       this.#list.element, this.#emptyState.element, this.#more);
     this.#focus = new RovingFocus({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
+    this.#overlays = new Overlays(element, { ...context, list: this.#list, focus: this.#focus, selection: this.#selection, notice: this.#notice, triage: this.triage });
     this.#pill = button('pill', '', () => this.#toTop());
     this.#pill.hidden = true;
-    const settings = button('choice settings', '', () => void this.#openPreferences());
+    const settings = button('choice settings', '', () => void this.#overlays.openPreferences());
     settings.ariaLabel = settings.title = texts.preferences;
     settings.append(icon('settings'));
-    const keys = button('choice keys', '?', () => void this.#openHelp());
+    const keys = button('choice keys', '?', () => void this.#overlays.openHelp());
     keys.ariaLabel = keys.title = texts.shortcuts;
     element.append(
       h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, this.#archiveRead, h('slot', '', { name: 'header' }), leave),
@@ -146,7 +146,7 @@ export class Panel {
 
   /** The panel is hidden. */
   close() {
-    this.#overlay?.close();
+    this.#overlays.close();
     this.#selection.clear();
     this.#stay.clear();
     this.#tallest = 0;
@@ -168,6 +168,7 @@ export class Panel {
     const { focused } = this.#focus;
     const rows = state.error ? [] : this.#withStaying(view.notifications, state);
     this.#renderStatus(state);
+    if (state.error) this.#notice.withdraw();
     this.tabBar.render(session);
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#archiveRead.hidden = state.error !== null || this.#isAside || !state.notifications.some(({ read_at }) => read_at);
@@ -399,7 +400,7 @@ export class Panel {
     const [origin] = event.composedPath();
     if (altKey || (key !== 'Escape' && origin instanceof HTMLElement && (origin.isContentEditable || /^(input|textarea|select)$/i.test(origin.tagName)))) return;
     const name = (ctrlKey || metaKey ? 'ctrl ' : '') + nameOf(event);
-    const handled = key === 'Escape' ? this.escape() : this.#overlay ? false : this.#handleKey(name, event.shiftKey);
+    const handled = key === 'Escape' ? this.escape() : this.#overlays.isOpen ? false : this.#handleKey(name, event.shiftKey);
     if (handled) event.preventDefault();
   }
 
@@ -414,13 +415,13 @@ export class Panel {
       case 'end': return this.#jump(Infinity);
       case 'arrowright': return this.#moveInRow(1);
       case 'arrowleft': return this.#moveInRow(-1);
-      case '?': return void this.#openHelp(), true;
+      case '?': return void this.#overlays.openHelp(), true;
       case 'ctrl z': return this.triage.undo();
       case 'ctrl a': return this.#focus.focused >= 0 && (this.#selection.selectAll(this.#ids()), true);
     }
     if (!targets.length) return false;
     switch (name) {
-      case 'h': return void this.#openSnooze(targets), true;
+      case 'h': return void this.#overlays.openSnooze(targets), true;
       case 'e': return this.#act(members.every(({ archived_at }) => archived_at) ? 'unarchive' : 'archive', members), true;
       case 'u': return this.#act(targets.every(isUnread) ? 'read' : 'unread', members), true;
       case 'delete': case 'backspace': return this.#act('delete', members), true;
@@ -461,68 +462,10 @@ export class Panel {
 
   /** Close the innermost thing that is open, or drop the selection; false if neither exists. */
   escape() {
-    const overlay = this.#overlay;
-    if (overlay) overlay.close();
+    if (this.#overlays.isOpen) this.#overlays.close();
     else if (this.#selection.ids.size) this.#selection.clear();
     else return false;
     return true;
-  }
-
-  /** @param {{element: HTMLElement, close: () => void}} overlay */
-  #showOverlay(overlay) {
-    this.#overlay?.close();
-    const { current } = this.#focus;
-    this.#overlay = {
-      close: () => {
-        this.#overlay = null;
-        overlay.close();
-        (this.#list.row(current)?.title ?? this.element).focus();
-      },
-    };
-    this.element.append(overlay.element);
-  }
-
-  async #openPreferences() {
-    const { createPreferencesDialog, PREFERENCES_CSS } = await import('./preferences-form.js');
-    const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.element.getRootNode());
-    const styles = sheet(PREFERENCES_CSS);
-    if (!adoptedStyleSheets.includes(styles)) adoptedStyleSheets.push(styles);
-    const { session, texts, clock } = this.#context;
-    this.#showOverlay(createPreferencesDialog({ session, texts, clock, notice: this.#notice }, () => this.#overlay?.close()));
-  }
-
-  async #openHelp() {
-    const { createHelp } = await import('./keys-help.js');
-    this.#showOverlay(createHelp(this.#context.texts, () => this.#overlay?.close()));
-  }
-
-  /** @param {Item} item */
-  async #openMenu(item) {
-    const { createMenu } = await import('./row-menu.js');
-    const { notification: { id, type } } = item;
-    const element = this.#list.row(id)?.element;
-    if (!element) return;
-    this.#focus.current = id;
-    this.#showOverlay(createMenu(item, this.element, element, this.#context, (choice) => {
-      this.#overlay?.close();
-      if (choice === 'select') this.#selection.toggle(id);
-      else if (choice === 'snooze') void this.#openSnooze([item]);
-      else if (choice === 'mute' || choice === 'unmute') void this.triage.mute(type, choice === 'mute');
-      else this.#act(choice, item.members);
-    }, () => this.#overlay?.close()));
-  }
-
-  /** Choose until when these rows are hidden. @param {readonly Item[]} items */
-  async #openSnooze(items) {
-    const { createSnoozeMenu } = await import('./row-menu.js');
-    const id = items[0]?.notification.id ?? '';
-    const element = this.#list.row(id)?.element;
-    if (!element) return;
-    const { texts, clock } = this.#context;
-    this.#showOverlay(createSnoozeMenu(this.element, element, { texts, clock, triage: this.triage }, items.flatMap(({ members }) => members), () => {
-      this.#overlay?.close();
-      this.#selection.clear();
-    }));
   }
 
   /** Swipes, long presses and drags, once there is a finger. @param {PointerEvent} event */
@@ -541,7 +484,7 @@ export class Panel {
     if (signal.aborted) return; // the finger was faster than the module
     lifted.abort();
     if (!element) return watchSheet(this.element, { pointerId, clientY }, this.#context.close);
-    watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#openMenu(item));
+    watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#overlays.openMenu(item));
   }
 }
 

@@ -1,0 +1,98 @@
+/** What opens over the panel's list, one at a time: preferences, help with the keys, the menu of a row and the choice of a snooze. Each is loaded when it is first used. */
+
+import { sheet } from './sheets.js';
+
+/** @import { List } from './list.js' */
+/** @import { Item } from './group-rows.js' */
+/** @import { Notice } from './notice.js' */
+/** @import { PanelContext } from './panel.js' */
+/** @import { RovingFocus } from './roving-focus.js' */
+/** @import { Selection } from './selection.js' */
+/** @import { Triage } from './triage.js' */
+
+/**
+ * @typedef {object} OverlayParts
+ * @property {List} list
+ * @property {RovingFocus} focus
+ * @property {Selection} selection
+ * @property {Notice} notice
+ * @property {Triage} triage
+ */
+
+export class Overlays {
+  #panel;
+  #context;
+  /** @type {{close: () => void} | null} */
+  #open = null;
+
+  /** @param {HTMLElement} panel @param {PanelContext & OverlayParts} context */
+  constructor(panel, context) {
+    this.#panel = panel;
+    this.#context = context;
+  }
+
+  get isOpen() {
+    return this.#open !== null;
+  }
+
+  close() {
+    this.#open?.close();
+  }
+
+  async openPreferences() {
+    const { createPreferencesDialog, PREFERENCES_CSS } = await import('./preferences-form.js');
+    const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.#panel.getRootNode());
+    const styles = sheet(PREFERENCES_CSS);
+    if (!adoptedStyleSheets.includes(styles)) adoptedStyleSheets.push(styles);
+    this.#show(createPreferencesDialog(this.#context, () => this.close()));
+  }
+
+  async openHelp() {
+    const { createHelp } = await import('./keys-help.js');
+    this.#show(createHelp(this.#context.texts, () => this.close()));
+  }
+
+  /** @param {Item} item */
+  async openMenu(item) {
+    const { createMenu } = await import('./row-menu.js');
+    const { list, focus, selection, triage } = this.#context;
+    const { notification: { id, type } } = item;
+    const element = list.row(id)?.element;
+    if (!element) return;
+    focus.current = id;
+    this.#show(createMenu(item, this.#panel, element, this.#context, (choice) => {
+      this.close();
+      if (choice === 'select') selection.toggle(id);
+      else if (choice === 'snooze') void this.openSnooze([item]);
+      else if (choice === 'mute' || choice === 'unmute') void triage.mute(type, choice === 'mute');
+      else triage.act(choice, item.members);
+    }, () => this.close()));
+  }
+
+  /** Choose until when these rows are hidden. @param {readonly Item[]} items */
+  async openSnooze(items) {
+    const { createSnoozeMenu } = await import('./row-menu.js');
+    const { list, selection } = this.#context;
+    const element = list.row(items[0]?.notification.id ?? '')?.element;
+    if (!element) return;
+    this.#show(createSnoozeMenu(this.#panel, element, this.#context, items.flatMap(({ members }) => members), () => {
+      this.close();
+      selection.clear();
+    }));
+  }
+
+  /** @param {{element: HTMLElement, close: () => void}} overlay */
+  #show(overlay) {
+    this.close();
+    const { list, focus } = this.#context;
+    const { current } = focus;
+    this.#open = {
+      close: () => {
+        this.#open = null;
+        overlay.close();
+        (list.row(current)?.title ?? this.#panel).focus();
+      },
+    };
+    this.#panel.append(overlay.element);
+  }
+}
