@@ -115,6 +115,42 @@ async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clo
     assert all(passed.count(trace) == 2 for trace in passed)
 
 
+async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeClock) -> None:
+    """Thousands of events a second with ten watchers must cost little more than without one."""
+    made: list[str] = []
+
+    def emit(number: int) -> None:
+        def make() -> FeedEvent:
+            made.append(str(number))
+            return event(clock, "publish", text=str(number), tenant="acme")
+
+        feed.emit_later("publish", "acme", f"trace{number}", make)
+
+    watchers = [feed.watch(filter_of([], None)) for _ in range(10)]
+    other = feed.watch(filter_of([], None, tenant="globex"))
+    found = feed.watch(filter_of([], "299"))
+    for number in range(500):
+        emit(number)
+    # Once for the ten watchers, and once for the one that searches.
+    assert len(made) == EVENTS_PER_SECOND + 500
+    passed = [await pending(watcher) for watcher in watchers]
+    assert all(batch == passed[0] for batch in passed)
+    assert len(passed[0]) == EVENTS_PER_SECOND
+    assert [one.text for one in await pending(found)] == ["299"]
+    found.close()
+    clock.advance(1)
+    made.clear()
+    for number in range(100):
+        emit(number)
+    assert 0 < len(made) < 60  # one of three: 500 events came in the last second
+    skipped = [one for watcher in watchers for one in await pending(watcher) if isinstance(one, SkippedEvents)]
+    assert skipped == [SkippedEvents(300, {"publish": 300})] * 10
+    for watcher in (*watchers, other):
+        assert feed.is_watched
+        watcher.close()
+    assert not feed.is_watched
+
+
 async def test_closed_feed_ends_its_watches(feed: LiveFeed) -> None:
     watcher = feed.watch(EVERYTHING)
     feed.close()

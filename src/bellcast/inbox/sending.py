@@ -230,7 +230,7 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     sent = request.content
     content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
     make = partial(_send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content)
-    engines.feed.emit_later("send", request.tenant, make)
+    engines.feed.emit_later("send", request.tenant, id or "", make)
 
 
 def _send_event(

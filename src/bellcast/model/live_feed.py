@@ -24,8 +24,8 @@ FeedKind = Literal[
     "operator",
     "warning",
 ]
-# Kinds that are one per request or send, and are counted without their fields.
-SimpleFeedKind = Literal["request", "send"]
+# Kinds that are one per request, send or publish, and are counted without their fields.
+SimpleFeedKind = Literal["request", "send", "publish"]
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests: they are requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
@@ -73,12 +73,23 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     searches_content: bool = False
 
+    @property
+    def is_of_kinds_and_tenants(self) -> bool:
+        """True if the kind and the tenant of an event decide."""
+        return self.recipient is None and self.topic is None and self.connection is None and self.text is None
+
+    def matches_kind_and_tenant(self, kind: str, tenant: str) -> bool:
+        """True if the watcher may want events of a kind and a tenant."""
+        return (
+            (self.kinds is None or kind in self.kinds)
+            and (self.tenant is None or tenant == self.tenant)
+            and (self.tenants is None or tenant in self.tenants)
+        )
+
     def matches(self, event: FeedEvent) -> bool:
         """True if the watcher wants this event."""
         return (
-            (self.kinds is None or event.kind in self.kinds)
-            and (self.tenant is None or event.tenant == self.tenant)
-            and (self.tenants is None or event.tenant in self.tenants)
+            self.matches_kind_and_tenant(event.kind, event.tenant)
             and (self.recipient is None or event.recipient == self.recipient)
             and (self.topic is None or event.topic == self.topic)
             and (self.connection is None or event.connection == self.connection)

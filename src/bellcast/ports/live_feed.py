@@ -21,9 +21,10 @@ class Feed(Protocol):
         """Keep the event in the ring of its kind, and pass it to the watchers that want it. Never blocks or raises."""
         ...
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        """Emit the event that `make` returns, which is called only once the event is read. It takes a tenth of the time of
-        an event; `make` must hold small values only, because the ring keeps it."""
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+        """Emit the event that `make` returns, which is called only if the event is read. It takes a tenth of the time of
+        an event; `make` must hold small values only, because the ring keeps it. Events with the same `trace` are sampled
+        together."""
         ...
 
 
@@ -65,7 +66,7 @@ class NoFeed:
     def emit(self, event: FeedEvent) -> None:
         """Do nothing."""
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
         """Do nothing."""
 
 

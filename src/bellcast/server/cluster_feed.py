@@ -14,11 +14,12 @@ from msgspec import structs
 from bellcast.errors import TooMany
 from bellcast.live.config import Spawn
 from bellcast.model.events import FeedBatch, FeedWatch, FeedWatches
+from bellcast.model.identity_cache import IdentityCache
 from bellcast.model.live_feed import FeedEvent, FeedFilter
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Broker, Clock
 from bellcast.ports.live_feed import SkippedEvents
-from bellcast.server.live_feed import LiveFeed, Watcher
+from bellcast.server.live_feed import EVENTS_PER_SECOND, LiveFeed, Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -94,10 +95,8 @@ class ClusterWatch:
 
     def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
         """Name this node in its own events."""
-        node = self._cluster_feed.node
-        return [
-            structs.replace(one, node=node) if isinstance(one, FeedEvent) and one.node is None else one for one in batch
-        ]
+        of_node = self._cluster_feed.of_node
+        return [of_node(one) if isinstance(one, FeedEvent) and one.node is None else one for one in batch]
 
     def close(self) -> None:
         self._watcher.close()
@@ -127,10 +126,15 @@ class ClusterFeed:
         self._spawn = spawn
         self._watches: dict[str, ClusterWatch] = {}
         self._leases: dict[str, Lease] = {}
+        # All watchers of an event get the same object, which is encoded once.
+        self.of_node = IdentityCache(self._of_node, EVENTS_PER_SECOND).get
 
     @property
     def node(self) -> str:
         return self._cluster.node
+
+    def _of_node(self, event: FeedEvent) -> FeedEvent:
+        return structs.replace(event, node=self.node)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
         return self._feed.requests(wanted, before, limit)

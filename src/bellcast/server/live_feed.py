@@ -34,70 +34,99 @@ Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
 KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
-class Watcher:
-    """ports.live_feed.Watch: events of this process that one watcher has not read yet, sampled by trace when they are too
-    many."""
+class Sampler:
+    """Passes at most EVENTS_PER_SECOND events a second, sampled by trace when they are more, and counts the others by kind."""
 
-    def __init__(self, feed: "LiveFeed", clock: Clock, wanted: FeedFilter) -> None:
-        self._feed = feed
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._wanted = wanted
-        self._pending: list[FeedEvent | SkippedEvents] = []
-        self._changed = asyncio.Event()
-        self._is_closed = False
         self._second = clock.now() // SECOND_MS
         self._seen = self._passed = 0
         self._divisor = 1  # one of so many traces passes
         self._skipped: Counter[str] = Counter()
 
-    def offer(self, event: FeedEvent) -> None:
-        """Add an event if the watcher wants it and its second has room."""
-        if self._wanted.matches(event):
-            self.add(event)
+    @property
+    def has_skipped(self) -> bool:
+        return bool(self._skipped)
+
+    def begin_second(self) -> Counter[str] | None:
+        """Return what was skipped if a new second has begun."""
+        second = self._clock.now() // SECOND_MS
+        if second == self._second:
+            return None
+        is_next = second == self._second + 1
+        self._divisor = max(1, math.ceil(self._seen / EVENTS_PER_SECOND)) if is_next else 1
+        self._second, self._seen, self._passed = second, 0, 0
+        skipped, self._skipped = self._skipped, Counter()
+        return skipped
+
+    def passes(self, kind: str, trace: str) -> bool:
+        """True if an event of this second passes."""
+        self._seen += 1
+        # The events of one request pass together or not, and of two nodes the one with more events passes a subset.
+        if self._passed < EVENTS_PER_SECOND and (
+            self._divisor == 1 or zlib.crc32(trace.encode()) * self._divisor < HASHES
+        ):
+            self._passed += 1
+            return True
+        self._skipped[kind] += 1
+        return False
+
+    def skip(self, skipped: Mapping[str, int]) -> None:
+        """Count events that were omitted elsewhere."""
+        self._skipped.update(skipped)
+
+    def skip_seen(self, skipped: Counter[str]) -> None:
+        """Count events that were omitted for the same rate, which the next second's sampling considers."""
+        self._seen += skipped.total()
+        self._skipped.update(skipped)
+
+
+def _trace_of(event: FeedEvent) -> str:
+    return event.trace or f"{event.at}{event.text}"
+
+
+class Watcher:
+    """ports.live_feed.Watch: events of this process that one watcher has not read yet."""
+
+    def __init__(self, feed: "LiveFeed", clock: Clock, group: "WatcherGroup") -> None:
+        self._feed = feed
+        self._sampler = Sampler(clock)
+        self._pending: list[FeedEvent | SkippedEvents] = []
+        self._changed = asyncio.Event()
+        self._is_closed = False
+        self.group = group
 
     def add(self, event: FeedEvent) -> None:
         """Add an event that the watcher wants, if its second has room."""
         self._begin_second()
-        self._seen += 1
-        if self._passed < EVENTS_PER_SECOND and self._is_sampled(event):
-            self._passed += 1
+        if self._sampler.passes(event.kind, _trace_of(event)):
             self._pending.append(event)
-        else:
-            self._skipped[event.kind] += 1
         self._changed.set()
 
     def add_skipped(self, skipped: Mapping[str, int]) -> None:
         """Count events that another node omitted."""
-        self._skipped.update(skipped)
+        self._sampler.skip(skipped)
         self._changed.set()
 
-    def _is_sampled(self, event: FeedEvent) -> bool:
-        if self._divisor == 1:
-            return True
-        # The events of one request pass together or not, and of two nodes the one with more events passes a subset.
-        trace = event.trace or f"{event.at}{event.text}"
-        return zlib.crc32(trace.encode()) * self._divisor < HASHES
+    def add_sampled(self, skipped: Counter[str]) -> None:
+        """Count events that the group omitted in the last second."""
+        self._sampler.skip_seen(skipped)
+        self._begin_second()
+        self._changed.set()
 
     def _begin_second(self) -> None:
-        second = self._clock.now() // SECOND_MS
-        if second == self._second:
-            return
-        is_next = second == self._second + 1
-        self._divisor = max(1, math.ceil(self._seen / EVENTS_PER_SECOND)) if is_next else 1
-        self._second, self._seen, self._passed = second, 0, 0
-        self._report_skipped()
-
-    def _report_skipped(self) -> None:
-        if self._skipped:
-            self._pending.append(SkippedEvents(self._skipped.total(), dict(self._skipped)))
-            self._skipped.clear()
+        skipped = self._sampler.begin_second()
+        if skipped:
+            self._pending.append(SkippedEvents(skipped.total(), dict(skipped)))
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         while not self._is_closed:
+            # The next second reports the omitted events of this one, also without another event.
+            has_skipped = self._sampler.has_skipped or self.group.has_skipped
             try:
-                # The next second reports the omitted events of this one, also without another event.
-                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if self._skipped else QUIET_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if has_skipped else QUIET_SECONDS)
             except TimeoutError:
+                self.group.begin_second()
                 self._begin_second()
             else:
                 await asyncio.sleep(BATCH_SECONDS)
@@ -112,6 +141,49 @@ class Watcher:
         self._feed.remove(self)
 
 
+class WatcherGroup:
+    """The watchers with one filter. An event is compared and sampled once for all of them: thousands a second would cost a
+    tenth of the server for each watcher."""
+
+    def __init__(self, clock: Clock, wanted: FeedFilter) -> None:
+        self.wanted = wanted
+        self.watchers: tuple[Watcher, ...] = ()
+        self._sampler = Sampler(clock)
+        # Events that do not pass need not be made.
+        self._needs_event = not wanted.is_of_kinds_and_tenants
+
+    @property
+    def has_skipped(self) -> bool:
+        return self._sampler.has_skipped
+
+    def begin_second(self) -> None:
+        """Report what was skipped in an earlier second."""
+        skipped = self._sampler.begin_second()
+        if skipped:
+            for watcher in self.watchers:
+                watcher.add_sampled(skipped)
+
+    def offer(self, event: FeedEvent) -> None:
+        """Pass an event to the watchers if they want it and their second has room."""
+        if self.wanted.matches(event):
+            self.begin_second()
+            if self._sampler.passes(event.kind, _trace_of(event)):
+                self._add(event)
+
+    def offer_later(self, kind: str, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+        """Like `offer`, but the event is made only if it is needed."""
+        if self._needs_event:
+            self.offer(make())
+        elif self.wanted.matches_kind_and_tenant(kind, tenant):
+            self.begin_second()
+            if self._sampler.passes(kind, trace):
+                self._add(make())
+
+    def _add(self, event: FeedEvent) -> None:
+        for watcher in self.watchers:
+            watcher.add(event)
+
+
 class LiveFeed:
     """ports.live_feed.Feed. Every method must be called on the event loop's thread."""
 
@@ -120,33 +192,35 @@ class LiveFeed:
         self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
         self.tenants = TenantCounts()
-        self._watchers: tuple[Watcher, ...] = ()
+        self._groups: dict[FeedFilter, WatcherGroup] = {}
         self._requests: deque[KeptRequest] = deque(maxlen=REQUESTS)
         self._refusals: deque[KeptRequest] = deque(maxlen=REFUSALS)
 
     @property
     def is_watched(self) -> bool:
-        return bool(self._watchers)
+        return bool(self._groups)
 
     def emit(self, event: FeedEvent) -> None:
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
         self.tenants.count(event.kind, event.tenant, event.fields)
-        for watcher in self._watchers:
-            watcher.offer(event)
+        for group in self._groups.values():
+            group.offer(event)
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        if self._watchers:
-            self.emit(make())
-            return
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
         self._rings[kind].append(make)
         self.emitted[kind] += 1
         self.tenants.count(kind, tenant, {})
+        for group in self._groups.values():
+            group.offer_later(kind, tenant, trace, make)
 
     def watch(self, wanted: FeedFilter) -> Watcher:
         """Start to watch this process."""
-        watcher = Watcher(self, self._clock, wanted)
-        self._watchers += (watcher,)
+        group = self._groups.get(wanted)
+        if group is None:
+            group = self._groups[wanted] = WatcherGroup(self._clock, wanted)
+        watcher = Watcher(self, self._clock, group)
+        group.watchers += (watcher,)
         return watcher
 
     def recent(self, wanted: FeedFilter, last: int) -> list[FeedEvent]:
@@ -160,11 +234,14 @@ class LiveFeed:
 
     def remove(self, watcher: Watcher) -> None:
         """Free the place of a closed watcher."""
-        self._watchers = tuple(one for one in self._watchers if one is not watcher)
+        group = watcher.group
+        group.watchers = tuple(one for one in group.watchers if one is not watcher)
+        if not group.watchers and self._groups.get(group.wanted) is group:
+            del self._groups[group.wanted]
 
     def close(self) -> None:
         """End all watches, so that their responses do not hold up a shutdown."""
-        for watcher in self._watchers:
+        for watcher in [watcher for group in self._groups.values() for watcher in group.watchers]:
             watcher.close()
 
     # --- requests

@@ -1,7 +1,10 @@
 """Emit what passes through a port to the feed: published live events, and calls of clients."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from msgspec import UNSET
 
 from bellcast.calls import Call, CallBackend, Refused
 from bellcast.calls.call import ROOT
@@ -25,25 +28,52 @@ class ObservedBroker(ForwardingBroker):
     async def publish(self, *events: Event) -> None:
         for event in events:
             if isinstance(event, LiveEvent):
-                self._feed.emit(self._published(event))
+                self._emit(event)
         await self._broker.publish(*events)
 
-    def _published(self, event: LiveEvent) -> FeedEvent:
-        delivered = self._followers(event.stream)
-        fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
-        if self._feed.is_watched:
-            fields["data"] = redact(event.data)
-        target = event.topic if event.topic is not None else event.recipient
-        return FeedEvent(
-            kind="publish",
-            at=self._clock.now(),
-            text=f"{event.name} to {target}, {delivered} connections",
-            tenant=event.tenant,
-            recipient=event.recipient,
-            topic=event.topic,
-            connection=event.sender,
-            fields=fields,
+    def _emit(self, event: LiveEvent) -> None:
+        at, delivered = self._clock.now(), self._followers(event.stream)
+        data = event.data if self._feed.is_watched else UNSET
+        make = partial(
+            _publish_event,
+            at,
+            event.tenant,
+            event.name,
+            event.topic,
+            event.recipient,
+            event.sender,
+            event.id,
+            delivered,
+            data,
         )
+        self._feed.emit_later("publish", event.tenant, event.id or f"{at}{event.topic}", make)
+
+
+def _publish_event(
+    at: int,
+    tenant: str,
+    name: str,
+    topic: str | None,
+    recipient: str | None,
+    sender: str | None,
+    id: str | None,
+    delivered: int,
+    data: Any,
+) -> FeedEvent:
+    """Make the event of a publish. `data` is UNSET if the feed was not watched."""
+    fields: dict[str, Any] = {"name": name, "delivered": delivered, "id": id}
+    if data is not UNSET:
+        fields["data"] = redact(data)
+    return FeedEvent(
+        kind="publish",
+        at=at,
+        text=f"{name} to {topic if topic is not None else recipient}, {delivered} connections",
+        tenant=tenant,
+        recipient=recipient,
+        topic=topic,
+        connection=sender,
+        fields=fields,
+    )
 
 
 class ObservedCalls:

@@ -54,7 +54,7 @@ class RequestFeed:
             self._feed.emit(_request_event(served))
         else:
             self._feed.add_request(partial(_served, ended), is_refused=False)
-            self._feed.emit_later("request", ended.tenant or "", partial(_later_event, ended))
+            self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
     def opened(self, connection: Connection, request: dict[str, Any]) -> None:
         self._emit("connect", connection, f"connected by {_transport(connection)}", _of_request(request))
