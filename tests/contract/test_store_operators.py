@@ -177,6 +177,9 @@ async def test_audit_is_filtered_by_time(store: Store) -> None:
         await store.operators.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
     found = await store.operators.audit("", 9, since=NOW + HOUR, until=NOW + 2 * HOUR)
     assert [one.number for one in found] == [2]
+    counts = [await store.operators.count_audit(limit, since=NOW + HOUR) for limit in (9, 1)]
+    assert counts == [2, 1]
+    assert await store.operators.count_audit(9, until=NOW + HOUR) == 1
 
 
 async def test_concurrent_entries_are_one_chain(store: Store) -> None:
@@ -230,6 +233,7 @@ async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
         one = msgspec.structs.replace(entry(f"01a{number}"), tenant=tenant)
         await store.operators.record(one, lambda _: b"mac")
     assert [one.id for one in await store.operators.audit("", 10, tenant="acme")] == ["01a2", "01a0"]
+    assert await store.operators.count_audit(10, tenant="acme") == 2
     assert [one.id for one in await store.operators.audit("01a2", 10, tenant="acme")] == ["01a0"]
     assert [one.id for one in await store.operators.audit("", 10)] == ["01a3", "01a2", "01a1", "01a0"]
 

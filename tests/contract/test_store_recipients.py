@@ -1,6 +1,7 @@
 """Recipients, tenants, subscriptions and API keys."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
 from bellcast.ports import RecipientOfLink
-from bellcast.ports.list_scan import CreatedRange
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 from tests.contract.app import App
 
 
@@ -258,6 +259,38 @@ async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App
     assert [await app.store.recipients.count("listed", prefix, 9) for prefix in ("", "r1", "x")] == [2, 1, 0]
     assert await app.store.recipients.count("listed", "", 1) == 1
     assert [await app.store.recipients.count_tenants(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
+
+
+async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipients, anytime = app.store.recipients, ANY_TIME
+    for number, (tenant, key, topic) in enumerate(
+        [("", "ann", "news"), ("acme", "ann", "news"), ("acme", "ben", "room.1"), ("zoo", "ann", "room.2")]
+    ):
+        await recipients.put(tenant, key, RecipientFields(), number, replace=False)
+        await recipients.subscribe(tenant, topic, key, number)
+
+    async def people(after: tuple[str, str] = ("", ""), limit: int = 9, prefix: str = "", since: int = 0) -> Any:
+        found = await recipients.page_of_all(after, limit, prefix, anytime._replace(since=since))
+        return [(one.tenant or "", one.key) for one in found.rows], found.scanned_until
+
+    assert await people() == ([("", "ann"), ("acme", "ann"), ("acme", "ben"), ("zoo", "ann")], None)
+    assert await people(("acme", "ann"), 1) == ([("acme", "ben")], None)
+    assert await people(prefix="b") == ([("acme", "ben")], None)
+    assert await people(since=3) == ([("zoo", "ann")], None)
+    assert [await recipients.count_of_all(limit) for limit in (9, 2)] == [4, 2]
+    topics = [("", "news", 1), ("acme", "news", 1), ("acme", "room.1", 1), ("zoo", "room.2", 1)]
+    assert await recipients.topics_of_all("", ("", ""), 9) == (topics, None)
+    assert await recipients.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
+    assert await recipients.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
+    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.storage.subscriptions.TOPIC_BATCH_ROWS", 2)
+    assert await people(prefix="b") == ([], ("acme", "ann"))
+    assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
+    assert await people(("zoo", "ann"), prefix="b") == ([], None)
+    assert await recipients.topics_of_all("room.", ("", ""), 2) == ([], ("acme", "news"))
+    assert await recipients.topics_of_all("room.", ("acme", "news"), 2) == (topics[2:], None)
 
 
 async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> No
     await app.store.messages.add([message(8)])
     await add_run(app, 4)
     await set_dead(app, id_of(5))
-    query = FailureQuery(tenant="", limit=3)
+    query = FailureQuery(tenants=("",), limit=3)
     first = await app.store.replays.failures(query)
     assert [(one.kind, one.id) for one in first] == [("job", id_of(5)), ("run", id_of(4)), ("message", id_of(3))]
     assert [(one.reason, one.provider, one.workflow, one.job) for one in first] == [
@@ -126,10 +126,40 @@ async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> No
     assert len(await app.store.replays.failures(replace(query, created_since=NOW, limit=9))) == 5
 
 
+async def test_failures_of_several_tenants_are_merged_and_counted(app: App) -> None:
+    await add_failed(app, 1, 4)
+    await add_failed(app, 2, 6, tenant="acme", state="bounced")
+    await add_run(app, 3, tenant="globex")
+    await set_dead(app, id_of(5), tenant="globex")
+    store = app.store.replays
+
+    async def found(*tenants: str, **query: Any) -> list[tuple[str, int]]:
+        page = await store.failures(FailureQuery(tenants=tenants, **query))
+        return [(one.tenant, int(one.id[-1])) for one in page]
+
+    assert await found("*") == [("acme", 6), ("globex", 5), ("", 4), ("globex", 3), ("acme", 2), ("", 1)]
+    assert await found("*", before=id_of(5), limit=2) == [("", 4), ("globex", 3)]
+    assert await found("acme", "globex") == [("acme", 6), ("globex", 5), ("globex", 3), ("acme", 2)]
+    counts = [
+        await store.count_failures(FailureQuery(tenants=tenants, **query))
+        for tenants, query in (
+            (("*",), {}),
+            (("*",), {"limit": 4}),
+            (("acme", "globex"), {}),
+            (("globex",), {"kinds": ("run",)}),
+            (("*",), {"created_since": NOW + 1}),
+        )
+    ]
+    assert counts == [6, 4, 4, 1, 0]
+
+
 async def test_page_of_failures_has_all_with_the_last_id(app: App) -> None:
     await add_run(app, 1)
     await set_dead(app, id_of(1))
-    assert {one.kind for one in await app.store.replays.failures(FailureQuery(tenant="", limit=1))} == {"run", "job"}
+    assert {one.kind for one in await app.store.replays.failures(FailureQuery(tenants=("",), limit=1))} == {
+        "run",
+        "job",
+    }
 
 
 async def test_failures_are_found_by_id_within_their_tenant(app: App) -> None:
@@ -251,4 +281,4 @@ async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
     await set_dead(app, f"{id_of(1)}:hook")
     await set_dead(app, f"{id_of(2)}:hook")
     await app.store.upkeep.delete_messages(NOW + 1, 100)
-    assert [one.id for one in await app.store.replays.failures(FailureQuery(tenant=""))] == [f"{id_of(2)}:hook"]
+    assert [one.id for one in await app.store.replays.failures(FailureQuery(tenants=("",)))] == [f"{id_of(2)}:hook"]

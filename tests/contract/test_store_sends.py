@@ -11,7 +11,7 @@ from bellcast.model import times
 from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Edit
 from bellcast.ports import Sent, SentQuery
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from tests.contract.app import App
 
@@ -206,6 +206,16 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     assert await found(created_since=app.now + 1) == []
     assert await found(created_before=app.now) == []
     assert await found(limit=1) == ["third"]
+
+    async def number(**filters: Any) -> int:
+        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 1} | filters)
+        return (await app.store.sends.count_notifications(query)).value
+
+    assert [await number(tenant=tenant) for tenant in ("", "acme", "*", "absent")] == [2, 1, 3, 0]
+    assert [await number(**one) for one in ({"type": "booking"}, {"part": 1}, {"tag": "wedding"})] == [1, 0, 1]
+    assert await number(tenant="*", type="booking") == 1
+    assert [await number(recipient=key) for key in ("alice", "bob")] == [2, 0]
+    assert await number(created_since=app.now + 1) == 0
     assert (await app.store.sends.find("", first)) is not None
 
 
@@ -219,5 +229,11 @@ async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.
     assert await app.store.sends.notifications(query) == ListScan([], ids[1])
     assert await app.store.sends.notifications(replace(query, recipient="alice")) == ListScan([], ids[1])
     assert await app.store.sends.announcements(query) == ListScan([], announced[1])
+    for filters, value in (({"tenant": "*", "type": None}, 2), ({}, 0), ({"type": "general"}, 2)):
+        counted = ListTotal(value, exact=False)
+        wanted = replace(query, **filters)
+        assert await app.store.sends.count_notifications(wanted) == counted
+        assert await app.store.sends.count_announcements(wanted) == counted
+    assert await app.store.sends.count_announcements(replace(query, before=announced[1])) == ListTotal(1, exact=True)
     further = await app.store.sends.notifications(replace(query, before=ids[1]))
     assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)

@@ -122,6 +122,7 @@ def test_refusal_names_its_reason_and_is_listed(bellcast_server: ServerProcess) 
         f"{bellcast_server.url}/v1/requests", params={"id": "feed-refusal"}, headers=bellcast_server.as_app()
     )
     (listed,) = response.json()["requests"]
+    assert response.json()["total"] == {"value": 1, "exact": True}
     assert (listed["status"], listed["code"], listed["route"]) == (422, "invalid", "/v1/notifications")
     assert listed["origin"] == "https://shop.example"
     assert listed["body"] == {"to": KEY, "titel": "x", "password": "[redacted]"}

@@ -49,6 +49,7 @@ async def test_topics_are_listed_by_name_with_their_subscribers(rest: Rest) -> N
     assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {
         "topics": [],
         "next": None,
+        "scanned_until": None,
         "total": {"value": 0, "exact": True},
     }
 
@@ -88,7 +89,9 @@ def test_connections_are_filtered(bellcast_server: ServerProcess) -> None:
         page = get(bellcast_server, "/v1/connections", tenant="lists", limit=1, protocol="native")
         assert page["total"] == {"value": 2, "exact": False}
         (topic,) = get(bellcast_server, "/v1/topics", tenant="lists")["topics"]
-        assert topic == {"topic": "presence-room", "subscribers": 0, "followers": 1, "present": 1}
+        expected = {"topic": "presence-room", "tenant": "lists", "subscribers": 0, "followers": 1, "present": 1}
+        assert topic == expected
+        assert expected in get(bellcast_server, "/v1/topics", tenant="*", limit=200)["topics"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,98 @@ async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypa
     monkeypatch.setattr(list_total, "MAX_COUNTED", 3)
     assert await total() == {"value": 3, "exact": False}
     assert await total(prefix="b") == {"value": 3, "exact": True}
+
+
+async def bound_to(rest: Rest, *tenants: str) -> Caller:
+    scopes = ["read", "observe", "manage"]
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes, "tenants": tenants})).json()["key"]
+    return Caller(rest.client, {"authorization": f"Bearer {key}"})
+
+
+async def pages(caller: Caller, path: str, rows: str, **params: Any) -> list[dict[str, Any]]:
+    """All items of a list, read in pages of one."""
+    found, after = [], ""
+    while True:
+        page = (await caller.get(path, params={"limit": 1, **params} | ({"after": after} if after else {}))).json()
+        found += page[rows]
+        after = page["next"]
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize(("path", "rows", "name"), [("recipients", "recipients", "key"), ("topics", "topics", "topic")])
+async def test_recipients_and_topics_of_all_tenants_are_those_of_the_caller(
+    rest: Rest, path: str, rows: str, name: str
+) -> None:
+    for tenant in ("", "a/b", "acme", "globex"):
+        for key in ("ann", "ben"):
+            await rest.app.put(f"/v1/topics/t.{key}/subscriptions/{key}", params={"tenant": tenant}, json={})
+    prefix = "t." if path == "topics" else ""
+    every = [(tenant, f"{prefix}{key}") for tenant in (None, "a/b", "acme", "globex") for key in ("ann", "ben")]
+    found = await pages(rest.app, f"/v1/{path}", rows, tenant="*")
+    assert [(one["tenant"], one[name]) for one in found] == every
+    bens = (await rest.app.get(f"/v1/{path}", params={"tenant": "*", "prefix": f"{prefix}b"})).json()[rows]
+    assert [(one["tenant"], one[name]) for one in bens] == every[1::2]
+    assert len(await pages(rest.app, f"/v1/{path}", rows)) == 2
+    two, one = await bound_to(rest, "acme", "a/b"), await bound_to(rest, "acme")
+    for caller, tenants in ((two, ("a/b", "acme")), (one, ("acme",))):
+        for params in ({}, {"tenant": "*"}):
+            own = await pages(caller, f"/v1/{path}", rows, **params)
+            assert [(one["tenant"], one[name]) for one in own] == [one for one in every if one[0] in tenants]
+        assert refused(await caller.get(f"/v1/{path}?tenant=globex"), 403, "forbidden")
+        # A cursor of another tenant shows nothing of it.
+        after = (await caller.get(f"/v1/{path}", params={"after": "a%2Fb/", "limit": 9})).json()[rows]
+        assert {one["tenant"] for one in after} <= set(tenants)
+    assert refused(await rest.app.get(f"/v1/{path}?tenant=*&after=ann"), 400, "bad_request")
+    if path == "recipients":
+        total = (await rest.app.get("/v1/recipients?tenant=*&limit=1")).json()["total"]
+        assert total == {"value": 8, "exact": True}
+        assert (await two.get("/v1/recipients?limit=1&prefix=b")).json()["total"] == {"value": 2, "exact": True}
+
+
+async def test_totals_are_on_the_first_page(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tenant in ("acme", "acme", "globex"):
+        rest.clock.advance(1)
+        await rest.app.post("/v1/notifications", json={"to": "ann", "title": "x", "tenant": tenant})
+        await rest.app.post("/v1/notifications", json={"to": {"tenant": tenant}, "title": "x"})
+    bound = await bound_to(rest, "acme", "else")
+
+    async def total(caller: Caller, path: str, **params: Any) -> Any:
+        return (await caller.get(f"/v1/{path}", params={"limit": 1, **params})).json()["total"]
+
+    for path in ("notifications", "announcements"):
+        assert await total(rest.app, path, tenant="*") == {"value": 3, "exact": True}
+        assert await total(rest.app, path, tenant="acme", type="general") == {"value": 2, "exact": True}
+        assert await total(bound, path) == {"value": 2, "exact": True}
+        first = (await rest.app.get(f"/v1/{path}?tenant=*&limit=1")).json()
+        assert await total(rest.app, path, tenant="*", after=first["next"]) is None
+        with monkeypatch.context() as few:
+            few.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+            assert await total(rest.app, path, tenant="*") == {"value": 2, "exact": False}
+    entries = (await rest.app.get("/v1/audit")).json()["entries"]
+    assert await total(rest.app, "audit") == {"value": len(entries), "exact": True}
+    monkeypatch.setattr(list_total, "MAX_COUNTED", 0)
+    assert await total(rest.app, "audit", limit=200) == {"value": len(entries), "exact": True}
+
+
+async def test_keys_operators_and_pusher_apps_have_pages(rest: Rest) -> None:
+    for name in ("b", "a", "c"):
+        rest.clock.advance(1)
+        await rest.app.post("/v1/keys", json={"name": name, "scopes": ["read"], "tenants": ["acme"]})
+        body = {"name": name, "role": "viewer", "password": "correct horse battery"}
+        await rest.app.post("/v1/operators", json=body)
+        await rest.app.post("/v1/pusher-apps", json={"name": name})
+    assert [one["name"] for one in await pages(rest.app, "/v1/keys", "keys")] == ["b", "a", "c"]
+    assert [one["name"] for one in await pages(rest.app, "/v1/operators", "operators")] == ["a", "b", "c"]
+    assert [one["name"] for one in await pages(rest.app, "/v1/pusher-apps", "apps")] == ["", "b", "a", "c"]
+    assert (await rest.app.get("/v1/keys")).json()["next"] is None
+    for path in ("/v1/keys", "/v1/pusher-apps"):
+        assert refused(await rest.app.get(path, params={"after": "x"}), 400, "bad_request")
+    rest.clock.advance(1)
+    own = await bound_to(rest, "acme")
+    assert [one["name"] for one in await pages(own, "/v1/keys", "keys")] == ["b", "a", "c", "k"]
+    other = await bound_to(rest, "globex")
+    assert [one["name"] for one in await pages(other, "/v1/keys", "keys")] == ["k"]
 
 
 async def test_recipients_and_tenants_are_filtered_by_their_creation(

@@ -12,7 +12,7 @@ from bellcast.replays.replays import MAX_RUNNING_REPLAYS
 from tests.contract.app import App
 from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.journey.operators import set_up, signed_in
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Caller, Rest, refused
 
 
 @pytest.fixture
@@ -48,6 +48,44 @@ async def test_failures_are_grouped_by_cause_and_listed(rest: Rest, app: App) ->
     rest_of_it = await rest.app.get("/v1/failures", params={"channel": "email", "after": page["next"]})
     assert ([one["id"] for one in rest_of_it.json()["failures"]], rest_of_it.json()["next"]) == ([id_of(1)], None)
     assert refused(await rest.app.get("/v1/failures?kind=webhook"), 422, "invalid")
+
+
+async def test_failures_of_all_tenants_are_those_of_the_caller(rest: Rest, app: App) -> None:
+    for number, tenant in ((1, "acme"), (2, "globex"), (3, ""), (4, "acme")):
+        await add_failed(app, number, tenant=tenant)
+    every = (await rest.app.get("/v1/failures?tenant=*&limit=3")).json()
+    assert [one["tenant"] for one in every["failures"]] == ["acme", None, "globex"]
+    assert every["total"] == {"value": 4, "exact": True}
+    older = (await rest.app.get("/v1/failures", params={"tenant": "*", "after": every["next"]})).json()
+    assert ([one["tenant"] for one in older["failures"]], older["total"]) == (["acme"], None)
+    filtered = (await rest.app.get("/v1/failures?tenant=*&limit=1&channel=email")).json()
+    assert filtered["total"] == {"value": 2, "exact": False}
+    assert await totals(rest.app) == {("acme", 2), ("globex", 1), (None, 1)}
+    body = {"name": "k", "scopes": ["read"], "tenants": ["acme", "initech"]}
+    key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
+    bound = Caller(rest.client, {"authorization": f"Bearer {key}"})
+    page = (await bound.get("/v1/failures?limit=1")).json()
+    assert ([one["tenant"] for one in page["failures"]], page["total"]) == (["acme"], {"value": 2, "exact": True})
+    assert await totals(bound) == {("acme", 2)}
+    assert refused(await bound.get("/v1/failures?tenant=globex"), 403, "forbidden")
+
+
+async def totals(caller: Caller) -> set[tuple[str | None, int]]:
+    causes = (await caller.get("/v1/failures/causes?tenant=*")).json()["causes"]
+    return {(one["tenant"], one["count"]) for one in causes}
+
+
+async def test_replays_are_filtered_by_their_start(rest: Rest) -> None:
+    for _ in range(2):
+        await rest.app.post("/v1/replays", json={"filter": {}})
+        rest.clock.advance(60)
+    second, first = (await rest.app.get("/v1/replays")).json()["replays"]
+    for params, found in (
+        ({"from": second["created_at"]}, [second]),
+        ({"to": second["created_at"]}, [first]),
+        ({"from": first["created_at"], "limit": 1}, [second]),
+    ):
+        assert (await rest.app.get("/v1/replays", params=params)).json()["replays"] == found
 
 
 async def test_dry_run_counts_effects_and_starts_nothing(rest: Rest, app: App) -> None:

@@ -13,7 +13,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Notification
 from bellcast.ports import SentItem, SentQuery
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 
 PartName = Literal["unread", "read", "archived"]
@@ -52,20 +52,22 @@ class ListedAnnouncement(Notification, frozen=True, kw_only=True):
 
 class NotificationPage(Struct, frozen=True):
     """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the filters
-    matched few of the compared rows: pass it as `after` to search further."""
+    matched few of the compared rows: pass it as `after` to search further. The first one has the `total`."""
 
     notifications: list[ListedNotification]
     next: str | None
     scanned_until: str | None
+    total: ListTotal | None = None
 
 
 class AnnouncementPage(Struct, frozen=True):
     """A page of announcements. Pass `next` as `after` for older ones, or `scanned_until`, if it is not null, to search
-    further."""
+    further. The first one has the `total`."""
 
     announcements: list[ListedAnnouncement]
     next: str | None
     scanned_until: str | None
+    total: ListTotal | None = None
 
 
 @operation(
@@ -85,9 +87,12 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, NotificationsQuery)
     part = None if query.state is None else PARTS[query.state]
     wanted = msgspec.structs.replace(_sent_query(request, query, query.recipient), part=part, tag=query.tag)
-    found = await _pages(request, context.of(request).engines.store.sends.notifications, wanted)
+    sends = context.of(request).engines.store.sends
+    found = await _pages(request, sends.notifications, wanted)
+    total = await _total(request, query, sends.count_notifications, wanted, found)
     shown, following = _shown(found, query.limit)
-    return responses.json(NotificationPage([_notification(one) for one in shown], following, found.scanned_until))
+    listed = [_notification(one) for one in shown]
+    return responses.json(NotificationPage(listed, following, found.scanned_until, total))
 
 
 @operation(
@@ -105,9 +110,12 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
 
     Newest first, without those that were recalled."""
     query = request_body.query(request, AnnouncementsQuery)
-    found = await _pages(request, context.of(request).engines.store.sends.announcements, _sent_query(request, query))
+    wanted, sends = _sent_query(request, query), context.of(request).engines.store.sends
+    found = await _pages(request, sends.announcements, wanted)
+    total = await _total(request, query, sends.count_announcements, wanted, found)
     shown, following = _shown(found, query.limit)
-    return responses.json(AnnouncementPage([_announcement(one) for one in shown], following, found.scanned_until))
+    listed = [_announcement(one) for one in shown]
+    return responses.json(AnnouncementPage(listed, following, found.scanned_until, total))
 
 
 async def _pages(
@@ -119,6 +127,23 @@ async def _pages(
         wanted.limit,
         lambda tenant: read(msgspec.structs.replace(wanted, tenant=tenant)),
         lambda item: item.notification.id,
+    )
+
+
+async def _total(
+    request: ApiRequest,
+    query: AnnouncementsQuery,
+    count: Callable[[SentQuery], Awaitable[ListTotal]],
+    wanted: SentQuery,
+    page: ListScan[SentItem],
+) -> ListTotal | None:
+    return await tenant_pages.total(
+        request,
+        wanted.tenant,
+        page,
+        query.after,
+        query.limit,
+        lambda tenant, _limit: count(msgspec.structs.replace(wanted, tenant=tenant)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context
+from bellcast.api import context, list_total
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import audit_chain, origins
@@ -20,6 +20,7 @@ from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.model.operators import AuditEntry, FieldChange
 from bellcast.ports.documents import AuditRecord
+from bellcast.ports.list_scan import ListTotal
 
 OK = "ok"
 # The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
@@ -66,10 +67,11 @@ class AuditItem(Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(Struct, frozen=True):
-    """A page of the audit. Pass `next` as `after` for older entries."""
+    """A page of the audit. Pass `next` as `after` for older entries. The first one has the `total`."""
 
     entries: list[AuditItem]
     next: str | None
+    total: ListTotal | None = None
 
 
 # More entries than any audit has, and still an integer of both stores.
@@ -181,15 +183,19 @@ def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
 
 async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     """Return a page of the audit."""
-    entries = await context.of(request).engines.store.operators.audit(
-        query.after or "",
-        query.limit + 1,
-        since=query.created_since,
-        until=query.created_before,
-        tenant=None if query.tenant in (None, "", EVERY_TENANT) else query.tenant,
-    )
+    operators = context.of(request).engines.store.operators
+    since, until = query.created_since, query.created_before
+    tenant = None if query.tenant in (None, "", EVERY_TENANT) else query.tenant
+    entries = await operators.audit(query.after or "", query.limit + 1, since=since, until=until, tenant=tenant)
+
+    async def count(limit: int) -> ListTotal:
+        number = await operators.count_audit(limit + 1, since=since, until=until, tenant=tenant)
+        return list_total.up_to(limit, number)
+
     shown = [_shown(one) for one in entries[: query.limit]]
-    return AuditPage(shown, shown[-1].id if len(entries) > query.limit else None)
+    has_next = len(entries) > query.limit
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=count)
+    return AuditPage(shown, shown[-1].id if has_next else None, total)
 
 
 async def verification(request: ApiRequest, query: AuditVerificationQuery) -> AuditVerification:

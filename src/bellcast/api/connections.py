@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants
-from bellcast.api.list_total import ListTotal
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
@@ -21,6 +20,7 @@ from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, Connection
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
+from bellcast.ports.list_scan import ListTotal
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):
@@ -121,9 +121,9 @@ async def page(request: ApiRequest) -> ASGIApp:
     shown = [_item(one) for one in result[: params.limit]]
     has_next = len(result) > params.limit
 
-    async def count_open(_limit: int) -> int:
+    async def count_open(_limit: int) -> ListTotal:
         kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
-        return sum(kind.count for kind in kinds)
+        return ListTotal(sum(kind.count for kind in kinds), exact=True)
 
     count = count_open if wanted == EVERY_CONNECTION and params.node is None else None
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)

@@ -62,6 +62,10 @@ class Connections(Protocol):
         """Followed topics with their numbers of connections."""
         ...
 
+    def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
+        """Followed topics of all tenants, by tenant and topic."""
+        ...
+
     def followers(self, tenant: str, topic: str) -> int:
         """How many connections follow a topic."""
         ...

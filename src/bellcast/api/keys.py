@@ -1,15 +1,17 @@
 """API keys for servers: create, list and revoke. The secret part is shown once."""
 
-import msgspec
-from msgspec import Struct
+from typing import Annotated
 
-from bellcast.api import audit, context, guards, request_body, responses, tenants
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.api import audit, context, guards, list_positions, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import keys, server_credentials, tenant_bounds
-from bellcast.errors import FieldError, Forbidden, NotFound
-from bellcast.model import validation
+from bellcast.errors import BadRequest, FieldError, Forbidden, NotFound
+from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import ApiKey, KeyScope
 
@@ -28,10 +30,18 @@ class NewKey(ApiKey, frozen=True, kw_only=True):
     key: str
 
 
+class KeysQuery(Struct, frozen=True, kw_only=True):
+    """A page of keys, oldest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    after: str | None = None
+
+
 class ApiKeys(Struct, frozen=True):
-    """All keys, including revoked ones, without their secret parts."""
+    """A page of keys, including revoked ones, without their secret parts. Pass `next` as `after` for newer ones."""
 
     keys: list[ApiKey]
+    next: str | None = None
 
 
 @operation(
@@ -66,11 +76,30 @@ async def create(request: ApiRequest) -> ASGIApp:
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
-@operation("GET", "/v1/keys", tag="Access", required_scope="manage", bound_by="handler", response_types={200: ApiKeys})
+@operation(
+    "GET",
+    "/v1/keys",
+    tag="Access",
+    required_scope="manage",
+    bound_by="handler",
+    query=KeysQuery,
+    response_types={200: ApiKeys},
+    refusals=(BadRequest,),
+)
 async def page(request: ApiRequest) -> ASGIApp:
     """List the API keys."""
     bound, found = guards.caller(request).tenants, await context.of(request).engines.store.keys.all()
-    return responses.json(ApiKeys([one for one in found if tenant_bounds.is_within(bound, one.tenants)]))
+    query, own = (
+        request_body.query(request, KeysQuery),
+        [one for one in found if tenant_bounds.is_within(bound, one.tenants)],
+    )
+    if query.after:
+        after = list_positions.moment(query.after)
+        own = [one for one in own if _position(one) > after]
+    shown = own[: query.limit]
+    return responses.json(
+        ApiKeys(shown, list_positions.of_moment(*_position(shown[-1])) if len(own) > query.limit else None)
+    )
 
 
 @operation(
@@ -95,6 +124,10 @@ async def revoke(request: ApiRequest) -> ASGIApp:
         raise NotFound("No API key has this id.")
     audit.note_change(request, "revoked", before=False, after=True)
     return responses.empty()
+
+
+def _position(key: ApiKey) -> tuple[int, str]:
+    return times.milliseconds(key.created_at), key.id
 
 
 def _check(params: KeyRequest, ctx: ApiContext) -> None:

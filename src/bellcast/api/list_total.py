@@ -2,26 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 
-from msgspec import Struct
+from bellcast.ports.list_scan import ListTotal
 
 # Counting reads one entry of an index for each: some milliseconds.
-MAX_COUNTED = 10_000
-
-
-class ListTotal(Struct, frozen=True):
-    """How many items all pages have together. Without `exact`, there are at least `value`."""
-
-    value: int
-    exact: bool
+MAX_COUNTED = 20_000
 
 
 async def of_first_page(
-    shown: int, cursor: str | None, *, has_next: bool, count: Callable[[int], Awaitable[int]] | None
+    shown: int, cursor: str | None, *, has_next: bool, count: Callable[[int], Awaitable[ListTotal]] | None
 ) -> ListTotal | None:
     """Return the total on the first page, else None. `count` counts up to a number of items; None: they are not counted."""
     if cursor:
         return None
     if not has_next or count is None:
         return ListTotal(shown + has_next, not has_next)
-    number = await count(MAX_COUNTED + 1)
-    return ListTotal(min(number, MAX_COUNTED), number <= MAX_COUNTED)
+    return await count(MAX_COUNTED)
+
+
+def up_to(limit: int, number: int) -> ListTotal:
+    """Return the total of a list whose items were counted up to one more than the limit."""
+    return ListTotal(min(number, limit), number <= limit)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from bellcast.api import bound_callers, context, guards, request_body, responses
+from bellcast.api import bound_callers, context, guards, list_positions, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
@@ -22,6 +22,7 @@ from bellcast.model.identity_cache import IdentityCache
 from bellcast.model.live_feed import CONTENT, FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
 from bellcast.model.operators import Role
 from bellcast.model.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
+from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.live_feed import SkippedEvents, Watch
 
 EVENT_STREAM = "text/event-stream"
@@ -107,10 +108,11 @@ class RequestItem(Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(Struct, frozen=True):
-    """A page of requests. Pass `next` as `after` for older ones."""
+    """A page of requests. Pass `next` as `after` for older ones. The first one has the `total`."""
 
     requests: list[RequestItem]
     next: str | None
+    total: ListTotal | None = None
 
 
 @operation(
@@ -283,20 +285,13 @@ async def page(request: ApiRequest) -> ASGIApp:
         since=query.created_since,
         until=query.created_before,
     )
-    found = context.of(request).observed.requests(wanted, _position(query.after), query.limit + 1)
+    found = context.of(request).observed.requests(wanted, list_positions.moment(query.after) if query.after else None)
     shown = found[: query.limit]
+    total = None if query.after else ListTotal(len(found), exact=True)
     shows_content = _shows_content(request)
-    following = f"{shown[-1].at}~{shown[-1].id}" if len(found) > query.limit else None
-    return responses.json(RequestPage([_request(one, shows_content=shows_content) for one in shown], following))
-
-
-def _position(after: str | None) -> tuple[int, str] | None:
-    if after is None:
-        return None
-    at, _, id = after.partition("~")
-    if not at.isdecimal() or not id:
-        raise BadRequest("`after` is not a cursor of this list: use `next` of a page.")
-    return int(at), id
+    following = list_positions.of_moment(shown[-1].at, shown[-1].id) if len(found) > query.limit else None
+    listed = [_request(one, shows_content=shows_content) for one in shown]
+    return responses.json(RequestPage(listed, following, total))
 
 
 def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
-from bellcast.api.list_total import ListTotal
+from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -20,7 +19,7 @@ from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.ports import MessageQuery, Store, StoredMessage
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 
 # The sender of simulated mail, for which no provider names one.
@@ -124,10 +123,11 @@ async def page(request: ApiRequest) -> ASGIApp:
         for one in (query.recipient, query.notification, query.run, query.channel, query.state, query.provider)
     )
 
-    async def count(limit: int) -> int:
-        return await store.messages.count(msgspec.structs.replace(wanted, limit=limit))
+    async def count(one: str, limit: int) -> ListTotal:
+        query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)
+        return list_total.up_to(limit, await store.messages.count(query))
 
-    total = await tenant_pages.total(request, found, query.after, query.limit, None if is_filtered else count)
+    total = await tenant_pages.total(request, tenant, found, query.after, query.limit, None if is_filtered else count)
     shown = found.rows[: query.limit]
     following = shown[-1].id if len(found.rows) > query.limit else None
     return responses.json(MessagePage([outside(message) for message in shown], following, found.scanned_until, total))

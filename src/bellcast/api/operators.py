@@ -1,8 +1,9 @@
 """Operators of the console: their management by owners, and the audit of their actions."""
 
 import functools
+from typing import Annotated
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.api import audit, console_session, context, guards, request_body, responses, tenants
 from bellcast.api.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
@@ -38,17 +39,27 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tenants: list[str] | UnsetType | None = UNSET
 
 
+class OperatorsQuery(Struct, frozen=True, kw_only=True):
+    """A page of operators, by name."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    after: str = ""
+
+
 class OperatorList(Struct, frozen=True):
-    """All operators, by name."""
+    """A page of operators, by name. Pass `next` as `after` for the following page."""
 
     operators: list[OperatorItem]
+    next: str | None = None
 
 
-@admin_operation("GET", "/v1/operators", response_types={200: OperatorList})
+@admin_operation("GET", "/v1/operators", query=OperatorsQuery, response_types={200: OperatorList})
 async def page(request: ApiRequest) -> ASGIApp:
     """List the operators of the console."""
-    operators = await context.of(request).engines.store.operators.all()
-    return responses.json(OperatorList([console_session.item(one) for one in operators]))
+    query, operators = request_body.query(request, OperatorsQuery), context.of(request).engines.store.operators
+    found = [one for one in await operators.all() if one.name > query.after]
+    shown = [console_session.item(one) for one in found[: query.limit]]
+    return responses.json(OperatorList(shown, shown[-1].name if len(found) > query.limit else None))
 
 
 @admin_operation(

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api import audit, context, guards, list_positions, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
@@ -73,17 +73,39 @@ class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
     secret: str
 
 
+class PusherAppsQuery(Struct, frozen=True, kw_only=True):
+    """A page of apps."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    after: str | None = None
+
+
 class PusherAppList(Struct, frozen=True):
-    """All apps: the project's first, then the oldest first."""
+    """A page of apps: the project's first, then the oldest first. Pass `next` as `after` for newer ones."""
 
     apps: list[PusherAppItem]
+    next: str | None = None
 
 
-@operation("GET", "/v1/pusher-apps", tag="Console", required_scope="configure", response_types={200: PusherAppList})
+@operation(
+    "GET",
+    "/v1/pusher-apps",
+    tag="Console",
+    required_scope="configure",
+    query=PusherAppsQuery,
+    response_types={200: PusherAppList},
+    refusals=(BadRequest,),
+)
 async def page(request: ApiRequest) -> ASGIApp:
     """List the Pusher apps."""
-    ctx = context.of(request)
-    return responses.json(PusherAppList([_shown(one, ctx) for one in ctx.pusher_apps.all()]))
+    ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
+    found = ctx.pusher_apps.all()
+    if query.after:
+        after = list_positions.moment(query.after)
+        found = [one for one in found if _position(one.app) > after]
+    shown = found[: query.limit]
+    following = list_positions.of_moment(*_position(shown[-1].app)) if len(found) > query.limit else None
+    return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
 
 
 @operation(
@@ -202,6 +224,11 @@ async def delete(request: ApiRequest) -> ASGIApp:
     await context.of(request).pusher_apps.delete(_id(request))
     audit.note_change(request, "id", _id(request), None)
     return responses.empty()
+
+
+def _position(app: PusherApp) -> tuple[int, str]:
+    """Its place in the list. The project's app has no time."""
+    return app.created_at, app.credentials.id
 
 
 def _id(request: ApiRequest) -> str:

@@ -99,7 +99,7 @@ def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
 def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
     """Refused requests of the recipient's pages, of this node."""
     wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for one in ctx.observed.requests(wanted, None, MAX_REFUSALS):
+    for one in ctx.observed.requests(wanted, None)[:MAX_REFUSALS]:
         detail = f"{one.method} {one.path}: {one.detail or one.status}"
         yield Fact(at=times.to_rfc3339(one.at), what="refused", detail=detail, rule=one.code)
 

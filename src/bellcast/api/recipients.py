@@ -1,15 +1,26 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
 import functools
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from bellcast.api import audit, context, list_total, objects, request_body, responses, tenants, time_range
+from bellcast.api import (
+    audit,
+    context,
+    list_positions,
+    list_total,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    time_range,
+)
 from bellcast.api.context import ApiContext
-from bellcast.api.list_total import ListTotal
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -18,10 +29,11 @@ from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import ChatAddresses, Recipient, RecipientFields
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
 from bellcast.model.times import Moment
-from bellcast.ports.list_scan import ANY_TIME, ListScan
+from bellcast.ports import Store
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -48,7 +60,7 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
     """A page of recipients; `prefix` is the beginning of their keys, `search` its alias. They were created since `from` and
-    before `to`."""
+    before `to`. The tenant `*` means all tenants, in the order of their keys."""
 
     search: str | None = None
     prefix: str | None = None
@@ -78,6 +90,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
     "/v1/recipients",
     tag="Recipients",
     required_scope="read",
+    bound_by="list",
     query=SearchQuery,
     is_exported=True,
     response_types={200: RecipientPage},
@@ -85,18 +98,41 @@ def key(request: ApiRequest, name: str = "key") -> str:
 async def page(request: ApiRequest) -> ASGIApp:
     """List recipients by key."""
     params = request_body.query(request, SearchQuery)
-    store = context.of(request).engines.store
-    tenant, prefix = tenants.single_tenant(request), params.prefix or params.search or ""
-    created, limit = time_range.created(params.start, params.end), params.limit + 1
-    if created == ANY_TIME:
-        found = ListScan(await store.recipients.page(tenant, params.cursor, limit, prefix), None)
+    store, created = context.of(request).engines.store, time_range.created(params.start, params.end)
+    prefix, limit = params.prefix or params.search or "", params.limit + 1
+    tenant, named = tenant_pages.tenant_of(request, params.tenant), tenant_pages.tenants_of(request, params.tenant)
+    after = list_positions.key(tenant, params.cursor or "")
+    if EVERY_TENANT in named:
+        found = await store.recipients.page_of_all(after, limit, prefix, created)
     else:
-        found = await store.recipients.created_page(tenant, params.cursor or "", limit, prefix, created)
+        found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, store, prefix, created))
     shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
-    count = functools.partial(store.recipients.count, tenant, prefix) if created == ANY_TIME else None
+    # In all tenants, every key would be compared with the prefix.
+    is_counted = created == ANY_TIME and not (prefix and EVERY_TENANT in named)
+    count = functools.partial(_count, store, named, prefix) if is_counted else None
     has_more = has_next or found.scanned_until is not None
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_more, count=count)
-    return responses.json(RecipientPage(shown, shown[-1].key if has_next else None, found.scanned_until, total))
+    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
+    following = position(shown[-1].tenant or DEFAULT_TENANT, shown[-1].key) if has_next else None
+    scanned = None if found.scanned_until is None else position(*found.scanned_until)
+    return responses.json(RecipientPage(shown, following, scanned, total))
+
+
+async def _read(
+    store: Store, prefix: str, created: CreatedRange, tenant: str, after: str, limit: int
+) -> ListScan[Recipient]:
+    if created == ANY_TIME:
+        return ListScan(await store.recipients.page(tenant, after, limit, prefix), None)
+    return await store.recipients.created_page(tenant, after, limit, prefix, created)
+
+
+async def _count(store: Store, named: Sequence[str], prefix: str, limit: int) -> ListTotal:
+    async def count(tenant: str, limit: int) -> ListTotal:
+        return list_total.up_to(limit, await store.recipients.count(tenant, prefix, limit + 1))
+
+    if EVERY_TENANT in named:
+        return list_total.up_to(limit, await store.recipients.count_of_all(limit + 1))
+    return await tenant_pages.sum_of(named, count, limit)
 
 
 @operation(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, objects, request_body, responses, tenants
+from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, time_range
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -17,6 +17,7 @@ from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.times import Moment
+from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.replays import FailureKind, StoredFailure
 from bellcast.replays import FailureFilter
 from bellcast.replays.causes import cause_of
@@ -27,7 +28,7 @@ UNKNOWN = "There is no replay with this id."
 
 
 class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """Filters for failures."""
+    """Filters for failures. The tenant `*` means all tenants."""
 
     kind: FailureKind | None = None
     channel: ExternalChannel | None = None
@@ -56,6 +57,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     numbers. The id of a dead job that executed a run is that of the run."""
 
     id: str
+    tenant: str | None
     kind: FailureKind
     state: str
     recipient: str | None
@@ -71,16 +73,18 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 class FailurePage(Struct, frozen=True, kw_only=True):
     """A page of failures. Pass `next` as `after`. `scanned_until`: the filter matched too few of 20,000 failures; continue
-    with this value of `after`."""
+    with this value of `after`. The first page has the `total`, with a filter other than kind and time a lower bound."""
 
     failures: list[Failure]
     next: str | None
     scanned_until: str | None = None
+    total: ListTotal | None = None
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Failures with the same cause. The fields that are set select them as the filter of a replay."""
+    """Failures of a tenant with the same cause. The other fields that are set select them as the filter of a replay."""
 
+    tenant: str | None
     kind: FailureKind
     channel: str | None
     provider: str | None
@@ -93,18 +97,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     newest: Failure
 
 
-class FailureTotal(Struct, frozen=True):
-    """How many failures match. Without `exact`, there are more."""
-
-    value: int
-    exact: bool
-
-
 class CausePage(Struct, frozen=True, kw_only=True):
     """The 200 most frequent causes, of the newest 20,000 failures."""
 
     causes: list[Cause]
-    total: FailureTotal
+    total: ListTotal
 
 
 class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,8 +178,8 @@ class ReplayPage(Struct, frozen=True):
     next: str | None
 
 
-class ReplaysQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of replays, newest first."""
+class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of replays, newest first. They were started since `from` and before `to`."""
 
     limit: Annotated[int, Meta(ge=1, le=KEPT_REPLAYS)] = 50
     after: str | None = None
@@ -193,23 +190,32 @@ class ReplaysQuery(TenantQuery, frozen=True, kw_only=True):
     "/v1/failures",
     tag="Messages",
     required_scope="read",
+    bound_by="list",
     query=FailuresQuery,
     is_exported=True,
     response_types={200: FailurePage},
 )
-async def failures(request: ApiRequest) -> ASGIApp:
+async def failure_page(request: ApiRequest) -> ASGIApp:
     """List failures.
 
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
     query = request_body.query(request, FailuresQuery)
-    tenant = tenants.single_tenant(request)
-    found = await context.of(request).failures.page(tenant, query.wanted, query.after, query.limit)
+    named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request).failures
+    found = await failures.page(named, query.wanted, query.after, query.limit)
+
+    async def count(limit: int) -> ListTotal:
+        return list_total.up_to(limit, await failures.count(named, query.wanted, limit + 1))
+
+    counts = None if query.wanted.compares_fields else count
+    has_next = found.before is not None
+    total = await list_total.of_first_page(len(found.failures), query.after, has_next=has_next, count=counts)
     return responses.json(
         FailurePage(
             failures=[_failure(one) for one in found.failures],
             next=None if found.is_cut else found.before,
             scanned_until=found.before if found.is_cut else None,
+            total=total,
         )
     )
 
@@ -219,17 +225,19 @@ async def failures(request: ApiRequest) -> ASGIApp:
     "/v1/failures/causes",
     tag="Messages",
     required_scope="read",
+    bound_by="list",
     query=CausesQuery,
     response_types={200: CausePage},
 )
 async def causes(request: ApiRequest) -> ASGIApp:
     """Count failures by cause.
 
-    The most frequent cause first. A cause is the report of the provider, the step or the error, without addresses, ids and
+    The most frequent cause first, each tenant's for itself. A cause is the report of the provider, the step or the error, without addresses, ids and
     long numbers."""
     query = request_body.query(request, CausesQuery)
-    report = await context.of(request).failures.causes(tenants.single_tenant(request), query.wanted)
-    total = FailureTotal(report.total, report.before is None)
+    named = tenant_pages.tenants_of(request, query.tenant)
+    report = await context.of(request).failures.causes(named, query.wanted)
+    total = ListTotal(report.total, report.before is None)
     return responses.json(CausePage(causes=[_cause(group) for group in report.groups], total=total))
 
 
@@ -281,7 +289,12 @@ async def page(request: ApiRequest) -> ASGIApp:
     The last 100 of a tenant, newest first."""
     query = request_body.query(request, ReplaysQuery)
     known = await context.of(request).replays.page(tenants.single_tenant(request))
-    rest = [(id, replay) for id, replay in known if query.after is None or id < query.after]
+    created = time_range.created(query.start, query.end)
+    rest = [
+        (id, replay)
+        for id, replay in known
+        if (query.after is None or id < query.after) and created.since <= replay.created_at < created.until
+    ]
     shown = [_replay(id, replay) for id, replay in rest[: query.limit]]
     return responses.json(ReplayPage(shown, shown[-1].id if len(rest) > query.limit else None))
 
@@ -334,6 +347,7 @@ FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
 def _failure(failure: StoredFailure) -> Failure:
     return Failure(
         kind=failure.kind,
+        tenant=tenants.outside(failure.tenant),
         id=failure.id,
         state=failure.state,
         recipient=failure.recipient,
@@ -350,7 +364,7 @@ def _failure(failure: StoredFailure) -> Failure:
 
 def _cause(group: CauseGroup) -> Cause:
     return Cause(
-        **msgspec.structs.asdict(group.key),
+        **msgspec.structs.asdict(group.key) | {"tenant": tenants.outside(group.key.tenant)},
         count=group.count,
         oldest_at=times.to_rfc3339(group.oldest_at),
         newest=_failure(group.newest),
@@ -392,4 +406,4 @@ def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
 
 
 START = request_body.Shape(StartReplayRequest, _check)
-HANDLERS = [failures, causes, start, page, read, cancel]
+HANDLERS = [failure_page, causes, start, page, read, cancel]

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, UnsetType
 
-from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants
-from bellcast.api.list_total import ListTotal
+from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -16,7 +15,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows import run as runs
@@ -128,10 +127,11 @@ async def page(request: ApiRequest) -> ASGIApp:
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda run: run.id)
     is_filtered = any(one is not None for one in (query.workflow, query.recipient, query.state, query.trigger))
 
-    async def count(limit: int) -> int:
-        return await store.runs.count(msgspec.structs.replace(wanted, limit=limit))
+    async def count(one: str, limit: int) -> ListTotal:
+        query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)
+        return list_total.up_to(limit, await store.runs.count(query))
 
-    total = await tenant_pages.total(request, found, query.after, query.limit, None if is_filtered else count)
+    total = await tenant_pages.total(request, tenant, found, query.after, query.limit, None if is_filtered else count)
     shown = [await _outside(request, run) for run in found.rows[: query.limit]]
     following = shown[-1].id if len(found.rows) > query.limit else None
     result = RunPage(runs=shown, next=following, scanned_until=found.scanned_until, total=total)

@@ -1,14 +1,14 @@
 """Pages of lists that accept the tenant `*`."""
 
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from bellcast.api import bound_callers, list_total, tenants
-from bellcast.api.list_total import ListTotal
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
 
 T = TypeVar("T")
 
@@ -23,17 +23,53 @@ def tenant_of(request: ApiRequest, named: str | None, **single: str | None) -> s
     return EVERY_TENANT
 
 
+def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
+    """Return the tenants of a list: the named one, or for `*` all of the caller, `*` itself for a caller with every tenant."""
+    bound = bound_callers.every(request) if named == EVERY_TENANT else None
+    return [tenant_of(request, named)] if bound is None else bound
+
+
+async def by_key(
+    named: Iterable[str], after: tuple[str, str], limit: int, read: Callable[[str, str, int], Awaitable[ListScan[T]]]
+) -> KeyScan[T]:
+    """Read pages of some tenants, one after the other, by tenant and key after `after`. `read` gets the tenant, the key after
+    which it begins, and a limit."""
+    rows: list[T] = []
+    for tenant in sorted(one for one in named if one >= after[0]):
+        found = await read(tenant, after[1] if tenant == after[0] else "", limit - len(rows))
+        rows += found.rows
+        if found.scanned_until is not None:
+            return KeyScan(rows, (tenant, found.scanned_until))
+        if len(rows) >= limit:
+            break
+    return KeyScan(rows, None)
+
+
 async def total(
     request: ApiRequest,
+    tenant: str,
     page: ListScan[T],
     cursor: str | None,
     limit: int,
-    count: Callable[[int], Awaitable[int]] | None,
+    count: Callable[[str, int], Awaitable[ListTotal]] | None,
 ) -> ListTotal | None:
-    """Return the total of a list of which `page` was read with a limit of one more; `count` is None for a list with filters."""
+    """Return the total of a list of which `page` was read with a limit of one more. `count` counts a tenant's items up to a
+    number; it is None for a list that is not counted."""
     has_more = len(page.rows) > limit or page.scanned_until is not None
-    counts = count if bound_callers.every(request) is None else None
+    bound = bound_callers.every(request) if tenant == EVERY_TENANT else None
+    counts = None if count is None else functools.partial(sum_of, [tenant] if bound is None else bound, count)
     return await list_total.of_first_page(min(len(page.rows), limit), cursor, has_next=has_more, count=counts)
+
+
+async def sum_of(named: Iterable[str], count: Callable[[str, int], Awaitable[ListTotal]], limit: int) -> ListTotal:
+    """Count the items of some tenants, together up to the limit."""
+    value = 0
+    for tenant in named:
+        counted = await count(tenant, limit - value)
+        value += counted.value
+        if not counted.exact:
+            return ListTotal(value, exact=False)
+    return ListTotal(value, exact=True)
 
 
 async def newest(

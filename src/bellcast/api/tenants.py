@@ -8,7 +8,6 @@ from msgspec import Meta, Struct, UnsetType, structs
 
 from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range
 from bellcast.api.context import ApiContext
-from bellcast.api.list_total import ListTotal
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
@@ -20,7 +19,7 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
 from bellcast.model.times import Moment
 from bellcast.ports import Store
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 from bellcast.ports.recipients import TenantSummary
 
 # Lists of all tenants of a bound caller read each of them.
@@ -164,10 +163,14 @@ async def page(request: ApiRequest) -> ASGIApp:
     ]
     has_next = len(found) > query.limit
     is_counted = bound is None and created == ANY_TIME
-    count = functools.partial(engines.store.recipients.count_tenants, query.prefix) if is_counted else None
     has_more = has_next or scanned_until is not None
+    count = functools.partial(_count, engines.store, query.prefix) if is_counted else None
     total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
     return responses.json(TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total))
+
+
+async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
+    return list_total.up_to(limit, await store.recipients.count_tenants(prefix, limit + 1))
 
 
 async def _page(

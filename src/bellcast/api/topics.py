@@ -1,12 +1,24 @@
 """Subscriptions of a topic, the members present on it now, and its kept live events."""
 
+import functools
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from bellcast.api import context, list_total, objects, recipients, request_body, responses, tenants
-from bellcast.api.list_total import ListTotal
+from bellcast.api import (
+    context,
+    list_positions,
+    list_total,
+    objects,
+    recipients,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+)
+from bellcast.api.context import Connections
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
@@ -17,7 +29,12 @@ from bellcast.inbox import recipients as inbox_recipients
 from bellcast.model import history, patterns, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import Member, topic_stream
-from bellcast.model.identities import Subscription
+from bellcast.model.identities import EVERY_TENANT, Subscription
+from bellcast.ports import Store
+from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
+
+# A place after every tenant's topics: beyond the last character.
+AFTER_ALL = ("\U0010ffff", "")
 
 
 class SubscriptionPage(Struct, frozen=True):
@@ -56,7 +73,8 @@ def _changeable(request: ApiRequest) -> str:
 
 
 class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of topics, ordered by name; `prefix` is the beginning of their names."""
+    """A page of topics, ordered by name; `prefix` is the beginning of their names. The tenant `*` means all tenants, in the
+    order of their keys."""
 
     prefix: Annotated[str, Meta(max_length=200)] = ""
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
@@ -74,17 +92,19 @@ class ListedTopic(Struct, frozen=True, kw_only=True):
     """A topic with its subscribers (at most 10,000), the connections that follow it on all nodes, and its present members."""
 
     topic: str
+    tenant: str | None
     subscribers: int
     followers: int
     present: int
 
 
 class TopicPage(Struct, frozen=True):
-    """A page of topics. Pass `next` as `after` for the following page. The first one has the `total`, which is exact if it is the
-    only one."""
+    """A page of topics. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search further.
+    The first one has the `total`, which is exact if it is the only one."""
 
     topics: list[ListedTopic]
     next: str | None
+    scanned_until: str | None
     total: ListTotal | None = None
 
 
@@ -93,31 +113,60 @@ class TopicPage(Struct, frozen=True):
     "/v1/topics",
     tag="Topics",
     required_scope="read",
+    bound_by="list",
     query=TopicsQuery,
     is_exported=True,
     response_types={200: TopicPage},
 )
 async def all_topics(request: ApiRequest) -> ASGIApp:
-    """List the topics of a tenant that have subscribers or followers."""
-    query, tenant = request_body.query(request, TopicsQuery), tenants.single_tenant(request)
-    ctx, after = context.of(request), query.after or ""
-    stored = await ctx.engines.store.recipients.topic_page(tenant, query.prefix, after, query.limit + 1)
-    followed = ctx.connections.followed_topics(tenant)
-    subscribers = dict(stored)
-    live = {topic for topic in followed if topic.startswith(query.prefix) and topic > after}
-    names = sorted(live | subscribers.keys())
+    """List the topics that have subscribers or followers."""
+    query, ctx = request_body.query(request, TopicsQuery), context.of(request)
+    tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
+    after = list_positions.key(tenant, query.after or "")
+    stored, scanned_until = await _stored_topics(ctx.engines.store, named, query, after)
+    subscribers = {(owner, name): count for owner, name, count in stored}
+    followed = _followed_topics(ctx.connections, named)
+    last = scanned_until or AFTER_ALL
+    live = {place for place in followed if after < place <= last and place[1].startswith(query.prefix)}
+    places = sorted(live | subscribers.keys())
     shown = [
         ListedTopic(
             topic=name,
-            subscribers=subscribers.get(name, 0),
-            followers=followed.get(name, 0),
-            present=len(ctx.connections.presence(tenant, name)),
+            tenant=tenants.outside(owner),
+            subscribers=subscribers.get((owner, name), 0),
+            followers=followed.get((owner, name), 0),
+            present=len(ctx.connections.presence(owner, name)),
         )
-        for name in names[: query.limit]
+        for owner, name in places[: query.limit]
     ]
-    has_next = len(names) > query.limit
-    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=None)
-    return responses.json(TopicPage(shown, shown[-1].topic if has_next else None, total))
+    has_next = len(places) > query.limit
+    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
+    following = position(*places[query.limit - 1]) if has_next else None
+    scanned = None if scanned_until is None or has_next else position(*scanned_until)
+    has_more = has_next or scanned is not None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=None)
+    return responses.json(TopicPage(shown, following, scanned, total))
+
+
+async def _stored_topics(
+    store: Store, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
+) -> KeyScan[tuple[str, str, int]]:
+    """Return the topics with subscribers, by tenant and name."""
+    limit = query.limit + 1
+    if EVERY_TENANT in named:
+        return await store.recipients.topics_of_all(query.prefix, after, limit)
+
+    async def read(tenant: str, start: str, limit: int) -> ListScan[tuple[str, str, int]]:
+        found = await store.recipients.topic_page(tenant, query.prefix, start, limit)
+        return ListScan([(tenant, name, count) for name, count in found], None)
+
+    return await tenant_pages.by_key(named, after, limit, read)
+
+
+def _followed_topics(connections: Connections, named: Sequence[str]) -> Mapping[tuple[str, str], int]:
+    if EVERY_TENANT in named:
+        return connections.followed_topics_of_all()
+    return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
 
 
 @operation(

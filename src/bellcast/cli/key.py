@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, options
-from bellcast.cli.rest import request
+from bellcast.cli.rest import every, request
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
@@ -68,13 +68,13 @@ def create(
 @key.command("list", cls=KeyCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List all keys, including revoked ones."""
-    response = request(ctx, "GET", "/v1/keys")
+    keys = every(ctx, "/v1/keys", "keys")
     if json:
-        console.json(response["keys"])
-    elif not response["keys"]:
+        console.json(keys)
+    elif not keys:
         console.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
     else:
-        _show(response["keys"])
+        _show(keys)
 
 
 @key.command(cls=KeyCommand)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, options
-from bellcast.cli.rest import request
+from bellcast.cli.rest import every, request
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything, developers everything except operators, the \
@@ -45,15 +45,15 @@ def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 @operator.command("list", cls=OperatorCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the operators with their roles."""
-    response = request(ctx, "GET", "/v1/operators")
+    operators = every(ctx, "/v1/operators", "operators")
     if json:
-        console.json(response["operators"])
-    elif not response["operators"]:
+        console.json(operators)
+    elif not operators:
         console.note(
             "The console has no operator: `bellcast operator setup-code` prints a link that creates the first."
         )
     else:
-        for one in response["operators"]:
+        for one in operators:
             print(f"{one['name']}\t{one['role']}\t{','.join(one['tenants'] or ['*'])}", flush=True)
 
 
@@ -103,7 +103,7 @@ def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = F
 def _id_of(ctx: typer.Context, name: str) -> str:
     from bellcast.cli.console import CommandError
 
-    operators = request(ctx, "GET", "/v1/operators")["operators"]
+    operators = every(ctx, "/v1/operators", "operators")
     id: str | None = next((one["id"] for one in operators if one["name"] == name), None)
     if id is None:
         raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")

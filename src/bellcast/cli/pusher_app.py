@@ -8,7 +8,7 @@ import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
-from bellcast.cli.rest import request
+from bellcast.cli.rest import every, request
 
 EPILOG = """\
 [dim]The project's own app always exists. Further ones are for apps with credentials of their own, or for tenants. Pusher's clients \
@@ -47,7 +47,7 @@ def print_help(ctx: typer.Context) -> None:
 @pusher_app.command("list", cls=AppCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the apps."""
-    apps = request(ctx, "GET", "/v1/pusher-apps")["apps"]
+    apps = every(ctx, "/v1/pusher-apps", "apps")
     if json:
         console.json(apps)
         return

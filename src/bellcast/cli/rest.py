@@ -27,6 +27,18 @@ def request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | N
         return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))
 
 
+def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
+    """Return the items of all pages of a list."""
+    from urllib.parse import urlencode
+
+    page = request(ctx, "GET", path)
+    found: list[dict[str, Any]] = page[rows]
+    while page["next"] is not None:
+        page = request(ctx, "GET", f"{path}?{urlencode({'after': page['next']})}")
+        found += page[rows]
+    return found
+
+
 def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
     """Send the request as a dry run, and print what it would decide for each channel."""
     import msgspec

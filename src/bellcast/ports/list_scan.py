@@ -2,6 +2,8 @@
 
 from typing import Generic, NamedTuple, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
 
@@ -13,6 +15,21 @@ class CreatedRange(NamedTuple):
 
 
 ANY_TIME = CreatedRange(0, 2**62)
+
+
+class KeyScan(NamedTuple, Generic[T]):
+    """A page of rows of several tenants, by tenant and key. `scanned_until` is the tenant and the key of the last compared row,
+    if the bound was reached and few matched."""
+
+    rows: list[T]
+    scanned_until: tuple[str, str] | None
+
+
+class ListTotal(Struct, frozen=True):
+    """How many items all pages have together. Without `exact`, there are at least `value`."""
+
+    value: int
+    exact: bool
 
 
 class ListScan(NamedTuple, Generic[T]):

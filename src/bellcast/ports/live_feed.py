@@ -53,8 +53,8 @@ class ObservedServer(Protocol):
         a second. Raises TooMany if too many watch this node."""
         ...
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
-        """Return recent requests of this node, newest first, older than the one with this time and id."""
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        """Return the recent requests of this node, newest first, older than the one with this time and id."""
         ...
 
 

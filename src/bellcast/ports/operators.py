@@ -142,6 +142,12 @@ class Operators(Protocol):
         `before` begins with the newest. With a tenant, those about it only."""
         ...
 
+    async def count_audit(
+        self, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
+    ) -> int:
+        """Count these entries, up to the limit."""
+        ...
+
     async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
         """Return entries with numbers after `after`, in their order."""
         ...

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
-from bellcast.ports.list_scan import CreatedRange, ListScan
+from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.webhooks import WebhookEvent
 
 
@@ -52,6 +52,16 @@ class Recipients(Protocol):
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
     ) -> ListScan[Recipient]:
         """Like `page`, of the recipients that were created in a range of time. Compares at most 20,000 of them."""
+        ...
+
+    async def page_of_all(
+        self, after: tuple[str, str], limit: int, prefix: str, created: CreatedRange
+    ) -> KeyScan[Recipient]:
+        """Return recipients of all tenants by tenant and key, after a tenant and key. Compares at most 20,000 of them."""
+        ...
+
+    async def count_of_all(self, limit: int) -> int:
+        """Count the recipients of all tenants, up to the limit."""
         ...
 
     async def count(self, tenant: str, search: str, limit: int) -> int:
@@ -161,6 +171,11 @@ class Recipients(Protocol):
 
     async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
         """Return topics with subscribers by name, and their numbers of subscribers up to 10,000."""
+        ...
+
+    async def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> KeyScan[tuple[str, str, int]]:
+        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers of
+        subscribers up to 10,000. Compares at most 20,000 topics with the prefix."""
         ...
 
     async def put_tenant(

@@ -18,6 +18,7 @@ class StoredFailure(Struct, frozen=True, kw_only=True):
     the step or the error. `payload` is a job's. Times are UTC milliseconds."""
 
     kind: FailureKind
+    tenant: str
     id: str
     state: str
     reason: str | None
@@ -31,9 +32,9 @@ class StoredFailure(Struct, frozen=True, kw_only=True):
 
 
 class FailureQuery(Struct, frozen=True, kw_only=True):
-    """A page of a tenant's failures by descending id."""
+    """A page of the failures of some tenants by descending id; `*` is every tenant."""
 
-    tenant: str
+    tenants: Sequence[str]
     kinds: Sequence[FailureKind] = FAILURE_KINDS
     before: str = NEWEST
     created_since: int = 0
@@ -69,6 +70,10 @@ class Replays(Protocol):
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
         """Return failures by descending id, at most `limit` and those with the last one's id."""
+        ...
+
+    async def count_failures(self, query: FailureQuery) -> int:
+        """Count the failures of a query, up to its limit."""
         ...
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:

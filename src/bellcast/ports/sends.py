@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.notifications import Content, Edit, Notification
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
@@ -164,6 +164,14 @@ class Sends(Protocol):
     async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
         """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Compares a
         bounded number of rows."""
+        ...
+
+    async def count_notifications(self, query: SentQuery) -> ListTotal:
+        """Count the matching notifications among a bounded number of compared rows."""
+        ...
+
+    async def count_announcements(self, query: SentQuery) -> ListTotal:
+        """Count the matching announcements among a bounded number of compared rows."""
         ...
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:

@@ -1,4 +1,4 @@
-"""Failures of a tenant: failed and bounced messages, failed runs and dead jobs, by filter and by cause."""
+"""Failures of tenants: failed and bounced messages, failed runs and dead jobs, by filter and by cause."""
 
 import asyncio
 from collections import Counter
@@ -47,6 +47,12 @@ class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         named |= {self.kind} if self.kind is not None else set()
         return tuple(kind for kind in FAILURE_KINDS if named <= {kind})
 
+    @property
+    def compares_fields(self) -> bool:
+        """True if more than the kind and the time decides."""
+        fields = (self.channel, self.provider, self.workflow, self.job, self.webhook, self.cause)
+        return any(field is not None for field in fields)
+
     def matches(self, failure: StoredFailure) -> bool:
         """True if the fields of a failure are equal. The query has selected its kind and time."""
         return (
@@ -69,8 +75,9 @@ class MatchedFailures(Struct, frozen=True):
 
 
 class CauseKey(Struct, frozen=True):
-    """The fields that are equal in a group of failures. The filter has the same fields."""
+    """The fields that are equal in a group of failures. Except for the tenant, the filter has the same fields."""
 
+    tenant: str
     kind: FailureKind
     channel: str | None
     provider: str | None
@@ -104,11 +111,13 @@ class Failures:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def page(self, tenant: str, wanted: FailureFilter, before: str | None, limit: int) -> MatchedFailures:
+    async def page(
+        self, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
+    ) -> MatchedFailures:
         """Return at most `limit` failures, and those with the last one's id."""
         found: list[StoredFailure] = []
         scanned, last = 0, None
-        async for page in self.scan(tenant, wanted, before):
+        async for page in self.scan(tenants, wanted, before):
             scanned, last = scanned + len(page), page[-1].id
             found += filter(wanted.matches, page)
             if len(found) > limit:
@@ -118,9 +127,13 @@ class Failures:
                 return MatchedFailures(found, last, is_cut=True)
         return MatchedFailures(found, None)
 
-    async def causes(self, tenant: str, wanted: FailureFilter) -> CauseReport:
-        """Group the failures by cause."""
-        found = await self.page(tenant, wanted, None, MAX_SCANNED_ROWS)
+    async def count(self, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
+        """Count the failures of the filter's kinds and times up to the limit. The other fields are not compared."""
+        return await self._store.replays.count_failures(_query(tenants, wanted, NEWEST, limit))
+
+    async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
+        """Group the failures by tenant and cause."""
+        found = await self.page(tenants, wanted, None, MAX_SCANNED_ROWS)
         # Causes of 20,000 different reasons take time that other requests must not wait for.
         groups = (await asyncio.to_thread(group_by_cause, found.failures))[:MAX_CAUSES]
         return CauseReport(groups=groups, total=len(found.failures), before=found.before)
@@ -130,23 +143,27 @@ class Failures:
         return await self._store.replays.find(tenant, ids)
 
     async def scan(
-        self, tenant: str, wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
+        self, tenants: Sequence[str], wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
     ) -> AsyncIterator[list[StoredFailure]]:
         """Yield pages of the failures of the filter's kinds and times by descending id, but no empty page. The other fields
         are not compared."""
-        query = FailureQuery(
-            tenant=tenant,
-            kinds=wanted.kinds,
-            before=before or NEWEST,
-            created_since=wanted.since,
-            created_before=wanted.until,
-            limit=batch,
-        )
+        query = _query(tenants, wanted, before or NEWEST, batch)
         while page := await self._store.replays.failures(query):
             yield page
             if len(page) < batch:
                 break
             query = msgspec.structs.replace(query, before=page[-1].id)
+
+
+def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int) -> FailureQuery:
+    return FailureQuery(
+        tenants=tenants,
+        kinds=wanted.kinds,
+        before=before,
+        created_since=wanted.since,
+        created_before=wanted.until,
+        limit=limit,
+    )
 
 
 def group_by_cause(failures: Sequence[StoredFailure]) -> list[CauseGroup]:
@@ -167,6 +184,7 @@ def group_by_cause(failures: Sequence[StoredFailure]) -> list[CauseGroup]:
 def key_of(failure: StoredFailure) -> CauseKey:
     """Return the group of a failure."""
     return CauseKey(
+        failure.tenant,
         failure.kind,
         failure.channel,
         failure.provider,

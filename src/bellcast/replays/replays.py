@@ -95,7 +95,7 @@ class ReplayRunner:
             found = await self._failures.find(tenant, ids)
             found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
             return ReplayPlan(None, found_ids, len(found), is_exact=True, effects=_effects(found))
-        page = await self._failures.page(tenant, wanted, None, MAX_SCANNED_ROWS)
+        page = await self._failures.page((tenant,), wanted, None, MAX_SCANNED_ROWS)
         return ReplayPlan(wanted, (), len(page.failures), page.before is None, _effects(page.failures))
 
     async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
@@ -182,7 +182,7 @@ class ReplayRunner:
             waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
             batch = waiting[:REPLAY_BATCH_ROWS]
             return await self._failures.find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
-        async for page in self._failures.scan(tenant, replay.wanted, replay.before, REPLAY_BATCH_ROWS):
+        async for page in self._failures.scan((tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
             is_last = len(page) < REPLAY_BATCH_ROWS
             return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id
         return [], None

@@ -136,8 +136,8 @@ class ClusterFeed:
     def _of_node(self, event: FeedEvent) -> FeedEvent:
         return structs.replace(event, node=self.node)
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
-        return self._feed.requests(wanted, before, limit)
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        return self._feed.requests(wanted, before)
 
     # --- watchers of this node
 

@@ -250,13 +250,13 @@ class LiveFeed:
         """Keep a request. Refusals have their own ring: many successful requests do not displace them."""
         (self._refusals if is_refused else self._requests).append(request)
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None, limit: int) -> Sequence[ServedRequest]:
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         def position(request: ServedRequest) -> tuple[int, str]:
             return request.at, request.id
 
         both = (request for ring in (self._requests, self._refusals) for request in _made(ring))
         matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
-        return sorted(matching, key=position, reverse=True)[:limit]
+        return sorted(matching, key=position, reverse=True)
 
 
 def _made(ring: deque[KeptRequest]) -> list[ServedRequest]:

@@ -155,12 +155,17 @@ class Operators:
     async def audit(
         self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
     ) -> list[AuditEntry]:
-        before = min(before or NEWEST, NEWEST if until is None else rows.uuid7_floor(until))
-        params = {"before": before, "since": rows.uuid7_floor(since), "limit": limit}
-        page = Statement("audit_page", params)
-        if tenant is not None:
-            page = Statement("audit_page_of_tenant", params | {"tenant": tenant})
+        params = {**rows.id_range(before or NEWEST, since, until), "limit": limit, "tenant": tenant}
+        page = Statement("audit_page" if tenant is None else "audit_page_of_tenant", params)
         return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
+
+    async def count_audit(
+        self, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
+    ) -> int:
+        params = {**rows.id_range(NEWEST, since, until), "limit": limit, "tenant": tenant}
+        count = Statement("audit_total" if tenant is None else "audit_total_of_tenant", params, heavy=True)
+        ((number,),) = await self._engine.read_in_background(fetch, count)
+        return int(number)
 
     async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
         page = Statement("audit_chain", {"after": after, "limit": limit})

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange, KeyScan, ListScan
 from bellcast.storage import ensure, rows, scans, subscriptions
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
@@ -30,6 +30,22 @@ def created_page(
     params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
     found, until = yield from scans.by_key("recipient_scan_end", "recipient_page", params, created)
     return ListScan([rows.recipient(row) for row in found], until)
+
+
+def page_of_all(after: tuple[str, str], limit: int, prefix: str, created: CreatedRange) -> Script[KeyScan[Recipient]]:
+    start = {"after_tenant": after[0], "after": after[1]}
+    end = yield Statement("recipients_of_all_end", {**start, "skipped": scans.MAX_SCANNED_ROWS - 1}, heavy=True)
+    until = end[0] if end else (AFTER_ALL_KEYS, "")
+    bounds = {"until_tenant": until[0], "until": until[1], "since": created.since, "until_ms": created.until}
+    keys = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found = yield Statement("recipients_of_all", start | bounds | keys, heavy=True)
+    is_cut = bool(end) and len(found) < limit
+    return KeyScan([rows.recipient(row) for row in found], (until[0], until[1]) if is_cut else None)
+
+
+def count_of_all(limit: int) -> Script[int]:
+    ((number,),) = yield Statement("recipients_of_all_total", {"limit": limit}, heavy=True)
+    return int(number)
 
 
 def count(tenant: str, search: str, limit: int) -> Script[int]:

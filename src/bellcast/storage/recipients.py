@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
-from bellcast.ports.list_scan import CreatedRange, ListScan
+from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.recipients import TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
@@ -39,6 +39,14 @@ class Recipients:
         return await self._engine.read_in_background(
             recipient_scripts.created_page, tenant, after, limit, prefix, created
         )
+
+    async def page_of_all(
+        self, after: tuple[str, str], limit: int, prefix: str, created: CreatedRange
+    ) -> KeyScan[Recipient]:
+        return await self._engine.read_in_background(recipient_scripts.page_of_all, after, limit, prefix, created)
+
+    async def count_of_all(self, limit: int) -> int:
+        return await self._engine.read_in_background(recipient_scripts.count_of_all, limit)
 
     async def count(self, tenant: str, search: str, limit: int) -> int:
         return await self._engine.read_in_background(recipient_scripts.count, tenant, search, limit)
@@ -132,6 +140,9 @@ class Recipients:
 
     async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
         return await self._engine.read_in_background(subscriptions.topics, tenant, prefix, after, limit)
+
+    async def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> KeyScan[tuple[str, str, int]]:
+        return await self._engine.read_in_background(subscriptions.topics_of_all, prefix, after, limit)
 
     async def tenant_rules(self) -> dict[str, TenantRules]:
         return await self._engine.read(tenants.rules)

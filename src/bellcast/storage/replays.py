@@ -1,7 +1,9 @@
 """What failed for good, and the steps of replays that retry it."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import RETRYABLE_STATES
 from bellcast.ports.replays import REPLAYS, FailureKind, FailureQuery, NewReplay, ReplayStep, StoredFailure
 from bellcast.storage import documents, jobs, messages, rows, runs
@@ -17,7 +19,12 @@ class Replays:
         self._engine = engine
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
+        if len(query.tenants) > 1:
+            return await self._engine.read_in_background(_failures, query)
         return await self._engine.read(_failures, query)
+
+    async def count_failures(self, query: FailureQuery) -> int:
+        return await self._engine.read_in_background(_count, query)
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         return await self._engine.read(_find, tenant, ids)
@@ -32,26 +39,32 @@ class Replays:
 
 def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     found: list[StoredFailure] = []
-    for kind in query.kinds:
-        for statement in _pages(kind, query):
-            found += map(READERS[kind], (yield statement))
+    for kind, name, params in _statements(query):
+        found += map(READERS[kind], (yield Statement(name, params)))
     found.sort(key=lambda failure: failure.id, reverse=True)
     # A dead job may have the id of its run: a page that ended between the two would lose one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
     return [failure for failure in found if failure.id >= ends_at]
 
 
-def _pages(kind: FailureKind, query: FailureQuery) -> list[Statement]:
-    if kind == "job":
-        until = jobs.NEVER if query.created_before is None else query.created_before
-        times = {"since_ms": query.created_since, "before_ms": until}
-        params: Params = {"tenant": query.tenant, "before": query.before, "limit": query.limit, **times}
-        return [Statement("dead_jobs", params)]
+def _count(query: FailureQuery) -> Script[int]:
+    number = 0
+    for _, name, params in _statements(query):
+        ((counted,),) = yield Statement(f"{name}_total", params, heavy=True)
+        number = min(number + counted, query.limit)
+    return number
+
+
+def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]]:
+    """The statements that find the failures, each up to the limit."""
+    until = jobs.NEVER if query.created_before is None else query.created_before
+    times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
     ids = rows.id_range(query.before, query.created_since, query.created_before)
-    params = {"tenant": query.tenant, "limit": query.limit, **ids}
-    if kind == "run":
-        return [Statement("failed_runs", params)]
-    return [Statement("failed_messages", {**params, "state": state}) for state in RETRYABLE_STATES]
+    for kind, tenant in itertools.product(query.kinds, query.tenants):
+        suffix = "_of_all" if tenant == EVERY_TENANT else ""
+        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else ids)}
+        for state in RETRYABLE_STATES if kind == "message" else ("",):
+            yield kind, PAGES[kind] + suffix, {**params, "state": state}
 
 
 def _find(tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
@@ -84,9 +97,10 @@ def _retry(step: ReplayStep, now: int) -> Script[bool]:
 
 
 def _message(row: Row) -> StoredFailure:
-    id, state, reason, created_at, recipient, channel, provider = row
+    tenant, id, state, reason, created_at, recipient, channel, provider = row
     return StoredFailure(
         kind="message",
+        tenant=tenant,
         id=id,
         state=state,
         reason=reason,
@@ -98,20 +112,35 @@ def _message(row: Row) -> StoredFailure:
 
 
 def _run(row: Row) -> StoredFailure:
-    id, state, reason, created_at, recipient, workflow = row
+    tenant, id, state, reason, created_at, recipient, workflow = row
     return StoredFailure(
-        kind="run", id=id, state=state, reason=reason, created_at=created_at, recipient=recipient, workflow=workflow
+        kind="run",
+        tenant=tenant,
+        id=id,
+        state=state,
+        reason=reason,
+        created_at=created_at,
+        recipient=recipient,
+        workflow=workflow,
     )
 
 
 def _job(row: Row) -> StoredFailure:
-    id, state, error, created_at, job, payload = row
+    tenant, id, state, error, created_at, job, payload = row
     return StoredFailure(
-        kind="job", id=id, state=state, reason=error, created_at=created_at, job=job, payload=bytes(payload)
+        kind="job",
+        tenant=tenant,
+        id=id,
+        state=state,
+        reason=error,
+        created_at=created_at,
+        job=job,
+        payload=bytes(payload),
     )
 
 
 READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
+PAGES: dict[FailureKind, str] = {"message": "failed_messages", "run": "failed_runs", "job": "dead_jobs"}
 FINDERS: dict[FailureKind, str] = {
     "message": "failed_messages_find",
     "run": "failed_runs_find",

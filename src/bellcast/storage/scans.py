@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports.list_scan import CreatedRange
+from bellcast.ports.list_scan import CreatedRange, ListTotal
 from bellcast.ports.messages import MessageQuery
 from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
@@ -32,6 +32,13 @@ def _compare(
     bound = last[0][0] if last else params["since"]
     found = yield Statement(page, {**params, "since": bound}, heavy=True)
     return found, bound if last and len(found) < params["limit"] else None
+
+
+def count_by_id(last_row: str, total: str, params: dict[str, Any]) -> Script[ListTotal]:
+    """Count with the statement `total`, down to the id that the statement `last_row` finds. Without an older row, it is exact."""
+    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
+    return ListTotal(int(number), exact=not last)
 
 
 def by_key(

@@ -18,7 +18,7 @@ from bellcast.ports import (
     SentItem,
     SentQuery,
 )
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
@@ -80,6 +80,12 @@ class Sends:
 
     async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
         return await self._engine.read_in_background(sent.announcements, query)
+
+    async def count_notifications(self, query: SentQuery) -> ListTotal:
+        return await self._engine.read_in_background(sent.count_notifications, query)
+
+    async def count_announcements(self, query: SentQuery) -> ListTotal:
+        return await self._engine.read_in_background(sent.count_announcements, query)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         inbox = await self._engine.read(sent.inbox_of, tenant, id)

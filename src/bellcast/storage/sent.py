@@ -7,9 +7,10 @@ from msgspec.structs import asdict
 
 from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem, SentQuery
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.webhooks import EventReport
 from bellcast.storage import marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
@@ -38,10 +39,26 @@ def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
     return (yield from _search("announced_last", "announced_page", query, _announced_item))
 
 
+def count_notifications(query: SentQuery) -> Script[ListTotal]:
+    """The number of notifications to named recipients."""
+    if query.recipient is not None:
+        return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
+    total = "sent_of_all_total" if query.tenant == EVERY_TENANT else "sent_total"
+    return (yield from scans.count_by_id("sent_last", total, _params(query)))
+
+
+def count_announcements(query: SentQuery) -> Script[ListTotal]:
+    """The number of announcements."""
+    return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
+
+
+def _params(query: SentQuery) -> dict[str, Any]:
+    return asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+
+
 def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:
     """Run the statement `page` down to the row that the statement `last_row` finds."""
-    params = asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
-    found, until = yield from scans.by_id(last_row, page, params)
+    found, until = yield from scans.by_id(last_row, page, _params(query))
     return ListScan([item(row) for row in found], until)
 
 

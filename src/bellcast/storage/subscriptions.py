@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.identities import Subscription
 from bellcast.ports import SubscriptionGrant
-from bellcast.storage import announcements, ensure, rows
+from bellcast.ports.list_scan import KeyScan
+from bellcast.storage import announcements, ensure, rows, scans
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
+
+# Topics of one statement that compares their names with a prefix.
+TOPIC_BATCH_ROWS = 1_000
 
 
 def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
@@ -43,6 +47,21 @@ def of_recipient(tenant: str, key: str, after: str, limit: int) -> Script[list[S
 def topics(tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
     params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
     return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
+
+
+def topics_of_all(prefix: str, after: tuple[str, str], limit: int) -> Script[KeyScan[tuple[str, str, int]]]:
+    found: list[tuple[str, str, int]] = []
+    size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
+    while True:
+        keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
+        batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
+        found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
+        compared += len(batch)
+        if len(batch) < size or len(found) >= limit:
+            return KeyScan(found[:limit], None)
+        after = (batch[-1][0], batch[-1][1])
+        if compared >= scans.MAX_SCANNED_ROWS:
+            return KeyScan(found, after)
 
 
 def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:

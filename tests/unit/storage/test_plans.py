@@ -55,6 +55,29 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
     assert not any("ORDER BY" in step for step in plan)
 
 
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("recipients_of_all", "INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?)"),
+        ("recipients_of_all_end", "COVERING INDEX sqlite_autoindex_recipients_1 ((tenant,key)>(?,?))"),
+        ("topics_of_all", "COVERING INDEX subscriptions_topic ((tenant,topic)>(?,?))"),
+        ("failed_messages_of_all", "INDEX messages_failed (state=? AND id>? AND id<?)"),
+        ("failed_messages_of_all_total", "INDEX messages_failed (state=? AND id>? AND id<?)"),
+        ("failed_runs_of_all", "INDEX runs_failed (id>? AND id<?)"),
+        ("failed_runs_of_all_total", "INDEX runs_failed (id>? AND id<?)"),
+        ("dead_jobs_of_all", "INDEX jobs_dead_of_all (id<?)"),
+        ("sent_of_all_total", "INDEX notifications_direct (id>? AND id<?)"),
+        ("audit_total_of_tenant", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
+    ],
+)
+async def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
+    engine: SqliteEngine, name: str, index: str
+) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    assert any(index in step for step in plan), plan
+    assert not any("ORDER BY" in step for step in plan)
+
+
 async def test_counts_of_a_trigger_are_read_from_an_index_alone(engine: SqliteEngine) -> None:
     plan = of_the_engine(engine, statements.load("sqlite")["runs_count"])
     assert plan[0] == "SEARCH runs USING COVERING INDEX runs_trigger (tenant=? AND trigger=?)"

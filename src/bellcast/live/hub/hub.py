@@ -172,10 +172,18 @@ class Hub:
     def followed_topics(self, tenant: str) -> dict[str, int]:
         """Return a tenant's followed topics on all nodes with their connection counts."""
         prefix = topic_stream(tenant, "")
+        return {stream.removeprefix(prefix): count for stream, count in self._followed(prefix).items()}
+
+    def followed_topics_of_all(self) -> dict[tuple[str, str], int]:
+        """Return the followed topics of all tenants, by tenant and topic."""
+        counts = self._followed(f"topic{SEPARATOR}")
+        return {(tenant, name): counts[key] for key in counts for _, tenant, name in [key.split(SEPARATOR, 2)]}
+
+    def _followed(self, prefix: str) -> Counter[Stream]:
         counts = Counter({key: len(followers) for key, followers in self._streams.items() if key.startswith(prefix)})
         for key, count in self.cluster.counts_by_prefix(prefix):
             counts[Stream(key)] += count
-        return {stream.removeprefix(prefix): count for stream, count in counts.items()}
+        return counts
 
     def connections_on(self, stream: Stream) -> list[Connection]:
         return list(self._streams.get(stream, ()))

@@ -141,6 +141,9 @@ class ConnectionSurvey:
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
         return self._hub.followed_topics(tenant)
 
+    def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
+        return self._hub.followed_topics_of_all()
+
     def followers(self, tenant: str, topic: str) -> int:
         return self._hub.total(topic_stream(tenant, topic))
 

@@ -33,6 +33,13 @@ WHERE id < :before AND id >= :since AND recalled_at IS NULL
   AND (CAST(:type AS TEXT) IS NULL OR type = :type)
 ORDER BY id DESC LIMIT :limit
 
+-- name: announced_total
+-- Number of announcements.
+SELECT count(*) FROM announcements
+WHERE id < :before AND id >= :since AND recalled_at IS NULL
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*'))
+  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+
 -- name: announcement_edit
 -- Edit an announcement.
 UPDATE announcements SET

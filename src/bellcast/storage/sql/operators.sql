@@ -199,6 +199,16 @@ WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
 SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
 WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
 
+-- name: audit_total
+-- Number of entries between two ids, up to :limit.
+SELECT count(*) FROM (SELECT 1 FROM audit_entries WHERE id < :before AND id >= :since LIMIT :limit) AS few
+
+-- name: audit_total_of_tenant
+-- Number of entries about a tenant between two ids, up to :limit.
+SELECT count(*) FROM (
+  SELECT 1 FROM audit_entries WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
+) AS few
+
 -- name: audit_chain
 -- Entries after a number, in the order of the chain.
 SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries

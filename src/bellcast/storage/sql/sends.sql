@@ -144,6 +144,38 @@ FROM (
 ) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 ORDER BY n.id DESC
 
+-- name: sent_total
+-- Number of notifications to named recipients of a tenant. The recipient of each is found by its number: a join might read all.
+SELECT count(*) FROM notifications n
+WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
+  AND (SELECT r.tenant FROM recipients r WHERE r.id = n.recipient) = :tenant
+  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
+  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+  ))
+
+-- name: sent_of_all_total
+-- Number of notifications to named recipients of all tenants.
+SELECT count(*) FROM notifications n
+WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
+  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
+  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+  ))
+
+-- name: sent_of_recipient_total
+-- Number of notifications to one recipient.
+SELECT count(*) FROM notifications n
+WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
+  AND n.announcement IS NULL AND n.id < :before AND n.id >= :since
+  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
+  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+  ))
+
 -- name: direct_edit
 -- Edit a notification sent to one recipient.
 UPDATE notifications SET

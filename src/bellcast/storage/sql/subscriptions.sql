@@ -39,6 +39,27 @@ SELECT topic, (
   SELECT count(*) FROM (SELECT 1 FROM subscriptions s WHERE s.tenant = :tenant AND s.topic = names.topic LIMIT 10000) AS few
 ) FROM names WHERE topic IS NOT NULL LIMIT :limit
 
+-- name: topics_of_all
+-- Topics of all tenants with subscribers, by tenant and name, with the numbers of subscribers up to 10,000 of those from :first
+-- up to :last. Each step reads two entries of the index.
+WITH RECURSIVE names (tenant, topic) AS (
+  SELECT
+    (SELECT s.tenant FROM subscriptions s WHERE (s.tenant, s.topic) > (:after_tenant, :after) ORDER BY s.tenant, s.topic LIMIT 1),
+    (SELECT s.topic FROM subscriptions s WHERE (s.tenant, s.topic) > (:after_tenant, :after) ORDER BY s.tenant, s.topic LIMIT 1)
+  UNION ALL
+  SELECT
+    (SELECT s.tenant FROM subscriptions s WHERE (s.tenant, s.topic) > (names.tenant, names.topic)
+     ORDER BY s.tenant, s.topic LIMIT 1),
+    (SELECT s.topic FROM subscriptions s WHERE (s.tenant, s.topic) > (names.tenant, names.topic)
+     ORDER BY s.tenant, s.topic LIMIT 1)
+  FROM names WHERE names.topic IS NOT NULL
+)
+SELECT tenant, topic, CASE WHEN topic >= :first AND topic < :last THEN (
+  SELECT count(*) FROM (
+    SELECT 1 FROM subscriptions s WHERE s.tenant = names.tenant AND s.topic = names.topic LIMIT 10000
+  ) AS few
+) END FROM names WHERE topic IS NOT NULL LIMIT :limit
+
 -- name: subscribed @sqlite
 -- Those of the topics that a recipient is subscribed to.
 SELECT s.topic FROM json_each(:topics) t

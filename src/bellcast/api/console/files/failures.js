@@ -24,13 +24,13 @@ export function failures(page) {
   const replays = h('div');
   const draw = () => fill(list, page.query.get('cause') ? failuresOfCause(page, watch) : causes(page, watch));
   let turn = 0;
-  const watch = () => {
+  const watch = (tenant) => {
     turn += 1;
     const mine = turn;
-    watchReplays(page, replays, draw, () => mine === turn && !page.signal.aborted);
+    watchReplays(page, tenant, replays, draw, () => mine === turn && !page.signal.aborted);
   };
   draw();
-  watch();
+  watch(page.query.get('tenant') ?? page.me.tenants?.[0] ?? '');
   return [heading('Failures', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), replays, list];
 }
 
@@ -41,10 +41,6 @@ function filtersOf(page) {
     { name: 'workflow', label: 'Workflow' }, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, { name: 'cause', label: 'Cause' },
   ];
   return [...fields.filter(({ name }) => name === 'kind' || name === 'channel' || page.query.get(name)), RANGE];
-}
-
-function tenantName(page) {
-  return page.query.get('tenant') ?? page.me.tenants?.[0] ?? '';
 }
 
 /** The selected failures as the filter of a replay. */
@@ -60,21 +56,23 @@ const fieldsOf = (page) => Object.fromEntries(FIELDS.map((name) => [name, page.q
 
 function causes(page, started) {
   const place = h('div');
-  const tenant = { name: 'tenant', label: 'Tenant', ...(page.me.tenants && { options: page.me.tenants }) };
+  const tenant = { name: 'tenant', label: 'Tenant', ...(page.me.tenants && { options: ['', ...page.me.tenants] }) };
   const filters = [...filtersOf(page), tenant];
-  const query = { ...Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? ''])), tenant: tenantName(page) };
+  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
   const chosen = chosenOf(page);
-  const wanted = { ...filterOf(page, fieldsOf(page)), tenant: query.tenant };
+  const wanted = { ...filterOf(page, fieldsOf(page)), tenant: query.tenant || '*' };
   load(place, page.signal, (signal) => get(withQuery('/v1/failures/causes', wanted), signal), ({ causes: groups, total }) => {
     if (groups.length === 0) {
       const isFiltered = Object.entries(query).some(([name, value]) => value && name !== 'tenant');
       return isFiltered ? empty('Nothing that failed matches these filters.') : empty('No message, run or job has failed. What fails for good appears here.', 'bellcast replay --all --dry-run');
     }
+    const owners = [...new Set(groups.map((one) => one.tenant ?? ''))];
+    const all = { title: 'Replay all failures', tenant: owners[0], body: { filter: filterOf(page, fieldsOf(page)) } };
     return [
       h('div', { class: 'choice' }, h('p', { class: 'big' }, `${count(total.value, 'failure')}${total.exact ? '' : ' or more'}, ${count(groups.length, 'cause')}`),
-        page.may(BUILDERS) && replayButton(page, 'Replay all…', 'Replay all failures', { filter: filterOf(page, fieldsOf(page)) }, started)),
+        page.may(BUILDERS) && (owners.length === 1 ? replayButton(page, 'Replay all…', all, started) : h('span', { class: 'muted' }, 'Filter by one tenant to replay all.'))),
       h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Causes' }, h('table', { class: 'causes' },
-        h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),
+        h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Tenant', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),
         h('tbody', {}, groups.map((group) => causeRow(page, group, started))))),
     ];
   });
@@ -83,14 +81,16 @@ function causes(page, started) {
 
 function causeRow(page, group, started) {
   const fields = Object.fromEntries(FIELDS.map((name) => [name, group[name] ?? '']));
-  const href = withQuery(page.url('/failures'), { ...fields, range: page.query.get('range') ?? '', tenant: tenantName(page) });
+  const href = withQuery(page.url('/failures'), { ...fields, range: page.query.get('range') ?? '', tenant: group.tenant ?? '' });
+  const replay = { title: `Replay ${count(group.count, 'failure')}`, cause: group.cause, tenant: group.tenant ?? '', body: { filter: filterOf(page, fields) } };
   return h('tr', {},
     h('td', {}, h('a', { href, class: 'row-link' }, group.cause)),
     h('td', { 'data-label': 'Failures' }, h('b', {}, number(group.count))),
     h('td', { 'data-label': 'Of' }, subject(group)),
+    h('td', { 'data-label': 'Tenant', class: group.tenant ? undefined : 'none' }, group.tenant ?? '–'),
     h('td', { 'data-label': 'Newest', class: 'when' }, time(group.newest.created_at)),
     h('td', { 'data-label': 'Oldest' }, time(group.oldest_at)),
-    h('td', {}, page.may(BUILDERS) && replayButton(page, 'Replay…', `Replay ${count(group.count, 'failure')}`, { filter: filterOf(page, fields) }, started, group.cause)));
+    h('td', {}, page.may(BUILDERS) && replayButton(page, 'Replay…', replay, started)));
 }
 
 /** What failed: a message of a channel, a run of a workflow, or a job. */
@@ -104,7 +104,8 @@ function subject({ kind, channel, provider, workflow, job, webhook }) {
 
 function failuresOfCause(page, started) {
   const selected = new Set();
-  const chosen = h('button', { type: 'button', disabled: true, onclick: () => openReplay(page, 'Replay the selected failures', { ids: [...selected] }, started) }, 'Replay selected…');
+  const tenant = page.query.get('tenant') ?? '';
+  const chosen = h('button', { type: 'button', disabled: true, onclick: () => openReplay(page, { title: 'Replay the selected failures', tenant, body: { ids: [...selected] } }, started) }, 'Replay selected…');
   const update = () => {
     chosen.disabled = selected.size === 0;
     chosen.textContent = selected.size === 0 ? 'Replay selected…' : `Replay ${number(selected.size)} selected…`;
@@ -123,8 +124,8 @@ function failuresOfCause(page, started) {
     none: 'Nothing failed with this cause.',
     note: 'The cause is the reason without addresses, ids and long numbers.',
   });
-  const back = h('a', { href: withQuery(page.url('/failures'), { range: page.query.get('range') ?? '', tenant: page.query.get('tenant') ?? '' }) }, 'All causes');
-  const all = replayButton(page, 'Replay all of this cause…', 'Replay all failures of this cause', { filter: filterOf(page, fieldsOf(page)) }, started);
+  const back = h('a', { href: withQuery(page.url('/failures'), { range: page.query.get('range') ?? '' }) }, 'All causes');
+  const all = replayButton(page, 'Replay all of this cause…', { title: 'Replay all failures of this cause', tenant, body: { filter: filterOf(page, fieldsOf(page)) } }, started);
   return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(BUILDERS) && h('div', { class: 'choice' }, all, chosen), place];
 }
 
@@ -133,16 +134,18 @@ function nameOf(page, one) {
   const name = one.recipient ?? one.id;
   const kind = one.kind === 'job' ? one.job : one.kind;
   const target = { message: path`/messages/${one.id}`, run: path`/runs/${one.id}` }[kind];
-  return target ? h('a', { href: withQuery(page.url(target), { tenant: tenantName(page) }), class: 'row-link' }, name) : h('code', {}, name);
+  return target ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
 }
 
-function replayButton(page, text, title, body, started, cause) {
-  return h('button', { type: 'button', 'aria-label': cause ? `${title}: ${cause}` : title, onclick: () => openReplay(page, title, body, started, cause) }, text);
+/** @param replay its `title`, `tenant` and request `body`, and the `cause` if it is of one */
+function replayButton(page, text, replay, started) {
+  const { title, cause } = replay;
+  return h('button', { type: 'button', 'aria-label': cause ? `${title}: ${cause}` : title, onclick: () => openReplay(page, replay, started) }, text);
 }
 
 /** Show the number of failures and the side effects of a replay, and start it on request. */
-function openReplay(page, title, body, started, cause) {
-  const url = withQuery('/v1/replays', { tenant: tenantName(page) });
+function openReplay(page, { title, tenant, body, cause }, started) {
+  const url = withQuery('/v1/replays', { tenant });
   const place = h('div', { class: 'steps' });
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
   const dialog = h('dialog', { class: 'ask', 'aria-label': title, onclose: () => dialog.remove() }, h('h2', {}, title), cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
@@ -153,7 +156,7 @@ function openReplay(page, title, body, started, cause) {
     try {
       await request('POST', url, body, page.signal);
       dialog.close();
-      started();
+      started(tenant);
     } catch (problem) {
       error.textContent = problem.message;
       event.target.disabled = false;
@@ -184,16 +187,16 @@ function sentence({ kind, channel, workflow, job, count: amount }) {
   return `Sends ${count(amount, name, channel === 'sms' ? 'SMS' : undefined)} again`;
 }
 
-/** Show the recent replays, and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
-async function watchReplays(page, place, ended, isPresent) {
+/** Show the recent replays of a tenant, and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
+async function watchReplays(page, tenant, place, ended, isPresent) {
   let wasRunning = false;
   try {
     for (;;) {
-      const { replays } = await get(withQuery('/v1/replays', { limit: SHOWN_REPLAYS, tenant: tenantName(page) }), page.signal);
+      const { replays } = await get(withQuery('/v1/replays', { limit: SHOWN_REPLAYS, tenant }), page.signal);
       if (!isPresent()) return;
       const isRunning = replays.some((one) => one.state === 'running');
       // A button that waits for its second click stays as it is.
-      if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, place, replays);
+      if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, tenant, place, replays);
       if (wasRunning && !isRunning) ended();
       wasRunning = isRunning;
       if (!isRunning) return;
@@ -205,7 +208,7 @@ async function watchReplays(page, place, ended, isPresent) {
   }
 }
 
-function showReplays(page, place, replays) {
+function showReplays(page, tenant, place, replays) {
   if (replays.length === 0) {
     fill(place);
     return;
@@ -218,7 +221,7 @@ function showReplays(page, place, replays) {
       one.state === 'running' && h('progress', { max: one.matched, value: one.exact ? one.examined : undefined, 'aria-label': `Progress of ${summary(one)}` }),
       h('div', { class: 'choice' }, h('span', { class: 'muted', role: one.state === 'running' && 'status' }, progressOf(one)),
         one.state === 'running' && page.may(BUILDERS) && confirmed(`Cancel ${summary(one)}`, 'Cancel', async () => {
-          await request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: tenantName(page) }));
+          await request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant }));
           fill(place);
         })))))));
 }

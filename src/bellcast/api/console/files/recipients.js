@@ -12,8 +12,9 @@ const FEW = 10;
 
 export const recipients = (page) => listPage(page, {
   title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }, CREATED],
-  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
+  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Tenant', (one) => one.tenant], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
+  anyTenant: true,
   none: 'No recipient exists yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
 });
 

@@ -12,9 +12,10 @@ const MANY = 50;
 
 export const topics = (page) => listPage(page, {
   title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
-  columns: [['Topic', (one) => one.topic], ['Subscribers', (one) => `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
-  link: (one) => inTenant(page, path`/topics/${one.topic}`),
-  none: 'No topic of this tenant has subscribers or connections.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
+  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
+  link: (one) => inTenant(page, path`/topics/${one.topic}`, one),
+  anyTenant: true,
+  none: 'No topic has subscribers or connections.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
 });
 
 export function topic(page) {

@@ -1,0 +1,36 @@
+"""Positions in lists whose order is that of two values: texts for the parameter `after`."""
+
+from urllib.parse import quote, unquote
+
+from bellcast.errors import BadRequest
+from bellcast.model.identities import EVERY_TENANT
+
+WRONG = "`after` is not a cursor of this list: use `next` of a page."
+
+
+def of_moment(at: int, id: str) -> str:
+    """Return the position of an item by its time (UTC milliseconds) and its id."""
+    return f"{at}~{id}"
+
+
+def moment(after: str) -> tuple[int, str]:
+    """Return the time and the id of a position. Raises BadRequest."""
+    at, _, id = after.partition("~")
+    if not (at.isascii() and at.isdecimal()) or not id:
+        raise BadRequest(WRONG)
+    return int(at), id
+
+
+def of_key(tenant: str, key: str, *, is_in_every: bool) -> str:
+    """Return the position of an item by its key, in a list of all tenants by its tenant too."""
+    return f"{quote(tenant, safe='')}/{key}" if is_in_every else key
+
+
+def key(tenant: str, after: str) -> tuple[str, str]:
+    """Return the tenant and the key of a position in the list of a tenant, or of all (`*`). Raises BadRequest."""
+    if tenant != EVERY_TENANT:
+        return tenant, after
+    owner, slash, name = after.partition("/")
+    if not slash and after:
+        raise BadRequest(WRONG)
+    return unquote(owner), name
