@@ -207,9 +207,13 @@ document.addEventListener('keydown', (event) => {
 });
 
 function moveInRows(step) {
-  const links = [...document.querySelectorAll('.row-link')];
-  const index = links.indexOf(document.activeElement);
-  links[Math.min(Math.max(index + step, 0), links.length - 1)]?.focus();
+  // Rows that left the document return before the focus reaches them.
+  const links = [...document.querySelectorAll('.row-link, .parked')];
+  const index = Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1);
+  if (links[index]?.matches('.parked')) {
+    links[index].dispatchEvent(new Event('return'));
+    moveInRows(step);
+  } else links[index]?.focus();
 }
 
 window.addEventListener('popstate', () => route());

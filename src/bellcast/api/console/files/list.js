@@ -3,6 +3,7 @@
  */
 import { field, fill, h, moment } from './dom.js';
 import { get, withQuery } from './server.js';
+import { windowed } from './windowing.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
 const SKELETON_MS = 150;
@@ -57,7 +58,9 @@ export function listPage(page, list) {
   const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !list.single?.some((name) => query[name]) && { tenant: '*' }) };
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
-    const body = h('tbody');
+    const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))));
+    const addBody = windowed(table, page.signal);
+    let shown = 0;
     const note = h('p', { class: 'muted', role: 'status' });
     const more = h('button', { type: 'button', onclick: async () => {
       more.disabled = true;
@@ -69,17 +72,17 @@ export function listPage(page, list) {
       more.disabled = false;
     } });
     const append = (next) => {
-      body.append(...next[list.rows].map((row) => tableRow(row, list)));
+      addBody(h('tbody', {}, next[list.rows].map((row) => tableRow(row, list))));
+      shown += next[list.rows].length;
       const after = next.next ?? next.scanned_until;
       more.hidden = !after;
       more.value = after ?? '';
       more.textContent = next.next ? 'Load more' : 'Search further';
       // The server compares a bounded number of rows with the filters of one request.
-      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : next.next && answer.total ? share(body.rows.length, answer.total) : '';
+      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : next.next && answer.total ? share(shown, answer.total) : '';
     };
     append(answer);
-    return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title },
-      h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))), body)), note, more];
+    return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table), note, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
 }

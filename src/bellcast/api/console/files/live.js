@@ -10,8 +10,8 @@ const FILTERS = [
   { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, { name: 'recipient', label: 'Recipient' },
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
-/** More rows than a person reads would slow the page down. */
-const MAX_ROWS = 500;
+/** More events than a person reads would slow the page down. Each has two rows: itself, and its JSON. */
+const MAX_EVENTS = 250;
 const RECENT = 100;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
@@ -31,12 +31,20 @@ export function live(page) {
   let frame = 0;
   let left = 0;
 
-  const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
-    isPaused = !isPaused;
+  const setPaused = (wanted) => {
+    if (isPaused === wanted) return;
+    isPaused = wanted;
     pause.setAttribute('aria-pressed', String(isPaused));
     pause.textContent = isPaused ? 'Resume' : 'Pause';
     draw();
+  };
+  const isScrolled = () => place.getBoundingClientRect().top < 0;
+  const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
+    if (isPaused && isScrolled()) scrollTo({ top: 0 });
+    setPaused(!isPaused);
   } }, 'Pause');
+  // New events would move those that are read, or replace them.
+  addEventListener('scroll', () => isScrolled() && setPaused(true), { passive: true, signal: page.signal });
   const clear = h('button', { type: 'button', onclick: () => {
     body.replaceChildren();
     waiting = [];
@@ -46,21 +54,21 @@ export function live(page) {
   function draw() {
     frame = 0;
     if (!isPaused) {
-      const rows = waiting.slice(-MAX_ROWS).reverse().map((event) => row(page, event));
+      const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(page, event, () => setPaused(true)));
       waiting = [];
       body.prepend(...rows);
-      while (body.children.length > MAX_ROWS) body.lastElementChild.remove();
+      while (body.rows.length > 2 * MAX_EVENTS) body.lastElementChild.remove();
     }
     place.hidden = body.children.length === 0;
     none.hidden = !place.hidden;
-    status.textContent = isPaused ? `Paused, ${waiting.length} new` : 'Live';
+    status.textContent = isPaused ? `Paused, ${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new` : 'Live';
     skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were left out, because there were more than 200 a second. Narrow the filters to see all.`;
   }
 
   function receive(name, event) {
     if (name === 'skipped') left += event.count;
     else if (event.kind) waiting.push(event);
-    if (waiting.length > 2 * MAX_ROWS) waiting = waiting.slice(-MAX_ROWS);
+    if (waiting.length > 2 * MAX_EVENTS) waiting = waiting.slice(-MAX_EVENTS);
     // A hidden tab has no animation frames; its events wait within the bound above.
     if (!frame) frame = requestAnimationFrame(draw);
   }
@@ -94,12 +102,14 @@ export function live(page) {
   ];
 }
 
-function row(page, event) {
+/** `reads` is called when the event is opened. */
+function row(page, event, reads) {
   const details = h('td', { colspan: '4', class: 'details' });
   const extra = h('tr', { hidden: true }, details);
   const open = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: () => {
     extra.hidden = !extra.hidden;
     open.setAttribute('aria-expanded', String(!extra.hidden));
+    if (!extra.hidden) reads();
     if (!details.hasChildNodes()) fill(details, fixOf(page, event), links(page, event), json(event));
   }, onkeydown: (press) => press.key === 'Escape' && !extra.hidden && open.click() }, event.text);
   const kind = h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind);

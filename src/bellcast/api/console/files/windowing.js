@@ -1,0 +1,45 @@
+/**
+ * Long tables: each page of rows is a body of the table, and bodies far from the screen leave the document until they come near.
+ */
+import { h } from './dom.js';
+
+/** Bodies within this distance of the screen stay, so that scrolling and the keys `j` and `k` find their rows. */
+const MARGIN = '1500px 0px';
+
+/** Let the bodies of a table leave and return. Returns a function that adds a body. The height of the page stays the same. */
+export function windowed(table, signal) {
+  const rowsOf = new Map();
+  const observer = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
+    if (isIntersecting) restore(target);
+    else park(target);
+  }), { rootMargin: MARGIN });
+
+  function park(body) {
+    if (rowsOf.has(body) || !body.isConnected || body.contains(document.activeElement)) return;
+    if (rowsOf.size === 0) fixWidths(table);
+    const row = h('tr', { class: 'parked', 'aria-hidden': 'true', onreturn: () => restore(body) }, h('td', { colspan: table.tHead.rows[0].cells.length }));
+    row.style.height = `${body.offsetHeight}px`;
+    rowsOf.set(body, [...body.rows]);
+    body.replaceChildren(row);
+  }
+
+  function restore(body) {
+    const rows = rowsOf.get(body);
+    rowsOf.delete(body);
+    if (rows) body.replaceChildren(...rows);
+  }
+
+  signal.addEventListener('abort', () => observer.disconnect());
+  return (body) => {
+    table.append(body);
+    observer.observe(body);
+  };
+}
+
+/** Keep the widths of the columns, which would otherwise follow the rows in the document. */
+function fixWidths(table) {
+  const cells = [...table.tHead.rows[0].cells];
+  const widths = cells.map((cell) => cell.offsetWidth);
+  cells.forEach((cell, index) => { cell.style.width = `${widths[index]}px`; });
+  table.style.tableLayout = 'fixed';
+}

@@ -1,0 +1,101 @@
+"""Long lists of the console: the document stays small, and nothing moves while it is read."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+from tests.browser.console import Console
+from tests.browser.shop import PHONE, WIDE
+
+PAGE_ROWS, PAGES = 200, 10
+
+
+def answer(route: Route) -> None:
+    """A page of notifications, as if the server had thousands."""
+    start = int(parse_qs(urlsplit(route.request.url).query).get("after", ["0"])[0])
+    rows: list[dict[str, Any]] = [
+        {
+            "id": f"n{number}",
+            "title": f"Notification {number}" + " of a long title" * (number % 7),
+            "recipient": "alice",
+        }
+        | {"type": "general", "tenant": "acme", "created_at": "2026-01-01T00:00:00Z"}
+        for number in range(start, start + PAGE_ROWS)
+    ]
+    following = start + PAGE_ROWS
+    more = str(following) if following < PAGE_ROWS * PAGES else None
+    route.fulfill(json={"notifications": rows, "next": more, "scanned_until": None})
+
+
+def link(page: Page, number: int) -> Locator:
+    return page.locator(f'a[href*="/n{number}?"]')
+
+
+def load_all(page: Page) -> None:
+    expect(page.locator(".row-link").first).to_have_text("Notification 0")
+    for number in range(1, PAGES):
+        page.get_by_role("button", name="Load more").click()
+        expect(page.locator("tbody")).to_have_count(number + 1)
+    expect(page.get_by_role("button", name="Load more")).to_be_hidden()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_rows_far_from_the_screen_leave_the_document_and_return(
+    open_console: Callable[..., Page], viewport: dict[str, int]
+) -> None:
+    page = open_console("/account", viewport=viewport)
+    page.route(re.compile("/v1/notifications"), answer)
+    page.goto("/console/notifications")
+    load_all(page)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(link(page, 1999)).to_be_visible()
+    expect(link(page, 0)).to_have_count(0)
+    assert page.locator("tbody tr").count() < 3 * PAGE_ROWS
+    height = page.evaluate("document.body.scrollHeight")
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    expect(page.locator("tbody").nth(PAGES // 2).locator(".row-link").first).to_be_attached()
+    position = page.evaluate("new Promise((done) => setTimeout(() => done(scrollY), 300))")
+    assert page.evaluate("scrollY") == position
+    assert page.evaluate("document.body.scrollHeight") == height
+    page.evaluate("scrollTo(0, 0)")
+    expect(link(page, 0)).to_be_visible()
+    assert page.locator("tbody tr").count() < 3 * PAGE_ROWS
+
+
+def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route(re.compile("/v1/notifications"), answer)
+    page.goto("/console/notifications")
+    load_all(page)
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator(".row-link").first).to_have_text("Notification 0")
+    press = "([key, times]) => { while (times--) document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })) }"
+    page.evaluate(press, ["j", 2 * PAGE_ROWS + 5])
+    expect(page.locator(".row-link:focus")).to_have_attribute("href", re.compile(f"/n{2 * PAGE_ROWS + 4}[?]"))
+    page.evaluate(press, ["k", 10])
+    expect(page.locator(".row-link:focus")).to_have_attribute("href", re.compile(f"/n{2 * PAGE_ROWS - 6}[?]"))
+
+
+def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live?recipient=nell")
+    status = page.get_by_role("status").first
+    expect(status).to_have_text("Live")
+    notify = [{"to": "nell", "title": f"Hello {number}", "type": f"kind-{number}"} for number in range(300)]
+    with httpx.Client(base_url=owner.server.url, headers=owner.server.as_app()) as client:
+        for body in notify[:150]:
+            client.post("/v1/notifications", json=body)
+        expect(page.get_by_role("button", name="kind-149 to nell")).to_be_visible()
+        page.evaluate("scrollTo(0, 2000)")
+        expect(status).to_have_text("Paused, 0 new")
+        before = page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]")
+        for body in notify[150:]:
+            client.post("/v1/notifications", json=body)
+        expect(status).to_have_text("Paused, 150 new")
+        assert page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]") == before
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("button", name="kind-299 to nell")).to_be_visible()
+    expect(page.locator(".feed tbody .row-link")).to_have_count(250)
