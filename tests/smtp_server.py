@@ -73,7 +73,11 @@ class Mailbox:
 
 @asynccontextmanager
 async def smtp_server(
-    *, credentials: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, implicit_tls: bool = False
+    *,
+    credentials: tuple[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    implicit_tls: bool = False,
+    has_utf8: bool = True,
 ) -> AsyncIterator[Mailbox]:
     """Run a server on a free port of 127.0.0.1. With credentials it requires a login."""
     mailbox = Mailbox()
@@ -102,7 +106,7 @@ async def smtp_server(
             auth_required=credentials is not None,
             auth_require_tls=False,
             tls_context=None if implicit_tls else tls,
-            enable_SMTPUTF8=True,
+            enable_SMTPUTF8=has_utf8,
             loop=asyncio.get_running_loop(),
         )
 

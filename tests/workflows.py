@@ -103,6 +103,7 @@ class WorkflowWorld:
             store,
             broker,
             clock,
+            clock,
             http,
             config,
             Limits(),

@@ -307,6 +307,17 @@ async def test_http_step_fails_at_once_on_another_client_error(
     assert (run.state, state.step("call").reason) == (status, "HTTP status 404")
 
 
+@pytest.mark.parametrize("client", ["a\r\nX-Other: 1", "€"])
+async def test_header_that_cannot_be_sent_fails_the_step_at_once(world: WorkflowWorld, client: str) -> None:
+    step = {"key": "call", "type": "http", "url": "https://app.example/", "headers": {"X-Client": "{{ data.client }}"}}
+    await world.put("booking", step)
+    id = await world.trigger("booking", data={"client": client})
+    await world.settle()
+    run, state = await world.run(id)
+    assert (run.state, state.step("call").state, world.http.requests) == ("failed", "failed", [])
+    assert "headers.X-Client" in (state.step("call").reason or "")
+
+
 async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock) -> None:
     functions: dict[str, Any] = {}
     world = WorkflowWorld(store, clock, functions)

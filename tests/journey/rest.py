@@ -172,7 +172,7 @@ async def opened(
     catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)
     jobs = JobRunner(store.jobs, clock, ids.new)
-    webhooks = Webhooks(store, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
+    webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs)
     workflow_catalog = WorkflowCatalog(store, clock)
     triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks)
     router = Router(
@@ -213,7 +213,7 @@ async def opened(
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
-        providers=ProviderRegistry(store, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
+        providers=ProviderRegistry(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
         receipts=Receipts(store, clock, webhooks, jobs),
         webhooks=webhooks,
         failures=Failures(store),

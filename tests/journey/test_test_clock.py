@@ -1,12 +1,18 @@
 """`bellcast serve --test-clock`: days of workflows in a second."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import httpx
+import jwt
+import pusher
 
 from tests.journey.rest import Rest, refused
 from tests.journey.shell import bellcast
+from tests.push_browser import Browser
 from tests.servers import ServerProcess
+from tests.vendor_server import vendor_server
 
 START = "2030-01-01T08:00:00Z"
 STEPS = [
@@ -38,6 +44,31 @@ def test_advance_runs_everything_that_falls_due(tmp_path: Path) -> None:
         inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert [one["title"] for one in inbox.json()["notifications"]] == ["Hello"]
         assert app.post("/v1/test-clock", json={"advance": "-1d"}).status_code == 422
+
+
+async def test_signatures_keep_the_system_time(tmp_path: Path) -> None:
+    async with vendor_server() as vendor:
+        with ServerProcess(tmp_path / "data", {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}, f"--test-clock={START}") as server:
+            url = f"http://{vendor.host}"
+            async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as app:
+                await app.post("/v1/webhooks", json={"url": url, "events": ["notification.created"]})
+                await app.post("/v1/recipients/alice/push-endpoints", json=Browser().to_json(f"{url}/push"))
+                await app.put(
+                    "/v1/workflows/w", json={"steps": [{"key": "call", "type": "http", "url": f"{url}/step"}]}
+                )
+                await app.post("/v1/notifications", json={"to": "alice", "title": "T", "channels": ["inbox", "push"]})
+                await app.post("/v1/workflows/w/trigger", json={"to": "alice"})
+                await app.post("/v1/test-clock", json={"advance": "1s"})
+            # The receivers reject what is five minutes off their own clocks, push services also what lasts over a day.
+            received = {one.path: one.headers for one in vendor.requests}
+            for path in ("/", "/step"):
+                assert abs(int(received[path]["webhook-timestamp"]) - time.time()) < 300
+            token = received["/push"]["authorization"].removeprefix("vapid t=").partition(",")[0]
+            assert 0 < jwt.decode(token, options={"verify_signature": False})["exp"] - time.time() <= 86_400
+            sdk = pusher.Pusher(
+                server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False
+            )
+            await asyncio.to_thread(sdk.trigger, "news", "n", {})
 
 
 async def test_server_with_the_system_time_has_no_test_clock(rest: Rest) -> None:

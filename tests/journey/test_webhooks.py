@@ -261,7 +261,7 @@ class Deliveries:
         ids = Ids()
         self.clock = clock
         self.webhooks = Webhooks(
-            store, clock, clients.guarded, Encryption(b"key"), ids.new, JobRunner(store.jobs, clock, ids.new)
+            store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, JobRunner(store.jobs, clock, ids.new)
         )
         self.store = store
         self.id = ""

@@ -85,7 +85,7 @@ async def _call(scope: Any, receive: Any) -> object:
     limit = ctx.limits.request
     body = await request_body.raw(request_body.ApiRequest(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     if route.signed:
-        _check_signature(app, scope, pairs, body, ctx.engines.clock.now())
+        _check_signature(app, scope, pairs, body, ctx)
     if app.only_channel is not None and not route.is_of_channels:
         raise Forbidden(f"This app is being tested: it may use the channel {app.only_channel} only.")
     return await route.operation(PusherRequest(ctx, app, scope, parts, parameters, body))
@@ -107,8 +107,9 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
     return app
 
 
-def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, now: int) -> None:
-    *previous, newest = reversed(app.valid_credentials(now))
+def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, ctx: ApiContext) -> None:
+    *previous, newest = reversed(app.valid_credentials(ctx.engines.clock.now()))
+    now = (ctx.real_clock or ctx.engines.clock).now()  # by which the app signs, also with a test clock
     for credentials in previous:
         with contextlib.suppress(Unauthenticated):
             signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+import idna
+
 from bellcast.model.identities import ChatAddresses, Profile
 from bellcast.model.preferences import Channel
 from bellcast.preferences.decision import AddressProblem
@@ -38,7 +40,17 @@ def is_email(address: str) -> bool:
     if LOCAL_PART.fullmatch(local) is None or not address.isprintable():
         return False
     labels = domain.split(".")
-    return all(LABEL.fullmatch(label) and "_" not in label for label in labels) and not labels[-1].isdigit()
+    if not all(LABEL.fullmatch(label) and "_" not in label for label in labels) or labels[-1].isdigit():
+        return False
+    return domain.isascii() or _is_international(domain)
+
+
+def _is_international(domain: str) -> bool:
+    try:
+        idna.encode(domain, uts46=True)
+    except idna.IDNAError:
+        return False
+    return True
 
 
 def is_phone(number: str) -> bool:

@@ -7,6 +7,7 @@ from email.header import Header
 from email.utils import format_datetime, quote
 from html import escape
 
+import idna
 from msgspec import Struct
 
 from bellcast.channels import html
@@ -107,11 +108,11 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
     # Quoted-printable text never contains "=_".
     boundary = f"=_{mail.message_id}"
     headers = {
-        "From": _mailbox(sender, sender_name),
-        "To": _mailbox(mail.to, mail.to_name),
+        "From": _mailbox(wire_address(sender), sender_name),
+        "To": _mailbox(wire_address(mail.to), mail.to_name),
         "Subject": _words(one_line(mail.subject)),
         "Date": format_datetime(mail.at),
-        "Message-ID": f"<{mail.message_id}@{_domain(sender)}>",
+        "Message-ID": f"<{mail.message_id}@{_ascii_domain(sender)}>",
         "Auto-Submitted": "auto-generated",  # RFC 3834: keeps vacation responders quiet
     }
     if mail.unsubscribe_url is not None:
@@ -152,6 +153,13 @@ def _needs_encoding(text: str) -> bool:
     return not text.isascii() or "=?" in text  # the latter begins an encoded word
 
 
-def _domain(address: str) -> str:
+def wire_address(address: str) -> str:
+    """The address as every mail server takes it: its domain in ASCII (RFC 5891). A part before the `@` that is not ASCII
+    needs SMTPUTF8 (RFC 6531), and the address stays as it is."""
+    local = address.rpartition("@")[0]
+    return f"{local}@{_ascii_domain(address)}" if local.isascii() else address
+
+
+def _ascii_domain(address: str) -> str:
     domain = address.rpartition("@")[2]
-    return domain if domain.isascii() else domain.encode("idna").decode()
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()

@@ -86,6 +86,7 @@ class Webhooks:
         self,
         store: Store,
         clock: Clock,
+        real_clock: Clock,
         http: Callable[[], Http],
         encryption: Encryption,
         new_id: Callable[[int], str],
@@ -95,6 +96,7 @@ class Webhooks:
         self._feed = feed
         self._store = store
         self._clock = clock
+        self._real_clock = real_clock
         self._http = http
         self._encryption = encryption
         self._new_id = new_id
@@ -201,13 +203,12 @@ class Webhooks:
         return f"HTTP {response.status}", response.status == 410
 
     def _signatures(self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
-        now = self._clock.now()
-        keys = [webhook.secret]
-        if webhook.previous is not None and now < webhook.previous_until:
+        keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
+        if webhook.previous is not None and self._clock.now() < webhook.previous_until:
             keys.append(webhook.previous)
         place = _place(delivery.tenant, delivery.webhook)
         each = [
-            signed(signing_key(self._encryption.decrypt(key, place)), event.id, now // 1000, event.body) for key in keys
+            signed(signing_key(self._encryption.decrypt(key, place)), event.id, signed_at, event.body) for key in keys
         ]
         return {**each[0], "webhook-signature": " ".join(one["webhook-signature"] for one in each)}
 

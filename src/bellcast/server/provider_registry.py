@@ -50,6 +50,7 @@ class ProviderRegistry:
         self,
         store: Store,
         clock: Clock,
+        real_clock: Clock,
         clients: HttpClients,
         config: ChannelConfig,
         encryption: Encryption,
@@ -57,6 +58,7 @@ class ProviderRegistry:
     ) -> None:
         self._documents = store.documents
         self._clock = clock
+        self._real_clock = real_clock
         self._clients = clients
         self._public_url = (config.public_url or "").rstrip("/")
         self._encryption = encryption
@@ -232,7 +234,7 @@ class ProviderRegistry:
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
             connect=None if is_trusted else clients.guard.connect,
-            clock=self._clock,
+            clock=self._real_clock,
             timeout=times.seconds(fields.timeout),
             may_read_files=is_trusted,
             receipts_url=self.receipts_url(tenant, key),

@@ -51,6 +51,7 @@ class Channels:
         self,
         store: Store,
         clock: Clock,
+        real_clock: Clock,
         clients: HttpClients,
         config: ChannelConfig,
         project: Project,
@@ -65,6 +66,7 @@ class Channels:
         self._runs_jobs = runs_jobs
         self._config = config
         self._clock = clock
+        self._real_clock = real_clock
         self._clients = clients
         self._store = store
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
@@ -72,8 +74,8 @@ class Channels:
         self._has_ring = keys.is_ring
         # Not the generated key: browsers bind their subscriptions to this one, so a rotation must not change it.
         self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
-        self.providers = ProviderRegistry(store, clock, clients, config, self.encryption, rates)
-        self.webhooks = Webhooks(store, clock, clients.guarded, self.encryption, new_id, jobs, feed)
+        self.providers = ProviderRegistry(store, clock, real_clock, clients, config, self.encryption, rates)
+        self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(store, clock, self.webhooks, jobs)
         self._built_in = {
             "push": [NamedProvider("webpush", self._web_push())],
@@ -137,4 +139,4 @@ class Channels:
         url = self._config.public_url or ""
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
         contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
-        return WebPushProvider(self._clients.guarded(), self._clock, self.vapid_key, contact)
+        return WebPushProvider(self._clients.guarded(), self._real_clock, self.vapid_key, contact)

@@ -37,7 +37,8 @@ class ServerEngines:
         test_clock: TestClock | None,
         followers: Callable[[Stream], int],
     ) -> None:
-        # Tokens, connections and rates keep the system time when the rest follows a test clock.
+        # Tokens, signatures, connections and rates keep the system time when the rest follows a test clock: other servers
+        # check them by theirs.
         self.real_clock = real_clock = SystemClock()
         clock: Clock = test_clock or real_clock
         new_id = Ids().new
@@ -55,6 +56,7 @@ class ServerEngines:
         self.channels = Channels(
             self.store,
             clock,
+            real_clock,
             self.clients,
             with_public_url(settings),
             project,
@@ -69,6 +71,7 @@ class ServerEngines:
             self.store,
             self.broker,
             clock,
+            real_clock,
             self.clients.guarded(),
             settings.channels,
             settings.limits,

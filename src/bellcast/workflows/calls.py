@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ FUNCTION_TIMEOUT_MS = 60_000
 FUNCTION_POLL_MS = 5_000
 # Statuses after which the same request may succeed later.
 RETRYABLE = frozenset({401, 403, 408, 425, 429})
+# RFC 9110 §5.5: no control character but the tab.
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class FunctionRun(Struct, frozen=True, kw_only=True):
@@ -63,10 +66,17 @@ class StepCalls:
     """Calls the app for steps."""
 
     def __init__(
-        self, http: Http, clock: Clock, project: Project, functions: Mapping[str, StepFunction], delays: Sequence[float]
+        self,
+        http: Http,
+        clock: Clock,
+        real_clock: Clock,
+        project: Project,
+        functions: Mapping[str, StepFunction],
+        delays: Sequence[float],
     ) -> None:
         self._http = http
         self._clock = clock
+        self._real_clock = real_clock
         self._project = project
         self._functions = functions
         self._retries = delays
@@ -100,18 +110,17 @@ class StepCalls:
     async def _request(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun, attempts: int) -> Any:
         renderer = Renderer(Variables(values=engine.values_of(run, around), locale=around.locale, zone=around.zone))
         body = self._body(step, run, around, renderer)
-        headers = {name.lower(): renderer.render(value) for name, value in step.fields.get("headers", {}).items()}
+        templates = step.fields.get("headers", {})
+        headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
         headers.setdefault("content-type", "application/json")
         key = signing_key(self._project.secret)
-        headers |= signed(key, f"{stored.id}.{step.key}", self._clock.now() // 1000, body)
+        headers |= signed(key, f"{stored.id}.{step.key}", self._real_clock.now() // 1000, body)
         timeout = _seconds(step, run, around, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
             response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
-        except ValueError as error:
-            raise InvalidValue(f"headers: {error}") from None
         return self._result(response)
 
     def _body(self, step: Step, run: RunState, around: Surroundings, renderer: Renderer) -> bytes:
@@ -171,6 +180,13 @@ async def _called(function: StepFunction, argument: FunctionRun) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(argument)
     return await function_threads.call(function, argument)
+
+
+def _header(name: str, value: str) -> str:
+    """The value of a header without surrounding white space. Raises InvalidValue if no retry could send it."""
+    if not HEADER_VALUE.fullmatch(value):
+        raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
+    return value.strip()
 
 
 def _seconds(step: Step, run: RunState, around: Surroundings, default: int) -> float:

@@ -1,5 +1,6 @@
 """The fields of workflow steps: which a type has, and the rule of each. Every error names the path of the wrong part."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,14 @@ PARTS: dict[str, type[Struct]] = {
 INBOX_EVENTS = ("seen", "read", "archived", "acted")
 MESSAGE_EVENTS = ("delivered", "bounced", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# RFC 9110 §5.6.2: a token.
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+# The client sets these: with a length or coding of its own, a request could carry a second one past a proxy, and another
+# host would choose a site that the address check has not seen. The signature is Bellcast's.
+SET_HEADERS = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+    | {"webhook-id", "webhook-signature", "webhook-timestamp"}
+)
 
 Errors = Iterator[FieldError]
 
@@ -187,7 +196,12 @@ def _headers(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield FieldError(path, "must be an object of texts")
         return
     for name, inner in value.items():
-        yield from _required_template(f"{path}.{name}", inner, seen)
+        where = f"{path}.{str(name)[:100]}"
+        if HEADER_NAME.fullmatch(str(name)) is None:
+            yield FieldError(where, "must be the name of a header")
+        elif str(name).lower() in SET_HEADERS:
+            yield FieldError(where, "must not be given: Bellcast sets this header")
+        yield from _required_template(where, inner, seen)
 
 
 def _body(path: str, value: Any, seen: SeenSteps) -> Errors:

@@ -93,9 +93,12 @@ def test_usable_address_is_recognized(address: str) -> None:
         assert composed(to=address, to_name=None)["To"].addresses[0].addr_spec == address
 
 
-def test_international_address_is_written_as_utf8() -> None:
-    mail = Email(message_id="m1", to="ü@exämple.com", to_name=None, subject="S", text="T", html="<p>T</p>", at=AT)
-    assert "To: ü@exämple.com\r\n".encode() in email.compose(mail, "bells@example.com")
+@pytest.mark.parametrize(
+    ("to", "written"), [("ü@exämple.com", "ü@exämple.com"), ("a@straße.example", "a@xn--strae-oqa.example")]
+)
+def test_international_address_is_written_as_utf8_only_where_it_must_be(to: str, written: str) -> None:
+    mail = Email(message_id="m1", to=to, to_name=None, subject="S", text="T", html="<p>T</p>", at=AT)
+    assert f"To: {written}\r\n".encode() in email.compose(mail, "bells@example.com")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,7 @@ def test_international_address_is_written_as_utf8() -> None:
         "Alice <alice@example.com>",
         "alice@example..com",
         "alice@-example.com",
+        "alice@ä·b.example",
         "alice@[127.0.0.1]",
         "alice@127.0.0.1",
         ".alice@example.com",

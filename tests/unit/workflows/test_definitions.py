@@ -45,6 +45,12 @@ def errors(value: Any) -> dict[str, str]:
         ([{"key": "a", "type": "http"}], "steps.0.url"),
         ([{"key": "a", "type": "http", "url": None}], "steps.0.url"),
         ([{"key": "a", "type": "http", "url": "x", "headers": {"b": None}}], "steps.0.headers.b"),
+        (
+            [{"key": "a", "type": "http", "url": "x", "headers": {"Content-Length": "3"}}],
+            "steps.0.headers.Content-Length",
+        ),
+        ([{"key": "a", "type": "http", "url": "x", "headers": {"host": "b"}}], "steps.0.headers.host"),
+        ([{"key": "a", "type": "http", "url": "x", "headers": {"b\r\nc": "d"}}], "steps.0.headers.b\r\nc"),
         ([{"key": "a", "type": "http", "url": "x", "body": {"b": ["{{"]}}], "steps.0.body.b.0"),
         ([{"key": "a", "type": "http", "url": "x", "body": {"b": {"var": "nowhere.x"}}}], "steps.0.body.b.var"),
         ([{"key": "a", "type": "throttle", "window": 1, "by": None}], "steps.0.by"),

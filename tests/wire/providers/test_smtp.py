@@ -49,6 +49,28 @@ async def test_mail_reaches_the_server() -> None:
         assert mailbox.envelopes[0].rcpt_tos == ["alice@example.com"]
 
 
+async def test_international_domain_is_sent_in_ascii() -> None:
+    async with smtp_server(has_utf8=False) as mailbox:
+        smtp = provider(mailbox)
+        await smtp.send(mail(to="alice@exämple.com"))
+        await smtp.close()
+        assert mailbox.envelopes[0].rcpt_tos == ["alice@xn--exmple-cua.com"]
+        assert mailbox.received[0]["To"].addresses[0].addr_spec == "alice@xn--exmple-cua.com"
+
+
+async def test_international_mailbox_needs_a_server_with_smtputf8() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        await smtp.send(mail(to="älice@exämple.com"))
+        await smtp.close()
+        assert mailbox.envelopes[0].rcpt_tos == ["älice@exämple.com"]
+    async with smtp_server(has_utf8=False) as mailbox:
+        smtp = provider(mailbox)
+        refused = await failure(smtp, mail(to="älice@exämple.com"))
+        assert (refused.is_temporary, "SMTPUTF8" in str(refused)) == (False, True)
+        await smtp.close()
+
+
 async def test_connection_is_reused_for_the_next_mail() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)

@@ -82,17 +82,19 @@ class SMTPProvider:
 
     def __init__(self, settings: SMTPSettings) -> None:
         self._settings = settings
+        self._sender = email.wire_address(settings.sender)
         self._idle: list[_Connection] = []
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Deliver one e-mail; its content is a channels.email.Email."""
         mail: email.Email = message.content
         body = email.compose(mail, self._settings.sender, self._settings.sender_name)
-        options = [] if mail.to.isascii() and self._settings.sender.isascii() else ["SMTPUTF8"]
+        recipient = email.wire_address(mail.to)
+        encoding = "ascii" if recipient.isascii() and self._sender.isascii() else "utf-8"
         with _translated():
-            async with self._connection(options) as connection:
+            async with self._connection(encoding) as connection:
                 connection.messages += 1
-                await _recipient(connection.client, mail.to)
+                await _recipient(connection.client, recipient, encoding)
                 code, response = await connection.client.data(body)
         return AcceptedMessage(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
 
@@ -108,9 +110,9 @@ class SMTPProvider:
         await asyncio.gather(*map(self._quit, idle))
 
     @asynccontextmanager
-    async def _connection(self, options: list[str]) -> AsyncIterator[_Connection]:
+    async def _connection(self, encoding: str) -> AsyncIterator[_Connection]:
         """Yield a connection after MAIL FROM. An idle connection that the server has closed is replaced."""
-        connection = await self._begin(options)
+        connection = await self._begin(encoding)
         try:
             yield connection
         except BaseException:
@@ -122,7 +124,7 @@ class SMTPProvider:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
 
-    async def _begin(self, options: list[str]) -> _Connection:
+    async def _begin(self, encoding: str) -> _Connection:
         stale = asyncio.get_running_loop().time() - IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
@@ -130,18 +132,29 @@ class SMTPProvider:
                 connection.client.close()
                 continue
             try:
-                await connection.client.mail(self._settings.sender, options=options)
+                await self._mail(connection.client, encoding)
             except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, OSError):
                 connection.client.close()
                 continue
             return connection
         connection = await self._open()
         try:
-            await connection.client.mail(self._settings.sender, options=options)
+            await self._mail(connection.client, encoding)
         except BaseException:
             connection.client.close()
             raise
         return connection
+
+    async def _mail(self, client: SMTP, encoding: str) -> None:
+        """Name the sender; addresses that are not ASCII need SMTPUTF8 (RFC 6531 §3.4)."""
+        if encoding == "ascii":
+            await client.mail(self._sender)
+            return
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        if not client.supports_extension("smtputf8"):
+            raise DeliveryError("the mail server takes ASCII addresses only (it has no SMTPUTF8)", is_temporary=False)
+        await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
     async def _open(self) -> _Connection:
         settings, url = self._settings, self._settings.url
@@ -175,9 +188,9 @@ class SMTPProvider:
         connection.client.close()
 
 
-async def _recipient(client: SMTP, address: str) -> None:
+async def _recipient(client: SMTP, address: str, encoding: str) -> None:
     try:
-        await client.rcpt(address)
+        await client.rcpt(address, encoding=encoding)
     except aiosmtplib.SMTPRecipientRefused as error:
         raise _error(error.code, error.message, is_bounce=error.code in BOUNCES) from None
 
