@@ -12,7 +12,7 @@ const en = {
   prefUntil: (when) => `Until ${when}`,
   prefPush: 'Push messages in this browser',
   prefPushHint: 'Also while no page is open.',
-  prefTypes: 'What reaches you where',
+  prefTypes: 'How you are notified',
   inbox: 'Here',
   email: 'E-mail',
   sms: 'SMS',
