@@ -114,7 +114,7 @@ class TestKeys:
     async def test_invalid_key_is_not_created(self, rest, body, field):
         response = await rest.app.post("/v1/keys", json=body)
         assert fields(response).keys() == {field}
-        assert (await rest.app.get("/v1/keys")).json() == {"keys": []}
+        assert (await rest.app.get("/v1/keys")).json() == {"keys": [], "next": None}
 
 
 class TestTokenScopes:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import RETRYABLE_STATES
@@ -10,6 +11,13 @@ from bellcast.storage import documents, jobs, messages, rows, runs
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement
+
+
+class _Names(NamedTuple):
+    """The statements that read and count the failures of a kind."""
+
+    page: str
+    total: str
 
 
 class Replays:
@@ -39,8 +47,8 @@ class Replays:
 
 def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     found: list[StoredFailure] = []
-    for kind, name, params in _statements(query):
-        found += map(READERS[kind], (yield Statement(name, params)))
+    for kind, names, params in _statements(query):
+        found += map(READERS[kind], (yield Statement(names.page, params)))
     found.sort(key=lambda failure: failure.id, reverse=True)
     # A dead job may have the id of its run: a page that ended between the two would lose one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
@@ -49,22 +57,22 @@ def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
 
 def _count(query: FailureQuery) -> Script[int]:
     number = 0
-    for _, name, params in _statements(query):
-        ((counted,),) = yield Statement(f"{name}_total", params, heavy=True)
+    for _, names, params in _statements(query):
+        ((counted,),) = yield Statement(names.total, params, heavy=True)
         number = min(number + counted, query.limit)
     return number
 
 
-def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]]:
+def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, _Names, Params]]:
     """The statements that find the failures, each up to the limit."""
     until = jobs.NEVER if query.created_before is None else query.created_before
     times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
     ids = rows.id_range(query.before, query.created_since, query.created_before)
     for kind, tenant in itertools.product(query.kinds, query.tenants):
-        suffix = "_of_all" if tenant == EVERY_TENANT else ""
+        names = (OF_ALL if tenant == EVERY_TENANT else OF_TENANT)[kind]
         params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else ids)}
         for state in RETRYABLE_STATES if kind == "message" else ("",):
-            yield kind, PAGES[kind] + suffix, {**params, "state": state}
+            yield kind, names, {**params, "state": state}
 
 
 def _find(tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
@@ -140,7 +148,16 @@ def _job(row: Row) -> StoredFailure:
 
 
 READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
-PAGES: dict[FailureKind, str] = {"message": "failed_messages", "run": "failed_runs", "job": "dead_jobs"}
+OF_TENANT: dict[FailureKind, _Names] = {
+    "message": _Names("failed_messages", "failed_messages_total"),
+    "run": _Names("failed_runs", "failed_runs_total"),
+    "job": _Names("dead_jobs", "dead_jobs_total"),
+}
+OF_ALL: dict[FailureKind, _Names] = {
+    "message": _Names("failed_messages_of_all", "failed_messages_of_all_total"),
+    "run": _Names("failed_runs_of_all", "failed_runs_of_all_total"),
+    "job": _Names("dead_jobs_of_all", "dead_jobs_of_all_total"),
+}
 FINDERS: dict[FailureKind, str] = {
     "message": "failed_messages_find",
     "run": "failed_runs_find",

@@ -68,5 +68,5 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: SQLSto
     assert [decision.message for decision in decided] == [messages[0].id]
     for one in (await store.runs.scan(RunQuery(tenant="aurora", limit=200))).rows:
         assert run.decode(one.body).status == one.state
-    causes = await Failures(store).causes("aurora", FailureFilter())
+    causes = await Failures(store).causes(["aurora"], FailureFilter())
     assert {group.key.kind for group in causes.groups} == {"message", "run"}
