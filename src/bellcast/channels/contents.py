@@ -1,9 +1,9 @@
 """The content of one notification for one recipient, per channel: the send's own fields, else the template's, else made
 from title, body and link."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -19,14 +19,16 @@ from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
 from bellcast.model.notifications import ActionButton, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.model.templates import InboxContent, Template, locales_of
-from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
+from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
+
+T = TypeVar("T")
 
 ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
     """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `roots`
-    those of a workflow's step; `shared` are texts that recipients have in common. A preview (`is_strict` False) renders
+    returns those of a workflow's step; `shared` is what recipients of this draft have in common. A preview (`is_strict` False) renders
     missing variables as empty."""
 
     draft: Draft
@@ -37,8 +39,8 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     tenant: TenantSettings
     links: Mapping[str, str]
     is_strict: bool = True
-    roots: Mapping[str, Any] = {}
-    shared: SharedTexts | None = None
+    roots: Callable[[], Mapping[str, Any]] | None = None
+    shared: SharedResults | None = None
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
@@ -69,6 +71,9 @@ class Contents:
 
     def inbox(self) -> Content:
         """The content of the inbox item."""
+        return self._shared("inbox", ("inbox",), self._checked_inbox)
+
+    def _checked_inbox(self) -> Content:
         content = self._inbox_content
         if not content.title:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
@@ -112,17 +117,24 @@ class Contents:
 
     def _email(self) -> StoredEmail:
         occasion = self._occasion
-        part: EmailContent = self._merged("email") or EmailContent()
-        if not (part.subject or self._headline.title):
-            raise _empty("email")
+        complete = self._shared("email", ("inbox", "email"), self._complete_email)
+        subject, inner = complete.subject or "", complete.html or ""
         shown = links.footer(occasion.links)
-        layout = self._layout(part.layout, shown)
-        complete = email.complete(part, self._headline, occasion.tenant.brand, layout=layout, links=shown)
+        layout = self._layout(complete.layout, shown)
         return StoredEmail(
-            **_fields(complete),
+            subject=subject,
+            text=(complete.text or "") + email.text_footer(shown),
+            html=inner if layout is None else layout(inner, subject),
             to_name=occasion.profile.name,
             unsubscribe_url=occasion.links.get("unsubscribe_url") or None,
         )
+
+    def _complete_email(self) -> EmailContent:
+        """The e-mail without layout and footer."""
+        part: EmailContent = self._merged("email") or EmailContent()
+        if not (part.subject or self._headline.title):
+            raise _empty("email")
+        return email.complete(part, self._headline, self._occasion.tenant.brand)
 
     def _layout(self, name: str | UnsetType | None, shown: dict[str, str]) -> email.Layout | None:
         occasion = self._occasion
@@ -157,6 +169,28 @@ class Contents:
     def _locale(self) -> str:
         return self._occasion.profile.locale or self._occasion.tenant.locale
 
+    @property
+    def _zone(self) -> str:
+        return self._occasion.profile.timezone or self._occasion.tenant.timezone
+
+    def _shared(self, name: str, channels: Sequence[Channel], make: Callable[[], T]) -> T:
+        """What `make` makes of the parts of these channels: once for all recipients with the same language and zone, if
+        nothing in the parts differs between them."""
+        occasion = self._occasion
+        if occasion.shared is None:
+            return make()
+        key = (name, id(occasion.template), self._locale, self._zone)
+        return occasion.shared.find(key, lambda: self._sources(channels), make)
+
+    def _sources(self, channels: Sequence[Channel]) -> Iterator[tuple[str, bool]]:
+        """The texts of the template's parts, with whether they are HTML."""
+        for channel in channels:
+            part = self._part(channel)
+            for name, text in _texts(part).items():
+                yield text, name in HTML_FIELDS
+            for action in (isinstance(part, InboxContent) and part.actions) or ():
+                yield from ((text, False) for text in _action_texts(action).values())
+
     @cached_property
     def _inbox_content(self) -> Content:
         occasion = self._occasion
@@ -186,19 +220,18 @@ class Contents:
     @cached_property
     def _renderer(self) -> Renderer:
         occasion = self._occasion
-        profile, content = occasion.profile, occasion.content
+        content = occasion.content
         values = {
             "brand": msgspec.to_builtins(occasion.tenant.brand),
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **occasion.links,
-            **(occasion.roots or own_roots(occasion)),
+            **(own_roots(occasion) if occasion.roots is None else occasion.roots()),
         }
-        zone = profile.timezone or occasion.tenant.timezone
-        return Renderer(Variables(values=values, locale=self._locale, zone=zone), is_strict=occasion.is_strict)
+        return Renderer(Variables(values=values, locale=self._locale, zone=self._zone), is_strict=occasion.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send has itself."""
-        texts = {n: v for n, v in _fields(part).items() if isinstance(v, str) and n != "layout" and n not in own}
+        texts = {name: text for name, text in _texts(part).items() if name not in own}
         rendered: dict[str, Any] = {name: self._text(text, channel, name) for name, text in texts.items()}
         if isinstance(part, InboxContent) and part.actions and "actions" not in own:
             rendered["actions"] = tuple(self._rendered_action(action) for action in part.actions)
@@ -207,14 +240,17 @@ class Contents:
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
         shared, is_html = self._occasion.shared, name in HTML_FIELDS
         try:
-            if shared is not None and content is None:
-                return shared.render(self._renderer, source, is_html=is_html)
-            return self._renderer.render(source, is_html=is_html, content=content)
+            if shared is None or content is not None:
+                return self._renderer.render(source, is_html=is_html, content=content)
+            key = (source, is_html, self._locale, self._zone)
+            return shared.find(
+                key, lambda: ((source, is_html),), lambda: self._renderer.render(source, is_html=is_html)
+            )
         except TemplateError as error:
             raise _invalid(error, channel, name) from None
 
     def _rendered_action(self, action: ActionButton) -> ActionButton:
-        texts = {name: text for name in ("label", "url") if (text := getattr(action, name)) is not None}
+        texts = _action_texts(action)
         return msgspec.structs.replace(
             action, **{name: self._text(text, "inbox", f"actions.{name}") for name, text in texts.items()}
         )
@@ -243,6 +279,15 @@ def recipient_values(profile: Profile) -> dict[str, Any]:
 
 def _fields(part: Any) -> dict[str, Any]:
     return {} if part is None else {n: v for n in part.__struct_fields__ if (v := getattr(part, n)) is not UNSET}
+
+
+def _texts(part: Any) -> dict[str, str]:
+    """The texts of a part that are rendered."""
+    return {name: value for name, value in _fields(part).items() if isinstance(value, str) and name != "layout"}
+
+
+def _action_texts(action: ActionButton) -> dict[str, str]:
+    return {name: text for name in ("label", "url") if (text := getattr(action, name)) is not None}
 
 
 def _empty(channel: Channel) -> Invalid:

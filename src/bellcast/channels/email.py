@@ -51,9 +51,7 @@ def absolute_url(url: str | None, app_url: str | None) -> str | None:
 Layout = Callable[[str, str], str]
 
 
-def complete(
-    content: EmailContent, headline: Headline, brand: Brand, *, layout: Layout | None, links: dict[str, str]
-) -> EmailContent:
+def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailContent:
     """Fill in absent fields: the subject is the title; text and HTML are made from each other, or from
     title, body and link."""
     subject = one_line(content.subject or headline.title)[:MAX_SUBJECT]
@@ -65,9 +63,7 @@ def complete(
         inner = html.from_text(text or "")
     elif text is None:
         text = html.to_text(inner)
-    if layout is not None:
-        inner = layout(inner, subject)
-    return EmailContent(subject=subject, text=(text or "") + text_footer(links), html=inner)
+    return EmailContent(subject=subject, text=text or "", html=inner, layout=content.layout)
 
 
 def base_layout(brand: Brand, *, language: str, links: dict[str, str]) -> Layout:

@@ -24,7 +24,7 @@ from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, Send
 from bellcast.ports.messages import as_change
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
-from bellcast.templates import SharedTexts
+from bellcast.templates import SharedResults
 
 CREATED = "notification.created"
 # What webhooks get with new messages, by their state.
@@ -38,34 +38,33 @@ FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]
 
 class SendRoute(Struct, frozen=True):
     """The draft of a send and the data needed to route it, read once for all recipients. The messages of `simulated` channels
-    end with their send."""
+    end with their send. Recipients of a draft have the `shared` results in common."""
 
     draft: Draft
+    content: Content
     channels: tuple[ChannelRequest, ...]
     template: Template | None
     layouts: dict[str, Template]
     inputs: DecisionInputs
     simulated: frozenset[Channel]
-    run: str | None = None
-    variables: Mapping[str, Any] = {}
-    shared: SharedTexts | None = None
+    uses_links: bool
+    shared: SharedResults | None = None
+
+    def with_draft(self, draft: Draft) -> "SendRoute":
+        """The route of a draft that differs in its data."""
+        return msgspec.structs.replace(self, draft=draft, content=content(draft))
 
 
 class StepSend(Struct, frozen=True, kw_only=True):
     """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the one that its message
-    belongs to; `variables` are the roots of its templates, `shared` the texts that it has in common with other runs."""
+    belongs to; `variables` returns the roots of its templates."""
 
+    route: SendRoute
     tenant: str
     recipient: str
-    channel: Channel
-    draft: Draft
-    template: Template
     notification: str
     run: str
-    workflow: str
-    variables: Mapping[str, Any]
-    recipients: RecipientInputs  # with the recipient's, if it exists
-    shared: SharedTexts | None
+    variables: Callable[[], Mapping[str, Any]]
     now: int
 
 
@@ -190,7 +189,7 @@ class Router:
             links={},
         )
         roots = {**contents.own_roots(context), "recipient": {}}
-        return contents.Contents(msgspec.structs.replace(context, roots=roots)).inbox()
+        return contents.Contents(msgspec.structs.replace(context, roots=lambda: roots)).inbox()
 
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str]) -> SendRequest:
         """Return the messages and decisions of an announcement's other channels for a page of its recipients. A template that
@@ -248,6 +247,24 @@ class Router:
             request, recipients=(), ids=(), messages=tuple(messages), decisions=tuple(decisions)
         )
 
+    async def step_route(
+        self,
+        tenant: str,
+        workflow: str,
+        draft: Draft,
+        channel: Channel,
+        template: Template,
+        recipients: RecipientInputs,
+        shared: SharedResults | None,
+    ) -> SendRoute:
+        """The route of a step for runs that are executed together."""
+        inputs = await decision_inputs.with_rules(self._catalog, tenant, draft.type, recipients, workflow)
+        layouts = await self._catalog.layouts(tenant, template, draft.email)
+        channels = (ChannelRequest(channel=channel),)
+        simulated = await self._find_simulated(tenant, (channel,))
+        uses_links = _uses_links(channels, template)
+        return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
+
     async def route_step(self, step: StepSend) -> SendRequest:
         """Return the request of a step with its inbox row or message, and the decision. Raises Invalid if its template
         cannot be rendered."""
@@ -255,19 +272,10 @@ class Router:
             tenant=step.tenant,
             recipients=(step.recipient,),
             ids=(step.notification,),
-            content=content(step.draft),
+            content=step.route.content,
             created_at=step.now,
         )
-        inputs = await decision_inputs.with_rules(
-            self._catalog, step.tenant, step.draft.type, step.recipients, step.workflow
-        )
-        layouts = await self._catalog.layouts(step.tenant, step.template, step.draft.email)
-        channels = (ChannelRequest(channel=step.channel),)
-        simulated = await self._find_simulated(step.tenant, (step.channel,))
-        route = SendRoute(
-            step.draft, channels, step.template, layouts, inputs, simulated, step.run, step.variables, step.shared
-        )
-        return await self._with_events(await self._routed(route, request))
+        return await self._with_events(await self._routed(step.route, request, step.run, step.variables))
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
@@ -326,9 +334,16 @@ class Router:
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, draft.type, request.recipients, names)
         simulated = await self._find_simulated(tenant, names)
-        return SendRoute(draft, channels, template, layouts, inputs, simulated)
+        uses_links = _uses_links(channels, template)
+        return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)
 
-    async def _routed(self, route: SendRoute, request: SendRequest) -> SendRequest:
+    async def _routed(
+        self,
+        route: SendRoute,
+        request: SendRequest,
+        run: str | None = None,
+        variables: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> SendRequest:
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
@@ -336,14 +351,14 @@ class Router:
         for id, key in zip(request.ids, request.recipients, strict=True):
             await pauses.pause_if_due()
             profile = route.inputs.profile(key)
-            rendered = self._contents(route, request, profile)
+            rendered = self._contents(route, request, profile, variables)
             for entry in route.channels:
                 decision = route.inputs.decide(profile, entry.channel, draft.priority, request.created_at)
                 added: list[NewMessage] = []
                 if decision.outcome != "skip" and entry.channel == "inbox":
                     rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
-                    message = self._message(route, request, profile, id, entry, decision, rendered)
+                    message = self._message(route, request, profile, id, run, entry, decision, rendered)
                     added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
                     messages += added
                 decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
@@ -356,21 +371,26 @@ class Router:
             decisions=tuple(decisions),
         )
 
-    def _contents(self, route: SendRoute, request: SendRequest, profile: Profile) -> contents.Contents:
-        rules, draft = route.inputs.type.rules, route.draft
-        types = () if rules.requires("email") else (draft.type,)
+    def _contents(
+        self,
+        route: SendRoute,
+        request: SendRequest,
+        profile: Profile,
+        variables: Callable[[], Mapping[str, Any]] | None,
+    ) -> contents.Contents:
         urls: Mapping[str, str] = {}
-        if _uses_links(route):
+        if route.uses_links:
+            types = () if route.inputs.type.rules.requires("email") else (route.draft.type,)
             urls = links.links(self._config, self._project, request.tenant, profile.key, types, request.created_at)
         context = contents.ContentContext(
-            draft=draft,
-            content=request.content,
+            draft=route.draft,
+            content=route.content,
             template=route.template,
             layouts=route.layouts,
             profile=profile,
             tenant=route.inputs.tenant,
             links=urls,
-            roots=route.variables,
+            roots=variables,
             shared=route.shared,
         )
         return contents.Contents(context)
@@ -388,6 +408,7 @@ class Router:
         request: SendRequest,
         profile: Profile,
         notification: str,
+        run: str | None,
         entry: ChannelRequest,
         decision: Decision,
         rendered: contents.Contents,
@@ -400,7 +421,7 @@ class Router:
             tenant=request.tenant,
             recipient=profile.key,
             notification=notification,
-            run=route.run,
+            run=run,
             channel=channel,
             type=route.draft.type,
             priority=route.draft.priority,
@@ -416,11 +437,11 @@ class Router:
         )
 
 
-def _uses_links(route: SendRoute) -> bool:
+def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -> bool:
     """False if no content can show a link to unsubscribe or to the preferences: signing them takes as long as a rendering."""
-    if any(entry.channel != "inbox" for entry in route.channels):
+    if any(entry.channel != "inbox" for entry in channels):
         return True
-    return route.template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(route.template)
+    return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
 
 
 def _unknown_template(key: str) -> Invalid:

@@ -1,6 +1,8 @@
 """Render texts: syntax is checked when a template is stored, values when it is rendered."""
 
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import jinja2
 from jinja2 import meta
@@ -10,11 +12,14 @@ from bellcast.templates import budget, formats, sandbox
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.variables import Variables
 
+T = TypeVar("T")
+
 # Compiling takes about a millisecond, rendering 20 µs. A thousand texts are some 300 templates in three languages.
 CACHED_TEXTS = 1000
 
 # Characters of a text that is returned without a rendering: far below the limit of a rendering's size.
 LONGEST_STATIC = 10_000
+NOT_SHARED: Any = object()
 # The variable of a layout with the HTML that it wraps.
 CONTENT = "content"
 
@@ -59,22 +64,23 @@ def _roots(source: str, *, is_html: bool) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables((_html if is_html else _plain).parse(source)))
 
 
-class SharedTexts:
-    """The rendered texts of a page of recipients that read nothing but `roots`, which have the same values for all."""
+class SharedResults:
+    """Results for a page of recipients, made of texts that read nothing but `roots`, which have the same values for all."""
 
     def __init__(self, roots: frozenset[str]) -> None:
         self._roots = roots
-        self._texts: dict[tuple[str, bool, str, str], str] = {}
+        self._found: dict[Hashable, Any] = {}
 
-    def render(self, renderer: "Renderer", source: str, *, is_html: bool) -> str:
-        """Like Renderer.render, once for all recipients with the same language and zone."""
-        if _is_static(source) or not _roots(source, is_html=is_html) <= self._roots:
-            return renderer.render(source, is_html=is_html)
-        key = (source, is_html, renderer.variables.locale, renderer.variables.zone)
-        text = self._texts.get(key)
-        if text is None:
-            text = self._texts[key] = renderer.render(source, is_html=is_html)
-        return text
+    def find(self, key: Hashable, sources: Callable[[], Iterable[tuple[str, bool]]], make: Callable[[], T]) -> T:
+        """Return what `make` returned for this key. It is called each time if one of its sources, texts with whether they are
+        HTML, reads something else."""
+        found = self._found.get(key)
+        if found is None:
+            is_shared = all(
+                _is_static(source) or _roots(source, is_html=is_html) <= self._roots for source, is_html in sources()
+            )
+            found = self._found[key] = make() if is_shared else NOT_SHARED
+        return make() if found is NOT_SHARED else found
 
 
 class Renderer:

@@ -12,7 +12,6 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
-from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses
@@ -32,7 +31,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.templates import SharedTexts, TemplateError, Variables
+from bellcast.templates import SharedResults, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows import run as runs
@@ -45,7 +44,7 @@ from bellcast.workflows.engine import (
     Surroundings,
 )
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
-from bellcast.workflows.run_steps import Execution, RunSteps
+from bellcast.workflows.run_steps import Execution, RunPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -100,14 +99,13 @@ class RunExecutor:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
         trigger."""
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        executions = await self._opened_all(fanout.tenant, [(stored, definition) for stored in page.runs])
+        opened = [(stored, definition) for stored in page.runs]
+        executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
         begun: list[BegunRun] = []
         events = list(page.events)
-        shared = SharedTexts(SHARED_ROOTS)
         pauses = Pauses()
         for execution in executions:
             await pauses.pause_if_due()
-            execution.shared = shared
             await self._advance(execution)
             before, stored = execution.stored, self._with_state(execution)
             due_at = execution.due_at if execution.call is None else self._clock.now()
@@ -214,18 +212,24 @@ class RunExecutor:
             return [], waiting
         return await self._opened_all(opened[0][0].tenant, opened), waiting
 
-    async def _opened_all(self, tenant: str, opened: Sequence[tuple[StoredRun, Definition]]) -> list[Execution]:
+    async def _opened_all(
+        self, tenant: str, opened: Sequence[tuple[StoredRun, Definition]], shared: SharedResults | None = None
+    ) -> list[Execution]:
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
-        settings = await self._router.tenant(tenant)
-        return [await self._opened(stored, definition, recipients, settings) for stored, definition in opened]
+        settings, page = await self._router.tenant(tenant), RunPage(recipients, shared)
+        # The runs of a fan-out begin with one state.
+        first = None if shared is None else runs.decode(opened[0][0].body)
+        return [
+            await self._opened(stored, definition, first or runs.decode(stored.body), page, settings)
+            for stored, definition in opened
+        ]
 
     async def _opened(
-        self, stored: StoredRun, definition: Definition, recipients: RecipientInputs, tenant: TenantSettings
+        self, stored: StoredRun, definition: Definition, state: RunState, page: RunPage, tenant: TenantSettings
     ) -> Execution:
-        state = runs.decode(stored.body)
-        profile = recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
+        profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}
         around = Surroundings(
             now=self._clock.now(),
@@ -238,9 +242,7 @@ class RunExecutor:
             facts=await self._facts(stored, definition, state),
             events=live_waits.events_of(waits),
         )
-        return Execution(
-            stored=stored, definition=definition, state=state, around=around, recipients=recipients, waits=waits
-        )
+        return Execution(stored=stored, definition=definition, state=state, around=around, page=page, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""

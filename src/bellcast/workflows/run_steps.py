@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels.decision_inputs import RecipientInputs
-from bellcast.channels.routing import Router, StepSend
+from bellcast.channels.routing import Router, SendRoute, StepSend
 from bellcast.errors import BellcastError
 from bellcast.model import local_times
 from bellcast.model.limits import Limits
@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     StoredWait,
     TriggerRequest,
 )
-from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables
+from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
 from bellcast.workflows import cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
@@ -46,6 +46,15 @@ COUNTER_GRACE_MS = 86_400_000
 SERVER_ERROR = 500
 
 
+class RunPage(Struct):
+    """What the runs of a tenant that are executed together have in common: the recipients' inputs, in a fan-out the results of
+    their templates, and the routes of their steps, by workflow and step."""
+
+    recipients: RecipientInputs
+    shared: SharedResults | None
+    routes: dict[tuple[str, int], SendRoute] = {}
+
+
 class Execution(Struct, kw_only=True):
     """A run while its steps are executed, with the effects that the next commit writes."""
 
@@ -53,8 +62,7 @@ class Execution(Struct, kw_only=True):
     definition: Definition
     state: RunState
     around: Surroundings
-    recipients: RecipientInputs  # with the recipient's, if it exists
-    shared: SharedTexts | None = None  # with other runs of a page
+    page: RunPage
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
@@ -102,24 +110,13 @@ class RunSteps:
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
         stored, now = execution.stored, self._clock.now()
-        draft = Draft(
-            to=stored.recipient,
-            type=execution.definition.type or DEFAULT_TYPE,
-            data=execution.state.data,
-            actor=None if execution.state.actor is None else msgspec.convert(execution.state.actor, Actor),
-        )
         send = StepSend(
+            route=await self._route(execution, step),
             tenant=stored.tenant,
             recipient=stored.recipient,
-            channel=step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
-            draft=draft,
-            template=await self._template(stored.tenant, step),
             notification=self._notification(execution, step, now),
             run=stored.id,
-            workflow=stored.workflow,
-            variables=execution.values(),
-            recipients=execution.recipients,
-            shared=execution.shared,
+            variables=execution.values,
             now=now,
         )
         try:
@@ -140,6 +137,23 @@ class RunSteps:
             messages=tuple(message.id for message in request.messages),
             decided=decision.notification,
         )
+
+    async def _route(self, execution: Execution, step: Step) -> SendRoute:
+        """The route of a step, read once for the runs of a page. The runs of a fan-out have the same data."""
+        stored, page = execution.stored, execution.page
+        key = (stored.workflow, id(step))  # the runs keep their steps
+        route = page.routes.get(key)
+        if route is None:
+            route = page.routes[key] = await self._router.step_route(
+                stored.tenant,
+                stored.workflow,
+                _draft(execution),
+                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+                await self._template(stored.tenant, step),
+                page.recipients,
+                page.shared,
+            )
+        return route if route.draft.data is execution.state.data else route.with_draft(_draft(execution))
 
     def _notification(self, execution: Execution, step: Step, now: int) -> str:
         """The id under which decisions and messages are stored: the last inbox item's, unless it has a message of this
@@ -240,6 +254,16 @@ class RunSteps:
             return StepOutcome(state="failed", reason=triggers.refused(error))
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.answer))
+
+
+def _draft(execution: Execution) -> Draft:
+    state = execution.state
+    return Draft(
+        to=execution.stored.recipient,
+        type=execution.definition.type or DEFAULT_TYPE,
+        data=state.data,
+        actor=None if state.actor is None else msgspec.convert(state.actor, Actor),
+    )
 
 
 def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:

@@ -150,29 +150,28 @@ def test_content_is_made_from_title_body_and_link() -> None:
     )
     links = {"Unsubscribe": "https://u"}
     layout = email.base_layout(Brand(name="Shop"), language="en", links=links)
-    made = email.complete(EmailContent(), headline, Brand(name="Shop"), layout=layout, links=links)
+    made = email.complete(EmailContent(), headline, Brand(name="Shop"))
     assert made.subject == "New <booking>"
     assert made.text is not None
     assert made.html is not None
     assert "Saturday\n14:00" in made.text
-    assert "https://app.example/b/7" in made.text
-    assert made.text.endswith("Unsubscribe: https://u")
-    assert "New &lt;booking&gt;" in made.html
-    assert 'href="https://app.example/b/7"' in made.html
-    assert "Saturday<br>" in made.html
-    assert made.html.index("Shop") < made.html.index("Unsubscribe")
+    assert made.text.endswith("https://app.example/b/7")
+    assert email.text_footer(links).endswith("Unsubscribe: https://u")
+    html = layout(made.html, made.subject)
+    assert "New &lt;booking&gt;" in html
+    assert 'href="https://app.example/b/7"' in html
+    assert "Saturday<br>" in html
+    assert html.index("Shop") < html.index("Unsubscribe")
 
 
 def test_text_and_html_are_made_from_each_other() -> None:
     title = Headline(title="T")
-    from_text = email.complete(EmailContent(text="a < b\n\nc"), title, Brand(), layout=None, links={})
+    from_text = email.complete(EmailContent(text="a < b\n\nc"), title, Brand())
     assert "a &lt; b</p>" in (from_text.html or "")
     from_html = email.complete(
         EmailContent(html="<style>p{}</style><h1>Hi</h1><p>See <a href='https://x.example'>this</a></p><ul><li>1</ul>"),
         title,
         Brand(),
-        layout=None,
-        links={},
     )
     assert from_html.text == "Hi\n\nSee this (https://x.example)\n\n- 1"
 
@@ -207,7 +206,7 @@ def test_text_is_made_from_html(source: str, expected: str) -> None:
 
 
 def test_html_without_layout_is_unchanged() -> None:
-    made = email.complete(EmailContent(html="<b>x</b>"), Headline(title="T"), Brand(), layout=None, links={})
+    made = email.complete(EmailContent(html="<b>x</b>"), Headline(title="T"), Brand())
     assert made.html == "<b>x</b>"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.templates import Renderer, SharedTexts, TemplateError, Variables, budget, check_syntax
+from bellcast.templates import Renderer, SharedResults, TemplateError, Variables, budget, check_syntax
 
 DATA = {
     "client": "Ann <b>",
@@ -279,15 +279,20 @@ def test_time_without_a_processor_is_not_charged(monkeypatch: pytest.MonkeyPatch
     assert render("{% for item in data['items'] %}{{ item.name }} {% endfor %}") == "Portrait Frame "
 
 
-def test_text_of_shared_variables_is_rendered_once_per_language_and_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def found(shared: SharedResults, renderer: Renderer, source: str) -> str:
+    key = renderer.variables.locale
+    return shared.find(key, lambda: [("Hello", False), (source, False)], lambda: renderer.render(source))
+
+
+def test_text_of_shared_variables_is_rendered_once_per_key(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = []
     render_one = Renderer.render
     monkeypatch.setattr(Renderer, "render", lambda *args, **fields: rendered.append(1) or render_one(*args, **fields))
-    shared = SharedTexts(frozenset({"data"}))
+    shared = SharedResults(frozenset({"data"}))
     texts = []
     for name, locale in (("Ann", "en"), ("Bob", "en"), ("Mia", "de")):
         renderer = Renderer(Variables(values={"data": {"n": 1234.5}, "recipient": {"name": name}}, locale=locale))
-        texts.append(shared.render(renderer, "{{ data.n | number }}", is_html=False))
+        texts.append(found(shared, renderer, "{{ data.n | number }}"))
     assert texts == ["1,234.5", "1,234.5", "1.234,5"]
     assert len(rendered) == 2
 
@@ -301,14 +306,14 @@ def test_text_of_shared_variables_is_rendered_once_per_language_and_zone(monkeyp
     ],
 )
 def test_text_of_other_variables_is_rendered_for_each_recipient(source: str) -> None:
-    shared = SharedTexts(frozenset({"data"}))
+    shared = SharedResults(frozenset({"data"}))
     for name in ("Ann", "Bob"):
         renderer = Renderer(Variables(values={"data": {"n": [1]}, "recipient": {"name": name}}))
-        assert name in shared.render(renderer, source, is_html=False)
+        assert name in found(shared, renderer, source)
 
 
 def test_shared_text_that_fails_fails_for_each_recipient() -> None:
-    shared = SharedTexts(frozenset({"data"}))
+    shared = SharedResults(frozenset({"data"}))
     for _ in range(2):
         with pytest.raises(TemplateError):
-            shared.render(Renderer(Variables(values={"data": {}})), "{{ data.missing }}", is_html=False)
+            found(shared, Renderer(Variables(values={"data": {}})), "{{ data.missing }}")
