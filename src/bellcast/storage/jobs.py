@@ -31,19 +31,20 @@ class Jobs:
 
     async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
         lease = secrets.token_hex(LEASE_BYTES)
-        return await self._engine.write(ScriptCommand(lambda: _lease(shares, now, until, lease), []))
+        command = ScriptCommand(lambda: _lease(shares, now, until, lease), [], is_housekeeping=True)
+        return await self._engine.write(command)
 
     async def renew(self, jobs: Sequence[Job], until: int) -> None:
-        await self._write(Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs]))
+        await self._keep_house(Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs]))
 
     async def done(self, jobs: Sequence[Job]) -> None:
-        await self._write(Statement("job_done", many=[_lease_params(job) for job in jobs]))
+        await self._keep_house(Statement("job_done", many=[_lease_params(job) for job in jobs]))
 
     async def retry(self, jobs: Sequence[Job]) -> None:
         params = [
             _lease_params(job) | {"run_at": job.run_at, "crashes": job.crashes, "error": job.error} for job in jobs
         ]
-        await self._write(Statement("job_again", many=params))
+        await self._keep_house(Statement("job_again", many=params))
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
@@ -69,6 +70,9 @@ class Jobs:
     async def counts(self) -> dict[tuple[str, str], int]:
         found = await self._engine.read_in_background(fetch, Statement("jobs_count", heavy=True))
         return {(kind, state): count for kind, state, count in found}
+
+    async def _keep_house(self, statement: Statement) -> None:
+        await self._engine.write(ScriptCommand(lambda: fetch(statement), [], is_housekeeping=True))
 
     async def _write(self, statement: Statement) -> list[Row]:
         return await self._engine.write(ScriptCommand(lambda: fetch(statement), []))

@@ -191,8 +191,8 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
         return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)
 
     def rows_of(self, item: RunCommit) -> int:
-        # One with about five more, in 0.1 ms.
-        return 1 + sum(len(trigger.runs) for trigger in item.triggers)
+        # A send has a row or a message, and a decision. A page of runs is bulk work then.
+        return 1 + 2 * len(item.sends) + sum(len(trigger.runs) for trigger in item.triggers)
 
     def is_separate(self, item: RunCommit) -> bool:
         return bool(item.counters or item.triggers)

@@ -55,13 +55,21 @@ class Command(ABC, Generic[T]):
         """Whether it can run as one with other commands of its class."""
         return False
 
+    @property
+    def is_housekeeping(self) -> bool:
+        """Whether it belongs to bulk work itself, so that bulk work need not make room for it."""
+        return False
+
 
 class ScriptCommand(Command[T]):
     """A write of about one row. Without lock keys (None) it is exclusive."""
 
-    def __init__(self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey] | None) -> None:
+    def __init__(
+        self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey] | None, *, is_housekeeping: bool = False
+    ) -> None:
         self._script = script
         self._lock_keys = None if lock_keys is None else frozenset(lock_keys)
+        self._is_housekeeping = is_housekeeping
 
     def script(self) -> Script[T]:
         return self._script()
@@ -72,6 +80,10 @@ class ScriptCommand(Command[T]):
     @property
     def is_exclusive(self) -> bool:
         return self._lock_keys is None
+
+    @property
+    def is_housekeeping(self) -> bool:
+        return self._is_housekeeping
 
 
 class ListCommand(Command[list[T]], Generic[Item, T]):

@@ -72,7 +72,7 @@ class Writer(ABC):
             previous = entries[-1] if entries else None
             entries.append(QueuedCommand(command, loop.create_future(), tenant, rows, is_small, previous))
             self._queue.add(entries[-1])
-        if is_small:
+        if is_small and not commands[0].is_housekeeping:
             self._contention.record()
         self._start(small=is_small)
         return entries
