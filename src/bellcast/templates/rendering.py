@@ -69,17 +69,17 @@ class SharedResults:
 
     def __init__(self, roots: frozenset[str]) -> None:
         self._roots = roots
-        self._found: dict[Hashable, Any] = {}
+        self._results: dict[Hashable, Any] = {}
 
     def find(self, key: Hashable, sources: Callable[[], Iterable[tuple[str, bool]]], make: Callable[[], T]) -> T:
         """Return what `make` returned for this key. It is called each time if one of its sources, texts with whether they are
         HTML, reads something else."""
-        found = self._found.get(key)
+        found = self._results.get(key)
         if found is None:
             is_shared = all(
                 _is_static(source) or _roots(source, is_html=is_html) <= self._roots for source, is_html in sources()
             )
-            found = self._found[key] = make() if is_shared else NOT_SHARED
+            found = self._results[key] = make() if is_shared else NOT_SHARED
         return make() if found is NOT_SHARED else found
 
 

@@ -44,7 +44,7 @@ from bellcast.workflows.engine import (
     Surroundings,
 )
 from bellcast.workflows.run import ENDED, MAX_RUN, RunState
-from bellcast.workflows.run_steps import Execution, RunPage, RunSteps
+from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -218,7 +218,7 @@ class RunExecutor:
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
-        settings, page = await self._router.tenant(tenant), RunPage(recipients, shared)
+        settings, page = await self._router.tenant(tenant), ExecutionPage(recipients, shared)
         # The runs of a fan-out begin with one state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         return [
@@ -227,7 +227,7 @@ class RunExecutor:
         ]
 
     async def _opened(
-        self, stored: StoredRun, definition: Definition, state: RunState, page: RunPage, tenant: TenantSettings
+        self, stored: StoredRun, definition: Definition, state: RunState, page: ExecutionPage, tenant: TenantSettings
     ) -> Execution:
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}

@@ -46,7 +46,7 @@ COUNTER_GRACE_MS = 86_400_000
 SERVER_ERROR = 500
 
 
-class RunPage(Struct):
+class ExecutionPage(Struct):
     """What the runs of a tenant that are executed together have in common: the recipients' inputs, in a fan-out the results of
     their templates, and the routes of their steps, by workflow and step."""
 
@@ -62,7 +62,7 @@ class Execution(Struct, kw_only=True):
     definition: Definition
     state: RunState
     around: Surroundings
-    page: RunPage
+    page: ExecutionPage
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
     triggers: list[TriggerRequest] = []
