@@ -1,5 +1,6 @@
 """The port of the live events' history: order, ids, expiry, floors of topics, and pages."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -102,6 +103,13 @@ async def test_missed_events_of_all_topics_are_in_log_order(create: Create) -> N
     await add(history, "c", 9)
     assert await data(history, start, A, B) == ([0, 1, 2, 3], True)
     assert [event.data for event in (await history.newest("", [A, B], 1)).events] == [2, 3]
+
+
+async def test_hundreds_of_clients_resume_at_the_same_time(create: Create) -> None:
+    history = await create()
+    start = await end(history)
+    await add(history, "a", 1)
+    assert await asyncio.gather(*(data(history, start, A) for _ in range(200))) == [([1], True)] * 200
 
 
 async def test_id_is_known_only_to_its_log(create: Create) -> None:

@@ -16,6 +16,9 @@ from bellcast.errors import Unavailable
 CHANNELS = 1_000
 # A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
+# Concurrent commands, each on a connection of its own. In a storm hundreds of clients resume at once, and redis-py refuses a
+# command beyond the size of its pool.
+MAX_COMMANDS = 32
 
 
 class CommandNames(NamedTuple):
@@ -42,6 +45,7 @@ class Shard:
     def __init__(self, pool: ConnectionPool, names: CommandNames) -> None:
         self._pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
+        self._slots = asyncio.Semaphore(MAX_COMMANDS)
         self._names = names
         self._scripts = names is PLAIN  # in a cluster a script may use channels of one slot only
         self._listening: Any = None  # redis-py leaves it untyped
@@ -102,10 +106,11 @@ class Shard:
         redis: Any = self._redis
         sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
-            try:
-                return await redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
-            except exceptions.NoScriptError:
-                return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
+            async with self._slots:
+                try:
+                    return await redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+                except exceptions.NoScriptError:
+                    return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
         except exceptions.NoPermissionError as failure:
             raise LogUnsupported(str(failure)) from failure
         # redis-py raises AttributeError in commands on a connection that `close` disconnects.
@@ -144,8 +149,9 @@ class Shard:
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
         try:
-            if not (self._scripts and await self._send_by_script(messages)):
-                await self._send_pipelined(messages)
+            async with self._slots:
+                if not (self._scripts and await self._send_by_script(messages)):
+                    await self._send_pipelined(messages)
         except exceptions.RedisError as failure:
             raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
         finally:
@@ -185,7 +191,8 @@ class Shard:
     async def ping(self) -> None:
         """Raise unless Redis responds."""
         try:
-            await self._redis.ping()
+            async with self._slots:
+                await self._redis.ping()
         except exceptions.RedisError as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         finally:

@@ -1,5 +1,6 @@
 """Announcements in the inboxes of connected recipients: what is published, and what another process added."""
 
+import json
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,16 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.model.events import AnnouncementChanged, Event, NodeLeft, PeerUpdate, inbox_stream, topic_stream
+from bellcast.model.events import (
+    AnnouncementChanged,
+    Event,
+    InboxEvent,
+    NodeLeft,
+    PeerUpdate,
+    inbox_stream,
+    topic_stream,
+)
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 from bellcast.ports import Changes, InboxStatus, Materialized
 
@@ -113,6 +123,52 @@ async def test_announcement_that_another_process_added_is_read_from_the_store() 
     assert (names(connection), connection.revision) == (["notification"], 1)
 
 
+class Socket:
+    """A socket that accepts these numbers of bytes, then raises."""
+
+    def __init__(self, *accepted: int) -> None:
+        self._accepted = list(accepted)
+        self.sent = b""
+
+    def send(self, data: bytes) -> int:
+        if not self._accepted:
+            raise BlockingIOError
+        accepted = self._accepted.pop(0)
+        self.sent += data[:accepted]
+        return min(accepted, len(data))
+
+
+@pytest.mark.parametrize("accepted", [(10_000,), (100,), ()], ids=["all", "a part", "nothing"])
+async def test_announcement_is_sent_on_the_socket_and_its_rest_by_the_transport(accepted: tuple[int, ...]) -> None:
+    process = Process(Materialized((added(1),)))
+    connection = connect(process.hub)
+    socket = Socket(*accepted)
+    connection.sock = cast(Any, socket)
+    connection.transport.clear = True
+    await process.announce()
+    written = b"".join(connection.fake.written)
+    assert json.loads(socket.sent + written)["type"] == "notification"
+    assert (len(socket.sent) <= sum(accepted), bool(written)) == (True, accepted != (10_000,))
+
+
+async def test_announcement_waits_behind_unsent_output() -> None:
+    process = Process(Materialized((added(1),)))
+    connection = connect(process.hub)
+    socket = Socket(10_000)
+    connection.sock, connection.fake.buffered = cast(Any, socket), 1
+    await process.announce()
+    assert (names(connection), socket.sent) == (["notification"], b"")
+
+
+async def test_failure_of_one_recipient_leaves_the_others() -> None:
+    process = Process(Materialized((added(1), added(1, recipient="bob"))))
+    process.hub.add_observer(cast(Any, Failing("alice")))
+    connect(process.hub)
+    bob = connect(process.hub, "bob", Principal(recipient="bob"))
+    await process.announce()
+    assert names(bob) == ["notification"]
+
+
 async def test_connection_that_has_the_announcement_reads_nothing() -> None:
     process = Process(Materialized(caught_up=("alice",)))
     connection = connect(process.hub)
@@ -127,6 +183,20 @@ async def test_connection_that_is_not_live_reads_again(phase: Phase) -> None:
     connection = connect(process.hub, phase=phase)
     await process.announce()
     assert connection.is_stale
+
+
+class Failing:
+    """An observer that cannot handle the changes of one inbox."""
+
+    def __init__(self, recipient: str) -> None:
+        self._recipient = recipient
+
+    def inbox_changed(self, event: InboxEvent) -> None:
+        if event.inbox.recipient == self._recipient:
+            raise LookupError(self._recipient)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: ()
 
 
 class Alias:

@@ -273,6 +273,20 @@ class Connection(asyncio.Protocol):
         self.last_sent_tick = self.owner.tick
         self.write(data)
 
+    def write_directly(self, data: bytes) -> None:
+        """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`, which
+        coalesces; the transport writes what the socket does not accept."""
+        sock, transport = self.sock, self.transport
+        if sock is None or not (transport.clear or not transport.get_write_buffer_size()):
+            self.write(data)
+            return
+        try:
+            sent = sock.send(data)
+        except OSError:  # full or closed: the transport detects which
+            sent = 0
+        if sent != len(data):
+            self.write(data[sent:])
+
     def marked(self, data: bytes, event_id: str | None = None) -> bytes:
         """Return a frame with the resume position after it. `event_id` is the id of the last live event, by default the
         newest. Dialects whose clients derive the position have none in their frames."""

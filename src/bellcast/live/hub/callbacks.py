@@ -23,6 +23,10 @@ class FollowedInboxes(Protocol):
         """Return the recipients of inboxes that other nodes may follow."""
         ...
 
+    def dispatch_change(self, event: InboxEvent, *, is_single: bool = False) -> None:
+        """Send an inbox change to the recipient's devices of this process."""
+        ...
+
 
 def _ignore(*_: object) -> None: ...
 

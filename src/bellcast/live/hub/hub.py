@@ -7,7 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
-from socket import SocketType
 
 from bellcast.auth.permissions import Grant
 from bellcast.live import topic_access
@@ -204,10 +203,12 @@ class Hub:
         50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
         if not self.cluster.others:
             return frozenset()
-        owners: dict[str, str] = {inbox_stream(tenant, recipient): recipient for recipient in recipients}
+        inboxes, topics = inbox_stream(tenant, ""), topic_stream(tenant, "")
+        owners: dict[str, str] = {inboxes + recipient: recipient for recipient in recipients}
         for observer in self._observers:
             for recipient in recipients:
-                owners.update([(topic_stream(tenant, topic), recipient) for topic in observer.topics_of(recipient)])
+                for topic in observer.topics_of(recipient):
+                    owners[topics + topic] = recipient
         return {owners[stream] for stream in self.cluster.followed_elsewhere(owners.keys())}
 
     def _recipients_of(self, topic: str) -> list[str]:
@@ -295,9 +296,7 @@ class Hub:
     def dispatch(self, event: Event) -> None:
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-                self._dispatch_change(event)
-                for observer in self._observers:
-                    observer.inbox_changed(event)
+                self.dispatch_change(event)
             case PresenceChanged():
                 self._dispatch_presence(event)
             case LiveEvent() | Typing():
@@ -388,13 +387,10 @@ class Hub:
                 if connection.mark_revision != connection.revision:
                     head = connection.update_mark()
                 data = head + end if start is None else start(len(head)) + head + end
-            sock, transport = connection.sock, connection.transport
-            if is_coalescing or sock is None:
+            if is_coalescing:
                 connection.write(data)
-            elif transport.clear or not transport.get_write_buffer_size():
-                _send(connection, sock, data)
             else:
-                connection.write(data)
+                connection.write_directly(data)
 
     def _audience_of(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
         """Return the connections that receive a live event. It is a copy, because a write may close a slow reader and
@@ -444,10 +440,16 @@ class Hub:
     def _end_tick(self) -> None:
         self._is_tick_busy = False
 
-    def _dispatch_change(self, event: InboxEvent) -> None:
+    def dispatch_change(self, event: InboxEvent, *, is_single: bool = False) -> None:
+        """Send an inbox change to the recipient's devices here. `is_single`: no other change of the inbox is expected at this
+        time, so nothing is gained by coalescing."""
         connections = self._streams.get(event.stream)
-        if not connections:
-            return
+        if connections:
+            self._send_change(connections, event, is_single=is_single)
+        for observer in self._observers:
+            observer.inbox_changed(event)
+
+    def _send_change(self, connections: Iterable[Connection], event: InboxEvent, *, is_single: bool) -> None:
         state = event.inbox
         encoded: dict[object, bytes | None] = {}
         for connection in tuple(connections):
@@ -459,7 +461,8 @@ class Hub:
                 connection.revision = state.revision
                 data = encoded[connection.dialect]
                 if data is not None:
-                    connection.write_tracked(connection.marked(data))
+                    connection.last_sent_tick = self.tick
+                    (connection.write_directly if is_single else connection.write)(connection.marked(data))
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self.callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
 
@@ -494,13 +497,3 @@ class Hub:
 
 def _can_resume(connection: Connection) -> bool:
     return connection.dialect.protocol != "pusher"
-
-
-def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
-    """Send as much as the socket accepts; the transport writes the rest."""
-    try:
-        sent = sock.send(data)
-    except OSError:  # full or closed: the transport detects which
-        sent = 0
-    if sent != len(data):
-        connection.write(data[sent:])

@@ -55,13 +55,15 @@ class InboxSync:
             await self._compare(tenant, batch.caught_up, inboxes)
 
     async def _send(self, tenant: str, events: Sequence[InboxEvent], inboxes: FollowedInboxes) -> None:
-        broker = self._engines.broker
         elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in events])
         for event in events:
             if event.inbox.recipient in elsewhere:
-                await broker.publish(event)
-            else:
-                broker.deliver(event)
+                await self._engines.broker.publish(event)
+                continue
+            try:
+                inboxes.dispatch_change(event, is_single=True)
+            except Exception:  # the other recipients must receive theirs
+                log.exception("announcement_dispatch_failed")
 
     async def _compare(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
         """Send what another process added to these inboxes and did not publish."""

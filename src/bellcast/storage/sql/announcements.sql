@@ -89,6 +89,7 @@ WITH named AS MATERIALIZED (
 ), tagged AS (
   INSERT INTO notification_tags (recipient, tag, id)
   SELECT r.id, t.tag, :id FROM revised r CROSS JOIN unnest(:tag_names::text[]) t (tag)
+  WHERE cardinality(:tag_names::text[]) > 0  -- evaluated once, not for each inbox
 ), added AS (
   INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
   SELECT r.id, :id, :seq, r.revision, r.revision, :type, :tags, :group, :created_at FROM revised r
