@@ -337,8 +337,8 @@ async def test_user_without_the_right_to_create_tables_has_no_history(own_postgr
     await own_postgres.execute("CREATE ROLE limited LOGIN")
     transport = PostgresTransport(own_postgres.url("postgres").replace("postgres@", "limited@"), "limited")
     broker = RemoteBroker(transport, SystemClock())
-    log = PostgresLog(transport, "limited", 10**6)
-    history = RemoteHistory(log, broker, FakeClock(), model.parse_rules(model.DEFAULT_HISTORY))
+    log = PostgresLog(transport, "limited", lambda: 10**6)
+    history = RemoteHistory(log, broker, FakeClock(), lambda: model.parse_rules(model.DEFAULT_HISTORY))
     received: list[Event] = []
     broker.listen(received.append)
     await broker.open()

@@ -17,7 +17,7 @@ DAY = 86_400_000
 def week(store: Store, clock: FakeClock) -> App:
     """A store that gives newcomers the announcements of seven days."""
     assert isinstance(store, SQLStore)
-    return App(SQLStore(store._engine, 7 * DAY), clock)
+    return App(SQLStore(store._engine, lambda: 7 * DAY), clock)
 
 
 async def test_newcomer_receives_the_announcements_of_the_window(week: App) -> None:
@@ -33,6 +33,16 @@ async def test_newcomer_receives_the_announcements_of_the_window(week: App) -> N
     assert (opened.inbox.state.unread, opened.inbox.state.unseen, opened.events) == (2, 2, ())
     assert [row.title for row in await week.page("alice", tag="news")] == ["To all"]
     assert await week.titles("bob", tenant="acme") == ["To Acme", "To the project"]
+
+
+async def test_window_of_newcomers_changes_while_the_store_is_open(store: SQLStore, clock: FakeClock) -> None:
+    windows = [DAY, 0]
+    app = App(SQLStore(store._engine, lambda: windows[0]), clock)
+    await app.announce("Maintenance")
+    clock.advance(60)
+    assert await app.titles("alice") == ["Maintenance"]
+    windows.pop(0)
+    assert await app.titles("bob") == []
 
 
 async def test_newcomer_receives_announcements_as_they_read_now(week: App) -> None:

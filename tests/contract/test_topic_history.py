@@ -40,13 +40,13 @@ def shared_history(
     if engine == "postgres":
         database = server if isinstance(server, engines.PostgresServer) else engines.postgres()
         notify = PostgresTransport(database.url("postgres"), project)
-        broker, log = RemoteBroker(notify, SystemClock()), PostgresLog(notify, project, limit)
+        broker, log = RemoteBroker(notify, SystemClock()), PostgresLog(notify, project, lambda: limit)
     else:
         redis = engines.redis() if engine == "redis" else engines.redis_cluster()
         url = server.url if isinstance(server, engines.RedisServer) else redis.url
         pubsub = RedisTransport(url, project)
-        broker, log = RemoteBroker(pubsub, SystemClock()), RedisLog(pubsub, limit)
-    return broker, RemoteHistory(log, broker, clock, rules)
+        broker, log = RemoteBroker(pubsub, SystemClock()), RedisLog(pubsub, lambda: limit)
+    return broker, RemoteHistory(log, broker, clock, lambda: rules)
 
 
 Create = Callable[..., Awaitable[TopicHistory]]
@@ -65,7 +65,7 @@ async def create(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncItera
     async def history(*rules: str, limit: int = 1_000_000) -> TopicHistory:
         parsed = model.parse_rules(rules or model.DEFAULT_HISTORY)
         if request.param == "memory":
-            return MemoryHistory(clock, parsed, limit)
+            return MemoryHistory(clock, lambda: parsed, lambda: limit)
         broker, shared = shared_history(request.param, f"history{next(projects)}", clock, parsed, limit)
         brokers.append(broker)
         await broker.open()
@@ -217,7 +217,7 @@ async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> No
 
 def test_forgotten_floor_counts_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bellcast.brokers.history.MAX_FLOORS", 2)
-    log, rule = TenantLog(10**6), model.HistoryRule("*", 1_000, 1)
+    log, rule = TenantLog(lambda: 10**6), model.HistoryRule("*", 1_000, 1)
     for number in range(4):
         stream = topic_stream("", str(number))
         log.append(stream, LiveEvent("", "n", None, topic=str(number)), rule, 0)

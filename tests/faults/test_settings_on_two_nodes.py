@@ -74,15 +74,28 @@ def lines_of(node: ServerProcess) -> int:
     return node.log.read_text().count("request_served")
 
 
+def kept_events(node: ServerProcess) -> int:
+    """Publish an event, and count those of its topic that are kept."""
+    httpx.post(f"{node.url}/v1/events", headers=node.as_app(), json={"topic": "news", "name": "moved", "data": {}})
+    return len(httpx.get(f"{node.url}/v1/topics/news/events", headers=node.as_app(), timeout=30).json()["events"])
+
+
 def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, ServerProcess], app: AppServer) -> None:
     one, other = nodes
     assert (session_of(other), lines_of(other)) == (401, 0)
     change(
         one,
-        set={"session_url": f"{app.url}/session", "log_requests": "on", "limit_title": "4", "presence_topics": "room"},
+        set={
+            "session_url": f"{app.url}/session",
+            "log_requests": "on",
+            "limit_title": "4",
+            "presence_topics": "room",
+            "topic_history": "*=off",
+        },
     )
     assert applies(lambda: session_of(other) == 200)
-    assert lines_of(other) > 0
+    assert eventually(lambda: lines_of(other) > 0)  # the line follows the response
+    assert kept_events(other) == 0
     assert send(other, "bob", "Hello").status_code == 422
     with websocket(other, "alice", topics="room", claims={"topics": ["room"]}) as bell:
         bell.until("ready")
@@ -94,7 +107,16 @@ def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, Ser
         assert eventually(lambda: any(request.path == "/app/hooks" for request in app.requests))
     change(
         one,
-        reset=["session_url", "handler_url", "pusher_webhook_url", "log_requests", "limit_title", "presence_topics"],
+        reset=[
+            "session_url",
+            "handler_url",
+            "pusher_webhook_url",
+            "log_requests",
+            "limit_title",
+            "presence_topics",
+            "topic_history",
+        ],
     )
     assert applies(lambda: session_of(other) == 401)
     assert reply_of(other) != "pong"
+    assert kept_events(other) == 1

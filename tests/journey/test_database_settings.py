@@ -158,6 +158,8 @@ def other(setting: dict[str, Any]) -> str:
         "jwt_claims": "recipient=sub",
         "jwks_issuer": "issuer",
     }
+    texts |= {"pusher_aliases": "private-user.{recipient}", "topic_history": "*=1h", "simulate": "email,sms"}
+    texts |= {"newcomers": "3d", "retries": "10,60", "locale": "de", "timezone": "Europe/Vienna"}
     texts |= {"jwks_audience": "bell", "retention": "90d", "tombstones": "20d", "run_retention": "7d"}
     if name.endswith("_url") and not default:
         return "https://app.example.com/bell"
@@ -174,6 +176,42 @@ def test_limit_applies_to_the_next_request(server: ServerProcess) -> None:
     assert send() == 422
     change(server, reset=["limit_title"])
     assert send() == 201
+
+
+def kept(server: ServerProcess, topic: str) -> int:
+    """Publish an event, and count those of its topic that are kept."""
+    event = {"topic": topic, "name": "moved", "data": {}}
+    httpx.post(f"{server.url}/v1/events", headers=server.as_app(), json=event)
+    return len(httpx.get(f"{server.url}/v1/topics/{topic}/events", headers=server.as_app()).json()["events"])
+
+
+def test_history_of_topics_is_switched_off_and_on(server: ServerProcess) -> None:
+    for name, value in (("topic_history", f"{ORIGIN[8:]}=off,*=off"), ("limit_history", "0")):
+        assert kept(server, f"on-{name}") == 1
+        assert change(server, set={name: value}).status_code == 200
+        assert kept(server, f"off-{name}") == 0
+        change(server, reset=[name])
+        assert kept(server, f"off-{name}") == 1
+
+
+def test_links_in_messages_lead_to_the_changed_app(server: ServerProcess) -> None:
+    change(server, set={"app_url": "https://app.example.com"})
+    body = {"to": "linked", "title": "x", "action_url": "/orders/1", "channels": ["email"]}
+    httpx.put(f"{server.url}/v1/recipients/linked", headers=server.as_app(), json={"email": "l@example.com"})
+    httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+    listed = httpx.get(f"{server.url}/v1/messages", params={"recipient": "linked"}, headers=server.as_app()).json()
+    assert "https://app.example.com/orders/1" in listed["messages"][0]["content"]["text"]
+    change(server, reset=["app_url"])
+
+
+def test_limit_of_connections_applies_to_the_next_one(server: ServerProcess) -> None:
+    change(server, set={"limit_connections": "1"})
+    headers = server.as_recipient("connected")
+    with httpx.stream("GET", f"{server.url}/v1/stream", headers=headers) as first:
+        assert first.status_code == 200
+        with httpx.stream("GET", f"{server.url}/v1/stream", headers=headers) as second:
+            assert '"reason":"unavailable"' in second.read().decode()
+    change(server, reset=["limit_connections"])
 
 
 async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest) -> None:

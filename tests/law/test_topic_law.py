@@ -89,7 +89,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
     project = f"topiclaw{next(projects)}"
     for _ in range(1 if engine == "memory" else 3):
         broker: MemoryBroker | RemoteBroker = MemoryBroker()
-        history: TopicHistory = MemoryHistory(clock, RULES, LIMIT_BYTES)
+        history: TopicHistory = MemoryHistory(clock, lambda: RULES, lambda: LIMIT_BYTES)
         if engine != "memory":
             broker, history = shared_history(engine, project, clock, RULES, LIMIT_BYTES)
         hub = Hub(Presence(tuple), broker, SystemClock(), HubCallbacks(), None, history)

@@ -41,7 +41,7 @@ class LogEntry(Struct, eq=False):
 class TenantLog:
     """The events of one tenant, in order, and for each stream the offset of its newest event that has left: its floor."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: Callable[[], int]) -> None:
         self.epoch = secrets.randbits(EPOCH_BITS)
         self.last = 0  # the newest offset
         self._limit_bytes = limit_bytes
@@ -88,7 +88,7 @@ class TenantLog:
             self._remove_oldest(stream)
 
     def _enforce_limit(self) -> None:
-        while self._all and self._size > self._limit_bytes:
+        while self._all and self._size > self._limit_bytes():
             self._remove_oldest(next(iter(self._all.values())).event.stream)
 
     def _remove_oldest(self, stream: Stream) -> None:
@@ -108,7 +108,9 @@ class TenantLog:
 class MemoryHistory:
     """A TopicHistory for the memory broker. A restart begins a new epoch."""
 
-    def __init__(self, clock: Clock, rules: Sequence[HistoryRule], limit_bytes: int) -> None:
+    def __init__(
+        self, clock: Clock, rules: Callable[[], Sequence[HistoryRule]], limit_bytes: Callable[[], int]
+    ) -> None:
         self._clock = clock
         self._rules = KeepRules(rules)
         self._limit_bytes = limit_bytes

@@ -1,6 +1,6 @@
 """Which live events the history keeps, and for how long."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bellcast.model import history
 from bellcast.model.events import SEPARATOR, LiveEvent, Stream
@@ -11,9 +11,9 @@ CLIENT_PREFIX = "client-"
 
 
 class KeepRules:
-    """The rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
+    """The present rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
 
-    def __init__(self, rules: Sequence[HistoryRule]) -> None:
+    def __init__(self, rules: Callable[[], Sequence[HistoryRule]]) -> None:
         self._rules = rules
 
     def for_event(self, event: LiveEvent) -> HistoryRule | None:
@@ -24,7 +24,7 @@ class KeepRules:
 
     def for_stream(self, stream: Stream) -> HistoryRule | None:
         kind, _, name = stream.split(SEPARATOR, 2)
-        return history.rule_for(self._rules, name if kind == "topic" else history.RECIPIENT_PREFIX + name)
+        return history.rule_for(self._rules(), name if kind == "topic" else history.RECIPIENT_PREFIX + name)
 
     def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
         """Return the streams whose events are kept."""

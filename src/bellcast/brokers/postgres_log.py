@@ -6,7 +6,7 @@ statement names the project and the tenant, the distribution key of all three ta
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -154,7 +154,7 @@ LogConnection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 class PostgresLog:
     """A TopicLog in the database of a transport. It survives a restart of PostgreSQL."""
 
-    def __init__(self, transport: PostgresTransport, project: str, limit_bytes: int) -> None:
+    def __init__(self, transport: PostgresTransport, project: str, limit_bytes: Callable[[], int]) -> None:
         self._transport = transport
         # Databases may serve several projects, whose names need not be printable.
         self._project = hashlib.sha256(project.encode()).hexdigest()[:16]
@@ -171,8 +171,8 @@ class PostgresLog:
             await connection.execute(INSERT, *key, first, end.epoch, now, streams, durations, sizes, payloads)
             most = [one.max_events for one in entries]
             size = await connection.fetchval(TRIM, *key, streams, most, now)
-            if size > self._limit_bytes:
-                await connection.execute(SHRINK, *key, size - round(self._limit_bytes * TRIM_SHARE))
+            if size > (limit := self._limit_bytes()):
+                await connection.execute(SHRINK, *key, size - round(limit * TRIM_SHARE))
             notices = [
                 (self._transport.channel(one.stream), part)
                 for number, one in enumerate(entries, first + 1)

@@ -1,7 +1,7 @@
 """The log of live events on Redis: sorted sets per tenant, changed by one script."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -25,13 +25,13 @@ NO_LIMIT = -1
 class RedisLog:
     """A TopicLog on the Redis of a transport. In a cluster a tenant's log is on one shard."""
 
-    def __init__(self, transport: RedisTransport, limit_bytes: int) -> None:
+    def __init__(self, transport: RedisTransport, limit_bytes: Callable[[], int]) -> None:
         self._transport = transport
         transport.has_log = True
         self._limit_bytes = limit_bytes
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
-        args: list[Any] = [self._limit_bytes, self._transport.publish_command]
+        args: list[Any] = [self._limit_bytes(), self._transport.publish_command]
         for entry in entries:
             channel = self._transport.log_channel(tenant, entry.stream)
             expires = _hex(now + entry.duration_ms)

@@ -44,7 +44,9 @@ class PendingAppend(Struct, frozen=True):
 class RemoteHistory:
     """A TopicHistory in a log that several processes share."""
 
-    def __init__(self, topic_log: TopicLog, broker: RemoteBroker, clock: Clock, rules: Sequence[HistoryRule]) -> None:
+    def __init__(
+        self, topic_log: TopicLog, broker: RemoteBroker, clock: Clock, rules: Callable[[], Sequence[HistoryRule]]
+    ) -> None:
         self._log = topic_log
         self._broker = broker
         self._clock = clock

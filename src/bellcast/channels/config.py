@@ -6,7 +6,7 @@ from bellcast.channels.retries import RETRIES
 
 
 class ChannelConfig(Struct, kw_only=True):
-    """Durations are seconds. Operators change `run_retention` while the server runs. `default` are the channels of a send that names none. A provider's URL makes its channel
+    """Durations are seconds. Operators change some while the server runs. `default` are the channels of a send that names none. A provider's URL makes its channel
     deliver; a channel without one, or in `simulate`, only stores messages."""
 
     default: tuple[str, ...] = ("inbox",)

@@ -76,7 +76,7 @@ class MessageDelivery:
         release: Release,
         webhooks: WebhookSink,
         reports: MessageReports,
-        retry_delays: Sequence[float] = retries.RETRIES,
+        retry_delays: Callable[[], Sequence[float]] = lambda: retries.RETRIES,
     ) -> None:
         self._reports = reports
         self._webhooks = webhooks
@@ -207,7 +207,7 @@ class MessageDelivery:
         self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None
     ) -> MessageUpdate:
         reason = None if error is None else error.response
-        delay = retries.next_delay(message.rounds + 1, self._retries, retry_after)
+        delay = retries.next_delay(message.rounds + 1, self._retries(), retry_after)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
         due_at = self._clock.now() + int(delay * 1000)

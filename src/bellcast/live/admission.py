@@ -55,6 +55,7 @@ class Admission:
     def __init__(self, engines: Context, hub: Hub, config: LiveConfig, authenticator: Authenticator) -> None:
         self._engines = engines
         self._hub = hub
+        self._config = config
         self._limits = config.limits
         self._authenticator = authenticator
         self._next_warning_at = 0
@@ -130,8 +131,8 @@ class Admission:
         self._check_recipient(connection.principal)
 
     def _check_process(self) -> None:
-        limits = self._limits
-        if limits.connections and len(self._hub) + self._waiting_for_app >= limits.connections:
+        limit = self._config.max_connections
+        if limit and len(self._hub) + self._waiting_for_app >= limit:
             self._warn_once()
             raise Unavailable("This server has reached its connection limit.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
@@ -139,7 +140,7 @@ class Admission:
         now = self._engines.clock.now()
         if now >= self._next_warning_at:
             self._next_warning_at = now + WARNING_INTERVAL_MS
-            log.warning("connection_limit_reached", limit=self._limits.connections, remedy=REMEDY)
+            log.warning("connection_limit_reached", limit=self._config.max_connections, remedy=REMEDY)
 
     def _check_recipient(self, principal: Principal) -> None:
         limits = self._limits

@@ -20,9 +20,15 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
     authorization adds them, and the reconciler checks that they still exist."""
 
     limits: Limits
+    default_connections: int = 0  # if the limits have none; 0: unlimited
     heartbeat: float = 25
     access: AccessConfig = msgspec.field(default_factory=AccessConfig)
     grants: set[SubscriptionGrant] = field(default_factory=set)
+
+    @property
+    def max_connections(self) -> int:
+        """Live connections of this process; 0: unlimited."""
+        return self.limits.connections or self.default_connections
 
 
 class SocketIOConfig(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Create the configured store and broker. Drivers of the large engines are imported only when configured."""
 
+import functools
 import importlib.util
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from bellcast.brokers.history import MemoryHistory
@@ -9,6 +10,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.model import history
 from bellcast.model.events import Stream
+from bellcast.model.history import HistoryRule
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
@@ -33,7 +35,7 @@ def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None)
         from bellcast.server.tracing import TracedEngine
 
         database = TracedEngine(database, tracing)
-    return SQLStore(database, round(config.newcomers * 1000))
+    return SQLStore(database, lambda: round(config.newcomers * 1000))
 
 
 def tracing(server: ServerSettings) -> "Tracing | None":
@@ -91,21 +93,28 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
 def topic_history(
     config: StoreSettings, project: Project, broker: Broker, clock: Clock, limits: Limits
 ) -> TopicHistory:
-    """Create the history of live events, where the broker is."""
-    rules = history.parse_rules(config.topic_history)
-    if not limits.history or not any(rule.duration_ms for rule in rules):
+    """Create the history of live events, where the broker is. Without one at the start, the database cannot turn it on: the
+    settings above the database have turned it off."""
+    rules = _history_rules(config, limits)
+    if not any(rule.duration_ms for rule in rules()):
         return NO_HISTORY
     if isinstance(broker, MemoryBroker):
-        return MemoryHistory(clock, rules, limits.history)
+        return MemoryHistory(clock, rules, lambda: limits.history)
     from bellcast.brokers.remote import RemoteBroker
     from bellcast.brokers.remote_history import RemoteHistory
 
     if not isinstance(broker, RemoteBroker):
         return NO_HISTORY
-    return RemoteHistory(_topic_log(broker.transport, project, limits.history), broker, clock, rules)
+    return RemoteHistory(_topic_log(broker.transport, project, lambda: limits.history), broker, clock, rules)
 
 
-def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: int) -> "TopicLog":
+def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequence[HistoryRule]]:
+    """Return a function that reads the rules, which operators change while the server runs."""
+    parse = functools.lru_cache(maxsize=1)(history.parse_rules)
+    return lambda: parse(config.topic_history) if limits.history else ()
+
+
+def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: Callable[[], int]) -> "TopicLog":
     if importlib.util.find_spec("redis") is not None:
         from bellcast.brokers.redis import RedisTransport
         from bellcast.brokers.redis_log import RedisLog

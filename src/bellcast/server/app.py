@@ -58,7 +58,7 @@ from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_console import OperatorAccess
-from bellcast.server.wire_engines import ServerEngines, with_public_url
+from bellcast.server.wire_engines import ServerEngines
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, load, project
@@ -90,9 +90,7 @@ class App:
         workflows: Workflows | None = None,
     ) -> None:
         # Own copies: settings of the database change them, but never the defaults or another app.
-        settings = replace(
-            settings, access=copy(settings.access), limits=copy(settings.limits), pusher=copy(settings.pusher)
-        )
+        settings = replace(settings, **{name: copy(getattr(settings, name)) for name in GROUPS})
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
         self.project = project
@@ -138,9 +136,8 @@ class App:
             http=engines.http,
             clock=engines.real_clock,
         )
-        limits = connection_limit.with_connection_limit(settings.limits)
         targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
-        targets["limits"].append(limits)
+        targets["channels"].append(engines.channel_config)
         self._database_settings = DatabaseSettings(
             self.store,
             engines.real_clock,
@@ -171,7 +168,12 @@ class App:
             engines,
             settings,
             self.project,
-            LiveConfig(limits=limits, heartbeat=settings.native.heartbeat, access=settings.access),
+            LiveConfig(
+                limits=settings.limits,
+                default_connections=connection_limit.default_connections(),
+                heartbeat=settings.native.heartbeat,
+                access=settings.access,
+            ),
             authenticator,
             self._pusher_apps,
             app,
@@ -205,7 +207,7 @@ class App:
             schedule_firing=engines.workflows.schedule_firing,
             sources=engines.workflows.sources,
             app=app,
-            channels=with_public_url(settings),
+            channels=engines.channel_config,
             url_problem=engines.clients.guard.problem,
             providers=engines.channels.providers,
             receipts=engines.channels.receipts,
@@ -395,7 +397,7 @@ class App:
         return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
 
     async def _test_pusher(self, wanted: PusherTestRequest) -> TestReport:
-        own = with_public_url(self.settings).public_url or ""
+        own = self._engines.channel_config.public_url or ""
         url = wanted.url or own
         is_own = url.rstrip("/") == own.rstrip("/")
         is_trusted = wanted.is_trusted or is_own

@@ -43,8 +43,7 @@ OWNER_ONLY = (
     "HANDLER_URL",
     "PUSHER_WEBHOOK_URL",
 )
-# Settings that are read for each request, connection or frame, so that a change takes effect at once. The limits without those
-# that depend on the system or on the broker.
+# Settings that are read for each request, connection, message or frame, so that a change takes effect at once.
 EDITABLE = (
     *OWNER_ONLY,
     "ORIGINS",
@@ -54,6 +53,13 @@ EDITABLE = (
     "LOG_REQUESTS",
     "RETENTION",
     "TOMBSTONES",
+    "TOPIC_HISTORY",
+    "NEWCOMERS",
+    "SIMULATE",
+    "RETRIES",
+    "APP_URL",
+    "LOCALE",
+    "TIMEZONE",
     "RUN_RETENTION",
     "PUSHER_ENABLED",
     "PUSHER_ACTIVITY_TIMEOUT",
@@ -67,7 +73,8 @@ EDITABLE = (
     "PUSHER_CHANNELS_PER_EVENT",
     "PUSHER_BATCH",
     "PUSHER_CACHE_TTL",
-    *(one.name for one in table.GROUPS["limits"] if one.name not in ("LIMIT_CONNECTIONS", "LIMIT_HISTORY")),
+    "PUSHER_ALIASES",
+    *(one.name for one in table.GROUPS["limits"]),
 )
 # Their groups.
 GROUPS = ("server", "store", "access", "limits", "pusher", "channels")

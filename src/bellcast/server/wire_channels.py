@@ -98,7 +98,7 @@ class Channels:
             reports,
         )
         release = Release(store, clock, self.catalog)
-        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, config.retries)
+        delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         jobs.register_pages(JOB_KIND, delivery.run_page)
         jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)

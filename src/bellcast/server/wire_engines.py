@@ -53,12 +53,13 @@ class ServerEngines:
         self.feed = LiveFeed(real_clock)
         broker, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(self.store.jobs, clock, new_id, self.quotas.weight_of)
+        self.channel_config = with_public_url(settings)
         self.channels = Channels(
             self.store,
             clock,
             real_clock,
             self.clients,
-            with_public_url(settings),
+            self.channel_config,
             project,
             new_id,
             self.jobs,

@@ -51,7 +51,7 @@ class WorkflowParts:
     ) -> None:
         self.workflow_catalog = WorkflowCatalog(store, clock)
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
-        calls = StepCalls(http, clock, real_clock, project, functions, config.retries)
+        calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries)
         steps = RunSteps(store, clock, router, self.triggers, limits, new_id)
         executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, feed)
         jobs.register_pages(JOB_KIND, executor.run_page)

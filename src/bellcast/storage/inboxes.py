@@ -1,6 +1,6 @@
 """Read inboxes and act on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
 class Inboxes:
     """ports.Inboxes on any engine."""
 
-    def __init__(self, engine: Engine, newcomers_ms: int) -> None:
+    def __init__(self, engine: Engine, newcomers_ms: Callable[[], int]) -> None:
         self._engine = engine
         self._newcomers_ms = newcomers_ms
 
@@ -54,7 +54,7 @@ class Inboxes:
         member_since: int | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
-        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms)
+        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms())
         if since is None:
             opened = await self._engine.read(_open_existing, wanted)
         else:

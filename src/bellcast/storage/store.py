@@ -1,6 +1,6 @@
 """The store: all its ports on one engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bellcast import ports
 from bellcast.ports import operators, replays, stats, webhooks
@@ -27,8 +27,8 @@ from bellcast.storage.webhook_events import WebhookEvents
 class SQLStore:
     """ports.Store on any engine."""
 
-    def __init__(self, engine: Engine, newcomers_ms: int = 0) -> None:
-        """`newcomers_ms`: age of the oldest announcement that a new recipient receives."""
+    def __init__(self, engine: Engine, newcomers_ms: Callable[[], int] = lambda: 0) -> None:
+        """`newcomers_ms` returns the age of the oldest announcement that a new recipient receives."""
         self._engine = engine
         self.inboxes: ports.Inboxes = Inboxes(engine, newcomers_ms)
         self.sends: ports.Sends = Sends(engine)

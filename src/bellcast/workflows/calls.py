@@ -72,7 +72,7 @@ class StepCalls:
         real_clock: Clock,
         project: Project,
         functions: Mapping[str, StepFunction],
-        delays: Sequence[float],
+        delays: Callable[[], Sequence[float]],
     ) -> None:
         self._http = http
         self._clock = clock
@@ -96,7 +96,7 @@ class StepCalls:
         return StepOutcome(result=result, attempts=attempts)
 
     def _failed(self, step: Step, error: CallFailed, attempts: int) -> StepOutcome:
-        delay = retries.next_delay(attempts, self._retries, error.retry_after) if error.is_temporary else None
+        delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
         reason = error.reason[: engine.MAX_REASON]
         if delay is not None:
             due_at = self._clock.now() + int(delay * 1000)

@@ -26,7 +26,6 @@ class PusherObserver:
     def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
         self._context = context
         self._hub = context.hub
-        self._aliases = context.pusher.aliases
         self._users = users
         self._presence_cache = presence_cache
         self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
@@ -103,7 +102,7 @@ class PusherObserver:
     def inbox_changed(self, event: InboxEvent) -> None:
         if not self._followed_aliases:
             return
-        for pattern in self._aliases:
+        for pattern in self._context.pusher.aliases:
             channel = rules.alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
@@ -112,14 +111,14 @@ class PusherObserver:
                     self._send(stream, frames.laravel(channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
-        for pattern in self._aliases:
+        for pattern in self._context.pusher.aliases:
             recipient = rules.aliased(pattern, topic)
             if recipient is not None:
                 return recipient
         return None
 
     def topics_of(self, recipient: str) -> list[str]:
-        return [rules.alias(pattern, recipient) for pattern in self._aliases]
+        return [rules.alias(pattern, recipient) for pattern in self._context.pusher.aliases]
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
         self._users.on_pong(connection, data)

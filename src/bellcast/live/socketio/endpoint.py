@@ -261,7 +261,7 @@ class SocketIOEndpoint:
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""
-        limit = self._config.limits.connections
+        limit = self._config.max_connections
         try:
             self._admission.check_address(request.address)
         except BellcastError as error:
