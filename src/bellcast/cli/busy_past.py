@@ -5,20 +5,23 @@ import asyncio
 import random
 import sys
 from collections.abc import Callable, Sequence
+from math import cos, pi
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from bellcast.cli import busy_demo
-from bellcast.model import ids, times
+from bellcast.model import ids, stats, times
 from bellcast.model.messages import Attempt, AttemptOutcome, State
 from bellcast.model.notifications import Draft, Priority, content
+from bellcast.model.stats import StatsPoint
 from bellcast.ports.messages import NewDecision, StoredMessage
 from bellcast.ports.runs import StoredRun
 from bellcast.server.clock import SystemClock
 from bellcast.storage import ensure, messages, rows, run_commits
 from bellcast.storage import runs as stored_runs
+from bellcast.storage import stats as stored_stats
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
@@ -37,9 +40,12 @@ CONTENTS: Sequence[tuple[str, str, str, Priority, str | None]] = (  # type, titl
     ("review", "You have a new review", "Five stars for order {n}.", "normal", None),
 )
 MINUTE_MS = 60_000
-PERIOD_MS = 30 * 24 * 60 * MINUTE_MS
+DAY_MS = 24 * 60 * MINUTE_MS
+PERIOD_MS = 30 * DAY_MS
 # MiB for the pages that the rows of an inbox change.
 CACHE = 256
+# Open ones on average.
+CONNECTIONS = 180
 # One of so many notifications also has a message, and one of so many is of a run.
 MESSAGE_EVERY, RUN_EVERY = 20, 50
 READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
@@ -105,6 +111,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
         await connection.run(past.rows_of(inbox, count))
         written += count
         progress(written, notifications)
+    await connection.run(past.numbers(notifications))
     connection.raw.execute("COMMIT")
 
 
@@ -136,10 +143,46 @@ class _Past:
         unseen = sum(row["seen_at"] is None and row["archived_at"] is None for row in added)
         head = {"inbox": inbox.number, "revision": count, "unread": unread, "unseen": unseen}
         yield Statement("inbox_write_state", many=[head])
-        of_runs = {row["id"]: self._run(inbox, row) for row in added[::RUN_EVERY]}
+        # Each inbox begins elsewhere, so that short ones have theirs at all times.
+        of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % RUN_EVERY :: RUN_EVERY]}
         yield from run_commits.add_ended(list(of_runs.values()))
-        sent = [self._message(inbox, row, of_runs.get(row["id"])) for row in added[::MESSAGE_EVERY]]
+        sent = [
+            self._message(inbox, row, of_runs.get(row["id"]))
+            for row in added[inbox.number % MESSAGE_EVERY :: MESSAGE_EVERY]
+        ]
         yield from messages.add_ended(sent, [_decision(message) for message in sent])
+
+    def numbers(self, notifications: int) -> Script[None]:
+        """Add the numbers over time that the charts show."""
+        per_ms = notifications / PERIOD_MS
+        for step, kept in stats.STORED_MS.items():
+            first = max(self.begin, self._now - kept) // step * step
+            points = [(at, self._point(at, step, per_ms)) for at in range(first, self._now - step, step)]
+            yield Statement("stats_write", many=[_numbers_of(step, at, rows.to_json(point)) for at, point in points])
+        hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now - stats.HOUR_MS, stats.HOUR_MS)
+        yield Statement("stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms)) for at in hours])
+
+    def _point(self, at: int, step: int, per_ms: float) -> StatsPoint:
+        """The numbers of an interval: most at noon, fewest at midnight (UTC)."""
+        wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
+        load = wave * self._random.uniform(0.85, 1.15)
+        sends = round(per_ms * step * load)
+        return StatsPoint(
+            connections=round(CONNECTIONS * load * step / stats.SAMPLE_MS),
+            requests=3 * sends,
+            refusals=sends // 50,
+            failures=sends // 200,
+            sends=sends,
+            publishes=sends // 2,
+            deliveries=sends // MESSAGE_EVERY,
+            queue_age=self._random.randrange(5, 200),
+            durations=(sends, sends, sends // 2, sends // 3, sends // 7, sends // 50),
+        )
+
+    def _tenants(self, at: int, per_ms: float) -> str:
+        shares = busy_demo.SHARES.items()
+        points = {tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100) for tenant, share in shares}
+        return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
         """The `number`-th of `count` notifications. They become more frequent towards now, and most are read."""
@@ -229,6 +272,10 @@ def _content_params(type: str, title: str, body: str, priority: Priority, tag: s
     """The columns of a content, and its tag."""
     draft = Draft(to="", type=type, title=title, body=body, priority=priority, tags=[] if tag is None else [tag])
     return rows.content_params(content(draft), 0) | {"tag": tag}
+
+
+def _numbers_of(step: int, at: int, body: str) -> dict[str, Any]:
+    return {"step": step, "at": at, "node": "past", "body": body}
 
 
 _SHARES = [outcome.share for outcome in OUTCOMES]

@@ -14,7 +14,12 @@ from bellcast.client import Bellcast
 
 CONNECTIONS = 200
 SENDS_PER_SECOND = 20
-TITLES = ("New booking", "Booking moved", "New comment", "New review")
+CONTENTS = (
+    ("booking.created", "New booking"),
+    ("booking.moved", "Booking moved"),
+    ("comment", "New comment"),
+    ("review", "New review"),
+)
 # A connection that ends is opened again after this time.
 RETRY_S = 2.0
 STOP_TIMEOUT_S = 5
@@ -74,7 +79,8 @@ class Traffic:
     async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
         chosen = random.Random(0)
         while True:
-            draft = {"to": chosen.choice(self._keys), "title": chosen.choice(TITLES), "type": "booking.created"}
+            type, title = chosen.choice(CONTENTS)
+            draft = {"to": chosen.choice(self._keys), "title": title, "type": type}
             with suppress(httpx.HTTPError):
                 await http.post(f"/v1/notifications?tenant={self._tenant}", headers=headers, json=draft)
             await asyncio.sleep(self._pause)

@@ -71,7 +71,7 @@ def _tenant_point(row: msgspec.Raw) -> StatsPoint:
     return msgspec.convert(dict(zip(TENANT_METRICS, _decode_tenant(row), strict=True)), StatsPoint)
 
 
-def _tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
+def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
     """The busiest tenants of a row as JSON, as many as have room."""
     body = ""
     for tenant, point in islice(tenants.items(), MAX_TENANTS):
@@ -87,7 +87,7 @@ def _add(
 ) -> Script[None]:
     if tenants:
         hour = {"step": HOUR_MS, "at": at - at % HOUR_MS, "node": node}
-        yield Statement("stats_write", hour | {"body": _tenants_body(tenants)})
+        yield Statement("stats_write", hour | {"body": tenants_body(tenants)})
         yield Statement("stats_sweep", {"step": HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
     for step, kept in keep.items():
         name = {"step": step, "at": at - at % step, "node": node}

@@ -9,18 +9,21 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast.cli import busy_demo, busy_past
+from bellcast.cli.busy_past import PERIOD_MS
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.stats import STORED_MS
 from bellcast.ports import SentQuery
 from bellcast.ports.messages import NEWEST, MessageQuery
 from bellcast.ports.runs import RunQuery
 from bellcast.replays import FailureFilter
 from bellcast.replays.failures import Failures
+from bellcast.server.clock import SystemClock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from bellcast.workflows import run
 
-NOTIFICATIONS, RECIPIENTS = 4_000, 100
+NOTIFICATIONS, RECIPIENTS = 10_000, 100
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,14 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: SQLSto
         assert run.decode(one.body).status == one.state
     causes = await Failures(store).causes(["aurora"], FailureFilter())
     assert {group.key.kind for group in causes.groups} == {"message", "run"}
+
+
+async def test_charts_have_numbers_of_thirty_days(store: SQLStore) -> None:
+    now = SystemClock().now()
+    for step, kept in STORED_MS.items():
+        points = await store.stats.page(step, now - min(kept, PERIOD_MS), now, None, 10_000)
+        assert len(points) >= min(kept, PERIOD_MS) // step - 3
+        assert all(point.connections > 0 for _, point in points)
+    hours = await store.stats.tenant_page("harbor", now - PERIOD_MS, now, None, 2_000)
+    assert hours is not None
+    assert len(hours) >= 700

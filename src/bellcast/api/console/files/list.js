@@ -141,6 +141,8 @@ function tableRow(row, list) {
   const href = list.link?.(row);
   return h('tr', {}, list.columns.map(([name, show], index) => {
     const shown = show(row);
+    // The keys move along the first cells.
+    if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
     const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : undefined;
