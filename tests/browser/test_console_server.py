@@ -122,6 +122,48 @@ def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Calla
     assert page.locator("img").count() == 0
 
 
+def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[..., Page], owner: Console) -> None:
+    shop, other = "https://shop.example.com", "https://other.example.com"
+
+    def change(**body: object) -> None:
+        revision = owner.send("GET", "/v1/settings")["revision"]
+        owner.send("PATCH", "/v1/settings", {"revision": revision, **body})
+
+    def status() -> int:
+        headers = owner.server.as_recipient("originator") | {"origin": shop}
+        return httpx.get(f"{owner.server.url}/v1/inbox", headers=headers).status_code
+
+    change(set={"origins": other})
+    try:
+        page = open_console("/live?kind=refused&text=inbox")
+        expect(page.get_by_role("status").first).to_have_text("Live")
+        assert status() == 403
+        page.get_by_role("button", name="GET /v1/inbox 403").first.click()
+        page.get_by_role("button", name="Allow this origin").click()
+        dialog = page.get_by_role("dialog", name="Allow this origin")
+        expect(dialog.locator("pre")).to_have_text(f"{other}\n{shop}")
+        assert violations(page) == []
+        dialog.get_by_role("button", name="Allow this origin").click()
+        expect(page.get_by_text(f"Allowed. Pages of {shop} can connect now.")).to_be_visible()
+        assert status() == 200
+        locked = {"name": "origins", "value": other, "locked": True, "locked_by": "BELLCAST_ORIGINS"}
+        page.route("**/v1/settings", lambda route: route.fulfill(json={"revision": 1, "settings": [locked]}))
+        page.reload()
+        page.get_by_role("button", name="GET /v1/inbox 403").first.click()
+        expect(page.get_by_text("BELLCAST_ORIGINS, which sets the origins")).to_be_visible()
+        expect(page.get_by_role("button", name="Allow this origin")).to_have_count(0)
+        # An operator without the scope to change settings sees the reason only.
+        page.unroute("**/v1/settings")
+        me = owner.send("GET", "/v1/operators")["operators"][0] | {"role": "support"}
+        page.route("**/v1/me", lambda route: route.fulfill(json=me))
+        page.reload()
+        page.get_by_role("button", name="GET /v1/inbox 403").first.click()
+        expect(page.locator(".details").first).to_contain_text("add it to BELLCAST_ORIGINS")
+        expect(page.get_by_role("button", name="Allow this origin")).to_have_count(0)
+    finally:
+        change(reset=["origins"])
+
+
 def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[..., Page], owner: Console) -> None:
     headers = owner.server.as_app() | {"x-request-id": "lost-send"}
     httpx.post(f"{owner.server.url}/v1/notifications", headers=headers, json={"to": HOSTILE[:50], "titel": HOSTILE})

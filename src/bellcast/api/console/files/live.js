@@ -1,6 +1,7 @@
 /**
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
+import { originFix } from './allow-origin.js';
 import { clockTime, fill, h, id, moment } from './dom.js';
 import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
@@ -126,8 +127,8 @@ export function fixOf(page, { kind, detail }) {
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
   const reason = errors || detail.detail || detail.reason || detail.code;
   const code = detail.code ?? detail.reason;
-  return h('p', {}, h('b', {}, reason), ' ',
-    typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes'));
+  return [h('p', {}, h('b', {}, reason), ' ',
+    typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes')), originFix(page, detail)];
 }
 
 function links(page, event) {
