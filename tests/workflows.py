@@ -13,6 +13,7 @@ from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
+from bellcast.contention import Scheduler
 from bellcast.jobs import JobRunner, PageOutcome
 from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
@@ -115,6 +116,7 @@ class WorkflowWorld:
             lambda: self.engines,
             {} if tasks is None else tasks,
             NO_FEED,
+            Scheduler(),
             shares_runs=shares_runs,
         )
         self.engines = Context(

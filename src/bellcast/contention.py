@@ -20,7 +20,7 @@ CONTENTION_WINDOW_SECONDS = 1.0
 STEP, SMALL_STEP = 250, 40
 # Between the starts of two slices under contention: most of this time the loop is idle, and other processes can run.
 STEP_INTERVAL_SECONDS = 0.0025
-PART_SECONDS = 0.003  # as long as a slice of 250 drafts
+PART_SECONDS, SMALL_PART_SECONDS = 0.003, 0.0005  # as long as slices of 250 and of 40 drafts
 # Under contention the store rests between two bulk batches for a multiple of the last one's duration, up to this limit: a
 # batch that took longer was waiting for something else.
 MAX_BACKOFF_SECONDS = 0.05
@@ -40,19 +40,6 @@ class ContentionDetector:
         return (
             len(self._arrivals) == CONTENTION_SENDS and perf_counter() - self._arrivals[0] < CONTENTION_WINDOW_SECONDS
         )
-
-
-class Pauses:
-    """Lets other tasks run between the parts of one long piece of work, such as a template rendered for each recipient."""
-
-    def __init__(self) -> None:
-        self._resumed = perf_counter()
-
-    async def pause_if_due(self) -> None:
-        """Yield to the event loop if the work has run for PART_SECONDS."""
-        if perf_counter() - self._resumed > PART_SECONDS:
-            await asyncio.sleep(0)
-            self._resumed = perf_counter()
 
 
 class Scheduler:
@@ -79,3 +66,23 @@ class Scheduler:
         now = perf_counter()
         self._free_at = max(self._free_at, now) + STEP_INTERVAL_SECONDS
         await asyncio.sleep(self._free_at - now)
+
+
+class Pauses:
+    """Lets other tasks run between the parts of one long piece of work, such as a template rendered for each recipient. With a
+    scheduler it is bulk work, whose parts are short and spaced under contention."""
+
+    def __init__(self, scheduler: Scheduler | None = None) -> None:
+        self._scheduler = scheduler
+        self._resumed = perf_counter()
+
+    async def pause_if_due(self) -> None:
+        """Yield to the event loop if the work has run for a part."""
+        used = perf_counter() - self._resumed
+        if self._scheduler is not None and used > SMALL_PART_SECONDS and self._scheduler.contention:
+            await self._scheduler.wait()
+        elif used > PART_SECONDS:
+            await asyncio.sleep(0)
+        else:
+            return
+        self._resumed = perf_counter()

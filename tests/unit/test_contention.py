@@ -82,3 +82,23 @@ async def test_pauses_let_other_tasks_run_only_when_due(monkeypatch: pytest.Monk
     now = contention.PART_SECONDS * 2
     await pauses.pause_if_due()
     assert others == ["other"]
+
+
+async def test_pauses_of_bulk_work_are_longer_and_sooner_under_contention(
+    contended: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[Scheduler] = []
+
+    async def wait(scheduler: Scheduler) -> None:
+        waits.append(scheduler)
+
+    monkeypatch.setattr(Scheduler, "wait", wait)
+    for scheduler in (contended, Scheduler()):
+        now = perf_counter()
+        monkeypatch.setattr("bellcast.contention.perf_counter", lambda now=now: now)
+        pauses = contention.Pauses(scheduler)
+        await pauses.pause_if_due()
+        later = now + contention.SMALL_PART_SECONDS * 2
+        monkeypatch.setattr("bellcast.contention.perf_counter", lambda later=later: later)
+        await pauses.pause_if_due()
+    assert waits == [contended]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from bellcast.channels.config import ChannelConfig
+from bellcast.contention import Scheduler
 from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import JobRunner
 from bellcast.model.events import Stream
@@ -68,6 +69,7 @@ class ServerEngines:
             self.feed,
             runs_jobs=not settings.server.no_jobs,
         )
+        pace = Scheduler()
         self.workflows = WorkflowParts(
             self.store,
             self.broker,
@@ -84,6 +86,7 @@ class ServerEngines:
             lambda: self.context,
             workflows.tasks,
             self.feed,
+            pace,
             shares_runs=adapters.is_shared(settings.store),
         )
         self.replays = ReplayRunner(self.store, clock, new_id, self.jobs)
@@ -100,6 +103,7 @@ class ServerEngines:
             scheduler=self.workflows.schedules,
             reactions=self.workflows.sources,
             feed=self.feed,
+            pace=pace,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.routing import Router
+from bellcast.contention import Scheduler
 from bellcast.errors import Invalid, SettingsError
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
@@ -46,6 +47,7 @@ class WorkflowParts:
         engines: Callable[[], Context],
         tasks: Mapping[str, Task],
         feed: Feed,
+        pace: Scheduler,
         *,
         shares_runs: bool = False,
     ) -> None:
@@ -53,7 +55,7 @@ class WorkflowParts:
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
         calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries)
         steps = RunSteps(store, clock, router, self.triggers, limits, new_id)
-        executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, feed)
+        executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
         jobs.register_pages(JOB_KIND, executor.run_page)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits

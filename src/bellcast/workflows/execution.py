@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.contention import Pauses
+from bellcast.contention import Pauses, Scheduler
 from bellcast.jobs import PageOutcome
 from bellcast.model.identities import Profile
 from bellcast.model.live_feed import FeedEvent
@@ -80,8 +80,10 @@ class RunExecutor:
         router: Router,
         steps: RunSteps,
         calls: StepCalls,
+        pace: Scheduler,
         feed: Feed = NO_FEED,
     ) -> None:
+        self._pace = pace
         self._feed = feed
         self._store = store
         self._broker = broker
@@ -103,7 +105,7 @@ class RunExecutor:
         executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
         begun: list[BegunRun] = []
         events = list(page.events)
-        pauses = Pauses()
+        pauses = Pauses(self._pace)
         for execution in executions:
             await pauses.pause_if_due()
             await self._advance(execution)
