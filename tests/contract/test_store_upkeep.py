@@ -1,7 +1,10 @@
 """Maintenance: expiry, retention and deletion of tombstones and keys."""
 
+import pytest
+
 from bellcast.model import times
 from bellcast.model.events import AnnouncementChanged, NotificationDeleted
+from bellcast.storage import maintenance
 from tests.contract.app import App
 
 DAY = 24 * 3600
@@ -150,6 +153,24 @@ async def test_stats_of_a_tenant_exclude_others(app: App) -> None:
     assert (await app.store.upkeep.stats("globex")).keys() == acme.keys()
     assert not any((await app.store.upkeep.stats("globex")).values())
     assert (await app.store.upkeep.stats(""))["announcements"] == 1
+
+
+async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(maintenance, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(maintenance, "LARGE_COUNT", 4)
+
+    async def counted(tenant: str | None = None) -> int:
+        return (await app.store.upkeep.stats(tenant))["notifications"]
+
+    await app.send("alice", tenant="acme")
+    assert [await counted(), await counted("acme")] == [1, 1]  # with tenant and recipient, 3 and 2 rows
+    await app.send("alice", tenant="acme")
+    assert [await counted(), await counted("acme")] == [2, 2]  # 4 and 3 rows
+    await app.send("alice", tenant="acme")
+    assert [await counted(), await counted("acme")] == [2, 3]
+    seconds[0] = maintenance.LARGE_COUNT_SECONDS
+    assert await counted() == 3
 
 
 async def test_open_store_answers_a_ping(app: App) -> None:

@@ -190,7 +190,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     """Count connections and stored rows.
 
     Connections by protocol and transport on all nodes, and rows in the store by kind: of one tenant if it is
-    `tenant` (empty: the default one), else of all tenants."""
+    `tenant` (empty: the default one), else of all tenants. Counts of millions of rows may be a minute old."""
     ctx = context.of(request)
     query = request_body.query(request, TenantQuery)
     connections: Counter[tuple[str, str]] = Counter()

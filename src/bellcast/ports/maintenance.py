@@ -43,5 +43,6 @@ class Maintenance(Protocol):
         ...
 
     async def stats(self, tenant: str | None = None) -> dict[str, int]:
-        """Count the rows of a tenant by kind; None counts the rows of all tenants, and the tenants."""
+        """Count the rows of a tenant by kind; None counts the rows of all tenants, and the tenants. Counts of millions of rows may
+        be a minute old."""
         ...
