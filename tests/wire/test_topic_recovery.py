@@ -147,6 +147,33 @@ def test_subscribe_replays_before_its_ack(bellcast_server: ServerProcess, http: 
         assert bell.next()["recovered"] is False
 
 
+@pytest.mark.parametrize(("field", "value"), [("position", "1.1"), ("rewind", 1)])
+def test_topic_that_the_connection_follows_cannot_be_replayed(
+    bellcast_server: ServerProcess, http: httpx.Client, field: str, value: Any
+) -> None:
+    name, other = next(names), next(names)
+    publish(http, name, 1)
+    with websocket(bellcast_server, name, topics=name, claims=CLAIMS) as bell:
+        bell.next()
+        bell.send("subscribe", topics=[other, name], **{field: value}, ref=1)
+        refusal = bell.next()
+        assert (refusal["type"], refusal["code"]) == ("error", "invalid")
+        assert refusal["message"].startswith(f"{field}: cannot replay {name}, which this connection follows already")
+        publish(http, other, 2)
+        assert bell.ask("subscribe", topics=[name])["topics"] == [name]
+
+
+@pytest.mark.parametrize("rewind", ["ten", "-1", "1.5", "", "9" * 5_000])
+def test_unreadable_rewind_is_refused(bellcast_server: ServerProcess, rewind: str) -> None:
+    name = next(names)
+    token = bellcast_server.token(name, **CLAIMS)
+    reply = httpx.get(f"{bellcast_server.url}/v1/stream", params={"token": token, "topics": name, "rewind": rewind})
+    assert (reply.status_code, reply.json()["errors"][0]["field"]) == (422, "rewind")
+    with websocket(bellcast_server, name, topics=name, claims=CLAIMS, rewind=rewind) as bell:
+        end = bell.next()
+    assert (end["type"], end["message"]) == ("close", "rewind: must be a whole number, 0 or more")
+
+
 def test_rewind_sends_the_last_events_of_each_topic_and_continues(
     bellcast_server: ServerProcess, http: httpx.Client
 ) -> None:

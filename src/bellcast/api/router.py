@@ -61,6 +61,7 @@ class ApiRouter:
 
     def __init__(self, endpoints: Iterable[ApiEndpoint]) -> None:
         self._root = PathNode()
+        self._methods: set[str] = set()
         for endpoint in endpoints:
             self._add(endpoint)
 
@@ -83,6 +84,7 @@ class ApiRouter:
         node.handlers.handlers[endpoint.method] = endpoint.respond
         if endpoint.is_documented:
             node.handlers.methods.add(endpoint.method)
+            self._methods.add(endpoint.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ApiRequest(scope, receive)
@@ -96,6 +98,8 @@ class ApiRouter:
 
     async def _answer(self, request: ApiRequest) -> ASGIApp:
         scope = request.scope
+        if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
+            return responses.empty(204, {"allow": _allow(self._methods)})
         match = next(self._root.find(_segments(scope["path"]), 0, []), None)
         if match is None:
             raise NotFound(PATH_UNKNOWN)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from bellcast.auth.authenticator import Authenticator
-from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
+from bellcast.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
@@ -199,5 +199,7 @@ def close_reason_for(error: BellcastError) -> CloseReason:
             return close_reasons.FORBIDDEN.with_message(error.detail)
         case Forbidden():
             return close_reasons.FORBIDDEN
+        case Invalid():
+            return close_reasons.BAD_REQUEST.with_message(error.detail)
         case _:
             return close_reasons.UNAVAILABLE if error.status >= 500 else close_reasons.BAD_REQUEST

@@ -93,6 +93,12 @@ async def test_options_names_the_methods():
     assert (sent.status, sent.headers[b"allow"]) == (204, b"GET, HEAD, OPTIONS")
 
 
+async def test_options_of_the_server_names_the_methods_of_all_paths():
+    sent = await call("*", "OPTIONS")
+    assert (sent.status, sent.headers[b"allow"]) == (204, b"DELETE, GET, HEAD, OPTIONS, POST")
+    assert (await call("/*", "OPTIONS")).status == 404
+
+
 async def test_error_of_a_handler_is_its_problem_document():
     async def refuse(request):
         raise Conflict("The thing exists.")

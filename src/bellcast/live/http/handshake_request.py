@@ -6,12 +6,15 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
+from bellcast.errors import Invalid
 from bellcast.model import history
 from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]
 # Further parameters are ignored; the topic limit is far lower.
 MAX_PARAMETERS = 1_000
+# More than 100 events are 100.
+MAX_REWIND_DIGITS = 9
 # The scheme of the page that opened the connection.
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -63,11 +66,11 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def rewind(self) -> int:
-        """The number of past events requested of each topic."""
-        try:
-            return max(0, int(dict(self.parameters).get("rewind", "0")))
-        except ValueError:
-            return 0
+        """The number of past events requested of each topic. Raises Invalid."""
+        text = dict(self.parameters).get("rewind", "0")
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_REWIND_DIGITS):
+            raise Invalid.of("rewind", "must be a whole number, 0 or more")
+        return int(text)
 
 
 def read(scope: Mapping[str, Any]) -> HandshakeRequest:

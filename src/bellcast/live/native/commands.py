@@ -1,6 +1,6 @@
 """Client commands over a WebSocket: executed in order per connection, each answered by `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -92,6 +92,7 @@ class Commands:
 
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> protocol.Frame:
         followed = connection.grants or {}
+        _check_not_followed(command, followed)
         new = [topic for topic in dict.fromkeys(command.topics) if topic not in followed]
         granted, refused = await topic_access.authorize_topics(
             self._engines.store, connection.principal, new, len(followed), self._config
@@ -200,6 +201,15 @@ class Commands:
 
     async def _ping(self, connection: Connection, command: protocol.PingCommand) -> protocol.Frame:
         return protocol.pong(command.ref)
+
+
+def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection[str]) -> None:
+    """Refuse the replay of a topic that the connection follows: it would send again what was sent already, and the server
+    does not record which events these are."""
+    field = "rewind" if command.rewind else None if command.position is None else "position"
+    again = next((topic for topic in command.topics if topic in followed), None)
+    if field is not None and again is not None:
+        raise Invalid.of(field, f"cannot replay {again}, which this connection follows already: unsubscribe it first")
 
 
 def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:

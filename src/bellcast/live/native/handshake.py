@@ -37,6 +37,7 @@ class OpenedInbox(Struct, frozen=True):
     came_back: bool  # the client sent an inbox position, valid or not
     on_ready: OnReady
     context: NativeCallContext | None  # of the `connect` handler
+    rewind: int  # past events requested of each topic
 
     @property
     def joined(self) -> tuple[str, ...]:
@@ -103,14 +104,15 @@ class NativeHandshake:
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
-        context = None
+        context, rewind = None, request.rewind
         if self._app.handles_connect:
             with self._admission.waiting_for_app(request.address):
                 context = await self._app.connected(connection)
         requested, _ = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)
-        return OpenedInbox(opened, position, bool(requested), partial(self._connected, connection, context), context)
+        on_ready = partial(self._connected, connection, context)
+        return OpenedInbox(opened, position, bool(requested), on_ready, context, rewind)
 
     async def send_ready(
         self,
@@ -162,7 +164,7 @@ class NativeHandshake:
         while True:
             joined = opened_inbox.joined
             topics = await topic_replay.read(
-                self._hub, connection, granted, request.event_id, request.rewind, joined=joined
+                self._hub, connection, granted, request.event_id, opened_inbox.rewind, joined=joined
             )
             if joined == opened_inbox.joined:
                 return topics, joined
