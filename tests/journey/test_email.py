@@ -15,6 +15,7 @@ import pytest
 from bellcast.model.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
+from tests.journey.channels_app import ended
 from tests.smtp_server import smtp_server
 
 PROJECT = Project("p", "key", "secret")
@@ -43,15 +44,6 @@ async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any
         while not is_right(found := await read()):  # noqa: ASYNC110  another component changes it
             await asyncio.sleep(0.01)
     return found
-
-
-async def ended(client: httpx.AsyncClient, count: int = 1) -> list[dict[str, Any]]:
-    async def read() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await client.get("/v1/messages")).json()["messages"]
-        return found
-
-    open_states = ("queued", "sending")
-    return await eventually(read, lambda f: len(f) == count and all(m["state"] not in open_states for m in f))  # type: ignore[no-any-return]
 
 
 async def test_email_without_a_setting_is_stored_and_can_be_read(tmp_path: Path) -> None:
@@ -189,6 +181,23 @@ async def test_template_renders_in_the_recipients_language(tmp_path: Path) -> No
         refused = await client.post("/v1/notifications", json={**draft, "data": {"total": 1}})
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["field"] == "data.client"
+        template["translations"] = {"de_AT": {"inbox": {"title": "Neu"}}}
+        refused = await client.put("/v1/templates/booking", json=template)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "translations")
+        refused = await client.put("/v1/templates/booking", json={"sms": {"text": "Hi\n{{ client }}"}})
+        assert (refused.json()["errors"][0]["field"], refused.json()["errors"][0]["line"]) == ("sms.text", 2)
+
+
+async def test_link_gets_only_a_web_address_of_the_tenant_in_front(tmp_path: Path) -> None:
+    async with app(tmp_path, APP_URL="https://app.example") as (_, client):
+        for tenant, url in (("acme", "javascript:alert(1)//"), ("beta", "https://beta.example")):
+            await client.put(f"/v1/tenants/{tenant}", json={"settings": {"app_url": url}})
+            await client.put(f"/v1/recipients/alice?tenant={tenant}", json={"email": "alice@example.com"})
+            draft = {"to": "alice", "title": "T", "action_url": "/7", "channels": ["email"], "tenant": tenant}
+            await client.post("/v1/notifications", json=draft)
+        content = {one["tenant"]: one["content"]["text"] for one in await ended(client, 2, tenant="*")}
+        assert "\nhttps://app.example/7\n" in content["acme"]
+        assert "\nhttps://beta.example/7\n" in content["beta"]
 
 
 async def test_bounce_suppresses_the_address(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from bellcast.client import RequestRefused
-from tests.journey.test_email import app, ended
+from tests.journey.channels_app import ended
+from tests.journey.test_email import app
 
 EMAIL = {"email": "alice@example.com"}
 
@@ -30,6 +31,23 @@ async def explain(client: httpx.AsyncClient, **params: str) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     explanation: dict[str, Any] = response.json()
     return explanation
+
+
+async def test_required_type_is_the_rule_in_plan_timeline_and_explanation(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/types/booking", json={"required": ["email"]})
+        await client.put("/v1/recipients/alice/preferences", json={"muted": {"*": True}})
+        draft = {"to": "alice", "title": "Hi", "type": "booking", "channels": ["email"]}
+        (planned,) = (await client.post("/v1/notifications?dry_run=true", json=draft)).json()["plan"]
+        assert (planned["outcome"], planned["rule"]) == ("send", "required")
+        id = await send(client, channels=["email"])
+        routed = [entry for entry in await timeline(client, id) if entry["what"] == "routed"]
+        assert [(entry["rule"], entry["by"]) for entry in routed] == [("required", "type")]
+        (decided,) = (await explain(client, notification=id))["channels"]
+        assert (decided["outcome"], decided["rule"], decided["by"]) == ("send", "required", "type")
+        (now,) = (await explain(client, type="booking", channel="email"))["channels"]
+        assert now["text"] == "The e-mail would be sent at once because its type requires it."
 
 
 async def test_timeline_lists_decisions_and_what_became_of_the_message(tmp_path: Path) -> None:

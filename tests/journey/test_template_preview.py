@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journey.test_email import app, ended
+from tests.journey.channels_app import ended
+from tests.journey.test_email import app
 
 TEMPLATE = {
     "inbox": {"title": "New booking by {{ data.client }}", "action_url": "/b/{{ data.id }}"},

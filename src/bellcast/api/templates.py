@@ -1,5 +1,6 @@
 """Templates: content with variables, per channel and language."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Parts, Template
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import TemplateError, check_syntax, is_layout
+from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template, is_layout
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # A template is read as a whole on each send that uses it.
@@ -33,6 +34,8 @@ MAX_BYTES = 256 * 1024
 # Objects that name templates; a template has at most MAX_BYTES.
 OBJECTS_PER_READ = 100
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
+# Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
+LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
 
@@ -52,7 +55,7 @@ def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
         yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
     yield from _parts_errors("", value, limits)
     for locale, parts in value.translations.items():
-        if not locale or len(locale) > MAX_LOCALE:
+        if LOCALE.fullmatch(locale) is None or len(locale) > MAX_LOCALE:
             yield FieldError("translations", f"must name locales such as de or de-AT, got {locale[:MAX_LOCALE]!r}")
         yield from _parts_errors(f"translations.{locale}.", parts, limits)
 
@@ -157,9 +160,9 @@ USERS = {TYPES: _named_by_type, TEMPLATES: _named_by_template, WORKFLOWS: _named
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
     yield from validation.encodable(field, source)
     try:
-        check_syntax(source, is_html=is_html)
+        check_template(source, CONTENT_ROOTS, is_html=is_html)
     except TemplateError as error:
-        yield FieldError(field, f"line {error.line}: {error.message}")
+        yield FieldError(field, f"line {error.line}: {error.message}", error.line)
 
 
 KIND = objects.Kind(

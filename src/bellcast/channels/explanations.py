@@ -206,7 +206,8 @@ def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:
         return f"The {name} would not be sent, because {_reason(decision.rule, decision.by)}."
     if decision.outcome == "hold":
         return f"The {name} would wait {_hold(decision.rule, decision.by, decision.at, zone)}."
-    return f"The {name} would be sent at once."
+    because = " because its type requires it" if decision.rule == "required" else ""
+    return f"The {name} would be sent at once{because}."
 
 
 def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:

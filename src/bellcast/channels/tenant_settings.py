@@ -22,11 +22,11 @@ class TenantSettings(Struct, frozen=True, kw_only=True):
 
 
 def of(tenant: Tenant | None, config: ChannelConfig) -> TenantSettings:
-    """Read a tenant's settings; a value of the wrong type is ignored, because tenants' settings are free for the app."""
+    """Read a tenant's settings; a value that cannot be used is ignored, because tenants' settings are free for the app."""
     settings = {} if tenant is None else tenant.settings
-    timezone = _text(settings.get("timezone"))
+    timezone, app_url = _text(settings.get("timezone")), _text(settings.get("app_url"))
     return TenantSettings(
-        app_url=_text(settings.get("app_url")) or config.app_url,
+        app_url=app_url if app_url and app_url.startswith(("https://", "http://")) else config.app_url,
         locale=_text(settings.get("locale")) or config.locale,
         timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
         brand=_brand(settings.get("brand"), None if tenant is None else tenant.name),

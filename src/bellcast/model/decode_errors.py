@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.errors import FieldError
 
-_PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$([^`]*)`)?", re.DOTALL)
+_PLACE = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$([^`]*)`)?", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?", re.DOTALL)
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`", re.DOTALL)
 _VALUE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)

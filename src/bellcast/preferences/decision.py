@@ -22,7 +22,16 @@ from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Freque
 DecisionOutcome = Literal["send", "hold", "skip"]
 AddressProblem = Literal["no_address", "invalid_address", "suppressed"]
 Rule = Literal[
-    "no_address", "invalid_address", "suppressed", "muted", "channel", "type", "workflow", "digest", "quiet_hours"
+    "no_address",
+    "invalid_address",
+    "suppressed",
+    "required",
+    "muted",
+    "channel",
+    "type",
+    "workflow",
+    "digest",
+    "quiet_hours",
 ]
 Source = Literal["recipient", "tenant", "project", "type"]
 Switch = Literal["channel", "type", "workflow"]
@@ -76,6 +85,7 @@ class Decision(Struct, frozen=True):
 
 
 SEND = Decision("send")
+REQUIRED = Decision("send", "required", "type")
 
 
 def decide(occasion: Occasion, layers: Layers) -> Decision:
@@ -83,7 +93,7 @@ def decide(occasion: Occasion, layers: Layers) -> Decision:
     if occasion.address_problem is not None:
         return Decision("skip", occasion.address_problem)
     if layers.rules.requires(occasion.channel):
-        return SEND
+        return REQUIRED
     if occasion.channel != "inbox" and is_muted(layers.recipient, occasion.type, occasion.now):
         return Decision("skip", "muted", "recipient")
     for rule in SWITCHES:

@@ -1,6 +1,6 @@
 """Renders content from Jinja2 templates in a sandbox. Pure apart from the clock that bounds the rendering time."""
 
-from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_syntax, is_layout
-from bellcast.templates.variables import Variables
+from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template, is_layout
+from bellcast.templates.variables import CONTENT_ROOTS, Variables
 
-__all__ = ["Renderer", "SharedResults", "TemplateError", "Variables", "check_syntax", "is_layout"]
+__all__ = ["CONTENT_ROOTS", "Renderer", "SharedResults", "TemplateError", "Variables", "check_template", "is_layout"]

@@ -1,11 +1,12 @@
 """Render texts: syntax is checked when a template is stored, values when it is rendered."""
 
 from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import jinja2
-from jinja2 import meta
+from jinja2 import meta, nodes
 from markupsafe import Markup
 
 from bellcast.templates import budget, formats, sandbox
@@ -47,9 +48,14 @@ def _compiled(source: str, *, is_html: bool) -> jinja2.Template:
         raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
 
 
-def check_syntax(source: str, *, is_html: bool = False) -> None:
-    """Raise TemplateError with the line if the text is no template."""
+def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
+    """Raise TemplateError with the line if the text is no template, or reads a variable that is not below one of `roots`."""
     _compiled(source, is_html=is_html)
+    unknown = _roots(source, is_html=is_html) - roots - _plain.globals.keys()
+    if unknown:
+        tree = (_html if is_html else _plain).parse(source)
+        name, line = next((one.name, one.lineno) for one in tree.find_all(nodes.Name) if one.name in unknown)
+        raise TemplateError(f"unknown variable {name[:100]!r}: expected one of {', '.join(sorted(roots))}", line=line)
 
 
 def is_layout(html: str) -> bool:

@@ -5,6 +5,12 @@ from typing import Any
 
 from msgspec import Struct
 
+# What content may read: the variables of sends, of workflows, and the content in a layout.
+CONTENT_ROOTS = frozenset(
+    {"data", "recipient", "actor", "tenant", "brand", "notification", "digest", "unsubscribe_url", "preferences_url"}
+    | {"content", "event", "run", "steps"}
+)
+
 
 class Variables(Struct, frozen=True, kw_only=True):
     """`values` are the roots by name (`data`, `recipient`, …) as JSON values. Times, numbers and money are written for

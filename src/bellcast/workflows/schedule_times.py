@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, times, validation
+from bellcast.model.decode_errors import field_error
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft
@@ -125,7 +126,7 @@ def draft_of(schedule: Schedule) -> Draft:
     try:
         return msgspec.convert(schedule.notification, Draft)
     except msgspec.ValidationError as error:
-        raise Invalid.of("", str(error)) from None
+        raise Invalid.fields([field_error(error)]) from None
 
 
 def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:

@@ -24,7 +24,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.ports import Context
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import Renderer, TemplateError, Variables, check_syntax
+from bellcast.templates import Renderer, TemplateError, Variables, check_template
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows import run as runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
@@ -108,7 +108,7 @@ def _content_errors(source: EventSource) -> validation.FieldErrors:
 def _template_errors(path: str, value: Any) -> validation.FieldErrors:
     if isinstance(value, str):
         try:
-            check_syntax(value, is_html=False)
+            check_template(value, ROOTS)
         except TemplateError as error:
             yield FieldError(path, f"line {error.line}: {error.message}")
     elif isinstance(value, Mapping):

@@ -14,7 +14,7 @@ from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsC
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import InboxContent
-from bellcast.templates import TemplateError, check_syntax
+from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
 from bellcast.workflows import conditions, cron
 
 MAX_SECONDS = 366 * 86_400
@@ -100,7 +100,7 @@ def _template_text(path: str, value: Any, seen: SeenSteps) -> Errors:
         return
     yield from validation.encodable(path, value)
     try:
-        check_syntax(value, is_html=path.endswith(".html"))
+        check_template(value, CONTENT_ROOTS, is_html=path.endswith(".html"))
     except TemplateError as error:
         yield FieldError(path, f"line {error.line}: {error.message}")
 

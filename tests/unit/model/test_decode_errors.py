@@ -20,6 +20,7 @@ class Sample(Struct, forbid_unknown_fields=True):
     on: bool = False
     of: Inner | None = None
     view: Literal["read", "all"] = "all"
+    on_by_view: dict[Literal["read", "all"], bool] = {}
     at: datetime | None = None
 
 
@@ -38,6 +39,7 @@ class Sample(Struct, forbid_unknown_fields=True):
         ({"name": "a", "game": 1}, "game", "is not a known field"),
         ({"name": "a", "at": "soon"}, "at", "must be a time such as 2030-01-31T12:00:00Z"),
         ({"name": "a", "view": "some"}, "view", "is an unknown value: 'some'"),
+        ({"name": "a", "on_by_view": {"some": True}}, "on_by_view", "is an unknown value: 'some'"),
     ],
 )
 def test_decode_error_names_its_field(value: Any, field: str, message: str) -> None:

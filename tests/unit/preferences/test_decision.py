@@ -48,7 +48,7 @@ def test_required_type_passes_every_preference() -> None:
         digest={"booking": "daily"},
     )
     required = Layers(recipient=recipient, rules=TypeRules(required=("email",)))
-    assert decide(occasion(now=NIGHT), required) == Decision("send")
+    assert decide(occasion(now=NIGHT), required) == Decision("send", "required", "type")
     assert decide(occasion(channel="sms", now=NIGHT), required).rule == "muted"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.templates import Renderer, SharedResults, TemplateError, Variables, budget, check_syntax
+from bellcast.templates import Renderer, SharedResults, TemplateError, Variables, budget, check_template
 
 DATA = {
     "client": "Ann <b>",
@@ -124,8 +124,16 @@ def test_preview_lists_missing_variables_and_renders_the_rest() -> None:
 )
 def test_syntax_error_names_the_line(source: str, line: int) -> None:
     with pytest.raises(TemplateError) as caught:
-        check_syntax(source)
+        check_template(source, frozenset())
     assert caught.value.line == line
+
+
+def test_variable_below_no_known_root_is_refused_with_its_line() -> None:
+    source = "{% for one in data.items %}{{ loop.index }}{{ one }}{% endfor %}{% for n in range(2) %}{% endfor %}"
+    check_template(source, frozenset({"data"}))
+    with pytest.raises(TemplateError, match="unknown variable 'client': expected one of data") as caught:
+        check_template(source + "\n{{ client | default('') }}", frozenset({"data"}))
+    assert caught.value.line == 2
 
 
 @pytest.mark.parametrize(

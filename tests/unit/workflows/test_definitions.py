@@ -54,6 +54,8 @@ def errors(value: Any) -> dict[str, str]:
         ([{"key": "a", "type": "http", "url": "x", "body": {"b": ["{{"]}}], "steps.0.body.b.0"),
         ([{"key": "a", "type": "http", "url": "x", "body": {"b": {"var": "nowhere.x"}}}], "steps.0.body.b.var"),
         ([{"key": "a", "type": "throttle", "window": 1, "by": None}], "steps.0.by"),
+        ([{"key": "a", "type": "throttle", "window": 1, "by": "{{ client }}"}], "steps.0.by"),
+        ([{**BELL, "title": "{{ client }}"}], "steps.0.title"),
         ([{"key": "a", "type": "stop", "if": {"var": "steps.b.state", "op": "exists"}}], "steps.0.if.var"),
         ([{"key": "a", "type": "branch", "branches": []}], "steps.0.branches"),
         (
