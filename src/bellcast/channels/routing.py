@@ -104,12 +104,11 @@ class Router:
 
     def committed(self, requests: Iterable[SendRequest]) -> None:
         """Begin to deliver the messages of committed requests, and report those that have ended."""
-        has_jobs = False
-        for request in requests:
-            ended = [message for message in request.messages if message.state == "simulated"]
-            self._reports.report(ended)
-            has_jobs = has_jobs or bool(request.events) or len(ended) < len(request.messages)
-        if has_jobs:
+        reporting = [request for request in requests if request.messages or request.events]
+        messages = [message for request in reporting for message in request.messages]
+        ended = [message for message in messages if message.state == "simulated"]
+        self._reports.report(ended)
+        if len(ended) < len(messages) or any(request.events for request in reporting):
             self.messages_added()
 
     def forget(self) -> None:

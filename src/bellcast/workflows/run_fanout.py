@@ -23,8 +23,8 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
-# Runs of a commit: about 15 ms of work.
-RUN_PAGE = 50
+# Runs of a commit: 9 ms to prepare them, in parts, and 4 ms of statements. With 50, a run took 9 % more CPU time.
+RUN_PAGE = 125
 # Other processes have enough work while the oldest due run is older: they look for jobs every half second.
 BACKLOG_MS = 1_000
 
