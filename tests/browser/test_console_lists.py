@@ -66,6 +66,35 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
     assert page.locator("tbody tr").count() < 3 * PAGE_ROWS
 
 
+def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Callable[..., Page]) -> None:
+    """Each request compares a bounded number of rows."""
+    page = open_console("/account")
+    requests: list[str] = []
+
+    def search(route: Route) -> None:
+        requests.append(route.request.url)
+        is_found = len(requests) == 4
+        found = [
+            {"id": "n1", "title": "Rare", "recipient": "alice", "type": "rare", "created_at": "2026-01-01T00:00:00Z"}
+        ]
+        until = None if is_found else f"0199c0{len(requests)}0-0000-7000-8000-000000000000"
+        route.fulfill(json={"notifications": found if is_found else [], "next": None, "scanned_until": until})
+
+    page.route(re.compile("/v1/notifications"), search)
+    page.goto("/console/notifications?type=rare&tz=utc")
+    expect(page.get_by_text("No row matches these filters so far: searched back to 7 Oct, 19:04.")).to_be_visible()
+    expect(page.locator("table")).to_be_hidden()
+    page.get_by_role("button", name="Search further").click()
+    expect(page.locator(".row-link")).to_have_text("Rare")
+    expect(page.get_by_role("button", name="Search further")).to_be_hidden()
+    assert [parse_qs(urlsplit(url).query).get("after", [""])[0][:8] for url in requests] == [
+        "",
+        "0199c010",
+        "0199c020",
+        "0199c030",
+    ]
+
+
 def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route(re.compile("/v1/notifications"), answer)

@@ -1,12 +1,15 @@
 /**
  * A page with a list: filters in the URL, a table, more rows on demand, and its empty, loading and error states.
  */
-import { field, fill, h, moment } from './dom.js';
+import { exact, field, fill, h, moment } from './dom.js';
 import { get, withQuery } from './server.js';
 import { windowed } from './windowing.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
 const SKELETON_MS = 150;
+
+/** Requests of one search: each compares at most 20,000 rows with the filters. */
+const SEARCHES = 10;
 
 /** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that cannot be read has
  * `title` as its heading. */
@@ -59,32 +62,46 @@ export function listPage(page, list) {
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
     const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))));
+    const region = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table);
     const addBody = windowed(table, page.signal);
     let shown = 0;
     const note = h('p', { class: 'muted', role: 'status' });
     const more = h('button', { type: 'button', onclick: async () => {
       more.disabled = true;
       try {
-        append(await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal));
+        for (let request = 1; ; request += 1) {
+          const next = await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal);
+          append(next);
+          if (next[list.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
+        }
       } catch (problem) {
         if (!page.signal.aborted) more.textContent = `${problem.message} Retry`;
       }
       more.disabled = false;
     } });
     const append = (next) => {
-      addBody(h('tbody', {}, next[list.rows].map((row) => tableRow(row, list))));
-      shown += next[list.rows].length;
+      const rows = next[list.rows];
+      if (rows.length > 0) addBody(h('tbody', {}, rows.map((row) => tableRow(row, list))));
+      shown += rows.length;
+      region.hidden = shown === 0;
       const after = next.next ?? next.scanned_until;
       more.hidden = !after;
       more.value = after ?? '';
       more.textContent = next.next ? 'Load more' : 'Search further';
-      // The server compares a bounded number of rows with the filters of one request.
-      note.textContent = next.scanned_until ? 'Few of the newest rows match these filters.' : next.next && answer.total ? share(shown, answer.total) : '';
+      if (next.scanned_until) note.textContent = `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(next.scanned_until)}.`;
+      else if (shown === 0) note.textContent = 'Nothing matches these filters.';
+      else note.textContent = next.next && answer.total ? share(shown, answer.total) : '';
     };
     append(answer);
-    return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table), note, more];
+    return [region, note, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
+}
+
+/** How far a search went: ids of version 7 begin with their time. */
+function searched(cursor) {
+  const [, high, low] = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(cursor) ?? [];
+  return high ? `: searched back to ${exact(parseInt(high + low, 16))}` : '';
 }
 
 /** The range of the URL's `from` and `to`, as a chart opens it; null without one. */
