@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import HOSTILE, Console
 from tests.browser.test_everyone import violations
 from tests.wire.clients import websocket
@@ -216,6 +217,33 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(open_console: Call
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
     expect(page.get_by_text("This browser is connected.")).to_be_visible()
     assert violations(page) == []
+
+
+def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/providers")
+    page.get_by_label("Key").fill("mail")
+    page.get_by_label("URL").fill("smtp://bells:hunter2@mail.example.com:587?from=bells@example.com")
+    tested: list[Any] = []
+
+    def test(route: Route) -> None:
+        tested.append(route.request.post_data_json)
+        route.fulfill(json={"ok": True, "error": None})
+
+    page.route("**/v1/providers/mail/test", test)
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
+    assert tested[0]["values"]["url"].startswith("smtp://bells:hunter2@")
+    page.get_by_role("button", name="Save provider").click()
+    expect(page.get_by_role("cell", name="smtp://…@mail.example.com:587")).to_be_visible()
+    page.get_by_role("button", name="Change mail").click()
+    expect(page.get_by_label("URL")).to_have_value("smtp://…@mail.example.com:587")
+    page.unroute("**/v1/providers/mail/test")
+    page.get_by_label("URL").fill("smtp://…@other.example.com:587")
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_role("status").filter(has_text="needs its credentials again")).to_be_visible()
+    assert violations(page) == []
+    assert "hunter2" not in page.content()
+    owner.send("DELETE", "/v1/providers/mail")
 
 
 def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:

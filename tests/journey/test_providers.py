@@ -286,6 +286,48 @@ async def test_provider_can_be_tested(tmp_path: Path) -> None:
         assert (await client.post("/v1/providers/none/test")).status_code == 404
 
 
+async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.api.providers.TESTS_PER_MINUTE", 100_000)
+    async with (
+        vendor_server() as vendor,
+        vendor_server() as other,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+
+        async def tested(url: str, key: str = "texts", **body: Any) -> httpx.Response:
+            vendor.answers.clear()
+            vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+            return await client.post(
+                f"/v1/providers/{key}/test", json={"values": {"channel": "sms", "url": url}, **body}
+            )
+
+        assert (await tested(twilio_url(vendor))).json() == {"ok": True, "error": None}
+        assert (await client.get("/v1/providers/texts")).status_code == 404
+        await put(client, "texts", twilio_url(vendor))
+        token = vendor.requests[-1].headers["authorization"]
+        for url in (f"twilio://…@{vendor.host}", f"twilio://…@{vendor.host}?from=%2B12025550124&tls=off"):
+            assert (await tested(url)).json() == {"ok": True, "error": None}
+            assert vendor.requests[-1].headers["authorization"] == token
+        sent = len(vendor.requests), len(other.requests)
+        # To another server, without TLS, through another vendor, without stored credentials.
+        await put(client, "secure", f"twilio://AC1:token@{vendor.host}?from=%2B12025550123")
+        for key, url in (
+            ("texts", f"twilio://…@{other.host}?from=%2B12025550123&tls=off"),
+            ("texts", f"vonage://…@{vendor.host}?from=Shop&tls=off"),
+            ("secure", f"twilio://…@{vendor.host}?from=%2B12025550123&tls=off"),
+            ("absent", twilio_url(vendor).replace("AC1:token@", "…@")),
+        ):
+            refused = await tested(url, key)
+            assert refused.status_code == 422, refused.text
+            assert "needs its credentials again" in refused.json()["errors"][0]["message"]
+            assert (await put(client, key, url)).status_code == 422
+        assert (len(vendor.requests), len(other.requests)) == sent
+        assert "must not" in (await tested("twilio://AC1:token@10.0.0.1?from=%2B12025550123")).text
+        assert "token" not in (await client.get("/v1/audit")).text
+        monkeypatch.undo()
+        assert [(await tested(twilio_url(vendor))).status_code for _ in range(2)] == [200, 429]
+
+
 def by_twilio(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipts") -> dict[str, Any]:
     signed = f"{PUBLIC}{path}" + "".join(name + form[name] for name in sorted(form))
     signature = base64.b64encode(hmac.new(b"token", signed.encode(), hashlib.sha1).digest()).decode()

@@ -1,6 +1,7 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
+import math
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -15,7 +16,16 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import delivery_status
 from bellcast.channels.provider_limits import MIN_RATE
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, Unauthenticated, UnsupportedMediaType
+from bellcast.errors import (
+    Conflict,
+    FieldError,
+    Invalid,
+    NotFound,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
@@ -32,6 +42,8 @@ MAX_RATE = 100_000.0
 # Half an hour: longer waits would outlive a shutdown many times over.
 MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
+# Tests of values reach out from the server.
+TESTS_PER_MINUTE = 10
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -64,9 +76,11 @@ class ProviderPage(Struct, frozen=True):
 
 
 class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
-    """With an address in `to`, a test message is sent to it; without, only the credentials are checked."""
+    """With an address in `to`, a test message is sent to it; without, only the credentials are checked. `values` are tested instead
+    of the stored provider."""
 
     to: str | None = None
+    values: ProviderFields | None = None
 
 
 class ProviderTestResult(Struct, frozen=True):
@@ -129,7 +143,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a provider.
 
-    Its URL is stored encrypted; the masked URL of a read leaves it as it is. A tenant's own providers of a channel
+    Its URL is stored encrypted; the masked URL of a read leaves it as it is, and `…@` its credentials if the same server gets them. A tenant's own providers of a channel
     replace the project's."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
     text = objects.without_added(await request_body.json_text(request))
@@ -180,11 +194,22 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
-    Checks the credentials, or sends a message to an address. A dry run checks the credentials only."""
-    body = await request_body.optional_body(request, TEST)
-    tenant, key = tenants.single_tenant(request), _key(request)
-    to = None if body is None or objects.is_dry_run(request) else body.to
-    error = await context.of(request).providers.test(tenant, key, to)
+    Checks the credentials, or sends a message to an address. A dry run checks the credentials only. With `values`, it tests a
+    provider that is not stored, at most 10 times a minute. In their URL, `…@` stands for the credentials of the stored provider with
+    this key, if the same server gets them."""
+    body = await request_body.optional_body(request, TEST) or ProviderTest()
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
+    to = None if objects.is_dry_run(request) else body.to
+    if body.values is None:
+        error = await ctx.providers.test(tenant, key, to)
+    else:
+        # A bucket has one second's tokens: a test takes the share of a minute.
+        wait = ctx.engines.rates.take("provider-test", TESTS_PER_MINUTE, ctx.engines.clock.now(), 60)
+        if wait:
+            raise TooMany("Values may be tested every 6 seconds.", retry_after=math.ceil(wait))
+        planned = await ctx.providers.plan(tenant, key, body.values)
+        audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
+        error = await ctx.providers.test_values(tenant, key, body.values, to)
     return responses.json(ProviderTestResult(error is None, error))
 
 
@@ -319,6 +344,11 @@ def _check(fields: ProviderFields, ctx: ApiContext) -> None:
         raise Invalid.fields(errors)
 
 
+def _check_test(body: ProviderTest, ctx: ApiContext) -> None:
+    if body.values is not None:
+        _check(body.values, ctx)
+
+
 FIELDS = request_body.Shape(ProviderFields, _check, {"channel": "email", "url": "smtp://mail.example.com"})
-TEST = request_body.Shape(ProviderTest)
+TEST = request_body.Shape(ProviderTest, _check_test)
 HANDLERS = [page, read, write, delete, test, receive]

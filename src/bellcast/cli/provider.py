@@ -71,13 +71,15 @@ def test(
     ctx: typer.Context,
     key: ProviderKey,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
     tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test
 ) -> None:
     """Test a provider: check its credentials, or send a message."""
     from bellcast.cli import remote
 
+    values = None if file is None else objects.read_object(file)[1]
     with remote.server(options.settings(ctx)) as client:
-        result = client.providers.test(key, to=to, tenant=tenant)
+        result = client.providers.test(key, to=to, values=values, tenant=tenant)
     if not result["ok"]:
         raise CommandError(f"{key} does not work: {result['error']}", "correct its URL with `bellcast provider put`")
     console.done(f"{key} works")

@@ -1,5 +1,6 @@
 """Requests for providers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bellcast.client import arguments
@@ -11,10 +12,18 @@ providers = Objects("providers")
 
 
 def check(
-    key: Text, *, to: Text | None = None, tenant: Text | None = None, dry_run: bool = False
+    key: Text,
+    *,
+    to: Text | None = None,
+    values: Mapping[str, Any] | None = None,
+    tenant: Text | None = None,
+    dry_run: bool = False,
 ) -> HttpRequest[dict[str, Any]]:
-    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`. A dry run sends none."""
-    body = drop_none(to=None if to is None else arguments.text("to", to))
+    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`. A dry run sends none.
+    `values` are tested instead of the stored provider: its fields, such as `channel` and `url`."""
+    body = drop_none(
+        to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)
+    )
     return HttpRequest(
         "POST",
         path("providers", arguments.name("key", key), "test"),

@@ -37,7 +37,8 @@ class ProviderDirectory(Protocol):
         ...
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
+        """Create or replace a provider; whether it is new. The masked URL keeps the stored one, `…@` its credentials if the same
+        server gets them. Raises Invalid for a URL that cannot be used."""
         ...
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
@@ -50,6 +51,10 @@ class ProviderDirectory(Protocol):
 
     async def test(self, tenant: str, key: str, to: str | None) -> str | None:
         """Check the credentials, or send a test message; return the error. Raises NotFound."""
+        ...
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> str | None:
+        """Test a provider that is not stored, as `test` does. Raises Invalid as `put` does."""
         ...
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:

@@ -1,12 +1,14 @@
 """A provider's URL: its scheme names the vendor, the rest is the vendor's own (`smtp://user:password@host:587?from=…`)."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from msgspec import Struct
 
 # Instead of the vendor's own servers, for tests and gateways: `twilio://SID:TOKEN@localhost:9000?tls=off`.
 VENDOR_HOST = "default"
+# In place of credentials.
+MASKED = "…@"
 
 
 class ProviderURL(Struct, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
     @property
     def masked(self) -> str:
         """The URL as it may be shown: without its credentials, and without options, which can hold file names."""
-        credentials = "…@" if self.user or self.password else ""
+        credentials = MASKED if self.user or self.password else ""
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{credentials}{self.host}{port}"
 
@@ -43,8 +45,32 @@ def mask(text: str) -> str:
     parts = urlsplit(text.strip())
     if "+" in parts.scheme:  # a URL of Apprise, whose services have secrets in any place
         return f"{parts.scheme}://…"
-    credentials = "…@" if "@" in parts.netloc else ""
+    credentials = MASKED if "@" in parts.netloc else ""
     return f"{parts.scheme}://{credentials}{parts.netloc.rpartition('@')[2]}"
+
+
+def with_credentials_of(text: str, stored: str) -> str:
+    """Return a URL in which `…@` stands for credentials with those of the stored one, and with its options if it has none.
+    Raises ValueError if another server would get them, or the same one without TLS."""
+    if text.strip() == mask(stored):
+        return stored
+    try:
+        given = urlsplit(text.strip())
+    except ValueError:
+        return text  # `parse` refuses it
+    if not given.netloc.startswith(MASKED):
+        return text
+    own = urlsplit(stored)
+    host = given.netloc.removeprefix(MASKED)
+    query = given.query or own.query
+    is_same = (given.scheme, host) == (own.scheme, own.netloc.rpartition("@")[2])
+    if not is_same or "@" not in own.netloc or _tls(query) != _tls(own.query):
+        raise ValueError("needs its credentials again: the stored ones are only for the stored server")
+    return urlunsplit(given._replace(netloc=own.netloc, query=query, path=given.path or own.path))
+
+
+def _tls(query: str) -> str | None:
+    return dict(parse_qsl(query)).get("tls")
 
 
 def parse_host(text: str) -> str:

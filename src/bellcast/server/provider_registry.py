@@ -117,7 +117,7 @@ class ProviderRegistry:
         return sorted(found, key=lambda one: one.key)[:limit]
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL keeps the stored one."""
+        """Create or replace a provider; whether it is new. The masked URL keeps the stored one, `…@` its credentials."""
         fields = await self._usable(tenant, key, fields)
         encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
         body = msgspec.json.encode(msgspec.structs.replace(fields, url=encrypted))
@@ -130,13 +130,15 @@ class ProviderRegistry:
         return ConfiguredProvider(key=key, tenant=tenant, fields=_masked(await self._usable(tenant, key, fields)))
 
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
-        """Return the fields with the stored URL in place of the masked one. Raises Invalid if the URL cannot be used."""
-        before = await self._documents.get(KIND, tenant, key)
+        """Return the fields with the stored credentials in place of masked ones. Raises Invalid if the URL cannot be used."""
+        before, stored = await self._documents.get(KIND, tenant, key), ""
         if before is not None:
-            with contextlib.suppress(ValueError):  # a URL that cannot be decrypted has no mask to compare
-                stored = self._secret_fields(tenant, before)
-                if fields.url == _masked(stored).url:
-                    fields = msgspec.structs.replace(fields, url=stored.url)
+            with contextlib.suppress(ValueError):  # a URL that cannot be decrypted has no credentials
+                stored = self._secret_fields(tenant, before).url
+        try:
+            fields = msgspec.structs.replace(fields, url=url.with_credentials_of(fields.url, stored))
+        except ValueError as error:
+            raise Invalid.of("url", str(error)) from None
         if (problem := self.problem(fields)) is not None:
             raise Invalid.of("url", problem)
         return fields
@@ -154,12 +156,22 @@ class ProviderRegistry:
             raise NotFound("There is no provider with this key.")
         if entry.named is None:
             return "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or names a file."
-        provider = entry.named.provider
+        return await self._try(entry.named, entry.configured.fields.channel, to)
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> str | None:
+        """Test a provider that is not stored, as `test` does. Raises Invalid as `put` does."""
+        named = self._create(key, tenant, await self._usable(tenant, key, fields), is_trusted=False)
+        try:
+            return await self._try(named, fields.channel, to)
+        finally:
+            await named.provider.close()
+
+    async def _try(self, named: NamedProvider, channel: ExternalChannel, to: str | None) -> str | None:
         try:
             if to is None:
-                await provider.check()
+                await named.provider.check()
             else:
-                await entry.named.send(self._test_message(entry.configured.fields.channel, to))
+                await named.send(self._test_message(channel, to))
         except DeliveryError as error:
             return f"{error.code}: {error.response}" if error.code else error.response
         return None
