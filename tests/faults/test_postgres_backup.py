@@ -94,7 +94,7 @@ def test_restore_replaces_rows_only_with_force(tmp_path: Path, databases: list[s
         assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode != 0  # a backup is not overwritten
     refused = run("restore", str(tmp_path / "copy.db"), "--store", store)
     assert refused.returncode != 0
-    assert "has rows already" in refused.stderr
+    assert "already contains rows" in refused.stderr
     assert run("restore", str(tmp_path / "copy.db"), "--store", store, "--force").returncode == 0
     with ServerProcess(tmp_path / "again", {"BELLCAST_STORE": store}) as node:
         assert titles(node, "alice") == ["kept"]

@@ -73,7 +73,7 @@ def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database
 
     repeated = migrate(tmp_path / "old", database)
     assert repeated.returncode != 0
-    assert "has rows already" in repeated.stderr
+    assert "already contains rows" in repeated.stderr
 
 
 def test_unreachable_database_is_reported(tmp_path: Path) -> None:

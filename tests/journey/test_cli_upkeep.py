@@ -156,7 +156,7 @@ def test_backup_overwrites_no_file(bellcast_server, tmp_path):
     file.write_text("dear diary")
     refused = bellcast("backup", file, "--data", bellcast_server.data)
     assert refused.status == 1
-    assert "is already there" in refused.err
+    assert "already exists" in refused.err
     assert file.read_text() == "dear diary"
     nothing = bellcast("backup", tmp_path / "new.db", "--data", tmp_path / "nothing")
     assert nothing.status == 1
@@ -209,5 +209,5 @@ def test_migrate_refuses_a_running_server_and_foreign_files(bellcast_server, tmp
     before = shutil.copy(foreign, tmp_path / "before.db").read_bytes()
     refused = bellcast("migrate", "--store", f"sqlite:///{foreign}", "--data", tmp_path)
     assert refused.status == 1
-    assert "was not made by Bellcast" in refused.err
+    assert "was not created by Bellcast" in refused.err
     assert foreign.read_bytes() == before

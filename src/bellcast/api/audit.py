@@ -1,5 +1,5 @@
-"""The audit: requests of operators that change or export something, each look of support at content, changes of operators
-and keys by API keys, and refused attempts."""
+"""The audit log: requests of operators that change or export something, each access of support to content, changes of
+operators and keys by API keys, and refused attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -41,7 +41,7 @@ MAX_VERIFIED = 5_000
 
 
 class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of the audit, newest first; with `tenant`, the entries about it only."""
+    """A page of the audit log, newest first; with `tenant`, only the entries about it."""
 
     tenant: Annotated[str, Meta(max_length=200)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
@@ -67,7 +67,7 @@ class AuditItem(Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(Struct, frozen=True):
-    """A page of the audit. Pass `next` as `after` for older entries. The first one has the `total`."""
+    """A page of the audit log. Pass `next` as `after` for older entries. The first one has the `total`."""
 
     entries: list[AuditItem]
     next: str | None
@@ -182,7 +182,7 @@ def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
 
 
 async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
-    """Return a page of the audit."""
+    """Return a page of the audit log."""
     operators = context.of(request).engines.store.operators
     since, until = query.created_since, query.created_before
     tenant = None if query.tenant in (None, "", EVERY_TENANT) else query.tenant

@@ -98,7 +98,7 @@ class Files:
 async def entry(request: ApiRequest) -> ASGIApp:
     """The browser client.
 
-    An ES module that defines `<bellcast-bell>` and its sisters."""
+    An ES module that defines `<bellcast-bell>` and the other elements."""
     return _file(request, "bellcast.js")
 
 
@@ -126,7 +126,7 @@ async def module(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def push_worker(request: ApiRequest) -> ASGIApp:
-    """The push part of a service worker.
+    """The service worker script for push messages.
 
     A service worker imports it with `importScripts`; `session.enablePush()` registers it as one by itself."""
     return _file(request, "bellcast-push.js")

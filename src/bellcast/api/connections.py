@@ -141,7 +141,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def close(request: ApiRequest) -> ASGIApp:
-    """Close a connection on whatever node has it.
+    """Close a connection on any node.
 
     Its client reconnects, unless `reconnect` is false. The recipient's session stays valid."""
     query, id = request_body.query(request, CloseQuery), request_body.path(request, "id")

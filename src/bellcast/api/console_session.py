@@ -266,7 +266,7 @@ async def end_mfa(request: ApiRequest) -> ASGIApp:
 def sessions(request: ApiRequest) -> ConsoleSessions:
     console = context.of(request).console
     if console is None:
-        raise NotFound("The console is turned off here: BELLCAST_CONSOLE=off.")
+        raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
     return console
 
 

@@ -1,5 +1,5 @@
-"""Jobs that were set aside: after several crashes or unforeseen errors in a row, or the last attempt to deliver an event to a
-webhook, a job is dead until it is retried or deleted."""
+"""Dead jobs: after several crashes or unexpected errors in a row, or after the last attempt to deliver an event to a webhook, a
+job does not run again until it is retried or deleted."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ class JobsQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class DeadJob(Struct, frozen=True):
-    """A job that was set aside. The id of a `message` is that of the message; that of a `run`, the id of the run."""
+    """A dead job. The id of a `message` is that of the message; that of a `run`, the id of the run."""
 
     id: str
     kind: str
@@ -39,7 +39,7 @@ class DeadJob(Struct, frozen=True):
 
 
 class JobPage(Struct, frozen=True):
-    """A page of jobs; `next` goes into `after`."""
+    """A page of jobs; pass `next` as `after` for the next page."""
 
     jobs: list[DeadJob]
     next: str | None
@@ -55,7 +55,7 @@ class Revived(Struct, frozen=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List dead jobs.
 
-    Jobs that failed several times in a row, and deliveries to webhooks that failed for good, by id, with their last error."""
+    Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error."""
     query = request_body.query(request, JobsQuery)
     tenant = tenants.single_tenant(request)
     found = await context.of(request).engines.store.jobs.dead(tenant, query.after or "", query.limit + 1)
@@ -76,7 +76,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a dead job.
 
-    It runs again soon, with a fresh count of failures."""
+    It runs again soon, and its count of failures starts at zero."""
     engines = context.of(request).engines
     tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
     if objects.is_dry_run(request):

@@ -60,14 +60,15 @@ async def create(request: ApiRequest) -> ASGIApp:
     """Create an API key.
 
     Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with `tenants`
-    may use these only: the query names one (`?tenant=acme`), or means the only one. Operations without a tenant refuse it."""
+    can use only these: the query names one (`?tenant=acme`), which may be omitted if there is only one. Operations that do
+    not belong to one tenant refuse such a key."""
     ctx = context.of(request)
     params = await request_body.body(request, KEY)
     caller = guards.caller(request)
     for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
         server_credentials.require(caller, scope)
     if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
-        raise Forbidden("Only an owner creates keys with the scope manage.")
+        raise Forbidden("Only an owner may create keys with the scope manage.")
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
     made = keys.make(params.name, params.scopes, ctx.engines.clock.now(), bound)

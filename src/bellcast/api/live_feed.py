@@ -78,7 +78,7 @@ class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class WrongField(Struct, frozen=True):
-    """A wrong field of a refused request."""
+    """An invalid field of a refused request."""
 
     field: str
     message: str
@@ -220,7 +220,7 @@ async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequen
             try:
                 await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
                 if not bound_callers.has_same_rights(caller, guards.caller(request)):
-                    raise Forbidden("Your role or your tenants were changed: watch again.")
+                    raise Forbidden("Your role or your tenants have changed: reconnect.")
             except BellcastError as ended:
                 yield [("end", _encode({"code": ended.code, "detail": ended.detail}))]
                 return

@@ -118,7 +118,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 def _read(project: Project, token: str, now: int) -> MailboxGrant:
     grant = signatures.read(project, PURPOSE, token, MailboxGrant)
     if grant is None or grant.expires_at <= now:
-        raise NotFound("This link is not valid any more.")
+        raise NotFound("This link is no longer valid.")
     return grant
 
 

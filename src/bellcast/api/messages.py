@@ -216,7 +216,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     message = await _find(request)
     text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
     if not text:
-        raise Conflict("Only e-mails with HTML have this form.")
+        raise Conflict("Only e-mails with HTML are available in this form.")
     return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
 
 
@@ -293,7 +293,7 @@ async def _failed(store: Store, tenant: str, channel: ExternalChannel | None, si
 
 def _rfc822(message: StoredMessage) -> bytes:
     if message.channel != "email":
-        raise Conflict("Only e-mails have this form.")
+        raise Conflict("Only e-mails are available in this form.")
     return email.compose(delivery.content_of(message), SIMULATED_SENDER)
 
 

@@ -116,7 +116,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     listed = msgspec.defstruct(
         f"{kind.type.__name__}Page",
         [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
-        namespace={"__doc__": "A page of objects; `next` goes into `after`."},
+        namespace={"__doc__": "A page of objects; pass `next` as `after` for the next page."},
     )
 
     async def page(request: ApiRequest) -> ASGIApp:
@@ -236,7 +236,7 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
     users = (await _uses(kind, ctx, tenant, [key]))[key].get("uses")
     if users and await documents.get(kind.plural, tenant, key) is not None:
         shown = ", ".join(users[:SHOWN_USES])
-        raise Conflict(f"This {kind.name} is used by {shown}: change what uses it first.")
+        raise Conflict(f"This {kind.name} is used by {shown}: change these first.")
 
 
 async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -137,7 +137,7 @@ def _sign_in(request: ApiRequest) -> OidcSignIn:
     console_session.sessions(request)
     sign_in = context.of(request).oidc
     if sign_in is None:
-        raise NotFound("There is no identity provider here: set BELLCAST_OIDC_ISSUER.")
+        raise NotFound("No identity provider is configured: set BELLCAST_OIDC_ISSUER.")
     return sign_in
 
 

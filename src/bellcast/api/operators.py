@@ -1,4 +1,4 @@
-"""Operators of the console: their management by owners, and the audit of their actions."""
+"""Operators of the console: their management by owners, and the audit log of their actions."""
 
 import functools
 from typing import Annotated
@@ -138,16 +138,16 @@ async def reset_mfa(request: ApiRequest) -> ASGIApp:
 
 @admin_operation("GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage})
 async def audit_page(request: ApiRequest) -> ASGIApp:
-    """List what operators did, newest first.
+    """List the entries of the audit log, newest first.
 
-    Requests of operators that change something, sign-ins, each look of the role support at content, changes of keys and
+    Requests of operators that change something, sign-ins, each access to content with the role support, changes of keys and
     operators by API keys, and refused attempts."""
     return responses.json(await audit.page(request, request_body.query(request, AuditQuery)))
 
 
 @admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})
 async def verify_audit(request: ApiRequest) -> ASGIApp:
-    """Verify the audit.
+    """Verify the audit log.
 
     Each entry authenticates itself and the one before with the project secret. The oldest entries come first."""
     return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))

@@ -127,7 +127,7 @@ def _passkeys(request: ApiRequest) -> Passkeys:
     console_session.sessions(request)
     found = context.of(request).passkeys
     if found is None:
-        raise NotFound("The console is turned off here: BELLCAST_CONSOLE=off.")
+        raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
     return found
 
 

@@ -207,7 +207,7 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
     The project's; with `?tenant=`, the tenant's, to which the project's apply again."""
     ctx = context.of(request)
     if not await ctx.engines.store.documents.delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
-        raise NotFound("There are no such defaults.")
+        raise NotFound("No preference defaults are stored here.")
     ctx.engines.router.forget()
     return responses.empty()
 

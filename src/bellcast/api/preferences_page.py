@@ -132,7 +132,7 @@ async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
     grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
     if grant is None or not await ctx.engines.store.recipients.accepts_link(_recipient(grant)):
-        raise NotFound("This link is not valid any more.")
+        raise NotFound("This link is no longer valid.")
     return grant
 
 

@@ -69,7 +69,7 @@ class ProviderObject(Struct, frozen=True, kw_only=True):
 
 
 class ProviderPage(Struct, frozen=True):
-    """A page of providers; `next` goes into `after`."""
+    """A page of providers; pass `next` as `after` for the next page."""
 
     providers: list[ProviderObject]
     next: str | None

@@ -44,7 +44,7 @@ REASONS = (
     Reason(
         code="closed_by_operator",
         title="Closed by an operator",
-        meaning="An operator closed the connection for good.",
+        meaning="An operator closed the connection permanently.",
         origin=CLOSE,
         close_code=4403,
         causes=("`DELETE /v1/connections/{id}?reconnect=false` was called.",),

@@ -74,9 +74,9 @@ class RunDetails(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """A page of runs; `next` goes into `after`, and so does `scanned_until`, if it is not null, to search further. The first one has the `total`. With
-    `?trigger=`, `fanout` shows whether runs are still added, and `counts` has
-    the number of runs by state."""
+    """A page of runs. Pass `next` as `after` for the next page, or `scanned_until`, if it is not null, to search further. The
+    first one has the `total`. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has the number of runs
+    by state."""
 
     runs: list[RunDetails]
     next: str | None
@@ -204,7 +204,7 @@ async def retry(request: ApiRequest) -> ASGIApp:
     if objects.is_dry_run(request):
         return responses.json(Restarted(run.id))
     if not await engines.store.runs.retry(restarted(run), engines.clock.now()):
-        raise Conflict("This run has changed meanwhile.")
+        raise Conflict("This run has changed in the meantime.")
     engines.router.messages_added()
     return responses.json(Restarted(run.id), 202)
 

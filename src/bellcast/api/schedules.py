@@ -39,7 +39,7 @@ class ScheduleObject(Schedule, frozen=True, kw_only=True):
 
 
 class SchedulePage(Struct, frozen=True):
-    """A page of schedules; `next` goes into `after`."""
+    """A page of schedules; pass `next` as `after` for the next page."""
 
     schedules: list[ScheduleObject]
     next: str | None

@@ -279,7 +279,7 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
 def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
     """Raise Forbidden unless the caller may change settings for owners, PasswordRequired if it typed its password long ago."""
     if not _is_owner(request):
-        raise Forbidden(f"Only owners and the project secret change {', '.join(names)}.")
+        raise Forbidden(f"Only owners and the project secret may change {', '.join(names)}.")
     if not guards.caller(request).is_verified:
         raise PasswordRequired
 

@@ -85,7 +85,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     read the console's lists. Callers that are bound to tenants read one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
     if ctx.stats is None:
-        raise NotFound("Numbers over time are turned off here: BELLCAST_STATS=off.")
+        raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
     tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
     wanted = _wanted(query, tenant, (ctx.real_clock or ctx.engines.clock).now())
     points = await _points(ctx.stats, tenant, wanted, query.node)

@@ -259,7 +259,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     parts, _ = await context.of(request).previews.preview(subject)
     text = parts.get("email", {}).get("html")
     if not text:
-        raise Conflict("Only templates of e-mails have this form.")
+        raise Conflict("Only e-mail templates are available in this form.")
     return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
 
 

@@ -293,7 +293,7 @@ def _check_rules_stay(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Raise Forbidden if the limits differ: they protect the other tenants."""
     changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
     if changed:
-        raise Forbidden(f"Only callers that are not bound to tenants change {', '.join(changed)}.")
+        raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")
 
 
 FIELDS = request_body.Shape(TenantFields, _check)

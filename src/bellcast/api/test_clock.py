@@ -51,7 +51,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     example={"advance": "3d"},
 )
 async def advance(request: ApiRequest) -> ASGIApp:
-    """Move the test clock.
+    """Advance the test clock.
 
     Through everything that falls due, which is done when the response is sent: delays, digests, retries, schedules,
     expiry."""

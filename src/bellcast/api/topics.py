@@ -333,7 +333,7 @@ async def events(request: ApiRequest) -> ASGIApp:
 async def clear(request: ApiRequest) -> ASGIApp:
     """Delete the kept live events of a topic.
 
-    Clients that missed some of them learn that they did."""
+    A client that has missed some of them is notified of the loss when it reconnects."""
     tenant, named = tenants.single_tenant(request), topic(request)
     await context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
     return responses.empty()

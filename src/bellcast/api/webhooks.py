@@ -31,7 +31,7 @@ class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class WebhookRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A URL, and the types of its events: names, `message.*`, or `*`."""
+    """A URL, and the types of the events that it receives: names, `message.*`, or `*`."""
 
     url: str
     events: list[str]
@@ -65,7 +65,7 @@ class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
 
 
 class WebhookPage(Struct, frozen=True):
-    """A page of webhooks; `next` goes into `after`."""
+    """A page of webhooks; pass `next` as `after` for the next page."""
 
     webhooks: list[WebhookObject]
     next: str | None
@@ -78,7 +78,7 @@ class WebhookSecret(Struct, frozen=True):
 
 
 class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The time of the first event to deliver again."""
+    """The time from which events are delivered again."""
 
     since: datetime
 

@@ -63,7 +63,7 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
 
 
 class WorkflowPage(Struct, frozen=True):
-    """A page of workflows; `next` goes into `after`."""
+    """A page of workflows; pass `next` as `after` for the next page."""
 
     workflows: list[WorkflowObject]
     next: str | None

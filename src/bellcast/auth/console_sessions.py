@@ -221,7 +221,7 @@ class ConsoleSessions:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
         operator = self.new_operator(name, role, tenants)
         if not await self._operators.create(operator, await self._hash(password)):
-            raise Conflict("An operator has this name.")
+            raise Conflict("An operator with this name already exists.")
         return operator
 
     async def change(
@@ -263,7 +263,7 @@ class ConsoleSessions:
         codes = totp.make_recovery_codes()
         digests = [_digest(totp.normalize(one)) for one in codes]
         if not await self._operators.confirm_mfa(operator.id, pending, step, digests):
-            raise Conflict("Another authenticator app was set up meanwhile: begin again.")
+            raise Conflict("Another authenticator app was set up in the meantime: start again.")
         return codes
 
     async def replace_recovery_codes(self, operator: Operator) -> list[str]:

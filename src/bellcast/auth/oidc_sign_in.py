@@ -175,7 +175,7 @@ class OidcSignIn:
     async def _create(self, claims: IdClaims, subject: str, role: Role) -> Operator:
         name = _name_of((claims.preferred_username, claims.email, claims.sub))
         if name is None:
-            raise Forbidden("Your account has no name that an operator can have: set a user name or an e-mail address.")
+            raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
         if len(await self._operators.all()) >= MAX_EXTERNAL_OPERATORS:
             raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
         operator = self._sessions.new_operator(name, role, subject=subject)

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What applies to every notification of a type, unless a send overrides it."""
+    """The defaults for all notifications of a type, unless a send overrides them."""
 
     name: str | None = None
     channels: list[str | ChannelRequest] | None = None

@@ -1,4 +1,4 @@
-"""`bellcast audit`: what operators did, and whether the record of it is complete."""
+"""`bellcast audit`: list the actions of operators, and verify that the log is complete."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from bellcast.cli import console, options
 from bellcast.cli.rest import request
 
 app = typer.Typer(cls=options.CliGroup)
-audit = typer.Typer(cls=options.CliGroup, help="List and verify the audit.")
+audit = typer.Typer(cls=options.CliGroup, help="List and verify the audit log.")
 app.add_typer(audit, name="audit", rich_help_panel="Server")
 
 AuditCommand = options.with_settings("DATA", "URL")
@@ -25,7 +25,7 @@ def print_help(ctx: typer.Context) -> None:
 @audit.command("list", cls=AuditCommand)
 def list_(
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many entries, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number of entries, newest first.")] = 50,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Entries about this tenant only.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -60,7 +60,7 @@ def verify(
         checked += part["checked"]
         if part["broken"] is not None:
             raise CommandError(
-                f"the audit was changed: entry {part['broken']['number']} of {part['broken']['at']} is not genuine, or "
+                f"the audit log was changed: entry {part['broken']['number']} of {part['broken']['at']} is not genuine, or "
                 "the entries before it were removed",
                 "restore a backup from before, and compare",
             )
@@ -70,11 +70,11 @@ def verify(
         if part["is_complete"]:
             break
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
-        raise CommandError(f"the audit was changed: entry {number} is missing or another one", "restore a backup")
+        raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
     if json:
         console.json({"checked": checked, "last": last})
     else:
-        console.done(f"All {checked} entries of the audit are genuine.")
+        console.done(f"All {checked} entries of the audit log are genuine.")
 
 
 def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:

@@ -25,7 +25,7 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=EPILOG)
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],

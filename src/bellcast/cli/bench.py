@@ -18,7 +18,7 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.CliCommand, rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.CliCommand, rich_help_panel="Maintenance", epilog=EPILOG)
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]…", help="Benchmarks to run. Default: all.")

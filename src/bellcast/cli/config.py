@@ -22,7 +22,7 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA"), rich_help_panel="Maintenance", epilog=EPILOG)
 def config(
     ctx: typer.Context,
     only_changed: Annotated[

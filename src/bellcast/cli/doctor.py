@@ -30,7 +30,7 @@ SETTINGS_PREFIX = "as set in this shell: "
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "STORE", "URL"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE", "URL"), rich_help_panel="Maintenance", epilog=EPILOG)
 def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Check this machine only, without a server.")] = False,

@@ -15,13 +15,13 @@ app.add_typer(
     encryption,
     name="encryption",
     help="Rotate the key that encrypts secrets in the store.",
-    rich_help_panel="Look after it",
+    rich_help_panel="Maintenance",
 )
 
 
 @encryption.command(cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=EPILOG)
 def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
-    """Generate a new key. It is used from the next start of the server, which encrypts what is stored again."""
+    """Generate a new key. When the server starts next, it encrypts all stored secrets with it."""
     from bellcast.cli import data_folder
     from bellcast.settings import encryption_keys
 

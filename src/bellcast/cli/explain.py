@@ -24,9 +24,11 @@ def explain(
     ctx: typer.Context,
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
     notification: Annotated[
-        str | None, typer.Option(metavar="ID", help="A notification that was sent: what was decided then.")
+        str | None, typer.Option(metavar="ID", help="Explain the decisions for this notification.")
     ] = None,
-    type: Annotated[str | None, typer.Option(metavar="TYPE", help="A type: what would happen now.")] = None,
+    type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Explain what would happen now for this type.")
+    ] = None,
     channel: Annotated[
         str | None, typer.Option(metavar="CHANNEL", help="With --type: inbox, email, sms, push or chat only.")
     ] = None,

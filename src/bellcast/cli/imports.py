@@ -22,8 +22,8 @@ EPILOG = """\
   bellcast import notifications.csv --map user_id=to --timezone UTC
   zcat notifications.csv.gz | bellcast import - --format csv
 
-[dim]Fields are those of a draft, and[/] created_at seen_at read_at archived_at read[dim]. Nothing alerts. A file can be imported again: \
-rows that are already there stay. Invalid rows are listed with their lines, and the others are imported; then the exit status is 1.[/]
+[dim]Fields are those of a draft, plus[/] created_at seen_at read_at archived_at read[dim]. Recipients are not alerted. A file can be \
+imported again: existing rows do not change. Invalid rows are listed with their lines, and the exit status is 1; all other rows are imported.[/]
 """
 # Rows of one request. Small ones show progress and leave the server's writer free for sends in between.
 BATCH_ROWS = 1_000

@@ -14,7 +14,7 @@ job, app = objects.group("job", "List, retry and delete jobs that failed several
 
 @job.command("list", cls=SETTINGS)
 def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
-    """List the jobs that were set aside, with their last error."""
+    """List the dead jobs, with their last error."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
@@ -24,7 +24,7 @@ def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag
 
 @job.command(cls=SETTINGS)
 def retry(ctx: typer.Context, id: JobId, tenant: OwnerOption = None, dry_run: console.DryRunOption = False) -> None:
-    """Run a job again, with a fresh count of failures."""
+    """Retry a dead job, and reset its count of failures."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:

@@ -9,8 +9,8 @@ from bellcast.cli.rest import every, request
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
-events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else of the app, including session tokens for any recipient,[/] observe [dim]numbers and the feed,[/] \
-configure [dim]settings,[/] admin [dim]operators and the audit.[/]
+events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else of the app, including session tokens for any \
+recipient,[/] observe [dim]metrics and the live feed,[/] configure [dim]settings,[/] admin [dim]operators and the audit log.[/]
 """
 EXAMPLES = """\
 [dim]Examples[/]
@@ -38,7 +38,7 @@ def print_help(ctx: typer.Context) -> None:
 def create(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name for the list, such as the app that uses the key.")
+        str, typer.Argument(metavar="NAME", help="A name to show in lists, such as the app that uses the key.")
     ],
     scope: Annotated[
         list[str], typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.")

@@ -11,7 +11,7 @@ MessageFilter = Annotated[
     str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)
 ]
 
-message, app = objects.group("message", "List, show and retry messages of channels outside the inbox.")
+message, app = objects.group("message", "List, show and retry e-mails and other messages.")
 
 
 @message.command("list", cls=SETTINGS)
@@ -21,7 +21,7 @@ def list_(
     state: MessageFilter = None,
     recipient: MessageFilter = None,
     notification: MessageFilter = None,
-    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most this many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="Maximum number, newest first.")] = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:

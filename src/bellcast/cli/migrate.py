@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
 
 EPILOG = """\
-[dim]A server upgrades its store at start. Run this to test an upgrade before: stop the server, back up, migrate, start.[/]
+[dim]A server upgrades its store when it starts. To test the upgrade first: stop the server, back up, migrate, start.[/]
 
   bellcast migrate --store postgresql://db/bell --from ./bellcast-data
 
@@ -27,7 +27,7 @@ From = Annotated[
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=EPILOG)
 def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = False) -> None:
     """Upgrade the store, or move it to PostgreSQL."""
     settings = options.settings(ctx)

@@ -26,6 +26,7 @@ def group(name: str, help: str) -> tuple[typer.Typer, typer.Typer]:
 
 def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     """Add the subcommands of a kind of object."""
+    article = "an" if name[0] in "aeiou" else "a"
 
     @commands.command("list", cls=SETTINGS, help=f"List the {plural}.")
     def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
@@ -34,7 +35,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         with remote.server(options.settings(ctx)) as client:
             show_list(every_page(getattr(client, plural).list, plural, tenant), lambda one: str(one["key"]), json=json)
 
-    @commands.command(cls=SETTINGS, help=f"Show a {name} as JSON.")
+    @commands.command(cls=SETTINGS, help=f"Show {article} {name} as JSON.")
     def show(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
@@ -45,7 +46,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         with remote.server(options.settings(ctx)) as client:
             console.json(getattr(client, plural).get(key, tenant=tenant))
 
-    @commands.command(cls=SETTINGS, help=f"Write a {name}. Its key is the file's `key`, else the file's name.")
+    @commands.command(cls=SETTINGS, help=f"Write {article} {name}. Its key is the file's `key`, else the file's name.")
     def put(
         ctx: typer.Context,
         file: FileArgument,
@@ -55,7 +56,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     ) -> None:
         write(ctx, file, plural, tenant, dry_run=dry_run, json=json)
 
-    @commands.command(cls=SETTINGS, help=f"Delete a {name}.")
+    @commands.command(cls=SETTINGS, help=f"Delete {article} {name}.")
     def delete(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],

@@ -8,8 +8,8 @@ from bellcast.cli import console, options
 from bellcast.cli.rest import every, request
 
 EPILOG = """\
-[dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything, developers everything except operators, the \
-audit, erasure and recipients' tokens; support reads, and each look is recorded; viewers see numbers.[/]
+[dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything. Developers can do everything except manage \
+operators, read the audit log, erase data and create recipients' tokens. Support can read; each access is recorded. Viewers see metrics.[/]
 """
 
 app = typer.Typer(cls=options.CliGroup)
@@ -19,7 +19,9 @@ app.add_typer(operator, name="operator", rich_help_panel="Server")
 OperatorCommand = options.with_settings("DATA", "URL")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name, such as an e-mail address.")]
 
-RoleOption = Annotated[str, typer.Option("--role", metavar="owner|developer|support|viewer", help="What it may do.")]
+RoleOption = Annotated[
+    str, typer.Option("--role", metavar="owner|developer|support|viewer", help="The operator's role.")
+]
 
 
 @operator.callback(invoke_without_command=True)
@@ -89,7 +91,7 @@ def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = Fals
 
 @operator.command("reset-mfa", cls=OperatorCommand)
 def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
-    """Remove an operator's authenticator app, recovery codes and passkeys, as when the phone is lost."""
+    """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
     from bellcast.client.request import path
 
     id = _id_of(ctx, name)

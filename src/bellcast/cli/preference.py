@@ -14,7 +14,7 @@ preference, app = objects.group("preference", "Show, write and delete preference
 
 @preference.command(cls=SETTINGS)
 def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
-    """Show a recipient's preferences as JSON, with what applies."""
+    """Show a recipient's preferences as JSON, with the effective ones."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:

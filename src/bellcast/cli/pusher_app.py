@@ -11,7 +11,7 @@ from bellcast.cli.console import CommandError
 from bellcast.cli.rest import every, request
 
 EPILOG = """\
-[dim]The project's own app always exists. Further ones are for apps with credentials of their own, or for tenants. Pusher's clients \
+[dim]The project's own app always exists. Create more for apps with other credentials, or for tenants. Pusher's clients \
 and SDKs use them unchanged.[/]
 """
 EXAMPLES = """\
@@ -65,7 +65,7 @@ def show(ctx: typer.Context, id: AppIdArgument) -> None:
 @pusher_app.command(cls=AppCommand, epilog=EXAMPLES)
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the list.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name to show in lists.")],
     id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id. Default: a random one.")] = None,
     key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key. Default: a random one.")] = None,
     secret_file: Annotated[

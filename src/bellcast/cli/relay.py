@@ -33,7 +33,7 @@ def relay(
     database: Annotated[
         str, typer.Argument(metavar="DATABASE_URL", help="sqlite:///file.db, postgresql://… or mysql://…")
     ],
-    once: Annotated[bool, typer.Option("--once", help="Send what is due and exit; status 1 if due rows stay.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Send all due rows and exit; status 1 if any remain.")] = False,
 ) -> None:
     """Send the rows of the app's outbox table."""
     from bellcast import settings

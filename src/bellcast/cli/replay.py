@@ -46,7 +46,7 @@ def replay(
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Retry messages that failed or bounced, failed runs and dead jobs, and wait until all were retried."""
+    """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
     from bellcast.cli import remote
 
     fields = {

@@ -24,14 +24,14 @@ clients refetch their inboxes.[/]
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=EPILOG)
 def restore(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file created by `bellcast backup`.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing store, which is lost.")] = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Replace the store by a backup."""
+    """Replace the store with a backup."""
     settings = options.settings(ctx)
     if version(file) == 0:
         raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")

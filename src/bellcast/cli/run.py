@@ -27,7 +27,7 @@ def list_(
     recipient: RunFilter = None,
     state: RunFilter = None,
     trigger: RunFilter = None,
-    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most this many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="Maximum number, newest first.")] = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -59,7 +59,7 @@ def cancel(
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
     tenant: OwnerOption = None,
 ) -> None:
-    """Cancel a run, or all runs of a trigger. Queued messages of theirs are not sent."""
+    """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:

@@ -21,7 +21,7 @@ def run(
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Fire a schedule now, besides its times."""
+    """Fire a schedule now, in addition to its times."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:

@@ -39,7 +39,7 @@ TestClockOption = Annotated[
     typer.Option(
         "--test-clock",
         metavar="[=TIME]",
-        help="For tests: time stands still, from TIME or now, and moves by POST /v1/test-clock.",
+        help="For tests: stop the clock at TIME, or now, and advance it with POST /v1/test-clock.",
         rich_help_panel="Server",
         show_default=False,
     ),

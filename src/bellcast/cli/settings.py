@@ -76,7 +76,7 @@ def set_(
 @settings.command(cls=LiveSettingsCommand)
 def unset(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings that get their default value back.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings to reset to their defaults.")],
     json: console.JsonFlag = False,
 ) -> None:
     """Remove values from the database, so that the defaults apply."""
@@ -140,9 +140,7 @@ def _find(document: dict[str, Any], name: str) -> dict[str, Any]:
     key = _key(name)
     found: dict[str, Any] | None = next((one for one in document["settings"] if one["name"] == key), None)
     if found is None:
-        raise CommandError(
-            f"{name} is no setting that applies without a restart", "`bellcast settings list` lists these"
-        )
+        raise CommandError(f"{name} cannot be changed without a restart", "`bellcast settings list` lists these")
     return found
 
 

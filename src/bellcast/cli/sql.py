@@ -33,7 +33,7 @@ WATCHES = """\
 [dim]Every client that may follow the topic receives the published columns: list only those it may see. Watching a table \
 again replaces the previous options.[/]
 """
-HELP = "Install the outbox into the app's PostgreSQL and watch its tables."
+HELP = "Install the outbox in the app's PostgreSQL and watch its tables."
 
 Url = Annotated[
     str | None,

@@ -10,14 +10,12 @@ from bellcast.cli.rest import request
 
 EPILOG = """\
 [dim]To replace a key: append the new one to BELLCAST_ENCRYPTION_KEY on all servers (old:…,new:…) and restart them; put it first and \
-restart them; run this command; remove the old one when no secret is left under it. Backups need the keys of their time.[/]
+restart them; run this command; remove the old one when no secret uses it. Keep old keys for old backups.[/]
 """
 
 app = typer.Typer(cls=options.CliGroup)
 secrets = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
-app.add_typer(
-    secrets, name="secrets", help="Encrypt stored secrets with the first key.", rich_help_panel="Look after it"
-)
+app.add_typer(secrets, name="secrets", help="Encrypt stored secrets with the first key.", rich_help_panel="Maintenance")
 SecretsCommand = options.with_settings("DATA", "URL")
 
 
@@ -39,7 +37,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 
 @secrets.command(cls=SecretsCommand, epilog=EPILOG)
 def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
-    """List the keys, and the number of secrets that each encrypted."""
+    """List the keys, and the number of secrets that each has encrypted."""
     usage = request(ctx, "GET", "/v1/secrets")
     if json:
         console.json(usage)

@@ -28,7 +28,7 @@ def put(
     ctx: typer.Context,
     channel: ChannelArgument,
     address: AddressArgument,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why nothing is sent to it.")] = "manual",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason for the suppression.")] = "manual",
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,

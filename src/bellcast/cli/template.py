@@ -44,7 +44,7 @@ def send_test(
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
-    """Send a test message to a recipient, whatever the preferences."""
+    """Send a test message to a recipient, regardless of preferences."""
     from bellcast.cli import remote
 
     variables = console.parsed_json(data, "--data")

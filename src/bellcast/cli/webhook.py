@@ -12,10 +12,10 @@ EventOption = Annotated[
     list[str], typer.Option("--event", metavar="TYPE", help="A type such as message.bounced or message.*; repeatable.")
 ]
 ListenerOption = Annotated[
-    str | None, typer.Option(metavar="TENANT", help="The tenant; * gets all events. Default: the project's own.")
+    str | None, typer.Option(metavar="TENANT", help="The tenant; * receives all events. Default: the project's own.")
 ]
 
-webhook, app = objects.group("webhook", "List, add, change and remove the app's URLs that get events.")
+webhook, app = objects.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
 @webhook.command("list", cls=SETTINGS)
@@ -40,7 +40,7 @@ def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> N
 @webhook.command(cls=SETTINGS)
 def create(
     ctx: typer.Context,
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that gets the events.")],
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that receives the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
     dry_run: console.DryRunOption = False,
@@ -61,15 +61,15 @@ def create(
 def change(
     ctx: typer.Context,
     id: IdArgument,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="The new URL that gets the events.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="The new URL that receives the events.")] = None,
     event: Annotated[
         list[str] | None, typer.Option("--event", metavar="TYPE", help="The new types; repeatable.")
     ] = None,
-    active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it gets events.")] = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it receives events.")] = None,
     tenant: ListenerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
-    """Change a webhook. One that was switched off after failures works again with --active."""
+    """Change a webhook. --active switches it on again after failures."""
     from bellcast.cli import remote
 
     if endpoint is None and not event and active is None:

@@ -11,8 +11,8 @@ EPILOG = """\
   bellcast serve --no-jobs
   bellcast worker
 
-[dim]Needs PostgreSQL, and the same settings and project as the servers. SIGTERM lets running jobs end, then the worker exits \
-with status 0;[/] [dim]jobs of a worker that dies continue elsewhere within 40 seconds.[/]
+[dim]Needs PostgreSQL, and the same settings and project as the servers. After SIGTERM the worker finishes its running jobs \
+and exits with status 0.[/] [dim]If a worker dies, others continue its jobs within 40 seconds.[/]
 """
 GROUPS = ("store", "channels", "limits")
 SERVER = ("WORKFLOWS", "LOG_LEVEL", "LOG_FORMAT")

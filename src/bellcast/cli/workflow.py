@@ -93,7 +93,7 @@ def cancel(
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Cancel the runs that were triggered with a key. Queued messages of theirs are not sent."""
+    """Cancel the runs that were triggered with a cancel key. Their queued messages are not sent."""
     from bellcast.cli import remote
 
     of: Any = {"to": to} if to else {}

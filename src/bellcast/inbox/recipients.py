@@ -109,7 +109,7 @@ async def _change_preferences(
         now = engines.clock.now()
         is_written = await write(document, now, switches_inbox=switches, events=events, before=before or b"")
         if is_written is None:
-            raise NotFound("This link is not valid any more.")
+            raise NotFound("This link is no longer valid.")
         if is_written:
             await _publish_preferences(engines, tenant, key, preferences)
             return preferences

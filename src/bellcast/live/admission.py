@@ -111,7 +111,7 @@ class Admission:
         self._hub.add(connection)
         opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
         if connection.phase is Phase.CLOSED:
-            raise Unavailable("This connection closed while it started.")
+            raise Unavailable("The connection was closed while it was starting.")
         return opened
 
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
@@ -122,7 +122,7 @@ class Admission:
         self._hub.follow_own_inbox(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:
-            raise Unavailable("This connection closed while it signed in.")
+            raise Unavailable("The connection was closed during sign-in.")
         return inbox
 
     def _check_room(self, connection: Connection) -> None:

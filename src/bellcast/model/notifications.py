@@ -72,7 +72,7 @@ def find_action(notification: Notification, key: str) -> ActionButton:
     if action is None:
         raise NotFound("This notification has no action with this key.")
     if notification.acted is not None and notification.acted.key != key:
-        raise Conflict(f"The action {notification.acted.key} was taken already.")
+        raise Conflict(f"The action {notification.acted.key} has already been taken.")
     return action
 
 

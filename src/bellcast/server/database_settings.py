@@ -225,7 +225,7 @@ class DatabaseSettings:
         new, old = msgspec.json.encode(after), msgspec.json.encode(before) if before.revision else None
         stored = (HISTORY_KIND, _key(after.revision), msgspec.json.encode(revision))
         if not await self._documents.revise(KIND, PROJECT, CURRENT, old, new, stored, record(changes), now):
-            raise Conflict("The settings were changed meanwhile: read them again.")
+            raise Conflict("The settings have changed in the meantime: read them again.")
         self._apply(after)
         await self._announce(after.revision)
         self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)

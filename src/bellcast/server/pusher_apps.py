@@ -97,7 +97,7 @@ class PusherAppRegistry:
             origins=app.origins,
         )
         if not await self._documents.change(KIND, app.tenant, id, None, msgspec.json.encode(stored), app.created_at):
-            raise Conflict("An app with this id was created meanwhile.")
+            raise Conflict("An app with this id was created in the meantime.")
         await self.refresh()
         return app
 
@@ -149,9 +149,9 @@ class PusherAppRegistry:
     def _check_free(self, credentials: Project) -> None:
         for one in self._all:
             if one.app.credentials.id == credentials.id:
-                raise Conflict("Another app has this id.")
+                raise Conflict("Another app already has this id.")
             if one.app.credentials.key == credentials.key:
-                raise Conflict("Another app has this key.")
+                raise Conflict("Another app already has this key.")
 
     @contextlib.contextmanager
     def trial(self, app: PusherApp, channel: str) -> Iterator[None]:

@@ -74,6 +74,6 @@ class WorkflowParts:
             try:
                 await self.workflow_catalog.check(PROJECT, key, definition)
             except Invalid as error:
-                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is wrong: {error.detail}.") from error
+                raise SettingsError(f"BELLCAST_WORKFLOWS: the workflow {key!r} is invalid: {error.detail}.") from error
             await self.workflow_catalog.put(PROJECT, key, definition, is_code=True)
         await self.tasks.plan()

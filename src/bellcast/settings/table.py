@@ -124,13 +124,13 @@ OIDC: dict[str, tuple[Parser, str]] = {
         "`BELLCAST_HTTP_ALLOW`.",
     ),
     "OIDC_CLIENT_ID": (parsers.text, "This server's client id at the provider."),
-    "OIDC_CLIENT_SECRET": (parsers.secret, "Its secret. Without one it is a public client, with PKCE only."),
+    "OIDC_CLIENT_SECRET": (parsers.secret, "The client's secret. Without one, the client is public, with PKCE only."),
     "OIDC_NAME": (parsers.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
     "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers add the groups for a scope only."),
     "OIDC_GROUPS_CLAIM": (parsers.text, "Claim of the ID token with the groups of the user."),
     "OIDC_ROLE_MAP": (
         parsers.role_map,
-        "Roles of operators by group; the one that may do most applies. Users without a role are refused.",
+        "Roles of operators by group; if several match, the most powerful one applies. Users without a role are refused.",
     ),
 }
 
@@ -327,7 +327,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_HISTORY": (
         parsers.non_negative_int,
-        "Bytes of a tenant's kept live events; the oldest leave first. 0 keeps none.",
+        "Bytes of a tenant's kept live events; the oldest are dropped first. 0 keeps none.",
     ),
     "LIMIT_REPLAY": (
         parsers.non_negative_int,
@@ -387,13 +387,13 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         parsers.durations,
         "Delays before further attempts after temporary failures of every provider; a longer Retry-After is respected.",
     ),
-    "APP_URL": (parsers.url, "Your app's URL, put in front of relative links in messages outside the inbox."),
+    "APP_URL": (parsers.url, "Your app's URL, the base of relative links in messages."),
     "PUBLIC_URL": (
         parsers.url,
         "This server's URL as recipients and providers reach it, in unsubscribe links and receipts. Default: the "
         "address it listens on.",
     ),
-    "RUN_RETENTION": (parsers.duration, "How long ended messages are stored. 0 never deletes them."),
+    "RUN_RETENTION": (parsers.duration, "Retention of messages and runs that have ended. 0 means unlimited."),
     "LOCALE": (parsers.text, "Language of messages to recipients and tenants without one."),
     "TIMEZONE": (parsers.timezone, "Time zone of recipients and tenants without one."),
 }

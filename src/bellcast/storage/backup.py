@@ -87,7 +87,7 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
 def partial_path(target: Path) -> Path:
     """Return the temporary path of a new file. Raises Conflict if the target exists."""
     if target.exists():
-        raise Conflict(f"{target} is already there: name a file that is not.")
+        raise Conflict(f"{target} already exists: name a new file.")
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     return part

@@ -284,7 +284,7 @@ def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
     yield Statement("snapshot")
     found = yield Statement("inbox_state", {"inbox": inbox})
     if not found:
-        raise NotFound("This inbox is gone.")
+        raise NotFound("This inbox no longer exists.")
     *row, floor, awaits_return = found[0]
     return rows.state(tuple(row)), floor, bool(awaits_return)
 

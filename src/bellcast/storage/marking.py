@@ -293,5 +293,5 @@ def _state(inbox: int) -> Script[InboxState]:
 
 def _single_state(matches: list[Row]) -> InboxState:
     if not matches:
-        raise NotFound("This inbox is gone.")
+        raise NotFound("This inbox no longer exists.")
     return rows.state(matches[0])

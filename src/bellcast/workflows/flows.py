@@ -316,4 +316,4 @@ def load(target: str) -> Workflows:
     try:
         return targets.load("BELLCAST_WORKFLOWS", target, Workflows, default_name=DEFAULT_NAME)
     except Invalid as error:
-        raise SettingsError(f"BELLCAST_WORKFLOWS: {target} has a wrong workflow: {error.detail}.") from error
+        raise SettingsError(f"BELLCAST_WORKFLOWS: {target} contains an invalid workflow: {error.detail}.") from error

@@ -108,11 +108,11 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
             return
         for name in ("to", "data"):
             if getattr(schedule, name):
-                yield FieldError(name, "must be in the notification")
+                yield FieldError(name, "must be a field of the notification instead")
         draft = draft_of(schedule)
         for name in ("send_at", "timezone"):
             if getattr(draft, name) is not None:
-                yield FieldError(f"notification.{name}", "must be in the schedule")
+                yield FieldError(f"notification.{name}", "must be a field of the schedule instead")
         if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
             yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
         validation.check_draft(draft, limits, times.to_rfc3339(now))

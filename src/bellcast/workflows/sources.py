@@ -92,7 +92,7 @@ def _content_errors(source: EventSource) -> validation.FieldErrors:
     if source.notification is not None:
         for name in ("to", "data"):
             if getattr(source, name):
-                yield FieldError(name, "must be in the notification")
+                yield FieldError(name, "must be a field of the notification instead")
         if "to" not in source.notification:
             yield FieldError("notification.to", "is required")
         known = Draft.__struct_fields__

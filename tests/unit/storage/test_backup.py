@@ -76,7 +76,7 @@ async def test_backup_is_one_file(app: App, database: Path, tmp_path: Path) -> N
 async def test_backup_overwrites_no_file(app: App, database: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").write_text("precious")
     for there in (tmp_path / "copy", database):
-        with pytest.raises(Conflict, match="already there"):
+        with pytest.raises(Conflict, match="already exists"):
             backup.backup(database, there, no_progress)
     assert (tmp_path / "copy").read_text() == "precious"
 
@@ -112,9 +112,9 @@ async def test_damaged_backup_is_refused_and_the_store_stays(
 async def test_another_programs_database_is_refused(tmp_path: Path, database: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE notes (text)")
-    with pytest.raises(Conflict, match="not made by Bellcast"):
+    with pytest.raises(Conflict, match="not created by Bellcast"):
         backup.restore(tmp_path / "other", database, no_progress)
-    with pytest.raises(Conflict, match="not made by Bellcast"):
+    with pytest.raises(Conflict, match="not created by Bellcast"):
         backup.backup(tmp_path / "other", tmp_path / "copy", no_progress)
     assert names(tmp_path) == {"other", "data"}
     assert names(database.parent) == {"bellcast.db.lock"}
@@ -168,7 +168,7 @@ async def test_backup_with_a_foreign_schema_is_refused(
     with closing(sqlite3.connect(copy)) as changed:
         changed.executescript(change)
     await engine.close()
-    with pytest.raises(Conflict, match="not as Bellcast makes it"):
+    with pytest.raises(Conflict, match="differs from the one that Bellcast creates"):
         backup.restore(copy, database, no_progress)
     await engine.open()
     assert await app.titles("alice") == ["kept"]

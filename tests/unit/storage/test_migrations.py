@@ -60,7 +60,7 @@ async def test_database_of_another_program_is_refused(database: Path, clock: Fak
     database.parent.mkdir()
     with closing(sqlite3.connect(database)) as other:
         other.execute("CREATE TABLE notes (text)")
-    with pytest.raises(Conflict, match="not made by Bellcast"):
+    with pytest.raises(Conflict, match="not created by Bellcast"):
         await SqliteEngine(database, clock).open()
 
 

@@ -130,7 +130,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     Only for that page: from the same machine and the page's own origin, to a recipient in a separate tenant."""
     ctx = _context(request)
     if ctx.landing_url is not None:
-        raise NotFound("There is no landing page here: BELLCAST_LANDING redirects to another site.")
+        raise NotFound("This server has no landing page: BELLCAST_LANDING redirects to another site.")
     _check_page(request, ctx)
     params = await request_body.body(request, BODY)
     engines = ctx.engines
@@ -166,7 +166,7 @@ BODY = request_body.Shape(FirstNotification, _check)
 def _context(request: ApiRequest) -> ApiContext:
     ctx = context.of(request)
     if not ctx.has_landing:
-        raise NotFound("The landing page is turned off here: BELLCAST_LANDING=off.")
+        raise NotFound("The landing page is turned off: BELLCAST_LANDING=off.")
     return ctx
 
 
@@ -184,7 +184,7 @@ def _check_page(request: ApiRequest, ctx: ApiContext) -> None:
     has a different Origin, DNS rebinding a different Host, and a proxy adds headers."""
     scope: Any = request.scope
     if not ctx.has_trial or not _is_local(scope):
-        raise Forbidden("The landing page sends from the machine of the server only: open it as http://127.0.0.1:….")
+        raise Forbidden("The landing page can send only on the server's own machine: open it as http://127.0.0.1:….")
     origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
     if origin is None or not origins.is_same(origin, scope["scheme"], host):
         raise Forbidden("Only the landing page itself may send this.")

@@ -196,7 +196,7 @@ class PusherChannels:
 
     def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
         if not self._config.client_events:
-            raise Forbidden("Client events are off here (BELLCAST_PUSHER_CLIENT_EVENTS).")
+            raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
         stream = topic_stream(connection.principal.tenant, command.channel)
         if not topics.is_private(command.channel) or stream not in connection.streams:
             raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")

@@ -30,7 +30,7 @@ from bellcast.ports import Changes, Store
 
 # The topic of all users, which every authenticated connection follows in its own namespace.
 EVERYONE = "everyone"
-CLOSED_DURING_START = "This connection closed while it started."
+CLOSED_DURING_START = "The connection was closed while it was starting."
 SESSION_REPLACED = CloseReason(1000, "replaced by its own return", reconnect=True)
 
 

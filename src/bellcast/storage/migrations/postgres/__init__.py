@@ -47,7 +47,7 @@ async def pending(connection: asyncpg.Connection) -> bool:
     found, known = await version(connection), len(steps())
     if found > known and (await oldest(connection) or found) > known:
         raise Conflict(
-            f"This store was made by a newer Bellcast (version {found} of its tables, this one knows {known}):"
+            f"This store was written by a newer Bellcast (schema version {found}; this one supports {known}):"
             " run that version, or restore a backup made by this one."
         )
     return found < known

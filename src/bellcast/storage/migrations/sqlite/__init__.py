@@ -28,7 +28,7 @@ def version(connection: sqlite3.Connection) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (number or tables):
-        raise Conflict("This database file was not made by Bellcast: choose another.")
+        raise Conflict("This database file was not created by Bellcast: choose another.")
     return int(number)
 
 
@@ -37,7 +37,7 @@ def pending(connection: sqlite3.Connection) -> bool:
     found, known = version(connection), len(steps())
     if found > known:
         raise Conflict(
-            f"This store was made by a newer Bellcast (version {found} of its tables, this one knows {known}):"
+            f"This store was written by a newer Bellcast (schema version {found}; this one supports {known}):"
             " run that version, or restore a backup made by this one."
         )
     return found < known
@@ -51,7 +51,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
     for kind, name in sorted({*known, *found}):
         if known.get((kind, name)) != found.get((kind, name)):
             raise Conflict(
-                f"The {kind} {name[:100]!r} of this database file is not as Bellcast makes it: use a file that"
+                f"The {kind} {name[:100]!r} of this database file differs from the one that Bellcast creates: use a file that"
                 " `bellcast backup` made, and remove from it whatever else was added."
             )
 
