@@ -1,4 +1,4 @@
-"""Exact replay: a client that deduplicates nothing, cut anywhere and any number of times, is told each row as a
+"""Exact replay: a client that deduplicates nothing, cut anywhere and any number of times, receives each row as a
 `notification` at most once, never as an update before that, and ends with a fresh snapshot."""
 
 import random

@@ -1,4 +1,4 @@
-"""Numbers over time: samples, minutes that are stored, and values of an interval."""
+"""Metrics over time: samples, stored minutes, and values of an interval."""
 
 from collections.abc import Mapping
 

@@ -130,7 +130,7 @@ async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
 
 
 def is_by_operator(request: ApiRequest) -> bool:
-    """Whether an operator sent the request: only its changes of most objects are recorded."""
+    """Return whether an operator sent the request: only its changes of most objects are recorded."""
     caller: Caller = request.scope["state"]["caller"]
     return caller.operator is not None
 

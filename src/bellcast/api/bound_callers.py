@@ -61,7 +61,7 @@ def every(request: ApiRequest) -> tuple[str, ...] | None:
 
 
 def has_same_rights(one: Caller, other: Caller) -> bool:
-    """Whether two callers have the same scopes for the same tenants."""
+    """Return whether two callers have the same scopes for the same tenants."""
     return (one.tenants, one.scopes) == (other.tenants, other.scopes)
 
 

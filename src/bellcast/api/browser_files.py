@@ -44,8 +44,8 @@ class ServedFile(NamedTuple):
     encodings: dict[str, bytes]
 
     def answer(self, request: ApiRequest, media_type: str) -> ASGIApp:
-        """The file in the smallest encoding that the browser accepts. Each encoding has its own ETag, as RFC 9110
-        requires of strong ones."""
+        """Return the file in the smallest encoding that the browser accepts. Each encoding has its own ETag, as RFC
+        9110 requires of strong ones."""
         header = request_body.header(request, b"accept-encoding")
         encoding = next((name for name in self.encodings if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag

@@ -168,7 +168,7 @@ async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Sha
 async def results_of(
     ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError]
 ) -> BulkResults:
-    """The response for the answers and refusals of drafts, in their order."""
+    """Return the response for the answers and refusals of drafts, in their order."""
     results: list[Result] = []
     async for sent in ctx.engines.pace.slices(list(zip(drafts, outcomes, strict=True))):
         results += [_result(number, *one) for number, one in enumerate(sent, len(results))]

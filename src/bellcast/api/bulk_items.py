@@ -55,12 +55,12 @@ async def elements(text: bytes, limit: int, pace: Scheduler, noun: str = "notifi
 
 
 def too_many(limit: int) -> TooLarge:
-    """The error for a request with more items than `limit`."""
+    """Return the error for a request with more items than `limit`."""
     return TooLarge(f"A bulk request has at most {limit} items, got more.")
 
 
 def _structure(text: bytes) -> bytes:
-    """The brackets, commas and quotes of JSON, without escaped quotes."""
+    """Return the brackets, commas and quotes of JSON, without escaped quotes."""
     return text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_STRUCTURE).replace(b'""', b"")
 
 

@@ -152,7 +152,7 @@ async def close(request: ApiRequest) -> ASGIApp:
 
 
 def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
-    """The tenants of a request; None is all of them."""
+    """Return the tenants of a request; None is all of them."""
     if query.tenant != EVERY_TENANT:
         return [tenants.single_tenant(request)]
     bound = bound_callers.every(request)

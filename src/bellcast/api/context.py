@@ -67,7 +67,7 @@ class Connections(Protocol):
         ...
 
     def followers(self, tenant: str, topic: str) -> int:
-        """How many connections follow a topic."""
+        """Return how many connections follow a topic."""
         ...
 
     def stats(self) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
 async def _without_row(
     ctx: ApiContext, tenant: str, recipient: str, notification: str, announced: SentItem | None
 ) -> SentItem:
-    """What a recipient got outside the inbox, or as one of an audience. Raises NotFound."""
+    """Return what a recipient got outside the inbox, or as one of an audience. Raises NotFound."""
     if not await ctx.engines.store.messages.decisions(tenant, notification, recipient, 1):
         raise NotFound("This recipient has no notification with this id.")
     item = announced if announced is not None and announced.announcement else None

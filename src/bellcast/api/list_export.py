@@ -36,7 +36,8 @@ ListHandler = Callable[..., Awaitable[ASGIApp]]
 
 
 def format_of(request: ApiRequest) -> ExportFormat | None:
-    """The format of an export that the client prefers to JSON; None for JSON, and for HEAD, which has no rows."""
+    """Return the format of an export that the client prefers to JSON; None for JSON, and for HEAD, which has no
+    rows."""
     accept = request_body.header(request, b"accept")
     if accept is None or request.scope["state"]["is_head"]:
         return None
@@ -46,7 +47,7 @@ def format_of(request: ApiRequest) -> ExportFormat | None:
 
 
 def _media_range(text: str) -> tuple[str, float]:
-    """A part of an Accept header with its quality."""
+    """Return a part of an Accept header with its quality."""
     name, *parameters = (part.strip().lower() for part in text.split(";"))
     quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
     try:
@@ -56,7 +57,7 @@ def _media_range(text: str) -> tuple[str, float]:
 
 
 def columns(page_type: Any) -> tuple[str, list[str]]:
-    """The list of a page type, and the fields of its items."""
+    """Return the list of a page type, and the fields of its items."""
     listed = next(field for field in msgspec.structs.fields(page_type) if get_origin(field.type) is list)
     (item,) = get_args(listed.type)
     return listed.encode_name, [field.encode_name for field in msgspec.structs.fields(item)]
@@ -135,8 +136,8 @@ def _rows(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def cell(value: Any) -> str:
-    """A JSON value as a CSV cell: text as it is, other values as JSON. Text that a spreadsheet would calculate gets an
-    apostrophe before it."""
+    """Return a JSON value as a CSV cell: text as it is, other values as JSON. Text that a spreadsheet would calculate
+    gets an apostrophe before it."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -144,7 +144,7 @@ def _shows_content(request: ApiRequest) -> bool:
 
 
 def _bound(request: ApiRequest) -> frozenset[str] | None:
-    """The tenants of a caller whose request is about all of them."""
+    """Return the tenants of a caller whose request is about all of them."""
     bound = bound_callers.every(request)
     return None if bound is None else frozenset(bound)
 

@@ -305,7 +305,7 @@ async def _find(request: ApiRequest) -> StoredMessage:
 
 
 def outside(message: StoredMessage) -> Message:
-    """A message as clients see it."""
+    """Return a message as clients see it."""
     content: dict[str, Any] = msgspec.json.decode(message.content)
     return Message(
         id=message.id,

@@ -119,7 +119,7 @@ class ApiMiddleware:
 
 
 def _is_host(host: str) -> bool:
-    """Whether URLs can be made from it: brackets are only around an IPv6 address."""
+    """Return whether URLs can be made from it: brackets are only around an IPv6 address."""
     if "[" in host or "]" in host:
         try:
             urlsplit(f"//{host}")

@@ -127,7 +127,7 @@ async def send(request: ApiRequest) -> ASGIApp:
 
 
 def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:
-    """The plan of a dry run."""
+    """Return the plan of a dry run."""
     plan = [
         PlannedChannel(one.recipient, one.channel, one.outcome, one.rule, times.to_rfc3339_or_null(one.due_at))
         for one in decisions

@@ -77,7 +77,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
-    """The object's key in the path."""
+    """Return the object's key in the path."""
     key = request_body.path(request, "key")
     limit = context.of(request).limits.type if kind.any_key else MAX_KEY
     if not key or (limit and len(key) > limit):
@@ -88,7 +88,7 @@ def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
 
 
 def checked_key(key: str) -> str:
-    """A key of the restricted form. Raises Invalid."""
+    """Return a key of the restricted form. Raises Invalid."""
     if not 1 <= len(key) <= MAX_KEY:
         raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
     if not KEY_CHARACTERS.issuperset(key):
@@ -97,7 +97,7 @@ def checked_key(key: str) -> str:
 
 
 def restricted_key(request: ApiRequest) -> str:
-    """The object's key in the path, of the restricted form. Raises Invalid."""
+    """Return the object's key in the path, of the restricted form. Raises Invalid."""
     return checked_key(request_body.path(request, "key"))
 
 
@@ -191,7 +191,7 @@ def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
 
 
 async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:
-    """The object that applies to a tenant, and its owner: the tenant, or the project."""
+    """Return the object that applies to a tenant, and its owner: the tenant, or the project."""
     documents = ctx.engines.store.documents
     base = await documents.get(kind.plural, PROJECT, key)
     own = None if tenant == PROJECT else await documents.get(kind.plural, tenant, key)
@@ -199,7 +199,7 @@ async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple
 
 
 async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int) -> list[tuple[Document, str]]:
-    """The objects that apply to a tenant, by key, with their owners."""
+    """Return the objects that apply to a tenant, by key, with their owners."""
     documents = ctx.engines.store.documents
     base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
     if tenant == PROJECT:
@@ -240,7 +240,7 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
 
 
 async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What a read adds to the objects with these keys."""
+    """Return what a read adds to the objects with these keys."""
     if kind.describe is not None:
         return await kind.describe(ctx, tenant, keys)
     if kind.find_uses is None:
@@ -249,7 +249,7 @@ async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[st
 
 
 def without_added(text: bytes, added: Sequence[str] = ADDED) -> bytes:
-    """The body without the fields that a read adds."""
+    """Return the body without the fields that a read adds."""
     value = request_body.anything(text)
     if isinstance(value, dict):
         value = {name: inner for name, inner in value.items() if name not in added}

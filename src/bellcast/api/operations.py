@@ -133,7 +133,7 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
 
 
 def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
-    """Every error of an operation: declared ones, and those implied by its parameters and body."""
+    """Return every error of an operation: declared ones, and those implied by its parameters and body."""
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]

@@ -226,7 +226,7 @@ async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dic
 
 
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
-    """The rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
+    """Return the rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
     rules = {GENERAL: TypeRules()}
     for owner in dict.fromkeys((PROJECT, tenant)):
         for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
@@ -288,7 +288,7 @@ async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
 
 
 async def _defaults_with_effective(ctx: ApiContext, tenant: str, owner: str, own: Preferences) -> dict[str, Any]:
-    """What applies to the tenant, with the defaults of their owner: the tenant, or the project."""
+    """Return what applies to the tenant, with the defaults of their owner: the tenant, or the project."""
     _, project = await ctx.catalog.preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
@@ -306,7 +306,7 @@ async def _read(request: ApiRequest) -> dict[str, Any]:
 def _merged(
     ctx: ApiContext, patch: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules]
 ) -> Preferences:
-    """The document of a request, merged into the one before if there is one."""
+    """Return the document of a request, merged into the one before if there is one."""
     merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
     cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
@@ -335,7 +335,7 @@ def _errors(value: Preferences, limits: Limits) -> validation.FieldErrors:
 
 
 def _name_errors(field: str, name: str, most: int) -> validation.FieldErrors:
-    """The name of a type or workflow, as a send may have it."""
+    """Return the name of a type or workflow, as a send may have it."""
     if not name:
         yield FieldError(field, "must not have an empty name")
     yield from validation.text(field, name, most)

@@ -189,7 +189,7 @@ def _changed(
 
 
 def _switch(type: str, channel: str) -> str:
-    """The value of a switch in the form."""
+    """Return the value of a switch in the form."""
     return f"{channel}:{'' if type == ALL_TYPES else type}"
 
 

@@ -302,7 +302,7 @@ async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider
 
 
 def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
-    """The fields in the audit; secrets in the URL are masked."""
+    """Return the fields in the audit; secrets in the URL are masked."""
     return asdict(_outside(provider))
 
 

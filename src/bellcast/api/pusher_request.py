@@ -31,7 +31,7 @@ class PusherRequest(NamedTuple):
             raise BadRequest(sentence(wrong, "The body")) from None
 
     def infos(self, allowed: frozenset[str]) -> frozenset[str]:
-        """The attributes requested by `info`."""
+        """Return the attributes requested by `info`."""
         return infos("info", self.parameters.get("info"), allowed)
 
 

@@ -79,7 +79,7 @@ async def _of_notification(ctx: ApiContext, item: SentItem) -> list[Fact]:
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
-    """The open connections, and recently closed ones."""
+    """Return the open connections, and recently closed ones."""
     found: list[ConnectionInfo] = []
     for is_closed in (False, True):
         wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)

@@ -71,7 +71,7 @@ async def write(request: ApiRequest) -> ASGIApp:
 
 
 async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgspec.Raw]:
-    """The recipients of a body, not decoded."""
+    """Return the recipients of a body, not decoded."""
     kind = request_body.media_type(request)
     text = await request_body.raw(request, ctx.limits.bulk)
     if kind in NDJSON:
@@ -110,7 +110,7 @@ def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
 
 
 def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
-    """The operation for the recipient whose key is `bulk`, since this path hides its own."""
+    """Return the operation for the recipient whose key is `bulk`, since this path hides its own."""
 
     async def respond(request: ApiRequest) -> ASGIApp:
         request.scope["path_params"]["key"] = "bulk"

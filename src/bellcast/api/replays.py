@@ -376,7 +376,7 @@ def _effect(effect: RetryCount) -> ReplayEffect:
 
 
 def _filter(replay: Replay) -> dict[str, Any] | None:
-    """The filter of a replay as a request has it."""
+    """Return the filter of a replay as a request has it."""
     if replay.wanted is None:
         return None
     fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}

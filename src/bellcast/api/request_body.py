@@ -81,7 +81,7 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
 
 
 def _whole(digits: str) -> float:
-    """The number; infinity for one that `int` refuses to convert."""
+    """Return the number; infinity for one that `int` refuses to convert."""
     return int(digits) if len(digits) <= MAX_LENGTH_DIGITS else inf
 
 
@@ -205,7 +205,7 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
-    """The cached decoder of a type."""
+    """Return the cached decoder of a type."""
     result = _decoders.get(type)
     if result is None:
         result = _decoders[type] = msgspec.json.Decoder(type)
@@ -252,7 +252,7 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
 
 @lru_cache(maxsize=100)
 def _repeatable(type: Any) -> frozenset[str]:
-    """The parameters that may be given several times: the fields that are lists."""
+    """Return the parameters that may be given several times: the fields that are lists."""
     return frozenset(field.encode_name for field in fields(type) if get_origin(field.type) is list)
 
 
@@ -300,6 +300,6 @@ class DryRunFlag(Struct, frozen=True, kw_only=True):
 
 
 def is_dry_run(request: ApiRequest) -> bool:
-    """Whether the request changes nothing. A handler branches on this after all that can refuse the request, and before its
-    first write; the response has the body of the real one and status 200."""
+    """Return whether the request changes nothing. A handler branches on this after all that can refuse the request,
+    and before its first write; the response has the body of the real one and status 200."""
     return query(request, DryRunFlag).dry_run

@@ -217,7 +217,7 @@ async def _find(request: ApiRequest) -> StoredRun:
 
 
 async def _outside(request: ApiRequest, run: StoredRun) -> RunDetails:
-    """A run as clients see it, with all steps of its definition."""
+    """Return a run as clients see it, with all steps of its definition."""
     definition = await context.of(request).workflow_catalog.definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)
     steps = []

@@ -285,7 +285,7 @@ def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
 
 
 def _is_owner(request: ApiRequest) -> bool:
-    """Whether the caller is an owner, or has the project secret."""
+    """Return whether the caller is an owner, or has the project secret."""
     caller = guards.caller(request)
     return caller.role == "owner" or (caller.role is None and caller.key is None)
 

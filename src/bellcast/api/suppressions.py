@@ -117,7 +117,7 @@ async def allow(request: ApiRequest) -> ASGIApp:
 
 
 def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
-    """The channel and the address in the path."""
+    """Return the channel and the address in the path."""
     channel = next((one for one in EXTERNAL_CHANNELS if one == request_body.path(request, "channel")), None)
     if channel is None:
         raise Invalid.of("channel", f"must be one of: {', '.join(EXTERNAL_CHANNELS)}")

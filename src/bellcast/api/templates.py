@@ -110,8 +110,8 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
 
 
 async def _find_uses(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, list[str]]:
-    """The types, templates and workflows of the project and of the tenant that name these templates; for the project's
-    own templates, those of every tenant."""
+    """Return the types, templates and workflows of the project and of the tenant that name these templates; for the
+    project's own templates, those of every tenant."""
     uses: dict[str, dict[str, None]] = {key: {} for key in keys}
     for plural, names_of in USERS.items():
         async for owner, document in _documents(ctx, plural):
@@ -141,7 +141,7 @@ def _named_by_template(body: bytes) -> set[str]:
 
 
 def _named_by_workflow(body: bytes) -> set[str]:
-    """The templates and layouts of its steps, at any depth."""
+    """Return the templates and layouts of its steps, at any depth."""
     named: set[str] = set()
     waiting: list[Any] = [msgspec.json.decode(body)]
     while waiting:

@@ -245,14 +245,14 @@ async def replay(request: ApiRequest) -> ASGIApp:
 
 
 def _owner(request: ApiRequest) -> str:
-    """The tenant of a webhook; `*` for the events of all."""
+    """Return the tenant of a webhook; `*` for the events of all."""
     if request_body.query(request, TenantQuery).tenant == EVERY_TENANT:
         return EVERY_TENANT
     return tenants.single_tenant(request)
 
 
 def _audited(webhook: Webhook) -> dict[str, Any]:
-    """The fields in the audit, without what may be a secret in the URL."""
+    """Return the fields in the audit, without what may be a secret in the URL."""
     fields: dict[str, Any] = redact(
         {"url": webhook.url.partition("?")[0], "events": webhook.events, "active": webhook.active}
     )

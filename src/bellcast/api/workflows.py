@@ -246,7 +246,7 @@ async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
 
 
 async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
-    """The definition in a body without what a read adds, and the YAML text it was read from."""
+    """Return the definition in a body without what a read adds, and the YAML text it was read from."""
     text: YamlText | None = None
     if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)

@@ -194,7 +194,8 @@ class ConsoleSessions:
         )
 
     def must_enrol(self, operator: Operator) -> bool:
-        """Whether the operator must set up a second factor before anything else. Identity providers have their own."""
+        """Return whether the operator must set up a second factor before anything else. Identity providers have their
+        own."""
         return self.requires_mfa and not operator.has_mfa and operator.subject is None
 
     def check_network(self, address: str | None) -> None:
@@ -435,7 +436,7 @@ def _place(operator: Operator) -> str:
 
 
 def _network(address: str | None) -> str:
-    """The address that failures count for: an IPv6 user has a /64 network of addresses."""
+    """Return the address that failures count for: an IPv6 user has a /64 network of addresses."""
     try:
         result = ipaddress.ip_address(address or "")
     except ValueError:

@@ -185,8 +185,8 @@ class OidcSignIn:
         return operator
 
     def _verified_at(self, claims: IdClaims, pending: PendingSignIn) -> int:
-        """When the person last proved its identity at the provider; 0 if it did not say. Raises Unauthenticated if it did
-        not do so again, as requested."""
+        """Return when the person last proved its identity at the provider; 0 if it did not say. Raises
+        Unauthenticated if it did not do so again, as requested."""
         at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
         begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
         if pending.reauthenticates and at < max(begun_at, self._clock.now() - VERIFIED_MS):

@@ -86,8 +86,8 @@ def _is_safe(kind: ResponseKind, method: str) -> bool:
 def cors_headers(
     origin: str | None, origins: Collection[str], status: int = 200, *, is_public: bool = False
 ) -> HeaderPairs:
-    """The CORS headers of a response. Any page may read it if it is public, or if no origins are declared; else only
-    pages of declared origins.
+    """Return the CORS headers of a response. Any page may read it if it is public, or if no origins are declared;
+    else only pages of declared origins.
 
     Every page may read an error, also of a request with credentials. Otherwise its developer would see a CORS error
     instead of the reason. This reveals nothing about the user to a foreign page: cookies from undeclared origins are
@@ -109,7 +109,7 @@ def _is_echoed(origin: str) -> bool:
 
 
 def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPairs:
-    """The CORS headers of the response to a preflight (OPTIONS)."""
+    """Return the CORS headers of the response to a preflight (OPTIONS)."""
     return [
         *preflight_origin(origin, origins),
         (b"access-control-allow-methods", METHODS),
@@ -119,8 +119,8 @@ def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPai
 
 
 def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPairs:
-    """The origin allowed by a preflight response: any page, but an undeclared one without cookies. Once origins are
-    declared, an undeclared page receives an error that it can read."""
+    """Return the origin allowed by a preflight response: any page, but an undeclared one without cookies. Once
+    origins are declared, an undeclared page receives an error that it can read."""
     is_declared = origin is not None and canonical(origin) in origins
     vary = [(b"vary", b"Origin")] if origins and not is_declared else []
     return [*cors_headers(origin, origins if is_declared else ()), *vary]
@@ -131,7 +131,7 @@ def _readable() -> tuple[bytes, bytes]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an IP address, also IPv4 in IPv6, is of this machine. False for names."""
+    """Return whether an IP address, also IPv4 in IPv6, is of this machine. False for names."""
     try:
         result = ipaddress.ip_address(address)
     except ValueError:

@@ -21,12 +21,12 @@ def is_socket_id(text: str) -> bool:
 
 
 def channel_string(socket_id: str, channel: str, channel_data: str | None = None) -> str:
-    """The string to sign for a channel subscription."""
+    """Return the string to sign for a channel subscription."""
     return f"{socket_id}:{channel}" if channel_data is None else f"{socket_id}:{channel}:{channel_data}"
 
 
 def user_string(socket_id: str, user_data: str) -> str:
-    """The string to sign for user authentication."""
+    """Return the string to sign for user authentication."""
     return f"{socket_id}::user::{user_data}"
 
 

@@ -68,7 +68,7 @@ def _fill(run: Run) -> None:
 
 
 def _views(run: Run, server: BenchServer) -> Mapping[str, str]:
-    """The requests of the console's pages by name, as its modules make them."""
+    """Return the requests of the console's pages by name, as its modules make them."""
 
     def first(path: str, rows: str, **query: str) -> dict[str, str]:
         found: dict[str, str] = server.send_request(run.deadline, server.read(f"{path}?{urlencode(query)}", SECRET))[

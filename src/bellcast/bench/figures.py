@@ -56,7 +56,7 @@ def at_most(bound: float, source: str | None = None) -> Goal:
 
 
 def at_most_times(ratio: float, peers: Mapping[str, float], name: str) -> Goal | None:
-    """A goal relative to a peer's value; None if the peer was not measured."""
+    """Return a goal relative to a peer's value; None if the peer was not measured."""
     return at_most(ratio * peers[name], f"{ratio:g} × {name}") if name in peers else None
 
 
@@ -69,7 +69,7 @@ def median(numbers: Sequence[float]) -> float:
 
 
 def percentile(numbers: Sequence[float], share: float) -> float:
-    """The smallest number that at least `share` of all numbers do not exceed (nearest rank)."""
+    """Return the smallest number that at least `share` of all numbers do not exceed (nearest rank)."""
     ordered = sorted(numbers)
     rank = max(1, -(-len(ordered) * round(share * 10_000) // 10_000))
     return ordered[rank - 1]

@@ -97,7 +97,7 @@ class Pusher:
 
 
 def channel_data(member: str) -> str:
-    """The channel data of a presence member, with a name as apps send it."""
+    """Return the channel data of a presence member, with a name as apps send it."""
     return _encode({"user_id": member, "user_info": {"name": f"Member {member}"}}).decode()
 
 

@@ -46,7 +46,7 @@ def _send(server: BenchServer, loop: EpollLoop, pool: ClientPool, number: int) -
 
 
 def _body(number: int) -> bytes:
-    """The request body. Pusher's `data` is a string."""
+    """Return the request body. Pusher's `data` is a string."""
     return msgspec.json.encode({"name": "note", "channels": [TOPIC], "data": event_data(number).decode()})
 
 

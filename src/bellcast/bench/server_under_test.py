@@ -74,7 +74,7 @@ class BenchServer:
         return b"PUT" + self.send(path, body).removeprefix(b"POST")
 
     def trigger(self, body: bytes) -> bytes:
-        """A request of Pusher's HTTP API, signed as its SDKs do."""
+        """Return a request of Pusher's HTTP API, signed as its SDKs do."""
         path = f"/apps/{APP}/events"
         query = f"auth_key={KEY}&auth_timestamp={int(time.time())}&auth_version=1.0"
         query += f"&body_md5={hashlib.md5(body).hexdigest()}"

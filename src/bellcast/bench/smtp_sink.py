@@ -26,7 +26,7 @@ def running(run: Run) -> Iterator[tuple[str, int]]:
 
 
 def url(sink: tuple[str, int]) -> str:
-    """The setting BELLCAST_EMAIL that sends to a sink."""
+    """Return the setting BELLCAST_EMAIL that sends to a sink."""
     return f"smtp://{sink[0]}:{sink[1]}?from=bells@example.com&tls=off"
 
 

@@ -39,7 +39,7 @@ class LogEntry(Struct, eq=False):
 
 
 class TenantLog:
-    """The events of one tenant, in order, and for each stream the offset of its newest event that has left: its floor."""
+    """The events of one tenant, in order, and for each stream the offset of its newest removed event: its floor."""
 
     def __init__(self, limit_bytes: Callable[[], int]) -> None:
         self.epoch = secrets.randbits(EPOCH_BITS)
@@ -67,7 +67,7 @@ class TenantLog:
         return kept
 
     def entries(self, stream: Stream, now: int) -> Sequence[LogEntry]:
-        """Return the events of a stream that have not left."""
+        """Return the stored events of a stream."""
         self._sweep(stream, now)
         return self._streams.get(stream, ())
 

@@ -75,7 +75,7 @@ def chat_vendor(url: str) -> str | None:
 
 
 def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
-    """The recipient's addresses in a channel; each gets a message."""
+    """Return the recipient's addresses in a channel; each gets a message."""
     if channel == "email":
         return [profile.email] if profile.email else []
     if channel == "sms":
@@ -86,7 +86,7 @@ def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
 
 
 def usable(profile: Profile, channel: Channel) -> Sequence[str]:
-    """The addresses that can be used."""
+    """Return the addresses that can be used."""
     if channel == "email":
         return [address for address in all_of(profile, channel) if is_email(address)]
     if channel == "sms":
@@ -97,7 +97,7 @@ def usable(profile: Profile, channel: Channel) -> Sequence[str]:
 
 
 def deliverable(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> Sequence[str]:
-    """The addresses that can be used and are not suppressed."""
+    """Return the addresses that can be used and are not suppressed."""
     return [address for address in usable(profile, channel) if (channel, address) not in suppressed]
 
 

@@ -14,7 +14,8 @@ FANOUT_PAGES = 4
 
 
 async def page(store: Store, tenant: str, audience: Audience, position: str, moment: int) -> Sequence[str]:
-    """The next keys after `position` of those that had joined at a moment (UTC milliseconds); none at the end."""
+    """Return the next keys after `position` of those that had joined at a moment (UTC milliseconds); none at the
+    end."""
     joined_before = times.to_rfc3339(moment)
     while True:
         found = await _page(store, tenant, audience, position or None)

@@ -71,12 +71,12 @@ class Catalog:
         self._cached.clear()
 
     async def type(self, tenant: str, key: str) -> NotificationType:
-        """The type that applies to a tenant; an unknown one has no rules."""
+        """Return the type that applies to a tenant; an unknown one has no rules."""
         found = await self._overridden(TYPES, tenant, key, _decode_type)
         return NO_TYPE if found is None else found
 
     async def template(self, tenant: str, key: str) -> Template | None:
-        """The project's template with the parts that the tenant overrides."""
+        """Return the project's template with the parts that the tenant overrides."""
         own = None if tenant == PROJECT else await self._one(TEMPLATES, tenant, key, _decode_template)
         base = await self._one(TEMPLATES, PROJECT, key, _decode_template)
         if own is None or base is None:
@@ -86,7 +86,7 @@ class Catalog:
     async def layouts(
         self, tenant: str, template: Template | None, content: EmailContent | None
     ) -> dict[str, Template]:
-        """The templates that a template and the content of a send name as layouts."""
+        """Return the templates that a template and the content of a send name as layouts."""
         names = set() if template is None else template.layouts()
         if content is not None and isinstance(content.layout, str):
             names |= {content.layout} - {BASE_LAYOUT}
@@ -94,13 +94,13 @@ class Catalog:
         return {name: layout for name, layout in found.items() if layout is not None}
 
     async def preferences(self, tenant: str) -> tuple[Preferences, Preferences]:
-        """The tenant's and the project's preference defaults."""
+        """Return the tenant's and the project's preference defaults."""
         project = await self._one(PREFERENCES, PROJECT, "", _decode_preferences)
         own = None if tenant == PROJECT else await self._one(PREFERENCES, tenant, "", _decode_preferences)
         return own or NO_PREFERENCES, project or NO_PREFERENCES
 
     async def tenant(self, key: str) -> TenantSettings:
-        """The tenant's settings."""
+        """Return the tenant's settings."""
         cached = self._get("tenants", key, "")
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type

@@ -50,7 +50,7 @@ class StoredEmail(EmailContent, frozen=True, kw_only=True):
     unsubscribe_url: str | None = None
 
     def own_text(self) -> str:
-        """The text without its footer."""
+        """Return the text without its footer."""
         return (self.text or "").partition(FOOTER)[0].rstrip()
 
 
@@ -70,7 +70,7 @@ class Contents:
         return self._renderer.missing
 
     def inbox(self) -> Content:
-        """The content of the inbox item."""
+        """Return the content of the inbox item."""
         return self._shared("inbox", ("inbox",), self._checked_inbox)
 
     def _checked_inbox(self) -> Content:
@@ -85,11 +85,11 @@ class Contents:
         return content
 
     def inbox_fields(self) -> Content:
-        """The content of the inbox item; the title can be empty."""
+        """Return the content of the inbox item; the title can be empty."""
         return self._inbox_content
 
     def external(self, channel: ExternalChannel) -> bytes:
-        """The content of a message, as JSON."""
+        """Return the content of a message, as JSON."""
         if channel == "email":
             return msgspec.json.encode(self._email())
         part, headline = self._merged(channel), self._headline
@@ -110,7 +110,7 @@ class Contents:
         return msgspec.json.encode(content)
 
     def _push_buttons(self) -> list[dict[str, str]]:
-        """The first links among the actions. A service worker has no session, so it cannot call handlers."""
+        """Return the first links among the actions. A service worker has no session, so it cannot call handlers."""
         app_url = self._occasion.tenant.app_url
         urls = [(action, email.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
         return [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url][:PUSH_BUTTONS]
@@ -130,7 +130,7 @@ class Contents:
         )
 
     def _complete_email(self) -> EmailContent:
-        """The e-mail without layout and footer."""
+        """Return the e-mail without layout and footer."""
         part: EmailContent = self._merged("email") or EmailContent()
         if not (part.subject or self._headline.title):
             raise _empty("email")
@@ -149,7 +149,7 @@ class Contents:
         return lambda inner, subject: self._text(part.html, "email", "layout", content=inner)
 
     def _merged(self, channel: Channel) -> Any:
-        """The send's fields, else the template's rendered ones."""
+        """Return the send's fields, else the template's rendered ones."""
         content = getattr(self._occasion.draft, channel)
         part = self._part(channel)
         if part is None:
@@ -174,8 +174,8 @@ class Contents:
         return self._occasion.profile.timezone or self._occasion.tenant.timezone
 
     def _shared(self, name: str, channels: Sequence[Channel], make: Callable[[], T]) -> T:
-        """What `make` makes of the parts of these channels: once for all recipients with the same language and zone, if
-        nothing in the parts differs between them."""
+        """Return what `make` makes of the parts of these channels: once for all recipients with the same language and
+        zone, if nothing in the parts differs between them."""
         occasion = self._occasion
         if occasion.shared is None:
             return make()
@@ -262,7 +262,7 @@ NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags"
 
 
 def own_roots(occasion: ContentContext) -> dict[str, Any]:
-    """The variables of a send without a workflow."""
+    """Return the variables of a send without a workflow."""
     return {
         "data": occasion.draft.data,
         "recipient": recipient_values(occasion.profile),
@@ -272,7 +272,7 @@ def own_roots(occasion: ContentContext) -> dict[str, Any]:
 
 
 def recipient_values(profile: Profile) -> dict[str, Any]:
-    """What templates and conditions see as `recipient`."""
+    """Return what templates and conditions see as `recipient`."""
     values = {name: getattr(profile, name) for name in RECIPIENT_FIELDS}
     return values | {name: msgspec.to_builtins(values[name]) for name in ("chat", "roles", "data")}
 
@@ -282,7 +282,7 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def _texts(part: Any) -> dict[str, str]:
-    """The texts of a part that are rendered."""
+    """Return the texts of a part that are rendered."""
     return {name: value for name, value in _fields(part).items() if isinstance(value, str) and name != "layout"}
 
 

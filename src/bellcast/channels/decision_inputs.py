@@ -1,4 +1,4 @@
-"""What decisions about a tenant's recipients depend on: the type, the preferences, the addresses."""
+"""The inputs of decisions about a tenant's recipients: the type, the preferences, the addresses."""
 
 from collections.abc import Collection, Sequence
 from zoneinfo import ZoneInfo
@@ -29,11 +29,11 @@ class DecisionInputs(Struct, frozen=True):
     workflow: str | None = None
 
     def profile(self, key: str) -> Profile:
-        """The recipient's profile; an unknown recipient has only a key."""
+        """Return the recipient's profile; an unknown recipient has only a key."""
         return self.profiles.get(key) or Profile(key=key)
 
     def addresses(self, profile: Profile, channel: Channel) -> Sequence[str]:
-        """The addresses that messages of a channel go to."""
+        """Return the addresses that messages of a channel go to."""
         return addresses.deliverable(profile, channel, self.suppressed)
 
     def decide(
@@ -111,14 +111,14 @@ async def read(
 
 
 def preferences_of(profile: Profile) -> Preferences:
-    """A recipient's own preferences."""
+    """Return a recipient's own preferences."""
     if profile.preferences is None:
         return NO_PREFERENCES
     return msgspec.json.decode(profile.preferences, type=Preferences)
 
 
 def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
-    """The recipient's zone, else the tenant's, else the server's, else UTC."""
+    """Return the recipient's zone, else the tenant's, else the server's, else UTC."""
     for name in (profile.timezone, tenant.timezone):
         if name and (zone := local_times.find_zone(name)) is not None:
             return zone

@@ -129,7 +129,7 @@ class MessageDelivery:
         return msgspec.structs.replace(update, events=events)
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
-        """The update that ends or holds a message without an attempt, or what the attempt needs."""
+        """Return the update that ends or holds a message without an attempt, or what the attempt needs."""
         ended = outdated(message, self._clock.now())
         if ended is not None:
             return ended
@@ -216,8 +216,8 @@ class MessageDelivery:
 
 
 def _next_run(message: StoredMessage) -> int | None:
-    """When the job of an open message runs again. The job of a digest delivers its messages; until then, they can only
-    expire."""
+    """Return when the job of an open message runs again. The job of a digest delivers its messages; until then, they
+    can only expire."""
     if message.state not in OPEN_STATES or message.digest not in (None, message.id):
         return None
     if message.waits_for_digest:
@@ -228,7 +228,7 @@ def _next_run(message: StoredMessage) -> int | None:
 
 
 def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
-    """The end of a message that has expired, or whose inbox item was seen; else None."""
+    """Return the end of a message that has expired, or whose inbox item was seen; else None."""
     if message.expires_at is not None and message.expires_at <= now:
         return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
     if is_unneeded(message):
@@ -244,7 +244,7 @@ def is_unneeded(message: StoredMessage) -> bool:
 
 
 def content_of(message: StoredMessage) -> Any:
-    """The content in the form that providers of the channel take."""
+    """Return the content in the form that providers of the channel take."""
     if message.channel == "email":
         return _email(message)
     content: dict[str, Any] = msgspec.json.decode(message.content)

@@ -62,7 +62,7 @@ def _report(mail: Message) -> MailReport | None:
 
 
 def _state(blocks: list[Message]) -> tuple[State, str | None] | None:
-    """The state that the first recipient's fields mean; Bellcast sends to one recipient at a time."""
+    """Return the state that the first recipient's fields mean; Bellcast sends to one recipient at a time."""
     fields = next((block for block in blocks if block.get("Action")), None)
     action = "" if fields is None else str(fields["Action"]).strip().lower()
     status = "" if fields is None else str(fields.get("Status", "")).split("(")[0].strip()
@@ -76,7 +76,7 @@ def _state(blocks: list[Message]) -> tuple[State, str | None] | None:
 
 
 def _message_id(parts: list[Message]) -> str | None:
-    """The id in the Message-ID of the returned e-mail or its headers."""
+    """Return the id in the Message-ID of the returned e-mail or its headers."""
     for part in parts[1:]:
         header = part.get("Message-ID")
         if part.get_content_type() == "text/rfc822-headers":

@@ -41,7 +41,8 @@ class Headline(Struct, frozen=True, kw_only=True):
 
 
 def absolute_url(url: str | None, app_url: str | None) -> str | None:
-    """A link that works outside the app: a relative one gets the app's URL in front, or is dropped without one."""
+    """Return a link that works outside the app: a relative one gets the app's URL in front, or is dropped without
+    one."""
     if url is None or url.startswith(("http://", "https://", "mailto:", "tel:")):
         return url
     return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None
@@ -86,13 +87,13 @@ def _rich(headline: Headline, brand: Brand) -> str:
 
 
 def text_footer(links: dict[str, str]) -> str:
-    """The links as a signature, which mail programs show apart from the text."""
+    """Return the links as a signature, which mail programs show apart from the text."""
     footer = "\n".join(f"{label}: {url}" for label, url in links.items())
     return f"\n\n-- \n{footer}" if footer else ""
 
 
 def one_line(text: str) -> str:
-    """A header's value: a line break in it would begin another header."""
+    """Return a header's value: a line break in it would begin another header."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -124,7 +125,7 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
 
 
 def _part(subtype: str, text: str) -> bytes:
-    """A part of a message, without the line break that belongs to the boundary after it."""
+    """Return a part of a message, without the line break that belongs to the boundary after it."""
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     # One kind of line break in the text: then b2a_qp breaks long lines with the same kind.
     encoded = b2a_qp(b"\n".join(text.encode().splitlines()), istext=True)
@@ -132,7 +133,7 @@ def _part(subtype: str, text: str) -> bytes:
 
 
 def _mailbox(address: str, name: str | None) -> str:
-    """An address with its name (RFC 5322 §3.4). One that is not ASCII is sent as it is (RFC 6532)."""
+    """Return an address with its name (RFC 5322 §3.4). One that is not ASCII is sent as it is (RFC 6532)."""
     words = one_line(name or "")[:MAX_SUBJECT]
     if not words:
         return address
@@ -150,8 +151,8 @@ def _needs_encoding(text: str) -> bool:
 
 
 def wire_address(address: str) -> str:
-    """The address as every mail server takes it: its domain in ASCII (RFC 5891). A part before the `@` that is not ASCII
-    needs SMTPUTF8 (RFC 6531), and the address stays as it is."""
+    """Return the address as every mail server takes it: its domain in ASCII (RFC 5891). A part before the `@` that is
+    not ASCII needs SMTPUTF8 (RFC 6531), and the address stays as it is."""
     local = address.rpartition("@")[0]
     return f"{local}@{_ascii_domain(address)}" if local.isascii() else address
 

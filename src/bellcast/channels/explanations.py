@@ -1,4 +1,4 @@
-"""Why a recipient got a notification through a channel, or did not, in sentences that can be read out. Pure."""
+"""Why a recipient got a notification through a channel, or did not, in plain sentences. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -116,7 +116,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
-    """What would happen to a notification that is sent now."""
+    """Return what would happen to a notification that is sent now."""
     return joined(
         [
             ChannelExplanation(
@@ -162,7 +162,7 @@ def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanatio
 
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
-    """All explanations, and their sentences together."""
+    """Return all explanations, and their sentences together."""
     return Explanation(verdict=_verdict(channels), text=" ".join(one.text for one in channels), channels=channels)
 
 

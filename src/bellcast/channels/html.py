@@ -63,7 +63,7 @@ def _linked(text: str) -> str:
 
 
 def button(url: str, label: str, brand: Brand) -> str:
-    """A link that looks like a button."""
+    """Return a link that looks like a button."""
     style = (
         f"display:inline-block;padding:12px 22px;border-radius:8px;background:{_color(brand)};color:#ffffff;"
         f"text-decoration:none;font-weight:600;{FONT};font-size:15px"
@@ -123,7 +123,7 @@ def _color(brand: Brand) -> str:
 # A send has the same HTML for up to 1,000 recipients, and the largest takes 0.2 s.
 @lru_cache(maxsize=8)
 def to_text(html: str) -> str:
-    """The text of an HTML document: blocks become lines, links keep their URL."""
+    """Return the text of an HTML document: blocks become lines, links keep their URL."""
     writer = _TextWriter()
     for token in html_tokens.tokens(html):
         writer.write(token)

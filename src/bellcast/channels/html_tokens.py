@@ -62,7 +62,7 @@ def tokens(html: str) -> Iterator[HtmlToken]:
 
 
 def _after(html: str, end: str, position: int) -> int:
-    """The position after the next `end`, or the end of the document."""
+    """Return the position after the next `end`, or the end of the document."""
     found = html.find(end, position)
     return len(html) if found == -1 else found + len(end)
 
@@ -93,7 +93,7 @@ def _value(html: str, position: int) -> tuple[str, int]:
 
 
 def _raw_text_end(html: str, name: str, position: int) -> int:
-    """The position of the end tag of an element that contains text only, else the same position."""
+    """Return the position of the end tag of an element that contains text only, else the same position."""
     if name not in RAW_TEXT:
         return position
     end = RAW_TEXT[name].search(html, position)

@@ -15,7 +15,7 @@ LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
 def links(
     config: ChannelConfig, project: Project, tenant: str, recipient: str, types: Sequence[str], now: int
 ) -> dict[str, str]:
-    """The URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
+    """Return the URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
     base = (config.public_url or "").rstrip("/")
     grant = preferences_link.PreferencesGrant(tenant, recipient, now, now + preferences_link.DEFAULT_TTL_MS)
     unsubscribe_url = ""
@@ -26,5 +26,5 @@ def links(
 
 
 def footer(links: Mapping[str, str]) -> dict[str, str]:
-    """The links that the base layout shows, by label."""
+    """Return the links that the base layout shows, by label."""
     return {label: url for name, label in LABELS.items() if (url := links.get(name))}

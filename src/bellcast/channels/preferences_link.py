@@ -1,4 +1,4 @@
-"""Links to the page where a recipient changes preferences without a login: a signed token with an expiry."""
+"""Links to the page where a recipient changes preferences without signing in: a signed token with an expiry."""
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ class PreferencesGrant(Struct, frozen=True, array_like=True):
 
 
 def url(base: str, project: Project, grant: PreferencesGrant) -> str:
-    """A link to the page of the server at `base`."""
+    """Return a link to the page of the server at `base`."""
     return f"{base}{PATH}/{signatures.sign(project, PURPOSE, grant)}"
 
 

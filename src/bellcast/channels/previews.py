@@ -51,7 +51,7 @@ class Previews:
         self._project = project
 
     async def preview(self, subject: Subject) -> tuple[dict[Channel, dict[str, Any]], list[str]]:
-        """The rendered parts by channel, and the variables without a value. Raises Invalid."""
+        """Return the rendered parts by channel, and the variables without a value. Raises Invalid."""
         inputs = await self._inputs(subject, ())
         rendered = await self._contents(subject, inputs, is_strict=False)
         parts: dict[Channel, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ class Previews:
         return parts, rendered.missing
 
     async def message(self, subject: Subject, channel: ExternalChannel, id: str) -> NewMessage:
-        """A message to the recipient, whatever the preferences. Raises Invalid if there is no usable address."""
+        """Return a message to the recipient, whatever the preferences. Raises Invalid if there is no usable address."""
         inputs = await self._inputs(subject, (channel,))
         profile = inputs.profile(subject.recipient)
         problem = addresses.problem(profile, channel, inputs.suppressed)

@@ -28,7 +28,7 @@ class PushTarget(Struct, frozen=True):
 
 
 def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
-    """The field of a browser's keys that cannot be used, and why; or None."""
+    """Return the field of a browser's keys that cannot be used, and why; or None."""
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(p256dh))
     except (ValueError, InvalidKey):

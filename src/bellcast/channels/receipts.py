@@ -52,7 +52,7 @@ class Receipts:
         return self._clock.now() + RETRIES_MS[job.attempts]
 
     async def _apply(self, early: EarlyReceipt) -> bool:
-        """Apply a vendor's receipt; whether its message is known."""
+        """Apply a vendor's receipt; return whether its message is known."""
         provider, tenant, receipt = early.provider, early.tenant, early.receipt
         message = await self._store.messages.find_reference(provider, receipt.reference)
         if message is None or tenant not in ("", message.tenant):
@@ -61,7 +61,7 @@ class Receipts:
         return True
 
     async def apply_report(self, tenant: str, report: MailReport) -> bool:
-        """Apply a mail server's report; whether its message is known."""
+        """Apply a mail server's report; return whether its message is known."""
         found = await self._store.messages.find([report.message])
         if not found or found[0].channel != "email" or tenant not in ("", found[0].tenant):
             return False

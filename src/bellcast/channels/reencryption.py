@@ -103,7 +103,7 @@ def _place(kind: str, tenant: str, document: Document) -> str:
 
 
 def _renewed(encryption: Encryption, encrypted: str | None, place: str) -> str | None:
-    """The field with the current key; None if it needs no change."""
+    """Return the field with the current key; None if it needs no change."""
     if encrypted is None or encryption.is_current(encrypted, place):
         return None
     try:

@@ -23,8 +23,8 @@ class Release:
         self._catalog = catalog
 
     async def decide(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
-        """The message with the recipient's current address if it may be sent now, else the update that ends it or holds
-        it again."""
+        """Return the message with the recipient's current address if it may be sent now, else the update that ends it
+        or holds it again."""
         run = None if message.run is None else await self._store.runs.get(message.run)
         inputs = await decision_inputs.read(
             self._store,

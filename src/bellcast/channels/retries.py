@@ -41,7 +41,7 @@ def parse_retry_after(headers: Mapping[str, str], now: int | None = None) -> flo
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date; one without a zone is in UTC."""
+    """Return an HTTP date; one without a zone is in UTC."""
     try:
         moment = parsedate_to_datetime(text) if len(text) <= MAX_HEADER else None
         return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC))

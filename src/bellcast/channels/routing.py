@@ -51,7 +51,7 @@ class SendRoute(Struct, frozen=True):
     shared: SharedResults | None = None
 
     def with_draft(self, draft: Draft) -> "SendRoute":
-        """The route of a draft that differs in its data."""
+        """Return the route of a draft that differs in its data."""
         return msgspec.structs.replace(self, draft=draft, content=content(draft))
 
 
@@ -117,7 +117,7 @@ class Router:
         self._catalog.forget()
 
     async def channels_of(self, draft: Draft, tenant: str) -> tuple[tuple[ChannelRequest, ...], NotificationType]:
-        """The channels of a send: its own, else its type's, else BELLCAST_CHANNELS."""
+        """Return the channels of a send: its own, else its type's, else BELLCAST_CHANNELS."""
         type = await self._catalog.type(tenant, draft.type)
         entries = draft.channels or type.channels or self._config.default
         return tuple(ChannelRequest(channel=e) if isinstance(e, str) else e for e in entries), type  # type: ignore[arg-type]  # checked
@@ -139,7 +139,7 @@ class Router:
         return await self._with_events(routed)
 
     async def _with_events(self, request: SendRequest) -> SendRequest:
-        """The request with what webhooks get with its commit."""
+        """Return the request with what webhooks get with its commit."""
         events: list[WebhookEvent] = []
         if request.ids and await self.webhooks.is_wanted(request.tenant, CREATED):
             contents = request.contents or (request.content,) * len(request.ids)
@@ -153,20 +153,20 @@ class Router:
         return msgspec.structs.replace(request, events=tuple(events)) if events else request
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """What `route` would decide. Raises Invalid as it does."""
+        """Return what `route` would decide. Raises Invalid as it does."""
         channels, type = await self.channels_of(draft, request.tenant)
         route = await self._read(draft, request, channels, draft.template or type.template)
         return (await self._routed(route, request)).decisions
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
-        """The channels of a send."""
+        """Return the channels of a send."""
         entries, _ = await self.channels_of(draft, tenant)
         return [entry.channel for entry in entries]
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
-        """The content of the row of an announcement: the send's own fields, else those of the template, in the tenant's
-        language. All recipients share it, so `recipient` has no values. Raises Invalid, also for one without a row that has
-        neither a title nor a template."""
+        """Return the content of the row of an announcement: the send's own fields, else those of the template, in the
+        tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, also for one without
+        a row that has neither a title nor a template."""
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
         type = await self._catalog.type(tenant, draft.type)
         key = draft.template or type.template
@@ -256,7 +256,7 @@ class Router:
         recipients: RecipientInputs,
         shared: SharedResults | None,
     ) -> SendRoute:
-        """The route of a step for runs that are executed together."""
+        """Return the route of a step for runs that are executed together."""
         inputs = await decision_inputs.with_rules(self._catalog, tenant, draft.type, recipients, workflow)
         layouts = await self._catalog.layouts(tenant, template, draft.email)
         channels = (ChannelRequest(channel=channel),)
@@ -279,7 +279,7 @@ class Router:
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
     ) -> list[NewDecision]:
-        """What steps of a workflow on these channels would decide now."""
+        """Return what steps of a workflow on these channels would decide now."""
         now, type = self._clock.now(), type or GENERAL
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, type, recipients, channels, workflow)
         return [
@@ -300,11 +300,11 @@ class Router:
         ]
 
     async def tenant(self, key: str) -> TenantSettings:
-        """The tenant's settings."""
+        """Return the tenant's settings."""
         return await self._catalog.tenant(key)
 
     async def template(self, tenant: str, key: str) -> Template | None:
-        """The template that applies to a tenant."""
+        """Return the template that applies to a tenant."""
         return await self._catalog.template(tenant, key)
 
     async def _reaches_every_inbox(self, tenant: str) -> bool:

@@ -34,7 +34,7 @@ class TimelineEntry(Struct, frozen=True, kw_only=True):
 def timeline(
     item: SentItem, decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], now: int
 ) -> list[TimelineEntry]:
-    """Every entry in order of time; entries of the same time are in order of cause."""
+    """Return every entry in order of time; entries of the same time are in order of cause."""
     by_id = {message.id: message for message in messages}
     released = {
         decision.message: decision for decision in decisions if decision.message in by_id and decision.outcome == "skip"

@@ -269,7 +269,7 @@ class Webhooks:
         return None if rotated is None else secret
 
     async def delete(self, tenant: str, id: str) -> bool:
-        """Delete a webhook; whether there was one."""
+        """Delete a webhook; return whether there was one."""
         deleted = await self._store.documents.delete(KIND, tenant, id)
         self._known.clear()
         return deleted
@@ -291,7 +291,7 @@ class Webhooks:
         return replayed
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
-        """The owners and ids of the active webhooks that want events of this type and tenant."""
+        """Return the owners and ids of the active webhooks that want events of this type and tenant."""
         own, of_all = await self._of(tenant), await self._of(EVERY_TENANT)
         if not own and not of_all:
             return []
@@ -324,7 +324,7 @@ class Webhooks:
         await self._replace(tenant, document, msgspec.structs.replace(webhook, **changes))
 
     async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
-        """Write a webhook unless it has changed since it was read; whether it was written."""
+        """Write a webhook unless it has changed since it was read; return whether it was written."""
         body = msgspec.json.encode(webhook)
         is_written = await self._store.documents.change(
             KIND, tenant, document.key, document.body, body, self._clock.now()
@@ -346,6 +346,6 @@ def _place(tenant: str, id: str) -> str:
 
 
 def _before(since: int) -> str:
-    """A text that sorts before all ids of this time: UUIDv7 begin with their time."""
+    """Return a text that sorts before all ids of this time: UUIDv7 begin with their time."""
     digits = f"{max(since, 0):012x}"
     return f"{digits[:8]}-{digits[8:]}"

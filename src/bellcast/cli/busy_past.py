@@ -185,7 +185,7 @@ class _Past:
         return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
-        """The `number`-th of `count` notifications. They become more frequent towards now, and most are read."""
+        """Return the `number`-th of `count` notifications. They become more frequent towards now, and most are read."""
         at = self._now - int(PERIOD_MS * (1 - (number - self._random.random()) / count) ** 1.5)
         columns = self._random.choice(self._contents)
         waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
@@ -210,7 +210,7 @@ class _Past:
         }
 
     def _message(self, inbox: PastInbox, row: dict[str, Any], run: StoredRun | None) -> StoredMessage:
-        """The e-mail of a notification, a minute later at most."""
+        """Return the e-mail of a notification, a minute later at most."""
         outcome = self._random.choices(OUTCOMES, _SHARES)[0]
         at = row["created_at"] + self._random.randrange(MINUTE_MS)
         provider = f"mail-{inbox.tenant}"
@@ -243,7 +243,7 @@ class _Past:
         )
 
     def _run(self, inbox: PastInbox, row: dict[str, Any]) -> StoredRun:
-        """The run that sent a notification."""
+        """Return the run that sent a notification."""
         began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
         reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
         times_of = {"started_at": began, "ended_at": ended}
@@ -269,7 +269,7 @@ class _Past:
 
 
 def _content_params(type: str, title: str, body: str, priority: Priority, tag: str | None) -> dict[str, Any]:
-    """The columns of a content, and its tag."""
+    """Return the columns of a content, and its tag."""
     draft = Draft(to="", type=type, title=title, body=body, priority=priority, tags=[] if tag is None else [tag])
     return rows.content_params(content(draft), 0) | {"tag": tag}
 

@@ -51,7 +51,7 @@ class Mapped(NamedTuple):
 
 
 def format_of(name: str) -> FileFormat | None:
-    """The format of a file by the end of its name."""
+    """Return the format of a file by the end of its name."""
     return SUFFIXES.get(PurePath(name).suffix.lower())
 
 
@@ -97,7 +97,7 @@ def _records(text: TextIO) -> Iterator[FileRow]:
 
 
 def _from_csv(record: Mapping[str, str]) -> dict[str, Any]:
-    """The fields that are not empty; those that begin like JSON are decoded later, by their names."""
+    """Return the fields that are not empty; those that begin like JSON are decoded later, by their names."""
     return {name.strip(): value for name, value in record.items() if value != ""}
 
 
@@ -154,7 +154,7 @@ class ArrayReader:
         self._drop(1)
 
     def _peek(self) -> str:
-        """The next character that is no white space; empty at the end."""
+        """Return the next character that is no white space; empty at the end."""
         while True:
             rest = self._buffer.lstrip()
             self._drop(len(self._buffer) - len(rest))
@@ -172,7 +172,8 @@ class ArrayReader:
 
 
 def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[str, Any]:
-    """The notification of a row, with an idempotency key made from its content if it has none. Raises InvalidRow."""
+    """Return the notification of a row, with an idempotency key made from its content if it has none. Raises
+    InvalidRow."""
     if not isinstance(value, dict):
         raise InvalidRow("expected an object")
     fields = {mapped.names.get(name, name): one for name, one in value.items() if one is not None}

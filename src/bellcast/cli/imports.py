@@ -141,7 +141,7 @@ class FileImport:
 
 
 def _problem(result: "BulkResult") -> str:
-    """The refusal of an item; fields without the item's number."""
+    """Return the refusal of an item; fields without the item's number."""
     problem = result.error
     if problem is None:
         return ""

@@ -18,7 +18,7 @@ PANEL = "Send and follow"
 
 
 def group(name: str, help: str) -> tuple[typer.Typer, typer.Typer]:
-    """A group of subcommands, and the app that adds it to the command line."""
+    """Return a group of subcommands, and the app that adds it to the command line."""
     commands, app = typer.Typer(cls=options.CliGroup, no_args_is_help=True), typer.Typer()
     app.add_typer(commands, name=name, help=help, rich_help_panel=PANEL)
     return commands, app
@@ -82,12 +82,12 @@ def write(
 
 
 def wrote(*, dry_run: bool) -> str:
-    """What a command reports of a write."""
+    """Return what a command reports of a write."""
     return "Would write" if dry_run else "Wrote"
 
 
 def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> list[dict[str, Any]]:
-    """All objects of a list."""
+    """Return all objects of a list."""
     found: list[dict[str, Any]] = []
     after: str | None = None
     while True:
@@ -108,7 +108,7 @@ def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str]
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:
-    """The key and the body of an object in a file."""
+    """Return the key and the body of an object in a file."""
     try:
         text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

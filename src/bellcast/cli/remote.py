@@ -75,7 +75,7 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
 
 
 def _advice(settings: Settings, url: str) -> str:
-    """How to reach the server of these credentials instead of the one at `url`."""
+    """Return how to reach the server of these credentials instead of the one at `url`."""
     last = address.stored(settings)
     if settings.client.url is not None and last not in (None, url):
         return f"leave out --url and BELLCAST_URL: the last server of {settings.store.data} listened at {last}"

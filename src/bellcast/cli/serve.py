@@ -91,7 +91,7 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
 
 
 def _test_clock(value: str | None) -> "TestClock | None":
-    """The test clock at a time: an RFC 3339 text, or now."""
+    """Return the test clock at a time: an RFC 3339 text, or now."""
     from datetime import datetime
 
     from bellcast.model import times

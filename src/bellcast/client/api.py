@@ -296,7 +296,7 @@ class ServerApi(Surface[S]):
         return JobsApi(self.sender)
 
     def inbox(self, token: str) -> InboxApi[S]:
-        """The inbox of the recipient of this session token."""
+        """Return the inbox of the recipient of this session token."""
         return InboxApi(self.sender.speaking_with(token))
 
 

@@ -218,7 +218,7 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
 
 
 def _problem(answer: HttpResponse) -> Problem:
-    """The refusal in the server's words; a proxy in between may have put its own page there."""
+    """Return the refusal in the server's words; a proxy in between may have put its own page there."""
     try:
         return msgspec.json.decode(answer.content, type=Problem)
     except msgspec.DecodeError:

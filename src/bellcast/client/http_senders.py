@@ -93,7 +93,7 @@ def connection(url: str) -> dict[str, Any]:
 
 
 def _of_token(peer: Peer, bearer: str) -> Credentials:
-    """A session token's credentials; with the project's key, by which another server is recognised."""
+    """Return a session token's credentials; with the project's key, by which another server is recognised."""
     return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 

@@ -22,8 +22,8 @@ def page(
     limit: int | None = None,
     before: str | None = None,
 ) -> HttpRequest[InboxPage]:
-    """A page of the inbox, newest first; give its `next` as `before` to get the page after it. `since` leaves out
-    notifications created before that time."""
+    """Return a page of the inbox, newest first; give its `next` as `before` to get the page after it. `since` leaves
+    out notifications created before that time."""
     moment = None if since is None else arguments.past_moment("since", since)
     since = moment.isoformat() if isinstance(moment, datetime) else moment
     params = query(view=view, type=type, tag=tag, since=since, limit=limit, before=before)
@@ -38,7 +38,7 @@ def changed(
     tag: Text | None = None,
     limit: int | None = None,
 ) -> HttpRequest[InboxPage | None]:
-    """The first page when anything has changed since that position; None when nothing has. Made for polling."""
+    """Return the first page when anything has changed since that position; None when nothing has. Made for polling."""
     params = query(view=view, type=type, tag=tag, limit=limit)
     return HttpRequest(
         "GET",

@@ -237,7 +237,7 @@ def _path(id: Text) -> str:
 def once(
     where: str, body: Body, idempotency_key: Text | None, kind: type[T], timeout: float | None = None
 ) -> HttpRequest[T]:
-    """A send that stays one send: every try carries the same key."""
+    """Return the request with an idempotency key, so that retries send nothing twice."""
     key = str(uuid4()) if idempotency_key is None else arguments.name("idempotency_key", idempotency_key)
     if not key.isascii():
         raise InvalidArgument("idempotency_key", "must be ASCII: it is an HTTP header")

@@ -38,7 +38,7 @@ class HttpRequest(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     harmless: bool = False
-    """Asking twice does no harm although the method does not say so (it carries idempotency keys, for one)."""
+    """The request may be repeated although its method is not idempotent, for example because it has idempotency keys."""
     local: Callable[[Credentials], T | None] | None = None
     """Returns the result without a request where these credentials allow it, else None."""
     timeout: float | None = None
@@ -104,12 +104,12 @@ class Body(TypedDict):
 
 
 def json(body: Any) -> Body:
-    """The content and headers of a JSON request; times become RFC 3339."""
+    """Return the content and headers of a JSON request; times become RFC 3339."""
     return {"content": arguments.json(body), "headers": {"Content-Type": "application/json"}}
 
 
 def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
-    """A decoder for answers of that kind."""
+    """Return a decoder for answers of that kind."""
     decoder = msgspec.json.Decoder(kind)
 
     def decode(answer: HttpResponse) -> T:

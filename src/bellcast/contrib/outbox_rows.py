@@ -145,6 +145,6 @@ def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: 
 
 
 def _time(value: Any) -> datetime:
-    """An aware time of a driver's value, which is in UTC if it has no zone."""
+    """Return an aware time of a driver's value, which is in UTC if it has no zone."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

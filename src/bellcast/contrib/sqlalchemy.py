@@ -67,6 +67,6 @@ def _insert_in_mysql(statement: OutboxInsert, compiler: SQLCompiler, **options: 
 
 
 def _marks(statement: OutboxInsert, compiler: SQLCompiler, options: dict[str, Any]) -> list[str]:
-    """The parameter marks of key, kind and payload in the driver's style."""
+    """Return the parameter marks of key, kind and payload in the driver's style."""
     values = (statement.key, statement.kind, statement.payload)
     return [compiler.process(bindparam(None, value, types.Text, unique=True), **options) for value in values]

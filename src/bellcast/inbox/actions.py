@@ -40,7 +40,7 @@ async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
 
 
 async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:
-    """What snoozing the notifications would do."""
+    """Return what snoozing the notifications would do."""
     end = times.to_rfc3339(until)
     found = [await engines.store.inboxes.get(inbox.number, id) for id in chosen]
     changed = [one for one in found if one is not None and one.snoozed_until != end]

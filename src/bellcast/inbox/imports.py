@@ -81,8 +81,8 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
 
 
 def _id(engines: Context, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
-    """An id with the time of the notification. With an idempotency key it is always the same, so that a repetition finds the row
-    after the key has expired."""
+    """Return an id with the time of the notification. With an idempotency key it is always the same, so that a
+    repetition finds the row after the key has expired."""
     if draft.idempotency_key is None:
         return ids.place(engines.new_id(now), sent_at)
     name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, recipient, draft.idempotency_key))

@@ -125,7 +125,7 @@ async def _publish_preferences(engines: Context, tenant: str, key: str, preferen
 async def _preferences_events(
     engines: Context, tenant: str, key: str, preferences: Preferences
 ) -> tuple[WebhookEvent, ...]:
-    """What webhooks get with the commit of new preferences."""
+    """Return what webhooks get with the commit of new preferences."""
     change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
     return await engines.webhooks.events(tenant, "preferences.changed", [change])
 

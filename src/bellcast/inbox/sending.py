@@ -80,8 +80,9 @@ def is_later(draft: Draft) -> bool:
 async def plan(
     engines: Context, limits: Limits, draft: Draft, limit: int = PLANNED
 ) -> tuple[int | None, Sequence[NewDecision]]:
-    """What sending the draft would do: the number of named recipients, and the decisions for the first `limit` of them.
-    Nothing is written or charged. None and no decisions for an audience, which is not resolved before it is sent."""
+    """Return what sending the draft would do: the number of named recipients, and the decisions for the first `limit`
+    of them. Nothing is written or charged. None and no decisions for an audience, which is not resolved before it is
+    sent."""
     now = engines.clock.now()
     validation.check_draft(draft, limits, times.to_rfc3339(now))
     if isinstance(draft.to, Audience):

@@ -90,7 +90,7 @@ async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
 
 
 def place(notification: Notification) -> str:
-    """The cursor of a notification: its id, or its place since it woke."""
+    """Return the cursor of a notification: its id, or its place since it woke."""
     woken_at = notification.woken_at
     return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
 

@@ -176,11 +176,11 @@ class JobRunner:
         return is_unchanged and not has_due and not self._running and not self._has_outcomes()
 
     async def next_due(self) -> int | None:
-        """When the next job is due (UTC milliseconds)."""
+        """Return when the next job is due (UTC milliseconds)."""
         return min((group.run_at for group in await self._known_groups(END_OF_TIME)), default=None)
 
     async def queue_age(self) -> int:
-        """How long the longest due job has waited (milliseconds)."""
+        """Return how long the longest due job has waited (milliseconds)."""
         now = self._clock.now()
         return max((now - group.run_at for group in await self._known_groups(now)), default=0)
 
@@ -393,7 +393,7 @@ class JobRunner:
 
 
 def _retry_delay(attempts: int) -> int:
-    """The delay in milliseconds before the next attempt."""
+    """Return the delay in milliseconds before the next attempt."""
     return min(FIRST_RETRY_MS << min(attempts - 1, 16), MAX_RETRY_MS)
 
 

@@ -6,7 +6,8 @@ ZERO = re.compile(r"\s*q=0(\.0{0,3})?\s*")
 
 
 def accepts(header: str | None, coding: str) -> bool:
-    """Whether an Accept-Encoding header allows the coding: named, or covered by `*`, and not with a weight of zero."""
+    """Return whether an Accept-Encoding header allows the coding: named, or covered by `*`, and not with a weight of
+    zero."""
     offers = (part.partition(";") for part in (header or "").lower().split(","))
     weights = {name.strip(): weight for name, _, weight in offers}
     weight = weights.get(coding, weights.get("*"))

@@ -21,12 +21,12 @@ NODES = Stream("nodes")  # state exchanged between nodes
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:
-    """One recipient's changes and direct events."""
+    """Return the stream of one recipient's changes and direct events."""
     return Stream(f"inbox{SEPARATOR}{tenant}{SEPARATOR}{recipient}")
 
 
 def topic_stream(tenant: str, topic: str) -> Stream:
-    """One topic's live events."""
+    """Return the stream of one topic's live events."""
     return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
 
 

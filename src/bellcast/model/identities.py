@@ -161,7 +161,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     by_cookie: bool = False
 
     def with_name(self, name: str | None) -> "Principal":
-        """The same principal with this name, unless its session has one."""
+        """Return the same principal with this name, unless its session has one."""
         return self if self.name is not None or name is None else msgspec.structs.replace(self, name=name)
 
 

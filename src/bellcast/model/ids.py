@@ -19,7 +19,7 @@ class Ids:
         self._prefix = ""
 
     def new(self, now: int) -> str:
-        """An id for the UTC millisecond `now`; later calls sort after earlier ones."""
+        """Return an id for the UTC millisecond `now`; later calls sort after earlier ones."""
         if now > self._last:
             self._begin(now, random.getrandbits(COUNTER_BITS - 2))
         else:
@@ -41,23 +41,23 @@ def _text(number: int) -> str:
 
 
 def derived(at: int, digest: bytes) -> str:
-    """The id of a digest of at least 10 bytes and a time (UTC milliseconds): the same for the same arguments."""
+    """Return the id of a digest of at least 10 bytes and a time (UTC milliseconds): the same for the same arguments."""
     bits = int.from_bytes(digest[:10])
     number = at << 80 | 7 << 76 | (bits >> 62 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1
     return _text(number)
 
 
 def place(id: str, at: int) -> str:
-    """An id with another time (UTC milliseconds): it sorts as if it had been made then."""
+    """Return an id with another time (UTC milliseconds): it sorts as if it had been made then."""
     digits = f"{at:012x}"
     return f"{digits[:8]}-{digits[8:]}{id[TIME_CHARACTERS:]}"
 
 
 def made_at(id: str) -> int:
-    """The time in an id, in UTC milliseconds."""
+    """Return the time in an id, in UTC milliseconds."""
     return int(id[:TIME_CHARACTERS].replace("-", ""), 16)
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the shape of an id; no other text can be in the store, so the query can be skipped."""
+    """Return whether `text` has the shape of an id; no other text can be in the store, so the query can be skipped."""
     return SHAPE.fullmatch(text) is not None

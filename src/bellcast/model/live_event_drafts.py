@@ -60,7 +60,7 @@ def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
 
 
 def events(draft: EventDraft, tenant: str) -> list[LiveEvent]:
-    """One event for each topic, or one for the recipient."""
+    """Return one event for each topic, or one for the recipient."""
     if draft.recipient is not None:
         return [
             LiveEvent(tenant, draft.name, draft.data, recipient=draft.recipient, sender=draft.sender, keep=draft.keep)

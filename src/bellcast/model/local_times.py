@@ -42,7 +42,8 @@ def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
 
 
 def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
-    """The change of the clocks in the day before `after`; bisected, because zoneinfo does not list its changes."""
+    """Return the change of the clocks in the day before `after`; bisected, because zoneinfo does not list its
+    changes."""
     before, offset = after - ONE_DAY, after.astimezone(zone).utcoffset()
     while after - before > ONE_SECOND:
         middle = before + (after - before) / 2
@@ -54,7 +55,8 @@ def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
 
 
 def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None) -> int:
-    """The next UTC millisecond after `now` at which clocks in the zone show `at`, on `weekday` (0: Monday) if given."""
+    """Return the next UTC millisecond after `now` at which clocks in the zone show `at`, on `weekday` (0: Monday) if
+    given."""
     day = times.to_rfc3339(now).astimezone(zone).date()
     while True:
         if weekday is None or day.weekday() == weekday:
@@ -74,7 +76,7 @@ def next_shown(now: int, at: time, zone: ZoneInfo) -> int:
 
 
 def next_hour(now: int, zone: ZoneInfo) -> int:
-    """The next full hour of the zone's clocks; some zones are half an hour off UTC."""
+    """Return the next full hour of the zone's clocks; some zones are half an hour off UTC."""
     local = times.to_rfc3339(now).astimezone(zone)
     offset = local.utcoffset() or timedelta()
     shift = (offset // times.MILLISECOND) % 3_600_000

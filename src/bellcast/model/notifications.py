@@ -173,7 +173,7 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 def content(draft: Draft) -> Content:
-    """The content of a draft; a string actor is its name, tags lose their repeats."""
+    """Return the content of a draft; a string actor is its name, tags lose their repeats."""
     actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
     return Content(
         type=draft.type,

@@ -6,8 +6,8 @@ ROLE_PREFIX = "role."
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether the whole topic fits the pattern. The search for each part begins where the one before ended, so the
-    two lengths bound the time for any pattern."""
+    """Return whether the whole topic fits the pattern. The search for each part begins where the one before ended, so
+    the two lengths bound the time for any pattern."""
     if "*" not in pattern:
         return pattern == topic
     first, *middle, last = pattern.split("*")
@@ -23,10 +23,10 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 def any_matches(patterns: Iterable[str], topic: str) -> bool:
-    """Whether one of the patterns fits."""
+    """Return whether one of the patterns fits."""
     return any(matches(pattern, topic) for pattern in patterns)
 
 
 def role_topic(role: str) -> str:
-    """The topic of everyone with that role."""
+    """Return the topic of everyone with that role."""
     return ROLE_PREFIX + role

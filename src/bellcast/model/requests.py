@@ -15,8 +15,8 @@ IS_WEBSOCKET = "is_websocket"
 
 
 def is_refusal(status: int, code: str | None) -> bool:
-    """Whether a response refuses its request. A stream is refused with status 200 and a last event, because browsers repeat
-    failed ones."""
+    """Return whether a response refuses its request. A stream is refused with status 200 and a last event, because
+    browsers repeat failed ones."""
     return status >= REFUSED or code is not None
 
 

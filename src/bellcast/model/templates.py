@@ -39,7 +39,7 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     translations: dict[str, Parts] = {}
 
     def part(self, channel: Channel, locales: Sequence[str]) -> Any:
-        """The part of a channel in the first of these locales that has one, else the base part, else None."""
+        """Return the part of a channel in the first of these locales that has one, else the base part, else None."""
         for locale in locales:
             parts = self.translations.get(locale)
             if parts is not None and (part := getattr(parts, channel)) is not None:
@@ -51,7 +51,7 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         return any(getattr(parts, channel) is not None for parts in (self, *self.translations.values()))
 
     def layouts(self) -> set[str]:
-        """The templates that this one names as layouts."""
+        """Return the templates that this one names as layouts."""
         emails = [parts.email for parts in (self, *self.translations.values()) if parts.email is not None]
         return {email.layout for email in emails if isinstance(email.layout, str)} - {BASE_LAYOUT}
 
@@ -72,7 +72,7 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 def locales_of(*names: str | None) -> list[str]:
-    """The locales to look for, most specific first: `de-AT`, `de`, then those of the next name."""
+    """Return the locales to look for, most specific first: `de-AT`, `de`, then those of the next name."""
     found: list[str] = []
     for name in names:
         tag = (name or "").replace("_", "-")

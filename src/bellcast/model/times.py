@@ -19,7 +19,8 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 
 def to_rfc3339(milliseconds: int) -> datetime:
-    """The aware datetime of a UTC millisecond count; one that no datetime can hold becomes the nearest that can."""
+    """Return the aware datetime of a UTC millisecond count; one that no datetime can hold becomes the nearest that
+    can."""
     try:
         # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -38,7 +39,7 @@ def milliseconds(moment: datetime) -> int:
 
 
 def is_storable(moment: datetime) -> bool:
-    """Whether an aware datetime is within the years 1970 to 9999 in UTC."""
+    """Return whether an aware datetime is within the years 1970 to 9999 in UTC."""
     return 0 <= milliseconds(moment) <= LATEST_MS
 
 

@@ -29,5 +29,5 @@ def is_cache(topic: str) -> bool:
 
 
 def recipient(channel: str) -> str | None:
-    """The recipient that `#server-to-user-…` addresses."""
+    """Return the recipient that `#server-to-user-…` addresses."""
     return channel.removeprefix(TO_RECIPIENT) or None if channel.startswith(TO_RECIPIENT) else None

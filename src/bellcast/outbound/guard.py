@@ -168,7 +168,7 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 
 def _address(host: str) -> IPAddress | None:
-    """The address that a host literal means, also one written as a single number (`0x7f000001`, `127.1`)."""
+    """Return the address that a host literal means, also one written as a single number (`0x7f000001`, `127.1`)."""
     text = host.strip("[]").partition("%")[0]
     try:
         return _effective(ipaddress.ip_address(text))

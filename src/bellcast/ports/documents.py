@@ -42,7 +42,7 @@ class Documents(Protocol):
         ...
 
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
-        """Create or replace an object; whether it is new."""
+        """Create or replace an object; return whether it is new."""
         ...
 
     async def change(
@@ -68,5 +68,5 @@ class Documents(Protocol):
         ...
 
     async def delete(self, kind: str, tenant: str, key: str) -> bool:
-        """Delete an object; whether there was one."""
+        """Delete an object; return whether there was one."""
         ...

@@ -36,7 +36,7 @@ class SkippedEvents(Struct, frozen=True):
 
 
 class Watch(Protocol):
-    """One watcher. Close it, or its place is never free again."""
+    """One watcher. The caller must close it; until then, it counts towards the limit."""
 
     def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         """Yield what happened, oldest first; an empty batch after a quiet time. Ends when the server stops."""

@@ -1,4 +1,4 @@
-"""Messages: what leaves through a channel other than the inbox."""
+"""Messages: what is sent through the channels other than the inbox."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -160,7 +160,7 @@ class Messages(Protocol):
         ...
 
     async def settle(self, id: str, state: State, reason: str | None, events: Sequence[WebhookEvent], now: int) -> bool:
-        """Write the state of a receipt, with its events; whether the message was `sent` until now."""
+        """Write the state of a receipt, with its events; return whether the message was `sent` until now."""
         ...
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
@@ -188,18 +188,18 @@ class Messages(Protocol):
         ...
 
     async def allow(self, tenant: str, channel: str, address: str) -> bool:
-        """Delete a suppression; whether there was one."""
+        """Delete a suppression; return whether there was one."""
         ...
 
 
 def with_outcome(message: StoredMessage, attempt: Attempt | None = None, **changes: object) -> StoredMessage:
-    """The message after an attempt, with these fields changed."""
+    """Return the message after an attempt, with these fields changed."""
     attempts = message.attempts if attempt is None else (*message.attempts, attempt)
     return msgspec.structs.replace(message, attempts=attempts, **changes)
 
 
 def as_change(message: NewMessage) -> dict[str, Any]:
-    """A message as events report it."""
+    """Return a message as events report it."""
     return {
         "id": message.id,
         "recipient": message.recipient,

@@ -1,4 +1,4 @@
-"""Push endpoints: where browsers and apps get push messages."""
+"""Push endpoints: addresses at which browsers and apps receive push messages."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -37,7 +37,7 @@ class PushEndpoints(Protocol):
         ...
 
     async def delete(self, tenant: str, recipient: str, id: str) -> bool:
-        """Delete an endpoint of a recipient; whether there was one."""
+        """Delete an endpoint of a recipient; return whether there was one."""
         ...
 
     async def forget(self, tenant: str, address: str) -> None:

@@ -77,7 +77,7 @@ class Recipients(Protocol):
         ...
 
     async def preferences(self, tenant: str, key: str) -> bytes | None:
-        """A recipient's own preferences as JSON; None if it has none."""
+        """Return a recipient's own preferences as JSON; None if it has none."""
         ...
 
     async def set_preferences(

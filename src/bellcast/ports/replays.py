@@ -1,4 +1,4 @@
-"""What failed for good, and replays that retry it."""
+"""Permanent failures, and replays that retry them."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, get_args

@@ -24,15 +24,15 @@ class Router(Protocol):
         ...
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """What `route` would decide. Raises Invalid as it does."""
+        """Return what `route` would decide. Raises Invalid as it does."""
         ...
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
-        """The channels of a send."""
+        """Return the channels of a send."""
         ...
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
-        """The content of the row of an announcement, which all its recipients share. Raises Invalid."""
+        """Return the content of the row of an announcement, which all its recipients share. Raises Invalid."""
         ...
 
     def messages_added(self) -> None:
@@ -52,7 +52,7 @@ class InboxOnly:
     """Routes every send to the inbox."""
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
-        """The inbox."""
+        """Return the inbox."""
         return ("inbox",)
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
@@ -64,7 +64,7 @@ class InboxOnly:
         raise Invalid.of("title", "is required")
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """One decision per recipient."""
+        """Return one decision per recipient."""
         return [
             NewDecision(
                 tenant=request.tenant,
@@ -78,7 +78,7 @@ class InboxOnly:
         ]
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
-        """The draft's own content. Raises Invalid without a title, as there are no templates."""
+        """Return the draft's own content. Raises Invalid without a title, as there are no templates."""
         if draft.title is UNSET:
             raise Invalid.of("title", "is required")
         return request.content

@@ -36,7 +36,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
 
 def as_change(run: StoredRun) -> dict[str, Any]:
-    """A run as events report it."""
+    """Return a run as events report it."""
     return {
         "id": run.id,
         "trigger": run.trigger,
@@ -289,7 +289,7 @@ class Runs(Protocol):
     async def counter(self, key: CounterKey) -> StoredCounter | None: ...
 
     async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
-        """What happened to inbox items; those that do not exist are absent."""
+        """Return what happened to inbox items; those that do not exist are absent."""
         ...
 
     async def fanout(self, id: str) -> NewFanout | None: ...

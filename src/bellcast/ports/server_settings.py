@@ -51,7 +51,7 @@ RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | Non
 
 
 def no_record(changes: Sequence[SettingChange]) -> AuditRecord | None:
-    """The changes have no entry in the audit."""
+    """Write no entry in the audit log."""
     return None
 
 

@@ -51,7 +51,7 @@ class Layers(Struct, frozen=True, kw_only=True):
     rules: TypeRules = NO_RULES
 
     def documents(self) -> tuple[tuple[Source, Preferences], ...]:
-        """The documents that set something, with their names, in order of precedence."""
+        """Return the documents that set something, with their names, in order of precedence."""
         documents: tuple[tuple[Source, Preferences], ...] = (
             ("recipient", self.recipient),
             ("tenant", self.tenant),
@@ -115,7 +115,7 @@ def is_muted(recipient: Preferences, type: str, now: int) -> bool:
 
 
 def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Source | None]:
-    """One of the three switches, and the document that set it; on if none did."""
+    """Return one of the three switches, and the document that set it; on if none did."""
     for source, document in layers.documents():
         value = _value(rule, occasion, document)
         if value is not None:
@@ -152,7 +152,7 @@ def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
 
 
 def digest_time(frequency: Frequency, occasion: Occasion, layers: Layers) -> int:
-    """When the next digest is due: on the hour, or at `digest_at` every day or every Monday."""
+    """Return when the next digest is due: on the hour, or at `digest_at` every day or every Monday."""
     if frequency == "hourly":
         return local_times.next_hour(occasion.now, occasion.zone)
     at = next((document.digest_at for _, document in layers.documents() if document.digest_at is not None), DIGEST_AT)

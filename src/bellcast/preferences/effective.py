@@ -28,7 +28,7 @@ class EffectiveType(Struct, frozen=True):
 
 
 def effective(layers: Layers, types: Mapping[str, TypeRules]) -> list[EffectiveType]:
-    """The state of each channel for each type, without mutes and times."""
+    """Return the state of each channel for each type, without mutes and times."""
     return [EffectiveType(type, _channels(layers, type, rules)) for type, rules in types.items()]
 
 

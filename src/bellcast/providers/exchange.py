@@ -44,7 +44,7 @@ class VendorAPI(Struct, frozen=True):
 
 
 def base_url(url: ProviderURL, vendor: str) -> str:
-    """The vendor's own server for the host `default`, else the host of the URL."""
+    """Return the vendor's own server for the host `default`, else the host of the URL."""
     if url.host == VENDOR_HOST:
         return vendor
     port = "" if url.port is None else f":{url.port}"
@@ -52,8 +52,8 @@ def base_url(url: ProviderURL, vendor: str) -> str:
 
 
 def error_of(response: Response, detail: object = None, *, is_bounce: bool = False) -> DeliveryError:
-    """The error that a status means: of the vendor (try again), or of the message. A bounce is permanent whatever its
-    status. `detail` is the vendor's own text; the body replaces a missing or unusable one."""
+    """Return the error that a status means: of the vendor (try again), or of the message. A bounce is permanent
+    whatever its status. `detail` is the vendor's own text; the body replaces a missing or unusable one."""
     return DeliveryError(
         (text_of(detail) or response.body.decode(errors="replace"))[:MAX_RESPONSE],
         code=str(response.status),
@@ -64,14 +64,15 @@ def error_of(response: Response, detail: object = None, *, is_bounce: bool = Fal
 
 
 def unreadable(response: Response) -> DeliveryError:
-    """The error of a success whose body is not the vendor's, such as a proxy's page: the vendor's own answer is lost."""
+    """Return the error of a success whose body is not the vendor's, such as a proxy's page: the vendor's own answer
+    is lost."""
     error = error_of(response)
     error.is_temporary = True
     return error
 
 
 def text_of(value: object) -> str | None:
-    """A field of a vendor's answer, if it is text."""
+    """Return a field of a vendor's answer, if it is text."""
     return value if isinstance(value, str) else None
 
 

@@ -8,6 +8,6 @@ START = frozenset({"START", "UNSTOP", "YES"})
 
 
 def opt_out(number: str, text: str) -> OptOut | None:
-    """The meaning of a reply from a number; None for any other text."""
+    """Return the meaning of a reply from a number; None for any other text."""
     word = text.strip().upper()
     return OptOut(number, word in START) if number and word in STOP | START else None

@@ -212,7 +212,7 @@ def _effects(failures: Sequence[StoredFailure]) -> list[RetryCount]:
 
 
 def _advanced(replay: Replay, examined: int, retried: int, before: str | None, now: int) -> Replay:
-    """The replay after a batch; without `before`, it has ended."""
+    """Return the replay after a batch; without `before`, it has ended."""
     replay = msgspec.structs.replace(
         replay, examined=replay.examined + examined, retried=replay.retried + retried, before=before
     )

@@ -49,7 +49,7 @@ def tracing(server: ServerSettings) -> "Tracing | None":
 
 
 def traced(broker: Broker, history: TopicHistory, tracing: "Tracing | None") -> tuple[Broker, TopicHistory]:
-    """The broker and the history with spans for what they publish, if traces are turned on."""
+    """Return the broker and the history with spans for what they publish, if traces are turned on."""
     if tracing is None:
         return broker, history
     from bellcast.server.tracing import TracedBroker, TracedHistory

@@ -15,9 +15,9 @@ from bellcast.ports import Clock
 from bellcast.ports.live_feed import SkippedEvents
 from bellcast.server.tenant_counts import TenantCounts
 
-# Events of each kind that a new watcher can get: enough to see what led to a problem that was just noticed.
+# Past events of each kind for a new watcher: enough to see what led to a problem that an operator has just noticed.
 RING = 200
-# A person reads far fewer; more would only fill the browser.
+# A person cannot read more; the rest would only use the browser's memory.
 EVENTS_PER_SECOND = 200
 SECOND_MS = 1_000
 HASHES = 2**32  # results of CRC-32

@@ -160,5 +160,5 @@ class LoggedRequest:
 
 
 def milliseconds(seconds: float) -> float:
-    """A duration as it is shown."""
+    """Return a duration as it is shown."""
     return round(seconds * 1000, 1)

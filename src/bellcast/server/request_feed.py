@@ -127,7 +127,7 @@ def _is_listed_body(ended: EndedRequest, body: bytes) -> bool:
 
 
 def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-    """The detail and the wrong fields of a problem document."""
+    """Return the detail and the wrong fields of a problem document."""
     try:
         problem = msgspec.json.decode(body)
     except msgspec.DecodeError:
@@ -186,5 +186,5 @@ def _operator_event(served: ServedRequest) -> FeedEvent:
 
 
 def why(end: CloseReason) -> dict[str, Any]:
-    """The code and the reason of a close, as fields."""
+    """Return the code and the reason of a close, as fields."""
     return {"code": end.code, "reason": end.reason}

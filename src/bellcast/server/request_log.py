@@ -1,5 +1,5 @@
 """The request log: one line per request, and one for the start and the end of each live connection. The same requests and
-connections are events of the feed and its list of requests.
+connections go to the live feed and its list of requests (`request_feed`), whose size `live_feed` limits.
 
 A line has the path without its query, because queries contain tokens (`token=`), session ids (`sid=`) and signatures
 (`auth_signature=`), and without a token that is a part of the path. Events are not logged."""

@@ -144,7 +144,7 @@ class TracedBroker(ForwardingBroker):
 
 
 def _traced(event: E) -> E:
-    """The event with the current span as the parent of its delivery, unless it has one."""
+    """Return the event with the current span as the parent of its delivery, unless it has one."""
     if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is not None:
         return event
     carrier: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The vendors that messages can be delivered by; a new one is a line here and its folder in `providers`."""
+"""The vendors that deliver messages. A new vendor is one line here, and a folder in `providers`."""
 
 from collections.abc import Callable, Mapping
 

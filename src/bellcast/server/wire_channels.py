@@ -112,8 +112,8 @@ class Channels:
         return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
 
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
-        """The channels without a provider. A process without jobs leaves that to those that deliver: their settings may have
-        some."""
+        """Return the channels without a provider. A process without jobs leaves that to those that deliver: their
+        settings may have some."""
         if not self._runs_jobs:
             return frozenset()
         return frozenset([one for one in channels if one != "inbox" and not await self._find(tenant, one)])

@@ -1,4 +1,4 @@
-"""Wires what works without connections: store, broker, channels, workflows, jobs, and the context that they share."""
+"""Wires the parts that need no connections: store, broker, channels, workflows, jobs, and their shared context."""
 
 from collections.abc import Callable
 
@@ -108,7 +108,8 @@ class ServerEngines:
 
 
 def with_public_url(settings: Settings) -> ChannelConfig:
-    """The settings of the channels; without a public URL, links lead to the address that the server listens on."""
+    """Return the settings of the channels; without a public URL, links lead to the address that the server listens
+    on."""
     if settings.channels.public_url is not None:
         return settings.channels
     local = f"http://{settings.server.host}:{settings.server.port}"

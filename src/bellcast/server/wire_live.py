@@ -1,4 +1,4 @@
-"""Wires what holds connections: the hub, the dialects, and what keeps connections and store consistent."""
+"""Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
 from collections.abc import Callable, Collection
 from functools import partial

@@ -41,7 +41,7 @@ class PendingRow(NamedTuple):
 
 
 def has_pending(inbox: int) -> Script[bool]:
-    """Whether an inbox that is behind needs to catch up."""
+    """Return whether an inbox that is behind needs to catch up."""
     ((reason,),) = yield Statement("materialize_concerned", {"inbox": inbox, "far": MAX_LAG})
     return bool(reason)
 
@@ -80,7 +80,7 @@ def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Scr
 
 
 def has_earlier(inbox: int, newcomers_ms: int, now: int) -> Script[bool]:
-    """Whether the first opening of an inbox adds announcements."""
+    """Return whether the first opening of an inbox adds announcements."""
     return bool((yield from _earlier(inbox, newcomers_ms, now)))
 
 

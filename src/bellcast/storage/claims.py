@@ -1,4 +1,4 @@
-"""Claims: what a recipient gets once, in the transaction that adds it."""
+"""Claims: a recipient gets a claimed notification once. The claim is stored in the transaction that adds it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[N
 
 
 def unclaimed(tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
-    """The recipients that are not claimed, in order."""
+    """Return the recipients that are not claimed, in order."""
     params = {"tenant": tenant, "claim": claim, "recipients": rows.to_json(list(recipients))}
     claimed = {key for (key,) in (yield Statement("claims_find", params))}
     return [key for key in recipients if key not in claimed]

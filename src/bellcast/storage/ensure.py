@@ -16,7 +16,7 @@ def digest(tenant: str, key: str) -> str:
 
 
 def digests(tenant: str, key: str) -> Params:
-    """The digests under which a recipient's sessions may be revoked: its own and its tenant's."""
+    """Return the digests under which a recipient's sessions may be revoked: its own and its tenant's."""
     return {"digest": digest(tenant, key), "tenant_digest": tenant_digest(tenant)}
 
 

@@ -118,7 +118,7 @@ class _OpenRequest(Struct, frozen=True):
             raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
-        """Whether the record has the roles, name and time of the session."""
+        """Return whether the record has the roles, name and time of the session."""
         same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
         same_since = self.member_since is None or self.member_since == inbox.member_since
         return same_roles and same_since and (self.name is None or self.name == inbox.name)
@@ -238,7 +238,7 @@ def _page(inbox: int, query: Query) -> Script[InboxPage]:
 
 
 def _place(row: Row) -> str:
-    """What a page sorts by: the place of a row that woke, else the id."""
+    """Return what a page sorts by: the place of a row that woke, else the id."""
     place: str = row[rows.PLACE] or row[0]
     return place
 

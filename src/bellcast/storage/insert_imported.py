@@ -29,7 +29,7 @@ def insert(requests: Sequence[ImportRequest]) -> Script[list[Sent]]:
 
 
 def _existing(request: ImportRequest, heads: dict[RecipientKey, InboxHead]) -> Script[set[tuple[RecipientKey, str]]]:
-    """The recipients with a row of this id. An id is derived from its key, which is stored for a day only."""
+    """Return the recipients with a row of this id. An id is derived from its key, which is stored for a day only."""
     existing = set()
     for id, key in zip(request.ids, request.recipients, strict=True):
         name = (request.tenant, key)

@@ -32,7 +32,7 @@ class PreviousHead(NamedTuple):
     unseen: int
 
     def after(self, name: RecipientKey, added: int) -> InboxState:
-        """The state with that many more rows."""
+        """Return the state with that many more rows."""
         return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
 
 
@@ -69,7 +69,7 @@ class StatementPlan:
             self._tags += [(place + 1, tag, id) for tag in request.content.tags]
 
     def params(self) -> dict[str, Sequence[Any]]:
-        """The parameters of the statement, one list per column."""
+        """Return the parameters of the statement, one list per column."""
         tenants, keys = zip(*self._ordinals, strict=True)
         columns = dict(zip((*ROW_COLUMNS, *self._names), zip(*self._rows, strict=True), strict=True))
         tagged = zip(*self._tags, strict=True) if self._tags else ((), (), ())

@@ -79,7 +79,7 @@ class Jobs:
 
 
 def new_params(job: Job) -> Params:
-    """The parameters of `job_add`."""
+    """Return the parameters of `job_add`."""
     return {name: getattr(job, name) for name in ADDED_COLUMNS}
 
 

@@ -75,7 +75,7 @@ class Maintenance:
         return by_kind
 
     async def _inboxes(self, statement: Statement) -> frozenset[int]:
-        """The inboxes of the rows that a statement selects, its first column."""
+        """Return the inboxes of the rows that a statement selects, its first column."""
         return frozenset(inbox for inbox, *_ in await self._engine.read(fetch, statement))
 
 
@@ -116,7 +116,7 @@ class OldRows(NamedTuple):
     but: tuple[str, ...]
 
     def statement(self, forms: tuple[str, str, str], limit: int) -> Statement:
-        """The statement that selects them, in its form for all tenants, for one, or for all but some."""
+        """Return the statement that selects them, in its form for all tenants, for one, or for all but some."""
         all_, of_one, but_some = forms
         # Ids begin with the time they were made: the index of ids is the index of age.
         params = {"older_than": self.older_than, "before": rows.uuid7_floor(self.older_than), "limit": limit}

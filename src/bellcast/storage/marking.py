@@ -209,7 +209,7 @@ def _mark_bulk(
 def _reported(
     state: InboxState, marking: Marking, ids: Sequence[str], changed: int, report: EventReport
 ) -> list[WebhookEvent]:
-    """The events of webhooks: one for each changed row, or one for all rows of an action without ids."""
+    """Return the events of webhooks: one for each changed row, or one for all rows of an action without ids."""
     changes: list[dict[str, Any]] = [{"recipient": state.recipient, "id": id} for id in ids]
     if marking.ids is None:
         changes = [{"recipient": state.recipient, "id": None, "all": True, "changed": changed}]
@@ -220,7 +220,7 @@ def _reported(
 def _events(
     inbox: int, state: InboxState, marking: Marking, ids: list[str], now: int
 ) -> Script[tuple[InboxEvent, ...]]:
-    """The event for changed rows: one row in full, several as one event with their ids."""
+    """Return the event for changed rows: one row in full, several as one event with their ids."""
     word = _event_name(marking.actions)
     if len(ids) > 1 and word is not None:
         return (InboxBulkChanged(state, word, now, tuple(ids)),)

@@ -153,7 +153,7 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
 
 
 def report_cancelled(cancelled: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
-    """The events of cancelled messages."""
+    """Return the events of cancelled messages."""
     return [event for row in cancelled for event in report("message.cancelled", as_change(_message(row)))]
 
 
@@ -162,7 +162,7 @@ def _new_params(message: NewMessage) -> dict[str, object]:
 
 
 def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
-    """The jobs that end the wait of messages: when each is due or expires, and one for all of a digest."""
+    """Return the jobs that end the wait of messages: when each is due or expires, and one for all of a digest."""
     found: dict[str, Params] = {}
     for message in messages:
         if message.state not in OPEN_STATES:
@@ -190,7 +190,7 @@ def _digest_job(message: NewMessage) -> Params:
 
 
 def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
-    """The parameters of the job that delivers a message."""
+    """Return the parameters of the job that delivers a message."""
     return jobs.new_params(
         Job(
             id=id,

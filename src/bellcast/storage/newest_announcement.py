@@ -33,7 +33,7 @@ class NewestAnnouncement(NamedTuple):
     until: int
 
     def params(self) -> dict[str, Any]:
-        """The parameters of the statement that adds it."""
+        """Return the parameters of the statement that adds it."""
         notification = self.notification
         is_subscribed = self.topic is not None and not self.topic.startswith(ROLE_PREFIX)
         return {

@@ -247,7 +247,7 @@ def _delete(id: str) -> Script[bool | None]:
 
 
 def _may_have_role(current: str, role: Role | None) -> Script[bool]:
-    """Whether an operator may have another role, or none: the last owner may not."""
+    """Return whether an operator may have another role, or none: the last owner may not."""
     if current != "owner" or role == "owner":
         return True
     return len((yield Statement("operator_owners"))) > 1

@@ -99,7 +99,7 @@ class PostgresEngine:
             raise failure from error
 
     def _is_batchable(self, statement: Statement) -> bool:
-        """Whether it may run together with others: it begins no transaction and is fast."""
+        """Return whether it may run together with others: it begins no transaction and is fast."""
         return self._texts[statement.name].answers and not statement.heavy
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:

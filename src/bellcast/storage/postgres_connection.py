@@ -140,7 +140,7 @@ class PostgresConnection:
         return []
 
     def writes(self, name: str) -> bool:
-        """Whether a statement changes rows."""
+        """Return whether a statement changes rows."""
         return self._texts[name].writes
 
     async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:

@@ -1,4 +1,4 @@
-"""What is needed to address recipients outside the inbox, and their own preferences."""
+"""Profiles of recipients: their addresses for messages, and their own preferences."""
 
 from collections.abc import Sequence
 

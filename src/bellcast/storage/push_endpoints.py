@@ -1,4 +1,4 @@
-"""Where browsers and apps get push messages."""
+"""Push endpoints: addresses at which browsers and apps receive push messages."""
 
 from collections import defaultdict
 from collections.abc import Sequence

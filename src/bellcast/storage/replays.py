@@ -1,4 +1,4 @@
-"""What failed for good, and the steps of replays that retry it."""
+"""Permanent failures, and the steps of replays that retry them."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence

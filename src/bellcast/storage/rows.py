@@ -87,7 +87,7 @@ def action_buttons(text: str) -> tuple[ActionButton, ...]:
 
 
 def woken_at(place: str) -> datetime:
-    """The time of waking in a place."""
+    """Return the time of waking in a place."""
     return times.to_rfc3339(ids.made_at(place))
 
 
@@ -164,7 +164,7 @@ def uuid7_floor(milliseconds: int) -> str:
 
 
 def id_range(before: str, created_since: int, created_before: int | None) -> dict[str, str]:
-    """The parameters of a page of ids made within a time, below the id `before`."""
+    """Return the parameters of a page of ids made within a time, below the id `before`."""
     if created_before is not None:
         before = min(before, uuid7_floor(created_before))
     return {"before": before, "since": uuid7_floor(created_since)}
@@ -253,7 +253,7 @@ def tenant_rules(settings: str) -> TenantRules:
 
 
 def tenants(stored: str | None) -> tuple[str, ...] | None:
-    """The tenants that a key or an operator is bound to; None for all."""
+    """Return the tenants that a key or an operator is bound to; None for all."""
     return None if stored is None else msgspec.json.decode(stored, type=tuple[str, ...])
 
 

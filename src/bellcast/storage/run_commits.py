@@ -90,7 +90,7 @@ def _add(request: TriggerRequest) -> Script[None]:
 
 
 def _begun(run: StoredRun) -> BegunRun:
-    """A new run whose job is due."""
+    """Return a new run whose job is due."""
     return BegunRun(run=run, due_at=run.created_at)
 
 

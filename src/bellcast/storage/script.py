@@ -35,7 +35,7 @@ Script: TypeAlias = Generator[Statement, list[Row], T]
 
 
 def fetch(statement: Statement) -> Script[list[Row]]:
-    """A script of one statement; return its rows."""
+    """Return a script of one statement; return its rows."""
     return (yield statement)
 
 

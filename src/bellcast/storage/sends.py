@@ -235,7 +235,7 @@ def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[Material
 
 
 def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
-    """The answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
+    """Return the answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
     if request.idempotency_key is None:
         return None
     params = {"tenant": tenant, "key": request.idempotency_key, "since": request.created_at - IDEMPOTENCY_MS}
@@ -249,7 +249,7 @@ def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
 
 
 def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
-    """The tenant that the idempotency key belongs to."""
+    """Return the tenant that the idempotency key belongs to."""
     return request.tenant if isinstance(request, SendRequest) else request.key_tenant
 
 

@@ -40,7 +40,7 @@ def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
 
 
 def count_notifications(query: SentQuery) -> Script[ListTotal]:
-    """The number of notifications to named recipients."""
+    """Return the number of notifications to named recipients."""
     if query.recipient is not None:
         return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
     total = "sent_of_all_total" if query.tenant == EVERY_TENANT else "sent_total"
@@ -48,7 +48,7 @@ def count_notifications(query: SentQuery) -> Script[ListTotal]:
 
 
 def count_announcements(query: SentQuery) -> Script[ListTotal]:
-    """The number of announcements."""
+    """Return the number of announcements."""
     return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
 
 
@@ -68,7 +68,8 @@ def _listed_direct(row: Row) -> SentItem:
 
 
 def inbox_of(tenant: str, id: str) -> Script[int]:
-    """The inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown id."""
+    """Return the inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown
+    id."""
     direct = yield from _find_direct(tenant, id)
     return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
 

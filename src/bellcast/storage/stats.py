@@ -1,4 +1,4 @@
-"""Numbers of the nodes, in intervals of time."""
+"""Metrics of the nodes over time."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def _tenant_point(row: msgspec.Raw) -> StatsPoint:
 
 
 def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
-    """The busiest tenants of a row as JSON, as many as have room."""
+    """Return the busiest tenants of a row as JSON, as many as have room."""
     body = ""
     for tenant, point in islice(tenants.items(), MAX_TENANTS):
         entry = f"{rows.to_json(tenant)}:{rows.to_json([getattr(point, name) for name in TENANT_METRICS])}"

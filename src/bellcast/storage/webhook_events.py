@@ -44,7 +44,7 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
 
 
 def delivery_ids(event: str) -> Params:
-    """The range of the ids of an event's deliveries, which are `<event>:<webhook>`."""
+    """Return the range of the ids of an event's deliveries, which are `<event>:<webhook>`."""
     return {"first": f"{event}:", "last": f"{event};"}
 
 

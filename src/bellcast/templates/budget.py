@@ -61,7 +61,7 @@ class Rendering:
             self.missing[path] = None
 
     def path_of(self, value: object, name: str) -> str:
-        """The path of the missing key `name` of `value`, as the template's author writes it."""
+        """Return the path of the missing key `name` of `value`, as the template's author writes it."""
         for path, item in _walk(self.variables):
             if item is value:
                 return f"{path}.{name}"[:MAX_PATH]
@@ -84,8 +84,8 @@ def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def size_of(value: Any) -> int:
-    """The size of a value when it is written: a list with the same large text twice has twice its size. Raises BoundExceeded
-    above MAX_BYTES."""
+    """Return the size of a value when it is written: a list with the same large text twice has twice its size. Raises
+    BoundExceeded above MAX_BYTES."""
     if value is None:
         return VALUE_SIZE
     size = 0

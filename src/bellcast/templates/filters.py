@@ -90,7 +90,7 @@ TESTS = [
 
 
 def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter or test with its arguments and its result charged."""
+    """Return the filter or test with its arguments and its result charged."""
 
     @wraps(filter)  # keeps Jinja's marks such as pass_environment
     def charged(*args: Any, **kwargs: Any) -> Any:

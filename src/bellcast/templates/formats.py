@@ -39,7 +39,7 @@ class WrongValue(Exception):
 
 @lru_cache(1000)
 def find_locale(name: str) -> babel.Locale:
-    """The nearest locale that CLDR has: `de-AT`, `de`, else English."""
+    """Return the nearest locale that CLDR has: `de-AT`, `de`, else English."""
     tag = name
     while tag:
         try:
@@ -56,7 +56,7 @@ def _loaded(locale: babel.Locale) -> babel.Locale:
 
 
 def _moment(value: Any) -> datetime:
-    """A time as RFC 3339 text or seconds since 1970; a text without an offset is local time."""
+    """Return a time as RFC 3339 text or seconds since 1970; a text without an offset is local time."""
     zone = FORMAT.get().zone
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -66,7 +66,7 @@ def is_layout(html: str) -> bool:
 
 @lru_cache(CACHED_TEXTS)
 def _roots(source: str, *, is_html: bool) -> frozenset[str]:
-    """The variables that a text reads."""
+    """Return the variables that a text reads."""
     return frozenset(meta.find_undeclared_variables((_html if is_html else _plain).parse(source)))
 
 
@@ -132,7 +132,7 @@ def _is_static(source: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    """The text, which UTF-8 can carry and every store can keep. Raises TemplateError."""
+    """Return the text, which UTF-8 can carry and every store can keep. Raises TemplateError."""
     try:
         text.encode()
     except UnicodeEncodeError:

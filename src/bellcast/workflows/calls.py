@@ -183,7 +183,7 @@ async def _called(function: StepFunction, argument: FunctionRun) -> Any:
 
 
 def _header(name: str, value: str) -> str:
-    """The value of a header without surrounding white space. Raises InvalidValue if no retry could send it."""
+    """Return the value of a header without surrounding white space. Raises InvalidValue if no retry could send it."""
     if not HEADER_VALUE.fullmatch(value):
         raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
     return value.strip()

@@ -52,7 +52,7 @@ def lookup(path: str, values: Any) -> Any:
 
 
 def resolve(value: Any, values: Mapping[str, Any]) -> Any:
-    """A literal, or the value of `{"var": path}`."""
+    """Return a literal, or the value of `{"var": path}`."""
     return lookup(value["var"], values) if _is_reference(value) else value
 
 

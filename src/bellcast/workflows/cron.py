@@ -42,12 +42,12 @@ def after(expression: str, zone: ZoneInfo, moment: int) -> Iterator[int]:
 
 
 def next_after(expression: str, zone: ZoneInfo, moment: int) -> int:
-    """The first time after `moment`."""
+    """Return the first time after `moment`."""
     return next(after(expression, zone, moment))
 
 
 def between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -> list[int]:
-    """The last `limit` times after `start` and not after `end`, oldest first."""
+    """Return the last `limit` times after `start` and not after `end`, oldest first."""
     found: list[int] = []
     for moment in CronSim(expression, times.to_rfc3339(end + 1).astimezone(zone), reverse=True):
         instant = times.milliseconds(moment.astimezone(UTC))
@@ -58,5 +58,5 @@ def between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -
 
 
 def upcoming(expression: str, zone: ZoneInfo, moment: int, count: int) -> list[datetime]:
-    """The next `count` times."""
+    """Return the next `count` times."""
     return [times.to_rfc3339(instant) for instant in islice(after(expression, zone, moment), count)]

@@ -272,5 +272,5 @@ def _wait_errors(path: str, step: Mapping[str, Any], seen: SeenSteps) -> Errors:
 
 
 def encode(value: Any) -> bytes:
-    """The definition as it is stored and compared: equal content is equal bytes."""
+    """Return the definition as it is stored and compared: equal content is equal bytes."""
     return msgspec.json.encode(value, order="deterministic")

@@ -99,7 +99,7 @@ class StepCrashed(Exception):
 
 
 def values_of(run: RunState, around: Surroundings) -> dict[str, Any]:
-    """The roots of conditions and templates."""
+    """Return the roots of conditions and templates."""
     return {
         "data": run.data,
         "recipient": around.recipient,
@@ -191,12 +191,12 @@ def _skip(run: RunState, step: Step, reason: str) -> RunState:
 
 
 def described(error: Exception) -> str:
-    """The reason of a step that raised an unforeseen error."""
+    """Return the reason of a step that raised an unforeseen error."""
     return f"{type(error).__name__}: {error}"[:MAX_REASON]
 
 
 def fail(run: RunState, step: Step, reason: str) -> RunState:
-    """The run after a step that failed for good."""
+    """Return the run after a step that failed for good."""
     return run.with_step(step.key, state="failed", reason=reason, due_at=None).ended("failed", reason)
 
 
@@ -223,7 +223,7 @@ def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
 
 
 def _moment(value: Any, around: Surroundings) -> int:
-    """A time with an offset, or a local time of the recipient."""
+    """Return a time with an offset, or a local time of the recipient."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -237,7 +237,7 @@ def _moment(value: Any, around: Surroundings) -> int:
 
 
 def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
-    """A duration of a step in milliseconds. Raises InvalidValue."""
+    """Return a duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, around)
     most = LONGEST.get(step.type, MAX_SECONDS)
     try:
@@ -251,7 +251,7 @@ def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int
 
 
 def resolved(value: Any, run: RunState, around: Surroundings, render: Callable[[str], str] | None = None) -> Any:
-    """A value with each `{"var": path}` in it replaced, and each text rendered."""
+    """Return a value with each `{"var": path}` in it replaced, and each text rendered."""
     return _resolved(value, values_of(run, around), render)
 
 
@@ -309,7 +309,7 @@ def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:
 
 
 def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
-    """The run after a step that the caller executed."""
+    """Return the run after a step that the caller executed."""
     if outcome.state == "failed":
         return fail(run.with_step(step.key, attempts=outcome.attempts), step, outcome.reason or "failed")
     if outcome.result is not None and len(msgspec.json.encode(outcome.result)) > MAX_RESULT:
@@ -357,7 +357,7 @@ EMPTY = StepCounter()
 
 
 def throttle(counter: StepCounter, limit: int, window: int, now: int) -> tuple[StepCounter, bool]:
-    """Count a run; whether it passes."""
+    """Count a run; return whether it passes."""
     recent = tuple(at for at in counter.passed if at > now - window)
     if len(recent) >= limit:
         return StepCounter(passed=recent), False
@@ -376,7 +376,8 @@ class DigestRules(Struct, frozen=True, kw_only=True):
 def collect(
     counter: StepCounter, rules: DigestRules, id: str, run: RunState, now: int
 ) -> tuple[StepCounter | None, StepOutcome]:
-    """A run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None: delete)."""
+    """Return a run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None:
+    delete)."""
     own = Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
     if counter.run == id:
         return _close(counter, rules, run, now)
@@ -416,12 +417,12 @@ def _merged(before: Digest, own: Digest) -> Digest:
 
 
 def _within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
-    """The first values that together have at most this many bytes."""
+    """Return the first values that together have at most this many bytes."""
     ends = itertools.accumulate(len(msgspec.json.encode(value)) for value in values[:MAX_DIGEST_ITEMS])
     return values[: sum(end <= most for end in ends)]
 
 
 def _fitting(digest: Digest, run: RunState) -> Digest:
-    """The digest with as many items as the run has room for."""
+    """Return the digest with as many items as the run has room for."""
     room = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
     return msgspec.structs.replace(digest, items=_within(digest.items, room))

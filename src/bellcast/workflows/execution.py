@@ -151,7 +151,7 @@ class RunExecutor:
         return [outcomes.get(id) for id in ids]
 
     def _next(self, execution: Execution) -> PageOutcome:
-        """When a run is due again, or its call."""
+        """Return when a run is due again, or its call."""
         return execution.due_at if execution.call is None else partial(self._call, execution, execution.call)
 
     async def _advance(self, execution: Execution) -> None:
@@ -247,7 +247,7 @@ class RunExecutor:
         return Execution(stored=stored, definition=definition, state=state, around=around, page=page, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
-        """What happened to the inbox items and messages of the run's steps, if its definition refers to that."""
+        """Return what happened to the inbox items and messages of the run's steps, if its definition refers to that."""
         if not definition.refers_to_events:
             return {}
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
@@ -306,7 +306,7 @@ class RunExecutor:
         )
 
     def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
-        """The waits for live events whose topic was not known before. A wrong topic fails the run."""
+        """Return the waits for live events whose topic was not known before. A wrong topic fails the run."""
         definition, state, around = execution.definition, execution.state, execution.around
         if not definition.live_waits or state.status != "waiting":
             return ()
@@ -319,13 +319,13 @@ class RunExecutor:
             return ()
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
-        """What webhooks get with the commit: a new state."""
+        """Return what webhooks get with the commit: a new state."""
         if run.state == before.state:
             return ()
         return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
 
     def _with_state(self, execution: Execution) -> StoredRun:
-        """The stored run with the new state; one that became too large fails."""
+        """Return the stored run with the new state; one that became too large fails."""
         now = self._clock.now()
         state = execution.state = execution.state.timed(now)
         body = runs.encode(state)

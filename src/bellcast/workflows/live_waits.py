@@ -14,8 +14,8 @@ from bellcast.workflows.run import RunState
 
 
 def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:
-    """The waits of a run that begins: events count from its start. A topic that depends on what the run does first is known
-    when its step is reached."""
+    """Return the waits of a run that begins: events count from its start. A topic that depends on what the run does
+    first is known when its step is reached."""
     values = {
         "data": state.data,
         "actor": state.actor,
@@ -33,12 +33,12 @@ def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[
 
 
 def new(step: Step, run: StoredRun, target: str) -> NewWait:
-    """The wait of a step."""
+    """Return the wait of a step."""
     return NewWait(run.id, step.key, run.tenant, run.recipient, step.fields["event"], target)
 
 
 def target_of(step: Step, run: StoredRun, variables: Variables) -> str:
-    """The stream of the topic or the recipient. Raises TemplateError."""
+    """Return the stream of the topic or the recipient. Raises TemplateError."""
     topic = step.fields.get("topic")
     if topic is None:
         return inbox_stream(run.tenant, run.recipient)
@@ -46,7 +46,7 @@ def target_of(step: Step, run: StoredRun, variables: Variables) -> str:
 
 
 def values_of(event: LiveEvent) -> dict[str, Any]:
-    """The root `event` of conditions and templates."""
+    """Return the root `event` of conditions and templates."""
     return {"name": event.name, "data": event.data, "topic": event.topic, "recipient": event.recipient}
 
 
@@ -60,14 +60,14 @@ def matches(step: Step, event: Mapping[str, Any], run: RunState, recipient: str)
 
 
 def events_of(waits: Mapping[str, StoredWait]) -> dict[str, Any]:
-    """The events that ended waits, by step."""
+    """Return the events that ended waits, by step."""
     return {step: msgspec.json.decode(wait.event) for step, wait in waits.items() if wait.event is not None}
 
 
 def missing(
     definition: Definition, run: StoredRun, state: RunState, variables: Variables, known: Mapping[str, StoredWait]
 ) -> Sequence[NewWait]:
-    """The waits of a waiting run that the store does not have, or has for another topic."""
+    """Return the waits of a waiting run that the store does not have, or has for another topic."""
     found = []
     for step in definition.live_waits:
         if state.step(step.key).state != "waiting":

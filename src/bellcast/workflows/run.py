@@ -70,24 +70,24 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     event: Any = None
 
     def step(self, key: str) -> StepState:
-        """The state of a step."""
+        """Return the state of a step."""
         return self.steps.get(key, PENDING)
 
     def with_step(self, key: str, **changes: Any) -> "RunState":
-        """The run after a change of one step."""
+        """Return the run after a change of one step."""
         steps = {**self.steps, key: msgspec.structs.replace(self.step(key), **changes)}
         return msgspec.structs.replace(self, steps=steps)
 
     def timed(self, now: int) -> "RunState":
-        """The run with the times of the steps that began or ended since the last commit."""
+        """Return the run with the times of the steps that began or ended since the last commit."""
         return msgspec.structs.replace(self, steps={key: _timed(step, now) for key, step in self.steps.items()})
 
     def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
-        """The run after its end."""
+        """Return the run after its end."""
         return msgspec.structs.replace(self, status=status, reason=reason)
 
     def retried(self) -> "RunState":
-        """The failed run, ready to repeat its failed step."""
+        """Return the failed run, ready to repeat its failed step."""
         steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in self.steps.items()}
         return msgspec.structs.replace(self, status="running", reason=None, steps=steps)
 

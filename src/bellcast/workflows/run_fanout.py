@@ -112,6 +112,6 @@ class RunFanout:
 
 
 def _with_jobs(fanout: NewFanout, request: TriggerRequest) -> FanoutPage:
-    """A page of runs whose jobs execute all of their steps: they find the one that fails."""
+    """Return a page of runs whose jobs execute all of their steps: they find the one that fails."""
     runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
     return FanoutPage(fanout, request, runs, request.events)

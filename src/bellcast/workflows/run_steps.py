@@ -73,7 +73,7 @@ class Execution(Struct, kw_only=True):
     is_unchanged: bool = False  # there is nothing to commit
 
     def values(self) -> dict[str, Any]:
-        """The variables of its templates."""
+        """Return the variables of its templates."""
         return engine.values_of(self.state, self.around)
 
 
@@ -139,7 +139,7 @@ class RunSteps:
         )
 
     async def _route(self, execution: Execution, step: Step) -> SendRoute:
-        """The route of a step, read once for the runs of a page. The runs of a fan-out have the same data."""
+        """Return the route of a step, read once for the runs of a page. The runs of a fan-out have the same data."""
         stored, page = execution.stored, execution.page
         key = (stored.workflow, id(step))  # the runs keep their steps
         route = page.routes.get(key)
@@ -156,8 +156,8 @@ class RunSteps:
         return route if route.draft.data is execution.state.data else route.with_draft(_draft(execution))
 
     def _notification(self, execution: Execution, step: Step, now: int) -> str:
-        """The id under which decisions and messages are stored: the last inbox item's, unless it has a message of this
-        channel already."""
+        """Return the id under which decisions and messages are stored: the last inbox item's, unless it has a message
+        of this channel already."""
         used: set[str] = set()
         last: str | None = None
         for one in execution.definition.ordered:
@@ -171,7 +171,7 @@ class RunSteps:
         return last
 
     async def _template(self, tenant: str, step: Step) -> Template:
-        """The content of a step: its template's, or its own."""
+        """Return the content of a step: its template's, or its own."""
         if step.content is not None:
             return step.content
         key = step.fields["template"]
@@ -267,7 +267,7 @@ def _draft(execution: Execution) -> Draft:
 
 
 def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
-    """The outcome of a step that raised. Raises what ends when the store or the disk is available again."""
+    """Return the outcome of a step that raised. Raises what ends when the store or the disk is available again."""
     if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
         raise error
     if isinstance(error, InvalidValue | TemplateError):
@@ -277,7 +277,7 @@ def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
 
 
 def _audience(to: Any) -> str | list[str] | Audience:
-    """The recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
+    """Return the recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
     values = to if isinstance(to, list) else [to]
     if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
         keys = [str(one) for one in values]

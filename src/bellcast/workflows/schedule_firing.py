@@ -107,7 +107,7 @@ class ScheduleFiring:
         await engines.store.documents.put(PROGRESS, name.tenant, name.key, body, engines.clock.now())
 
     async def _refusal(self, firing: Any) -> str | None:
-        """The error of a firing that was refused. Raises the errors after which it is repeated."""
+        """Return the error of a firing that was refused. Raises the errors after which it is repeated."""
         try:
             await firing
         except TooMany as error:
@@ -137,7 +137,8 @@ class ScheduleFiring:
         return answer
 
     async def plan_firing(self, tenant: str, schedule: StoredSchedule) -> tuple[int | None, Sequence[NewDecision]]:
-        """What the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return it."""
+        """Return what the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return
+        it."""
         if schedule.workflow is None:
             return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant))
         return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None))
@@ -211,7 +212,7 @@ class ScheduleFiring:
 
 
 def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | None) -> TriggerDraft:
-    """The trigger of a schedule with a workflow."""
+    """Return the trigger of a schedule with a workflow."""
     return TriggerDraft(
         to=schedule_times.recipients_of(schedule),
         data=schedule.data,
@@ -223,13 +224,13 @@ def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | No
 
 
 def _send_of(schedule: StoredSchedule, tenant: str) -> Draft:
-    """The send of a schedule with a notification."""
+    """Return the send of a schedule with a notification."""
     notification = schedule_times.draft_of(schedule)
     return msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
 
 
 def _for(schedule: StoredSchedule, keys: list[str]) -> StoredSchedule:
-    """The schedule for these recipients only."""
+    """Return the schedule for these recipients only."""
     if schedule.workflow is not None:
         return msgspec.structs.replace(schedule, to=keys)
     return msgspec.structs.replace(schedule, notification={**(schedule.notification or {}), "to": keys})

@@ -75,7 +75,7 @@ def check(schedule: Schedule, now: int, limits: Limits) -> None:
 
 
 def time_errors(schedule: Schedule, now: int, at: str = "at") -> validation.FieldErrors:
-    """The errors of its times; `at` is the name of that field."""
+    """Return the errors of its times; `at` is the name of that field."""
     if (schedule.cron is None) == (schedule.at is None):
         yield FieldError("cron", "must have either cron or at")
         return
@@ -122,7 +122,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
 
 
 def draft_of(schedule: Schedule) -> Draft:
-    """The notification. Raises Invalid."""
+    """Return the notification. Raises Invalid."""
     try:
         return msgspec.convert(schedule.notification, Draft)
     except msgspec.ValidationError as error:
@@ -130,8 +130,8 @@ def draft_of(schedule: Schedule) -> Draft:
 
 
 def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
-    """The time of `at` in UTC milliseconds; None if it is none. Without an offset, it is local: in its own time zone, or in
-    this one."""
+    """Return the time of `at` in UTC milliseconds; None if it is none. Without an offset, it is local: in its own
+    time zone, or in this one."""
     try:
         moment = datetime.fromisoformat(schedule.at or "")
     except ValueError:
@@ -145,12 +145,12 @@ def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
 
 
 def zone_of(schedule: Schedule) -> ZoneInfo:
-    """The time zone of a schedule that has one for all."""
+    """Return the time zone of a schedule that has one for all."""
     return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
 
 
 def times_after(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count: int) -> list[int]:
-    """The next times after a moment, in any of the zones."""
+    """Return the next times after a moment, in any of the zones."""
     found: set[int] = set()
     for zone in zones:
         if schedule.cron is not None:
@@ -161,7 +161,7 @@ def times_after(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, coun
 
 
 def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[int]:
-    """The times after `until` to fire now, oldest first; of those missed, as the schedule wants."""
+    """Return the times after `until` to fire now, oldest first; of those missed, as the schedule wants."""
     if schedule.cron is not None:
         due = cron.between(schedule.cron, zone, until, now, MAX_MISSED)
     else:
@@ -178,20 +178,20 @@ def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[
 
 
 def local_time(schedule: Schedule, zone: ZoneInfo, moment: int) -> str:
-    """What clocks show when it fires: the same text in all zones of one local time."""
+    """Return what clocks show when it fires: the same text in all zones of one local time."""
     if schedule.at is not None:
         return schedule.at
     return times.to_rfc3339(moment).astimezone(zone).replace(tzinfo=None).isoformat()
 
 
 def world_times(schedule: Schedule) -> tuple[int, int] | None:
-    """When the local time of `at` is first and last anywhere; None for cron."""
+    """Return when the local time of `at` is first and last anywhere; None for cron."""
     first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
     return None if first is None or last is None else (first, last)
 
 
 def recipients_of(schedule: Schedule) -> str | list[str] | Audience:
-    """The recipients of a schedule's trigger or notification."""
+    """Return the recipients of a schedule's trigger or notification."""
     if schedule.workflow is not None and schedule.to is not None:
         return schedule.to
     return draft_of(schedule).to

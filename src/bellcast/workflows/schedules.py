@@ -49,7 +49,7 @@ class ScheduleName(Struct, frozen=True, array_like=True):
 
 
 def job_id(tenant: str, key: str) -> str:
-    """The id of a schedule's job."""
+    """Return the id of a schedule's job."""
     return f"schedule {tenant} {key}"
 
 
@@ -75,7 +75,8 @@ class Schedules:
     # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule) -> bool:
-        """Write a checked schedule, which fires from now on; whether it is new. Raises Invalid for an unknown workflow."""
+        """Write a checked schedule, which fires from now on; return whether it is new. Raises Invalid for an unknown
+        workflow."""
         engines = self._engines()
         await self.check_references(tenant, schedule)
         is_new = await engines.store.documents.get(SCHEDULES, tenant, key) is None
@@ -91,7 +92,7 @@ class Schedules:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
-        """A schedule that fires from now on."""
+        """Return a schedule that fires from now on."""
         now = self._engines().clock.now()
         progress = new_progress(schedule, now)
         following = await self.times_after(tenant, schedule, progress.until, 1)
@@ -112,7 +113,7 @@ class Schedules:
         return NewSchedule(key, body, state, job if has_job else None, cancel_name)
 
     async def delete(self, tenant: str, key: str) -> bool:
-        """Delete a schedule; whether there was one."""
+        """Delete a schedule; return whether there was one."""
         documents = self._engines().store.documents
         found = await self.find(tenant, key)
         if found is not None and found[0].cancel_key is not None:
@@ -121,12 +122,12 @@ class Schedules:
         return await documents.delete(SCHEDULES, tenant, key)
 
     async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
-        """A schedule and its progress."""
+        """Return a schedule and its progress."""
         found = await self.find_stored(tenant, key)
         return None if found is None else found[:2]
 
     async def find_stored(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress, bytes] | None:
-        """A schedule, its progress, and its body as it is stored."""
+        """Return a schedule, its progress, and its body as it is stored."""
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
@@ -138,11 +139,11 @@ class Schedules:
         return schedule, msgspec.json.decode(progress.body, type=ScheduleProgress), found.body
 
     async def times_after(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
-        """The next times after a moment, in the zones of its recipients."""
+        """Return the next times after a moment, in the zones of its recipients."""
         return schedule_times.times_after(schedule, await self.zones(tenant, schedule), moment, count)
 
     async def shown(self, key: str, tenant: str, schedule: Schedule, progress: ScheduleProgress) -> dict[str, Any]:
-        """A schedule as the API returns it."""
+        """Return a schedule as the API returns it."""
         following: Sequence[int] = ()
         if schedule.active:
             following = await self.times_after(tenant, schedule, progress.until, 1)
@@ -158,7 +159,7 @@ class Schedules:
         }
 
     async def zones(self, tenant: str, schedule: Schedule) -> list[ZoneInfo]:
-        """The zones in which a schedule fires: its own, or those of its recipients."""
+        """Return the zones in which a schedule fires: its own, or those of its recipients."""
         if not schedule.is_by_zone:
             return [schedule_times.zone_of(schedule)]
         store, to = self._engines().store, schedule_times.recipients_of(schedule)
@@ -206,8 +207,9 @@ class Schedules:
         return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft) -> tuple[int | None, Sequence[NewDecision]]:
-        """What the sending steps of a checked trigger would decide now: the number of named recipients, and the decisions for
-        the first of them. None and no decisions for an audience. Raises NotFound, Conflict and Invalid."""
+        """Return what the sending steps of a checked trigger would decide now: the number of named recipients, and
+        the decisions for the first of them. None and no decisions for an audience. Raises NotFound, Conflict and
+        Invalid."""
         if draft.send_at is not None or draft.timezone is not None:
             self._check_time(_later(workflow, draft))
         request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
@@ -266,7 +268,8 @@ class Schedules:
     async def _without(
         self, tenant: str, key: str, schedule: StoredSchedule, recipients: Sequence[str] | None
     ) -> tuple[StoredSchedule | None, int]:
-        """The schedule without these recipients, None if none is left; and for how many of them it has not fired."""
+        """Return the schedule without these recipients, None if none is left; and for how many of them it has not
+        fired."""
         to = schedule_times.recipients_of(schedule)
         if isinstance(to, Audience):
             return (None, 1) if recipients is None else (schedule, 0)
@@ -307,8 +310,8 @@ class Schedules:
 
 
 def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
-    """The progress of a schedule that fires from now on. An `at` that has just passed still fires; by zone, it fires wherever
-    the time has passed."""
+    """Return the progress of a schedule that fires from now on. An `at` that has just passed still fires; by zone, it
+    fires wherever the time has passed."""
     if schedule.cron is not None:
         return ScheduleProgress(until=now, written_at=now)
     until = 0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1
@@ -316,7 +319,7 @@ def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
 
 
 def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
-    """The schedule of a trigger with `send_at`."""
+    """Return the schedule of a trigger with `send_at`."""
     return StoredSchedule(
         at=draft.send_at,
         timezone=draft.timezone,
@@ -331,13 +334,13 @@ def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
 
 
 def _cancel_prefix(schedule: StoredSchedule) -> str:
-    """What the cancel names of a workflow's triggers with one key begin with: keys may hold any text."""
+    """Return what the cancel names of a workflow's triggers with one key begin with: keys may hold any text."""
     text = msgspec.json.encode([schedule.workflow, schedule.cancel_key])
     return f"{hashlib.sha256(text).hexdigest()}:"
 
 
 def claim_name(key: str, local: str) -> str:
-    """The claim of a schedule's recipients for one local time."""
+    """Return the claim of a schedule's recipients for one local time."""
     return f"schedule {key} {local}"
 
 

@@ -180,7 +180,7 @@ def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work)
 
 
 def _size(value: Any) -> int:
-    """The number of values in a value, with itself: what comparing it takes."""
+    """Return the number of values in a value, with itself: what comparing it takes."""
     parts, size = [value], 0
     while parts:
         part = parts.pop()

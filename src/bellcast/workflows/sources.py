@@ -129,8 +129,9 @@ def _parts(topic: str) -> tuple[str, ...]:
 
 
 def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
-    """The values of the placeholders; None if the topic does not fit. A placeholder is one part between dots, the longest
-    that fits; at the end, it is all that remains. Takes linear time: a regular expression would try all combinations."""
+    """Return the values of the placeholders; None if the topic does not fit. A placeholder is one part between dots,
+    the longest that fits; at the end, it is all that remains. Takes linear time: a regular expression would try all
+    combinations."""
     first, *rest = _parts(pattern)
     names, texts = rest[0::2], rest[1::2]
     if not names:
@@ -172,7 +173,7 @@ def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int
 
 
 def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
-    """The roots of templates and conditions; None if the event does not fit."""
+    """Return the roots of templates and conditions; None if the event does not fit."""
     names: dict[str, str] = {}
     if (source.topic is None) != (event.topic is None):
         return None
@@ -188,7 +189,7 @@ def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
 
 
 def _filled(value: Any, values: Mapping[str, Any], renderer: Renderer) -> Any:
-    """A value with its templates rendered. Raises TemplateError."""
+    """Return a value with its templates rendered. Raises TemplateError."""
     if isinstance(value, str):
         return renderer.render(value)
     if isinstance(value, Mapping):
@@ -315,7 +316,7 @@ class Sources:
         await engines.store.documents.put(ERRORS, tenant, key, body, engines.clock.now())
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
-        """The last errors of sources with events of this tenant."""
+        """Return the last errors of sources with events of this tenant."""
         documents = self._engines().store.documents
         found: dict[str, str | None] = {}
         for key in keys:

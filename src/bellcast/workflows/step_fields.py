@@ -55,7 +55,7 @@ class SeenSteps(Struct):
 
 
 def unknown_fields(path: str, value: Mapping[str, Any], names: set[str]) -> Errors:
-    """The fields that are not among the names."""
+    """Return the fields that are not among the names."""
     for name in value:
         if name not in names:
             below = f"{path}.{str(name)[:100]}" if path else str(name)[:100]
@@ -75,7 +75,7 @@ def _reference_errors(path: str, value: Mapping[str, Any], seen: SeenSteps) -> E
 
 
 def _or_reference(rule: FieldRule) -> FieldRule:
-    """The rule of a literal, which can be `{"var": path}` instead."""
+    """Return the rule of a literal, which can be `{"var": path}` instead."""
 
     def check(path: str, value: Any, seen: SeenSteps) -> Errors:
         return _reference_errors(path, value, seen) if _is_reference(value) else rule(path, value, seen)
@@ -128,7 +128,7 @@ def _duration(most: float, *, can_be_negative: bool = False) -> FieldRule:
 
 
 def seconds(value: Any) -> float:
-    """A duration in seconds, which may begin with a minus sign. Raises ValueError."""
+    """Return a duration in seconds, which may begin with a minus sign. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("expected a duration such as 25, 2m, 1h or 7d")  # noqa: TRY004  a wrong value of JSON
     if isinstance(value, str) and value.startswith("-"):

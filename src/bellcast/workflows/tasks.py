@@ -76,7 +76,7 @@ class AsyncTaskRun:
         return msgspec.json.decode(await sending.send(self._engines, self._limits, draft))
 
     def _key(self, values: Any) -> str:
-        """The same for the same call of a repeated run of this task."""
+        """Return an idempotency key, which is the same when a repeated run of this task makes the same call."""
         text = hashlib.sha256(msgspec.json.encode([self.name, values], order="deterministic")).hexdigest()
         self._calls[text] += 1
         return f"task {self._moment} {self._calls[text]} {text}"
@@ -184,7 +184,7 @@ def _after(schedule: Schedule, moment: int) -> list[int]:
 
 
 def _converted(values: dict[str, Any], type: type[T]) -> T:
-    """A draft of Python values. Raises TypeError with the field that is wrong."""
+    """Return a draft of Python values. Raises TypeError with the field that is wrong."""
     try:
         return msgspec.convert(values, type)
     except msgspec.ValidationError as error:

@@ -116,7 +116,7 @@ class Triggers:
         return await self._store.runs.start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, origin: Origin) -> TriggerRequest:
-        """The request that starts a workflow. Raises NotFound, Conflict and Invalid."""
+        """Return the request that starts a workflow. Raises NotFound, Conflict and Invalid."""
         tenant = origin.tenant
         _check_tenant(draft, tenant)
         workflow = await self._workflow_catalog.get(tenant, key)
@@ -156,13 +156,13 @@ class Triggers:
         return msgspec.structs.replace(common, runs=new, waits=waits, events=events, answer=_answer(id, started))
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
-        """What webhooks get with the commit of new runs."""
+        """Return what webhooks get with the commit of new runs."""
         if not await self._webhooks.is_wanted(tenant, BEGUN):
             return ()
         return await self._webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
 
     async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
-        """The waits of new runs of one workflow for live events."""
+        """Return the waits of new runs of one workflow for live events."""
         if not new:
             return []
         definition = await self._workflow_catalog.definition(new[0].owner, new[0].workflow, new[0].version)
@@ -172,7 +172,7 @@ class Triggers:
         return [wait for run in new for wait in live_waits.of_new_run(definition, run, state)]
 
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
-        """The runs of a page of a fan-out."""
+        """Return the runs of a page of a fan-out."""
         now = self._clock.now()
         template = _NewRuns(
             fanout.id, fanout.tenant, fanout.owner, fanout.workflow, fanout.version, fanout.cancel_key, now, fanout.body
@@ -197,7 +197,6 @@ class _NewRuns(Struct, frozen=True):
     body: bytes
 
     def runs(self, started: Sequence[StartedRun]) -> list[StoredRun]:
-        """The runs."""
         common = msgspec.structs.asdict(self)
         return [StoredRun(**common, id=one.id, recipient=one.recipient) for one in started]
 

@@ -51,7 +51,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
 
 @lru_cache(CACHED_DEFINITIONS)
 def parsed(body: bytes) -> Definition:
-    """The definition of a stored version."""
+    """Return the definition of a stored version."""
     return definitions.parse(msgspec.json.decode(body))
 
 
@@ -75,7 +75,7 @@ class WorkflowCatalog:
         self.changes += 1
 
     async def find(self, tenant: str, key: str) -> Workflow | None:
-        """The workflow of a key that applies to a tenant: its own, else the project's."""
+        """Return the workflow of a key that applies to a tenant: its own, else the project's."""
         for owner in dict.fromkeys((tenant, PROJECT)):
             current = await self.current(owner, key)
             if current is not None:
@@ -90,7 +90,7 @@ class WorkflowCatalog:
         return found
 
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
-        """The current version of exactly this owner's workflow."""
+        """Return the current version of exactly this owner's workflow."""
         until, current = self._current.get((owner, key), (0, None))
         now = self._clock.now()
         if until > now:
@@ -103,7 +103,7 @@ class WorkflowCatalog:
         return current
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
-        """The definition of a version, which stays after the workflow was changed or deleted."""
+        """Return the definition of a version, which stays after the workflow was changed or deleted."""
         body = self._bodies.get((owner, key, version))
         if body is None:
             found = await self._store.runs.version(owner, key, version)
@@ -125,7 +125,7 @@ class WorkflowCatalog:
         return definition
 
     async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
-        """The templates and workflows of a step that do not exist. A workflow may trigger itself."""
+        """Return the templates and workflows of a step that do not exist. A workflow may trigger itself."""
         template, workflow = step.get("template"), step.get("workflow")
         if isinstance(template, str) and not await self._has(TEMPLATES, tenant, template):
             return [FieldError(f"{path}.template", f"names an unknown template {template[:100]!r}")]
@@ -199,7 +199,7 @@ class WorkflowCatalog:
 
 
 def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """All steps of a checked definition with their paths."""
+    """Return all steps of a checked definition with their paths."""
     found: list[tuple[str, Mapping[str, Any]]] = []
     pending: list[tuple[str, Any]] = [("steps", value["steps"])]
     while pending:

@@ -63,7 +63,7 @@ class YamlText:
         return found
 
     def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
-        """The errors with the line of the part, or of the nearest one around it."""
+        """Return the errors with the line of the part, or of the nearest one around it."""
         return [error._replace(line=self._line(error.field)) for error in errors]
 
     def _line(self, path: str) -> int:

@@ -97,7 +97,7 @@ class BellcastModelAdmin(admin.ModelAdmin):
         return render(request, f"bellcast/admin/{template}.html", {**shared, **context})
 
     def user_of(self, request: HttpRequest) -> Any:
-        """The user that the page is about; None before one is chosen."""
+        """Return the user that the page is about; None before one is chosen."""
         key = request.GET.get("user")
         if not key:
             return None

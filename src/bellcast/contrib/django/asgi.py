@@ -157,7 +157,7 @@ def _is_same_origin(scope: Scope) -> bool:
 
 
 async def _session_user(scope: Scope) -> Any:
-    """The user of the session cookie."""
+    """Return the user of the session cookie."""
     cookies = parse_cookie(_headers(scope).get("cookie", ""))
     key = cookies.get(settings.SESSION_COOKIE_NAME)
     return None if key is None else await sync_to_async(_user_of)(key)

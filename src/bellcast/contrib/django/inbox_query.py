@@ -298,7 +298,7 @@ def _batches(ids: list[str]) -> Iterator[list[str]]:
 
 
 def _moment(value: Any) -> datetime | None:
-    """An aware datetime of a datetime or a date."""
+    """Return an aware datetime of a datetime or a date."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     return value if value is None or timezone.is_aware(value) else timezone.make_aware(value)

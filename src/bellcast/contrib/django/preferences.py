@@ -52,7 +52,7 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The switches of each type: of the user, else of the tenant or project."""
+    """Return the switches of each type: of the user, else of the tenant or project."""
     found: dict[str, dict[str, Any]] = {}
     for one in document.get("effective", ()):
         # What the user switched off is in the user's own document, by channel or by type.
@@ -100,7 +100,7 @@ def _time(value: Any) -> str | None:
 
 
 def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch of Bellcast's document."""
+    """Return the merge patch of Bellcast's document."""
     channels: dict[str, Any] = {MAIN[name]: value for name, value in changes.items() if name in MAIN}
     types: dict[str, dict[str, Any]] = {}
     for prefix, channel in CHANNELS.items():

@@ -295,7 +295,7 @@ def _send_at(value: Any) -> datetime | None:
 
 
 def _addresses(users: Sequence[Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The addresses that the channels need, by recipient."""
+    """Return the addresses that the channels need, by recipient."""
     names = {"email": "email", "sms": "phone"}
     found: dict[str, dict[str, str]] = {}
     for user in users:
@@ -318,7 +318,7 @@ def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fie
 
 
 def _key(idempotency_key: object, place: int) -> UUID:
-    """The key of a send's row; sends of one call that need several rows differ in the place."""
+    """Return the key of a send's row; sends of one call that need several rows differ in the place."""
     try:
         key = row_key(idempotency_key)
     except InvalidArgument as error:

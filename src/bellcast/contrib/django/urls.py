@@ -14,7 +14,7 @@ app_name = "bellcast"
 
 
 def _views() -> Any:
-    """The module of the views: of Django REST framework if it is installed, unless the setting decides."""
+    """Return the module of the views: of Django REST framework if it is installed, unless the setting decides."""
     wanted = conf.current().rest
     if wanted == "plain" or (wanted == "auto" and find_spec("rest_framework") is None):
         return plain

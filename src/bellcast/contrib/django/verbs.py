@@ -33,7 +33,7 @@ def send(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[
 
 
 def sentence(actor: object, verb: str, action_object: object, target: object) -> str:
-    """The text that django-notifications-hq shows."""
+    """Return the text that django-notifications-hq shows."""
     words = [str(actor), verb]
     if action_object is not None:
         words.append(str(action_object))
@@ -47,14 +47,14 @@ def type_of(verb: str) -> str:
 
 
 def reference(instance: Any) -> dict[str, str] | None:
-    """The model, key and text of an instance, as JSON."""
+    """Return the model, key and text of an instance, as JSON."""
     if not isinstance(instance, Model):
         return None if instance is None else {"text": str(instance)}
     return {"model": instance._meta.label_lower, "pk": str(instance.pk), "text": str(instance)}
 
 
 def url_of(instance: Any) -> str | None:
-    """The path of an instance that has `get_absolute_url`."""
+    """Return the path of an instance that has `get_absolute_url`."""
     find = getattr(instance, "get_absolute_url", None)
     return None if find is None else str(find())
 

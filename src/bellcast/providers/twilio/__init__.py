@@ -72,8 +72,8 @@ class TwilioProvider:
             raise exchange.error_of(response, exchange.json_body(response).get("message"))
 
     def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
-        """A status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong: base64 of the HMAC-SHA1 of the URL and the
-        sorted fields, with the auth token as the key."""
+        """Return a status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong:
+        base64 of the HMAC-SHA1 of the URL and the sorted fields, with the auth token as the key."""
         signed = request.url + "".join(name + request.form[name] for name in sorted(request.form))
         digest = hmac.new(self._token.encode(), signed.encode(), hashlib.sha1).digest()
         given = request.headers.get("x-twilio-signature", "")

@@ -99,8 +99,8 @@ class VonageProvider:
         return parts
 
     def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
-        """A delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the HMAC-SHA256 of `&name=value` of the sorted
-        fields, with & and = in values replaced by _."""
+        """Return a delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the
+        HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _."""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={_signable(fields[name])}" for name in sorted(fields))
         digest = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()

@@ -27,7 +27,7 @@ class VapidKey:
 
     @classmethod
     def generate(cls) -> "VapidKey":
-        """A new key pair."""
+        """Return a new key pair."""
         return cls(ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
@@ -39,7 +39,7 @@ class VapidKey:
         return cls(private)
 
     def to_pem(self) -> bytes:
-        """The private key, for the store."""
+        """Return the private key, for the store."""
         return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @cached_property
@@ -49,7 +49,7 @@ class VapidKey:
         return encode(point)
 
     def authorization(self, endpoint: str, subject: str, now: float) -> str:
-        """The Authorization header for an endpoint. `subject` is a mailto: or https: URL of the operator."""
+        """Return the Authorization header for an endpoint. `subject` is a mailto: or https: URL of the operator."""
         parts = urlsplit(endpoint)
         claims = {"aud": f"{parts.scheme}://{parts.netloc}", "exp": int(now) + TOKEN_SECONDS, "sub": subject}
         return f"vapid t={jwt.encode(claims, self._private, algorithm='ES256')}, k={self.public}"

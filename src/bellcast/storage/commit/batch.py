@@ -39,7 +39,7 @@ class QueuedCommand(NamedTuple):
         return not self.result.done()
 
     def unavailable(self) -> Exception | None:
-        """The result, if the database could not be used."""
+        """Return the result, if the database could not be used."""
         if not self.result.done() or self.result.cancelled():
             return None
         result = self.result.result()
@@ -73,7 +73,7 @@ def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
 
 
 def can_merge(commands: Sequence[Command[Any]]) -> bool:
-    """Whether the commands can run as one."""
+    """Return whether the commands can run as one."""
     return len({type(command) for command in commands}) == 1 and all(command.is_mergeable for command in commands)
 
 
@@ -110,13 +110,13 @@ def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[Queu
 
 
 def single_statement(commands: Sequence[Command[Any]]) -> Command[Any] | None:
-    """The one statement that does what all commands do, if there is one."""
+    """Return the one statement that does what all commands do, if there is one."""
     joined = _joined(commands)
     return None if joined is None else joined.single_statement()
 
 
 def prerequisite(commands: Sequence[Command[Any]]) -> Command[None] | None:
-    """The command that must run before `single_statement` can."""
+    """Return the command that must run before `single_statement` can."""
     joined = _joined(commands)
     return None if joined is None else joined.prerequisite()
 

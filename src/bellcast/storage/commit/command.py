@@ -29,8 +29,8 @@ class Command(ABC, Generic[T]):
 
     @abstractmethod
     def lock_keys(self) -> frozenset[LockKey] | None:
-        """The inboxes that the script writes to. An engine with many writers locks them before the script begins, all
-        writers in one order, so that the script runs as if alone and no two writers deadlock.
+        """Return the inboxes that the script writes to. An engine with many writers locks them before the script
+        begins, all writers in one order, so that the script runs as if alone and no two writers deadlock.
 
         None if they are not known: the command is exclusive."""
 
@@ -99,19 +99,19 @@ class ListCommand(Command[list[T]], Generic[Item, T]):
 
     @abstractmethod
     def rows_of(self, item: Item) -> int:
-        """The number of rows that an item adds."""
+        """Return the number of rows that an item adds."""
 
     def is_separate(self, item: Item) -> bool:
-        """Whether the item needs a script to itself."""
+        """Return whether the item needs a script to itself."""
         return False
 
     def single_statement(self) -> Command[list[T] | None] | None:
-        """The same write as one statement that is its own transaction, if the engine has one. It writes
+        """Return the same write as one statement that is its own transaction, if the engine has one. It writes
         no row and returns None if `prerequisite` must run first."""
         return None
 
     def prerequisite(self) -> Command[None] | None:
-        """The command that must run before `single_statement` can."""
+        """Return the command that must run before `single_statement` can."""
         return None
 
     @property

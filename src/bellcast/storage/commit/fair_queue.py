@@ -53,7 +53,7 @@ class TenantQueue(Generic[W]):
         return not self.small and not self.bulk
 
     def lane(self, *, small: bool) -> deque[W]:
-        """The small work or the bulk work."""
+        """Return the small work or the bulk work."""
         return self.small if small else self.bulk
 
 
@@ -87,7 +87,7 @@ class TurnHeap(Generic[W]):
             heappush(self._turns, Turn(queue))
 
     def first(self, excluded: Collection[str] = ()) -> Turn[W] | None:
-        """The earliest turn of a tenant that is not excluded."""
+        """Return the earliest turn of a tenant that is not excluded."""
         skipped: list[Turn[W]] = []
         while (turn := self._current()) is not None and turn.queue.tenant in excluded:
             skipped.append(heappop(self._turns))

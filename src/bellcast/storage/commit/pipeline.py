@@ -16,7 +16,7 @@ class PipelinedConnection(Protocol):
     """A connection in a transaction."""
 
     def writes(self, name: str) -> bool:
-        """Whether a statement changes rows."""
+        """Return whether a statement changes rows."""
         ...
 
     async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:

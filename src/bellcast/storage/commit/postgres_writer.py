@@ -86,7 +86,7 @@ class PostgresWriter(Writer):
             self._bulk_tasks -= not entry.is_small
 
     def _next(self) -> QueuedCommand | None:
-        """The next entry that may have a task."""
+        """Return the next entry that may have a task."""
         full = [tenant for tenant, tasks in self._small_tasks.items() if tasks >= _max_tasks(tenant)]
         return self._queue.next(full, bulk=self._bulk_tasks < MAX_BULK_TASKS)
 

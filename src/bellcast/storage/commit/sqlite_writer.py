@@ -37,7 +37,7 @@ class SqliteBatch:
         self._closes_at = inf
 
     def accepts(self, entry: QueuedCommand) -> bool:
-        """Whether there is room. A small command waits for one bulk entry at most."""
+        """Return whether there is room. A small command waits for one bulk entry at most."""
         if perf_counter() >= self._closes_at:
             return False
         if entry.is_small:
@@ -46,7 +46,7 @@ class SqliteBatch:
         return not self._bulk_rows or self._bulk_rows + entry.rows <= limit
 
     def merges(self, run: Sequence[QueuedCommand], rows: int, entry: QueuedCommand) -> bool:
-        """Whether an entry can run as one with the run before it, which has `rows` rows."""
+        """Return whether an entry can run as one with the run before it, which has `rows` rows."""
         return (
             entry.is_small == run[-1].is_small
             and rows + entry.rows <= (SQLITE.small if entry.is_small else self._merged_limit)

@@ -48,7 +48,7 @@ def list_notifications(user: Any, query: Query, url: str) -> dict[str, Any]:
 
 
 def _filters(query: Query) -> tuple[dict[str, str], str]:
-    """The server's filters and view."""
+    """Return the server's filters and view."""
     view = "all"
     if is_read := query.get("is_read"):
         if is_read.lower() not in TRUE | FALSE:

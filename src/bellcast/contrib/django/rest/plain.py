@@ -47,7 +47,7 @@ def _incoming(request: HttpRequest, kwargs: dict[str, Any]) -> Incoming:
 
 
 def _json(request: HttpRequest) -> dict[str, Any]:
-    """The JSON object of the body, or the fields of a form; an empty body is an empty object."""
+    """Return the JSON object of the body, or the fields of a form; an empty body is an empty object."""
     if request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         fields: dict[str, Any] = request.POST.dict()
         return fields
@@ -61,7 +61,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
 
 
 def session_end(request: HttpRequest) -> Any:
-    """When the session of the request's cookie ends; of a request without one, in an hour."""
+    """Return when the session of the request's cookie ends; of a request without one, in an hour."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return timezone.now() + timedelta(hours=1)

@@ -15,7 +15,7 @@ EMPTY = mark_safe("")
 
 
 def _user(context: Any) -> Any:
-    """The signed-in user of a page; None for an anonymous one."""
+    """Return the signed-in user of a page; None for an anonymous one."""
     request = context.get("request")
     user = getattr(request, "user", None) or context.get("user")
     return user if user is not None and user.is_authenticated else None
@@ -66,7 +66,7 @@ def bellcast_preferences(context: Any, **attributes: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def bellcast_script(context: Any, **attributes: Any) -> SafeString:
-    """The script of the elements, with the nonce of the page's Content-Security-Policy."""
+    """Return the script of the elements, with the nonce of the page's Content-Security-Policy."""
     if _user(context) is None:
         return EMPTY
     request = context.get("request")
@@ -80,7 +80,7 @@ def bellcast_script(context: Any, **attributes: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def bellcast_unread_count(context: Any) -> str | int:
-    """The number of unread notifications; empty while Bellcast does not respond."""
+    """Return the number of unread notifications; empty while Bellcast does not respond."""
     user = _user(context)
     if user is None:
         return ""

@@ -43,7 +43,7 @@ async def oldest(connection: asyncpg.Connection) -> int:
 
 
 async def pending(connection: asyncpg.Connection) -> bool:
-    """Whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast."""
+    """Return whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast."""
     found, known = await version(connection), len(steps())
     if found > known and (await oldest(connection) or found) > known:
         raise Conflict(

@@ -33,7 +33,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def pending(connection: sqlite3.Connection) -> bool:
-    """Whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast."""
+    """Return whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast."""
     found, known = version(connection), len(steps())
     if found > known:
         raise Conflict(

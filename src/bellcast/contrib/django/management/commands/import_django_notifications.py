@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
 
 def table_model(table: str) -> Any:
-    """A model of the table. The package itself may be absent: it has no version for newer Djangos."""
+    """Return a model of the table. The package itself may be absent: it has no version for newer Djangos."""
     fields: dict[str, Any] = {
         "id": models.BigAutoField(primary_key=True),
         "level": models.TextField(),
@@ -135,7 +135,7 @@ class Converter:
         return self._objects.get(type_id, {}).get(str(key)) if type_id is not None else None
 
     def _reference(self, row: Any, name: str) -> dict[str, str] | None:
-        """The model, key and text of an object; without text if it was deleted."""
+        """Return the model, key and text of an object; without text if it was deleted."""
         instance = self._object(row, name)
         if instance is not None:
             return verbs.reference(instance)
@@ -150,7 +150,7 @@ def _key(row: Any, name: str) -> tuple[int | None, Any]:
 
 
 def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
-    """The instances with these keys, by the text of their key. Keys that the model cannot have are left out."""
+    """Return the instances with these keys, by the text of their key. Keys that the model cannot have are left out."""
     valid = []
     for key in keys:
         try:
@@ -161,7 +161,7 @@ def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
 
 
 def _data(value: Any) -> dict[str, Any]:
-    """The row's own data, which the package stores as JSON text."""
+    """Return the row's own data, which the package stores as JSON text."""
     try:
         decoded = json.loads(value) if isinstance(value, str) else value
     except ValueError:
