@@ -163,7 +163,7 @@ class _Past:
         yield Statement("stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms)) for at in hours])
 
     def _point(self, at: int, step: int, per_ms: float) -> StatsPoint:
-        """The numbers of an interval: most at noon, fewest at midnight (UTC)."""
+        """Return the numbers of an interval: most at noon, fewest at midnight (UTC)."""
         wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
         load = wave * self._random.uniform(0.85, 1.15)
         sends = round(per_ms * step * load)

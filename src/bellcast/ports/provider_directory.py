@@ -37,8 +37,8 @@ class ProviderDirectory(Protocol):
         ...
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL keeps the stored one, `…@` its credentials if the same
-        server gets them. Raises Invalid for a URL that cannot be used."""
+        """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
+        credentials if the same server gets them. Raises Invalid for a URL that cannot be used."""
         ...
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
@@ -46,7 +46,7 @@ class ProviderDirectory(Protocol):
         ...
 
     async def delete(self, tenant: str, key: str) -> bool:
-        """Delete a provider; whether there was one."""
+        """Delete a provider; return whether there was one."""
         ...
 
     async def test(self, tenant: str, key: str, to: str | None) -> str | None:

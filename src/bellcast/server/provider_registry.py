@@ -117,7 +117,8 @@ class ProviderRegistry:
         return sorted(found, key=lambda one: one.key)[:limit]
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; whether it is new. The masked URL keeps the stored one, `…@` its credentials."""
+        """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
+        credentials."""
         fields = await self._usable(tenant, key, fields)
         encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
         body = msgspec.json.encode(msgspec.structs.replace(fields, url=encrypted))
@@ -144,7 +145,7 @@ class ProviderRegistry:
         return fields
 
     async def delete(self, tenant: str, key: str) -> bool:
-        """Delete a provider; whether there was one."""
+        """Delete a provider; return whether there was one."""
         deleted = await self._documents.delete(KIND, tenant, key)
         self._forget(tenant)
         return deleted
@@ -203,7 +204,7 @@ class ProviderRegistry:
         return next((entry for entry in self._settings if entry.configured.key == key), None)
 
     async def _entries(self, tenant: str) -> Sequence[Entry]:
-        """The stored providers of a tenant; an unchanged one keeps its connections."""
+        """Return the stored providers of a tenant; an unchanged one keeps its connections."""
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
         if until <= now:
