@@ -1,14 +1,17 @@
 """The console in Chromium: every page, links, keys, themes, times and accessibility."""
 
+import gzip
 import re
 from collections.abc import Callable
-from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, wait_loaded
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_everyone import violations
+
+from bellcast.api import console
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)], ids=["light", "dark-phone"])
@@ -95,22 +98,23 @@ def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callabl
     expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
 
 
-def test_first_load_is_small() -> None:
-    import gzip
-
-    files = Path(__file__).parents[2] / "src/bellcast/api/console/files"
-
-    def loaded(name: str) -> set[str]:
-        """The module with those that it imports at once."""
-        imported = re.findall(r"^(?:import|export) .*from '\./(.+?)';", (files / name).read_text(), re.MULTILINE)
-        return {name}.union(*map(loaded, imported))
-
-    first = loaded("console.js")
-    assert {"server.js", "pages.js"} <= first
-    assert not {"recipients.js", "runs.js", "settings.js"} & first
-    size = {name: len(gzip.compress((files / name).read_bytes())) for name in (*first, "console.css")}
+def test_first_load_is_small_and_its_modules_are_requested_at_once(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    requests: list[str] = []
+    page = open_console("/account")
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto("/console/")
+    expect(page.locator("#menu")).to_be_visible()
+    files = [url.rpartition("/")[2] for url in requests if url.endswith((".js", ".css"))]
+    assert sorted(files) == sorted({"console.css", *console.first_modules()})  # each once
+    assert {"server.js", "pages.js"} <= set(files)
+    assert not {"recipients.js", "runs.js", "settings.js"} & set(files)
+    size = {name: len(gzip.compress(httpx.get(f"{owner.server.url}/console/{name}").content)) for name in files}
     assert size.pop("console.css") <= 12_000
     assert sum(size.values()) <= 75_000
+    preloaded = re.findall(r'modulepreload" href="/console/(.+?)"', httpx.get(f"{owner.server.url}/console").text)
+    assert sorted(preloaded) == sorted(size)
 
 
 def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Page], owner: Console) -> None:

@@ -1,6 +1,7 @@
 """The console: serves its page and modules. They use the documented REST API only."""
 
 import hashlib
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -16,6 +17,7 @@ from bellcast.model.asgi import ASGIApp
 
 HTML = "text/html; charset=utf-8"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"
 # No inline script or style, no frames around it, and no text that becomes HTML or a script.
 POLICY = (
@@ -50,9 +52,18 @@ def _files() -> dict[str, ConsoleFile]:
     }
 
 
+def first_modules(name: str = "console.js") -> set[str]:
+    """Return a module with those that it imports at once."""
+    imported = IMPORT.findall(_files()[name].body.decode())
+    return {name}.union(*map(first_modules, imported))
+
+
 @cache
 def _page() -> Template:
-    return Template((_FOLDER / "index.html").read_text(encoding="utf-8"))
+    """The page loads its modules at the same time: found one after the other, they would take four round trips."""
+    modules = sorted(first_modules())
+    preloads = "\n".join(f'<link rel="modulepreload" href="$root/console/{name}">' for name in modules)
+    return Template((_FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
 
 
 @operation(
