@@ -12,9 +12,11 @@ import pytest
 from bellcast.auth.access_config import AccessConfig
 from bellcast.ports import Document
 from bellcast.ports.live_feed import NO_FEED
+from bellcast.server.app import _unchanged
 from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
-from bellcast.settings import Settings
+from bellcast.settings import Settings, load
 from tests.clock import FakeClock
+from tests.faults.raw import eventually
 from tests.journey.rest import Rest
 from tests.servers import ServerProcess
 
@@ -147,7 +149,7 @@ def test_every_setting_that_can_be_changed_is_applied_and_reset(server: ServerPr
 def other(setting: dict[str, Any]) -> str:
     """Another valid value."""
     name, default = setting["name"], setting["default"]
-    if default in ("on", "off"):
+    if default in ("on", "off") and name != "access_log":
         return "off" if default == "on" else "on"
     if default in ("allow", "deny"):
         return "allow" if default == "deny" else "deny"
@@ -159,7 +161,13 @@ def other(setting: dict[str, Any]) -> str:
         "jwks_issuer": "issuer",
     }
     texts |= {"pusher_aliases": "private-user.{recipient}", "topic_history": "*=1h", "simulate": "email,sms"}
-    texts |= {"newcomers": "3d", "retries": "10,60", "locale": "de", "timezone": "Europe/Vienna"}
+    texts |= {
+        "access_log": "errors",
+        "newcomers": "3d",
+        "retries": "10,60",
+        "locale": "de",
+        "timezone": "Europe/Vienna",
+    }
     texts |= {"jwks_audience": "bell", "retention": "90d", "tombstones": "20d", "run_retention": "7d"}
     if name.endswith("_url") and not default:
         return "https://app.example.com/bell"
@@ -192,6 +200,30 @@ def test_history_of_topics_is_switched_off_and_on(server: ServerProcess) -> None
         assert kept(server, f"off-{name}") == 0
         change(server, reset=[name])
         assert kept(server, f"off-{name}") == 1
+
+
+def test_errors_are_logged_without_the_other_requests(server: ServerProcess) -> None:
+    change(server, set={"access_log": "errors"})
+    began = len(server.log.read_text())
+    for path in ("/v1/tenants", "/v1/tenants/absent"):
+        httpx.get(f"{server.url}{path}", headers=server.as_app())
+
+    def logged() -> str:
+        return server.log.read_text()[began:]
+
+    assert eventually(lambda: "/v1/tenants/absent" in logged())
+    assert logged().count("request_served") == 1
+    change(server, set={"access_log": "all"})
+    httpx.get(f"{server.url}/v1/tenants", headers=server.as_app())
+    assert eventually(lambda: "path=/v1/tenants " in logged())
+    change(server, reset=["access_log"])
+
+
+@pytest.mark.parametrize(("name", "other"), [("LOG_REQUESTS", "ACCESS_LOG"), ("ACCESS_LOG", "LOG_REQUESTS")])
+def test_each_name_of_the_access_log_locks_both(name: str, other: str) -> None:
+    settings = load({}, {f"BELLCAST_{name}": "off"})
+    assert _unchanged(settings, None).sources[f"BELLCAST_{other}"] == f"BELLCAST_{name}"
+    assert load({}, {"BELLCAST_LOG_REQUESTS": "on", "BELLCAST_ACCESS_LOG": "off"}).server.logged_requests == "all"
 
 
 def test_links_in_messages_lead_to_the_changed_app(server: ServerProcess) -> None:

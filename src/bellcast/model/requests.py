@@ -1,11 +1,13 @@
 """Requests that a node served recently, and the filter of their list. Pure."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from bellcast.errors import FieldError
 
+# Which requests are logged.
+AccessLog: TypeAlias = Literal["errors", "all", "off"]
 REFUSED = 400  # from this status on
 # Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
 # and reads it after the response.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from copy import copy
 from functools import cached_property, partial
@@ -111,8 +112,7 @@ class App:
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self.loop_transport = inprocess.LoopTransport(self._transport)
-        is_debug = settings.server.log_level == "debug"
-        self._log = RequestLog(engines.real_clock, self.feed, writes=lambda: is_debug or settings.server.log_requests)
+        self._log = RequestLog(engines.real_clock, self.feed, lambda: settings.server.logged_requests)
         self._time_travel = (
             None
             if test_clock is None
@@ -457,10 +457,14 @@ class App:
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
-    """Return a copy that changes of the database do not reach. Handlers in Python lock the URL of handlers."""
-    sources = (
-        settings.sources if handlers is None else {**settings.sources, "BELLCAST_HANDLER_URL": "BELLCAST_HANDLERS"}
-    )
+    """Return a copy that changes of the database do not reach. Handlers in Python lock the URL of handlers, and each name of
+    the access log the other one."""
+    sources = dict(settings.sources)
+    if handlers is not None:
+        sources["BELLCAST_HANDLER_URL"] = "BELLCAST_HANDLERS"
+    for name, other in itertools.permutations(("BELLCAST_ACCESS_LOG", "BELLCAST_LOG_REQUESTS")):
+        if name in settings.sources:
+            sources.setdefault(other, settings.sources[name])
     return replace(settings, sources=sources, **{name: copy(getattr(settings, name)) for name in GROUPS})
 
 

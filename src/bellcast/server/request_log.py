@@ -16,7 +16,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.model.requests import STATE
+from bellcast.model.requests import STATE, AccessLog, is_refusal
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import (
@@ -37,11 +37,12 @@ _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request
 
 
 class RequestLog:
-    """Writes the log lines while it `writes`, and feeds the feed. Not thread-safe: call it on the event loop's thread."""
+    """Writes the log lines of the requests that `logged` names, and feeds the feed. Not thread-safe: call it on the event loop's
+    thread."""
 
-    def __init__(self, clock: Clock, feed: LiveFeed, *, writes: Callable[[], bool]) -> None:
+    def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
         self._clock = clock
-        self._writes = writes
+        self._logged = logged
         self._feed = RequestFeed(feed, clock)
 
     async def serve(
@@ -76,12 +77,17 @@ class RequestLog:
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
                 self._feed.served(request)
-                if self._writes():
-                    self._write("request_served", request.fields)
+                if self._logged() != "off":
+                    is_error = is_refusal(request.status, request.reason)
+                    self._write("request_served", request.fields, is_error=is_error)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request with an unreadable or too large head."""
-        self._write("request_refused", {"status": status, "reason": "unreadable request head", "address": address})
+        self._write(
+            "request_refused",
+            {"status": status, "reason": "unreadable request head", "address": address},
+            is_error=True,
+        )
 
     # --- live connections
 
@@ -113,7 +119,7 @@ class RequestLog:
         request = _of_current(is_websocket=True)
         translated = connection.dialect.close_event(end)
         self._feed.refused(connection, end, request)
-        self._write("connection_refused", request | _who(connection) | why(translated))
+        self._write("connection_refused", request | _who(connection) | why(translated), is_error=True)
 
     # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
 
@@ -134,10 +140,10 @@ class RequestLog:
             "namespace": namespace,
             "session": _session(session),
         }
-        self._write("connection_refused", who | {"reason": reason})
+        self._write("connection_refused", who | {"reason": reason}, is_error=True)
 
-    def _write(self, event: str, fields: dict[str, Any]) -> None:
-        if self._writes():
+    def _write(self, event: str, fields: dict[str, Any], *, is_error: bool = False) -> None:
+        if self._logged() == "all" or (is_error and self._logged() == "errors"):
             log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
 
 

@@ -16,6 +16,7 @@ from bellcast.model.history import DEFAULT_HISTORY
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
+from bellcast.model.requests import AccessLog
 
 MASK = "…"
 SQLITE = "sqlite:///"
@@ -48,6 +49,7 @@ class ServerSettings(Struct, kw_only=True):
     no_jobs: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    access_log: AccessLog = "off"
     log_requests: bool = False
     landing: bool | str = True  # or the URL to redirect to
     stats: bool = True
@@ -55,6 +57,11 @@ class ServerSettings(Struct, kw_only=True):
     console: bool = True
     console_networks: tuple[str, ...] = ()
     require_mfa: bool = False
+
+    @property
+    def logged_requests(self) -> AccessLog:
+        """The requests that are logged: LOG_REQUESTS is an older name of ACCESS_LOG=all, LOG_LEVEL=debug logs all."""
+        return "all" if self.log_requests or self.log_level == "debug" else self.access_log
 
 
 class StoreSettings(Struct, kw_only=True):

@@ -224,6 +224,11 @@ def log_format(value: str) -> str:
     return {name: name for name in ("console", "json")}[value.lower()]
 
 
+def access_log(value: str) -> str:
+    """errors, all or off"""
+    return {name: name for name in ("errors", "all", "off")}[value.lower()]
+
+
 def origin(value: str) -> str:
     """an origin such as https://app.example.com"""
     canonical = origins.canonical(value)

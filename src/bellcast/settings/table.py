@@ -85,9 +85,14 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "LOG_LEVEL": (parsers.log_level, "Minimum level of log lines."),
     "LOG_FORMAT": (parsers.log_format, "Format of log lines: text for the console, or JSON for a log collector."),
+    "ACCESS_LOG": (
+        parsers.access_log,
+        "Log requests at level info: `all`, with the start and end of each live connection, or `errors`, those that were refused or "
+        "failed. Always `all` at level debug.",
+    ),
     "LOG_REQUESTS": (
         parsers.boolean,
-        "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
+        "An older name: `on` is `BELLCAST_ACCESS_LOG=all`, whatever that is set to.",
     ),
     "LANDING": (
         parsers.landing,

@@ -64,7 +64,7 @@ function changesOf(open, entered) {
 
 function row(page, one) {
   const id = `setting-${one.name}`;
-  const choices = [['on', 'off'], ['allow', 'deny']].find((both) => both.includes(one.default));
+  const choices = one.name === 'access_log' ? ['errors', 'all', 'off'] : [['on', 'off'], ['allow', 'deny']].find((both) => both.includes(one.default));
   const attributes = { id, name: one.name, disabled: !mayChange(page, one), 'aria-describedby': `${id}-hint` };
   const input = choices
     ? h('select', attributes, choices.map((value) => h('option', { value, selected: value === one.value }, value)))
