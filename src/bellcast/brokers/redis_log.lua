@@ -35,11 +35,18 @@ local function field(member, stream, number)
   return string.sub(member, start, start + DIGITS - 1)
 end
 
-local function remove(stream, member)
-  local offset = field(member, stream, 0)
-  redis.call('ZREM', EVENTS, member)
-  redis.call('ZREM', ORDER, offset .. stream)
-  count, size = count - 1, size - #member - ENTRY_BYTES
+-- Removes the oldest events of a stream.
+local function remove(stream, members)
+  local offset
+  local places = {}
+  for at, member in ipairs(members) do
+    offset = field(member, stream, 0)
+    places[at] = offset .. stream
+    size = size - #member - ENTRY_BYTES
+  end
+  redis.call('ZREM', EVENTS, unpack(members))
+  redis.call('ZREM', ORDER, unpack(places))
+  count = count - #members
   floors = floors + redis.call('ZADD', FLOORS, tonumber(offset, 16), stream)
   if floors > max_floors then
     local oldest = redis.call('ZPOPMIN', FLOORS)
@@ -56,35 +63,39 @@ local function sweep(stream)
   while has_expired(stream) do
     for _, member in ipairs(first_of(stream, 50)) do
       if field(member, stream, 2) > now then return end
-      remove(stream, member)
+      remove(stream, {member})
     end
   end
 end
 
-local swept = {}  -- streams whose expired events this call has removed
+local MAX_REMOVED = 1000  -- arguments of one command; Lua's stack has room for 8,000
+local most = {}  -- streams that this call appends to, with their largest number of events; 0: any number
 
-local function append(stream, payload, expires, max_events, limit, publish, channel)
+local function append(stream, payload, expires, publish, channel)
   last = last + 1
   local offset = string.format('%015x', last)
   local member = stream .. '\0' .. offset .. now .. expires .. payload
   redis.call('ZADD', EVENTS, 0, member)
   redis.call('ZADD', ORDER, 0, offset .. stream)
   count, size = count + 1, size + #member + ENTRY_BYTES
-  if not swept[stream] then
-    swept[stream] = true
+  redis.call(publish, channel, KEPT .. epoch .. '.' .. string.format('%x', last) .. '\0' .. payload)
+end
+
+-- Removes what is too much after the events of a call, once for all of them.
+local function trim(limit)
+  for stream, max_events in pairs(most) do
     sweep(stream)
-  end
-  if max_events > 0 then
-    local surplus = redis.call('ZLEXCOUNT', EVENTS, '[' .. stream .. '\0', '(' .. stream .. '\1') - max_events
-    if surplus > 0 then
-      for _, one in ipairs(first_of(stream, surplus)) do remove(stream, one) end
+    local surplus = max_events > 0
+      and redis.call('ZLEXCOUNT', EVENTS, '[' .. stream .. '\0', '(' .. stream .. '\1') - max_events or 0
+    while surplus > 0 do
+      remove(stream, first_of(stream, math.min(surplus, MAX_REMOVED)))
+      surplus = surplus - MAX_REMOVED
     end
   end
   while size > limit and count > 0 do
     local oldest = string.sub(redis.call('ZRANGE', ORDER, 0, 0)[1], DIGITS + 1)
-    remove(oldest, first_of(oldest, 1)[1])
+    remove(oldest, first_of(oldest, 1))
   end
-  redis.call(publish, channel, KEPT .. epoch .. '.' .. string.format('%x', last) .. '\0' .. payload)
 end
 
 local function floor_of(stream)
@@ -95,8 +106,10 @@ end
 if command == 'append' then
   local limit, publish = tonumber(ARGV[6]), ARGV[7]
   for at = 8, #ARGV, 5 do
-    append(ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), limit, publish, ARGV[at + 4])
+    append(ARGV[at], ARGV[at + 1], ARGV[at + 2], publish, ARGV[at + 4])
+    most[ARGV[at]] = tonumber(ARGV[at + 3])
   end
+  trim(limit)
   save()
   return {epoch, last}
 end
@@ -105,7 +118,7 @@ if command == 'clear' then
   local stream = ARGV[6]
   repeat
     local some = first_of(stream, 500)
-    for _, member in ipairs(some) do remove(stream, member) end
+    if #some > 0 then remove(stream, some) end
   until #some == 0
   save()
   return {epoch, last}
@@ -117,7 +130,7 @@ local function sweep_oldest(most)
     local stream = string.sub(redis.call('ZRANGE', ORDER, 0, 0)[1], DIGITS + 1)
     local member = first_of(stream, 1)[1]
     if field(member, stream, 2) > now then return end
-    remove(stream, member)
+    remove(stream, {member})
   end
 end
 
