@@ -60,7 +60,7 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
     expect(page.locator("tbody").nth(PAGES // 2).locator(".row-link").first).to_be_attached()
     position = page.evaluate("new Promise((done) => setTimeout(() => done(scrollY), 300))")
     assert page.evaluate("scrollY") == position
-    assert page.evaluate("document.body.scrollHeight") == height
+    assert abs(page.evaluate("document.body.scrollHeight") - height) <= PAGES  # rows have fractions of pixels
     page.evaluate("scrollTo(0, 0)")
     expect(link(page, 0)).to_be_visible()
     assert page.locator("tbody tr").count() < 3 * PAGE_ROWS

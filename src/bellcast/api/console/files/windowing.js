@@ -18,7 +18,7 @@ export function windowed(table, signal) {
     if (rowsOf.has(body) || !body.isConnected || body.contains(document.activeElement)) return;
     if (rowsOf.size === 0) fixWidths(table);
     const row = h('tr', { class: 'parked', 'aria-hidden': 'true', onreturn: () => restore(body) }, h('td', { colspan: table.tHead.rows[0].cells.length }));
-    row.style.height = `${body.offsetHeight}px`;
+    row.style.height = `${body.getBoundingClientRect().height}px`;
     rowsOf.set(body, [...body.rows]);
     body.replaceChildren(row);
   }
