@@ -231,7 +231,7 @@ async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Pa
         sent = await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "acme"})
         assert sent.status_code == 201
         audience = await client.post("/v1/notifications?dry_run=true", json={"to": {"all": True}, "title": "Hi"})
-        assert audience.json() == {"recipients": None, "plan": []}
+        assert audience.json() == {"recipients": 0, "plan": []}
 
 
 async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> None:
@@ -292,6 +292,40 @@ async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
         assert both.status_code == 422
 
 
+async def test_audience_is_planned_for_its_first_hundred_members(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        many = [{"key": f"r{number:03}", "email": f"r{number}@example.com"} for number in range(101)]
+        await client.post("/v1/recipients/bulk", json=many)
+        for key in ("r007", "r009", "alice"):
+            await client.put(f"/v1/topics/desk/subscriptions/{key}")
+        await client.put("/v1/recipients/r007/preferences", json={"channels": {"email": False}})
+        draft: dict[str, Any] = {"title": "a", "channels": ["inbox", {"channel": "email", "after": "1h"}]}
+
+        async def planned(path: str, **fields: Any) -> tuple[int | None, list[tuple[Any, ...]]]:
+            response = await client.post(f"{path}?dry_run=true", json=fields)
+            assert response.status_code == 200, response.text
+            plan = response.json()
+            shown = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in plan["plan"]]
+            return plan["recipients"], shown
+
+        mails = [("alice", "skip", "no_address"), ("r007", "skip", "channel"), ("r009", "send", None)]
+        both = [one for key, *how in mails for one in ((key, "inbox", "send", None), (key, "email", *how))]
+        assert await planned("/v1/notifications", to={"topic": "desk"}, **draft) == (3, both)
+        assert await planned("/v1/notifications", to={"role": "none"}, **draft) == (0, [])
+        number, everyone = await planned("/v1/notifications", to={"all": True}, **draft)
+        assert (number, len(everyone), everyone[-1][0]) == (102, 200, "r098")
+        assert await planned("/v1/notifications", to={"all": True, "tenant": "*"}, title="a") == (None, [])
+        refused_draft = {"to": {"all": True}, "template": "unknown"}
+        refused = await client.post("/v1/notifications?dry_run=true", json=refused_draft)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "template")
+        await client.put(
+            "/v1/workflows/w", json={"steps": [{"key": "m", "type": "email", "subject": "s", "text": "t"}]}
+        )
+        steps = [(key, "email", *how) for key, *how in mails]
+        assert await planned("/v1/workflows/w/trigger", to={"topic": "desk"}) == (3, steps)
+        assert (await client.get("/v1/messages")).json()["messages"] == []
+
+
 async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
     steps = [
         {"key": "bell", "type": "inbox", "title": "Hi"},
@@ -311,7 +345,8 @@ async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
             ("bob", "inbox", "send", None),
             ("bob", "email", "skip", "no_address"),
         ]
-        assert (await client.post(trigger, json={"to": {"all": True}})).json() == {"recipients": None, "plan": []}
+        everyone = (await client.post(trigger, json={"to": {"all": True}})).json()
+        assert (everyone["recipients"], [one["recipient"] for one in everyone["plan"]]) == (1, ["alice"] * 2)
         assert (await client.post(trigger, json={"to": "alice", "send_at": "?"})).status_code == 422
         assert (await client.get("/v1/runs")).json()["runs"] == []
 

@@ -45,7 +45,7 @@ class BulkRequest(NamedTuple):
 class Result(Struct, frozen=True, omit_defaults=True):
     """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the schedule of
     an item with `send_at`, or the problem it was refused with; then the item was not sent. A dry run has the number of
-    recipients, null for an audience, and the plan of an item."""
+    recipients, null for an audience of more than 10,000 or of all tenants, and the plan of an item."""
 
     id: str | UnsetType = UNSET
     ids: list[str] | UnsetType = UNSET
@@ -112,8 +112,8 @@ async def _plan(ctx: ApiContext, drafts: Sequence[Draft | BellcastError]) -> lis
         for number, draft in some:
             result = await _plan_item(ctx, number, draft, sending.PLANNED - planned)
             results.append(result)
-            if isinstance(result.recipients, int):
-                planned = min(planned + result.recipients, sending.PLANNED)
+            if result.plan:
+                planned += len({one.recipient for one in result.plan})
     return results
 
 

@@ -66,8 +66,8 @@ class PlannedChannel(Struct, frozen=True):
 
 
 class SendPlan(Struct, frozen=True):
-    """The plan of a send for its first 100 recipients. An audience is resolved when it is sent: `recipients` is
-    null."""
+    """The plan of a send for its first 100 recipients, or those who are in its audience now. `recipients` is null for an
+    audience of more than 10,000 or of all tenants; the latter has no plan."""
 
     recipients: int | None
     plan: list[PlannedChannel]

@@ -11,6 +11,19 @@ from bellcast.ports import Store
 FANOUT_PAGE = 250
 # Pages of one lease: other jobs of the same priority run in between.
 FANOUT_PAGES = 4
+# Members of an audience that a dry run counts.
+MAX_COUNTED = 10_000
+
+
+async def first(store: Store, tenant: str, audience: Audience, limit: int) -> tuple[int | None, Sequence[str]]:
+    """Return the number of members, None above MAX_COUNTED, and the first keys."""
+    if _is_everyone(audience):
+        number = await store.recipients.count(tenant, "", MAX_COUNTED + 1)
+        keys = [key for key, _ in await _page(store, tenant, audience, None, limit)]
+    else:
+        keys = [key for key, _ in await _page(store, tenant, audience, None, MAX_COUNTED + 1)]
+        number = len(keys)
+    return None if number > MAX_COUNTED else number, keys[:limit]
 
 
 async def page(store: Store, tenant: str, audience: Audience, position: str, moment: int) -> Sequence[str]:
@@ -18,18 +31,24 @@ async def page(store: Store, tenant: str, audience: Audience, position: str, mom
     end."""
     joined_before = times.to_rfc3339(moment)
     while True:
-        found = await _page(store, tenant, audience, position or None)
+        found = await _page(store, tenant, audience, position or None, FANOUT_PAGE)
         keys = [key for key, since in found if since <= joined_before]
         if keys or not found:
             return keys
         position = found[-1][0]
 
 
-async def _page(store: Store, tenant: str, audience: Audience, after: str | None) -> list[tuple[str, datetime]]:
+def _is_everyone(audience: Audience) -> bool:
+    return audience.topic is None and audience.role is None
+
+
+async def _page(
+    store: Store, tenant: str, audience: Audience, after: str | None, limit: int
+) -> list[tuple[str, datetime]]:
     """Keys with the times at which they joined."""
     recipients = store.recipients
-    if audience.topic is None and audience.role is None:
-        return [(one.key, one.created_at) for one in await recipients.page(tenant, after, FANOUT_PAGE)]
+    if _is_everyone(audience):
+        return [(one.key, one.created_at) for one in await recipients.page(tenant, after, limit)]
     topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
-    subscribed = await recipients.subscriptions(tenant, topic or "", after, FANOUT_PAGE)
+    subscribed = await recipients.subscriptions(tenant, topic or "", after, limit)
     return [(one.recipient, one.created_at) for one in subscribed]

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from bellcast.channels import contents, decision_inputs, links
+from bellcast.channels import audiences, contents, decision_inputs, links
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, Catalog, NotificationType
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
@@ -17,7 +17,7 @@ from bellcast.errors import Invalid
 from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
-from bellcast.model.notifications import GENERAL, ChannelRequest, Content, Draft, content
+from bellcast.model.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, SendRequest, Store
@@ -157,6 +157,29 @@ class Router:
         channels, type = await self.channels_of(draft, request.tenant)
         route = await self._read(draft, request, channels, draft.template or type.template)
         return (await self._routed(route, request)).decisions
+
+    async def plan_audience(
+        self, draft: Draft, tenant: str, audience: Audience, limit: int
+    ) -> tuple[int | None, Sequence[NewDecision]]:
+        """Return the number of members, and what an announcement would decide for the first of them: all have its row,
+        whatever their preferences are."""
+        if tenant == EVERY_TENANT:
+            return None, ()
+        number, keys = await audiences.first(self._store, tenant, audience, limit)
+        decided: dict[str, list[NewDecision]] = {key: [] for key in keys}
+        if "inbox" in await self.channels(draft, tenant):
+            row = NewDecision(
+                tenant=tenant,
+                notification="",
+                recipient="",
+                channel="inbox",
+                outcome="send",
+                decided_at=self._clock.now(),
+            )
+            decided = {key: [msgspec.structs.replace(row, recipient=key)] for key in keys}
+        for one in (await self.route_page(draft, tenant, "", keys)).decisions:
+            decided[one.recipient].append(one)
+        return number, [one for decisions in decided.values() for one in decisions]
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
         """Return the channels of a send."""

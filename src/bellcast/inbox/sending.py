@@ -80,13 +80,14 @@ def is_later(draft: Draft) -> bool:
 async def plan(
     engines: Context, limits: Limits, draft: Draft, limit: int = PLANNED
 ) -> tuple[int | None, Sequence[NewDecision]]:
-    """Return what sending the draft would do: the number of named recipients, and the decisions for the first `limit`
-    of them. Nothing is written or charged. None and no decisions for an audience, which is not resolved before it is
-    sent."""
+    """Return what sending the draft would do: the number of recipients, None for an audience of more than 10,000, and
+    the decisions for the first `limit` of them; none for an audience of all tenants. Nothing is written or charged."""
     now = engines.clock.now()
     validation.check_draft(draft, limits, times.to_rfc3339(now))
     if isinstance(draft.to, Audience):
-        return None, ()
+        announcement = _announce_request(engines, draft, draft.to, now)
+        await engines.router.announced(draft, announcement)
+        return await engines.router.plan_audience(draft, announcement.tenant, draft.to, limit)
     request = _send_request(engines, draft, draft.to, now)
     first = msgspec.structs.replace(request, recipients=request.recipients[:limit], ids=request.ids[:limit])
     return len(request.recipients), await engines.router.plan(draft, first)

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import UNSET
 
 from bellcast.errors import Invalid
-from bellcast.model.notifications import Content, Draft
+from bellcast.model.notifications import Audience, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.ports.messages import NewDecision
 from bellcast.ports.sends import AnnounceRequest, SendRequest
@@ -25,6 +25,13 @@ class Router(Protocol):
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid as it does."""
+        ...
+
+    async def plan_audience(
+        self, draft: Draft, tenant: str, audience: Audience, limit: int
+    ) -> tuple[int | None, Sequence[NewDecision]]:
+        """Return the number of members, None if there are more than 10,000, and what an announcement would decide for
+        the first `limit` of them."""
         ...
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
@@ -76,6 +83,12 @@ class InboxOnly:
             )
             for id, key in zip(request.ids, request.recipients, strict=True)
         ]
+
+    async def plan_audience(
+        self, draft: Draft, tenant: str, audience: Audience, limit: int
+    ) -> tuple[int | None, Sequence[NewDecision]]:
+        """Return no number and no decisions: no members are known."""
+        return None, ()
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
         """Return the draft's own content. Raises Invalid without a title, as there are no templates."""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import decision_inputs
+from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
 from bellcast.inbox import sending
@@ -207,22 +207,21 @@ class Schedules:
         return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft) -> tuple[int | None, Sequence[NewDecision]]:
-        """Return what the sending steps of a checked trigger would decide now: the number of named recipients, and
-        the decisions for the first of them. None and no decisions for an audience. Raises NotFound, Conflict and
+        """Return what the sending steps of a checked trigger would decide now: the number of recipients, None for an
+        audience of more than 10,000, and the decisions for the first of them. Raises NotFound, Conflict and
         Invalid."""
         if draft.send_at is not None or draft.timezone is not None:
             self._check_time(_later(workflow, draft))
         request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
-        if not request.runs:
-            return None, ()
-        first = request.runs[: sending.PLANNED]
-        definition = await self._workflow_catalog.definition(first[0].owner, workflow, first[0].version)
+        number: int | None = len(request.runs)
+        keys: Sequence[str] = [run.recipient for run in request.runs[: sending.PLANNED]]
+        started = request.fanout or request.runs[0]
+        if isinstance(draft.to, Audience):
+            number, keys = await audiences.first(self._engines().store, started.tenant, draft.to, sending.PLANNED)
+        definition = await self._workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
-        plan = await self._plan_steps(
-            request.tenant, workflow, definition.type, [run.recipient for run in first], channels
-        )
-        return len(request.runs), plan
+        return number, await self._plan_steps(started.tenant, workflow, definition.type, keys, channels)
 
     async def cancel(
         self,
