@@ -33,7 +33,7 @@ class Site:
         configure(self.server, self.settings())
 
     def settings(self) -> Mapping[str, str]:
-        """What the app needs of its Bellcast."""
+        """Return the settings that the app needs on its Bellcast server."""
         return {}
 
     def options(self) -> list[str]:

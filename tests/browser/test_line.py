@@ -171,7 +171,7 @@ def test_suspended_page_resumes_on_focus(app, person, shop):
 
 
 def test_silently_dead_connection_is_detected_on_wake(app, person, shop):
-    """As after a suspension: the socket looks open, but carries nothing."""
+    """As after a suspension: the socket looks open, but transfers nothing."""
     silent = []
     sockets = []
 

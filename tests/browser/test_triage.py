@@ -1,4 +1,4 @@
-"""A list that stays where it is, and what keys, fingers and undo do to its rows."""
+"""The stable list, and the effects of keys, touch and undo on its rows."""
 
 import re
 from contextlib import nullcontext

@@ -9,7 +9,7 @@ from tests.servers import free_port
 
 
 class Proxy:
-    """Carries bytes to a port. While `silent` it accepts connections and carries nothing, like a cut cable; while
+    """Forwards bytes to a port. While `silent`, it accepts connections and forwards nothing, like a cut cable; while
     `closed` it aborts all connections and accepts none.
     """
 

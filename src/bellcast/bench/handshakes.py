@@ -61,7 +61,7 @@ class Pusher:
         self._sockets: dict[int, str] = {}
 
     def __call__(self, number: int, received: bytes) -> bytes | None:
-        """Return the subscription's confirmation may list thousands of members, so it is recognized by its prefix,
+        """The subscription's confirmation may list thousands of members, so it is recognized by its prefix,
         undecoded."""
         if received.startswith(b'{"event":"pusher_internal:subscription_succeeded"'):
             return None

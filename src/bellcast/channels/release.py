@@ -51,7 +51,7 @@ class Release:
 
 
 def _to_current_address(message: StoredMessage, current: Sequence[str]) -> StoredMessage | MessageUpdate:
-    """Return a changed e-mail address or number gets the message; a device or a chat that is gone does not."""
+    """A changed e-mail address or number gets the message; a device or a chat that is gone does not."""
     if message.address in current:
         return message
     if message.channel in SINGLE_ADDRESS and current:

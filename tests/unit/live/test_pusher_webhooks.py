@@ -1,4 +1,4 @@
-"""What waits for webhooks while the store is away."""
+"""Pending webhook events while the store is unavailable."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -15,8 +15,8 @@ GOOD = {
 }
 
 
-def asked(method="GET", http_version="1.1", more=(), **changed):
-    """The answer to the good request, but for some headers (None: left out) and some lines more."""
+def request_with(method="GET", http_version="1.1", more=(), **changed):
+    """Check a valid request with some headers changed (None: omitted) and some added; return the result."""
     fields = GOOD | {name.replace("_", "-").encode(): value for name, value in changed.items()}
     lines = [(name, value) for name, value in fields.items() if value is not None]
     return websocket.check_upgrade(method, http_version, [*lines, *more])
@@ -27,7 +27,7 @@ def test_the_accept_key_is_the_one_in_the_rfc():
 
 
 def test_a_good_handshake_is_answered_with_the_whole_101():
-    assert websocket.response(asked()) == (
+    assert websocket.response(request_with()) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
     )
@@ -46,7 +46,7 @@ def test_a_good_handshake_is_answered_with_the_whole_101():
     ],
 )
 def test_a_handshake_is_accepted_with(changed):
-    assert asked(**changed) == websocket.Upgrade(KEY, ())
+    assert request_with(**changed) == websocket.Upgrade(KEY, ())
 
 
 def test_header_names_may_be_in_any_case():
@@ -65,7 +65,7 @@ def test_header_names_may_be_in_any_case():
     ],
 )
 def test_upgrading_is_required_of(changed, told):
-    refusal = asked(**changed)
+    refusal = request_with(**changed)
     assert refusal.status == 426
     assert refusal.headers == (
         (b"Upgrade", b"websocket"),
@@ -99,31 +99,33 @@ def test_upgrading_is_required_of(changed, told):
     ],
 )
 def test_a_bad_request_is(changed, told):
-    refusal = asked(**changed)
+    refusal = request_with(**changed)
     assert (refusal.status, refusal.headers) == (400, ())
     assert told in refusal.detail
 
 
 def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
-    upgrade = asked(sec_websocket_protocol=b"bellcast.v2, bellcast.v1,", more=[(b"Sec-WebSocket-Protocol", b"graphql")])
+    upgrade = request_with(
+        sec_websocket_protocol=b"bellcast.v2, bellcast.v1,", more=[(b"Sec-WebSocket-Protocol", b"graphql")]
+    )
     assert upgrade.subprotocols == ("bellcast.v2", "bellcast.v1", "graphql")
 
 
 def test_the_101_names_the_subprotocol_chosen_and_carries_further_headers():
-    upgrade = asked(sec_websocket_protocol=b"a, b")
+    upgrade = request_with(sec_websocket_protocol=b"a, b")
     answer = websocket.response(upgrade, "b", [(b"Set-Cookie", b"io=1")])
     assert answer.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
 
 
 def test_a_subprotocol_nobody_offered_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="'c' was not offered"):
-        websocket.response(asked(sec_websocket_protocol=b"a, b"), "c")
+        websocket.response(request_with(sec_websocket_protocol=b"a, b"), "c")
 
 
 @pytest.mark.parametrize("value", [b"1\r\nSet-Cookie: evil=1", b"1\n", b"1\0"])
 def test_a_header_cannot_smuggle_a_second_one(value):
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        websocket.response(asked(), extra=[(b"X-Trace", value)])
+        websocket.response(request_with(), extra=[(b"X-Trace", value)])
 
 
 class CountedName(bytes):
@@ -144,6 +146,6 @@ class CountedName(bytes):
 def test_a_handshake_of_many_header_lines_is_read_in_one_pass():
     lines = 2_000
     distinct = [(CountedName(b"x-%d" % number), b"x") for number in range(lines)]
-    answer = asked(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])
+    answer = request_with(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])
     assert answer == websocket.Upgrade(KEY, ())
     assert CountedName.comparisons < 10 * lines

@@ -28,7 +28,7 @@ WHOLE, BY_997, BY_1 = 1 << 20, 997, 1
 pieces = pytest.mark.parametrize("size", [WHOLE, BY_997, BY_1], ids=["whole", "by 997 bytes", "byte by byte"])
 
 
-def heard(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
+def events_of(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
     """Return all events of a reader for a stream received in chunks of a size."""
     reader = FrameReader(limit)
     return [item for at in range(0, len(stream), size) for item in reader.receive(stream[at : at + size])]
@@ -36,7 +36,7 @@ def heard(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 
 def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
     """The same, with the code alone of a failure."""
-    return [item.code if isinstance(item, ProtocolViolation) else item for item in heard(stream, size, limit)]
+    return [item.code if isinstance(item, ProtocolViolation) else item for item in events_of(stream, size, limit)]
 
 
 @pieces
@@ -44,15 +44,15 @@ def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 def test_1_messages_of_every_kind_of_length_arrive(length, size):
     if size == BY_1 and length > 128:
         size = 4096  # a big frame byte by byte has its own test
-    assert heard(frame(TEXT, b"*" * length), size) == [TextMessage("*" * length)]
-    assert heard(frame(BINARY, b"\xfe" * length), size) == [BinaryMessage(b"\xfe" * length)]
+    assert events_of(frame(TEXT, b"*" * length), size) == [TextMessage("*" * length)]
+    assert events_of(frame(BINARY, b"\xfe" * length), size) == [BinaryMessage(b"\xfe" * length)]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("length", [100, 126, 200, 65536])
 def test_1_a_message_may_be_cut_anywhere_near_its_beginning(length, opcode):
     stream = frame(opcode, b"*" * length)
-    whole = heard(stream)
+    whole = events_of(stream)
     for cut in range(1, 140):
         reader = FrameReader(LIMIT)
         assert reader.receive(stream[:cut]) + reader.receive(stream[cut:]) == whole, cut
@@ -193,12 +193,12 @@ def test_7_closing(stream, expected, size):
 
 @pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4401, 4999])
 def test_7_7_a_valid_close_code_is_heard(code):
-    assert heard(client.close(code)) == [CloseReceived(code, "")]
+    assert events_of(client.close(code)) == [CloseReceived(code, "")]
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
 def test_7_9_and_7_13_any_other_close_code_is_a_fault(code):
-    assert heard(client.close(code)) == [ProtocolViolation(1002, "a close frame has no valid code")]
+    assert events_of(client.close(code)) == [ProtocolViolation(1002, "a close frame has no valid code")]
 
 
 @pieces
@@ -239,9 +239,9 @@ def test_a_fault_is_found_with_the_first_byte_that_makes_it_certain(beginning, c
 @pieces
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_message_may_have_the_largest_size_and_not_a_byte_more(opcode, size):
-    [whole] = heard(frame(opcode, b"x" * 300), size, limit=300)
+    [whole] = events_of(frame(opcode, b"x" * 300), size, limit=300)
     assert len(whole.text if opcode == TEXT else whole.data) == 300
-    assert heard(frame(opcode, b"x" * 301), size, limit=300) == [
+    assert events_of(frame(opcode, b"x" * 301), size, limit=300) == [
         ProtocolViolation(1009, "a message may have 300 bytes")
     ]
 
@@ -259,22 +259,22 @@ def test_fragments_are_measured_together(size):
 
 def test_pings_do_not_count_as_part_of_a_message():
     head, tail = client.fragments(BINARY, b"x" * 10, b"")
-    assert heard(head + frame(PING, b"p" * 125) + tail, limit=10) == [
+    assert events_of(head + frame(PING, b"p" * 125) + tail, limit=10) == [
         PingReceived(b"p" * 125),
         BinaryMessage(b"x" * 10),
     ]
 
 
 def test_without_a_bound_a_message_may_have_any_size():
-    assert heard(frame(BINARY, bytes(200_000)), limit=0) == [BinaryMessage(bytes(200_000))]
+    assert events_of(frame(BINARY, bytes(200_000)), limit=0) == [BinaryMessage(bytes(200_000))]
 
 
 def test_a_message_may_have_so_many_fragments_and_not_one_more():
     parts = client.fragments(TEXT, *[b""] * MAX_FRAGMENTS)
-    assert heard(b"".join(parts)) == [TextMessage("")]
+    assert events_of(b"".join(parts)) == [TextMessage("")]
     endless = frame(TEXT, final=False) + frame(CONTINUATION, final=False) * MAX_FRAGMENTS
-    assert heard(endless) == [ProtocolViolation(1008, "a message may have 1024 fragments")]
-    assert heard(b"".join(parts) * 2) == [TextMessage(""), TextMessage("")]
+    assert events_of(endless) == [ProtocolViolation(1008, "a message may have 1024 fragments")]
+    assert events_of(b"".join(parts) * 2) == [TextMessage(""), TextMessage("")]
 
 
 @pieces

@@ -67,7 +67,7 @@ def mutated_streams(draw):
     return bytes(stream)
 
 
-def heard(*pieces: bytes, limit: int = LIMIT) -> list:
+def events_of(*pieces: bytes, limit: int = LIMIT) -> list:
     reader = FrameReader(limit)
     return [item for piece in pieces for item in reader.receive(piece)]
 
@@ -76,16 +76,16 @@ def heard(*pieces: bytes, limit: int = LIMIT) -> list:
 @given(mutated_streams(), st.lists(st.integers(0, 400), max_size=6))
 def test_however_a_stream_is_cut_the_same_is_heard(stream, cuts):
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    at_once = heard(stream)
-    assert heard(*(stream[a:b] for a, b in pairwise(edges))) == at_once
-    assert heard(*(stream[at : at + 1] for at in range(len(stream)))) == at_once
+    at_once = events_of(stream)
+    assert events_of(*(stream[a:b] for a, b in pairwise(edges))) == at_once
+    assert events_of(*(stream[at : at + 1] for at in range(len(stream)))) == at_once
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300), st.binary(max_size=300), keys)
 def test_what_a_client_masks_comes_back(text, data, key):
     stream = client.frame(client.TEXT, text.encode(), key=key) + client.frame(client.BINARY, data, key=key)
-    assert heard(stream) == [TextMessage(text), BinaryMessage(data)]
+    assert events_of(stream) == [TextMessage(text), BinaryMessage(data)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -105,7 +105,7 @@ def test_frames_of_the_server_are_those_of_a_client_but_for_the_mask(name, paylo
 def test_the_websockets_library_hears_the_same(stream):
     # Appended to the input: it completes every frame and then violates the protocol, so both must judge the whole input.
     stream += bytes(LIMIT + 200)
-    ours, theirs = heard(stream), heard_by_websockets(stream)
+    ours, theirs = events_of(stream), heard_by_websockets(stream)
     assert len(ours) <= len(theirs)
     assert ours[:-1] == theirs[: len(ours) - 1]
     last, expected = ours[-1], theirs[len(ours) - 1]
@@ -132,14 +132,14 @@ def heard_by_websockets(stream: bytes) -> list:
     """Their frames as our messages, and a failure as its code. Characters are left to their caller, so to us."""
     protocol = ServerProtocol(state=State.OPEN, max_size=LIMIT)
     protocol.receive_data(stream)
-    heard, content, characters = [], None, None
+    received, content, characters = [], None, None
     for frame in protocol.events_received():
         if frame.opcode is Opcode.PING:
-            heard.append(PingReceived(bytes(frame.data)))
+            received.append(PingReceived(bytes(frame.data)))
         elif frame.opcode is Opcode.PONG:
-            heard.append(PongReceived(bytes(frame.data)))
+            received.append(PongReceived(bytes(frame.data)))
         elif frame.opcode is Opcode.CLOSE:
-            return [*heard, CloseReceived(protocol.close_rcvd.code, protocol.close_rcvd.reason)]
+            return [*received, CloseReceived(protocol.close_rcvd.code, protocol.close_rcvd.reason)]
         else:
             if frame.opcode is not Opcode.CONT:
                 content = b""
@@ -148,10 +148,10 @@ def heard_by_websockets(stream: bytes) -> list:
             try:
                 characters and characters.decode(bytes(frame.data), frame.fin)
             except UnicodeDecodeError:
-                return [*heard, 1007]
+                return [*received, 1007]
             if frame.fin:
-                heard.append(TextMessage(content.decode()) if characters else BinaryMessage(content))
-    return [*heard, protocol.close_sent.code]
+                received.append(TextMessage(content.decode()) if characters else BinaryMessage(content))
+    return [*received, protocol.close_sent.code]
 
 
 def test_an_idle_reader_is_small():

@@ -18,8 +18,8 @@ SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
 STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 
-def told(event: Any) -> dict[str, Any] | None:
-    """The frames that a client receives for an event."""
+def frame_of(event: Any) -> dict[str, Any] | None:
+    """Return the frame that a client receives for an event."""
     encoded = protocol.MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 
@@ -67,55 +67,55 @@ def test_no_fields_do_harm(event: str, data: dict[str, Any]) -> None:
     ("data", "expected"), [({"a": 1}, '{"a":1}'), ("text", "text"), (None, "null"), (7, "7"), ([1], "[1]")]
 )
 def test_data_is_always_a_string(data: object, expected: str) -> None:
-    frame = told(LiveEvent("", "e", data, topic="a"))
+    frame = frame_of(LiveEvent("", "e", data, topic="a"))
     assert frame == {"event": "e", "channel": "a", "data": expected}
 
 
 def test_data_as_its_publisher_wrote_it_stays_so() -> None:
-    frame = told(LiveEvent("", "e", {"a": 1}, topic="a", text='{ "a" : 1 }'))
+    frame = frame_of(LiveEvent("", "e", {"a": 1}, topic="a", text='{ "a" : 1 }'))
     assert frame is not None
     assert frame["data"] == '{ "a" : 1 }'
 
 
 def test_the_sender_on_a_presence_channel_is_named() -> None:
-    frame = told(LiveEvent("", "client-x", 1, topic="presence-a", member="u"))
+    frame = frame_of(LiveEvent("", "client-x", 1, topic="presence-a", member="u"))
     assert frame is not None
     assert frame["user_id"] == "u"
 
 
 def test_an_event_to_a_recipient_is_on_its_own_channel() -> None:
-    frame = told(LiveEvent("", "e", 1, recipient="ann"))
+    frame = frame_of(LiveEvent("", "e", 1, recipient="ann"))
     assert frame is not None
     assert frame["channel"] == "#server-to-user-ann"
 
 
 @pytest.mark.parametrize("name", ["pusher:error", "pusher_internal:member_added"])
 def test_nobody_speaks_for_the_server(name: str) -> None:
-    assert told(LiveEvent("", name, {}, topic="a")) is None
+    assert frame_of(LiveEvent("", name, {}, topic="a")) is None
 
 
 def test_inbox_changes_keep_their_names() -> None:
-    gone = told(NotificationDeleted(STATE, "id"))
+    gone = frame_of(NotificationDeleted(STATE, "id"))
     assert gone is not None
     assert (gone["event"], gone["channel"]) == ("notification-delete", "#server-to-user-ann")
     assert json.loads(gone["data"]) == {"id": "id", "unread": 3, "unseen": 4, "position": "1-2"}
-    counted = told(InboxBulkChanged(STATE, "read", 0))
+    counted = frame_of(InboxBulkChanged(STATE, "read", 0))
     assert counted is not None
     assert json.loads(counted["data"])["ids"] == "all"
 
 
 def test_members_come_and_go() -> None:
-    came = told(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
+    came = frame_of(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
     assert came is not None
     assert json.loads(came["data"]) == {"user_id": "u", "user_info": True}
-    went = told(PresenceChanged("", "presence-a", left=(Member("u"),)))
+    went = frame_of(PresenceChanged("", "presence-a", left=(Member("u"),)))
     assert went is not None
     assert (went["event"], went["data"]) == ("pusher_internal:member_removed", '{"user_id":"u"}')
 
 
 def test_what_has_no_word_here_is_not_told() -> None:
-    assert told(Typing("", "a", "u", on=True)) is None
-    assert told(PresenceChanged("", "lobby", joined=(Member("u"),))) is None
+    assert frame_of(Typing("", "a", "u", on=True)) is None
+    assert frame_of(PresenceChanged("", "lobby", joined=(Member("u"),))) is None
 
 
 def test_a_roster_is_the_one_clients_read() -> None:

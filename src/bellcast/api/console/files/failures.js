@@ -1,5 +1,5 @@
 /**
- * Failures: messages, runs and jobs that failed for good, by cause; replays that retry them, with their progress.
+ * Failures: messages, runs and jobs that failed permanently, by cause; replays that retry them, with their progress.
  */
 import { confirmed, fill, h, state, time } from './dom.js';
 import { RANGE, chosenRange, empty, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
