@@ -1,6 +1,5 @@
 """Messages: what left, or will leave, through channels other than the inbox."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,9 +17,10 @@ from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
-from bellcast.ports import MessageQuery, Store, StoredMessage
+from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
+from bellcast.replays import FailureFilter
 
 # The sender of simulated mail, for which no provider names one.
 SIMULATED_SENDER = "bellcast@localhost"
@@ -31,8 +31,6 @@ HTML_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'; sandbox",
 }
-# Messages that one request queues again; the rest waits for the next request.
-RETRY_BATCH = 1000
 
 
 class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
@@ -76,7 +74,7 @@ class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Retried(Struct, frozen=True):
-    """How many messages were queued again."""
+    """How many messages are retried."""
 
     retried: int
 
@@ -255,40 +253,23 @@ async def retry(request: ApiRequest) -> ASGIApp:
     query=DryRunQuery,
     body=RetryRequest,
     response_types={200: Retried, 202: Retried},
+    refusals=(Conflict,),
     example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
 )
 async def retry_many(request: ApiRequest) -> ASGIApp:
     """Retry failed messages.
 
-    All that failed or bounced, of one channel or all, created since a time."""
-    engines = context.of(request).engines
+    All that failed or bounced, of one channel or all, created since a time: as a replay of a tenant, in the background.
+    `retried` counts at most 20,000, and more are retried too."""
+    replays = context.of(request).replays
     body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
+    plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
     is_dry_run = objects.is_dry_run(request)
-    retried = 0
-    async for ids in _failed(engines.store, tenant, body.channel, since):
-        if is_dry_run:
-            retried += len(ids)
-        else:
-            retried += len(await engines.store.messages.retry(tenant, ids, engines.clock.now()))
-    engines.router.messages_added()
-    return responses.json(Retried(retried), 200 if is_dry_run else 202)
-
-
-async def _failed(store: Store, tenant: str, channel: ExternalChannel | None, since: int) -> AsyncIterator[list[str]]:
-    """The ids of messages that can be retried, in batches; a digest, but not its messages."""
-    for state in RETRYABLE_STATES:
-        before: str | None = NEWEST
-        while before is not None:
-            query = MessageQuery(tenant=tenant, channel=channel, state=state, before=before, limit=RETRY_BATCH)
-            page = await store.messages.scan(query)
-            found = [message for message in page.rows if message.created_at >= since]
-            ids = [message.id for message in found if message.digest in (None, message.id)]
-            if ids:
-                yield ids
-            is_full = len(found) == RETRY_BATCH
-            before = found[-1].id if is_full else page.scanned_until if len(found) == len(page.rows) else None
+    if plan.matched and not is_dry_run:
+        await replays.start(tenant, plan)
+    return responses.json(Retried(plan.matched), 200 if is_dry_run else 202)
 
 
 def _rfc822(message: StoredMessage) -> bytes:
