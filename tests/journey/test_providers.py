@@ -286,6 +286,30 @@ async def test_provider_can_be_tested(tmp_path: Path) -> None:
         assert (await client.post("/v1/providers/none/test")).status_code == 404
 
 
+async def test_simulated_message_is_released_to_a_provider(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1,::1") as (_, client):
+        await send(client, channels=["email"])
+        (message,) = await ended(client)
+        path = f"/v1/messages/{message['id']}/release"
+        refused = await client.post(path)
+        assert (message["state"], refused.status_code) == ("simulated", 409)
+        assert "No provider delivers email messages" in refused.json()["detail"]
+        url = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        assert (await put(client, "mail", url, channel="email")).status_code == 201
+        assert (await client.post(f"{path}?dry_run=true")).json() == {"retried": 1}
+        assert (await client.post(f"{path}?tenant=acme")).status_code == 404
+        assert mailbox.received == []
+        assert (await client.post(path)).status_code == 202
+        (sent,) = await ended(client)
+        assert (sent["state"], sent["provider"], len(mailbox.received)) == ("sent", "mail", 1)
+        assert (await client.post(path)).status_code == 409
+        entries = (await client.get("/v1/audit")).json()["entries"]
+        outcomes = [one["outcome"] for one in entries if one["action"] == "POST /v1/messages/{id}/release"]
+        assert sorted(outcomes) == ["conflict", "conflict", "not_found", "ok", "ok"]
+        key = (await client.post("/v1/keys", json={"name": "k", "scopes": ["read", "send"]})).json()["key"]
+        assert (await client.post(path, headers={"authorization": f"Bearer {key}"})).status_code == 403
+
+
 async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bellcast.api.providers.TESTS_PER_MINUTE", 100_000)
     async with (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -247,6 +247,39 @@ async def retry(request: ApiRequest) -> ASGIApp:
 
 @operation(
     "POST",
+    "/v1/messages/{id:str}/release",
+    tag="Messages",
+    required_scope="manage",
+    is_audited=True,
+    query=DryRunQuery,
+    response_types={200: Retried, 202: Retried},
+    refusals=(NotFound, Conflict),
+)
+async def release(request: ApiRequest) -> ASGIApp:
+    """Send a simulated message for real.
+
+    By the providers of its channel, to the recipient's present address, if its preferences and suppressions still permit it. A
+    simulated message of a digest sends the digest."""
+    ctx, message = context.of(request), await _find(request)
+    store, now = ctx.engines.store, ctx.engines.clock.now()
+    if not await ctx.providers.can_deliver(message.tenant, message.channel):
+        raise Conflict(
+            f"No provider delivers {message.channel} messages: add one, or remove it from BELLCAST_SIMULATE."
+        )
+    conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
+    if message.state != "simulated":
+        raise conflict
+    if objects.is_dry_run(request):
+        return responses.json(Retried(1))
+    if not await store.messages.release(message.tenant, message.digest or message.id, now):
+        raise conflict
+    audit.note_change(request, "state", "simulated", "queued")
+    ctx.engines.router.messages_added()
+    return responses.json(Retried(1), 202)
+
+
+@operation(
+    "POST",
     "/v1/messages/retry",
     tag="Messages",
     required_scope="manage",
@@ -312,4 +345,4 @@ def _check(body: RetryRequest, ctx: context.ApiContext) -> None:
 
 
 RETRY = request_body.Shape(RetryRequest, _check)
-HANDLERS = [page, read, raw, eml, attempts, html, retry_many, retry]
+HANDLERS = [page, read, raw, eml, attempts, html, retry_many, retry, release]

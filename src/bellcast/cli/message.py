@@ -52,6 +52,22 @@ def show(
 
 
 @message.command(cls=SETTINGS)
+def release(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
+    tenant: OwnerOption = None,
+    dry_run: console.DryRunOption = False,
+    json: console.JsonFlag = False,
+) -> None:
+    """Send a simulated message for real."""
+    from bellcast.cli import remote
+
+    with remote.server(options.settings(ctx)) as client:
+        done = client.messages.release(id, tenant=tenant, dry_run=dry_run)
+    console.json(done) if json else console.done(f"{'Would release' if dry_run else 'Released'} {id}")
+
+
+@message.command(cls=SETTINGS)
 def retry(
     ctx: typer.Context,
     id: Annotated[

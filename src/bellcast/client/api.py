@@ -96,6 +96,7 @@ class MessagesApi(Surface[S]):
     get = Method(messages.get)
     attempts = Method(messages.attempts)
     retry = Method(messages.retry)
+    release = Method(messages.release)
     retry_all = Method(messages.retry_all)
     mailbox = Method(messages.mailbox)
 

@@ -47,6 +47,11 @@ def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> Htt
     return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
 
 
+def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
+    """Send a simulated message for real. Raises Conflict without a provider of its channel."""
+    return HttpRequest("POST", f"{_path(id)}/release", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
+
+
 class RetryFilter(TypedDict, total=False):
     """Restricts `retry_all`."""
 

@@ -16,7 +16,7 @@ State = Literal[
     "sending",  # an attempt is in progress
     "sent",  # accepted by the provider
     "delivered",  # confirmed by a receipt
-    "simulated",  # stored only: the channel has no provider or is in BELLCAST_SIMULATE
+    "simulated",  # stored only, until it is released: the channel has no provider or is in BELLCAST_SIMULATE
     "bounced",  # refused for the address
     "failed",  # every attempt failed, or one failed for good
     "suppressed",  # the address must not be used

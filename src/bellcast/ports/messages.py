@@ -171,6 +171,10 @@ class Messages(Protocol):
         """Queue failed and bounced messages again; return the ids of those that were."""
         ...
 
+    async def release(self, tenant: str, id: str, now: int) -> bool:
+        """Queue a simulated message; whether it was one."""
+        ...
+
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
         """Return the decisions for a notification, ordered by recipient and time."""
         ...

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bellcast.model.messages import ExternalChannel
 from bellcast.model.providers import ProviderFields
 from bellcast.ports.providers import OptOut, Receipt, ReceiptRequest
 
@@ -47,6 +48,10 @@ class ProviderDirectory(Protocol):
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; return whether there was one."""
+        ...
+
+    async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
+        """Whether an active provider delivers the messages of a tenant's channel."""
         ...
 
     async def test(self, tenant: str, key: str, to: str | None) -> str | None:

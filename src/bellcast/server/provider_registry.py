@@ -60,6 +60,7 @@ class ProviderRegistry:
         self._clock = clock
         self._real_clock = real_clock
         self._clients = clients
+        self._config = config
         self._public_url = (config.public_url or "").rstrip("/")
         self._encryption = encryption
         self._rates = rates
@@ -79,6 +80,11 @@ class ProviderRegistry:
         if own:
             return own
         return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
+
+    async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
+        """Whether an active provider delivers the messages of a tenant's channel. Browsers and chat webhooks need none."""
+        is_built_in = channel in ("push", "chat")
+        return channel not in self._config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
 
     async def close(self) -> None:
         """Close the providers' connections."""

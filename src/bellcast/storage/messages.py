@@ -93,6 +93,9 @@ class Messages:
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
         return await self._engine.write(ScriptCommand(lambda: requeue(tenant, ids, now), []))
 
+    async def release(self, tenant: str, id: str, now: int) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _release(tenant, id, now), []))
+
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
         return await self._engine.read(_decisions, tenant, notification, recipient, limit)
 
@@ -346,11 +349,20 @@ def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
     if not ids:
         return []
     requeued = yield Statement("messages_requeue", {"ids": rows.to_json(ids), "tenant": tenant, "now": now})
+    return (yield from _deliver_again(tenant, requeued, now))
+
+
+def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:
     retried = [id for id, _ in requeued]
     if retried:
         yield Statement("digests_requeue", {"ids": rows.to_json(retried)})
         yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
     return retried
+
+
+def _release(tenant: str, id: str, now: int) -> Script[bool]:
+    released = yield Statement("message_release", {"id": id, "tenant": tenant, "now": now})
+    return bool((yield from _deliver_again(tenant, released, now)))
 
 
 def _decisions(tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:

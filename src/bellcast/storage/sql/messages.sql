@@ -254,6 +254,12 @@ RETURNING
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 
+-- name: message_release
+-- Make a simulated message due.
+UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
+WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND (digest IS NULL OR digest = id)
+RETURNING id, priority
+
 -- name: messages_requeue @sqlite
 -- Make failed messages due again, with a fresh series of attempts.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
