@@ -43,7 +43,6 @@ MAX_VERIFIED = 5_000
 class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of the audit log, newest first; with `tenant`, only the entries about it."""
 
-    tenant: Annotated[str, Meta(max_length=200)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from bellcast.api import bulk_items, request_body
-from bellcast.api.request_body import ApiRequest
+from bellcast.api.request_body import TENANT, ApiRequest
 from bellcast.auth import tenant_bounds
 from bellcast.errors import Forbidden, TooLarge
 from bellcast.model.identities import EVERY_TENANT, Caller
@@ -16,7 +16,6 @@ from bellcast.workflows.yaml_text import YamlText
 # How an operation limits a bound caller. "query": the query names the tenant. "list": also `*`, all of the caller's. "path":
 # the path names it. "handler": the handler compares the tenants itself. None: such callers are refused.
 TenantRule = Literal["query", "list", "path", "handler"]
-TENANT = "tenant"
 # JSON without the name has no such field; an escape may hide it.
 MARKS = (b"tenant", b"\\u")
 # Larger bodies are decoded in another thread.

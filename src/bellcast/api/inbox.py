@@ -1,6 +1,5 @@
 """The recipient's own inbox: read it, count it, and change its notifications."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -13,6 +12,7 @@ from bellcast.inbox import actions, views
 from bellcast.model import ids, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Notification, Priority, View
+from bellcast.model.times import Moment
 from bellcast.ports import Action, Marked, Marking, Query
 
 
@@ -26,7 +26,7 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
     type: list[str] = []
     tag: list[str] = []
     priority: list[Priority] = []
-    since: datetime | None = None
+    since: Moment | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     before: str | None = None
 

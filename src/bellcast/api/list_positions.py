@@ -1,10 +1,13 @@
 """Positions in lists whose order is that of two values: texts for the parameter `after`."""
 
+import re
 from urllib.parse import quote, unquote
 
 from bellcast.errors import BadRequest
 from bellcast.model.identities import EVERY_TENANT
 
+# UTC milliseconds and an id.
+MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
 
 
@@ -15,10 +18,10 @@ def of_moment(at: int, id: str) -> str:
 
 def moment(after: str) -> tuple[int, str]:
     """Return the time and the id of a position. Raises BadRequest."""
-    at, _, id = after.partition("~")
-    if not (at.isascii() and at.isdecimal()) or not id:
+    found = MOMENT.fullmatch(after)
+    if found is None:
         raise BadRequest(WRONG)
-    return int(at), id
+    return int(found[1]), found[2]
 
 
 def of_key(tenant: str, key: str, *, is_in_every: bool) -> str:

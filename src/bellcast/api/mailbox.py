@@ -69,6 +69,7 @@ class MailboxQuery(Struct, frozen=True, kw_only=True):
     required_scope="manage",
     query=DryRunQuery,
     body=MailboxRequest,
+    is_body_optional=True,
     response_types={200: MailboxLink, 201: MailboxLink},
     example={"ttl": "1d"},
 )

@@ -192,13 +192,16 @@ class _Schemas:
         schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
         _convert_patterns(self.components)
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
-        self.parameters = schema_limits.parameters(limits)
+        self.limits = limits
         for name, fields in schema_limits.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
                 properties[field] = schema_limits.restrict(properties[field], bound)
         for name, group in schema_limits.alternatives().items():
             self.components[name].update(group)
+        for name in MERGE_PATCHES:
+            self.components[name] = schema_limits.merge_patch(self.components[name])
+        self._bounds = schema_limits.query_parameters(limits)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
         complete = _always_complete(served) - AS_WRITTEN
@@ -215,12 +218,10 @@ class _Schemas:
     def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
         schema = self._queries[type.__name__]
+        bounds = {"tenant": schema_limits.tenant_parameter(self.limits)} | self._bounds.get(type.__name__, {})
         for name, field in schema["properties"].items():
-            yield (
-                name,
-                schema_limits.restrict(field, self.parameters.get(name, {"pattern": schema_limits.PLAIN})),
-                name in schema["required"],
-            )
+            bound = bounds.get(name, {} if "pattern" in str(field) else schema_limits.ANY_TEXT)
+            yield name, schema_limits.restrict(field, bound), name in schema["required"]
 
 
 def _convert_patterns(schema: Any) -> None:
@@ -242,6 +243,10 @@ def _types(operation: Operation) -> Iterator[Any]:
     return (one for one in candidates if one is not None and not isinstance(one, str))
 
 
+# A time of day, and a time that may be in a time zone.
+LOCAL_TIMES = frozenset({"digest_at", "send_at"})
+# Bodies of which a null removes a part.
+MERGE_PATCHES = ("Preferences",)
 # Responses that repeat a definition without the fields that it omits.
 AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
 
@@ -287,15 +292,17 @@ def _complete_types(schema: Json) -> None:
     if schema.get("type") == "object" and "properties" not in schema:
         schema.setdefault("additionalProperties", True)
     if "enum" in schema and all(isinstance(one, bool) for one in schema["enum"]):
-        del schema["enum"]
+        values = schema.pop("enum")
         schema["type"] = "boolean"
+        if len(values) == 1:
+            schema["const"] = values[0]
     if "enum" in schema and all(isinstance(one, str) for one in schema["enum"]):
         schema.setdefault("type", "string")
 
 
 def _format_times(schema: Json) -> None:
     for name, field in schema.get("properties", {}).items():
-        if name.endswith("_at"):
+        if name.endswith("_at") and name not in LOCAL_TIMES:
             schema["properties"][name] = schema_limits.restrict(field, schema_limits.TIME)
 
 
@@ -317,7 +324,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         content = {"schema": schemas.of(declared.body)}
         if declared.example is not None:
             content["example"] = declared.example
-        spec["requestBody"] = {"required": True, "content": {JSON: content} | _lines(declared)}
+        spec["requestBody"] = {"required": not declared.is_body_optional, "content": {JSON: content} | _lines(declared)}
     return spec
 
 
@@ -339,15 +346,16 @@ def _security(declared: Operation) -> list[Json]:
 
 def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
     for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
-        bound = schema_limits.object_key(route.path) if name == "key" else None
-        schema = {"type": "string", "minLength": 1} | (bound or schemas.parameters.get(name, {}))
+        bound = schema_limits.path_parameter(route.path, name, schemas.limits)
+        schema = {"type": "string", "minLength": 1} | bound
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
         for name, schema, required in schemas.query(route.operation.query):
             extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
             yield {"name": name, "in": "query", "required": required, **extra}
     for name in route.operation.headers:
-        yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"}}
+        bound = schema_limits.header(name, schemas.limits)
+        yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
 
 
 def _without_null(schema: Json) -> Json:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bellcast import errors
 from bellcast.api import audit, guards, list_export, request_body, validation_errors
-from bellcast.api.bound_callers import TENANT, TenantRule
+from bellcast.api.bound_callers import TenantRule
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import Role
@@ -47,6 +47,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     query: Any = None
     body: Any = None
     body_types: tuple[str, ...] = ("application/json",)
+    is_body_optional: bool = False
     example: Any = None
     headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def tenant_rule(self) -> TenantRule | None:
         """How the operation limits callers that are bound to tenants. None: they are refused."""
-        return self.bound_by or ("query" if TENANT in (self.query_names or ()) else None)
+        return self.bound_by or ("query" if request_body.TENANT in (self.query_names or ()) else None)
 
     @property
     def query_names(self) -> frozenset[str] | None:

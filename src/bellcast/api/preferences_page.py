@@ -62,6 +62,7 @@ class PreferencesLink(Struct, frozen=True):
     required_scope="manage",
     query=DryRunQuery,
     body=LinkRequest,
+    is_body_optional=True,
     response_types={200: PreferencesLink, 201: PreferencesLink},
     example={"ttl": "30d"},
 )

@@ -187,6 +187,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     query=DryRunQuery,
     body=ProviderTest,
+    is_body_optional=True,
     response_types={200: ProviderTestResult},
     refusals=(NotFound,),
     example={"to": "+436601234567"},

@@ -173,6 +173,8 @@ async def page_of(request: ApiRequest) -> ASGIApp:
 )
 async def public_key_for(request: ApiRequest) -> ASGIApp:
     """Read the key that a browser's subscription needs."""
+    tenants.single_tenant(request)
+    recipients.key(request)
     return responses.json(PushPublicKey(context.of(request).push_key()))
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
@@ -22,6 +23,7 @@ from bellcast.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from bellcast.model import validation
 from bellcast.model.validation import MAX_DEPTH
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ T = TypeVar("T")
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+TENANT = "tenant"
 # In the state of a request: the check of its body, if the caller is bound to tenants.
 CHECK_BODY = "check_body"
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
@@ -227,10 +230,15 @@ def query(request: ApiRequest, type: type[T]) -> T:
         result = msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
         raise Invalid.fields(validation_errors.validation_errors(allowed, type, strict=False)) from None
-    # The conversion reads the text "null" as no value, and a filter without its value widens the request.
+    # The conversion reads the text "null" as no value, and a filter without its value widens the request. It reads a number
+    # as a time in seconds, which is not documented; in milliseconds, it would be another time.
     for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True):
-        if name in allowed and getattr(result, attribute) is None:
-            raise Invalid.of(name, 'must not be "null": leave it out')
+        if name in allowed:
+            value = getattr(result, attribute)
+            if value is None:
+                raise Invalid.of(name, 'must not be "null": leave it out')
+            if isinstance(value, datetime) and ":" not in allowed[name]:
+                raise Invalid.of(name, "must be a time such as 2030-01-31T12:00:00Z")
     return result
 
 
@@ -241,13 +249,18 @@ def attributes(type: Any) -> tuple[str, ...]:
 
 
 def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
-    """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request."""
-    unknown = [name for name in pairs(request.scope["query_string"]) if name not in allowed]
+    """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request. Raise it for a
+    tenant that cannot exist; an empty one is the default tenant."""
+    given = pairs(request.scope["query_string"])
+    unknown = [name for name in given if name not in allowed]
     if unknown:
         suggestions = Suggestions()
         messages = [validation_errors.unknown(name, allowed, suggestions, "query parameter") for name in unknown]
         places = map(validation_errors.shortened, unknown)
         raise Invalid.fields([FieldError(*error) for error in zip(places, messages, strict=True)])
+    for tenant in given.get(TENANT, ()):
+        if tenant:
+            validation.check(validation.key(TENANT, tenant, context.of(request).limits))
 
 
 @lru_cache(maxsize=100)

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from bellcast.api import list_positions, preferences, providers, suppressions, templates, tenants, webhooks
 from bellcast.api.console_session import MAX_NAME
 from bellcast.api.objects import MAX_KEY
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
@@ -12,32 +13,49 @@ from bellcast.auth.console_sessions import NAME
 from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
+from bellcast.channels.provider_limits import MIN_RATE
+from bellcast.model import local_times
+from bellcast.model.history import EVENT_ID
+from bellcast.model.identities import ChatAddresses
 from bellcast.model.limits import Limits
+from bellcast.model.messages import EXTERNAL_CHANNELS
+from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS
+from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS, MAX_DELAY_SECONDS, MAX_TEMPLATE_KEY
 
 Schema = dict[str, Any]
 
 KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
 OBJECT_KEY = r"^[A-Za-z0-9_.-]+$"
 TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
-# In a query an empty value is the default tenant.
+# In a query an empty value is the default tenant. Lists accept `*`, which is every tenant.
 TENANT_OR_DEFAULT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
+ANY_TENANT = r"^[^\x00-\x1f\x7f-\x9f]*$"
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
 PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
 PLAIN = r"^[^\x00]*$"
+# Filters compare any text, or each text of a list.
+ANY_TEXT = {"pattern": PLAIN, "items": {"pattern": PLAIN}}
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
 TIME = {"format": "date-time"}
-TIME_OR_BACK = {"pattern": r"^(back|\d{4}-\d{2}-\d{2}T.+)$"}
-AUDIENCE_FIELDS = {
-    "string": ("pattern", "minLength", "maxLength", "format"),
-    "array": ("items", "minItems", "maxItems"),
+TIME_OR_BACK = {"pattern": r"^(back|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$", "format": "time-or-back"}
+TIME_OF_DAY = {"pattern": f"^{local_times.TIME_OF_DAY.pattern}$"}
+KEYWORDS = {
+    "string": ("pattern", "minLength", "maxLength", "format", "enum"),
+    "array": ("minItems", "maxItems", "uniqueItems"),
+    "object": ("propertyNames", "minProperties", "maxProperties"),
     "integer": ("minimum", "maximum"),
-    "number": ("minimum", "maximum"),
+    "number": ("minimum", "maximum", "exclusiveMinimum"),
 }
+# Keywords with the schema of the parts of a list or an object.
+PARTS = ("items", "additionalProperties")
+# Preferences have a switch per channel.
+CHANNEL_NAMES: Schema = {"propertyNames": {"enum": [*CHANNELS]}}
 NULL: Schema = {"type": "null"}
+# Present, and not null.
+GIVEN: Schema = {"not": NULL}
 NO: Schema = {"const": False}
 YES: Schema = {"const": True}
 TEXT: Schema = {"type": "string"}
@@ -45,7 +63,7 @@ TEXT: Schema = {"type": "string"}
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
     """Constraints added to types, by schema and field."""
-    key, topic = text(limits.key, KEY), text(limits.topic, TOPIC)
+    key, topic = text(limits.key, KEY) | {"minLength": 1}, text(limits.topic, TOPIC)
     tenant, link = text(limits.key, TENANT), text(limits.url)
     editable = {
         "title": text(limits.title, NOT_BLANK),
@@ -56,17 +74,34 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "expires_at": TIME,
         "actions": {"maxItems": MAX_ACTIONS},
     }
+    to = key | list_of(limits.to, key, least=1)
+    bound = list_of(tenants.MAX_BOUND, tenant, least=1) | {"uniqueItems": True}
+    channels = {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
+    password = {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
+    hook = {"url": link, "events": list_of(webhooks.MAX_PATTERNS, {"enum": sorted(webhooks.PATTERNS)}, least=1)}
+    recipient = {
+        "name": text(limits.title),
+        "email": text(EMAIL),
+        "phone": text(PHONE),
+        "locale": text(LABEL),
+        "timezone": text(LABEL),
+        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
+        "tenant": tenant,
+    }
     draft = {
-        "to": key | list_of(limits.to, key, least=1),
+        "to": to,
         "type": text(limits.type) | {"minLength": 1},
         "actor": text(limits.title),
         "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
         "group": text(limits.group),
-        "channels": {"minItems": 1, "maxItems": len(CHANNELS)},
+        "channels": channels,
+        "template": text(MAX_TEMPLATE_KEY),
         "idempotency_key": key,
+        "tenant": text(limits.key, ANY_TENANT),
     }
     return {
-        "Draft": editable | draft | {"tenant": text(limits.key, KEY)},
+        "Draft": editable | draft,
+        "ImportedDraft": editable | draft,
         "Correction": editable | {"tenant": tenant},
         "Actor": {"id": text(limits.key), "name": text(limits.title), "avatar": link},
         "Audience": {"topic": topic, "role": topic, "tenant": text(limits.key, KEY)},
@@ -77,29 +112,27 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "recipient": key,
             "tenant": tenant,
         },
-        "RecipientFields": {
-            "name": text(limits.title),
-            "email": text(EMAIL),
-            "phone": text(PHONE),
-            "locale": text(LABEL),
-            "timezone": text(LABEL),
-            "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
-            "tenant": tenant,
-        },
+        "RecipientFields": recipient,
+        "BulkRecipient": recipient | {"key": key},
+        "ChatAddresses": dict.fromkeys(ChatAddresses.__struct_fields__, link),
         "TenantFields": {"name": text(limits.title)},
         "TokenRequest": {
             "recipient": key,
             "tenant": tenant,
-            "ttl": {"minimum": 1, "maximum": MAX_TTL_SECONDS, "pattern": f"^{DURATION.pattern}$", "maxLength": 20},
+            "ttl": duration(1, MAX_TTL_SECONDS),
             "topics": list_of(PATTERNS, text(limits.topic, PATTERN)),
             "publish": list_of(PATTERNS, text(limits.topic, PATTERN)),
             "roles": list_of(PATTERNS, text(limits.topic, PATTERN)),
             "name": text(limits.title),
         },
-        "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
+        "KeyRequest": {"name": key, "scopes": {"minItems": 1}, "tenants": bound},
         "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
         "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
-        "SnoozeRequest": {"ids": list_of(limits.ids, {"type": "string"}), "until": TIME_OR_BACK},
+        "SnoozeRequest": {
+            "ids": list_of(limits.ids, {"type": "string"}),
+            "until": TIME_OR_BACK,
+            "for": duration(0, MAX_DELAY_SECONDS) | {"exclusiveMinimum": 0},
+        },
         "ActionButton": {
             "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
             "label": text(limits.title, NOT_BLANK),
@@ -109,13 +142,71 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "SetupRequest": {
             "code": text(MAX_NAME),
             "name": {"pattern": f"^{NAME.pattern}$"},
-            "password": text(MAX_LENGTH) | {"minLength": MIN_LENGTH},
+            "password": password,
         },
+        "OperatorRequest": {"name": {"pattern": f"^{NAME.pattern}$"}, "password": password, "tenants": bound},
+        "OperatorChange": {"password": password, "tenants": bound},
         "SignInRequest": {"name": text(MAX_NAME), "password": text(MAX_LENGTH), "code": text(MAX_NAME)},
         "PasswordCheck": {"password": text(MAX_LENGTH)},
         "MfaCode": {"code": text(MAX_NAME)},
         "PasskeyCreation": {"name": text(passkeys.MAX_NAME)},
         "ProviderSignIn": {"return_path": text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$")},
+        "WebhookRequest": hook,
+        "WebhookPatch": hook,
+        "TriggerDraft": {
+            "to": to,
+            "actor": text(limits.title),
+            "cancel_key": key,
+            "tenant": tenant,
+            "idempotency_key": key,
+        },
+        "CancelRequest": {"cancel_key": key, "to": to, "tenant": tenant},
+        "WorkflowChange": {"tenant": tenant},
+        "RetryRequest": {"tenant": tenant},
+        "StartReplayRequest": {"tenant": tenant},
+        "SubscribeBody": {"tenant": tenant},
+        "PusherAppRequest": {"tenant": tenant},
+        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
+        "PreviewRequest": {"recipient": key, "locale": text(templates.MAX_LOCALE)},
+        "TestRequest": {"to": key},
+        "MailboxRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
+        "LinkRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
+        "ChannelRequest": {"after": duration(0, MAX_DELAY_SECONDS)},
+        "ClockAdvance": {"advance": duration(0, MAX_DELAY_SECONDS)},
+        "NotificationType": {
+            "name": text(limits.title),
+            "channels": channels,
+            "required": {"items": {"enum": [*CHANNELS]}},
+            "defaults": CHANNEL_NAMES,
+        },
+        "Template": {"translations": {"propertyNames": text(templates.MAX_LOCALE) | {"minLength": 1}}},
+        "InboxContent": {"actions": {"maxItems": MAX_ACTIONS}},
+        "Preferences": _preferences(limits),
+        "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
+        "EventSource": {"event": text(limits.event_name) | {"minLength": 1}},
+        "Schedule": {"to": to},
+        "WorkflowDefinition": {"steps": {"minItems": 1}},
+        "ProviderFields": {
+            "url": text(providers.MAX_URL),
+            "rate": {"minimum": MIN_RATE, "maximum": providers.MAX_RATE},
+            "concurrency": {"minimum": 1, "maximum": providers.MAX_CONCURRENCY},
+            "timeout": duration(0, providers.MAX_TIMEOUT) | {"exclusiveMinimum": 0},
+        },
+    }
+
+
+def _preferences(limits: Limits) -> dict[str, Schema]:
+    def named(most: int, each: Schema) -> Schema:
+        names = text(most) | {"minLength": 1}
+        return {"propertyNames": names, "maxProperties": preferences.MAX_ENTRIES, "additionalProperties": each}
+
+    return {
+        "channels": CHANNEL_NAMES,
+        "types": named(limits.type, CHANNEL_NAMES),
+        "workflows": named(MAX_KEY, CHANNEL_NAMES),
+        "digest": named(limits.type, {}),
+        "digest_at": TIME_OF_DAY,
+        "muted": named(limits.type, TIME),
     }
 
 
@@ -134,7 +225,39 @@ def alternatives() -> dict[str, Schema]:
             }
         },
         "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "SelectionFilter": {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}},
         "ActionButton": _one_of(_only("url", TEXT, call=NULL), _only("call", TEXT)),
+        "SnoozeRequest": _one_of(_only("until", TEXT, **{"for": NULL}), _only("for", GIVEN)),
+        "StartReplayRequest": _one_of(
+            _only("ids", {"type": "array"}, filter=NULL), _only("filter", {"type": "object"})
+        ),
+        "Schedule": _one_of(_only("cron", TEXT, at=NULL), _only("at", TEXT)) | {"not": {"anyOf": _CONTENT}},
+        "EventSource": {"not": {"anyOf": _CONTENT}},
+        "OperatorRequest": {
+            "if": {"properties": {"role": {"const": "owner"}}, "required": ["role"]},
+            "then": {"properties": {"tenants": NULL}},
+        },
+        "OperatorChange": {
+            "not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}},
+        },
+        "PushRegistration": {
+            "if": {"properties": {"kind": {"enum": ["apns", "fcm"]}}, "required": ["kind"]},
+            "then": {"properties": {"token": TEXT, "endpoint": NULL, "keys": NULL}, "required": ["token"]},
+            "else": {
+                "properties": {"token": NULL, "endpoint": TEXT, "keys": {"type": "object"}},
+                "required": ["endpoint", "keys"],
+            },
+        },
+        # A title is needed without a template, and for the general type, whose template has none.
+        "Draft": {
+            "if": {"properties": {"template": NULL, "type": {"const": GENERAL}}},
+            "then": {"required": ["title"]},
+        },
+        "Template": {
+            "not": {
+                "properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}},
+            }
+        },
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
             _only("topics", {"type": "array"}, recipient=NULL),
@@ -147,6 +270,31 @@ def alternatives() -> dict[str, Schema]:
             _only("tenant", TEXT),
         ),
     }
+
+
+# What a schedule or an event source must not have: both or neither of its two contents, a workflow without recipients, or
+# recipients and data beside a notification, which has its own.
+_CONTENT: list[Schema] = [
+    {"properties": {"workflow": GIVEN, "notification": GIVEN}, "required": ["workflow", "notification"]},
+    {"properties": {"workflow": NULL, "notification": NULL}},
+    {"properties": {"workflow": GIVEN, "to": NULL}, "required": ["workflow"]},
+    {"properties": {"notification": GIVEN, "to": GIVEN}, "required": ["notification", "to"]},
+    {"properties": {"notification": GIVEN, "data": {"minProperties": 1}}, "required": ["notification", "data"]},
+]
+
+
+def merge_patch(schema: Schema) -> Schema:
+    """Schema of a change of a document (RFC 7396): a null removes a field, at any depth."""
+    fields = {name: _or_null(field) for name, field in schema["properties"].items()}
+    return schema | {"properties": fields}
+
+
+def _or_null(schema: Schema) -> Schema:
+    inner = schema.get("additionalProperties")
+    if isinstance(inner, dict):
+        schema = schema | {"additionalProperties": _or_null(inner)}
+    parts = schema.get("anyOf", [schema])
+    return schema if NULL in parts else {"anyOf": [*parts, NULL]}
 
 
 def _only(field: str, value: Schema, **others: Schema) -> Schema:
@@ -169,32 +317,76 @@ def text(most: int, pattern: str = PLAIN) -> Schema:
 
 def list_of(most: int, each: Schema, least: int = 0) -> Schema:
     """Schema of a list with at most `most` elements (0: no limit)."""
-    return {"items": {"type": "string"} | each, "minItems": least} | ({"maxItems": most} if most else {})
+    return {"items": each, "minItems": least} | ({"maxItems": most} if most else {})
 
 
-def parameters(limits: Limits) -> dict[str, Schema]:
-    """Constraints of path and query parameters, by name."""
-    return {
-        "key": text(limits.key, KEY),
-        "recipient": text(limits.key, KEY),
-        "topic": text(limits.topic, TOPIC),
-        "tenant": text(limits.key, TENANT_OR_DEFAULT),
-        "before": {"pattern": ID},
-    }
+def duration(least: float, most: float) -> Schema:
+    """Schema of a duration: a number of seconds, or a text with a unit. The format is that of the text."""
+    return {"minimum": least, "maximum": most, "pattern": f"^{DURATION.pattern}$", "format": "seconds-or-unit"}
+
+
+def path_parameter(path: str, name: str, limits: Limits) -> Schema:
+    """Constraints of a parameter of a path."""
+    if name == "key" and path.startswith(OBJECT_PATHS):
+        return text(MAX_KEY, OBJECT_KEY)
+    if name == "key" and path.startswith("/v1/types/"):
+        return text(limits.type)
+    if name == "key" and path.startswith("/v1/tenants/"):
+        return text(limits.key, TENANT)
+    if name == "channel":
+        return {"enum": [*EXTERNAL_CHANNELS]}
+    return {"topic": text(limits.topic, TOPIC)}.get(name, text(limits.key, KEY) if name in ("key", "recipient") else {})
 
 
 # The paths of objects whose keys have the restricted form of `objects.checked_key`.
-OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/templates/", "/v1/workflows/")
+OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/sources/", "/v1/templates/", "/v1/workflows/")
 
 
-def object_key(path: str) -> Schema | None:
-    """Constraint of the parameter `key` in the path of an object with a restricted key; None for other paths."""
-    return text(MAX_KEY, OBJECT_KEY) if path.startswith(OBJECT_PATHS) else None
+def query_parameters(limits: Limits) -> dict[str, dict[str, Schema]]:
+    """Constraints of query parameters beyond their types, by the type of the query."""
+    any_tenant = {"tenant": text(limits.key, ANY_TENANT)}
+    after_moment = {"after": {"pattern": f"^({list_positions.MOMENT.pattern})?$"}}
+    return {
+        **dict.fromkeys(LISTS_OF_TENANTS, any_tenant),
+        "ExplainQuery": {"recipient": text(limits.key, KEY), "type": text(limits.type)},
+        "InboxQuery": {"before": {"pattern": ID}},
+        "EventQuery": {"after": {"pattern": f"^{EVENT_ID.pattern}$"}},
+        "RequestsQuery": any_tenant | after_moment,
+        "KeysQuery": after_moment,
+        "PusherAppsQuery": after_moment,
+        "HtmlQuery": {"locale": text(templates.MAX_LOCALE)},
+    }
+
+
+# Queries whose tenant may be `*`.
+LISTS_OF_TENANTS = (
+    "AnnouncementsQuery",
+    "AuditQuery",
+    "ConnectionsQuery",
+    "FeedQuery",
+    "MessagesQuery",
+    "NotificationsQuery",
+    "RunsQuery",
+    "SearchQuery",
+    "SeriesQuery",
+    "TopicsQuery",
+)
+
+
+def tenant_parameter(limits: Limits) -> Schema:
+    """Constraints of the query parameter `tenant`, if it may not be `*`."""
+    return text(limits.key, TENANT_OR_DEFAULT)
+
+
+def header(name: str, limits: Limits) -> Schema:
+    """Constraints of a header of requests."""
+    return text(limits.key, KEY) | {"minLength": 1} if name == "Idempotency-Key" else {}
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:
-    """Add a constraint to a field's schema: to the alternatives that have the same type."""
+    """Add a constraint to a field's schema: to the alternatives that have the same type, and to the parts of lists and objects."""
     if "anyOf" in schema:
         return schema | {"anyOf": [restrict(one, bound) for one in schema["anyOf"]]}
-    names = AUDIENCE_FIELDS.get(schema.get("type", ""), ())
-    return schema | {name: value for name, value in bound.items() if name in names}
+    names = KEYWORDS.get(schema.get("type", ""), ())
+    parts = {name: restrict(schema[name], bound[name]) for name in PARTS if name in schema and name in bound}
+    return schema | {name: value for name, value in bound.items() if name in names} | parts

@@ -176,6 +176,7 @@ def _followed_topics(connections: Connections, named: Sequence[str]) -> Mapping[
     required_scope="manage",
     query=DryRunQuery,
     body=SubscribeBody,
+    is_body_optional=True,
     example={},
     response_types={200: Subscription, 201: Subscription},
 )

@@ -31,6 +31,8 @@ def field_error(refusal: Exception) -> FieldError:
     if (named := _NAMED.fullmatch(message)) is not None:
         field = ".".join(filter(None, (path, named[2][:_LONGEST])))
         return FieldError(field, "is required" if named[1] == "missing required" else "is not a known field")
+    if message.endswith("with a timezone component"):
+        return FieldError(path, "must have a UTC offset, as in 2030-01-31T12:00:00Z")
     if (expected := _EXPECTED.fullmatch(message)) is not None:
         types, bound, got = expected.groups()
         return FieldError(path, f"must be {_in_words(types)}{bound}" + (f", got {_in_words(got)}" if got else ""))

@@ -10,9 +10,8 @@ from bellcast.model import patterns, times
 OFF = "off"
 RECIPIENT_PREFIX = "recipient:"
 DEFAULT_HISTORY = ("*=2m/1000",)
-# Epoch and offset, as in an event's id.
-MAX_EPOCH = 2**63 - 1  # stores keep it as a signed number
-EVENT_ID = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,15})")
+# Epoch and offset, as in an event's id. Stores keep the epoch as a signed number of 64 bits.
+EVENT_ID = re.compile(r"([0-7]?[0-9a-f]{1,15})\.([0-9a-f]{1,15})")
 SEPARATOR = "~"  # between the inbox position and the event id of a resume position
 
 
@@ -58,7 +57,7 @@ def rule_for(rules: Iterable[HistoryRule], name: str) -> HistoryRule | None:
 def parse_event_id(text: str) -> EventId | None:
     """Parse an event id; None if it is invalid."""
     match = EVENT_ID.fullmatch(text)
-    if match is None or int(match[1], 16) > MAX_EPOCH:
+    if match is None:
         return None
     return EventId(int(match[1], 16), int(match[2], 16))
 

@@ -1,5 +1,6 @@
 """Wall-clock times of a time zone as UTC milliseconds."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ ONE_SECOND = timedelta(seconds=1)
 # A process meets few zones; a recipient's text is checked before it gets here.
 CACHED_ZONES = 1000
 UTC_ZONE = ZoneInfo("UTC")
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 @lru_cache(CACHED_ZONES)
@@ -25,10 +27,9 @@ def find_zone(name: str) -> ZoneInfo | None:
 
 def parse_time(text: str) -> time:
     """Parse `HH:MM`. Raises ValueError."""
-    hours, separator, minutes = text.partition(":")
-    if not (separator and len(hours) == len(minutes) == 2 and text.isascii() and (hours + minutes).isdigit()):
+    if TIME_OF_DAY.fullmatch(text) is None:
         raise ValueError("must be a time of day such as 08:00")
-    return time(int(hours), int(minutes))
+    return time.fromisoformat(text)
 
 
 def to_utc(day: date, at: time, zone: ZoneInfo) -> int:

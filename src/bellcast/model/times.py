@@ -15,7 +15,7 @@ MILLISECOND = timedelta(milliseconds=1)
 LATEST_MS = 253_402_300_799_999
 LATEST = EPOCH + LATEST_MS * MILLISECOND
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 
 
 def to_rfc3339(milliseconds: int) -> datetime:

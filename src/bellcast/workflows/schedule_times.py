@@ -106,9 +106,10 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
                 return
             triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
             return
-        for name in ("to", "data"):
-            if getattr(schedule, name):
-                yield FieldError(name, "must be a field of the notification instead")
+        if schedule.to is not None:
+            yield FieldError("to", "must be a field of the notification instead")
+        if schedule.data:
+            yield FieldError("data", "must be a field of the notification instead")
         draft = draft_of(schedule)
         for name in ("send_at", "timezone"):
             if getattr(draft, name) is not None:

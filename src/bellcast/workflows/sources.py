@@ -90,9 +90,10 @@ def _content_errors(source: EventSource) -> validation.FieldErrors:
     if (source.workflow is None) == (source.notification is None):
         yield FieldError("workflow", "must have either workflow or notification")
     if source.notification is not None:
-        for name in ("to", "data"):
-            if getattr(source, name):
-                yield FieldError(name, "must be a field of the notification instead")
+        if source.to is not None:
+            yield FieldError("to", "must be a field of the notification instead")
+        if source.data:
+            yield FieldError("data", "must be a field of the notification instead")
         if "to" not in source.notification:
             yield FieldError("notification.to", "is required")
         known = Draft.__struct_fields__

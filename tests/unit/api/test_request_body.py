@@ -2,7 +2,9 @@
 
 import pkgutil
 import time
+from contextlib import nullcontext
 from importlib import import_module
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,6 +13,8 @@ from msgspec import Struct
 import bellcast.api
 from bellcast.api import request_body
 from bellcast.errors import BadRequest, Invalid, TooLarge
+from bellcast.model.limits import Limits
+from bellcast.model.times import Moment
 
 
 class SampleQuery(Struct, frozen=True):
@@ -167,6 +171,25 @@ def test_text_null_of_a_filter_is_refused_and_does_not_widen_the_request():
     assert request_body.query(request(query=b"search=null"), Filtered).search == "null"
     with pytest.raises(Invalid, match="limit"):
         request_body.query(request(query=b"limit=null"), Filtered)
+
+
+def test_number_is_no_time_of_a_filter():
+    class Filtered(Struct, frozen=True):
+        since: Moment | None = None
+
+    assert request_body.query(request(query=b"since=2030-01-31T12:00:00Z"), Filtered).since is not None
+    with pytest.raises(Invalid, match=r"since: must be a time"):
+        request_body.query(request(query=b"since=1893456000"), Filtered)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "is_possible"), [("", True), ("*", True), ("acme", True), ("%C2%84", False), ("x" * 201, False)]
+)
+def test_tenant_that_cannot_exist_is_refused_in_every_query(tenant, is_possible):
+    subject = request(query=f"tenant={tenant}".encode())
+    subject.scope["state"] = {"api_context": SimpleNamespace(limits=Limits())}
+    with nullcontext() if is_possible else pytest.raises(Invalid, match="tenant"):
+        request_body.check_query(subject, frozenset({"tenant"}))
 
 
 def test_shape_with_rules_has_stand_ins_for_its_required_fields():
