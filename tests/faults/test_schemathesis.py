@@ -45,6 +45,7 @@ UNEXPRESSED = {
     "PATCH /v1/preference-defaults": "the same",
     "PATCH /v1/settings": "each setting has its own syntax",
     "PUT /v1/providers/{key}": "each provider has its own URL",
+    "POST /v1/providers/{key}/test": "the same",
     "PUT /v1/schedules/{key}": "cron, time zones, a workflow that exists",
     "PUT /v1/sources/{key}": "templates, conditions, a workflow that exists",
     "PUT /v1/templates/{key}": "the syntax of templates, a layout that exists",
