@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import ports
-from bellcast.auth import origins, passwords, totp
+from bellcast.auth import oidc_config, origins, passwords, totp
 from bellcast.errors import (
     BellcastError,
     Conflict,
@@ -25,7 +25,6 @@ from bellcast.errors import (
 )
 from bellcast.model.identities import Caller
 from bellcast.model.operators import (
-    EXTERNAL_SESSION_MS,
     FAILURES_MS,
     IDLE_MS,
     SCOPES_OF_ROLE,
@@ -87,10 +86,12 @@ class BrowserRequest(NamedTuple):
 
 
 class ConsoleConfig(Struct, frozen=True, kw_only=True):
-    """Addresses that may use the console (empty: all), and whether operators need a second factor."""
+    """Addresses that may use the console (empty: all), whether operators need a second factor, and how long a session of an
+    operator of the identity provider lasts (seconds)."""
 
     networks: tuple[str, ...] = ()
     require_mfa: bool = False
+    external_session: float = oidc_config.SESSION_SECONDS
 
 
 class Cipher(Protocol):
@@ -123,6 +124,7 @@ class ConsoleSessions:
         self._cipher = cipher
         self._networks = [ipaddress.ip_network(network) for network in config.networks]
         self.requires_mfa = config.require_mfa
+        self._external_session_ms = round(config.external_session * 1000)
         self._clock = clock
         self._new_id = new_id
         self._hashing = asyncio.Lock()
@@ -210,13 +212,16 @@ class ConsoleSessions:
         now = self._clock.now()
         if (
             session is None
-            or now >= session.created_at + _lifetime(session.operator)
+            or now >= session.created_at + self._lifetime(session.operator)
             or now >= session.seen_at + IDLE_MS
         ):
             raise Unauthenticated("Sign in: this session of the console has ended.")
         if now >= session.seen_at + TOUCH_MS:
             await self._operators.touch_session(session.digest, now)
         return session
+
+    def _lifetime(self, operator: Operator) -> int:
+        return SESSION_MS if operator.subject is None else self._external_session_ms
 
     async def create(self, name: str, role: Role, password: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
@@ -417,10 +422,6 @@ def _check_origin(request: BrowserRequest) -> None:
 def _is_local(request: BrowserRequest) -> bool:
     name = urlsplit(f"//{request.host}").hostname or ""
     return (name == "localhost" or origins.is_loopback(name)) and origins.is_loopback(request.address or "")
-
-
-def _lifetime(operator: Operator) -> int:
-    return SESSION_MS if operator.subject is None else EXTERNAL_SESSION_MS
 
 
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

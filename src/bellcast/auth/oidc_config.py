@@ -8,6 +8,8 @@ from bellcast.model.operators import ROLES, Role
 
 # A group that every user of the provider has.
 EVERY_USER = "*"
+# A person who left the provider has no access after this, without an action here.
+SESSION_SECONDS = 3_600.0
 
 
 class OidcConfig(Struct, frozen=True, kw_only=True):
@@ -20,6 +22,7 @@ class OidcConfig(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     groups_claim: str = "groups"
     role_map: tuple[str, ...] = ()
+    session: float = SESSION_SECONDS
 
     def role_of(self, groups: Collection[str]) -> Role | None:
         """Return the role of a user with these groups, the one that may do most; None without a role."""

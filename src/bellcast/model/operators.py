@@ -11,8 +11,6 @@ ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
 # A session ends 12 hours after its last request, and 7 days after sign-in: a stolen laptop does not stay signed in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
-# A person who left the identity provider has no access after this, without an action here.
-EXTERNAL_SESSION_MS = 12 * 3_600_000
 # An unattended browser does not give access to secrets, operators and erasure for longer.
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.

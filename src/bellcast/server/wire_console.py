@@ -18,7 +18,11 @@ class OperatorAccess:
         server, store, clock, new_id = settings.server, engines.store, engines.real_clock, engines.context.new_id
         # The project secret does not rotate, so that an operator's authenticator app stays valid.
         cipher = Encryption(project.secret.encode())
-        config = ConsoleConfig(networks=server.console_networks, require_mfa=server.require_mfa)
+        config = ConsoleConfig(
+            networks=server.console_networks,
+            require_mfa=server.require_mfa,
+            external_session=settings.oidc.session,
+        )
         self.sessions = ConsoleSessions(store.operators, clock, new_id, cipher, config)
         self.passkeys = Passkeys(self.sessions, store.operators, cipher, clock, new_id)
         self.oidc: OidcSignIn | None = None

@@ -133,6 +133,11 @@ OIDC: dict[str, tuple[Parser, str]] = {
     "OIDC_NAME": (parsers.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
     "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers add the groups for a scope only."),
     "OIDC_GROUPS_CLAIM": (parsers.text, "Claim of the ID token with the groups of the user."),
+    "OIDC_SESSION": (
+        parsers.positive_duration,
+        "How long a sign-in by the provider lasts. The operator then signs in again, without a password while its session at the provider "
+        "lasts.",
+    ),
     "OIDC_ROLE_MAP": (
         parsers.role_map,
         "Roles of operators by group; if several match, the most powerful one applies. Users without a role are refused.",
