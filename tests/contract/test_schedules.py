@@ -375,7 +375,7 @@ async def test_wrong_times_of_sends_are_refused(world: WorkflowWorld, fields: di
         ({"notification": None}, "workflow"),
         ({"workflow": "x"}, "workflow"),
         ({"notification": None, "workflow": "x"}, "to"),
-        ({"notification": {"title": "x"}}, "notification."),
+        ({"notification": {"title": "x"}}, "notification.to"),
         ({"notification": {"to": "", "title": "x"}}, "notification.to"),
     ],
 )

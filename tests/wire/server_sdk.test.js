@@ -225,7 +225,7 @@ test('outbox rows have the keys of the other languages', () => {
 
 test('a workflow is triggered', async () => {
   const [workflow, alice] = [unique(), unique()];
-  await bell.workflows.put(workflow, { steps: [{ key: 'hello', type: 'inbox', title: 'Hello {{ name }}' }] });
+  await bell.workflows.put(workflow, { steps: [{ key: 'hello', type: 'inbox', title: 'Hello {{ data.name }}' }] });
   const { run } = await bell.trigger(workflow, alice, { name: 'Alice' });
   assert.ok(run);
 });
