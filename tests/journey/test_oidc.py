@@ -179,7 +179,7 @@ async def test_name_of_a_local_operator_is_not_taken_over(rest: Rest, provider: 
 
 async def test_name_that_no_operator_can_have_is_refused(rest: Rest, provider: IdentityProvider) -> None:
     provider.user |= {"sub": "<script>", "preferred_username": "a b", "email": {"a": 1}}
-    assert "no name" in reason(await sign_in(rest), 403)
+    assert "no valid operator name" in reason(await sign_in(rest), 403)
 
 
 async def test_password_does_not_sign_in_a_person_of_the_provider(rest: Rest, provider: IdentityProvider) -> None:
