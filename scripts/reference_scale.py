@@ -115,7 +115,7 @@ def _costs(by_name: dict[str, Any]) -> Costs:
         delivery=Cost(measured("fan-out to 10,000 over WebSocket")["value"]),
         send=cost("2 workers on PostgreSQL, single POSTs"),
         bulk=cost("2 workers on PostgreSQL in bulk, 1,000 a request, JSON array"),
-        resume=cost("clients of a node that died resume"),
+        resume=cost("clients of a killed node resume"),
         announcement=cost("one announcement to 100,000 connections on 6 workers: CPU"),
         stored=None if large is None else large["details"]["database_bytes"] / large["details"]["rows"],
     )

@@ -121,6 +121,7 @@ def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[
         page.evaluate("scrollTo(0, 2000)")
         expect(status).to_have_text("Paused, 0 new")
         before = page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]")
+        page.wait_for_timeout(1_000)  # in one second, a watcher gets 200 events at most
         for body in notify[150:]:
             client.post("/v1/notifications", json=body)
         expect(status).to_have_text("Paused, 150 new")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from bellcast.api import app
 from bellcast.api.bulk import NDJSON
 from bellcast.model.limits import Limits
+from bellcast.model.validation import MAX_INTEGER, MIN_INTEGER
 from tests.servers import ServerProcess
 
 # A longer run: SCHEMATHESIS_EXAMPLES=500 pytest tests/faults/test_schemathesis.py
@@ -93,8 +95,8 @@ class Credentials:
 
 
 def _as_clients_send(case):
-    """Write integers without a fraction, and name a tenant or a key in one place: different ones are refused."""
-    case.body = _with_integers(case.body)
+    """Write numbers as clients do, and name a tenant or a key in one place: different ones are refused."""
+    case.body = _as_json_of_clients(case.body)
     if isinstance(case.body, dict) and case.meta.generation.mode.is_positive:
         if case.body.get("tenant") is not None:
             case.query.pop("tenant", None)
@@ -103,12 +105,16 @@ def _as_clients_send(case):
     return case
 
 
-def _with_integers(value):
+def _as_json_of_clients(value):
     if isinstance(value, dict):
-        return {name: _with_integers(inner) for name, inner in value.items()}
+        return {name: _as_json_of_clients(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_with_integers(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+        return [_as_json_of_clients(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    # Larger integers are refused wherever any JSON is allowed, which no schema can express.
+    is_too_large = isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER
+    return float(value) if is_too_large and abs(value) < sys.float_info.max else value
 
 
 def check_of(operation):
