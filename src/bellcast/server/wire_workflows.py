@@ -64,7 +64,7 @@ class WorkflowParts:
         self.tasks = ScheduledTasks(engines, tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run)
-        fanout = RunFanout(store, clock, self.workflow_catalog, self.triggers, executor, shares_runs=shares_runs)
+        fanout = RunFanout(store, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
         jobs.register(FANOUT_JOB_KIND, fanout.run)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
