@@ -103,6 +103,7 @@ def test_first_load_is_small_and_its_modules_are_requested_at_once(
 ) -> None:
     requests: list[str] = []
     page = open_console("/account")
+    page.goto("about:blank")  # ends the requests of that page
     page.on("request", lambda request: requests.append(request.url))
     page.goto("/console/")
     expect(page.locator("#menu")).to_be_visible()

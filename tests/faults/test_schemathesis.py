@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings, strategies
 from schemathesis.core import NotSet
@@ -26,7 +27,7 @@ EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
 SERVER = ServerProcess(Path())
 # Extra headers are allowed, since proxies add them. Unknown query parameters have their own tests.
 CONFIG = schemathesis.Config.from_dict({"generation": {"allow-extra-parameters": False}})
-# A new operator's password is hashed in 0.1 s, and all tests of the server share its operators: only invalid ones are sent.
+# A new operator's password is hashed in 0.1 s: only invalid ones are sent.
 ONLY_INVALID = {"POST /v1/operators"}
 # Valid by the document, and yet refused, by a rule that JSON Schema cannot express.
 UNEXPRESSED = {
@@ -73,6 +74,13 @@ TIMES = strategies.integers(YEAR_2100, YEAR_2110).map(lambda seconds: datetime.f
 schemathesis.openapi.format("date-time", TIMES)
 schemathesis.openapi.format("seconds-or-unit", strategies.sampled_from(["25", "1500ms", "90s", "2m", "1.5h", "7d"]))
 schemathesis.openapi.format("time-or-back", strategies.just("back"))
+
+
+@pytest.fixture(scope="module")
+def bellcast_server(tmp_path_factory):
+    """A server of its own: valid requests change defaults and settings that the tests of the shared server rely on."""
+    with ServerProcess(tmp_path_factory.mktemp("schemathesis") / "data") as server:
+        yield server
 
 
 @schemathesis.serializer(*NDJSON)
