@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.errors import Unavailable
+from bellcast.storage.commit.command import PROBE, Command, ListCommand
+from bellcast.storage.commit.writer import Writer
 from bellcast.storage.script import Script
 
 P = ParamSpec("P")
@@ -52,3 +54,38 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Finish running scripts, then disconnect."""
         ...
+
+
+class WritingEngine:
+    """The part of an Engine that writes, for both databases."""
+
+    def __init__(self) -> None:
+        self._writer: Writer | None = None
+
+    async def write(self, command: Command[T]) -> T:
+        return await self._open_writer().write(command)
+
+    def write_without_waiting(self, command: Command[Any]) -> None:
+        self._open_writer().write_without_waiting(command)
+
+    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        return self._open_writer().write_items(command)
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise Unavailable("The store is closed.")
+        return self._writer
+
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        if self._writer is not None:
+            self._writer.set_weights(weights)
+
+    async def ping(self) -> None:
+        """Take the write lock on SQLite, and run a transaction that could write on PostgreSQL."""
+        await self.write(PROBE)
+
+    async def _close_writer(self) -> None:
+        """Commit all queued commands, and accept no others."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()

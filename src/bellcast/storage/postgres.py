@@ -1,16 +1,15 @@
 """PostgreSQL engine: reads use any of a few connections, batched where many run at one time (`read_batching`); writes
 run in batches (`commit.postgres_writer`)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import asyncpg
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.commit.command import PROBE, Command, ListCommand
 from bellcast.storage.commit.postgres_writer import PostgresWriter
-from bellcast.storage.engine import P, T
+from bellcast.storage.engine import P, T, WritingEngine
 from bellcast.storage.migrations import postgres as migrations
 from bellcast.storage.postgres_connection import (
     COMMAND_TIMEOUT,
@@ -34,15 +33,15 @@ CONNECTIONS = 10
 PLAN_CACHE_SECONDS = 60
 
 
-class PostgresEngine:
+class PostgresEngine(WritingEngine):
     """An Engine on one database; any number of processes share it."""
 
     def __init__(self, url: str, clock: ports.Clock) -> None:
+        super().__init__()
         self._url = url
         self._clock = clock
         self._texts: dict[str, PostgresText] = {}
         self._pool: asyncpg.Pool | None = None
-        self._writer: PostgresWriter | None = None
         self._read_batcher: ReadBatcher | None = None
 
     async def open(self) -> None:
@@ -106,34 +105,10 @@ class PostgresEngine:
         """Like `read`: no read waits for the connection of another."""
         return await self.read(script, *args, **kwargs)
 
-    async def write(self, command: Command[T]) -> T:
-        return await self._open_writer().write(command)
-
-    def write_without_waiting(self, command: Command[Any]) -> None:
-        self._open_writer().write_without_waiting(command)
-
-    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
-        return self._open_writer().write_items(command)
-
-    def _open_writer(self) -> PostgresWriter:
-        if self._writer is None:
-            raise Unavailable("The store is closed.")
-        return self._writer
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        if self._writer is not None:
-            self._writer.set_weights(weights)
-
-    async def ping(self) -> None:
-        """Run a transaction that could write."""
-        await self.write(PROBE)
-
     async def close(self) -> None:
         """Commit all queued commands, then close the connections."""
-        writer, self._writer = self._writer, None
         pool, self._pool = self._pool, None
-        if writer is not None:
-            await writer.close()
+        await self._close_writer()
         if pool is not None:
             await pool.close()
 

@@ -6,15 +6,14 @@ which waits for the disk, and heavy statements leave the event loop's thread.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.commit.command import PROBE, Command, ListCommand
 from bellcast.storage.commit.sqlite_writer import SqliteWriter
-from bellcast.storage.engine import P, T
+from bellcast.storage.engine import P, T, WritingEngine
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.script import Script
@@ -23,10 +22,11 @@ from bellcast.storage.sqlite_connection import WRITER_CACHE, SqliteConnection, c
 MIN_VERSION = (3, 37)  # STRICT tables; RETURNING needs 3.35
 
 
-class SqliteEngine:
+class SqliteEngine(WritingEngine):
     """An Engine on one file. A server opens it `exclusive`, one at a time; tools open it while a server runs."""
 
     def __init__(self, path: Path, clock: ports.Clock, *, exclusive: bool = True) -> None:
+        super().__init__()
         self._path = path
         self._clock = clock
         self._exclusive = exclusive
@@ -34,7 +34,6 @@ class SqliteEngine:
         self._reader: SqliteConnection | None = None
         self._background: SqliteConnection | None = None
         self._background_lock = asyncio.Lock()
-        self._writer: SqliteWriter | None = None
 
     async def open(self) -> None:
         """Lock the folder, migrate and connect. Raises Conflict if another server uses the folder."""
@@ -79,33 +78,9 @@ class SqliteEngine:
         async with self._background_lock:
             return await _read(self._background, script(*args, **kwargs))
 
-    async def write(self, command: Command[T]) -> T:
-        return await self._open_writer().write(command)
-
-    def write_without_waiting(self, command: Command[Any]) -> None:
-        self._open_writer().write_without_waiting(command)
-
-    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
-        return self._open_writer().write_items(command)
-
-    def _open_writer(self) -> SqliteWriter:
-        if self._writer is None:
-            raise Unavailable("The store is closed.")
-        return self._writer
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        if self._writer is not None:
-            self._writer.set_weights(weights)
-
-    async def ping(self) -> None:
-        """Take the write lock once."""
-        await self.write(PROBE)
-
     async def close(self) -> None:
         """Commit all queued commands, close the file and release the folder."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.close()
+        await self._close_writer()
         async with self._background_lock:
             for connection in (self._background, self._reader):
                 if connection is not None:
