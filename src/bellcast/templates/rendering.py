@@ -52,22 +52,33 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
     """Raise TemplateError with the line if the text is no template, or reads a variable that is not below one of `roots`."""
     _compiled(source, is_html=is_html)
     unknown = _roots(source, is_html=is_html) - roots - _plain.globals.keys()
-    if unknown:
-        tree = (_html if is_html else _plain).parse(source)
-        name, line = next((one.name, one.lineno) for one in tree.find_all(nodes.Name) if one.name in unknown)
-        raise TemplateError(f"unknown variable {name[:100]!r}: expected one of {', '.join(sorted(roots))}", line=line)
+    if not unknown:
+        return
+    tree = (_html if is_html else _plain).parse(source)
+    # Jinja also reports what only one branch of an `if` sets.
+    unknown -= {one.name for one in tree.find_all(nodes.Name) if one.ctx != "load"}
+    unknown -= {macro.name for macro in tree.find_all(nodes.Macro)}
+    read: list[nodes.Name | nodes.NSRef] = [*tree.find_all(nodes.Name), *tree.find_all(nodes.NSRef)]
+    for one in read:
+        if one.name in unknown:
+            text = f"unknown variable {one.name[:100]!r}: expected one of {', '.join(sorted(roots))}"
+            raise TemplateError(text, line=one.lineno)
 
 
 def is_layout(html: str) -> bool:
     """True if the text uses `{{ content }}`. Raises TemplateError."""
     _compiled(html, is_html=True)
-    return CONTENT in meta.find_undeclared_variables(_html.parse(html))
+    return CONTENT in _roots(html, is_html=True)
 
 
 @lru_cache(CACHED_TEXTS)
 def _roots(source: str, *, is_html: bool) -> frozenset[str]:
     """Return the variables that a text reads."""
-    return frozenset(meta.find_undeclared_variables((_html if is_html else _plain).parse(source)))
+    environment = _html if is_html else _plain
+    generator = meta.TrackingCodeGenerator(environment)
+    generator.optimizer = None  # as in sandbox.Environment
+    generator.visit(environment.parse(source))
+    return frozenset(generator.undeclared_identifiers)
 
 
 class SharedResults:

@@ -139,6 +139,30 @@ def test_variable_below_no_known_root_is_refused_with_its_line() -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "{% if data.a %}{% set t = 1 %}{% else %}{% set t = 2 %}{% endif %}{{ t }}",
+        "{% for one in data.a %}{% if loop.first %}{% set t = 1 %}{% endif %}{{ t | default(2) }}{% endfor %}",
+        "{% if data.a %}{% macro m(x) %}{{ x }}{{ caller() }}{% endmacro %}{% call m(1) %}{% endcall %}{% endif %}",
+        "{% set t = 1 %}{% block b %}{{ t }}{% endblock %}",
+    ],
+)
+def test_variable_that_the_template_sets_is_known(source: str) -> None:
+    check_template(source, frozenset({"data"}))
+
+
+def test_attribute_of_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(TemplateError, match="unknown variable 'ns'"):
+        check_template("{% set ns.a = 1 %}", frozenset({"data"}))
+
+
+def test_long_chain_of_filters_is_compiled_at_once() -> None:
+    start = time.process_time()
+    check_template("{{ data" + "|upper" * 190 + " }}", frozenset({"data"}))
+    assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
         "{{ ''.__class__.__mro__ }}",
         "{{ data.__class__ }}",
         "{{ data['__class__'] }}",
