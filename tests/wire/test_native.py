@@ -126,7 +126,8 @@ def test_replay_cut_a_second_time_keeps_new_notifications_new(
 
 
 BEYOND_64_BITS = "f" * 20
-UNKNOWN = ["nonsense", "ffffffffffff-1", "", "0-0-0-0", f"{BEYOND_64_BITS}-1", f"1-{BEYOND_64_BITS}"]
+# The release before wrote `1-3-2` within a replay.
+UNKNOWN = ["nonsense", "ffffffffffff-1", "", "1-3-2", "0-0-0-0", f"{BEYOND_64_BITS}-1", f"1-{BEYOND_64_BITS}"]
 
 
 @pytest.mark.parametrize("position", UNKNOWN)
@@ -141,6 +142,8 @@ def test_unknown_position_leads_to_one_reset(
         if position:
             reset = bell.next()
             assert (reset["type"], reset["unread"], reset["position"]) == ("reset", 1, ready["position"])
+            notify(http, alice)
+            assert bell.next()["type"] == "notification"
 
 
 def test_position_of_another_recipient_leads_to_a_reset(bellcast_server: ServerProcess, alice: str) -> None:

@@ -1,7 +1,7 @@
 """Live events that a client missed: recovery over WebSocket and event streams, rewind, own events, and pages over REST."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -249,3 +249,39 @@ def test_tenants_have_separate_histories(bellcast_server: ServerProcess, http: h
     position = f"~{acme['events'][0]['id']}"
     with websocket(bellcast_server, name, topics=name, position=position, claims=CLAIMS) as bell:
         assert bell.next()["recovered"] is False
+
+
+def test_events_that_left_the_history_are_never_recovered(start_server: Callable[..., ServerProcess]) -> None:
+    rules = {"BELLCAST_TOPIC_HISTORY": "few=1h/3,*=1h", "BELLCAST_LIMIT_HISTORY": "20000"}
+    server = start_server("--test-clock", **rules)
+
+    def missed(topic: str, id: str, count: int) -> list[Any] | None:
+        """Resume behind an event; return the data of the next `count` events, or None if `ready` says not recovered."""
+        with websocket(server, "alice", topics=topic, position=f"~{id}", claims=CLAIMS) as bell:
+            return [event["data"] for event in events(bell, count)] if bell.next()["recovered"] else None
+
+    with httpx.Client(base_url=server.url, headers=server.as_app()) as http:
+
+        def kept(topic: str) -> list[dict[str, Any]]:
+            page = http.get(f"/v1/topics/{topic}/events").json()["events"]
+            return list(page)
+
+        for number in range(4):
+            publish(http, "few", number)
+        one, _, three = [event["id"] for event in kept("few")]
+        assert missed("few", one, 2) == [2, 3]
+        publish(http, "few", 4)
+        publish(http, "few", 5)  # the topic keeps three events: 2 has left, which came after 1
+        assert missed("few", one, 4) is None
+        assert missed("few", three, 2) == [4, 5]
+        publish(http, "large", 0)
+        (zero,) = [event["id"] for event in kept("large")]
+        for _ in range(30):
+            publish(http, "other", "x" * 1_000)  # beyond the bytes of a tenant
+        publish(http, "large", 1)
+        assert missed("few", three, 2) is None
+        assert missed("large", zero, 1) == [1]
+        http.post("/v1/test-clock", json={"advance": "61m"})
+        assert missed("large", zero, 1) is None
+        publish(http, "large", 2)
+        assert [event["data"] for event in kept("large")] == [2]

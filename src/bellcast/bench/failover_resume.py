@@ -1,24 +1,36 @@
-"""Resuming: one node is killed, and its clients reconnect to the survivors with a token and their last position."""
+"""Resuming: one node is killed, and its clients reconnect to the survivors with a token and their last position, of the
+inbox and of three topics."""
 
 import time
 from collections.abc import Sequence
 
-from bellcast.bench import figures, handshakes, nodes, storm
+import msgspec
+
+from bellcast.bench import figures, handshakes, nodes, server_under_test, storm
 from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.client_processes import ClientProcesses, ClientShare, WorkerCommand
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import drive
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item
 from bellcast.bench.scales import Run
-from bellcast.bench.server_under_test import READY, BenchServer
-from bellcast.bench.target import is_marked
+from bellcast.bench.server_under_test import BenchServer
+from bellcast.bench.target import event_data, is_marked
 
 NAME = "resuming"
 NODES = 3
-GOAL_S = 10.0
+GOAL_S = 3.5
+
+# Each client follows three topics; each topic has about thirty followers.
+TOPICS_PER_CLIENT = 3
+CLIENTS_PER_TOPIC = 10
+# Each client misses one event of each topic, and a notification.
+MISSED = TOPICS_PER_CLIENT + 1
+# A field of `ready` that says that the events of all topics follow.
+RECOVERED = b'"recovered":true'
 
 # Time in which a duplicate delivery would be counted.
 SETTLE_S = 2.0
@@ -35,18 +47,38 @@ def measure(run: Run) -> Sequence[Figure | MissingFigure]:
 
 def _measure(run: Run, cluster: Nodes) -> Figure:
     dying, *survivors = cluster.each
-    tokens = [dying.token(f"guest-{number}") for number in range(run.scale.resuming)]
-    run.report("sending a notification to every client and reading its position")
-    storm.send_to_all(run, survivors[0], len(tokens))
+    number = run.scale.resuming
+    topics = [f"topic-{at}" for at in range(number // CLIENTS_PER_TOPIC)]
+    followed = [
+        [topics[(client + step * len(topics) // TOPICS_PER_CLIENT) % len(topics)] for step in range(TOPICS_PER_CLIENT)]
+        for client in range(number)
+    ]
+    tokens = [dying.token(f"guest-{client}", followed[client]) for client in range(number)]
+    run.report("sending a notification to every client and an event to every topic, and reading their positions")
+    storm.send_to_all(run, survivors[0], number)
     positions = storm.fetch_positions(run, survivors[0], tokens)
-    greetings = [dying.greeting("websocket", token, position=positions[n]) for n, token in enumerate(tokens)]
+    event_id = _publish(run, survivors[0], topics)
+    greetings = [
+        dying.greeting("websocket", token, ",".join(followed[at]), f"{positions[at]}~{event_id}")
+        for at, token in enumerate(tokens)
+    ]
     with ClientProcesses(
         run.deadline, [_part(node, greetings[at :: len(survivors)]) for at, node in enumerate(survivors)]
     ) as processes:
         _kill_node(run, dying, greetings)
-        storm.send_to_all(run, survivors[0], len(tokens))
-        run.report(f"{len(tokens):,} clients reconnect")
-        return _timed(Nodes(survivors, cluster.engines), processes, len(tokens))
+        storm.send_to_all(run, survivors[0], number)
+        _publish(run, survivors[0], topics)
+        run.report(f"{number:,} clients reconnect")
+        return _timed(Nodes(survivors, cluster.engines), processes, number)
+
+
+def _publish(run: Run, server: BenchServer, topics: Sequence[str]) -> str:
+    """Publish an event on each topic, and return the id of the last one."""
+    events = ({"topic": topic, "name": "note", "data": msgspec.Raw(event_data(at))} for at, topic in enumerate(topics))
+    drive(run.deadline, server.address, (server.send("/v1/events", event) for event in events), 1).expect_status(202)
+    kept = server.send_request(run.deadline, server.read(f"/v1/topics/{topics[-1]}/events", server_under_test.SECRET))
+    event_id: str = kept["events"][-1]["id"]
+    return event_id
 
 
 def _part(node: BenchServer, greetings: Sequence[bytes]) -> ClientShare:
@@ -54,7 +86,7 @@ def _part(node: BenchServer, greetings: Sequence[bytes]) -> ClientShare:
 
 
 def _pool(loop: EpollLoop, node: BenchServer) -> ClientPool:
-    return ClientPool(loop, node.address, "websocket", is_marked, handshakes.until(READY), is_uniform=False)
+    return ClientPool(loop, node.address, "websocket", is_marked, handshakes.until(RECOVERED), is_uniform=False)
 
 
 def _kill_node(run: Run, dying: BenchServer, greetings: Sequence[bytes]) -> None:
@@ -67,13 +99,13 @@ def _kill_node(run: Run, dying: BenchServer, greetings: Sequence[bytes]) -> None
 
 def _timed(left: Nodes, processes: ClientProcesses, number: int) -> Figure:
     before, begin = left.used(), time.perf_counter()
-    reports = processes.run_command(WorkerCommand(connect=number, each=1, timeout=TIMEOUT_S))
+    reports = processes.run_command(WorkerCommand(connect=number, each=MISSED, timeout=TIMEOUT_S))
     used, seconds = left.used(), max(one.at for one in reports) - begin
-    if not all(one.exact for one in processes.run_command(WorkerCommand(each=1, settle_seconds=SETTLE_S))):
-        raise HandshakeRefused("not every client received its missed notification exactly once")
+    if not all(one.exact for one in processes.run_command(WorkerCommand(each=MISSED, settle_seconds=SETTLE_S))):
+        raise HandshakeRefused("not every client received its missed notification and events exactly once")
     return Figure(
         benchmark=NAME,
-        name=f"{number:,} clients of a killed node resume on {NODES - 1} others, each with its missed notification",
+        name=f"{number:,} clients of a killed node resume inbox and {TOPICS_PER_CLIENT} topics on {NODES - 1} others",
         value=seconds,
         unit="s",
         goal=figures.at_most(GOAL_S),
