@@ -146,6 +146,19 @@ def test_unknown_position_leads_to_one_reset(
             assert bell.next()["type"] == "notification"
 
 
+@pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
+def test_ready_counts_a_newcomers_announcements_which_are_no_events(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
+) -> None:
+    tenant = f"of-{alice}"
+    announcement = {"to": {"tenant": tenant}, "tenant": tenant}
+    http.post("/v1/notifications", json={**announcement, "title": "before"}).raise_for_status()
+    with follow(bellcast_server, alice, claims={"tenant": tenant, "since": 1.5}) as bell:
+        assert bell.next()["unread"] == 1
+        http.post("/v1/notifications", json={**announcement, "title": "live"}).raise_for_status()
+        assert bell.next()["notification"]["title"] == "live"
+
+
 def test_position_of_another_recipient_leads_to_a_reset(bellcast_server: ServerProcess, alice: str) -> None:
     bob = next(names)
     with websocket(bellcast_server, alice) as bell:

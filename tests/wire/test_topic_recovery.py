@@ -125,7 +125,7 @@ def test_unknown_event_id_is_not_recovered(bellcast_server: ServerProcess, http:
 
 
 def test_subscribe_replays_before_its_ack(bellcast_server: ServerProcess, http: httpx.Client) -> None:
-    name = next(names)
+    name, quiet = next(names), next(names)
     with websocket(bellcast_server, name, claims=CLAIMS) as bell:
         start = bell.next()["id"]
         publish(http, name, 1)
@@ -145,6 +145,12 @@ def test_subscribe_replays_before_its_ack(bellcast_server: ServerProcess, http: 
         bell.ask("unsubscribe", topics=[name])
         bell.send("subscribe", topics=[name], position="nonsense", ref=3)
         assert bell.next()["recovered"] is False
+        bell.ask("unsubscribe", topics=[name])
+        publish(http, quiet, 4)
+        publish(http, name, 5)
+        bell.send("subscribe", topics=[name, quiet], position=start, ref=4)
+        assert [event["data"] for event in events(bell, 5)] == [1, 2, 3, 4, 5]  # in log order
+        assert bell.next()["recovered"] is True
 
 
 @pytest.mark.parametrize(("field", "value"), [("position", "1.1"), ("rewind", 1)])
@@ -199,6 +205,11 @@ def test_rewind_sends_the_last_events_of_each_topic_and_continues(
         socket.next()
         socket.send("subscribe", topics=[name], rewind=1, ref=1)
         assert (socket.next()["data"], socket.next()["type"]) == ("after", "ack")
+    for number in range(101):
+        publish(http, other, number)
+    with websocket(bellcast_server, name, topics=other, rewind=1_000, claims=CLAIMS) as socket:
+        assert socket.next()["recovered"] is False
+        assert [event["data"] for event in events(socket, 100)] == list(range(1, 101))
 
 
 def test_rest_pages_continue_and_a_deleted_history_is_not_recovered(

@@ -21,6 +21,8 @@ from bellcast.bench.target import MARK, is_marked
 
 NAME = "everyone"
 GOAL_KIB = 5.0
+GOAL_S = 2.5
+GOAL_CPU_US = 30.0
 
 # Worker processes of the server, and as many processes of the generator.
 WORKERS = 6
@@ -123,6 +125,7 @@ def _measure_announcement(
         name=f"{what}: until the last delivery",
         value=seconds,
         unit="s",
+        goal=figures.at_most(GOAL_S),
         details={"deliveries_per_second": size / seconds, "generator_busy": busy / seconds},
     )
     cost = Figure(
@@ -130,6 +133,7 @@ def _measure_announcement(
         name=f"{what}: CPU per delivery, engines included",
         value=sum(costs.values()),
         unit="µs",
+        goal=figures.at_most(GOAL_CPU_US),
         details=costs,
     )
     return [time_taken, cost]

@@ -25,6 +25,7 @@ APP = "bench"
 KEY = "bench-key"
 SECRET = secrets.token_urlsafe(32)
 TOKEN_LIFE_S = 3600
+SOURCE = Path(bellcast.__file__).parents[1]
 
 # Printed by a server once it accepts connections.
 READY_WORDS = " is listening on "
@@ -128,13 +129,18 @@ class BenchServer:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, deadline: Deadline, settings: Mapping[str, str] = {}, name: str = "bellcast"
+    folder: Path,
+    deadline: Deadline,
+    settings: Mapping[str, str] = {},
+    name: str = "bellcast",
+    source: Path = SOURCE,
 ) -> Iterator[BenchServer]:
-    """Start a server with its data in the folder and stop it afterwards. `settings` are the non-default ones."""
+    """Start a server with its data in the folder and stop it afterwards. `settings` are the non-default ones, `source` has
+    its package."""
     data, address = folder / name, ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
     # Neither the caller's environment nor its folder (-P) applies: the server runs this package with defaults.
-    env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
+    env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(source)}
     with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
         # A server of several processes prints this once all of them accept connections.
         process.wait_until_logged(READY_WORDS, deadline)

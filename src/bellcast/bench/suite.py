@@ -97,7 +97,10 @@ ALL = [
         cross_node_latency.measure,
     ),
     Benchmark(
-        failover_resume.NAME, "10,000 clients of a killed node resume on the others", 180, failover_resume.measure
+        failover_resume.NAME,
+        "10,000 clients of a killed node resume inbox and topics on the others",
+        180,
+        failover_resume.measure,
     ),
     Benchmark(
         cluster_announcement.NAME,

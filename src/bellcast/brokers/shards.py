@@ -1,6 +1,7 @@
 """One Redis node that carries all channels, or in a cluster those of its slots."""
 
 import asyncio
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Sequence
@@ -104,7 +105,7 @@ class Shard:
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
         """Run a script by its hash; the first time on a server, by its text."""
         redis: Any = self._redis
-        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        sha = _sha1(script)
         try:
             async with self._slots:
                 try:
@@ -218,3 +219,9 @@ class Shard:
         """After a command: it may have connected after `close` emptied the pool."""
         if self._is_closed:
             await self._pool.disconnect()
+
+
+@functools.cache
+def _sha1(script: str) -> str:
+    """Return the name of a script on Redis. The server has one script, of 8 kB, which would take 10 µs in each call."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
