@@ -97,7 +97,7 @@ class WorkflowWorld:
         release = Release(store, clock, self.catalog)
         delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
-        self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
+        self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, Scheduler()).run)
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = WorkflowParts(

@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import itertools
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from bellcast.errors import Unavailable
+from bellcast.outbound.guard import AddressGuard
 from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient, _trusted
 from tests.certificates import self_signed
 
@@ -206,6 +210,42 @@ async def test_secrets_of_the_url_are_not_in_the_error(http: HttpxClient) -> Non
         await http.request("GET", "http://me:password@127.0.0.1:1/hook/token?key=value", headers={})
     assert caught.value.detail.startswith("http://127.0.0.1:1 cannot be reached")
     assert not any(secret in caught.value.detail for secret in ("password", "token", "value"))
+
+
+# --- DNS rebinding
+
+REBINDING, ALLOWED, PRIVATE = "rebinding.test", "127.0.0.2", "127.0.0.1"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("answers", list(itertools.product((ALLOWED, PRIVATE), repeat=3)))
+async def test_name_that_changes_its_address_never_leads_to_a_refused_one(
+    scheme: str, answers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each lookup of the name gets the next answer. Both addresses have a server on the same port."""
+    connected, resolve, left = list[str](), socket.getaddrinfo, list(answers)
+
+    def look_up(host: object, *args: Any, **options: Any) -> Any:
+        return resolve((left.pop(0) if left else PRIVATE) if host == REBINDING else host, *args, **options)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer.get_extra_info("sockname")[0])
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with await asyncio.start_server(accept, PRIVATE, 0) as private:
+        port = private.sockets[0].getsockname()[1]
+        async with await asyncio.start_server(accept, ALLOWED, port):
+            client = HttpxClient(AddressGuard([ALLOWED]))
+            for _ in range(2):
+                with contextlib.suppress(Unavailable):
+                    await client.request("POST", f"{scheme}://{REBINDING}:{port}/", headers={}, timeout=5)
+            await client.close()
+    assert PRIVATE not in connected
+    lookups = 2 if scheme == "http" else 1  # plain HTTP is checked before the connection, too
+    assert bool(connected) >= (set(answers[:lookups]) == {ALLOWED})
 
 
 # --- TLS

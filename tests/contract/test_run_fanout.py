@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.fanout_pages import PAGE
 from bellcast.model.notifications import Audience
 from bellcast.ports import Job, Store
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.runs import RunQuery
 from bellcast.storage.run_commits import FANOUT_JOB_KIND
-from bellcast.workflows.run_fanout import BACKLOG_MS, RUN_PAGE
+from bellcast.workflows.run_fanout import BACKLOG_MS
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
 
-RECIPIENTS = RUN_PAGE + 10
+RECIPIENTS = PAGE + 10
 KEYS = [f"r{number:03}" for number in range(RECIPIENTS)]
 LAST = KEYS[-1]
 ROOM = Audience(topic="room")
@@ -191,7 +192,7 @@ async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, mon
 
     monkeypatch.setattr(world.store.runs, "add_page", cancel_before_the_second_page)
     await world.execute(fanout_job(id, app.now))
-    assert await counts(world, id) == {"completed": RUN_PAGE}
+    assert await counts(world, id) == {"completed": PAGE}
     assert await app.titles(LAST) == []
 
 

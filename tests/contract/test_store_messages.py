@@ -9,6 +9,7 @@ from bellcast.model.messages import Attempt
 from bellcast.model.times import to_rfc3339
 from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
 from bellcast.ports.list_scan import ListScan
+from bellcast.ports.messages import RecordedAction
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -102,6 +103,27 @@ async def test_finish_stores_the_attempt_and_suppresses_the_address(app: App) ->
     pairs = [("email", "ALICE@example.com"), ("sms", "alice@example.com"), ("email", "bob@example.com")]
     assert await app.store.messages.suppressed("", pairs) == {("email", "ALICE@example.com")}
     assert await app.store.messages.suppressed("acme", pairs) == frozenset()
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+async def test_recall_is_recorded_once(app: App, has_row: bool) -> None:
+    """Also that of a send that was not for the inbox, which has no row."""
+    request = app.send_request("alice")
+    (id,) = request.ids
+    decision = NewDecision(
+        tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=app.now
+    )
+    request = replace(request, messages=(message(notification=id),), decisions=(decision,))
+    if not has_row:
+        request = replace(request, recipients=(), ids=())
+    async for _ in app.store.sends.add([request]):
+        pass
+    assert await app.store.sends.recall("acme", id, NOW) is None
+    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.store.sends.recall("", id, app.now + 1) is None
+    (recorded,) = await app.store.messages.actions("", id, None, 10)
+    assert recorded == RecordedAction(what="recalled", at=app.now)
+    assert await app.store.messages.decisions("", id, None, 10) == [decision]
 
 
 async def test_recall_cancels_messages_without_attempts(app: App) -> None:

@@ -126,15 +126,36 @@ async def test_actions_of_recipients_commit_with_the_events_of_their_rows(app: A
     await inboxes.mark(inbox.number, Marking(actions=("unarchive",)), app.now, report)
     await inboxes.mark(inbox.number, Marking(actions=("seen",)), app.now, report)
     await inboxes.mark(inbox.number, Marking(actions=("read",)), app.now, report)
-    # A row that was read already is in no event, and other actions have none.
+    # A row that was read already is in no event, and other actions have none. What is read for the first time is seen.
     assert report.changes == [
+        ("notification.seen", {"recipient": "alice", "id": ids[0]}),
         ("notification.read", {"recipient": "alice", "id": ids[0]}),
+        ("notification.seen", {"recipient": "alice", "id": ids[1]}),
         ("notification.read", {"recipient": "alice", "id": ids[1]}),
         ("notification.read", {"recipient": "alice", "id": None, "all": True, "changed": 2}),
     ]
     stored = await app.store.webhook_events.page(None, "", 10)
-    assert [(one.type, one.recipient) for one in stored] == [("notification.read", "alice")] * 3
-    assert len(await app.lease(app.now, app.now + 1000, 10)) == 3
+    assert [(one.type, one.recipient) for one in stored] == [(type, "alice") for type, _ in report.changes]
+    assert len(await app.lease(app.now, app.now + 1000, 10)) == 5
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_reading_all_reports_the_rows_that_are_seen_with_it(
+    app: App, is_bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_bulk:
+        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", 1)
+    report, inboxes = Report(), app.store.inboxes
+    seen = await app.send("alice", title="1")
+    await app.mark("alice", "seen", ids=(seen,))
+    await app.send("alice", title="2")
+    number = (await app.inbox("alice")).number
+    await inboxes.mark(number, Marking(actions=("read",)), app.now, report)
+    every = {"recipient": "alice", "id": None, "all": True}
+    assert report.changes == [
+        ("notification.seen", {**every, "changed": 1}),
+        ("notification.read", {**every, "changed": 2}),
+    ]
 
 
 async def test_button_commits_with_its_event_once(app: App) -> None:
@@ -143,9 +164,10 @@ async def test_button_commits_with_its_event_once(app: App) -> None:
     number = (await app.open("alice")).inbox.number
     for _ in range(2):
         await app.store.inboxes.act(number, sent, "accept", app.now, report)
-    change = {"recipient": "alice", "id": sent, "action": "accept"}
-    assert report.changes == [("notification.acted", change)]
-    assert len(await app.store.webhook_events.page(None, "", 10)) == 1
+    row = {"recipient": "alice", "id": sent}
+    read = [("notification.seen", row), ("notification.read", row)]
+    assert report.changes == [("notification.acted", {**row, "action": "accept"}), *read]
+    assert len(await app.store.webhook_events.page(None, "", 10)) == 3
 
 
 @pytest.mark.parametrize("is_bulk", [False, True])

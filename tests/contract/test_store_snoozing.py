@@ -6,6 +6,7 @@ from bellcast.errors import Conflict, NotFound
 from bellcast.model.events import NotificationAdded, NotificationUpdated
 from bellcast.model.notifications import ActionButton, Edit
 from bellcast.ports import Query
+from bellcast.storage.marking import MAX_SNOOZES
 from tests.contract.app import App
 from tests.contract.replica import Replica
 
@@ -173,6 +174,18 @@ async def test_announcement_edited_or_recalled_while_snoozed(app: App) -> None:
     assert isinstance(event, NotificationUpdated)
     assert event.notification == (await app.page("alice", view="snoozed"))[0]
     assert await app.counts("alice") == (0, 0) == device.counted
+
+
+async def test_snoozes_are_recorded_up_to_a_limit(app: App) -> None:
+    id = await app.send("alice")
+    for _ in range(MAX_SNOOZES + 1):
+        app.clock.advance(1)
+        await snoozed(app, id)
+        await app.mark("alice", "unarchive", ids=(id,), view="snoozed")
+    recorded = await app.store.messages.actions("", id, "alice", 100)
+    assert [one.what for one in recorded] == ["snoozed"] * MAX_SNOOZES
+    assert await app.store.messages.decisions("", id, "alice", 100) == []
+    assert await app.store.messages.actions("acme", id, None, 100) == []
 
 
 async def test_action_is_taken_once(app: App) -> None:

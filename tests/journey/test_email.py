@@ -89,6 +89,8 @@ async def test_email_reaches_the_smtp_server(tmp_path: Path) -> None:
             (mail,) = mailbox.received
             assert (message["state"], message["provider"]) == ("sent", "env-email-1")
             assert message["attempts"][0]["outcome"] == "accepted"
+            raw = message_from_bytes((await client.get(f"/v1/messages/{message['id']}/raw")).content, policy=default)
+            assert raw.items() == [one for one in mail.items() if one[0] in raw]
             assert mail["From"] == "Shop <bells@example.com>"
             assert "https://shop.example/b/7" in str(mail.get_body(("plain",)))
             inbox = await client.get("/v1/recipients/alice")

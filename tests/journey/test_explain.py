@@ -50,6 +50,19 @@ async def test_required_type_is_the_rule_in_plan_timeline_and_explanation(tmp_pa
         assert now["text"] == "The e-mail would be sent at once because its type requires it."
 
 
+@pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])
+async def test_recalled_send_keeps_its_timeline(tmp_path: Path, channels: list[str]) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client, channels=channels)
+        await ended(client)
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 204
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 404
+        (recalled,) = [one for one in await timeline(client, id) if one["what"] == "recalled"]
+        assert (recalled["channel"], recalled["detail"]) == (None, None)
+        assert [one["what"] for one in await timeline(client, id)][-1] == "recalled"
+
+
 async def test_timeline_lists_decisions_and_what_became_of_the_message(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)

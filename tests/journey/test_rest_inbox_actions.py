@@ -131,6 +131,16 @@ async def test_timeline_names_the_action_and_the_snooze(rest):
     assert "archived" not in [what for what, _, _ in entries]
 
 
+async def test_timeline_names_a_snooze_that_has_ended(rest):
+    id = await rest.send("alice", "one")
+    alice = rest.recipient("alice")
+    await alice.post("/v1/inbox/snooze", json={"ids": [id], "until": "back"})
+    await alice.post("/v1/inbox/back")
+    shown = (await rest.app.get(f"/v1/notifications/{id}")).json()
+    assert shown["snoozed_until"] is None
+    assert [one["what"] for one in shown["timeline"]] == ["created", "snoozed"]
+
+
 async def test_template_has_buttons_and_a_format(tmp_path):
     part = {
         "title": "Booking",

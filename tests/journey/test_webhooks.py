@@ -61,10 +61,11 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         alice = session_of(server, "alice")
         await client.post("/v1/inbox/read", json={"ids": [id]}, headers=alice)
         await client.put("/v1/preferences", json={"channels": {"sms": False}}, headers=alice)
-        requests = await received(vendor, 4)
+        requests = await received(vendor, 5)
         bodies = {request.json["type"]: request.json for request in requests}
         assert bodies.keys() == {
             "notification.created",
+            "notification.seen",
             "notification.read",
             "message.simulated",
             "preferences.changed",
@@ -77,7 +78,7 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         message = bodies["message.simulated"]["data"]
         assert (message["notification"], message["channel"], message["state"]) == (id, "email", "simulated")
         assert all(is_signed(request, webhook["secret"]) for request in requests)
-        assert len({request.headers["webhook-id"] for request in requests}) == 4
+        assert len({request.headers["webhook-id"] for request in requests}) == 5
         shown = (await client.get(f"/v1/webhooks/{webhook['id']}")).json()
         assert shown == {name: value for name, value in webhook.items() if name != "secret"}
 

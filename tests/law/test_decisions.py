@@ -1,6 +1,6 @@
 """What is sent equals the pure decision, and `explain` and the timeline name the same rule.
 
-Random preferences of recipients, tenants and the project, random types, addresses, quiet hours and digests."""
+Random preferences of recipients, tenants and the project, random types, addresses, quiet hours, digests and workflows."""
 
 import random
 from pathlib import Path
@@ -18,6 +18,8 @@ from tests.journey.channels import World, opened
 TYPES, TENANTS, SENDS = ("news", "invoice", "chat"), ("", "acme", "globex"), 60
 ZONES = ("UTC", "Europe/Vienna", "Asia/Kathmandu", "America/Los_Angeles")
 USED = ("inbox", "email", "sms")
+CONTENTS = {"inbox": {"title": "Hi"}, "email": {"subject": "Hi", "text": "Hi"}, "sms": {"text": "Hi"}}
+FLOWS = ("welcome", "booked")
 
 
 class Choices:
@@ -33,6 +35,7 @@ class Choices:
         draw = self.random
         document: dict[str, Any] = {"channels": self.switches() if draw.random() < 0.5 else {}}
         document["types"] = {type: self.switches() for type in TYPES if draw.random() < 0.4}
+        document["workflows"] = {flow: self.switches() for flow in FLOWS if draw.random() < 0.4}
         frequencies = ("instant", "hourly", "daily", "weekly")
         document["digest"] = {type: draw.choice(frequencies) for type in TYPES if draw.random() < 0.2}
         if draw.random() < 0.4:
@@ -55,6 +58,12 @@ class Choices:
             "defaults": {name: on for name, on in self.switches().items() if name not in taken},
         }
 
+    def flow(self) -> dict[str, Any]:
+        """A workflow that sends through some of the channels, in any order."""
+        channels = self.random.sample(USED, self.random.randint(1, len(USED)))
+        steps = [{"key": channel, "type": channel, **CONTENTS[channel]} for channel in channels]
+        return {"type": self.random.choice(TYPES), "steps": steps}
+
 
 def drop_required(document: dict[str, Any], types: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The document without switches against required channels, which the API refuses."""
@@ -73,13 +82,18 @@ async def test_deliveries_equal_the_pure_decision_and_explanations_name_its_rule
         types = {type: choices.type() for type in TYPES}
         for type, body in types.items():
             await world.put(f"/v1/types/{type}", body)
+        flows = {flow: choices.flow() for flow in FLOWS}
+        for flow, body in flows.items():
+            await world.put(f"/v1/workflows/{flow}", body)
         defaults: dict[str, dict[str, Any]] = {}
         for tenant in TENANTS:
             defaults[tenant] = drop_required(choices.preferences(), types)
             await world.put(f"/v1/preference-defaults{of(tenant)}", defaults[tenant])
         for number in range(SENDS):
             tenant, type, key = draw.choice(TENANTS), draw.choice(TYPES), f"r{number}"
-            priority: Priority = draw.choice(get_args(Priority))
+            flow = draw.choice(FLOWS) if draw.random() < 0.4 else None
+            type = type if flow is None else flows[flow]["type"]
+            priority: Priority = draw.choice(get_args(Priority)) if flow is None else "normal"
             record = {"timezone": draw.choice(ZONES)}
             if draw.random() < 0.85:
                 record["email"] = draw.choice([f"{key}@example.com"] * 5 + ["not an address"])
@@ -97,15 +111,22 @@ async def test_deliveries_equal_the_pure_decision_and_explanations_name_its_rule
                 project=msgspec.convert(defaults[""], Preferences),
                 rules=msgspec.convert(types[type], TypeRules),
             )
-            expected = {channel: decide(occasion(world, channel, type, priority, record), layers) for channel in USED}
-            await check(world, key, tenant, {"type": type, "priority": priority}, expected)
+            used = USED if flow is None else [step["type"] for step in flows[flow]["steps"]]
+            occasions = {channel: occasion(world, channel, type, priority, record, flow) for channel in used}
+            expected = {channel: decide(one, layers) for channel, one in occasions.items()}
+            if flow is None:
+                await check(world, key, tenant, {"type": type, "priority": priority}, expected)
+            else:
+                await check_run(world, key, tenant, flow, expected)
 
 
 def of(tenant: str) -> str:
     return f"?tenant={tenant}" if tenant else ""
 
 
-def occasion(world: World, channel: Any, type: str, priority: Priority, record: dict[str, str]) -> Occasion:
+def occasion(
+    world: World, channel: Any, type: str, priority: Priority, record: dict[str, str], flow: str | None
+) -> Occasion:
     problem: Any = None
     if channel == "email":
         address = record.get("email")
@@ -119,6 +140,7 @@ def occasion(world: World, channel: Any, type: str, priority: Priority, record: 
         priority=priority,
         now=world.clock.now(),
         zone=ZoneInfo(record["timezone"]),
+        workflow=flow,
         address_problem=problem,
     )
 
@@ -129,21 +151,14 @@ async def check(world: World, key: str, tenant: str, fields: dict[str, Any], exp
     answer = await world.request("POST", "/v1/notifications", draft, **params)
     id = answer["notifications"][0]["id"]
     await world.run_due()
-    outcomes = {channel: (decision.outcome, decision.rule, decision.by) for channel, decision in expected.items()}
     explained = (await world.get("/v1/explain", recipient=key, notification=id, **params))["channels"]
-    assert {one["channel"]: (one["outcome"], one["rule"], one["by"]) for one in explained} == outcomes
+    assert_decided(explained, expected)
     now = (await world.get("/v1/explain", recipient=key, type=fields["type"], **params))["channels"]
     if fields["priority"] != "urgent":
         assert {one["channel"]: one["rule"] for one in now if one["channel"] in USED} == {
             channel: decision.rule for channel, decision in expected.items()
         }
-    messages = {one["channel"]: one for one in await world.messages(recipient=key, **params)}
-    states = {"send": "simulated", "hold": "held"}
-    assert {channel: one["state"] for channel, one in messages.items()} == {
-        channel: states[decision.outcome]
-        for channel, decision in expected.items()
-        if channel != "inbox" and decision.outcome != "skip"
-    }
+    assert_sent(await world.messages(recipient=key, **params), expected)
     shown = await world.get(f"/v1/notifications/{id}", **params)
     has_item = any(entry["what"] == "created" for entry in shown["timeline"])
     assert has_item == (expected["inbox"].outcome == "send")
@@ -151,6 +166,39 @@ async def check(world: World, key: str, tenant: str, fields: dict[str, Any], exp
         entries = (await world.get(f"/v1/notifications/{id}", **params))["timeline"]
         named = {one["channel"]: (one["rule"], one["by"]) for one in entries if one["what"] in NAMED}
         assert named == {channel: (decision.rule, decision.by) for channel, decision in expected.items()}
+
+
+async def check_run(world: World, key: str, tenant: str, flow: str, expected: dict[str, Decision]) -> None:
+    params = {"tenant": tenant} if tenant else {}
+    run = (await world.request("POST", f"/v1/workflows/{flow}/trigger", {"to": key}, **params))["run"]
+    await world.run_due()
+    assert_decided((await world.get("/v1/explain", recipient=key, run=run, **params))["channels"], expected)
+    assert_sent(await world.messages(recipient=key, **params), expected)
+    shown = await world.get(f"/v1/runs/{run}", **params)
+    assert shown["state"] == "completed"
+    states = {step["key"]: (step["state"], step["reason"]) for step in shown["steps"]}
+    assert states == {
+        channel: ("skipped" if decision.outcome == "skip" else "done", decision.rule)
+        for channel, decision in expected.items()
+    }
+    rows = (await world.get(f"/v1/recipients/{key}", **params))["unread"]
+    assert rows == ("inbox" in expected and expected["inbox"].outcome == "send")
+
+
+def assert_decided(explained: list[dict[str, Any]], expected: dict[str, Decision]) -> None:
+    """Each channel was decided as expected, and the explanation names the rule and its document."""
+    outcomes = {channel: (decision.outcome, decision.rule, decision.by) for channel, decision in expected.items()}
+    assert {one["channel"]: (one["outcome"], one["rule"], one["by"]) for one in explained} == outcomes
+
+
+def assert_sent(messages: list[dict[str, Any]], expected: dict[str, Decision]) -> None:
+    """There is a message for each channel outside the inbox that was not skipped, and no other."""
+    states = {"send": "simulated", "hold": "held"}
+    assert sorted((one["channel"], one["state"]) for one in messages) == sorted(
+        (channel, states[decision.outcome])
+        for channel, decision in expected.items()
+        if channel != "inbox" and decision.outcome != "skip"
+    )
 
 
 NAMED = ("routed", "held", "skipped")

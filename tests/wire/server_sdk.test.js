@@ -228,6 +228,9 @@ test('a workflow is triggered', async () => {
   await bell.workflows.put(workflow, { steps: [{ key: 'hello', type: 'inbox', title: 'Hello {{ data.name }}' }] });
   const { run } = await bell.trigger(workflow, alice, { name: 'Alice' });
   assert.ok(run);
+  const sendAt = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000);
+  const later = await bell.trigger(workflow, alice, { name: 'Alice' }, { sendAt, cancelKey: 'a' });
+  assert.equal(new Date(later.schedule.next_at).getTime(), sendAt.getTime());
 });
 
 const recipe = (name) => import(`${process.env.RECIPES}/${name}.js`);

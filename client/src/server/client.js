@@ -347,9 +347,9 @@ export class Bellcast {
     await this.request('POST', '/v1/events', { body, signal });
   }
 
-  /** Start a workflow. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]}>} */
-  trigger(workflow, to, data = {}, { idempotencyKey, tenant, signal } = {}) {
-    const body = { to: target(to), data, ...(tenant && { tenant }) };
+  /** Start a workflow, now or at `sendAt`: a time with an offset, or one in `timezone`. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {sendAt?: string | Date, timezone?: string, cancelKey?: string, idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]} & {schedule?: Schedule}>}  with `sendAt` the schedule, and no ids yet */
+  trigger(workflow, to, data = {}, { sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}) {
+    const body = { to: target(to), data, send_at: sendAt, timezone, cancel_key: cancelKey, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
     return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true });
   }

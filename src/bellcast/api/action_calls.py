@@ -54,6 +54,10 @@ class ActionCallContext:
         raise HandlerFailed(NO_CONNECTION)
 
 
+# What the first action may change: it reads the notification.
+TYPES = ("notification.acted", "notification.seen", "notification.read")
+
+
 async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key: str) -> Notification:
     """Record an action once, publish it, and call its handler.
 
@@ -61,7 +65,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     if the app has no handler of that name; HandlerFailed if the handler fails, with the action recorded."""
     _check_handler(ctx, await _find(ctx, inbox, id), key)
     engines = ctx.engines
-    report = await engines.webhooks.report(inbox.state.tenant, ["notification.acted"])
+    report = await engines.webhooks.report(inbox.state.tenant, TYPES)
     taken = await engines.store.inboxes.act(inbox.number, id, key, engines.clock.now(), report)
     if taken.events:
         engines.router.messages_added()

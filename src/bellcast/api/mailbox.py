@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.messages import rfc822
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import delivery, email, signatures
+from bellcast.channels import email, signatures
 from bellcast.errors import NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
@@ -31,8 +32,6 @@ HEADERS = {
 }
 PURPOSE = b"bellcast mailbox\x00"
 PAGE_SIZE = 50
-# The sender of simulated mail, for which no provider names one.
-SENDER = "bellcast@localhost"
 CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 
 
@@ -112,7 +111,9 @@ async def show(request: ApiRequest) -> ASGIApp:
         if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
             raise NotFound("There is no simulated message with this id.")
     following = shown[-1].id if len(found) > PAGE_SIZE else None
-    page = _page(token, shown, chosen or next(iter(shown), None), query, following, is_chosen=chosen is not None)
+    opened = chosen or next(iter(shown), None)
+    body = EMPTY if opened is None else await _message(ctx, opened)
+    page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)
     return responses.complete(200, page.encode(), HTML, HEADERS)
 
 
@@ -127,6 +128,7 @@ def _page(
     token: str,
     shown: list[StoredMessage],
     chosen: StoredMessage | None,
+    body: str,
     query: MailboxQuery,
     following: str | None,
     *,
@@ -137,7 +139,6 @@ def _page(
     items = "".join(_item(f"{base}?message={one.id}{suffix}", one, chosen) for one in shown)
     more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
     back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
-    body = back + _message(chosen) if chosen is not None else EMPTY
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -148,7 +149,7 @@ def _page(
 <body class="{"open" if is_chosen else "closed"}">
 <nav aria-label="Messages"><h1>Mailbox</h1>
 <ul>{items}</ul>{more}</nav>
-<main>{body}</main>
+<main>{back}{body}</main>
 </html>
 """
 
@@ -166,7 +167,7 @@ def _item(url: str, message: StoredMessage, chosen: StoredMessage | None) -> str
     )
 
 
-def _message(message: StoredMessage) -> str:
+async def _message(ctx: ApiContext, message: StoredMessage) -> str:
     content: dict[str, Any] = msgspec.json.decode(message.content)
     head = f"""<header><h2>{escape(_title(message))}</h2>
 <dl><dt>To<dd>{escape(message.address)}<dt>Recipient<dd>{escape(message.recipient)}<dt>Type<dd>{escape(message.type)}\
@@ -174,8 +175,8 @@ def _message(message: StoredMessage) -> str:
     if message.channel != "email":
         text = "\n\n".join(str(content[name]) for name in ("title", "body", "text", "url") if content.get(name))
         return f"{head}<pre class=bubble>{escape(text)}</pre>"
-    raw = email.compose(delivery.content_of(message), SENDER).decode(errors="replace")
-    headers = raw.replace("\r\n", "\n").partition("\n\n")[0]
+    raw = await rfc822(ctx, message)
+    headers = raw.decode(errors="replace").replace("\r\n", "\n").partition("\n\n")[0]
     return f"""{head}<iframe title="E-mail" sandbox srcdoc="{escape(content.get("html") or "")}"></iframe>
 <details><summary>Text</summary><pre>{escape(content.get("text") or "")}</pre></details>
 <details><summary>Headers</summary><pre>{escape(headers)}</pre></details>"""

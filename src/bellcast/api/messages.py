@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -22,8 +23,6 @@ from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.replays import FailureFilter
 
-# The sender of simulated mail, for which no provider names one.
-SIMULATED_SENDER = "bellcast@localhost"
 HTML = "text/html; charset=utf-8"
 # No script of an e-mail runs, and it loads nothing: an image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
@@ -160,7 +159,7 @@ async def raw(request: ApiRequest) -> ASGIApp:
     """Read an e-mail as it is sent.
 
     In the format of RFC 5322, as a mail program can open it."""
-    return responses.complete(200, _rfc822(await _find(request)), "message/rfc822")
+    return responses.complete(200, await rfc822(context.of(request), await _find(request)), "message/rfc822")
 
 
 @operation(
@@ -178,7 +177,8 @@ async def eml(request: ApiRequest) -> ASGIApp:
     As a file `<id>.eml` in the format of RFC 5322. The content is that of `/raw`."""
     message = await _find(request)
     name = f'attachment; filename="{message.id}.eml"'
-    return responses.complete(200, _rfc822(message), "message/rfc822", {"content-disposition": name})
+    body = await rfc822(context.of(request), message)
+    return responses.complete(200, body, "message/rfc822", {"content-disposition": name})
 
 
 @operation(
@@ -306,10 +306,12 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     return responses.json(Retried(plan.matched), 200 if is_dry_run else 202)
 
 
-def _rfc822(message: StoredMessage) -> bytes:
+async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
+    """Return an e-mail as its provider sends it. Raises Conflict for another message."""
     if message.channel != "email":
         raise Conflict("Only e-mails are available in this form.")
-    return email.compose(delivery.content_of(message), SIMULATED_SENDER)
+    sender, name = await ctx.providers.email_sender(message.tenant, message.provider)
+    return email.compose(delivery.content_of(message), sender, name)
 
 
 async def _find(request: ApiRequest) -> StoredMessage:

@@ -22,7 +22,7 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
-from bellcast.ports.messages import MAX_DECISIONS
+from bellcast.ports.messages import MAX_DECISIONS, RecordedAction
 
 D = TypeVar("D", bound=Draft)
 
@@ -212,19 +212,21 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
     """Convert a stored notification or announcement for the server side."""
     decisions: Sequence[NewDecision] = ()
     messages: Sequence[StoredMessage] = ()
+    actions: Sequence[RecordedAction] = ()
     fanout = await engines.store.runs.fanout(item.notification.id) if item.announcement else None
     if not item.announcement:
         id = item.notification.id
         decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
         query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=len(CHANNELS))
         messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
+        actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
     return SentNotification(
         **msgspec.structs.asdict(item.notification),
         recipient=item.recipient,
         tenant=tenants.outside(item.tenant),
         audience=audience_of(item) if item.announcement else None,
         fanout=None if fanout is None else "running" if fanout.state == "running" else "done",
-        timeline=timeline(item, decisions, messages, engines.clock.now()),
+        timeline=timeline(item, decisions, messages, actions, engines.clock.now()),
     )
 
 

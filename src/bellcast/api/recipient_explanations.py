@@ -68,7 +68,8 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: Se
     messages = await store.messages.page(query)
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
-    entries = timeline(item, decisions, messages[::-1], ctx.engines.clock.now())
+    actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)
+    entries = timeline(item, decisions, messages[::-1], actions, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     facts = [Fact(**msgspec.structs.asdict(entry), notification=id) for entry in entries]
     return explanations.with_actions(replace(explained, facts=facts), recipient, type)

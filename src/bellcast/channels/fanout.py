@@ -1,43 +1,69 @@
 """Fan-out of announcements to the channels outside the inbox, page by page of recipients."""
 
-import msgspec
+from collections.abc import AsyncGenerator
 
-from bellcast.channels import audiences
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import audiences, fanout_pages
 from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.channels.routing import Router
+from bellcast.contention import Pauses, Scheduler
 from bellcast.model import times
 from bellcast.model.notifications import Audience, Draft
-from bellcast.ports import Clock, Job, Store
+from bellcast.ports import Clock, Job, SendRequest, Store
 from bellcast.ports.runs import NewFanout
+
+
+class MessagePage(Struct, frozen=True):
+    """The messages of a page's recipients, the last of which is the new position of the fan-out."""
+
+    fanout: NewFanout
+    request: SendRequest
+    position: str
 
 
 class SendFanout:
     """Executes the jobs of announcements with other channels than the inbox."""
 
-    def __init__(self, store: Store, clock: Clock, router: Router) -> None:
+    def __init__(self, store: Store, clock: Clock, router: Router, pace: Scheduler) -> None:
         self._store = store
         self._clock = clock
         self._router = router
+        self._pace = pace
 
     async def run(self, job: Job) -> int | None:
         """Add the messages of the next pages. Return when the rest is due, or None. Each recipient is in one page that is
         committed with the position behind it, so nothing is sent twice."""
-        for _ in range(FANOUT_PAGES):
-            fanout = await self._store.runs.fanout(job.payload.decode())
-            if fanout is None or fanout.state != "running" or not await self._add_page(fanout):
-                return None
-        return self._clock.now()
+        fanout = await self._store.runs.fanout(job.payload.decode())
+        if fanout is None or fanout.state != "running":
+            return None
+        return self._clock.now() if await fanout_pages.commit(self._pages(fanout), self._add) else None
 
-    async def _add_page(self, fanout: NewFanout) -> bool:
-        """Add a page; False if none is left."""
-        draft, now = msgspec.json.decode(fanout.body, type=Draft), self._clock.now()
-        is_expired = draft.expires_at is not None and times.milliseconds(draft.expires_at) <= now
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[MessagePage | NewFanout]:
+        """Prepare pages for the next recipients; the fan-out itself stands for its end."""
+        draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
-        keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
-        if is_expired or not keys:
-            await self._store.sends.end_fanout(fanout.tenant, fanout.id)
+        position = fanout.position
+        for _ in range(FANOUT_PAGES):
+            keys = await audiences.page(self._store, fanout.tenant, audience, position, fanout.created_at)
+            if not keys or self._has_expired(draft):
+                yield fanout
+                return
+            for some in fanout_pages.cut(keys, self._pace.contention):
+                position = some[-1]
+                request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
+                yield MessagePage(fanout, request, position)
+
+    def _has_expired(self, draft: Draft) -> bool:
+        return draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()
+
+    async def _add(self, page: MessagePage | NewFanout) -> bool:
+        """Commit a page, and move the fan-out. False, and nothing written, if it does not run any more."""
+        if isinstance(page, NewFanout):
+            await self._store.sends.end_fanout(page.tenant, page.id)
             return False
-        request = await self._router.route_page(draft, fanout.tenant, fanout.id, keys)
-        if await self._store.sends.add_page(request, fanout.id, keys[-1]):
-            self._router.committed([request])
+        if not await self._store.sends.add_page(page.request, page.fanout.id, page.position):
+            return False
+        self._router.committed([page.request])
         return True

@@ -177,7 +177,7 @@ class Router:
                 decided_at=self._clock.now(),
             )
             decided = {key: [msgspec.structs.replace(row, recipient=key)] for key in keys}
-        for one in (await self.route_page(draft, tenant, "", keys)).decisions:
+        for one in (await self.route_page(draft, tenant, "", keys, Pauses())).decisions:
             decided[one.recipient].append(one)
         return number, [one for decisions in decided.values() for one in decisions]
 
@@ -213,7 +213,7 @@ class Router:
         roots = {**contents.own_roots(context), "recipient": {}}
         return contents.Contents(msgspec.structs.replace(context, roots=lambda: roots)).inbox()
 
-    async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str]) -> SendRequest:
+    async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
         """Return the messages and decisions of an announcement's other channels for a page of its recipients. A template that
         cannot be rendered for a recipient fails its messages, and no others."""
         now = self._clock.now()
@@ -224,7 +224,6 @@ class Router:
         route = await self._read(draft, page, external, draft.template or type.template)
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
-        pauses = Pauses()
         for key in keys:
             await pauses.pause_if_due()
             one = msgspec.structs.replace(empty, recipients=(key,), ids=(id,))

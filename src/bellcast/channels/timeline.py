@@ -9,6 +9,7 @@ from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import NewDecision, SentItem, StoredMessage
+from bellcast.ports.messages import RecordedAction
 
 # A message that is due immediately is attempted within this time, unless many are queued.
 SOON_MS = 10_000
@@ -32,7 +33,11 @@ class TimelineEntry(Struct, frozen=True, kw_only=True):
 
 
 def timeline(
-    item: SentItem, decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], now: int
+    item: SentItem,
+    decisions: Sequence[NewDecision],
+    messages: Sequence[StoredMessage],
+    actions: Sequence[RecordedAction],
+    now: int,
 ) -> list[TimelineEntry]:
     """Return every entry in order of time; entries of the same time are in order of cause."""
     by_id = {message.id: message for message in messages}
@@ -45,6 +50,7 @@ def timeline(
         *(_inbox_entries(item, now) if item.has_row else ()),
         *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
+        *map(_action_entry, actions),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -70,9 +76,15 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
             yield TimelineEntry(at=at, what=what, channel="inbox")
     if notification.acted is not None:
         yield TimelineEntry(at=notification.acted.at, what="acted", detail=notification.acted.key, channel="inbox")
-    if item.snoozed_at is not None and notification.snoozed_until is not None:
-        until = _until(times.milliseconds(notification.snoozed_until))
-        yield TimelineEntry(at=times.to_rfc3339(item.snoozed_at), what="snoozed", detail=until, channel="inbox")
+
+
+def _action_entry(action: RecordedAction) -> TimelineEntry:
+    return TimelineEntry(
+        at=times.to_rfc3339(action.at),
+        what=action.what,
+        detail=None if action.until is None else _until(action.until),
+        channel="inbox" if action.what == "snoozed" else None,
+    )
 
 
 def _decision_entry(decision: NewDecision) -> TimelineEntry:

@@ -377,11 +377,13 @@ class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Triggered(msgspec.Struct, frozen=True, kw_only=True):
-    """A started workflow. `run` is also the id of the only run; for an audience, `runs` is empty."""
+    """A started workflow. `run` is also the id of the only run; for an audience, `runs` is empty. With `send_at` there is a
+    `schedule`, and the ids are empty."""
 
-    trigger: str
-    run: str
+    trigger: str = ""
+    run: str = ""
     runs: list[StartedRun] = []
+    schedule: Scheduled | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
-from bellcast.client.notifications import Target, once
+from bellcast.client.notifications import Moment, Target, once
 from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import Cancelled, Run, RunPage, Triggered
@@ -22,15 +22,22 @@ def trigger(
     *,
     actor: Text | Mapping[str, Any] | None = None,
     cancel_key: Text | None = None,
+    send_at: Moment | None = None,
+    timezone: Text | None = None,
     idempotency_key: Text | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[Triggered]:
-    """Start a workflow for one recipient, several, or an audience. It starts once, however often it has to be tried."""
+    """Start a workflow for one recipient, several, or an audience. It starts once, however often it has to be tried.
+
+    With `send_at` it starts later, and the result has the `schedule`: a point in time, or a text without an offset in
+    `timezone` (an IANA name, or "recipient")."""
     body = drop_none(
         to=arguments.target("to", to),
         data=None if data is None else arguments.data("data", data),
         actor=None if actor is None else arguments.actor("actor", actor),
         cancel_key=None if cancel_key is None else arguments.name("cancel_key", cancel_key),
+        send_at=None if send_at is None else arguments.moment("send_at", send_at),
+        timezone=None if timezone is None else arguments.name("timezone", timezone),
         tenant=None if tenant is None else arguments.name("tenant", tenant),
     )
     return once(_workflow(workflow, "trigger"), json(body), idempotency_key, Triggered)

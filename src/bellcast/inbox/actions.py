@@ -19,7 +19,7 @@ WAKE_BATCH_ROWS = 250
 
 async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> Marked:
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
-    types = [f"notification.{action}" for action in marking.actions if action in REPORTED]
+    types = [f"notification.{word}" for action in marking.actions for word in REPORTED.get(action, ())]
     report = await engines.webhooks.report(tenant, types)
     marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now(), report)
     if marked.changed and report is not no_report:

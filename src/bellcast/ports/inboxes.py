@@ -12,8 +12,8 @@ from bellcast.model.notifications import ActionButton, Notification, Priority, V
 from bellcast.model.positions import Position
 from bellcast.ports.webhooks import EventReport, no_report
 
-# Actions on notifications that webhooks report.
-REPORTED = ("seen", "read")
+# The times that webhooks report, by the action that may set them: what was read was seen.
+REPORTED = {"seen": ("seen",), "read": ("seen", "read")}
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "snooze", "delete"]
 
 

@@ -77,6 +77,14 @@ class NewDecision(Struct, frozen=True, kw_only=True):
     decided_at: int
 
 
+class RecordedAction(Struct, frozen=True, kw_only=True):
+    """A notification was `snoozed`, until a time, or `recalled`. Times are UTC milliseconds."""
+
+    what: str
+    at: int
+    until: int | None = None
+
+
 class MessageUpdate(Struct, frozen=True, kw_only=True):
     """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
     `suppress` is the reason why its address must not be used any more."""
@@ -177,6 +185,10 @@ class Messages(Protocol):
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
         """Return the decisions for a notification, ordered by recipient and time."""
+        ...
+
+    async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
+        """Return the snoozes and the recall of a notification, ordered by time."""
         ...
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:

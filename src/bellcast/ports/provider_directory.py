@@ -54,6 +54,10 @@ class ProviderDirectory(Protocol):
         """Whether an active provider delivers the messages of a tenant's channel."""
         ...
 
+    async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
+        """Return the address and name from which a provider sends e-mails: the one with this key, else the first active one."""
+        ...
+
     async def test(self, tenant: str, key: str, to: str | None) -> str | None:
         """Check the credentials, or send a test message; return the error. Raises NotFound."""
         ...

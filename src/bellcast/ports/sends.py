@@ -95,7 +95,6 @@ class SentItem(Struct, frozen=True, kw_only=True):
     has_row: bool = True  # False if it was not for the inbox
     topic: str | None = None
     edited_at: int | None = None
-    snoozed_at: int | None = None
 
 
 class SentQuery(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from bellcast.ports import Clock, Document, Rates, Store
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import DeliveryError, OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
 from bellcast.providers import url
+from bellcast.providers.smtp import SMTPProvider
 from bellcast.server import vendors
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 KIND = "providers"
 # Providers of one tenant; more than a page is a mistake.
 MAX_PROVIDERS = 1000
+# Of simulated e-mails, if no provider names a sender.
+SIMULATED_SENDER = ("bellcast@localhost", None)
 TEST_TITLE = "Test message from Bellcast"
 
 
@@ -85,6 +88,12 @@ class ProviderRegistry:
         """Whether an active provider delivers the messages of a tenant's channel. Browsers and chat webhooks need none."""
         is_built_in = channel in ("push", "chat")
         return channel not in self._config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
+
+    async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
+        """Return the address and name from which a provider sends e-mails: the one with this key, else the first active one."""
+        active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
+        senders = {name: provider.sender for name, provider in active if isinstance(provider, SMTPProvider)}
+        return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
 
     async def close(self) -> None:
         """Close the providers' connections."""

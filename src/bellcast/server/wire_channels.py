@@ -17,6 +17,7 @@ from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
+from bellcast.contention import Scheduler
 from bellcast.jobs import JobRunner
 from bellcast.model.identities import Project
 from bellcast.model.messages import ExternalChannel
@@ -60,6 +61,7 @@ class Channels:
         rates: Rates,
         keys: EncryptionKeys,
         feed: Feed,
+        pace: Scheduler,
         *,
         runs_jobs: bool,
     ) -> None:
@@ -101,7 +103,7 @@ class Channels:
         delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
         digests = Digests(store, clock, self.catalog, release, config, project, new_id)
         jobs.register_pages(JOB_KIND, delivery.run_page)
-        jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router).run)
+        jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, pace).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver, concurrency=WEBHOOK_SLOTS)

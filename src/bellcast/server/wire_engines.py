@@ -55,6 +55,7 @@ class ServerEngines:
         broker, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(self.store.jobs, clock, new_id, self.quotas.weight_of)
         self.channel_config = with_public_url(settings)
+        pace = Scheduler()
         self.channels = Channels(
             self.store,
             clock,
@@ -67,9 +68,9 @@ class ServerEngines:
             self.rates,
             keys,
             self.feed,
+            pace,
             runs_jobs=not settings.server.no_jobs,
         )
-        pace = Scheduler()
         self.workflows = WorkflowParts(
             self.store,
             self.broker,

@@ -16,7 +16,6 @@ from bellcast.model.events import (
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import View
 from bellcast.ports import Action, ActionTaken, Marked, Marking
-from bellcast.ports.inboxes import REPORTED
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 from bellcast.storage import rows, webhook_events
 from bellcast.storage.script import Row, Script, Statement
@@ -29,6 +28,8 @@ MARK_PARTS: dict[View, tuple[int, int]] = {
     "archived": (2, 2),
     "snoozed": (2, 2),
 }
+# Snoozes of a notification that its timeline keeps. Recipients can snooze as often as they like.
+MAX_SNOOZES = 20
 # More rows than this are written by one statement and published as one event for all.
 MAX_ROW_EVENTS = 200
 EVENT_NAMES: dict[Action, Changed] = {
@@ -145,7 +146,12 @@ def _mark_rows(
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
     ids = [old.id for old, _ in changed]
-    yield from webhook_events.add(_reported(state, marking, ids, len(ids), report), now)
+    yield from webhook_events.add(_reported_rows(state, marking, changed, report), now)
+    if wanted.snooze:
+        yield Statement(
+            "snooze_record",
+            many=[{"inbox": inbox, "id": id, "until": marking.until, "now": now, "limit": MAX_SNOOZES} for id in ids],
+        )
     events = yield from _events(inbox, state, marking, ids, now)
     return Marked(len(changed), state, events)
 
@@ -202,19 +208,36 @@ def _mark_bulk(
     where["revision"] = state.revision
     for name in ("tombstones_of_parts", "delete_parts", "untag_deleted") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    yield from webhook_events.add(_reported(state, marking, (), changed, report), now)
+    events = [*_reported_all(state, "seen", -unseen, report)] if wanted.seen > 0 else []
+    events += _reported_all(state, "read", changed, report) if wanted.read > 0 else ()
+    yield from webhook_events.add(events, now)
     return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view, marking.tag),))
 
 
-def _reported(
-    state: InboxState, marking: Marking, ids: Sequence[str], changed: int, report: EventReport
+def _reported_rows(
+    state: InboxState, marking: Marking, changed: Sequence[tuple[RowState, RowState | None]], report: EventReport
 ) -> list[WebhookEvent]:
-    """Return the events of webhooks: one for each changed row, or one for all rows of an action without ids."""
-    changes: list[dict[str, Any]] = [{"recipient": state.recipient, "id": id} for id in ids]
-    if marking.ids is None:
-        changes = [{"recipient": state.recipient, "id": None, "all": True, "changed": changed}]
-    words = [action for action in marking.actions if action in REPORTED]
-    return [event for word in words for change in changes for event in report(f"notification.{word}", change)]
+    """Return the events of webhooks: one for each row that is seen or read now, or one for all rows of an action without ids."""
+    events: list[WebhookEvent] = []
+    for word in ("seen", "read"):
+        ids = [new.id for old, new in changed if new is not None and _is_newly(word, old, new)]
+        if marking.ids is None:
+            events += _reported_all(state, word, len(ids), report)
+        else:
+            for id in ids:
+                events += report(f"notification.{word}", {"recipient": state.recipient, "id": id})
+    return events
+
+
+def _is_newly(word: str, old: RowState, new: RowState) -> bool:
+    if word == "seen":
+        return old.seen_at is None and new.seen_at is not None
+    return old.read_at is None and new.read_at is not None
+
+
+def _reported_all(state: InboxState, word: str, changed: int, report: EventReport) -> Sequence[WebhookEvent]:
+    change = {"recipient": state.recipient, "id": None, "all": True, "changed": changed}
+    return report(f"notification.{word}", change) if changed > 0 else ()
 
 
 def _events(
@@ -257,8 +280,11 @@ def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report
     yield Statement("act_row", {"inbox": inbox, "id": id, "key": key, "now": now, "revision": state.revision})
     ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
     after = rows.notification(tuple(row))
-    change = {"recipient": state.recipient, "id": id, "action": key}
-    yield from webhook_events.add(report("notification.acted", change), now)
+    change = {"recipient": state.recipient, "id": id}
+    events = [*report("notification.acted", {**change, "action": key})]
+    events += report("notification.seen", change) if before.seen_at is None else ()
+    events += report("notification.read", change) if before.read_at is None else ()
+    yield from webhook_events.add(events, now)
     return ActionTaken(after, action, (NotificationUpdated(state, after),))
 
 

@@ -14,6 +14,7 @@ from bellcast.ports.messages import (
     MessageUpdate,
     NewDecision,
     NewMessage,
+    RecordedAction,
     StoredMessage,
     Suppression,
     as_change,
@@ -98,6 +99,11 @@ class Messages:
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
         return await self._engine.read(_decisions, tenant, notification, recipient, limit)
+
+    async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
+        params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
+        found = await self._engine.read(fetch, Statement("actions_of", params))
+        return [RecordedAction(what=what, at=at, until=until) for what, at, until in found]
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         return await self._engine.read(_suppressed, tenant, addresses)

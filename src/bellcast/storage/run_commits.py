@@ -105,6 +105,11 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         yield Statement("job_add", many=[jobs.new_params(schedule.job)])
 
 
+def _rows_of(sends: Sequence[SendRequest]) -> int:
+    """A run, and for each send a row or a message, and a decision. So a page of runs is bulk work."""
+    return 1 + 2 * len(sends)
+
+
 def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
     for some in chunks(runs, STATEMENT_ROWS):
         yield Statement("run_insert", many=[_new_params(one.run) for one in some])
@@ -161,7 +166,11 @@ class AddPage(Command[CommitResult]):
 
     @property
     def rows(self) -> int:
-        return max(1, len(self._runs))
+        return max(1, sum(_rows_of(one.sends) for one in self._runs))
+
+    @property
+    def is_housekeeping(self) -> bool:
+        return True  # also a last page of a few runs
 
     def script(self) -> Script[CommitResult]:
         fanout = self._fanout
@@ -191,8 +200,7 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
         return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)
 
     def rows_of(self, item: RunCommit) -> int:
-        # A send has a row or a message, and a decision. A page of runs is bulk work then.
-        return 1 + 2 * len(item.sends) + sum(len(trigger.runs) for trigger in item.triggers)
+        return _rows_of(item.sends) + sum(len(trigger.runs) for trigger in item.triggers)
 
     def is_separate(self, item: RunCommit) -> bool:
         return bool(item.counters or item.triggers)

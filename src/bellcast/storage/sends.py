@@ -185,7 +185,11 @@ class AddMessagePage(Command[bool]):
 
     @property
     def rows(self) -> int:
-        return max(1, len(self._request.messages))
+        return max(1, len(self._request.messages) + len(self._request.decisions))
+
+    @property
+    def is_housekeeping(self) -> bool:
+        return True  # also a page that has messages for few of its recipients
 
     def script(self) -> Script[bool]:
         return _add_page(self._request, self._fanout, self._position)

@@ -88,15 +88,17 @@ def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, t
 
 
 def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
-    """Remove an item; inboxes drop a recalled announcement when they are next opened."""
+    """Remove an item; inboxes drop a recalled announcement when they are next opened. None if there is none, or if it was
+    recalled before."""
     yield from messages.cancel(tenant, id, report, now)
+    recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
     has_fanout = yield Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
     announced = yield from _find_announcement(tenant, id)
     if announced is None:
-        return () if has_fanout else None
+        return () if has_fanout or recorded else None
     item = _announced_item(announced)
     return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
 
@@ -149,10 +151,8 @@ def _existing(row: Row | None) -> Row:
 
 
 def _direct_item(tenant: str, row: Row) -> SentItem:
-    *_, edited_at, snoozed_at, key = row
-    return SentItem(
-        notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at, snoozed_at=snoozed_at
-    )
+    *_, edited_at, key = row
+    return SentItem(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
 
 
 def _announced_item(row: Row) -> SentItem:

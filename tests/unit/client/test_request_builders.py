@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from bellcast.client import InvalidArgument, Unreadable, inbox, notifications, push_endpoints, recipients, topics
+from bellcast.client import (
+    InvalidArgument,
+    Unreadable,
+    inbox,
+    notifications,
+    push_endpoints,
+    recipients,
+    topics,
+    workflows,
+)
 from bellcast.client.request import HttpResponse
 
 
@@ -42,6 +51,15 @@ def test_idempotency_key_can_be_provided():
     request = notifications.notify("alice", title="Hello", idempotency_key="booking-7")
     assert request.headers["Idempotency-Key"] == "booking-7"
     assert request.repeatable
+
+
+def test_trigger_can_wait_for_its_time():
+    request = workflows.trigger("welcome", "alice", send_at="2030-01-02T09:00", timezone="recipient")
+    assert body(request) == {"to": "alice", "send_at": "2030-01-02T09:00", "timezone": "recipient"}
+    scheduled = {"schedule": {"key": "s1", "next_at": "2030-01-02T08:00:00Z"}}
+    answer = request.decode(HttpResponse(202, msgspec.json.encode(scheduled)))
+    assert answer.schedule is not None
+    assert (answer.run, answer.schedule.key) == ("", "s1")
 
 
 def test_edit_can_clear_a_field():

@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec import Struct
 
 from bellcast.outbound.http import HttpxClient
+from bellcast.ports import Response
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.providers import fcm, telegram, twilio, vonage
+from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
@@ -65,6 +67,29 @@ def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout:
     return vonage.from_url(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http=http, timeout=timeout)
 
 
+class Rerouted:
+    """ports.Http that sends the requests to a vendor's fixed host to another one."""
+
+    def __init__(self, http: HttpxClient, origin: str) -> None:
+        self._http = http
+        self._origin = origin
+
+    async def request(self, method: str, url: str, **request: Any) -> Response:
+        path = url.split("/", 3)[3]
+        return await self._http.request(method, f"{self._origin}/{path}", **request)
+
+    async def close(self) -> None: ...
+
+
+def chat_webhook_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+    rerouted = Rerouted(http, f"http{'s' if is_tls else ''}://{host}")
+    return ChatWebhookProvider(rerouted, timeout=timeout)
+
+
+def webhook(url: str) -> Callable[[str, bool], str]:
+    return lambda host, is_tls: url
+
+
 def twilio_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     return twilio.from_url(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http=http, timeout=timeout)
 
@@ -74,6 +99,9 @@ VENDORS = {
     "webpush": Vendor(web_push_at, answer(201, b""), to=subscription),
     "telegram": Vendor(telegram_at, answer(200, {"ok": True, "result": {"message_id": 7}})),
     "vonage": Vendor(vonage_at, answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})),
+    "slack": Vendor(chat_webhook_at, answer(200, b"ok"), to=webhook("https://hooks.slack.com/services/T/B/x")),
+    "discord": Vendor(chat_webhook_at, answer(204, b""), to=webhook("https://discord.com/api/webhooks/1/x")),
+    "teams": Vendor(chat_webhook_at, answer(202, b""), to=webhook("https://shop.webhook.office.com/webhookb2/x")),
     "twilio": Vendor(twilio_at, answer(201, {"sid": "SM1", "status": "queued"})),
 }
 # A failure, and the Retry-After that the error has (seconds).

@@ -85,10 +85,15 @@ class SMTPProvider:
         self._sender = email.wire_address(settings.sender)
         self._idle: list[_Connection] = []
 
+    @property
+    def sender(self) -> tuple[str, str | None]:
+        """The address and the name from which it sends."""
+        return self._settings.sender, self._settings.sender_name
+
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Deliver one e-mail; its content is a channels.email.Email."""
         mail: email.Email = message.content
-        body = email.compose(mail, self._settings.sender, self._settings.sender_name)
+        body = email.compose(mail, *self.sender)
         recipient = email.wire_address(mail.to)
         encoding = "ascii" if recipient.isascii() and self._sender.isascii() else "utf-8"
         with _translated():

@@ -239,10 +239,42 @@ WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
 ORDER BY id DESC LIMIT :limit
 
+-- name: snooze_record
+-- A recipient snoozed a notification: the row forgets it when the snooze ends. At most :limit of a notification are kept.
+-- Without a channel, so that no decision of the same millisecond has its key.
+INSERT INTO decisions (tenant, notification, recipient, channel, outcome, due_at, decided_at)
+SELECT r.tenant, CAST(:id AS TEXT), r.key, '', 'snoozed', CAST(:until AS BIGINT), CAST(:now AS BIGINT)
+FROM recipients r
+WHERE r.id = :inbox AND CAST(:limit AS BIGINT) > (
+  SELECT count(*) FROM decisions d
+  WHERE d.tenant = r.tenant AND d.notification = CAST(:id AS TEXT) AND d.recipient = r.key AND d.outcome = 'snoozed'
+)
+ON CONFLICT DO NOTHING
+
+-- name: recall_record
+-- A notification to named recipients was recalled: its decisions and messages stay.
+INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
+SELECT DISTINCT d.tenant, d.notification, d.recipient, '', 'recalled', CAST(:now AS BIGINT) FROM decisions d
+WHERE d.tenant = :tenant AND d.notification = :id AND d.outcome IN ('send', 'hold', 'skip')
+  AND NOT EXISTS (
+    SELECT 1 FROM decisions r WHERE r.tenant = :tenant AND r.notification = :id AND r.outcome = 'recalled'
+  )
+  AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.id = :id)
+ON CONFLICT DO NOTHING
+RETURNING recipient
+
+-- name: actions_of
+-- The snoozes and the recall of a notification, for one recipient or for all.
+SELECT outcome, decided_at, due_at FROM decisions
+WHERE tenant = :tenant AND notification = :notification AND outcome IN ('snoozed', 'recalled')
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+ORDER BY decided_at LIMIT :limit
+
 -- name: decisions_of
 -- The decisions for a notification, for one recipient or for all.
 SELECT recipient, channel, outcome, rule, source, message, due_at, decided_at FROM decisions
 WHERE tenant = :tenant AND notification = :notification
+  AND outcome IN ('send', 'hold', 'skip')
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
 ORDER BY recipient, decided_at LIMIT :limit
 

@@ -90,8 +90,8 @@ SELECT epoch, revision, unread, unseen FROM stands
 INSERT INTO notification_tags (recipient, tag, id) VALUES (:inbox, :tag, :id)
 
 -- name: direct_find
--- A notification sent to a recipient of one tenant, and the time at which it was snoozed.
-SELECT e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, r.key FROM notifications n
+-- A notification sent to a recipient of one tenant.
+SELECT e.*, r.key FROM notifications n
 JOIN recipients r ON r.id = n.recipient AND r.tenant = :tenant
 JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 WHERE n.id = :id AND n.announcement IS NULL
@@ -104,9 +104,9 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 -- name: sent_page
 -- Notifications to named recipients, newest first. The inner query reads the index in order and stops at the limit.
 SELECT
-  e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, n.key, n.tenant
+  e.*, n.key, n.tenant
 FROM (
-  SELECT n.recipient, n.id, n.snoozed_until, n.archived_at, r.key, r.tenant
+  SELECT n.recipient, n.id, r.key, r.tenant
   FROM notifications n JOIN recipients r ON r.id = n.recipient
   WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
     AND (CAST(:tenant AS TEXT) = '*' OR r.tenant = :tenant)
@@ -129,9 +129,9 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 -- name: sent_of_recipient_page
 -- Notifications to one recipient, newest first.
 SELECT
-  e.*, CASE WHEN n.snoozed_until IS NOT NULL THEN n.archived_at END AS snoozed_at, n.key, n.tenant
+  e.*, n.key, n.tenant
 FROM (
-  SELECT n.recipient, n.id, n.snoozed_until, n.archived_at, CAST(:recipient AS TEXT) AS key, CAST(:tenant AS TEXT) AS tenant
+  SELECT n.recipient, n.id, CAST(:recipient AS TEXT) AS key, CAST(:tenant AS TEXT) AS tenant
   FROM notifications n
   WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
     AND n.announcement IS NULL AND n.id < :before AND n.id >= :since

@@ -1,0 +1,39 @@
+"""Pages of fan-outs, each one commit: their size, and the overlap of commits and preparations."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+from bellcast.contention import ContentionDetector
+
+P = TypeVar("P")
+
+# Recipients of a commit: 9 ms to prepare their runs, in parts, and 4 ms of statements. With 50, a run took 9 % more CPU time.
+# While single sends arrive, each of them may wait for one such commit: then they are smaller.
+PAGE, SMALL_PAGE = 125, 25
+
+
+def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequence[str]]:
+    """Yield the recipients of each next page; its size depends on the contention at that time."""
+    start = 0
+    while start < len(keys):
+        end = start + (SMALL_PAGE if contention else PAGE)
+        yield keys[start:end]
+        start = end
+
+
+async def commit(pages: AsyncGenerator[P], add: Callable[[P], Awaitable[bool]]) -> bool:
+    """Commit each page with `add` while the next one is prepared. False if the fan-out has ended: `add` returned False."""
+    async with aclosing(pages):
+        page = await anext(pages, None)
+        while page is not None:
+            preparing = asyncio.ensure_future(anext(pages, None))
+            try:
+                is_running = await add(page)
+            finally:
+                await asyncio.wait((preparing,))
+            page = preparing.result()
+            if not is_running:
+                return False
+    return True
