@@ -15,7 +15,7 @@ from bellcast.ports import Clock, Job, SendRequest, Store
 from bellcast.ports.runs import NewFanout
 
 
-class MessagePage(Struct, frozen=True):
+class AnnouncedPage(Struct, frozen=True):
     """The messages of a page's recipients, the last of which is the new position of the fan-out."""
 
     fanout: NewFanout
@@ -40,7 +40,7 @@ class SendFanout:
             return None
         return self._clock.now() if await fanout_pages.commit(self._pages(fanout), self._add) else None
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[MessagePage | NewFanout]:
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
         """Prepare pages for the next recipients; the fan-out itself stands for its end."""
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
@@ -53,12 +53,12 @@ class SendFanout:
             for some in fanout_pages.cut(keys, self._pace.contention):
                 position = some[-1]
                 request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
-                yield MessagePage(fanout, request, position)
+                yield AnnouncedPage(fanout, request, position)
 
     def _has_expired(self, draft: Draft) -> bool:
         return draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()
 
-    async def _add(self, page: MessagePage | NewFanout) -> bool:
+    async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
         """Commit a page, and move the fan-out. False, and nothing written, if it does not run any more."""
         if isinstance(page, NewFanout):
             await self._store.sends.end_fanout(page.tenant, page.id)
