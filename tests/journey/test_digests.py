@@ -136,6 +136,23 @@ async def test_failed_digest_is_retried_as_a_whole(tmp_path: Path) -> None:
         assert (await world.request("POST", f"/v1/messages/{member['id']}/retry")) == {"retried": 1}
 
 
+async def test_simulated_digest_is_released_as_a_whole(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox, opened(tmp_path, http_allow=("127.0.0.1/32", "::1/128")) as world:
+        await prepare(world, {"digest": {"news": "daily"}, "digest_at": "15:00"})
+        await send(world, "First")
+        await send(world, "Second")
+        await world.advance_to("2026-06-10T13:00:00Z")
+        member, *_, digest = await world.messages()
+        assert (member["state"], digest["state"]) == ("simulated", "simulated")
+        await world.advance("1m")
+        url = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        await world.put("/v1/providers/mail", {"channel": "email", "url": url})
+        assert (await world.request("POST", f"/v1/messages/{member['id']}/release")) == {"retried": 1}
+        await world.run_due()
+        assert [mail["Subject"] for mail in mailbox.received] == ["2 new notifications"]
+        assert {one["state"] for one in await world.messages()} == {"sent"}
+
+
 async def test_urgent_and_required_notifications_are_not_in_a_digest(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/types/invoice", {"required": ["email"]})

@@ -259,7 +259,7 @@ async def release(request: ApiRequest) -> ASGIApp:
     """Send a simulated message for real.
 
     By the providers of its channel, to the recipient's present address, if its preferences and suppressions still permit it. A
-    simulated message of a digest sends the digest."""
+    simulated message of a digest sends the digest. Those of recalled notifications are refused."""
     ctx, message = context.of(request), await _find(request)
     store, now = ctx.engines.store, ctx.engines.clock.now()
     if not await ctx.providers.can_deliver(message.tenant, message.channel):
@@ -269,6 +269,8 @@ async def release(request: ApiRequest) -> ASGIApp:
     conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
     if message.state != "simulated":
         raise conflict
+    if message.reason is not None:
+        raise Conflict("The notification of this message was recalled.")
     if objects.is_dry_run(request):
         return responses.json(Retried(1))
     if not await store.messages.release(message.tenant, message.digest or message.id, now):

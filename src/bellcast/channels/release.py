@@ -10,6 +10,8 @@ from bellcast.ports import Clock, MessageUpdate, NewDecision, Store, StoredMessa
 from bellcast.ports.messages import with_outcome
 from bellcast.preferences import Decision
 
+# The reason of a queued message that was simulated before.
+RELEASED = "released"
 # Channels in which a recipient has one address.
 SINGLE_ADDRESS = ("email", "sms")
 
@@ -37,7 +39,9 @@ class Release:
         )
         profile, now = inputs.profile(message.recipient), self._clock.now()
         is_digest_due = message.reason == "digest"
-        decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_digest_due)
+        # A digest does not wait for the next one.
+        is_in_time = is_digest_due or message.digest is not None
+        decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_in_time)
         if decision.outcome == "send":
             return _to_current_address(message, inputs.addresses(profile, message.channel))
         if decision.outcome == "hold":
@@ -60,8 +64,9 @@ def _to_current_address(message: StoredMessage, current: Sequence[str]) -> Store
 
 
 def is_held(message: StoredMessage) -> bool:
-    """True for a message that waited and was not attempted yet."""
-    return message.due_at > message.created_at and not message.rounds and not message.attempts
+    """True for a message that waited and was not attempted yet, or was simulated before it was released."""
+    has_waited = message.due_at > message.created_at and not message.rounds and not message.attempts
+    return has_waited or message.reason == RELEASED
 
 
 def _record(message: StoredMessage, decision: Decision, now: int) -> NewDecision | None:

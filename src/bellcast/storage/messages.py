@@ -162,8 +162,9 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
 
 
 def report_cancelled(cancelled: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
-    """Return the events of cancelled messages."""
-    return [event for row in cancelled for event in report("message.cancelled", as_change(_message(row)))]
+    """Return the events of cancelled messages; simulated ones are not."""
+    found = [message for message in map(_message, cancelled) if message.state == "cancelled"]
+    return [event for message in found for event in report("message.cancelled", as_change(message))]
 
 
 def _new_params(message: NewMessage) -> dict[str, object]:

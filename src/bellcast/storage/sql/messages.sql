@@ -279,17 +279,17 @@ WHERE tenant = :tenant AND notification = :notification
 ORDER BY recipient, decided_at LIMIT :limit
 
 -- name: messages_cancel
--- Messages of a recalled notification that no attempt was made for.
-UPDATE messages SET state = 'cancelled', reason = :reason
-WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued')
+-- Messages of a recalled notification that no attempt was made for. Simulated ones keep their state, and cannot be released.
+UPDATE messages SET state = CASE state WHEN 'simulated' THEN state ELSE 'cancelled' END, reason = :reason
+WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'simulated')
 RETURNING
   id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: message_release
--- Make a simulated message due.
-UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND (digest IS NULL OR digest = id)
+-- Make a simulated message due that was not recalled.
+UPDATE messages SET state = 'queued', reason = 'released', due_at = :now, rounds = 0
+WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL AND (digest IS NULL OR digest = id)
 RETURNING id, priority
 
 -- name: messages_requeue @sqlite

@@ -37,7 +37,7 @@ export function message(page) {
     heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(BUILDERS) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
       await request('POST', withQuery(path`/v1/messages/${one.id}/retry`, tenant));
       page.reload();
-    }), page.may(BUILDERS) && one.state === 'simulated' && confirmed('Release this message', 'Release', async () => {
+    }), page.may(BUILDERS) && one.state === 'simulated' && !one.reason && confirmed('Release this message', 'Release', async () => {
       await request('POST', withQuery(path`/v1/messages/${one.id}/release`, tenant));
       page.reload();
     })),
