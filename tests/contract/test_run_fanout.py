@@ -196,6 +196,32 @@ async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, mon
     assert await app.titles(LAST) == []
 
 
+async def test_process_that_lost_its_job_repeats_no_recipient(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it commits a page, the next process commits a smaller one, and dies."""
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    add_page, pages = world.store.runs.add_page, []
+
+    async def commit_after_another(*page: Any) -> Any:
+        pages.append(page)
+        if len(pages) == 1:
+            monkeypatch.setattr("bellcast.channels.fanout_pages.PAGE", 50)
+            with pytest.raises(KeyboardInterrupt):
+                await world.execute(fanout_job(id, app.now))
+        elif len(pages) == 3:
+            raise KeyboardInterrupt
+        return await add_page(*page)
+
+    monkeypatch.setattr(world.store.runs, "add_page", commit_after_another)
+    assert await world.execute(fanout_job(id, app.now)) == [app.now]
+    assert await counts(world, id) == {"completed": 50}
+    await world.settle()
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert len(world.published) == RECIPIENTS
+
+
 async def test_shared_fanout_leaves_runs_to_others_until_they_have_enough(
     store: Store, clock: FakeClock, app: App
 ) -> None:

@@ -16,10 +16,11 @@ from bellcast.ports.runs import NewFanout
 
 
 class AnnouncedPage(Struct, frozen=True):
-    """The messages of a page's recipients, the last of which is the new position of the fan-out."""
+    """The messages of a page's recipients, the last of which is the new position of the fan-out; `after` is the old one."""
 
     fanout: NewFanout
     request: SendRequest
+    after: str
     position: str
 
 
@@ -35,10 +36,7 @@ class SendFanout:
     async def run(self, job: Job) -> int | None:
         """Add the messages of the next pages. Return when the rest is due, or None. Each recipient is in one page that is
         committed with the position behind it, so nothing is sent twice."""
-        fanout = await self._store.runs.fanout(job.payload.decode())
-        if fanout is None or fanout.state != "running":
-            return None
-        return self._clock.now() if await fanout_pages.commit(self._pages(fanout), self._add) else None
+        return await fanout_pages.run(self._store, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
         """Prepare pages for the next recipients; the fan-out itself stands for its end."""
@@ -51,19 +49,19 @@ class SendFanout:
                 yield fanout
                 return
             for some in fanout_pages.cut(keys, self._pace.contention):
-                position = some[-1]
+                after, position = position, some[-1]
                 request = await self._router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self._pace))
-                yield AnnouncedPage(fanout, request, position)
+                yield AnnouncedPage(fanout, request, after, position)
 
     def _has_expired(self, draft: Draft) -> bool:
         return draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()
 
     async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
-        """Commit a page, and move the fan-out. False, and nothing written, if it does not run any more."""
+        """Commit a page, and move the fan-out. False, and nothing written, if it does not run any more or has moved."""
         if isinstance(page, NewFanout):
             await self._store.sends.end_fanout(page.tenant, page.id)
             return False
-        if not await self._store.sends.add_page(page.request, page.fanout.id, page.position):
+        if not await self._store.sends.add_page(page.request, page.fanout.id, page.after, page.position):
             return False
         self._router.committed([page.request])
         return True

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from bellcast.contention import ContentionDetector
+from bellcast.ports import Clock, Job, Store
+from bellcast.ports.runs import NewFanout
 
 P = TypeVar("P")
 
@@ -23,8 +25,29 @@ def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequenc
         start = end
 
 
-async def commit(pages: AsyncGenerator[P], add: Callable[[P], Awaitable[bool]]) -> bool:
-    """Commit each page with `add` while the next one is prepared. False if the fan-out has ended: `add` returned False."""
+async def run(
+    store: Store,
+    clock: Clock,
+    job: Job,
+    prepare: Callable[[NewFanout], AsyncGenerator[P]],
+    add: Callable[[P], Awaitable[bool]],
+) -> int | None:
+    """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has lost the
+    job moved the fan-out meanwhile, the rest begins there."""
+    id = job.payload.decode()
+    fanout = await _running(store, id)
+    if fanout is not None and (await _commit(prepare(fanout), add) or await _running(store, id) is not None):
+        return clock.now()
+    return None
+
+
+async def _running(store: Store, id: str) -> NewFanout | None:
+    fanout = await store.runs.fanout(id)
+    return None if fanout is None or fanout.state != "running" else fanout
+
+
+async def _commit(pages: AsyncGenerator[P], add: Callable[[P], Awaitable[bool]]) -> bool:
+    """Commit each page with `add` while the next one is prepared. False if `add` returned False."""
     async with aclosing(pages):
         page = await anext(pages, None)
         while page is not None:

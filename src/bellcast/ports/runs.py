@@ -309,10 +309,15 @@ class Runs(Protocol):
         ...
 
     async def add_page(
-        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+        self,
+        fanout: NewFanout,
+        position: str | None,
+        runs: Sequence[BegunRun],
+        waits: Sequence[NewWait],
+        events: Sequence[WebhookEvent],
     ) -> tuple[Event, ...] | None:
-        """Add runs of a fan-out with their effects, and move it to the given position and state. Return the events of their
-        inbox rows; None, and nothing written, if it is not running any more, or has moved already."""
+        """Add runs of a fan-out with their effects, and move it behind the key `position`; None ends it. Return the events of
+        their inbox rows; None, and nothing written, if it is not running any more, or not at the position of `fanout`."""
         ...
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:

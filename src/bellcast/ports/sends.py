@@ -138,9 +138,9 @@ class Sends(Protocol):
         """Commit one row for an audience of any size."""
         ...
 
-    async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
-        """Commit the messages of a page of a fan-out, and move it behind the key `position`. False, and nothing written,
-        if it is there already or does not run any more."""
+    async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
+        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. False, and nothing
+        written, if it is not there or does not run any more."""
         ...
 
     async def end_fanout(self, tenant: str, id: str) -> None:

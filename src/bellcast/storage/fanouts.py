@@ -25,8 +25,12 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
     yield Statement("job_add", many=[jobs.new_params(job)])
 
 
-def move(id: str, tenant: str, position: str | None, state: str) -> Script[bool]:
-    """Move a running fan-out behind a key, or end it. False if it does not run, or is there already."""
-    name = "fanout_end" if position is None else "fanout_move"
-    params = {"id": id, "tenant": tenant, "position": position, "state": state}
-    return bool((yield Statement(name, params)))
+def move(id: str, after: str, position: str) -> Script[bool]:
+    """Move a running fan-out from one key to another. False if it does not run, or is not there: another process had its job
+    meanwhile, whose pages may have other recipients."""
+    return bool((yield Statement("fanout_move", {"id": id, "after": after, "position": position})))
+
+
+def end(id: str, tenant: str) -> Script[bool]:
+    """End a fan-out. False if it does not run."""
+    return bool((yield Statement("fanout_end", {"id": id, "tenant": tenant})))

@@ -150,9 +150,15 @@ class AddPage(Command[CommitResult]):
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
 
     def __init__(
-        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+        self,
+        fanout: NewFanout,
+        position: str | None,
+        runs: Sequence[BegunRun],
+        waits: Sequence[NewWait],
+        events: Sequence[WebhookEvent],
     ) -> None:
         self._fanout = fanout
+        self._position = position
         self._runs = runs
         self._waits = waits
         self._events = events
@@ -173,9 +179,12 @@ class AddPage(Command[CommitResult]):
         return True  # also a last page of a few runs
 
     def script(self) -> Script[CommitResult]:
-        fanout = self._fanout
-        position = fanout.position if self._runs else None
-        if not (yield from fanouts.move(fanout.id, fanout.tenant, position, fanout.state)):
+        fanout, position = self._fanout, self._position
+        if position is None:
+            is_current = yield from fanouts.end(fanout.id, fanout.tenant)
+        else:
+            is_current = yield from fanouts.move(fanout.id, fanout.position, position)
+        if not is_current:
             return None
         yield from _insert(self._runs, FANOUT)
         events = yield from _send([(one.run.id, request) for one in self._runs for request in one.sends])

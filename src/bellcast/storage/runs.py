@@ -164,9 +164,14 @@ class Runs:
         await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
 
     async def add_page(
-        self, fanout: NewFanout, runs: Sequence[BegunRun], waits: Sequence[NewWait], events: Sequence[WebhookEvent]
+        self,
+        fanout: NewFanout,
+        position: str | None,
+        runs: Sequence[BegunRun],
+        waits: Sequence[NewWait],
+        events: Sequence[WebhookEvent],
     ) -> run_commits.CommitResult:
-        return await self._engine.write(run_commits.AddPage(fanout, runs, waits, events))
+        return await self._engine.write(run_commits.AddPage(fanout, position, runs, waits, events))
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
         statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})

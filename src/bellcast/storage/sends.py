@@ -63,11 +63,11 @@ class Sends:
     async def announce(self, request: AnnounceRequest) -> Sent:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
-    async def add_page(self, request: SendRequest, fanout: str, position: str) -> bool:
-        return await self._engine.write(AddMessagePage(request, fanout, position))
+    async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
+        return await self._engine.write(AddMessagePage(request, fanout, after, position))
 
     async def end_fanout(self, tenant: str, id: str) -> None:
-        await self._engine.write(ScriptCommand(lambda: fanouts.move(id, tenant, None, "done"), []))
+        await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
 
     async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
         return await self._engine.read(find_answer, _key_tenant(request), request)
@@ -171,9 +171,10 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
 class AddMessagePage(Command[bool]):
     """Add a page of messages of an announcement's fan-out, and move the fan-out."""
 
-    def __init__(self, request: SendRequest, fanout: str, position: str) -> None:
+    def __init__(self, request: SendRequest, fanout: str, after: str, position: str) -> None:
         self._request = request
         self._fanout = fanout
+        self._after = after
         self._position = position
 
     @property
@@ -192,7 +193,7 @@ class AddMessagePage(Command[bool]):
         return True  # also a page that has messages for few of its recipients
 
     def script(self) -> Script[bool]:
-        return _add_page(self._request, self._fanout, self._position)
+        return _add_page(self._request, self._fanout, self._after, self._position)
 
 
 class ConnectedInboxes(NamedTuple):
@@ -294,8 +295,8 @@ def _add_fanout(request: AnnounceRequest) -> Script[None]:
     yield from fanouts.add(fanout, FANOUT_JOB_KIND)
 
 
-def _add_page(request: SendRequest, fanout: str, position: str) -> Script[bool]:
-    if not (yield from fanouts.move(fanout, request.tenant, position, "running")):
+def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> Script[bool]:
+    if not (yield from fanouts.move(fanout, after, position)):
         return False
     yield from messages.add(request.messages, request.decisions)
     yield from webhook_events.add(request.events, request.created_at)

@@ -60,9 +60,11 @@ class StaleRun(Exception):
 
 
 class FanoutPage(Struct, frozen=True):
-    """The runs of a request with the effects and the events of their first steps, and the fan-out behind them."""
+    """The runs of a request with the effects and the events of their first steps. They move the fan-out from where it is to
+    `position`, or end it (None)."""
 
     fanout: NewFanout
+    position: str | None
     request: TriggerRequest
     runs: Sequence[BegunRun]
     events: Sequence[WebhookEvent]
@@ -97,14 +99,15 @@ class RunExecutor:
         """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
         return await self._execute([job.payload.decode() for job in jobs])
 
-    async def begin(self, fanout: NewFanout, page: TriggerRequest) -> FanoutPage:
+    async def begin(self, page: FanoutPage) -> FanoutPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
         trigger."""
+        fanout = page.fanout
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        opened = [(stored, definition) for stored in page.runs]
+        opened = [(stored, definition) for stored in page.request.runs]
         executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
         begun: list[BegunRun] = []
-        events = list(page.events)
+        events = list(page.request.events)
         pauses = Pauses(self._pace)
         for execution in executions:
             await pauses.pause_if_due()
@@ -116,11 +119,12 @@ class RunExecutor:
             )
             begun.append(effects)
             events += await self._events(before, stored)
-        return FanoutPage(fanout, page, begun, events)
+        return msgspec.structs.replace(page, runs=begun, events=events)
 
     async def add(self, page: FanoutPage) -> bool:
-        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more."""
-        added = await self._store.runs.add_page(page.fanout, page.runs, page.request.waits, page.events)
+        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more or has
+        moved."""
+        added = await self._store.runs.add_page(page.fanout, page.position, page.runs, page.request.waits, page.events)
         if added is None:
             return False
         await self._broker.publish(*added)

@@ -51,10 +51,7 @@ class RunFanout:
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        fanout = await self._store.runs.fanout(job.payload.decode())
-        if fanout is None or fanout.state != "running":
-            return None
-        return self._clock.now() if await fanout_pages.commit(self._pages(fanout), self._add) else None
+        return await fanout_pages.run(self._store, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[FanoutPage]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
@@ -64,13 +61,15 @@ class RunFanout:
             keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
             if not keys:
                 nothing = TriggerRequest(tenant=fanout.tenant, created_at=self._clock.now())
-                yield _with_jobs(msgspec.structs.replace(fanout, state="done"), nothing)
+                yield _with_jobs(fanout, None, nothing)
                 return
             is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
             for some in fanout_pages.cut(keys, self._pace.contention):
-                fanout = msgspec.structs.replace(fanout, position=some[-1])
+                position = some[-1]
                 request = await self._triggers.of_page(fanout, some)
-                yield _with_jobs(fanout, request) if is_for_others else await self._begun(fanout, request)
+                page = _with_jobs(fanout, position, request)
+                yield page if is_for_others else await self._begun(page)
+                fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
         """True if runs of fan-outs wait for a process."""
@@ -78,28 +77,28 @@ class RunFanout:
         groups = await self._store.jobs.due(now)
         return any(group.priority == FANOUT and group.run_at < now - BACKLOG_MS for group in groups)
 
-    async def _begun(self, fanout: NewFanout, request: TriggerRequest) -> FanoutPage:
+    async def _begun(self, page: FanoutPage) -> FanoutPage:
         try:
-            return await self._executor.begin(fanout, request)
+            return await self._executor.begin(page)
         except BellcastError:
             raise
         except Exception:  # the jobs of the runs find the one that failed
-            log.exception("fanout_page_failed", fanout=fanout.id)
-            return _with_jobs(fanout, request)
+            log.exception("fanout_page_failed", fanout=page.fanout.id)
+            return page
 
     async def _add(self, page: FanoutPage) -> bool:
-        """Commit a page. False if the fan-out has ended."""
+        """Commit a page. False if the fan-out has ended or moved."""
         try:
             is_added = await self._executor.add(page)
         except BellcastError:
             raise
         except Exception:
             log.exception("fanout_page_failed", fanout=page.fanout.id)
-            is_added = await self._executor.add(_with_jobs(page.fanout, page.request))
-        return is_added and page.fanout.state != "done"
+            is_added = await self._executor.add(_with_jobs(page.fanout, page.position, page.request))
+        return is_added and page.position is not None
 
 
-def _with_jobs(fanout: NewFanout, request: TriggerRequest) -> FanoutPage:
+def _with_jobs(fanout: NewFanout, position: str | None, request: TriggerRequest) -> FanoutPage:
     """Return a page of runs whose jobs execute all of their steps: they find the one that fails."""
     runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
-    return FanoutPage(fanout, request, runs, request.events)
+    return FanoutPage(fanout, position, request, runs, request.events)

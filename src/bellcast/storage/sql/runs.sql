@@ -340,14 +340,13 @@ SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created
 FROM fanouts WHERE id = :id
 
 -- name: fanout_move
--- Move a fan-out past a page.
-UPDATE fanouts SET position = :position, state = :state
-WHERE id = :id AND state = 'running' AND position < :position
+-- Move a fan-out past a page that begins at its position.
+UPDATE fanouts SET position = :position WHERE id = :id AND state = 'running' AND position = :after
 RETURNING id
 
 -- name: fanout_end
 -- A fan-out without further recipients.
-UPDATE fanouts SET state = :state WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
+UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
 
 -- name: fanouts_of_cancel_key
 -- The fan-outs of a workflow with a key that have not ended.
