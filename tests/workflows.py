@@ -76,6 +76,7 @@ class WorkflowWorld:
     ) -> None:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
+        self.pace = Scheduler()
         self.leaves_messages = False  # for their jobs to simulate
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
         broker.listen(self.published.append)
@@ -97,7 +98,7 @@ class WorkflowWorld:
         release = Release(store, clock, self.catalog)
         delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
-        self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, Scheduler()).run)
+        self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
         http: Http = self.http
         functions = {} if functions is None else functions
         self.workflows = WorkflowParts(
@@ -116,7 +117,7 @@ class WorkflowWorld:
             lambda: self.engines,
             {} if tasks is None else tasks,
             NO_FEED,
-            Scheduler(),
+            self.pace,
             shares_runs=shares_runs,
         )
         self.engines = Context(

@@ -6,11 +6,14 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
+from bellcast.channels import fanout_pages
+from bellcast.channels.fanout_pages import SMALL_PAGE
+from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import Invalid
 from bellcast.inbox import sending
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, ChannelRequest, Draft
-from bellcast.ports import Store
+from bellcast.ports import SendRequest, Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -54,6 +57,50 @@ async def test_each_recipient_gets_one_message_and_the_announcement(world: Workf
     assert fanout.state == "done"
     await app.materialize("", ["r000"], app.now)
     assert await app.titles("r000") == ["Hello"]
+
+
+@pytest.mark.parametrize("has_contention", [False, True])
+async def test_pages_are_small_while_single_sends_arrive(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch, has_contention: bool
+) -> None:
+    keys, add_page, sizes = await join(world, 20), world.store.sends.add_page, list[int]()
+
+    async def measured(request: SendRequest, *position: str) -> bool:
+        sizes.append(len(request.messages))
+        return await add_page(request, *position)
+
+    monkeypatch.setattr(world.store.sends, "add_page", measured)
+    await announce(world)
+    if not has_contention:
+        monkeypatch.setattr("bellcast.contention.CONTENTION_WINDOW_SECONDS", -1)
+    for _ in range(CONTENTION_SENDS):
+        world.pace.contention.record()
+    await world.settle()
+    assert sizes == ([SMALL_PAGE, len(keys) - SMALL_PAGE] if has_contention else [len(keys)])
+
+
+async def test_process_that_dies_at_a_page_repeats_no_message(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of the first page's commit is lost while the second page is prepared."""
+    monkeypatch.setattr(fanout_pages, "PAGE", 2)
+    keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
+
+    async def lose_the_answer(request: SendRequest, fanout: str, position: str) -> bool:
+        pages.append(position)
+        is_added = await add_page(request, fanout, position)
+        if len(pages) == 1:
+            raise KeyboardInterrupt
+        return is_added
+
+    monkeypatch.setattr(world.store.sends, "add_page", lose_the_answer)
+    id = await announce(world)
+    (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]
+    with pytest.raises(KeyboardInterrupt):
+        await world.execute(job)
+    await world.execute(job)
+    assert sorted(message.recipient for message in await world.messages(notification=id)) == keys
+    assert pages == ["r001", "r003", "r004"]
 
 
 async def test_repeated_page_adds_nothing(world: WorkflowWorld, app: App) -> None:

@@ -106,7 +106,7 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
-    """A run, and for each send a row or a message, and a decision. So a page of runs is bulk work."""
+    """A run, and for each send a row or a message, and a decision. So a page of jobs is bulk work."""
     return 1 + 2 * len(sends)
 
 
@@ -175,8 +175,8 @@ class AddPage(Command[CommitResult]):
         return max(1, sum(_rows_of(one.sends) for one in self._runs))
 
     @property
-    def is_housekeeping(self) -> bool:
-        return True  # also a last page of a few runs
+    def is_bulk(self) -> bool:
+        return True
 
     def script(self) -> Script[CommitResult]:
         fanout, position = self._fanout, self._position

@@ -189,8 +189,8 @@ class AddMessagePage(Command[bool]):
         return max(1, len(self._request.messages) + len(self._request.decisions))
 
     @property
-    def is_housekeeping(self) -> bool:
-        return True  # also a page that has messages for few of its recipients
+    def is_bulk(self) -> bool:
+        return True
 
     def script(self) -> Script[bool]:
         return _add_page(self._request, self._fanout, self._after, self._position)

@@ -56,6 +56,11 @@ class Command(ABC, Generic[T]):
         return False
 
     @property
+    def is_bulk(self) -> bool:
+        """Whether it is a piece of bulk work, however few its rows are."""
+        return False
+
+    @property
     def is_housekeeping(self) -> bool:
         """Whether it belongs to bulk work itself, so that bulk work need not make room for it."""
         return False

@@ -66,7 +66,7 @@ class Writer(ABC):
         """Queue the commands of one caller."""
         loop = asyncio.get_running_loop()
         sizes = [command.rows for command in commands]
-        is_small = sum(sizes) <= SMALL_ROWS
+        is_small = sum(sizes) <= SMALL_ROWS and not commands[0].is_bulk
         entries: list[QueuedCommand] = []
         for command, rows in zip(commands, sizes, strict=True):
             previous = entries[-1] if entries else None

@@ -1,0 +1,55 @@
+"""What the writers of both engines share: which commands are small."""
+
+import pytest
+
+from bellcast.contention import CONTENTION_SENDS
+from bellcast.model.notifications import Draft, content
+from bellcast.ports import SendRequest
+from bellcast.ports.runs import NewFanout
+from bellcast.storage.commit.command import Command, ScriptCommand
+from bellcast.storage.commit.writer import Writer
+from bellcast.storage.run_commits import AddPage
+from bellcast.storage.script import Script
+from bellcast.storage.sends import AddMessagePage
+
+FANOUT = NewFanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
+REQUEST = SendRequest(tenant="", recipients=(), ids=(), content=content(Draft(to="alice", title="T")), created_at=0)
+
+
+class QueueingWriter(Writer):
+    """Records which commands are small, and runs none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small: list[bool] = []
+
+    def _start(self, *, small: bool) -> None:
+        self.small.append(small)
+
+    async def close(self) -> None: ...
+
+    @property
+    def has_contention(self) -> bool:
+        return bool(self._contention)
+
+
+def nothing() -> Script[None]:
+    return
+    yield
+
+
+@pytest.mark.parametrize(
+    ("command", "is_small"),
+    [
+        (ScriptCommand(nothing, []), True),
+        (AddPage(FANOUT, [], [], []), False),
+        (AddMessagePage(REQUEST, "f", "alice"), False),
+    ],
+)
+async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: Command[None], is_small: bool) -> None:
+    """Small commands go first, and as contention they make the next pages small too."""
+    writer = QueueingWriter()
+    for _ in range(CONTENTION_SENDS):
+        writer.write_without_waiting(command)
+    assert writer.small == [is_small] * CONTENTION_SENDS
+    assert writer.has_contention == is_small
