@@ -86,9 +86,9 @@ async def test_process_that_dies_at_a_page_repeats_no_message(
     monkeypatch.setattr(fanout_pages, "PAGE", 2)
     keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
 
-    async def lose_the_answer(request: SendRequest, fanout: str, position: str) -> bool:
+    async def lose_the_answer(request: SendRequest, fanout: str, after: str, position: str) -> bool:
         pages.append(position)
-        is_added = await add_page(request, fanout, position)
+        is_added = await add_page(request, fanout, after, position)
         if len(pages) == 1:
             raise KeyboardInterrupt
         return is_added

@@ -42,8 +42,8 @@ def nothing() -> Script[None]:
     ("command", "is_small"),
     [
         (ScriptCommand(nothing, []), True),
-        (AddPage(FANOUT, [], [], []), False),
-        (AddMessagePage(REQUEST, "f", "alice"), False),
+        (AddPage(FANOUT, "alice", [], [], []), False),
+        (AddMessagePage(REQUEST, "f", "", "alice"), False),
     ],
 )
 async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: Command[None], is_small: bool) -> None:
