@@ -45,6 +45,9 @@ test('a snoozed row leaves every view but its own, and wakes first', () => {
   const snoozed = inbox.apply(loaded(), { type: 'notification-update', notification: asleep, ...counts });
   assert.deepEqual(numbers(snoozed), [9, 5]);
   assert.deepEqual(numbers(inbox.snapshot(page([asleep]), { view: 'snoozed' })), [3]);
+  const awaited = { ...asleep, awaits_return: true };
+  const back = inbox.apply(inbox.snapshot(page([awaited])), { type: 'counts', changed: 'unarchived', ids: [awaited.id], ...counts });
+  assert.deepEqual([back.rows[0].snoozed_until, back.rows[0].awaits_return], [null, undefined]);
   const awake = { ...asleep, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' };
   const woken = inbox.apply(snoozed, { type: 'notification', notification: awake, ...counts });
   assert.deepEqual(numbers(woken), [3, 9, 5]);

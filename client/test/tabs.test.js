@@ -161,6 +161,29 @@ test('an offline action survives a reload and is sent then', async () => {
   assert.deepEqual(requests, ['/v1/inbox/read', '/v1/inbox/read']);
 });
 
+test('an action that could still be undone while offline survives a reload', async () => {
+  const tab = browser();
+  let unavailable = true;
+  const requests = [];
+  const routes = ({ method, url }) => {
+    if (method !== 'POST') return undefined;
+    requests.push(url.pathname);
+    return unavailable ? { status: 503 } : { changed: 1 };
+  };
+  const before = await tab(routes);
+  before.env.setNetwork('offline');
+  before.session.hold('delete', notification(1).id);
+  before.env.page.dispatchEvent(new Event('pagehide'));
+  before.session.close(); // without waiting: the page is gone before its request fails
+  const stored = before.session.state.queued;
+  unavailable = false;
+  const after = await tab(routes);
+  after.env.link.receive(ready());
+  await delivered();
+  assert.deepEqual([stored, after.session.state.queued], [1, 0]);
+  assert.equal(requests.at(-1), '/v1/inbox/delete');
+});
+
 test('an offline action is sent from memory if the storage is full', async () => {
   const full = new Proxy(fakeStorage(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
   const tab = browser(full);

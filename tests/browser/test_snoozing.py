@@ -12,6 +12,12 @@ BUTTONS = [
     {"key": "fourth", "label": "Fourth", "url": "#fourth"},
 ]
 
+UNTIL_BACK = {
+    "de": "Bis du zurück bist",
+    "es": "Hasta que vuelvas",
+    "fr": "Jusqu’à votre retour",
+    "ar": "حتى عودتك",
+}
 WIDTHS = "(buttons) => buttons.map(({ offsetWidth }) => offsetWidth)"
 
 
@@ -77,7 +83,11 @@ def test_until_i_am_back_lasts_until_the_next_tab(app, person, shop, inbox):
     page.reload()
     wait_live(page, "bellcast-inbox")
     tab(page, "Snoozed").click()
-    expect(row(page, "Order 0")).to_be_visible()
+    expect(row(page, "Order 0")).to_contain_text("Until you’re back")
+    for lang, text in UNTIL_BACK.items():
+        page.locator("bellcast-inbox").evaluate(f"(inbox) => (inbox.lang = '{lang}')")
+        page.get_by_role("tab").nth(2).click()
+        expect(row(page, "Order 0").locator(".time")).to_have_text(text)
     page.close()
     expect(row(inbox(), "Order 0")).to_be_visible()
 

@@ -1,6 +1,7 @@
 """Snoozed rows are in no count and in one view only; they wake unread, unseen and first. Actions are taken once."""
 
 import pytest
+from msgspec import UNSET
 
 from bellcast.errors import Conflict, NotFound
 from bellcast.model.events import NotificationAdded, NotificationUpdated
@@ -116,6 +117,30 @@ async def test_rows_snoozed_until_back_return_together_and_others_stay(app: App)
     assert await views_of(app, timed) == ["snoozed"]
     assert not await awaits_return(app)
     assert len(await app.page("bob", view="snoozed")) == 1
+
+
+async def test_only_rows_snoozed_until_back_say_that_they_await_the_return(app: App) -> None:
+    position = (await app.inbox("alice")).state.revision
+    await app.open("alice")
+    id, timed, announced = await app.send("alice"), await app.send("alice"), await app.announce("to all")
+    await app.open("alice")
+    await snoozed(app, timed)
+    marked = await app.mark("alice", "snooze", ids=(id, announced), until=app.now + 60_000, until_back=True)
+    number = (await app.inbox("alice")).number
+    assert [event.notification.awaits_return for event in marked.events] == [True, True]
+    awaits = {row.id: row.awaits_return for row in await app.page("alice", view="snoozed")}
+    assert awaits == {id: True, timed: UNSET, announced: True}
+    found = [await app.store.inboxes.get(number, one) for one in (id, timed)]
+    assert [one.awaits_return for one in found if one is not None] == [True, UNSET]
+    missed = (await app.store.inboxes.changes(number, position, 10)).rows
+    assert {one.id: one.notification.awaits_return for one in missed if one.notification is not None} == awaits
+    (read,) = (await app.mark("alice", "read", ids=(id,))).events
+    edited = await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    assert edited is not None
+    await app.store.sends.edit("", announced, Edit(title="Edited"), app.now)
+    (corrected,) = (await app.open("alice")).events
+    events = [read, *edited[1], corrected]
+    assert [event.notification.awaits_return for event in events] == [True] * 3  # type: ignore[union-attr]  # updates
 
 
 async def test_row_snoozed_until_back_returns_at_the_latest_at_its_time(app: App) -> None:

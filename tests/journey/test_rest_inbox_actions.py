@@ -195,6 +195,8 @@ async def test_snooze_until_back_ends_on_every_device(rest):
     assert (await laptop.post("/v1/inbox/snooze", json=snooze)).json() == {"changed": 1, "unread": 1, "unseen": 1}
     (row,) = (await phone.get("/v1/inbox", params={"view": "snoozed"})).json()["notifications"]
     assert datetime.fromisoformat(row["snoozed_until"]) == times.to_rfc3339(rest.clock.now()) + timedelta(days=30)
+    assert row["awaits_return"] is True
+    assert "awaits_return" not in (await phone.get("/v1/inbox")).json()["notifications"][0]
     assert (await phone.get("/v1/inbox")).json()["awaits_return"] is True
     assert (await rest.recipient("bob").post("/v1/inbox/back")).json() == {"changed": 0, "unread": 0, "unseen": 0}
     rest.clock.advance(1)

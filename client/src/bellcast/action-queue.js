@@ -71,6 +71,7 @@ export class ActionQueue {
       each.isDeferred = false;
       void this.deliver();
     }
+    if (!this.#context.isLive()) this.#store?.saveAll(); // a page that is left does not learn that its request failed
   }
 
   async deliver() {

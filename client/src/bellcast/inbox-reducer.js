@@ -24,8 +24,8 @@ const EFFECTS = {
   seen: ({ seen_at }, at) => ({ seen_at: seen_at ?? at }),
   read: ({ seen_at, read_at }, at) => ({ seen_at: seen_at ?? at, read_at: read_at ?? at }),
   unread: () => ({ read_at: null }),
-  archived: ({ archived_at }, at) => ({ archived_at: archived_at ?? at, snoozed_until: null }),
-  unarchived: () => ({ archived_at: null, snoozed_until: null }),
+  archived: ({ archived_at }, at) => ({ archived_at: archived_at ?? at, snoozed_until: null, awaits_return: undefined }),
+  unarchived: () => ({ archived_at: null, snoozed_until: null, awaits_return: undefined }),
 };
 
 /** @type {Inbox} */

@@ -8,7 +8,7 @@
 /**
  * @typedef {{resolve: () => void, reject: (error: unknown) => void}} PromiseCallbacks
  * @typedef {Action & {id: string}} StoredAction
- * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean}} Pending  `isQueued`: waiting for
+ * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean | undefined}} Pending  `isQueued`: waiting for
  *   the server; `isStored`: in `localStorage` too
  *
  * @typedef {object} QueueContext  the session, as the queue uses it
@@ -48,7 +48,7 @@ export class OfflineStore {
     this.#prefix = `${scope.name} kept `;
     /** @param {Event & {key?: string | null}} event */
     const listen = ({ key }) => key?.startsWith(this.#prefix) && this.restore();
-    page.addEventListener('storage', listen, { signal: scope.signal });
+    page.addEventListener('storage', listen, scope);
     scope.signal.addEventListener('abort', () => clearTimeout(this.#retryTimer));
   }
 
@@ -68,7 +68,7 @@ export class OfflineStore {
     const ids = !isQueued && 'all' in action.target && verb !== 'unarchive' && this.#idsOfAll(action.target.of);
     if (ids) action.target = { ids };
     action.isQueued = true;
-    action.isStored = this.#withStorage((storage) => (storage.setItem(this.#prefix + id, JSON.stringify({ id, verb, target: action.target, at })), true)) ?? false;
+    action.isStored = this.#withStorage((storage) => (storage.setItem(this.#prefix + id, JSON.stringify({ id, verb, target: action.target, at })), true));
   }
 
   /** Ids that "all" means now, or null if not all are loaded. @param {{type?: string, view?: View, tag?: string}} [of] */

@@ -183,6 +183,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     acted: Acted | None = None
     snoozed_until: datetime | None = None
     woken_at: datetime | None = None
+    awaits_return: bool = False
     recipient: str | None = None
     tenant: str | None = None
     audience: dict[str, Any] | None = None

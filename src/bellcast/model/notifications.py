@@ -64,6 +64,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     acted: Acted | None = None
     snoozed_until: datetime | None = None
     woken_at: datetime | None = None
+    # Only of a snoozed notification that returns as soon as the recipient is back: then `snoozed_until` is the latest time.
+    awaits_return: bool | UnsetType = UNSET
 
 
 def find_action(notification: Notification, key: str) -> ActionButton:

@@ -1,10 +1,11 @@
 """Materialize announcements: an announcement becomes a row of an inbox when the inbox is opened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.model import times
@@ -12,7 +13,7 @@ from bellcast.model.events import Event, InboxEvent, NotificationAdded, Notifica
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Acted, Notification
 from bellcast.ports import Materialized
-from bellcast.storage import rows
+from bellcast.storage import marking, rows
 from bellcast.storage.script import Params, Script, Statement
 
 # An inbox this many announcements behind catches up even if all are for others, so that opening it stays cheap.
@@ -60,7 +61,8 @@ def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materi
     caught_up = {"inboxes": rows.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
     found = yield Statement("materialize_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
-    plan = Materialization(tenant, (yield from _contents(pending)), now)
+    contents = yield from _contents(pending)
+    plan = Materialization(tenant, contents, now, (yield from _awaited(pending, contents)))
     for _, group in groupby(pending, key=attrgetter("inbox")):
         plan.catch_up(group)
     yield from plan.write()
@@ -103,14 +105,29 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
     return {row[rows.ENTRY_COLUMNS]: rows.notification(row) for row in found}
 
 
+def _awaited(pending: list[PendingRow], contents: dict[int, Notification]) -> Script[set[PendingRow]]:
+    """Return the rows that are snoozed until the recipient is back."""
+    awaited = set[PendingRow]()
+    for row in pending:
+        if row.first_revision is not None and row.snoozed_until is not None and not row.gone:
+            shown = _with_row_state(contents[row.seq], row)
+            (found,) = yield from marking.with_awaited_returns(row.inbox, [shown])
+            if found.awaits_return is True:
+                awaited.add(row)
+    return awaited
+
+
 class Materialization:
     """The changes of many inboxes, collected so that each kind of statement runs once for all."""
 
-    def __init__(self, tenant: str, announced: dict[int, Notification], now: int) -> None:
+    def __init__(
+        self, tenant: str, announced: dict[int, Notification], now: int, awaited: Set[PendingRow] = frozenset()
+    ) -> None:
         self.events: list[InboxEvent] = []
         self._tenant = tenant
         self._announcements = announced
         self._now = now
+        self._awaited = awaited
         self._planned: dict[str, list[Params]] = {
             "materialize_insert": [],
             "tag_row": [],
@@ -156,7 +173,9 @@ class Materialization:
         state = _after(before, 0, 0)
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
         self._planned["materialize_revise"].append(mark)
-        self.events.append(NotificationUpdated(state, _with_row_state(notification, row)))
+        shown = _with_row_state(notification, row)
+        awaits_return = True if row in self._awaited else UNSET
+        self.events.append(NotificationUpdated(state, replace(shown, awaits_return=awaits_return)))
         return state
 
     def _remove(self, row: PendingRow, before: InboxState) -> InboxState:

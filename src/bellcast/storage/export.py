@@ -43,7 +43,7 @@ async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterat
     last = -1
     while announced := await engine.read(fetch, _page("export_announcements", key, last)):
         for row in announced:
-            yield "announcement", {"topic": row[TOPIC], **msgspec.structs.asdict(rows.notification(row))}
+            yield "announcement", {"topic": row[TOPIC], **msgspec.to_builtins(rows.notification(row))}
         last = announced[-1][TOPIC + 1]
     topic = ""
     while events := await engine.read(fetch, _page("export_last_events", key, topic)):

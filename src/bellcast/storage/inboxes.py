@@ -168,9 +168,8 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.knows(position):
         return OpenInbox(inbox)
-    return OpenInbox(
-        inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple([_changed(row) for row in changed]))
-    )
+    missed = yield from _changed(inbox.number, changed)
+    return OpenInbox(inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple(missed)))
 
 
 def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
@@ -234,7 +233,8 @@ def _page(inbox: int, query: Query) -> Script[InboxPage]:
     state, _, awaits_return = yield from _status(inbox)
     found = yield _page_statement(inbox, query)
     found.sort(key=_place, reverse=True)  # no two are equal
-    return InboxPage(state, [rows.notification(row) for row in found], awaits_return)
+    page = [rows.notification(row) for row in found]
+    return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
 
 def _place(row: Row) -> str:
@@ -299,7 +299,8 @@ def _statuses(inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
 
 def _get(inbox: int, id: str) -> Script[Notification | None]:
     found = yield Statement("entry", {"inbox": inbox, "id": id})
-    return rows.notification(found[0]) if found else None
+    page = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
+    return page[0] if page else None
 
 
 def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
@@ -311,7 +312,7 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
     if state.revision <= after:
         return ()
     params = {"inbox": inbox, "after": after, "limit": limit}
-    changed = [_changed(row) for row in (yield Statement("changed_entries", params))]
+    changed = yield from _changed(inbox, (yield Statement("changed_entries", params)))
     gone = yield Statement("changed_tombstones", params)
     if not gone:  # the usual case; the statement sorts
         return tuple(changed)
@@ -320,6 +321,7 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
     return tuple(changed[:limit])
 
 
-def _changed(row: Row) -> Change:
-    made, revision = row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2]
-    return Change(row[0], made, revision, rows.notification(row))
+def _changed(inbox: int, found: list[Row]) -> Script[list[Change]]:
+    notifications = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
+    revisions = [row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2] for row in found]
+    return [Change(one.id, made, revision, one) for one, (made, revision) in zip(notifications, revisions, strict=True)]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from bellcast.errors import NotFound
 from bellcast.model import ids, notifications
 from bellcast.model.events import (
@@ -14,7 +16,7 @@ from bellcast.model.events import (
     NotificationUpdated,
 )
 from bellcast.model.inboxes import InboxState
-from bellcast.model.notifications import View
+from bellcast.model.notifications import Notification, View
 from bellcast.ports import Action, ActionTaken, Marked, Marking
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 from bellcast.storage import rows, webhook_events
@@ -75,6 +77,12 @@ class RowState(NamedTuple):
     snoozed_until: int | None
     return_by: int | None
     tags: str | None
+
+    @property
+    def awaits_return(self) -> bool:
+        """Whether the row is snoozed until the recipient is back. An older release that snoozes it again changes only the
+        other column."""
+        return self.return_by is not None and self.return_by == self.snoozed_until and self.archived_at is not None
 
     @property
     def is_unread(self) -> bool:
@@ -152,7 +160,8 @@ def _mark_rows(
             "snooze_record",
             many=[{"inbox": inbox, "id": id, "until": marking.until, "now": now, "limit": MAX_SNOOZES} for id in ids],
         )
-    events = yield from _events(inbox, state, marking, ids, now)
+    awaits_return = any(new is not None and new.awaits_return for _, new in changed)
+    events = yield from _events(inbox, state, marking, ids, now, awaits_return=awaits_return)
     return Marked(len(changed), state, events)
 
 
@@ -241,7 +250,7 @@ def _reported_all(state: InboxState, word: str, changed: int, report: EventRepor
 
 
 def _events(
-    inbox: int, state: InboxState, marking: Marking, ids: list[str], now: int
+    inbox: int, state: InboxState, marking: Marking, ids: list[str], now: int, *, awaits_return: bool
 ) -> Script[tuple[InboxEvent, ...]]:
     """Return the event for changed rows: one row in full, several as one event with their ids."""
     word = _event_name(marking.actions)
@@ -251,7 +260,8 @@ def _events(
     if "delete" in marking.actions:
         return (NotificationDeleted(state, id),)
     ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-    return (NotificationUpdated(state, rows.notification(tuple(row))),)
+    notification = rows.notification(tuple(row))
+    return (NotificationUpdated(state, replace(notification, awaits_return=True) if awaits_return else notification),)
 
 
 def _event_name(actions: tuple[Action, ...]) -> Changed | None:
@@ -279,7 +289,7 @@ def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report
     )
     yield Statement("act_row", {"inbox": inbox, "id": id, "key": key, "now": now, "revision": state.revision})
     ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-    after = rows.notification(tuple(row))
+    (after,) = yield from with_awaited_returns(inbox, [rows.notification(tuple(row))])
     change = {"recipient": state.recipient, "id": id}
     events = [*report("notification.acted", {**change, "action": key})]
     events += report("notification.seen", change) if before.seen_at is None else ()
@@ -304,6 +314,16 @@ def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
     for (id,) in found:
         events += yield from wake(inbox, id, now)
     return Marked(len(found), (yield from _state(inbox)), tuple(events))
+
+
+def with_awaited_returns(inbox: int, found: list[Notification]) -> Script[list[Notification]]:
+    """Set `awaits_return` of the rows that are snoozed until the recipient is back. Reads nothing without snoozed rows."""
+    snoozed = [one.id for one in found if one.snoozed_until is not None]
+    if not snoozed:
+        return found
+    states = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(snoozed)})
+    awaited = {row.id for row in map(RowState._make, states) if row.awaits_return}
+    return [replace(one, awaits_return=True) if one.id in awaited else one for one in found]
 
 
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:

@@ -1,9 +1,9 @@
 """Sent items as the server API sees them: find, edit and recall."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
@@ -15,6 +15,7 @@ from bellcast.ports.webhooks import EventReport
 from bellcast.storage import marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
+T = TypeVar("T")
 # No inbox has this number. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
@@ -22,7 +23,9 @@ ANNOUNCEMENT_INBOX = 0
 def find(tenant: str, id: str) -> Script[SentItem | None]:
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
-        return _direct_item(tenant, direct)
+        item = _direct_item(tenant, direct)
+        (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
+        return replace(item, notification=notification)
     announced = yield from _find_announcement(tenant, id)
     return None if announced is None else _announced_item(announced)
 
@@ -120,7 +123,7 @@ def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[
     inbox = row[rows.RECIPIENT]
     state = yield from marking.advance_revision(inbox, 0, 0)
     yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
-    item = _direct_item(tenant, _existing((yield from _find_direct(tenant, id))))
+    item = _existing((yield from find(tenant, id)))
     return item, (NotificationUpdated(state, item.notification),)
 
 
@@ -144,10 +147,10 @@ def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
     return found[0] if found else None
 
 
-def _existing(row: Row | None) -> Row:
-    if row is None:
+def _existing(found: T | None) -> T:
+    if found is None:
         raise NotFound("There is no notification or announcement with this id.")
-    return row
+    return found
 
 
 def _direct_item(tenant: str, row: Row) -> SentItem:

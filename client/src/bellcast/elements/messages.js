@@ -40,6 +40,7 @@ export const en = {
   /** @type {(when: string) => string} */
   wasSnoozed: (when) => `Snoozed until ${when}`,
   wasSnoozedUntilBack: 'Snoozed until you’re back',
+  untilBack: 'Until you’re back',
   noneSnoozed: 'Nothing snoozed',
   preferences: 'Preferences',
   archiveRead: 'Archive all read',

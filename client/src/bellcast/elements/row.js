@@ -26,7 +26,7 @@ import { actorsOf } from './group-rows.js';
 
 /** Content that needs a new row when it changes. @param {Item} item */
 const content = ({ notification: n, members, others, open, inner }) =>
-  JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.woken_at, n.snoozed_until, n.actions, n.acted, n.data.image, others, open, inner,
+  JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.woken_at, n.snoozed_until, n.awaits_return, n.actions, n.acted, n.data.image, others, open, inner,
     ...(members.length > 1 ? members.map(({ actor }) => actor?.name) : [])]);
 
 /** @param {Item} item */
@@ -46,7 +46,8 @@ export function row(made, actions) {
   const follow = (event) => actions.follow(shown, event);
 
   const at = notification.snoozed_until ?? notification.woken_at ?? notification.created_at;
-  const time = h('time', 'time', { dateTime: at, title: clock.full(at) });
+  const isUntilBack = Boolean(notification.snoozed_until && notification.awaits_return);
+  const time = h('time', 'time', { dateTime: at, title: isUntilBack ? '' : clock.full(at) });
   const toggle = tool('toggle', () => actions.act(isUnread(shown) ? 'read' : 'unread', shown));
   const shelve = tool('archive', () => actions.act(isShelved(shown.notification) ? 'unarchive' : 'archive', shown));
   const remove = tool('delete', () => actions.act('delete', shown));
@@ -102,7 +103,7 @@ export function row(made, actions) {
     },
     /** @param {number} now */
     tick(now) {
-      const next = notification.snoozed_until ? clock.until(notification.snoozed_until, now) : clock.ago(at, now);
+      const next = isUntilBack ? texts.untilBack : notification.snoozed_until ? clock.until(notification.snoozed_until, now) : clock.ago(at, now);
       if (next !== age) time.textContent = age = next;
     },
   };

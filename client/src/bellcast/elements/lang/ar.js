@@ -35,6 +35,7 @@ export default {
   snoozeBack: 'حتى أعود',
   wasSnoozed: (when) => `مؤجل حتى ${when}`,
   wasSnoozedUntilBack: 'مؤجل حتى عودتك',
+  untilBack: 'حتى عودتك',
   noneSnoozed: 'لا شيء مؤجل',
   preferences: 'التفضيلات',
   archiveRead: 'أرشفة كل المقروءة',

@@ -33,6 +33,7 @@ export default {
   snoozeBack: 'Bis ich zurück bin',
   wasSnoozed: (when) => `Zurückgestellt bis ${when}`,
   wasSnoozedUntilBack: 'Zurückgestellt, bis du zurück bist',
+  untilBack: 'Bis du zurück bist',
   noneSnoozed: 'Nichts zurückgestellt',
   preferences: 'Einstellungen',
   archiveRead: 'Alle gelesenen archivieren',

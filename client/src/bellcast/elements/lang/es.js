@@ -35,6 +35,7 @@ export default {
   snoozeBack: 'Hasta que vuelva',
   wasSnoozed: (when) => `Pospuesta hasta: ${when}`,
   wasSnoozedUntilBack: 'Pospuesta hasta que vuelvas',
+  untilBack: 'Hasta que vuelvas',
   noneSnoozed: 'Nada pospuesto',
   preferences: 'Preferencias',
   archiveRead: 'Archivar todas las leídas',

@@ -35,6 +35,7 @@ export default {
   snoozeBack: 'Jusqu’à mon retour',
   wasSnoozed: (when) => `En pause jusqu’à : ${when}`,
   wasSnoozedUntilBack: 'En pause jusqu’à votre retour',
+  untilBack: 'Jusqu’à votre retour',
   noneSnoozed: 'Rien en pause',
   preferences: 'Préférences',
   archiveRead: 'Archiver toutes les lues',
