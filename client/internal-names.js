@@ -7,5 +7,5 @@ export const INTERNAL_NAMES = [
   'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'isConfirmed', 'isDeferred',
   'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastEvent', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange', 'onClose',
   'onDial', 'onDisconnected', 'onError', 'onEvent', 'onMoved', 'onPresence', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'refresh', 'rejectAll',
-  'renderNow', 'reopen', 'restore', 'restoreActions', 'runExclusively', 'saveAll', 'scheduleUpgrade', 'setScope', 'sharingKey', 'suspend', 'tabBar', 'twoWay', 'withPending',
+  'renderNow', 'reopen', 'restore', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'suspend', 'tabBar', 'twoWay', 'withPending',
 ];

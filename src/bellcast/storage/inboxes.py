@@ -321,7 +321,7 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
     return tuple(changed[:limit])
 
 
-def _changed(inbox: int, found: list[Row]) -> Script[list[Change]]:
-    notifications = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
-    revisions = [row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2] for row in found]
+def _changed(inbox: int, entries: list[Row]) -> Script[list[Change]]:
+    notifications = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in entries])
+    revisions = [row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2] for row in entries]
     return [Change(one.id, made, revision, one) for one, (made, revision) in zip(notifications, revisions, strict=True)]

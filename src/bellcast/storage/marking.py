@@ -316,14 +316,14 @@ def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
     return Marked(len(found), (yield from _state(inbox)), tuple(events))
 
 
-def with_awaited_returns(inbox: int, found: list[Notification]) -> Script[list[Notification]]:
+def with_awaited_returns(inbox: int, notifications: list[Notification]) -> Script[list[Notification]]:
     """Set `awaits_return` of the rows that are snoozed until the recipient is back. Reads nothing without snoozed rows."""
-    snoozed = [one.id for one in found if one.snoozed_until is not None]
+    snoozed = [one.id for one in notifications if one.snoozed_until is not None]
     if not snoozed:
-        return found
+        return notifications
     states = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(snoozed)})
     awaited = {row.id for row in map(RowState._make, states) if row.awaits_return}
-    return [replace(one, awaits_return=True) if one.id in awaited else one for one in found]
+    return [replace(one, awaits_return=True) if one.id in awaited else one for one in notifications]
 
 
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:

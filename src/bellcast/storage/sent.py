@@ -147,10 +147,10 @@ def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
     return found[0] if found else None
 
 
-def _existing(found: T | None) -> T:
-    if found is None:
+def _existing(match: T | None) -> T:
+    if match is None:
         raise NotFound("There is no notification or announcement with this id.")
-    return found
+    return match
 
 
 def _direct_item(tenant: str, row: Row) -> SentItem:
