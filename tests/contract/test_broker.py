@@ -13,7 +13,8 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.redis import RedisTransport
 from bellcast.brokers.remote import RemoteBroker
-from bellcast.brokers.shards import PLAIN, Shard
+from bellcast.brokers.shards import MAX_COMMANDS, PLAIN, Shard
+from bellcast.errors import Unavailable
 from bellcast.model.events import (
     ANNOUNCEMENTS,
     AnnouncementChanged,
@@ -322,3 +323,19 @@ async def test_command_that_connects_while_its_shard_closes_leaves_no_connection
     await asyncio.gather(pinging, return_exceptions=True)
     connections = [*pool._available_connections, *pool._in_use_connections]
     assert [one for one in connections if one.is_connected] == []
+
+
+async def test_command_does_not_wait_for_minutes_behind_others_of_a_redis_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bellcast.brokers.shards.COMMAND_TIMEOUT", 0.05)
+    shard = Shard(ConnectionPool.from_url(engines.redis().url), PLAIN)
+    forever = asyncio.Event()
+    monkeypatch.setattr(shard._redis, "ping", forever.wait)
+    hanging = [asyncio.ensure_future(shard.ping()) for _ in range(MAX_COMMANDS)]
+    with pytest.raises(Unavailable, match="does not respond"):
+        await asyncio.wait_for(shard.ping(), TIMEOUT)
+    forever.set()
+    await asyncio.gather(*hanging)
+    await shard.ping()
+    await shard.close()

@@ -4,7 +4,8 @@ import asyncio
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from redis import exceptions
@@ -102,12 +103,26 @@ class Shard:
         finally:
             self._fences.pop(name, None)
 
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """Wait for one of MAX_COMMANDS. Raises Unavailable after COMMAND_TIMEOUT: behind commands that time out, hundreds would
+        wait for minutes."""
+        acquiring = self._slots.acquire()
+        try:
+            await (asyncio.wait_for(acquiring, COMMAND_TIMEOUT) if self._slots.locked() else acquiring)
+        except TimeoutError:
+            raise Unavailable("Redis does not respond.") from None
+        try:
+            yield
+        finally:
+            self._slots.release()
+
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
         """Run a script by its hash; the first time on a server, by its text."""
         redis: Any = self._redis
         sha = _sha1(script)
         try:
-            async with self._slots:
+            async with self._slot():
                 try:
                     return await redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
                 except exceptions.NoScriptError:
@@ -150,7 +165,7 @@ class Shard:
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
         try:
-            async with self._slots:
+            async with self._slot():
                 if not (self._scripts and await self._send_by_script(messages)):
                     await self._send_pipelined(messages)
         except exceptions.RedisError as failure:
@@ -192,7 +207,7 @@ class Shard:
     async def ping(self) -> None:
         """Raise unless Redis responds."""
         try:
-            async with self._slots:
+            async with self._slot():
                 await self._redis.ping()
         except exceptions.RedisError as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
