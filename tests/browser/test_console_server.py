@@ -130,15 +130,22 @@ def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[...
         revision = owner.send("GET", "/v1/settings")["revision"]
         owner.send("PATCH", "/v1/settings", {"revision": revision, **body})
 
-    def status() -> int:
-        headers = owner.server.as_recipient("originator") | {"origin": shop}
+    def status(origin: str = shop) -> int:
+        headers = owner.server.as_recipient("originator") | {"origin": origin}
         return httpx.get(f"{owner.server.url}/v1/inbox", headers=headers).status_code
 
     change(set={"origins": other})
     try:
         page = open_console("/live?kind=refused&text=inbox")
         expect(page.get_by_role("status").first).to_have_text("Live")
+        # Of a client that is no browser: both would be allowed.
+        assert status(f"{shop},https://evil.example.com") == 403
+        page.get_by_role("button", name="GET /v1/inbox 403").first.click()
+        expect(page.locator(".details").first).to_contain_text("evil.example.com")
+        expect(page.get_by_role("button", name="Allow this origin")).to_have_count(0)
+        page.get_by_role("button", name="Resume").click()
         assert status() == 403
+        expect(page.get_by_role("button", name="GET /v1/inbox 403")).to_have_count(2)
         page.get_by_role("button", name="GET /v1/inbox 403").first.click()
         page.get_by_role("button", name="Allow this origin").click()
         dialog = page.get_by_role("dialog", name="Allow this origin")

@@ -9,7 +9,12 @@ const FORBIDDEN = new Set([403, 4403]);
 
 /** Whether a request or a connection was refused because of the origin of its page. Only some dialects name the reason. */
 function isOfOrigin({ origin, status, code, detail }) {
-  return /^https?:/.test(origin ?? '') && (FORBIDDEN.has(status) || FORBIDDEN.has(code)) && (!detail || /origin/i.test(detail));
+  // A client that is no browser can send any text, such as two origins and a comma.
+  return isOrigin(origin) && (FORBIDDEN.has(status) || FORBIDDEN.has(code)) && (!detail || /origin/i.test(detail));
+}
+
+function isOrigin(text) {
+  return /^https?:/.test(text ?? '') && URL.canParse(text) && new URL(text).origin === text;
 }
 
 /** A button that allows the origin, or the variable that sets the origins; null for operators who may not change settings. */
