@@ -1,9 +1,12 @@
 """The log of live events on Redis: sorted sets per tenant, changed by one script."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from bellcast.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.brokers.redis import RedisTransport
@@ -15,11 +18,24 @@ from bellcast.model.history import EventId
 IDLE_MS = 7 * 24 * 3_600_000
 # Expired events per call of a sweep: about 5 ms of Redis.
 SWEEP_EVENTS = 1_000
+# Reads that share a call, and the number of events after which a call ends: about 5 ms of Redis.
+READS_PER_CALL = 100
+READ_EVENTS = 2_000
 DIGITS = 15
-CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, KEPT = {ENTRY_BYTES}, {SWEEP_EVENTS}, string.rep('\\0', {len(KEPT_PREFIX)})
+CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, READ_EVENTS = {ENTRY_BYTES}, {SWEEP_EVENTS}, {READ_EVENTS}
+local KEPT = string.rep('\\0', {len(KEPT_PREFIX)})
 """
 SCRIPT = CONSTANTS + resources.files("bellcast.brokers").joinpath("redis_log.lua").read_text("utf-8")
 NO_LIMIT = -1
+
+
+class PendingRead(Struct, frozen=True):
+    """A read that waits for a call. `args` are those of the script."""
+
+    streams: Sequence[Stream]
+    args: list[Any]
+    now: int
+    result: asyncio.Future[LogRead]
 
 
 class RedisLog:
@@ -29,6 +45,8 @@ class RedisLog:
         self._transport = transport
         transport.has_log = True
         self._limit_bytes = limit_bytes
+        self._waiting: dict[str, list[PendingRead]] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
         args: list[Any] = [self._limit_bytes(), self._transport.publish_command]
@@ -42,12 +60,35 @@ class RedisLog:
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
     ) -> LogRead:
+        """Read streams. Reads that arrive during a call share the next one: in a storm hundreds of clients resume at the same
+        time, and a call takes 150 µs of this process."""
+        loop = asyncio.get_running_loop()
         epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
-        args = [epoch_text, offset, NO_LIMIT if kind == "missed" else limit, *streams]
-        epoch, last, incomplete, found = await self._run(kind, tenant, now, args)
-        entries = [_entry(stream, member) for stream, members in zip(streams, found, strict=True) for member in members]
-        entries.sort(key=lambda entry: entry.offset)
-        return LogRead(EventId(int(epoch, 16), last), entries, [streams[number] for number in incomplete])
+        args = [kind, epoch_text, offset, NO_LIMIT if kind == "missed" else limit, len(streams), *streams]
+        pending = PendingRead(streams, args, now, loop.create_future())
+        self._waiting.setdefault(tenant, []).append(pending)
+        if tenant not in self._reading:
+            self._reading[tenant] = loop.create_task(self._read_waiting(tenant))
+        return await pending.result
+
+    async def _read_waiting(self, tenant: str) -> None:
+        waiting: list[PendingRead] = []
+        try:
+            while waiting := waiting + self._waiting.pop(tenant, []):
+                reads = waiting[:READS_PER_CALL]
+                args = [arg for one in reads for arg in one.args]
+                epoch, last, results = await self._run("read", tenant, reads[-1].now, args)
+                end = EventId(int(epoch, 16), last)
+                for one, result in zip(reads, results, strict=False):
+                    if not one.result.done():  # the reader may have left
+                        one.result.set_result(_log_read(end, one.streams, *result))
+                waiting = waiting[len(results) :]
+        except Exception as failure:  # noqa: BLE001 - every reader raises it
+            for one in waiting + self._waiting.pop(tenant, []):
+                if not one.result.done():
+                    one.result.set_exception(failure)
+        finally:
+            del self._reading[tenant]
 
     async def clear(self, tenant: str, stream: Stream, now: int) -> None:
         await self._run("clear", tenant, now, [stream])
@@ -69,6 +110,14 @@ class RedisLog:
 
 def _hex(number: int) -> str:
     return f"{number:0{DIGITS}x}"
+
+
+def _log_read(
+    end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], found: Sequence[Sequence[bytes]]
+) -> LogRead:
+    entries = [_entry(stream, member) for stream, members in zip(streams, found, strict=True) for member in members]
+    entries.sort(key=lambda entry: entry.offset)
+    return LogRead(end, entries, [streams[number] for number in incomplete])
 
 
 def _entry(stream: Stream, member: bytes) -> StoredEntry:

@@ -2,6 +2,8 @@
 channels that an app already subscribes to."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from bellcast.live import inbox_payloads
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
@@ -87,7 +89,7 @@ class PusherObserver:
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
         count = self._hub.total(stream)
         if count:
-            self._send(stream, frames.subscription_count(channel, count))
+            self._send(stream, partial(frames.subscription_count, channel, count))
             if is_ours:
                 self._context.webhooks.counted(channel, count)
 
@@ -106,9 +108,10 @@ class PusherObserver:
             channel = rules.alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
-                self._send(stream, frames.inbox_change(channel, inbox_payloads.payload_of(event, event.inbox.position)))
+                payload = inbox_payloads.payload_of(event, event.inbox.position)
+                self._send(stream, partial(frames.inbox_change, channel, payload))
                 if LARAVEL in pattern and isinstance(event, NotificationAdded):
-                    self._send(stream, frames.laravel(channel, event.notification))
+                    self._send(stream, partial(frames.laravel, channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
         for pattern in self._context.pusher.aliases:
@@ -123,8 +126,10 @@ class PusherObserver:
     def pong_received(self, connection: Connection, data: bytes) -> None:
         self._users.on_pong(connection, data)
 
-    def _send(self, stream: Stream, frame: bytes) -> None:
+    def _send(self, stream: Stream, frame: Callable[[], bytes]) -> None:
+        """Send a frame to the Pusher clients of a stream. It is made only if there are some."""
+
         def encode(dialect: Dialect) -> bytes | None:
-            return dialect.encode_frame(frame) if isinstance(dialect, protocol.PusherDialect) else None
+            return dialect.encode_frame(frame()) if isinstance(dialect, protocol.PusherDialect) else None
 
         self._hub.send_to_stream(stream, encode)
