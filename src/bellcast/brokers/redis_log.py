@@ -29,7 +29,7 @@ SCRIPT = CONSTANTS + resources.files("bellcast.brokers").joinpath("redis_log.lua
 NO_LIMIT = -1
 
 
-class PendingRead(Struct, frozen=True):
+class WaitingRead(Struct, frozen=True):
     """A read that waits for a call. `args` are those of the script."""
 
     streams: Sequence[Stream]
@@ -45,7 +45,7 @@ class RedisLog:
         self._transport = transport
         transport.has_log = True
         self._limit_bytes = limit_bytes
-        self._waiting: dict[str, list[PendingRead]] = {}
+        self._waiting: dict[str, list[WaitingRead]] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
@@ -65,14 +65,14 @@ class RedisLog:
         loop = asyncio.get_running_loop()
         epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
         args = [kind, epoch_text, offset, NO_LIMIT if kind == "missed" else limit, len(streams), *streams]
-        pending = PendingRead(streams, args, now, loop.create_future())
+        pending = WaitingRead(streams, args, now, loop.create_future())
         self._waiting.setdefault(tenant, []).append(pending)
         if tenant not in self._reading:
             self._reading[tenant] = loop.create_task(self._read_waiting(tenant))
         return await pending.result
 
     async def _read_waiting(self, tenant: str) -> None:
-        waiting: list[PendingRead] = []
+        waiting: list[WaitingRead] = []
         try:
             while waiting := waiting + self._waiting.pop(tenant, []):
                 reads = waiting[:READS_PER_CALL]
