@@ -113,9 +113,11 @@ def _hex(number: int) -> str:
 
 
 def _log_read(
-    end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], found: Sequence[Sequence[bytes]]
+    end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], members_of: Sequence[Sequence[bytes]]
 ) -> LogRead:
-    entries = [_entry(stream, member) for stream, members in zip(streams, found, strict=True) for member in members]
+    entries = [
+        _entry(stream, member) for stream, members in zip(streams, members_of, strict=True) for member in members
+    ]
     entries.sort(key=lambda entry: entry.offset)
     return LogRead(end, entries, [streams[number] for number in incomplete])
 
