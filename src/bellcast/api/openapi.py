@@ -215,10 +215,11 @@ class _Schemas:
         schema: Json = self._by_type[repr(type)]
         return schema
 
-    def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
+    def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
-        schema = self._queries[type.__name__]
-        bounds = {"tenant": schema_limits.tenant_parameter(self.limits)} | self._bounds.get(type.__name__, {})
+        name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
+        schema, tenant = self._queries[name], schema_limits.tenant_parameter(route.path, self.limits, is_list=is_list)
+        bounds = {"tenant": tenant} | self._bounds.get(name, {})
         for name, field in schema["properties"].items():
             bound = bounds.get(name, {} if "pattern" in str(field) else schema_limits.ANY_TEXT)
             yield name, schema_limits.restrict(field, bound), name in schema["required"]
@@ -350,7 +351,7 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
         schema = {"type": "string", "minLength": 1} | bound
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
     if route.operation.query is not None:
-        for name, schema, required in schemas.query(route.operation.query):
+        for name, schema, required in schemas.query(route):
             extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
             yield {"name": name, "in": "query", "required": required, **extra}
     for name in route.operation.headers:

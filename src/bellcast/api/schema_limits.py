@@ -344,38 +344,26 @@ OBJECT_PATHS = ("/v1/providers/", "/v1/schedules/", "/v1/sources/", "/v1/templat
 
 def query_parameters(limits: Limits) -> dict[str, dict[str, Schema]]:
     """Constraints of query parameters beyond their types, by the type of the query."""
-    any_tenant = {"tenant": text(limits.key, ANY_TENANT)}
     after_moment = {"after": {"pattern": f"^({list_positions.MOMENT.pattern})?$"}}
     return {
-        **dict.fromkeys(LISTS_OF_TENANTS, any_tenant),
         "ExplainQuery": {"recipient": text(limits.key, KEY), "type": text(limits.type)},
         "InboxQuery": {"before": {"pattern": ID}},
         "EventQuery": {"after": {"pattern": f"^{EVENT_ID.pattern}$"}},
-        "RequestsQuery": any_tenant | after_moment,
+        "RequestsQuery": after_moment,
         "KeysQuery": after_moment,
         "PusherAppsQuery": after_moment,
         "HtmlQuery": {"locale": text(templates.MAX_LOCALE)},
     }
 
 
-# Queries whose tenant may be `*`.
-LISTS_OF_TENANTS = (
-    "AnnouncementsQuery",
-    "AuditQuery",
-    "ConnectionsQuery",
-    "FeedQuery",
-    "MessagesQuery",
-    "NotificationsQuery",
-    "RunsQuery",
-    "SearchQuery",
-    "SeriesQuery",
-    "TopicsQuery",
-)
+# The paths, besides lists, whose tenant may be `*`.
+EVERY_TENANT_PATHS = ("/v1/audit", "/v1/stats", "/v1/webhooks")
 
 
-def tenant_parameter(limits: Limits) -> Schema:
-    """Constraints of the query parameter `tenant`, if it may not be `*`."""
-    return text(limits.key, TENANT_OR_DEFAULT)
+def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
+    """Constraints of the query parameter `tenant`."""
+    accepts_every = is_list or path.startswith(EVERY_TENANT_PATHS)
+    return text(limits.key, ANY_TENANT if accepts_every else TENANT_OR_DEFAULT)
 
 
 def header(name: str, limits: Limits) -> Schema:

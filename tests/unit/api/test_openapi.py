@@ -1,6 +1,7 @@
 """The OpenAPI document follows the operations and the limits in force."""
 
 import json
+import re
 
 import pytest
 
@@ -122,6 +123,24 @@ def test_examples_match_their_schema(document):
             for body in operation.get("requestBody", {}).get("content", {}).values():
                 if "example" in body:
                     jsonschema_rs.validate({**body["schema"], "components": components}, body["example"])
+
+
+@pytest.mark.parametrize(
+    ("path", "accepts_every"),
+    [
+        ("/v1/failures", True),
+        ("/v1/failures/causes", True),
+        ("/v1/messages", True),
+        ("/v1/stats", True),
+        ("/v1/webhooks", True),
+        ("/v1/webhooks/{id}", True),
+        ("/v1/replays", False),
+    ],
+)
+def test_tenant_of_lists_may_be_every(document, path, accepts_every):
+    parameters = document["paths"][path]["get"]["parameters"]
+    (pattern,) = [one["schema"]["pattern"] for one in parameters if one["name"] == "tenant"]
+    assert bool(re.search(pattern, "*")) is accepts_every
 
 
 def test_times_have_a_format_and_query_parameters_are_not_nullable(document):
