@@ -1,10 +1,10 @@
-"""Compare fan-out and memory of this checkout with those of another commit, in one run.
+"""Compare fan-out and memory of this checkout with those of a checkout of another commit, in one run.
 
-`python scripts/compare_commit.py COMMIT` measures, for each dialect, CPU per delivery and memory per connection of both
-servers in alternating rounds, with the clients of `bellcast bench`. Both run in this environment."""
+`python scripts/compare_commit.py CHECKOUT` measures, for each dialect, CPU per delivery and memory per connection of both
+servers in alternating rounds, with the clients of `bellcast bench`. Each runs in its own environment (`git worktree add`,
+then `make .venv/.installed` in it)."""
 
 import contextlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,21 +19,20 @@ from bellcast.bench.runs import Contender
 from bellcast.bench.scales import FULL, Run
 from bellcast.bench.target import MeasuredServer
 
-ROOT = Path(__file__).parent.parent
 CLIENTS: dict[ClientKind, int] = {"websocket": 10_000, "sse": 10_000, "socketio": 5_000, "pusher": 5_000}
 TIME_LIMIT_S = 3_600.0
 
 
-def main(commit: str) -> None:
+def main(other: Path) -> None:
     scales.raise_file_limit(max(CLIENTS.values()))
-    with checkout(commit) as earlier, tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
         run = Run(
             scale=FULL, deadline=Deadline(TIME_LIMIT_S), folder=Path(folder), store_folder=Path(folder), report=report
         )
         for kind, number in CLIENTS.items():
             line_up = {
-                commit: Contender(_running(commit, earlier / "src"), {kind: number}),
-                "now": Contender(_running("now", ROOT / "src"), {kind: number}),
+                "other": Contender(running("other", str(other / ".venv/bin/python"), other / "src"), {kind: number}),
+                "this": Contender(running("this", sys.executable, server_under_test.SOURCE), {kind: number}),
             }
             samples = runs.collect(run, line_up)
             costs = {name: fanout.cost([one.round_ for one in samples[name]]) for name in line_up}
@@ -43,25 +42,13 @@ def main(commit: str) -> None:
                 report(f"{kind}: {what}: {before:.2f} and {now:.2f} {unit}: {now / before:.3f} times")
 
 
-@contextlib.contextmanager
-def checkout(commit: str) -> Iterator[Path]:
-    """Check out a commit into a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="bellcast-commit-") as folder:
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", folder, commit], check=True)
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run([*git, "remove", "--force", folder], check=True)
-
-
-def _running(name: str, source: Path) -> Running:
+def running(name: str, python: str, source: Path) -> Running:
     @contextlib.contextmanager
-    def running(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
-        with server_under_test.running(folder, deadline, name=name, source=source) as server:
+    def start(folder: Path, deadline: Deadline) -> Iterator[MeasuredServer]:
+        with server_under_test.running(folder, deadline, {}, name, python, source) as server:
             yield server.target()
 
-    return running
+    return start
 
 
 def report(text: str) -> None:
@@ -70,4 +57,4 @@ def report(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))

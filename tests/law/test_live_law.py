@@ -150,7 +150,8 @@ class LiveLaw:
     def __init__(self, nodes: Sequence[ServerProcess], seed: int) -> None:
         self.nodes, self.rng = nodes, random.Random(seed)
         self.tenant = next(tenants)
-        self.http = httpx.AsyncClient(timeout=WAIT)
+        # On a loaded machine a request may meet the server's close of an idle connection.
+        self.http = httpx.AsyncClient(timeout=WAIT, limits=httpx.Limits(max_keepalive_connections=0))
         self.devices = [LiveDevice(self, is_sse=number == 1) for number in range(DEVICES)]
         self.ids: list[str] = []
         self.log: dict[EventNumber, str] = {}

@@ -133,12 +133,13 @@ def running(
     deadline: Deadline,
     settings: Mapping[str, str] = {},
     name: str = "bellcast",
+    python: str = sys.executable,
     source: Path = SOURCE,
 ) -> Iterator[BenchServer]:
-    """Start a server with its data in the folder and stop it afterwards. `settings` are the non-default ones, `source` has
-    its package."""
+    """Start a server with its data in the folder and stop it afterwards. `settings` are the non-default ones; `python` runs
+    the package in `source`."""
     data, address = folder / name, ("127.0.0.1", free_port())
-    command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
+    command = [python, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
     # Neither the caller's environment nor its folder (-P) applies: the server runs this package with defaults.
     env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(source)}
     with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
