@@ -151,6 +151,21 @@ async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeC
     assert not feed.is_watched
 
 
+@pytest.mark.parametrize("id", [None, "id"])
+async def test_publishes_beyond_the_rate_are_sampled_once(feed: LiveFeed, clock: FakeClock, id: str | None) -> None:
+    watcher = feed.watch(EVERYTHING)
+    broker = ObservedBroker(MemoryBroker(), feed, clock, lambda _: 0)
+    passed: list[Any] = []
+    for second in range(2):
+        for number in range(1000):
+            event = LiveEvent("", "moved", 1, topic=f"room-{second}-{number}", id=id and f"{id}-{second}-{number}")
+            await broker.publish(event)
+        passed = [one for one in await pending(watcher) if isinstance(one, FeedEvent)]
+        clock.advance(1)
+    # One of five passes in the next second: about 200, of which a second sampling would leave 40.
+    assert len(passed) > 100
+
+
 async def test_closed_feed_ends_its_watches(feed: LiveFeed) -> None:
     watcher = feed.watch(EVERYTHING)
     feed.close()

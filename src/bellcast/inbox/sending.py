@@ -13,7 +13,7 @@ from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailab
 from bellcast.model import patterns, times, validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.live_feed import FeedEvent, redact
+from bellcast.model.live_feed import FeedEvent, redact, sampling_key
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
 from bellcast.ports.sends import Claim
@@ -232,7 +232,8 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     sent = request.content
     content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
     make = partial(_send_event, request.created_at, request.tenant, sent.type, recipient, id, count, topic, content)
-    engines.feed.emit_later("send", request.tenant, id or "", make)
+    trace = sampling_key(id, request.created_at, topic, recipient)
+    engines.feed.emit_later("send", request.tenant, trace, make)
 
 
 def _send_event(

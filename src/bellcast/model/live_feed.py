@@ -60,6 +60,12 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     node: str | None = None
 
 
+def sampling_key(id: str | None, at: int, topic: str | None, recipient: str | None) -> str:
+    """Return what selects an event among too many: the id of its request or its own, else its time and place. It is the same
+    before and after the event is made, on all nodes."""
+    return id or f"{at}{topic}{recipient}"
+
+
 class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`: whether
     an event matches would reveal the content to callers that do not see it."""

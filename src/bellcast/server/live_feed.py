@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import TypeAlias
 
-from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, SimpleFeedKind
+from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, SimpleFeedKind, sampling_key
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Clock
 from bellcast.ports.live_feed import SkippedEvents
@@ -82,7 +82,7 @@ class Sampler:
 
 
 def _trace_of(event: FeedEvent) -> str:
-    return event.trace or f"{event.at}{event.text}"
+    return sampling_key(event.trace or event.fields.get("id"), event.at, event.topic, event.recipient)
 
 
 class Watcher:

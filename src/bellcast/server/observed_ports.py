@@ -10,7 +10,7 @@ from bellcast.calls import Call, CallBackend, Refused
 from bellcast.calls.call import ROOT
 from bellcast.errors import BellcastError
 from bellcast.model.events import Event, LiveEvent, Stream
-from bellcast.model.live_feed import FeedEvent, redact
+from bellcast.model.live_feed import FeedEvent, redact, sampling_key
 from bellcast.ports import Broker, Clock
 from bellcast.ports.live_feed import Feed
 from bellcast.server.forwarding_broker import ForwardingBroker
@@ -46,7 +46,8 @@ class ObservedBroker(ForwardingBroker):
             delivered,
             data,
         )
-        self._feed.emit_later("publish", event.tenant, event.id or f"{at}{event.topic}", make)
+        trace = sampling_key(event.id, at, event.topic, event.recipient)
+        self._feed.emit_later("publish", event.tenant, trace, make)
 
 
 def _publish_event(
