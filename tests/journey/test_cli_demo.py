@@ -48,6 +48,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
     assert "its data was deleted" in result.err
     assert "Traceback" not in result.err
     assert "relay" not in result.err
+    assert "request_served" not in result.err
     assert not data.exists()
 
 

@@ -10,6 +10,8 @@ const empty = document.querySelector('[data-empty]');
 const notice = document.querySelector('[data-notice]');
 
 const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+/** Seconds on a machine that is busy: the text has one line. @param {number} ms */
+const inWords = (ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** The live line of an app, and its button. */
@@ -57,7 +59,7 @@ class Line {
   }
 
   #arrived(dialect) {
-    const after = this.#rangAt ? ` in ${Math.round(performance.now() - this.#rangAt)} ms` : '';
+    const after = this.#rangAt ? ` in ${inWords(performance.now() - this.#rangAt)}` : '';
     this.#rangAt = 0;
     this.#show('arrived', `${dialect}${after}`);
   }
