@@ -1,7 +1,8 @@
 """The examples of a page: its fenced blocks, and their options in a comment on the line before.
 
 A block of `sh` is run to its end, with status 0. Blocks of `python` are run and share their names, as in one file. A block of
-`js` is run as a module in a separate page in Chromium. Blocks of other languages are for reading.
+`js` is run as a module in a separate page in Chromium, one of `html` is shown in one. Blocks of other languages are for reading: their
+parsers check them.
 
 <!-- run: stays=8787 -->  run until the page ends; continue when the port accepts connections
 <!-- run: stays -->       run until the page ends; continue after its first output

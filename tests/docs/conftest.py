@@ -14,6 +14,10 @@ from tests.servers import ServerProcess
 
 # Readers of these pages have not set credentials yet: commands and the client read them from the server's data folder.
 FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md", "upgrade.md")
+# Every element is defined, and those that can get a token are live.
+ELEMENTS_WORK = """[...document.querySelectorAll(':not(:defined)')].length === 0 &&
+    [...document.querySelectorAll('[server]')].every((element) => !(element.getToken || element.getAttribute('token-url'))
+    || element.session?.state.status === 'live')"""
 
 
 @pytest.fixture(scope="module")  # its driver occupies the thread's event loop, which other modules need
@@ -30,6 +34,19 @@ def server(bellcast_server: ServerProcess) -> ServerProcess:
             for recipient in bell.recipients.list(tenant=tenant, limit=1_000).recipients:
                 bell.recipients.delete(recipient.key, tenant=tenant)
     return bellcast_server
+
+
+@pytest.fixture
+def run_html(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterator[Callable[[str], PageRunner]]:
+    """Show HTML of a page in the browser until its elements work."""
+    runner = PageRunner(tmp_path, browser, server, credentials=True)
+
+    def run(html: str) -> PageRunner:
+        runner.show(html).wait_for_function(ELEMENTS_WORK)
+        return runner
+
+    yield run
+    runner.close()
 
 
 @pytest.fixture

@@ -146,6 +146,18 @@ class PageRunner:
         with Bellcast(self.localized("http://127.0.0.1:8787"), PROJECT[2]) as bell:
             return bell.token("alice", topics=["project.*", "presence-*"])
 
+    def show(self, html: str) -> Page:
+        """Open a site's page with this HTML, whose paths issue tokens for Alice, with the server in place of its examples."""
+        page, site = self.page(), f"http://127.0.0.1:{free_port()}"
+        server = self.localized("http://127.0.0.1:8787")
+        body = "<!doctype html>" + re.sub(r'https://bell\.example\.com|(?<=")/bell(?=["/])', server, html)
+        if "bellcast.js" not in body:  # the page says where else the script is
+            body += f'<script type="module" src="{server}/bellcast.js"></script>'
+        page.route(f"{site}/**", lambda route: route.fulfill(json={"token": self._token()}))
+        page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body=body))
+        page.goto(site)
+        return page
+
     def page(self) -> Page:
         """Open a page and collect its console messages and errors."""
         page = self._browser.new_page()

@@ -18,6 +18,13 @@ HANDWRITTEN = [page for page in PAGES if page not in FIRST_PAGES and page.parent
 PAGES_WITH_EXAMPLES = [page for page in HANDWRITTEN if any(block.kind != "read" for block in blocks.of(page))]
 
 
+PAGES_WITH_HTML = [
+    page
+    for page in [*PAGES, ROOT / "client" / "README.md"]
+    if any(block.language == "html" and block.kind == "read" for block in blocks.of(page))
+]
+
+
 def page_id(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -44,3 +51,11 @@ def test_bell_of_a_first_page_shows_a_new_notification(run_page: Callable[[Path]
     window.get_by_role("link", name="New booking").click()
     expect(window.get_by_role("button", name="Notifications, 1 unread")).to_be_visible(visible=bool(welcome))
     assert "error" not in runner.printed.lower()
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_HTML, ids=page_id)
+def test_html_of_a_page_works(run_html: Callable[[str], PageRunner], page: Path) -> None:
+    for block in blocks.of(page):
+        if block.language == "html" and block.kind == "read" and "{{" not in block.text:
+            runner = run_html(block.text)
+            assert "error:" not in runner.printed, f"line {block.line}: {runner.printed}"
