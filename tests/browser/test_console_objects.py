@@ -79,7 +79,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     page.get_by_role("button", name="Mute everything").click()
     expect(page.get_by_role("button", name="Unmute")).to_be_visible()
     page.get_by_label("Quiet from").fill("22:00")
-    page.get_by_label("until").fill("07:00")
+    page.get_by_label("Quiet until").fill("07:00")
     page.get_by_role("button", name="Save quiet hours").click()
     expect(page.get_by_text("What the recipient set")).to_be_visible()
     expect(page.get_by_label("Quiet from")).to_have_value("22:00")
@@ -145,7 +145,7 @@ def test_owner_replays_a_failed_run_by_its_cause(open_console: Callable[..., Pag
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
     sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
     page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
-    page.get_by_text("Correct it").click()
+    page.get_by_text("Correct this notification").click()
     page.get_by_label("Title").fill("Tuesday")
     page.get_by_role("button", name="Correct in every inbox").click()
     expect(page.locator("h1")).to_have_text("Tuesday")

@@ -172,7 +172,7 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
         f"{server.url}/v1/inbox/read", headers=server.as_recipient("ruth"), json={"ids": [notification]}
     )
     assert marked.is_success, marked.text
-    expect_line(page, "A page connected", "done", "pusher over websocket")
+    expect_line(page, "A page connected", "done", "Pusher over WebSocket")
     expect_line(page, "A recipient read a notification", "done", "ruth read “Hello”.")
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     assert violations(page) == []

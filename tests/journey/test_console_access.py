@@ -309,6 +309,21 @@ async def test_page_cannot_be_framed_and_runs_no_foreign_script(rest: Rest) -> N
         assert "<script>" not in response.text
 
 
+@pytest.mark.parametrize(
+    "path", ["/console/console.js", "/console/console.css", "/check/page.css", "/bellcast/check.js"]
+)
+async def test_files_of_the_console_are_compressed_and_revalidated(rest: Rest, path: str) -> None:
+    plain = await rest.anonymous.get(path, headers={"accept-encoding": "identity"})
+    packed = await rest.anonymous.get(path, headers={"accept-encoding": "gzip, deflate, br"})
+    assert (plain.headers.get("content-encoding"), packed.headers["content-encoding"]) == (None, "gzip")
+    assert packed.content == plain.content  # decompressed by httpx
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.headers["vary"] == "Accept-Encoding"
+    tag = packed.headers["etag"]
+    again = await rest.anonymous.get(path, headers={"accept-encoding": "gzip", "if-none-match": tag})
+    assert (again.status_code, tag == plain.headers["etag"]) == (304, False)
+
+
 async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
     response = await rest.anonymous.get("/console/console.js")
     assert response.headers["content-type"].startswith("text/javascript")

@@ -254,7 +254,7 @@ PUSHER: dict[str, tuple[Parser, str]] = {
     ),
     "PUSHER_ALIASES": (
         parsers.aliases,
-        "Channels that also carry a recipient's inbox changes. Default: Laravel's.",
+        "Channels that also carry a recipient's inbox changes. The default is Laravel's.",
     ),
 }
 
@@ -329,11 +329,11 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_CONNECTIONS_PER_ADDRESS": (
         parsers.non_negative_int,
-        "Live connections of one IP address. Unlimited by default, since offices and proxies share an address.",
+        "Live connections of one IP address. 0 means unlimited, since offices and proxies share an address.",
     ),
     "LIMIT_CONNECTIONS": (
         parsers.non_negative_int,
-        "Live connections of one process. Default: derived from the system's limit on open files.",
+        "Live connections of one process. 0 derives it from the system's limit on open files.",
     ),
     "LIMIT_HISTORY": (
         parsers.non_negative_int,
@@ -354,7 +354,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_REQUESTS_PER_SECOND": (
         parsers.non_negative_int,
-        "Requests per second from one IP address, on all nodes. Unlimited by default; a reverse proxy can limit them too.",
+        "Requests per second from one IP address, on all nodes. 0 means unlimited; a reverse proxy can limit them too.",
     ),
 }
 

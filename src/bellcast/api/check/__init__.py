@@ -1,21 +1,21 @@
 """`/check`: why a page cannot connect. The check runs in the browser, on the app's page; the server gives the reason for a
 token."""
 
-import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from bellcast.api import browser_files, context, request_body, responses
+from bellcast.api import browser_files, context, request_body, responses, served_file
 from bellcast.api.docs import HTML
-from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.served_file import ServedFile
 from bellcast.auth import origins
 from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.model import times
@@ -27,22 +27,12 @@ MAX_TOKEN_BYTES = 16_384
 # Of one address: a person repeats a check after a change.
 CHECKS_PER_SECOND = 5
 RATE = "check" + SEPARATOR
-JAVASCRIPT = "text/javascript; charset=utf-8"
-TYPES = {".js": JAVASCRIPT, ".css": "text/css; charset=utf-8"}
 _FOLDER = Path(__file__).parent
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }
-
-
-class CheckFile(NamedTuple):
-    """A module or a style sheet."""
-
-    body: bytes
-    etag: str
-    media_type: str
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
@@ -61,13 +51,8 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
 
 @cache
-def _files() -> dict[str, CheckFile]:
-    return {
-        path.name: CheckFile(body, f'"{hashlib.sha256(body).hexdigest()[:20]}"', TYPES[path.suffix])
-        for path in sorted(_FOLDER.iterdir())
-        if path.suffix in TYPES
-        for body in [path.read_bytes()]
-    }
+def _files() -> dict[str, ServedFile]:
+    return served_file.read_all(_FOLDER)
 
 
 @cache
@@ -100,7 +85,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 )
 async def asset(request: ApiRequest) -> ASGIApp:
     """A module or the style sheet of the page `/check`."""
-    return _file(request, request_body.path(request, "name"), {"cache-control": "no-cache"})
+    return _file(request, request_body.path(request, "name"), {})
 
 
 @operation(
@@ -116,8 +101,7 @@ async def script(request: ApiRequest) -> ASGIApp:
 
     An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
     connect."""
-    headers = {"cache-control": "no-cache", "cross-origin-resource-policy": "cross-origin"}
-    return _file(request, "check.js", headers)
+    return _file(request, "check.js", browser_files.HEADERS)
 
 
 @operation(
@@ -168,14 +152,11 @@ async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
     }
 
 
-def _file(request: ApiRequest, name: str, headers: dict[str, str]) -> ASGIApp:
+def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp:
     file = _files().get(name)
     if file is None:
         raise NotFound("There is no such file.")
-    headers = {**headers, "etag": file.etag}
-    if unchanged(request, file.etag):
-        return responses.empty(304, headers)
-    return responses.complete(200, file.body, file.media_type, headers)
+    return file.answer(request, headers)
 
 
 HANDLERS = (show, asset, script, answer)

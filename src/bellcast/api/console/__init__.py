@@ -1,22 +1,20 @@
 """The console: serves its page and modules. They use the documented REST API only."""
 
-import hashlib
 import re
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import Any
 
-from bellcast.api import console_session, guards, request_body, responses
-from bellcast.api.inbox import unchanged
+from bellcast.api import console_session, guards, request_body, responses, served_file
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.served_file import ServedFile
 from bellcast.errors import Forbidden, NotFound
 from bellcast.model.asgi import ASGIApp
 
 HTML = "text/html; charset=utf-8"
-TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"
 # No inline script or style, no frames around it, and no text that becomes HTML or a script.
@@ -33,23 +31,10 @@ HEADERS = {
 }
 
 
-class ConsoleFile(NamedTuple):
-    """A module or a style sheet."""
-
-    body: bytes
-    etag: str
-    media_type: str
-
-
 @cache
-def _files() -> dict[str, ConsoleFile]:
-    """Read all files once: the console changes with the package only."""
-    return {
-        path.name: ConsoleFile(body, f'"{hashlib.sha256(body).hexdigest()[:20]}"', TYPES[path.suffix])
-        for path in sorted(_FOLDER.iterdir())
-        if path.suffix in TYPES
-        for body in [path.read_bytes()]
-    }
+def _files() -> dict[str, ServedFile]:
+    """Read and compress all files once, in about 10 ms: the console changes with the package only."""
+    return served_file.read_all(_FOLDER)
 
 
 def first_modules(name: str = "console.js") -> set[str]:
@@ -98,10 +83,7 @@ async def show_page(request: ApiRequest) -> ASGIApp:
     if file is None:
         return _shown(request)
     _check_enabled(request)
-    headers = {**HEADERS, "etag": file.etag}
-    if unchanged(request, file.etag):
-        return responses.empty(304, headers)
-    return responses.complete(200, file.body, file.media_type, headers)
+    return file.answer(request, HEADERS)
 
 
 def _shown(request: ApiRequest) -> ASGIApp:

@@ -8,6 +8,9 @@ import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
+const SCOPES = 'send: notifications, events and triggers. read: their lists and content. manage: correct, delete, replay, and define workflows. '
+  + 'observe: requests, live feed and numbers. configure: settings. admin: operators and audit.';
+
 export const keys = (page) => {
   const created = h('div', { 'aria-live': 'polite' });
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
@@ -18,7 +21,7 @@ export const keys = (page) => {
     none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }), card('Create a key', form([
     field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    choices('Scopes', 'scopes', scopes, ['send']),
+    choices('Scopes', 'scopes', scopes, ['send'], SCOPES),
     field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'The only tenants that the key may use, separated by commas.'),
   ], 'Create key', async ({ name, tenants }, sent) => {
     const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });

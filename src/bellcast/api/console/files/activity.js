@@ -47,7 +47,7 @@ export function notification(page) {
   return detail(page, url, (one) => [
     heading(one.title, one.recipient && h('a', { class: 'button', href: withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, notification: one.id }) }, 'Explain'), page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
     facts([
-      ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)],
+      ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
       ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
       ['Text', one.body],
     ]),
@@ -70,7 +70,7 @@ function attempts(page, one, tenant) {
 
 /** A form with the present text: a change applies to every inbox that has the notification. */
 function correction(page, one, url) {
-  return h('details', { class: 'panel' }, h('summary', {}, 'Correct it'),
+  return h('details', { class: 'panel' }, h('summary', {}, 'Correct this notification'),
     form([
       field('Title', { name: 'title', value: one.title, required: true, maxlength: 500, autocomplete: 'off' }),
       area('Body', { name: 'body', value: one.body ?? '' }),

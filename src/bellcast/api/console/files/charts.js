@@ -2,7 +2,7 @@
  * Charts of the Overview: a range of time against the one before, each with its numbers as a table. A selected range opens the list behind
  * the numbers.
  */
-import { days, exact, fill, h, hours } from './dom.js';
+import { days, duration, exact, fill, h, hours } from './dom.js';
 import { empty, load } from './list.js';
 import { CONTENT } from './page.js';
 import { selectRange } from './range-select.js';
@@ -18,9 +18,9 @@ const HEIGHT = 72;
 // Each range is compared with the one before it. `name` follows "Last".
 const RANGES = {
   '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'on average in 1 min', before: 'the hour before', now: 'this hour' },
-  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'on average in 15 min', before: 'the day before', now: 'today' },
-  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'on average in 15 min', before: 'the week before', now: 'this week' },
-  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'on average in a day', before: 'the 30 days before', now: 'these days' },
+  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'on average in 15 min', before: 'the 24 hours before', now: 'these 24 hours' },
+  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'on average in 15 min', before: 'the 7 days before', now: 'these 7 days' },
+  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'on average in a day', before: 'the 30 days before', now: 'these 30 days' },
 };
 
 // The numbers of a tenant are stored by hour.
@@ -28,8 +28,6 @@ const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'on average in an hour' }
 const TENANT_RANGES = Object.fromEntries(['24h', '7d', '30d'].map((name) => [name, { ...RANGES[name], ...HOURLY }]));
 
 const whole = (value) => Math.round(value).toLocaleString('en');
-const decimal = (value) => value.toLocaleString('en', { maximumFractionDigits: 1 });
-const duration = (ms) => (ms < 1000 ? `${decimal(ms)} ms` : `${decimal(ms / 1000)} s`);
 // How the numbers of a day become its headline.
 const sum = (values) => values.reduce((total, one) => total + one, 0);
 const highest = (values) => Math.max(0, ...values);
@@ -42,7 +40,7 @@ const most = () => 'at most';
 
 // `list` with `filter` shows what happened in a selected range, by default the notifications.
 const CHARTS = [
-  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: decimal, list: '/connections', filter: { state: 'closed' } },
+  { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
   { metric: 'sends', title: 'Sends', headline: sum, about: summed, show: whole },
   { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
   { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole, list: '/messages' },

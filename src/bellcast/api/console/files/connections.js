@@ -3,7 +3,7 @@
  */
 import { confirmed, h, time } from './dom.js';
 import { RANGE, listPage } from './list.js';
-import { BUILDERS, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, dialect, recipientLink, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
 export const connections = (page) => {
@@ -11,7 +11,7 @@ export const connections = (page) => {
   return listPage(page, {
     title: 'Connections', path: '/v1/connections', rows: 'connections', fixed: isClosed ? { state: 'closed' } : {}, tools: stateTabs(page, isClosed),
     filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
-    columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', (one) => `${one.protocol} over ${one.transport}`], ['Topics', (one) => one.topics.join(', ')], ['Address', (one) => one.address],
+    columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', dialect], ['Topics', (one) => one.topics.join(', ')], ['Tenant', (one) => one.tenant], ['Address', (one) => one.address],
       ...(isClosed
         ? [['Reason', (one) => `${one.reason} (${one.code})`], ['Closed', (one) => time(one.closed_at)]]
         : [['Since', (one) => time(one.connected_at)]]),

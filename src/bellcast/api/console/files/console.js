@@ -112,7 +112,10 @@ function route(focus = true) {
   for (const link of document.querySelectorAll('#menu a')) {
     const tenant = new URLSearchParams(location.search).get('tenant')?.replace(/^\*$/, '');
     link.href = `${BASE}${link.dataset.path}${tenant ? `?${new URLSearchParams({ tenant })}` : ''}`;
-    if (link.dataset.path === found?.path) link.setAttribute('aria-current', 'page');
+    if (link.dataset.path === found?.path) {
+      link.setAttribute('aria-current', 'page');
+      link.scrollIntoView({ block: 'nearest' });
+    }
     else link.removeAttribute('aria-current');
   }
   if (!found || !found.roles.includes(me.role)) {

@@ -61,6 +61,13 @@ export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT)
 /** An exact time with its zone; null without one. */
 export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : null);
 
+const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
+/** A length of time in its largest unit. */
+export function duration(ms) {
+  const [size, unit] = UNITS.find(([length]) => ms >= length);
+  return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
+}
+
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
 const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
@@ -128,9 +135,10 @@ export function area(label, attributes, hint) {
 }
 
 /** Check boxes of one name. */
-export function choices(label, name, options, selected = []) {
-  return h('fieldset', { class: 'choices' }, h('legend', {}, label),
-    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one)));
+export function choices(label, name, options, selected, hint) {
+  return h('fieldset', { class: 'choices', 'aria-describedby': `${name}-hint` }, h('legend', {}, label),
+    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one)),
+    h('small', { class: 'muted', id: `${name}-hint` }, hint));
 }
 
 /** A form that sends its fields, shows the error by the button, and prevents a second click. */

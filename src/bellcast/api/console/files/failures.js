@@ -3,7 +3,7 @@
  */
 import { confirmed, fill, h, state, time } from './dom.js';
 import { RANGE, chosenRange, empty, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
-import { BUILDERS, number } from './page.js';
+import { BUILDERS, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that a group of failures has in common, and a replay's filter has too. */
@@ -15,9 +15,6 @@ const CHANNEL_NAMES = { email: 'E-mail', sms: 'SMS', push: 'Push message', chat:
 const SHOWN_REPLAYS = 5;
 /** The server retries some thousand failures in this time. */
 const POLL_MS = 1000;
-
-/** A number with its noun. */
-const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 
 export function failures(page) {
   const list = h('div');

@@ -154,6 +154,9 @@ export function heading(title, ...tools) {
   return h('header', { class: 'heading' }, h('h1', { tabindex: '-1' }, title), h('div', { class: 'tools' }, tools));
 }
 
+/** A short text without spaces, which stays in one line. */
+const WORD = /^\S{1,32}$/;
+
 function tableRow(row, list) {
   const href = list.link?.(row);
   return h('tr', {}, list.columns.map(([name, show], index) => {
@@ -162,7 +165,7 @@ function tableRow(row, list) {
     if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
-    const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : undefined;
+    const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : WORD.test(shown) ? 'word' : undefined;
     return h('td', { 'data-label': name || undefined, class: kind }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
   }));
 }

@@ -2,7 +2,7 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, fill, h, id, moment } from './dom.js';
+import { clockTime, duration, fill, h, id, moment } from './dom.js';
 import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -145,7 +145,7 @@ function links(page, event) {
 export const requests = (page) => listPage(page, {
   title: 'Requests', path: '/v1/requests', rows: 'requests',
   filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => `${one.ms} ms`], ['Time', (one) => clockTime(one.at)]],
+  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => duration(one.ms)], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
   none: 'No request was served since the server started.', command: 'bellcast notify alice "Hello"',
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
@@ -163,8 +163,8 @@ export function request(page) {
     : [
       heading(`${one.method} ${one.path}`),
       fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
-      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', `${one.ms} ms`], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
-      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not kept: only small JSON bodies of servers are.') : json(one.body)),
+      facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', duration(one.ms)], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
+      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored: only small JSON bodies of servers are.') : json(one.body)),
     ]);
   return place;
 }

@@ -43,7 +43,7 @@ export function message(page) {
     })),
     facts([
       ['Id', id(one.id)], ['To', one.to], ['State', state(one.state)], ['Reason', one.reason], ['Channel', one.channel], ['Provider', one.provider],
-      ['Recipient', recipientLink(page, one.recipient)],
+      ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
       ['Notification', one.notification && h('a', { href: inTenant(page, path`/notifications/${one.notification}`) }, one.notification)],
       ['Run', one.run && h('a', { href: inTenant(page, path`/runs/${one.run}`) }, one.run)],
       ['Created', moment(one.created_at)], ['Due', moment(one.due_at)],

@@ -12,6 +12,8 @@ export const OWNERS = ['owner'];
 
 export const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
 export const number = (value) => value.toLocaleString('en');
+/** A number with its noun. */
+export const count = (value, one, several = `${one}s`) => `${number(value)} ${value === 1 ? one : several}`;
 /** A number that is counted up to a bound. */
 export const many = (count) => (count >= 10_000 ? '10,000 or more' : number(count));
 /** The tenant in the URL. Lists of all tenants have `*`, which single objects do not. */
@@ -20,6 +22,14 @@ export const tenantOf = (page) => ({ tenant: tenantIn(page) });
 
 /** The URL of a page with the tenant of a row, or that of this page. */
 export const inTenant = (page, target, row) => withQuery(page.url(target), { tenant: row ? row.tenant ?? '' : tenantIn(page) });
+
+const PROTOCOLS = { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' };
+const TRANSPORTS = { sse: 'SSE', websocket: 'WebSocket', polling: 'polling' };
+/** The protocol and the transport of a connection, by their usual names. */
+export const dialect = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
+
+/** What a counter of stored rows counts. */
+export const storedKind = (name) => (name === 'tombstones' ? 'deletion markers' : name.replaceAll('_', ' '));
 
 /** A link to a recipient's page. */
 export const recipientLink = (page, key, row) => key && h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key);

@@ -1,16 +1,15 @@
 /**
  * The playground: one recipient on all four dialects, a composer, and the same as code.
  */
-import { field, fill, form, h, state } from './dom.js';
+import { clockTime, field, fill, form, h, state } from './dom.js';
 import { heading } from './list.js';
+import { card } from './page.js';
 import { ROOT, get, request } from './server.js';
 
 /** Frames that a pane keeps. */
 const MAX_FRAMES = 50;
 const TTL = '1h';
 const PROTOCOL = 7;
-
-const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
 
 export function playground(page) {
   const panes = h('div', { class: 'panes', hidden: true });
@@ -36,8 +35,8 @@ export function playground(page) {
   start.classList.add('inline');
   return [
     heading('Playground'),
-    h('p', { class: 'muted' }, 'The same recipient on every dialect: send, and compare what arrives.'),
-    card('Recipient', start), panes, compose,
+    h('p', { class: 'muted' }, 'One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.'),
+    card('Connect on all four dialects', start), panes, compose,
   ];
 }
 
@@ -49,8 +48,7 @@ function pane(name, transport, connect, target) {
     fill(status, state(word));
   };
   const receive = (event, data) => {
-    const at = new Date().toLocaleTimeString('en-GB', { hour12: false });
-    frames.prepend(h('li', {}, h('div', {}, h('b', {}, event), ' ', h('small', { class: 'muted' }, at)), data !== undefined && h('code', {}, typeof data === 'string' ? data : JSON.stringify(data))));
+    frames.prepend(h('li', {}, h('div', {}, h('b', {}, event), ' ', h('small', { class: 'muted' }, clockTime(new Date().toISOString()))), data !== undefined && h('code', {}, typeof data === 'string' ? data : JSON.stringify(data))));
     while (frames.children.length > MAX_FRAMES) frames.lastElementChild.remove();
   };
   const close = connect(target, { opened: () => show('connected'), closed: () => target.signal.aborted || show('closed'), failed: (text) => {

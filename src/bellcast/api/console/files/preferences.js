@@ -73,6 +73,6 @@ function quietHours(hours, mayChange, change) {
   if (!mayChange) return h('p', {}, hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No quiet hours of its own.');
   return inline(form([
     field('Quiet from', { name: 'start', type: 'time', value: hours ? hours.start : '' }),
-    field('until', { name: 'end', type: 'time', value: hours ? hours.end : '' }),
+    field('Quiet until', { name: 'end', type: 'time', value: hours ? hours.end : '' }),
   ], 'Save quiet hours', ({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })));
 }

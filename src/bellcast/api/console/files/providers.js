@@ -14,8 +14,8 @@ export function providers(page) {
     title: 'Providers', path: '/v1/providers', rows: 'providers',
     columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => number(one.priority)], ['State', (one) => state(one.active ? 'active' : 'inactive')],
       ['', (one) => editor && actions(page, one, editor)]],
-    none: 'No provider is configured: messages are simulated, and their content is in the list of messages.', command: 'bellcast provider put mail.json',
-    note: 'Secrets in URLs are masked. “Test connection” signs in at the provider; it sends nothing without an address.',
+    none: 'No provider is configured for all tenants: their messages are simulated, and shown in the list of messages. Providers of a tenant are listed by its key.', command: 'bellcast provider put mail.json',
+    note: 'Secrets in URLs are masked. “Test connection” signs in at the provider; it sends nothing.',
   }), editor && card('Add or change a provider', editor.element)];
 }
 

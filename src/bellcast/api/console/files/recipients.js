@@ -3,7 +3,7 @@
  */
 import { field, form, h, id, moment, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load } from './list.js';
-import { BUILDERS, CONTENT, OWNERS, card, detail, inTenant, inline, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
@@ -23,7 +23,7 @@ export function recipient(page) {
   const url = (more = '') => withQuery(path`/v1/recipients/${page.key}` + more, tenant);
   return detail(page, url(), (one) => [
     heading(one.key, actions(page, one, url)),
-    facts([['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
+    facts([['Tenant', one.tenant], ['Name', one.name], ['E-mail', one.email], ['Phone', one.phone], ['Locale', one.locale], ['Time zone', one.timezone], ['Roles', one.roles.join(', ')], ['Unread', number(one.unread)], ['Unseen', number(one.unseen)], ['Created', moment(one.created_at)]]),
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
       [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
         .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),
@@ -73,7 +73,7 @@ function explain(page, recipient, tenant) {
 function devices(page, key, tenant, url) {
   const connected = part(page, withQuery('/v1/connections', { recipient: key, ...tenant }), ({ connections }) => connections.length === 0
     ? h('p', { class: 'muted' }, 'No page or app is connected.')
-    : h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), `${one.protocol} over ${one.transport}`, one.address, time(one.connected_at)))));
+    : h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), dialect(one), one.address, time(one.connected_at)))));
   const push = part(page, url('/push-endpoints'), ({ push_endpoints: endpoints }) => endpoints.length === 0
     ? h('p', { class: 'muted' }, 'No device is registered for push messages.')
     : h('ul', { class: 'rows-of' }, endpoints.map((one) => h('li', {}, h('b', {}, one.kind), id(one.id), time(one.created_at),

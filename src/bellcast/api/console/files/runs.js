@@ -1,7 +1,7 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, fill, h, id, moment, state, time } from './dom.js';
+import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
@@ -29,7 +29,7 @@ export function run(page) {
   const tenant = tenantOf(page);
   return detail(page, withQuery(path`/v1/runs/${page.key}`, tenant), (one) => [
     heading(`${one.workflow} for ${one.recipient}`, actions(page, one, tenant)),
-    facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)],
+    facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
       ['Workflow', h('a', { href: inTenant(page, path`/workflows/${one.workflow}`) }, `${one.workflow}, version ${one.version}`)],
       ['Started', moment(one.created_at)], ['Ended', moment(one.ended_at)], one.wakes_at && ['Goes on', moment(one.wakes_at)]].filter(Boolean)),
     card('Steps', waterfall(page, one, tenant)),
@@ -147,11 +147,4 @@ function find(steps, key) {
     if (inner) return inner;
   }
   return null;
-}
-
-/** A length of time in its largest unit. */
-export function duration(ms) {
-  if (ms < 1000) return `${ms} ms`;
-  const [size, unit] = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's']].find(([length]) => ms >= length);
-  return `${(ms / size).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
 }

@@ -70,8 +70,17 @@ function row(page, one) {
     ? h('select', attributes, choices.map((value) => h('option', { value, selected: value === one.value }, value)))
     : h('input', { ...attributes, value: one.value, autocomplete: 'off', spellcheck: 'false', placeholder: one.default });
   return h('div', { class: 'setting' }, h('label', { for: id }, h('code', {}, one.name), ' ', h('span', { class: 'tag' }, SOURCES[one.source])), input,
-    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.is_owner_only && 'For owners. ', one.description, ` Default: ${one.default || 'none'}.`));
+    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.is_owner_only && 'For owners. ', prose(one.description), choices ? '' : expected(one), ' Default: ', one.default ? h('code', {}, one.default) : 'none', '.'));
 }
+
+/** What a value looks like, unless its name tells it. */
+function expected({ expects }) {
+  if (/^a (text|whole number)/.test(expects)) return '';
+  return expects.includes('duration') ? ` Expects ${expects}; a number alone is in seconds.` : ` Expects ${expects}.`;
+}
+
+/** A text with its code. */
+const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 
 function history(page, revisions) {
   if (revisions.length === 0) return empty('Nothing was changed yet: the servers use their options, the environment and the defaults.');

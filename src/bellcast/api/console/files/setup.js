@@ -1,9 +1,9 @@
 /**
  * Setup: checklists that tick themselves as the server sees the first send, connection and read, and the Pusher events of an app.
  */
-import { field, fill, form, h, state } from './dom.js';
+import { field, fill, form, h, hours, state } from './dom.js';
 import { heading } from './list.js';
-import { card, inline } from './page.js';
+import { card, dialect, inline } from './page.js';
 import { runTest } from './pusher-apps.js';
 import { ROOT, follow, get, withQuery } from './server.js';
 
@@ -120,7 +120,7 @@ function firstSteps() {
     } },
     { title: 'A page connected', kept: true, hint: code(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (signal) => {
       const first = (await open(signal)).connections[0] ?? (await closed(signal)).connections[0];
-      return first ? `${first.protocol} over ${first.transport}${first.recipient ? `, ${first.recipient}` : ''}` : null;
+      return first ? `${dialect(first)}${first.recipient ? `, ${first.recipient}` : ''}` : null;
     } },
     { title: 'A recipient read a notification', kept: true, hint: 'Open the bell in your page, and the notification in it.', check: async (signal) => {
       const first = (await read(signal)).notifications[0];
@@ -143,7 +143,7 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
   } });
   const connected = (title, channel) => ({ title, kept: true, check: async (signal) => {
     const { connections: [first] } = await get(withQuery('/v1/connections', { tenant, protocol: 'pusher', topic: channel, limit: 1 }), signal);
-    return first ? `${channel} has a connection since ${new Date(first.connected_at).toLocaleTimeString('en-GB')}.` : null;
+    return first ? `${channel} has a connection since ${hours(Date.parse(first.connected_at))}.` : null;
   }, hint: ['Open the dashboard: a page that subscribes to ', code(channel), '. To log it: ', code("pusher.connection.bind('connected', () => console.log('Pusher connected'))")] });
   const received = (title, ...pairs) => ({ title, kept: true, check: async () => {
     const counts = pairs.map(([channel, name]) => events.get(keyOf(channel, name)));

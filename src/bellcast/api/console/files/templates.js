@@ -13,9 +13,9 @@ const languages = (one) => Object.keys(one.translations ?? {});
 
 export const templates = (page) => listPage(page, {
   title: 'Templates', path: '/v1/templates', rows: 'templates',
-  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Of', (one) => (one.tenant ? `tenant ${one.tenant}` : 'project')]],
+  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']],
   link: (one) => inTenant(page, path`/templates/${one.key}`),
-  none: 'No template is stored.', command: 'bellcast template apply templates/',
+  none: 'No template is stored for all tenants. Those of a tenant are listed by its key.', command: 'bellcast template apply templates/',
 });
 
 export function template(page) {
@@ -23,7 +23,7 @@ export function template(page) {
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   return detail(page, url(), (one) => [
     heading(one.key),
-    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
+    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
     page.may(BUILDERS) && [preview(page, one, url), test(page, one, url, tenant)],
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
   ]);

@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { field, form, h, id, moment, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, many, number, part } from './page.js';
+import { BUILDERS, card, detail, many, number, part, storedKind } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** The settings with a meaning to the server: its name, label, unit and default. */
@@ -12,12 +12,13 @@ const LIMITS = [
   ['sends_per_second', 'Sends per second', '0 or empty: unlimited.'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC. 0 or empty: unlimited.'],
   ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', 'Older notifications are deleted. 0 or empty: never.'],
 ];
-const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo'], ['color', 'Colour'], ['address', 'Address'], ['footer', 'Footer']];
+const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['color', 'Colour', 'Of links and buttons, such as #2b55cf.'], ['address', 'Postal address'], ['footer', 'Footer']];
 
 export const tenants = (page) => listPage(page, {
   title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
-  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
+  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => one.recipients === 1 ? '1 recipient' : `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
   link: (one) => page.url(path`/tenants/${one.key}`),
+  note: 'Sends of today are counted for tenants with a limit of sends per day.',
   none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
 });
 
@@ -37,7 +38,7 @@ export function tenant(page) {
 function usage(page, one) {
   return part(page, withQuery('/v1/stats', { tenant: one.key }), ({ connections, store }) => h('ul', { class: 'numbers' },
     [...Object.entries(store), ['connections', connections.reduce((sum, group) => sum + group.count, 0)]]
-      .map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, kind.replaceAll('_', ' '))))));
+      .map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, storedKind(kind))))));
 }
 
 /** Replace settings of the tenant as it is now: the API replaces every setting. */
@@ -57,7 +58,7 @@ function limits(page, one) {
 
 function brand(page, one) {
   const own = one.settings.brand ?? {};
-  return card('Brand', form(h('div', { class: 'columns' }, BRAND.map(([name, label]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' }))), 'Save brand', (values) => {
+  return card('Brand', form(h('div', { class: 'columns' }, BRAND.map(([name, label, hint]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' }, hint))), 'Save brand', (values) => {
     const kept = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
     return change(page, one, { brand: Object.keys(kept).length > 0 ? kept : null });
   }));

@@ -3,7 +3,7 @@
  */
 import { area, confirmed, field, form, h, time } from './dom.js';
 import { empty, heading, json, listPage, load } from './list.js';
-import { BUILDERS, card, inTenant, many, number, part, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, card, dialect, inTenant, many, number, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Connections that the page of a topic shows. */
@@ -12,7 +12,7 @@ const MANY = 50;
 
 export const topics = (page) => listPage(page, {
   title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
-  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
+  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => one.subscribers === 1 ? '1 subscriber' : `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
   link: (one) => inTenant(page, path`/topics/${one.topic}`, one),
   anyTenant: true,
   none: 'No topic has subscribers or connections.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
@@ -34,7 +34,7 @@ export function topic(page) {
       ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)
       : [h('ul', { class: 'members' }, subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))), next && h('p', { class: 'muted' }, 'And more.')])),
     page.may(BUILDERS) && publishing(page, tenant, showEvents),
-    card('Kept live events', events),
+    card('Event history', events),
   ];
 }
 
@@ -42,7 +42,7 @@ function followers(page, tenant) {
   const all = { topic: page.key, ...tenant };
   return part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next }) => connections.length === 0
     ? empty('No connection follows this topic.')
-    : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, recipientLink(page, one.recipient, one) ?? 'anonymous', `${one.protocol} over ${one.transport}`, time(one.connected_at)))),
+    : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, recipientLink(page, one.recipient, one) ?? 'anonymous', dialect(one), time(one.connected_at)))),
       h('a', { href: withQuery(page.url('/connections'), all) }, next ? 'All connections' : 'Connections')]);
 }
 
@@ -53,13 +53,13 @@ function publishing(page, tenant, done) {
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Publish', async ({ name, data }) => {
     await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: JSON.parse(data) });
-    result.textContent = 'Published to the connections of now.';
+    result.textContent = 'Published.';
     await done();
   }), result);
 }
 
 function history(page, kept, url, done) {
-  if (kept.length === 0) return empty('No live event is kept.');
+  if (kept.length === 0) return empty('The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.');
   return [
     kept.toReversed().map((one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
     page.may(BUILDERS) && confirmed('Delete these events', 'Delete these events', async () => {

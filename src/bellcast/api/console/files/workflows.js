@@ -3,7 +3,7 @@
  */
 import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, card, detail, inTenant, number, part, tenantOf } from './page.js';
+import { BUILDERS, card, count, detail, inTenant, number, part, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 import { difference, toYaml } from './yaml.js';
 
@@ -12,9 +12,9 @@ const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event'
 
 export const workflows = (page) => listPage(page, {
   title: 'Workflows', path: '/v1/workflows', rows: 'workflows',
-  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => `${number(one.steps.length)} steps`], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')]],
+  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')]],
   link: (one) => inTenant(page, path`/workflows/${one.key}`),
-  none: 'No workflow is defined.', command: 'bellcast workflow apply workflows/',
+  none: 'No workflow is defined for all tenants. Those of a tenant are listed by its key.', command: 'bellcast workflow apply workflows/',
 });
 
 export function workflow(page) {
@@ -22,7 +22,7 @@ export function workflow(page) {
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   return detail(page, url(), (one) => [
     heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), page.may(BUILDERS) && activation(page, one, url)]),
-    facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Of', one.tenant ? `the tenant ${one.tenant}` : 'the project']]),
+    facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]),
     card('Steps', h('ol', { class: 'diagram' }, one.steps.map(stepBox))),
     card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
     card('Versions', versions(page, one, url)),
