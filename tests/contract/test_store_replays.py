@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
 from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
 from bellcast.ports import Job, MessageUpdate, NewMessage
@@ -81,9 +83,15 @@ async def add_run(app: App, number: int, **fields: Any) -> StoredRun:
     return run
 
 
-async def set_dead(app: App, id: str, tenant: str = "") -> None:
+async def set_dead_delivery(app: App, id: str, webhook: str) -> None:
+    """Let the delivery of an event to a webhook be a dead job."""
+    payload = msgspec.json.encode(WebhookDelivery("", webhook, f"event-{id}"))
+    await set_dead(app, id, kind=JOB_KIND, payload=payload)
+
+
+async def set_dead(app: App, id: str, tenant: str = "", kind: str = "broken", payload: bytes = b"{}") -> None:
     jobs = app.store.jobs
-    await jobs.add([Job(id=id, kind="broken", payload=b"{}", run_at=NOW, created_at=NOW, tenant=tenant)])
+    await jobs.add([Job(id=id, kind=kind, payload=payload, run_at=NOW, created_at=NOW, tenant=tenant)])
     leased = await app.lease(NOW, NOW, 100)
     await jobs.set_dead([replace(one, error="KeyError: 'x'") for one in leased if one.id == id])
     await jobs.retry([one for one in leased if one.id != id])
@@ -151,6 +159,30 @@ async def test_failures_of_several_tenants_are_merged_and_counted(app: App) -> N
         )
     ]
     assert counts == [6, 4, 4, 1, 0]
+
+
+async def test_newest_failures_are_grouped_by_reason_with_their_number_and_times(app: App) -> None:
+    await add_failed(app, 1, 3, reason="550 No such user")
+    await add_failed(app, 2, 4, tenant="acme", reason="550 No such user")
+    await add_failed(app, 5, reason="550 No such user", state="bounced")
+    await add_failed(app, 6, reason="Mailbox full", provider="mail")
+    await add_run(app, 7)
+    await set_dead(app, id_of(8))
+    await app.store.messages.add([message(9)])  # not failed
+    for webhook in ("w1", "w2"):
+        await set_dead_delivery(app, id_of(10 + int(webhook[1])), webhook)
+    store = app.store.replays
+
+    async def grouped(*tenants: str, **query: Any) -> tuple[set[tuple[int, str, int]], bool]:
+        found = await store.group_failures(FailureQuery(tenants=tenants, **query))
+        assert {group.oldest_at for group in found.groups} <= {NOW}
+        return {(int(one.newest.id[-2:]), one.newest.tenant, one.number) for one in found.groups}, found.is_exact
+
+    own = {(3, "", 2), (5, "", 1), (6, "", 1), (7, "", 1), (8, "", 1), (11, "", 1), (12, "", 1)}
+    assert await grouped("") == (own, True)
+    assert await grouped("*") == (own | {(4, "acme", 2)}, True)
+    assert await grouped("", kinds=("message",), limit=2) == ({(6, "", 1), (3, "", 1), (5, "", 1)}, False)
+    assert await grouped("", created_since=NOW + 1) == (set(), True)
 
 
 async def test_page_of_failures_has_all_with_the_last_id(app: App) -> None:

@@ -98,7 +98,8 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 
 class CausePage(Struct, frozen=True, kw_only=True):
-    """The 200 most frequent causes, of the newest 20,000 failures."""
+    """The 200 most frequent causes, of the newest 20,000 failed messages, bounced messages, failed runs and dead jobs each. The
+    total is not exact if there are older failures."""
 
     causes: list[Cause]
     total: ListTotal
@@ -237,7 +238,7 @@ async def causes(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, CausesQuery)
     named = tenant_pages.tenants_of(request, query.tenant)
     report = await context.of(request).failures.causes(named, query.wanted)
-    total = ListTotal(report.total, report.before is None)
+    total = ListTotal(report.total, report.is_exact)
     return responses.json(CausePage(causes=[_cause(group) for group in report.groups], total=total))
 
 

@@ -1,7 +1,7 @@
 """Permanent failures, and replays that retry them."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -42,6 +42,22 @@ class FailureQuery(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class FailureGroup(Struct, frozen=True):
+    """Failures with the same tenant, provider or workflow or job, and reason: their number, when the oldest was created, and
+    the newest one."""
+
+    number: int
+    oldest_at: int
+    newest: StoredFailure
+
+
+class GroupedFailures(NamedTuple):
+    """Groups of failures. `is_exact` is false if there are older failures."""
+
+    groups: list[FailureGroup]
+    is_exact: bool
+
+
 class NewReplay(Struct, frozen=True, kw_only=True):
     """A replay as a document's body, with the job that runs it. `removed` are the keys of old replays."""
 
@@ -70,6 +86,10 @@ class Replays(Protocol):
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
         """Return failures by descending id, at most `limit` and those with the last one's id."""
+        ...
+
+    async def group_failures(self, query: FailureQuery) -> GroupedFailures:
+        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
         ...
 
     async def count_failures(self, query: FailureQuery) -> int:

@@ -1,7 +1,6 @@
 """Failures of tenants: failed and bounced messages, failed runs and dead jobs, by filter and by cause."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -11,12 +10,21 @@ from bellcast.channels import webhooks
 from bellcast.channels.webhooks import WebhookDelivery
 from bellcast.ports import Store
 from bellcast.ports.messages import NEWEST
-from bellcast.ports.replays import FAILURE_KINDS, FailureKind, FailureQuery, StoredFailure
+from bellcast.ports.replays import (
+    FAILURE_KINDS,
+    FailureGroup,
+    FailureKind,
+    FailureQuery,
+    GroupedFailures,
+    StoredFailure,
+)
 from bellcast.replays.causes import cause_of
 
 # Rows that one request examines: 0.5 s of CPU time for different reasons, in pages between which other requests run.
 MAX_SCANNED_ROWS = 20_000
 SCAN_BATCH_ROWS = 1_000
+# Failures of each tenant that are grouped by cause if the caller has many tenants.
+MIN_GROUPED_ROWS = 1_000
 # Groups that a list of causes has; the least frequent ones of more are missing.
 MAX_CAUSES = 200
 
@@ -97,12 +105,11 @@ class CauseGroup(Struct, frozen=True, kw_only=True):
 
 
 class CauseReport(Struct, frozen=True, kw_only=True):
-    """The causes of failures, the most frequent first. With more than MAX_SCANNED_ROWS failures, those of the newest ones:
-    then `before` is the id of the last one."""
+    """The causes of failures, the most frequent first. `is_exact` is false if older failures were not examined."""
 
     groups: list[CauseGroup]
     total: int
-    before: str | None
+    is_exact: bool
 
 
 class Failures:
@@ -133,10 +140,10 @@ class Failures:
 
     async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
         """Group the failures by tenant and cause."""
-        found = await self.page(tenants, wanted, None, MAX_SCANNED_ROWS)
+        limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
+        found = await self._store.replays.group_failures(_query(tenants, wanted, NEWEST, limit))
         # Causes of 20,000 different reasons take time that other requests must not wait for.
-        groups = (await asyncio.to_thread(group_by_cause, found.failures))[:MAX_CAUSES]
-        return CauseReport(groups=groups, total=len(found.failures), before=found.before)
+        return await asyncio.to_thread(report_of, found, wanted)
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         """Return the failures with these ids."""
@@ -166,19 +173,30 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
     )
 
 
-def group_by_cause(failures: Sequence[StoredFailure]) -> list[CauseGroup]:
-    """Group failures by cause, the largest group first."""
-    keys = [key_of(failure) for failure in failures]
-    newest: dict[CauseKey, StoredFailure] = {}
-    oldest_at: dict[CauseKey, int] = {}
-    for key, failure in zip(keys, failures, strict=True):
-        known = newest.setdefault(key, failure)
-        newest[key] = max(known, failure, key=lambda one: one.created_at)
-        oldest_at[key] = min(oldest_at.get(key, failure.created_at), failure.created_at)
-    return [
-        CauseGroup(key=key, count=count, oldest_at=oldest_at[key], newest=newest[key])
-        for key, count in Counter(keys).most_common()
-    ]
+def report_of(found: GroupedFailures, wanted: FailureFilter) -> CauseReport:
+    """Combine the matching groups whose reasons have the same cause, the most frequent first."""
+    groups: dict[CauseKey, CauseGroup] = {}
+    for group in found.groups:
+        if wanted.matches(group.newest):
+            key = key_of(group.newest)
+            known = groups.get(key)
+            groups[key] = _of_cause(key, group) if known is None else _combined(known, group)
+    by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
+    total = sum(one.count for one in by_count)
+    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=found.is_exact)
+
+
+def _of_cause(key: CauseKey, group: FailureGroup) -> CauseGroup:
+    return CauseGroup(key=key, count=group.number, oldest_at=group.oldest_at, newest=group.newest)
+
+
+def _combined(known: CauseGroup, group: FailureGroup) -> CauseGroup:
+    return CauseGroup(
+        key=known.key,
+        count=known.count + group.number,
+        oldest_at=min(known.oldest_at, group.oldest_at),
+        newest=max(known.newest, group.newest, key=lambda one: one.created_at),
+    )
 
 
 def key_of(failure: StoredFailure) -> CauseKey:

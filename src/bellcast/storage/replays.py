@@ -6,18 +6,31 @@ from typing import NamedTuple
 
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import RETRYABLE_STATES
-from bellcast.ports.replays import REPLAYS, FailureKind, FailureQuery, NewReplay, ReplayStep, StoredFailure
+from bellcast.ports.replays import (
+    REPLAYS,
+    FailureGroup,
+    FailureKind,
+    FailureQuery,
+    GroupedFailures,
+    NewReplay,
+    ReplayStep,
+    StoredFailure,
+)
 from bellcast.storage import documents, jobs, messages, rows, runs
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement
 
+# A list of the console: 1 ms on the event loop.
+MAX_INLINE_ROWS = 200
+
 
 class _Names(NamedTuple):
-    """The statements that read and count the failures of a kind."""
+    """The statements that read, count and group the failures of a kind."""
 
     page: str
     total: str
+    causes: str
 
 
 class Replays:
@@ -27,9 +40,12 @@ class Replays:
         self._engine = engine
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
-        if len(query.tenants) > 1:
+        if len(query.tenants) > 1 or query.limit > MAX_INLINE_ROWS:
             return await self._engine.read_in_background(_failures, query)
         return await self._engine.read(_failures, query)
+
+    async def group_failures(self, query: FailureQuery) -> GroupedFailures:
+        return await self._engine.read_in_background(_groups, query)
 
     async def count_failures(self, query: FailureQuery) -> int:
         return await self._engine.read_in_background(_count, query)
@@ -53,6 +69,16 @@ def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     # A dead job may have the id of its run: a page that ended between the two would lose one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
     return [failure for failure in found if failure.id >= ends_at]
+
+
+def _groups(query: FailureQuery) -> Script[GroupedFailures]:
+    groups: list[FailureGroup] = []
+    is_exact = True
+    for kind, names, params in _statements(query):
+        found = yield Statement(names.causes, params, heavy=True)
+        groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
+        is_exact &= sum(row[-2] for row in found) < query.limit
+    return GroupedFailures(groups, is_exact)
 
 
 def _count(query: FailureQuery) -> Script[int]:
@@ -149,14 +175,14 @@ def _job(row: Row) -> StoredFailure:
 
 READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
 OF_TENANT: dict[FailureKind, _Names] = {
-    "message": _Names("failed_messages", "failed_messages_total"),
-    "run": _Names("failed_runs", "failed_runs_total"),
-    "job": _Names("dead_jobs", "dead_jobs_total"),
+    "message": _Names("failed_messages", "failed_messages_total", "message_causes"),
+    "run": _Names("failed_runs", "failed_runs_total", "run_causes"),
+    "job": _Names("dead_jobs", "dead_jobs_total", "job_causes"),
 }
 OF_ALL: dict[FailureKind, _Names] = {
-    "message": _Names("failed_messages_of_all", "failed_messages_of_all_total"),
-    "run": _Names("failed_runs_of_all", "failed_runs_of_all_total"),
-    "job": _Names("dead_jobs_of_all", "dead_jobs_of_all_total"),
+    "message": _Names("failed_messages_of_all", "failed_messages_of_all_total", "message_causes_of_all"),
+    "run": _Names("failed_runs_of_all", "failed_runs_of_all_total", "run_causes_of_all"),
+    "job": _Names("dead_jobs_of_all", "dead_jobs_of_all_total", "job_causes_of_all"),
 }
 FINDERS: dict[FailureKind, str] = {
     "message": "failed_messages_find",

@@ -20,7 +20,7 @@ WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "job
 # Operators of the console: a handful.
 WHOLE |= {"operator_all", "setup_codes_end", "setup_codes_expire"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
-OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|names)$")
+OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names)$")
 
 
 def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:
@@ -76,6 +76,25 @@ async def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
     plan = of_the_engine(engine, statements.load("sqlite")[name])
     assert any(index in step for step in plan), plan
     assert not any("ORDER BY" in step for step in plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("message_causes", "INDEX messages_state (tenant=? AND state=? AND id>? AND id<?)"),
+        ("message_causes_of_all", "INDEX messages_failed (state=? AND id>? AND id<?)"),
+        ("run_causes", "INDEX runs_state (tenant=? AND state=? AND id>? AND id<?)"),
+        ("run_causes_of_all", "INDEX runs_failed (id>? AND id<?)"),
+        ("job_causes", "INDEX jobs_dead (tenant=? AND id<?)"),
+        ("job_causes_of_all", "INDEX jobs_dead_of_all (id<?)"),
+    ],
+)
+async def test_causes_are_grouped_from_an_index_and_joined_by_id(engine: SqliteEngine, name: str, index: str) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    assert any(index in step for step in plan), plan
+    assert any(re.match(r"SEARCH one USING .*\(id=\?\)", step) for step in plan), plan
+    # Only the groups are sorted, at most :limit rows.
+    assert [step for step in plan if "ORDER BY" in step] == []
 
 
 async def test_counts_of_a_trigger_are_read_from_an_index_alone(engine: SqliteEngine) -> None:

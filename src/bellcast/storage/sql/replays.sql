@@ -64,6 +64,70 @@ SELECT count(*) FROM (
 -- Number of dead jobs of all tenants, up to :limit.
 SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'dead' AND id < :before AND created_at >= :since_ms AND created_at < :before_ms LIMIT :limit) AS few
 
+-- name: message_causes
+-- A tenant's newest messages in one state by provider and reason: the newest of each group, its number and its oldest time.
+SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.channel, one.provider, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM messages WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since AND (digest IS NULL OR digest = id) ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, channel, provider, reason
+) AS same JOIN messages AS one ON one.id = same.id
+
+-- name: message_causes_of_all
+-- The newest messages in a failed state of all tenants by tenant, provider and reason.
+SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.channel, one.provider, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM messages WHERE state = :state AND state IN ('failed', 'bounced') AND id < :before AND id >= :since AND (digest IS NULL OR digest = id) ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, channel, provider, reason
+) AS same JOIN messages AS one ON one.id = same.id
+
+-- name: run_causes
+-- A tenant's newest failed runs by workflow and reason.
+SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.workflow, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM runs WHERE tenant = :tenant AND state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, workflow, reason
+) AS same JOIN runs AS one ON one.id = same.id
+
+-- name: run_causes_of_all
+-- The newest failed runs of all tenants by tenant, workflow and reason.
+SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.workflow, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM runs WHERE state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, workflow, reason
+) AS same JOIN runs AS one ON one.id = same.id
+
+-- name: job_causes @sqlite
+-- A tenant's newest dead jobs by kind, webhook (the second value of a delivery's payload) and error.
+SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM jobs WHERE tenant = :tenant AND state = 'dead' AND id < :before AND created_at >= :since_ms AND created_at < :before_ms ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, kind, error, CASE kind WHEN 'webhook' THEN json_extract(CAST(payload AS TEXT), '$[1]') END
+) AS same JOIN jobs AS one ON one.id = same.id
+
+-- name: job_causes_of_all @sqlite
+-- The newest dead jobs of all tenants by tenant, kind, webhook and error, as above.
+SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM jobs WHERE state = 'dead' AND id < :before AND created_at >= :since_ms AND created_at < :before_ms ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, kind, error, CASE kind WHEN 'webhook' THEN json_extract(CAST(payload AS TEXT), '$[1]') END
+) AS same JOIN jobs AS one ON one.id = same.id
+
+-- name: job_causes @postgres
+-- A tenant's newest dead jobs by kind, webhook (the second value of a delivery's payload) and error.
+SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM jobs WHERE tenant = :tenant AND state = 'dead' AND id < :before AND created_at >= :since_ms AND created_at < :before_ms ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, kind, error, CASE kind WHEN 'webhook' THEN convert_from(payload, 'UTF8')::json ->> 1 END
+) AS same JOIN jobs AS one ON one.id = same.id
+
+-- name: job_causes_of_all @postgres
+-- The newest dead jobs of all tenants by tenant, kind, webhook and error, as above.
+SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
+  SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
+    SELECT * FROM jobs WHERE state = 'dead' AND id < :before AND created_at >= :since_ms AND created_at < :before_ms ORDER BY id DESC LIMIT :limit
+  ) AS few GROUP BY tenant, kind, error, CASE kind WHEN 'webhook' THEN convert_from(payload, 'UTF8')::json ->> 1 END
+) AS same JOIN jobs AS one ON one.id = same.id
+
 -- name: failed_messages_find @sqlite
 -- Failed messages by id, in any order; the digest of one that is part of it.
 SELECT tenant, id, state, reason, created_at, recipient, channel, provider FROM messages

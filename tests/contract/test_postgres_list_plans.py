@@ -1,0 +1,95 @@
+"""PostgreSQL reads the console's lists in order from an index, whatever the size of the table."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from bellcast.storage import statements
+from bellcast.storage.migrations.postgres import SCHEMA
+from tests import engines
+from tests.clock import FakeClock
+
+# Lists that are read from the newest row on, until the page is full.
+ORDERED = (
+    "sent_last",
+    "messages_page",
+    "messages_of_all",
+    "messages_in_state",
+    "messages_of_recipient",
+    "runs_page",
+    "runs_of_all",
+    "runs_in_state",
+    "runs_of_workflow",
+    "runs_of_recipient",
+    "failed_messages",
+    "failed_messages_of_all",
+    "failed_runs",
+    "failed_runs_of_all",
+    "dead_jobs",
+    "dead_jobs_of_all",
+    "recipients_of_all",
+    "topics_of_all",
+    "tenants_page",
+    "audit_page",
+    "audit_page_of_tenant",
+)
+# At most :limit rows are sorted by their group.
+GROUPED = (
+    "message_causes",
+    "message_causes_of_all",
+    "run_causes",
+    "run_causes_of_all",
+    "job_causes",
+    "job_causes_of_all",
+)
+# Without rows, every plan costs the same: what has an index uses it if the alternatives are off.
+PLANNER = (
+    "SET plan_cache_mode = force_generic_plan",
+    "SET enable_seqscan = off",
+    "SET enable_bitmapscan = off",
+    "SET enable_sort = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+)
+
+
+def node_types(node: dict[str, Any]) -> Iterator[str]:
+    yield node["Node Type"]
+    for inner in node.get("Plans", ()):
+        yield from node_types(inner)
+
+
+async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
+    body = statements.body(statements.load("postgres")[name])
+    names = list(dict.fromkeys(statements.PARAMETER.findall(body)))
+    numbered = statements.PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", body)
+    await connection.execute(f"PREPARE listed AS {numbered}")
+    values = ", ".join(["NULL"] * len(names))
+    ((text,),) = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE listed{f'({values})' if names else ''}")
+    await connection.execute("DEALLOCATE listed")
+    return set(node_types(json.loads(text)[0]["Plan"]))
+
+
+@pytest.fixture
+async def inspector(clock: FakeClock) -> Any:
+    engine = engines.FreshPostgresEngine(clock)
+    await engine.open()
+    connection = await asyncpg.connect(engine.server.url(engine.database), server_settings={"search_path": SCHEMA})
+    for setting in PLANNER:
+        await connection.execute(setting)
+    yield connection
+    await connection.close()
+    await engine.close()
+
+
+async def test_lists_are_read_in_order_from_an_index(inspector: asyncpg.Connection) -> None:
+    plans = {name: await plan_of(inspector, name) for name in ORDERED}
+    assert {name: plan for name, plan in plans.items() if plan & {"Seq Scan", "Sort", "Incremental Sort"}} == {}
+
+
+async def test_causes_are_grouped_from_an_index(inspector: asyncpg.Connection) -> None:
+    plans = {name: await plan_of(inspector, name) for name in GROUPED}
+    assert {name: plan for name, plan in plans.items() if "Seq Scan" in plan} == {}
