@@ -1,6 +1,7 @@
 """Deliver e-mail through an SMTP server, over connections that stay open between messages."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parseaddr
@@ -219,4 +220,6 @@ def _error(code: int, response: str, *, is_bounce: bool = False) -> DeliveryErro
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionError) and error.errno:  # asyncio's text names the call and the tuple of its address
+        return f"The connection failed: {os.strerror(error.errno)}."
     return (str(error) or type(error).__name__)[:MAX_RESPONSE]

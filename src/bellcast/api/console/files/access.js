@@ -3,7 +3,7 @@
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, facts, heading, listPage } from './list.js';
-import { ALL, OWNERS, card, remove } from './page.js';
+import { ALL, OWNERS, card, number, remove } from './page.js';
 import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
@@ -86,17 +86,23 @@ function roleOf(page, operator) {
   return select;
 }
 
+/** Characters of a value that is folded. */
+const LONG = 100;
+
 /** The changed fields, each with its value before and after. */
 function changesOf(entry) {
   if (entry.changes.length === 0) return null;
-  const value = (one) => h('code', {}, one === null ? '–' : typeof one === 'string' ? one : JSON.stringify(one));
+  const value = (one) => {
+    const text = one === null ? '–' : typeof one === 'string' ? one : JSON.stringify(one);
+    return text.length <= LONG ? h('code', {}, text) : h('details', {}, h('summary', {}, `${number(text.length)} characters`), h('code', {}, text));
+  };
   return entry.changes.map((one) => h('div', {}, `${one.field}: `, value(one.from), ' → ', value(one.to)));
 }
 
 export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
-  columns: [['When', (one) => time(one.at)], ['Actor', (one) => one.actor], ['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Changes', (one) => changesOf(one)], ['Outcome', (one) => state(one.outcome)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
+  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
   none: 'Nothing was recorded yet.',
 });
 

@@ -160,9 +160,11 @@ function palette() {
     const text = input.value.trim();
     const pages = mine().filter((one) => one.title.toLowerCase().includes(text.toLowerCase())).map((one) => [one.title, one.path, `g ${one.letter}`]);
     const paths = new Set(mine().map((one) => one.path));
+    const { search } = document.querySelector('#menu a'); // of the tenant that is shown
     const objects = text === '' ? [] : [['Recipient', '/recipients'], ['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs']]
-      .filter(([, path]) => paths.has(path)).map(([name, path]) => [`${name} ${text}`, `${path}/${encodeURIComponent(text)}`, '']);
-    fill(options, [...pages, ...objects].map(([title, path, keys]) => h('li', {}, h('a', { href: `${BASE}${path}` }, title, keys && h('kbd', {}, keys)))));
+      .filter(([, path]) => paths.has(path)).map(([name, path]) => [`${name} ${text}`, `${path}/${encodeURIComponent(text)}${search}`, '']);
+    const found = text === '' || !paths.has('/recipients') ? [] : [[`Recipients that begin with ${text}`, `/recipients?${new URLSearchParams({ search: text })}`, '']];
+    fill(options, [...pages, ...objects, ...found].map(([title, path, keys]) => h('li', {}, h('a', { href: `${BASE}${path}` }, title, keys && h('kbd', {}, keys)))));
   }
   dialog.update = () => { input.value = ''; update(); };
   return dialog;
@@ -205,6 +207,7 @@ document.addEventListener('keydown', (event) => {
   } else if (event.key === 'g') {
     chordUntil = event.timeStamp + CHORD_MS;
   } else if (event.key === '?') {
+    event.preventDefault(); // it would be typed into the dialog
     openPalette();
   }
 });

@@ -3,7 +3,7 @@
  */
 import { confirmed, h, state } from './dom.js';
 import { heading, load } from './list.js';
-import { card, number } from './page.js';
+import { card, count } from './page.js';
 import { get, lines } from './server.js';
 
 export function secrets(page) {
@@ -13,9 +13,9 @@ export function secrets(page) {
     h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Keys' }, h('table', {},
       h('thead', {}, h('tr', {}, ['Key', 'Secrets', 'State'].map((name) => h('th', { scope: 'col' }, name)))),
       h('tbody', {}, keys.map((one) => h('tr', {},
-        h('td', {}, h('code', {}, one.id)), h('td', { 'data-label': 'Secrets' }, `${number(one.secrets)} secrets`),
-        h('td', { 'data-label': 'State' }, state(one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'), one.is_current ? ' encrypts' : one.secrets > 0 ? ' only decrypts' : ' can be removed')))))),
-    unreadable > 0 && h('p', { class: 'error' }, `${number(unreadable)} secrets cannot be decrypted: the key that encrypted them is missing.`),
+        h('td', {}, h('code', {}, one.id)), h('td', { 'data-label': 'Secrets' }, count(one.secrets, 'secret')),
+        h('td', { 'data-label': 'State' }, state(one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'), one.is_current ? ' encrypts' : one.secrets > 0 ? ' only decrypts' : ' by any secret')))))),
+    unreadable > 0 && h('p', { class: 'error' }, `${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.`),
   ]);
   show();
   return [
@@ -23,7 +23,7 @@ export function secrets(page) {
       let changed = 0;
       await lines('POST', '/v1/secrets/rotation', page.signal, (progress) => {
         changed += progress.changed;
-        status.textContent = `${number(changed)} secrets encrypted again.`;
+        status.textContent = `${count(changed, 'secret')} encrypted again.`;
       });
       show();
     })),

@@ -55,7 +55,7 @@ function preview(page, one, url) {
     fill(answer,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
       PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && !recipient.trim() && frame(url, { locale, data }), h('dl', { class: 'facts' },
-        Object.entries(parts[name]).filter(([field, value]) => (field !== 'html' || recipient.trim()) && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? value : JSON.stringify(value)))))]));
+        Object.entries(parts[name]).filter(([field, value]) => (field !== 'html' || recipient.trim()) && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
   }), answer);
 }
 
