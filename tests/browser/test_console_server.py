@@ -41,8 +41,8 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     series = {"step": "15m", "metrics": [*metrics, "latency_p95", "queue_age"], "points": points}
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
     page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_role("img", name="Connections: 5 on average in 15 min, the day before 3")).to_be_visible()
-    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    expect(page.get_by_role("img", name="Connections: 5 on average in 15 min, the 24 hours before 3")).to_be_visible()
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the 24 hours before 7")).to_be_visible()
     page.locator("summary").filter(has_text="Table").nth(1).click()
     rows = page.get_by_role("region", name="Sends as a table").locator("tbody tr")
     expect(rows).to_have_count(2)
@@ -55,7 +55,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
         page.get_by_label("Tenant").fill("evil")
         page.get_by_label("Tenant").press("Enter")
-    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the day before 7")).to_be_visible()
+    expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the 24 hours before 7")).to_be_visible()
     expect(page.get_by_role("heading", name="Queue age")).to_have_count(0)
     with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
         page.goto("/console/tenants/evil")

@@ -35,6 +35,9 @@ NamedEvent: TypeAlias = tuple[str, bytes]  # an event's name and its JSON
 # The watchers of a team get the same events within a tenth of a second; an event takes 10 µs to encode.
 CACHED_EVENTS = 500
 _encode = msgspec.json.Encoder().encode
+# `filter_of` names the kinds if another one is given; a pattern would be shown as the error.
+_KIND = f"({'|'.join(FEED_KINDS)})"
+FeedKinds = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_KIND}(,{_KIND})*$"})]
 
 
 class FeedQuery(Struct, frozen=True, kw_only=True):
@@ -44,7 +47,7 @@ class FeedQuery(Struct, frozen=True, kw_only=True):
     recipient: FilterText | None = None
     topic: FilterText | None = None
     connection: FilterText | None = None
-    kind: list[str] = []
+    kind: list[FeedKinds] = []
     text: FilterText | None = None
     last: Annotated[int, Meta(ge=0, le=200)] = 0
 
