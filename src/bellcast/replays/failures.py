@@ -173,17 +173,17 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
     )
 
 
-def report_of(found: GroupedFailures, wanted: FailureFilter) -> CauseReport:
+def report_of(grouped: GroupedFailures, wanted: FailureFilter) -> CauseReport:
     """Combine the matching groups whose reasons have the same cause, the most frequent first."""
     groups: dict[CauseKey, CauseGroup] = {}
-    for group in found.groups:
+    for group in grouped.groups:
         if wanted.matches(group.newest):
             key = key_of(group.newest)
             known = groups.get(key)
             groups[key] = _of_cause(key, group) if known is None else _combined(known, group)
     by_count = sorted(groups.values(), key=lambda one: one.count, reverse=True)
     total = sum(one.count for one in by_count)
-    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=found.is_exact)
+    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=grouped.is_exact)
 
 
 def _of_cause(key: CauseKey, group: FailureGroup) -> CauseGroup:
