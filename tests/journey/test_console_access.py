@@ -334,3 +334,21 @@ async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
 
 def as_cookie(cookies: dict[str, str]) -> dict[str, str]:
     return OWN | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
+async def test_text_of_a_request_adds_no_header_to_a_response(rest: Rest) -> None:
+    """Keys, ids and tenants with line breaks reach names of files, locations and the id of the request."""
+    owner = await set_up(rest)
+    evil = "x%0d%0aset-cookie:%20evil=1"
+    for path in (
+        f"/v1/recipients/{evil}/export",
+        f"/v1/messages/{evil}/eml",
+        f"/v1/notifications?tenant={evil}",
+        f"/v1/notifications?recipient={evil}",
+        f"/console/{evil}",
+        f"/errors/{evil}",
+    ):
+        response = await owner.get(path, headers={"x-request-id": "a b", "accept": "text/csv, */*"})
+        assert "evil" not in str(response.headers.get("set-cookie"))
+        assert not {name for name, value in response.headers.items() if "\n" in value or "\r" in value}
+        assert response.headers.get("x-request-id") != "a b"

@@ -251,3 +251,12 @@ def test_values_that_are_not_saved_can_be_tested(bellcast_server: ServerProcess)
     assert MOVED["id"] not in [one["id"] for one in listed]
     injected = body | {"values": VALUES | {"url": "http://127.0.0.1:1/\r\nX-Evil: 1"}}
     assert httpx.post(url, headers=bellcast_server.as_app(), json=injected).status_code == 422
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "169.254.169.254", "[::1]:6379", "10.0.0.1"])
+async def test_key_cannot_reach_private_addresses_by_a_test(rest: Rest, host: str) -> None:
+    """Only an owner may test a server of the private network."""
+    caller = await keyed(rest, "configure", "manage")
+    values = VALUES | {"url": f"http://{host}"}
+    response = await caller.post(TEST, json={"target": "pusher", "values": values})
+    assert "private address" in fields(response)["values.url"]
