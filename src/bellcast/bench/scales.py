@@ -41,6 +41,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     everyone: int = 100_000
     runs: int = 10_000
     followers: int = 100_000
+    large_run: int = 1_000_000
     emails: int = 100_000
     decisions: int = 200_000
     console_rows: int = 5_000_000
@@ -79,6 +80,7 @@ QUICK = Scale(
     everyone=3_000,
     runs=500,
     followers=1_000,
+    large_run=2_000,
     emails=500,
     decisions=2_000,
     console_rows=20_000,
