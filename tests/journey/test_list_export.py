@@ -41,7 +41,8 @@ async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monke
     assert response.headers["content-disposition"] == 'attachment; filename="notifications.ndjson"'
     table = rows(await rest.app.get("/v1/notifications", params=params, headers=CSV))
     assert [row["title"] for row in table] == [f"'=number {number}" for number in (4, 3, 2, 1, 0)]
-    assert list(table[0]) == list(listed[0])
+    # The only field that most items do not have.
+    assert [column for column in table[0] if column != "awaits_return"] == list(listed[0])
     assert table[0]["tags"] == '["a","b"]'
     one_page = await rest.app.get("/v1/notifications", params=params | {"limit": 1}, headers=CSV)
     assert [row["id"] for row in rows(one_page)] == [listed[0]["id"]]

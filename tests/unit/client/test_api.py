@@ -63,6 +63,7 @@ VALUES = {
     "body": {"a": 1},
     "data": {"a": 1},
     "since": datetime(2026, 1, 1, tzinfo=UTC),
+    "send_at": "2h",
     "until": None,
     "count": 1,
     "duration": "1h",
