@@ -1,6 +1,6 @@
 """Runs of a workflow with every kind of wait, while their processes are killed at random.
 
-`python -m tests.faults.run_load postgres 10000` does so with many runs and prints what was repeated."""
+`python -m tests.faults.run_load postgres 10000 --kills 60` does so with many runs and prints what was repeated."""
 
 import argparse
 import asyncio
@@ -56,7 +56,8 @@ STEPS: list[dict[str, Any]] = [
 
 class Figures(Struct, frozen=True, kw_only=True):
     """What a load saw. `mails` and `hooks` are calls of which some repeat an earlier one; `interrupted` is how many calls
-    the kills can have interrupted at most."""
+    the kills can have interrupted at most, `set_aside` how many jobs were interrupted so often that an operator had to retry
+    them."""
 
     runs: int
     kills: int
@@ -66,6 +67,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     hooks: int
     repeated_hooks: int
     interrupted: int
+    set_aside: int
 
 
 class Nodes:
@@ -137,6 +139,7 @@ class RunLoad:
         self._runs = runs
         self._recipients = [f"r{number}" for number in range(max(runs // RUNS_PER_RECIPIENT, 3))]
         self._is_over = threading.Event()
+        self._set_aside = 0
 
     def recipient_of(self, number: int) -> str:
         """The recipient of a run."""
@@ -204,12 +207,21 @@ class RunLoad:
         deadline = time.monotonic() + SECONDS_TO_SETTLE
         with self._nodes.client() as app:
             while True:
+                self._retry_jobs(app)
                 states = {state: len(_pages(app, "runs", state=state)) for state in ("running", "waiting")}
                 unsent = {state: len(_pages(app, "messages", state=state)) for state in ("queued", "sending")}
                 if not any((*states.values(), *unsent.values())):
                     return
                 assert time.monotonic() < deadline, (states, unsent, app.get("/v1/jobs?state=dead").text)
                 time.sleep(0.3)
+
+    def _retry_jobs(self, app: httpx.Client) -> None:
+        """Retry jobs that were interrupted too often, as an operator does once the processes stay up."""
+        for job in app.get("/v1/jobs?state=dead").json()["jobs"]:
+            assert job["error"] == "The process ended while it ran this job."
+            retried = app.post(f"/v1/jobs/{job['id']}/retry")
+            assert retried.is_success, retried.text
+            self._set_aside += 1
 
     # --- what came of it
 
@@ -256,6 +268,7 @@ class RunLoad:
             hooks=hooks,
             repeated_hooks=hooks - self._runs,
             interrupted=killed * SLOTS,  # jobs that a process runs at a time
+            set_aside=self._set_aside,
         )
 
 
@@ -318,7 +331,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("runs", type=int)
+    parser.add_argument("--kills", type=int, default=math.inf, help="at most; else until all runs are accepted")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        figures = check(Path(temporary), arguments.engine, arguments.runs, 3)
+        figures = check(Path(temporary), arguments.engine, arguments.runs, 3, arguments.kills)
     print(json.dumps({name: getattr(figures, name) for name in Figures.__struct_fields__}))
