@@ -142,6 +142,7 @@ def _(page: Page, stage: Stage) -> None:
     in_bell(page, "(globalThis.ids = bell.session.state.notifications.map(({ id }) => id))")
     in_bell(page, "bell.session.snooze(ids[2], { until: '2026-03-11T08:00:00+01:00' })")
     in_bell(page, "bell.session.snooze(ids[3], { until: '2026-03-16T08:00:00+01:00' })")
+    in_bell(page, "bell.session.snooze(ids[4], { until: 'back' })")
     open_panel(page)
     choose_tab(page, "Snoozed")
     row(page, "contract").wait_for()

@@ -1,8 +1,8 @@
 """Takes screenshots of the bell in Chromium, from a temporary server: `make pictures`.
 
 `docs/pictures/states` has a picture of each state, `docs/pictures/states-*.webp` one sheet of all for each device and colour scheme;
-`dist/pictures` has the pictures of the sheets in full size.
-`python scripts/pictures.py NAME…` takes only these states."""
+`docs/pictures/themes.webp` the presets of the theme page; `dist/pictures` has the pictures of the sheets in full size.
+`python scripts/pictures.py NAME…` takes only these states, or the `themes`."""
 
 import base64
 import sys
@@ -40,6 +40,8 @@ async def answer(call):
 SCALE = 2  # for screens of high density
 QUALITY = 75  # of WebP: text stays sharp, at a sixth of the bytes of PNG
 COLUMNS = 6
+THEMES = "themes"
+PRESETS = ("Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui")
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><title>Bookings</title><meta name="viewport" content="width=device-width">
 <style>
   :root {{ color-scheme: light dark; font: 15px/1.5 Inter, "DejaVu Sans", sans-serif; --bellcast-font: Inter, "DejaVu Sans", sans-serif }}
@@ -82,7 +84,10 @@ def main(names: Sequence[str]) -> None:
                     (state.caption, studio.picture(state, *look)) for state in states if look[0] in state.devices
                 ]
                 if not names:
-                    studio.sheet(pictures, *look)
+                    device, scheme = look
+                    studio.sheet(f"states-{device}-{scheme}", pictures, SIZES[device]["width"] // 2 + 20, scheme)
+            if not names or THEMES in names:
+                studio.theme_pictures()
             if not names:
                 studio.readme_pictures()
                 write_gallery()
@@ -130,20 +135,38 @@ class Studio:
             (FOLDER / "states" / f"{state.name}.webp").write_bytes(image)
         return image
 
-    def sheet(self, pictures: list[tuple[str, bytes]], device: Device, scheme: str) -> None:
-        """All pictures of a device and colour scheme on one sheet."""
+    def sheet(
+        self, name: str, pictures: list[tuple[str, bytes]], width: int, scheme: str, columns: int = COLUMNS
+    ) -> None:
+        """All pictures on one sheet."""
         figures = "".join(
             f'<figure><img src="data:image/webp;base64,{base64.b64encode(image).decode()}"><figcaption>{caption}</figcaption></figure>'
             for caption, image in pictures
         )
-        width = SIZES[device]["width"] // 2 + 20
         with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
-            file.write(SHEET.format(scheme=scheme, columns=COLUMNS, width=width, figures=figures))
+            file.write(SHEET.format(scheme=scheme, columns=columns, width=width, figures=figures))
             file.flush()
-            page = self._browser.new_page(viewport={"width": COLUMNS * (width + 20) + 28, "height": 800})
+            page = self._browser.new_page(viewport={"width": columns * (width + 20) + 28, "height": 800})
             page.goto(Path(file.name).as_uri())
-            (FOLDER / f"states-{device}-{scheme}.webp").write_bytes(shot(page, full=True))
+            (FOLDER / f"{name}.webp").write_bytes(shot(page, full=True))
             page.close()
+
+    def theme_pictures(self) -> None:
+        """The presets of the theme page, in both colour schemes."""
+        page = self._browser.new_page(
+            base_url=self._url, viewport={"width": 1100, "height": 900}, timezone_id=inbox.ZONE
+        )
+        page.clock.set_fixed_time(inbox.NOW)
+        page.goto("/theme")
+        pictures = []
+        for scheme in ("Light", "Dark"):
+            page.get_by_role("radio", name=scheme).check()
+            for preset in PRESETS:
+                page.get_by_role("radio", name=preset).check()
+                page.locator("bellcast-inbox .row").first.wait_for()
+                pictures.append((f"{preset}, {scheme.lower()}", shot(page, part="#preview")))
+        self.sheet(THEMES, pictures, 400, "light", len(PRESETS))
+        page.close()
 
     def readme_pictures(self) -> None:
         """The open panel, for the README."""
@@ -206,13 +229,14 @@ def finish_motion(page: Page) -> None:
       .every((root) => root.getAnimations().every((one) => one.effect.getComputedTiming().endTime === Infinity))""")
 
 
-def shot(page: Page, *, full: bool = False) -> bytes:
-    """The page as WebP."""
+def shot(page: Page, *, full: bool = False, part: str | None = None) -> bytes:
+    """The page as WebP, or a part of it."""
     finish_motion(page)
     page.evaluate("document.fonts.ready.then(() => {})")
     protocol = page.context.new_cdp_session(page)
     width, height = page.evaluate(f"[innerWidth, {'document.body.scrollHeight' if full else 'innerHeight'}]")
-    area = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 if full else SCALE}
+    box = page.locator(part).bounding_box() if part else None
+    area = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 if full else SCALE} | (box or {})
     taken = protocol.send(
         "Page.captureScreenshot", {"format": "webp", "quality": QUALITY, "clip": area, "captureBeyondViewport": full}
     )
