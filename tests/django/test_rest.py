@@ -159,6 +159,8 @@ def test_preferences_are_read_and_changed(api):
     )
     assert again.body["quiet_hours_end"] is None
     assert again.body["email_sales"] is True
+    assert again.body["created_at"] is not None
+    assert again.body["updated_at"] is None
 
 
 def test_preference_is_enforced(api, relay):

@@ -34,8 +34,8 @@ def read(user: Any) -> dict[str, Any]:
         created_at = None
     document = bell.preferences.get(recipient, tenant=tenant)
     fields = _fields(document)
-    stamp = created_at.isoformat() if created_at else None
-    return {**fields, "created_at": stamp, "updated_at": stamp}
+    # Bellcast does not record when preferences change: null, where the time of creation would be a wrong one.
+    return {**fields, "created_at": created_at.isoformat() if created_at else None, "updated_at": None}
 
 
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
