@@ -1,12 +1,11 @@
 """The console in Chromium: every page, links, keys, themes, times and accessibility."""
 
-import gzip
 import re
 from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, wait_loaded
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_everyone import violations
@@ -98,20 +97,34 @@ def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callabl
     expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
 
 
+TRANSFERRED = ("responseHeadersSize", "responseBodySize")
+
+
 def test_first_load_is_small_and_its_modules_are_requested_at_once(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    requests: list[str] = []
+    responses: list[Response] = []
     page = open_console("/account")
     page.goto("about:blank")  # ends the requests of that page
-    page.on("request", lambda request: requests.append(request.url))
+    page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+
+    def keep(response: Response) -> None:  # Playwright wraps functions only
+        responses.append(response)
+
+    page.on("response", keep)
     page.goto("/console/")
     expect(page.locator("#menu")).to_be_visible()
-    files = [url.rpartition("/")[2] for url in requests if url.endswith((".js", ".css"))]
-    assert sorted(files) == sorted({"console.css", *console.first_modules()})  # each once
-    assert {"server.js", "pages.js"} <= set(files)
-    assert not {"recipients.js", "runs.js", "settings.js"} & set(files)
-    size = {name: len(gzip.compress(httpx.get(f"{owner.server.url}/console/{name}").content)) for name in files}
+    wait_loaded(page)
+    files = {one.url.rpartition("/")[2]: one for one in responses if one.url.endswith((".js", ".css"))}
+    assert len(files) == len([one for one in responses if one.url.endswith((".js", ".css"))])  # each once
+    assert files.keys() == {"console.css", *console.first_modules()}
+    assert {"server.js", "pages.js"} <= files.keys()
+    assert not {"recipients.js", "runs.js", "settings.js"} & files.keys()
+    assert {one.headers["content-encoding"] for one in files.values()} == {"gzip"}
+    # With the headers and the responses of the API, as transferred.
+    whole = sum(sum(one.request.sizes()[part] for part in TRANSFERRED) for one in responses)
+    assert whole <= 120_000
+    size = {name: one.request.sizes()["responseBodySize"] for name, one in files.items()}
     assert size.pop("console.css") <= 12_000
     assert sum(size.values()) <= 75_000
     preloaded = re.findall(r'modulepreload" href="/console/(.+?)"', httpx.get(f"{owner.server.url}/console").text)
