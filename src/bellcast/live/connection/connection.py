@@ -5,7 +5,7 @@ A connection has no task, no queue and, until it closes, no timer: an idle conne
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, Protocol
@@ -122,8 +122,8 @@ class PositionMark(Protocol):
         """Encode an inbox position for `around`; it stays valid until the position changes."""
         ...
 
-    def around(self, data: bytes, event_id: str) -> tuple[Callable[[int], bytes] | None, bytes]:
-        """Return what surrounds a `head` in the frame of a live event: the start for the head's length, or None without one,
+    def around(self, data: bytes, event_id: str) -> tuple[Mapping[int, bytes] | None, bytes]:
+        """Return what surrounds a `head` in the frame of a live event: the start by the head's length, or None without one,
         and the end. The client reads the same as from the frame of a call. It is made once per event, because every delivery
         has a frame of its own."""
         ...

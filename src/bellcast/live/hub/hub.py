@@ -365,7 +365,7 @@ class Hub:
         is_coalescing = self._note_tick_events()
         sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
-        around_marks: dict[object, tuple[Callable[[int], bytes] | None, bytes | None]] = {}
+        around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
         dialect, shared, start, end, tick, live = None, None, None, None, self.tick, Phase.LIVE
         for connection in connections:
             if connection.dialect is not dialect:
@@ -386,7 +386,7 @@ class Hub:
                 head = connection.mark_head
                 if connection.mark_revision != connection.revision:
                     head = connection.update_mark()
-                data = head + end if start is None else start(len(head)) + head + end
+                data = head + end if start is None else start[len(head)] + head + end
             if is_coalescing:
                 connection.write(data)
             else:
