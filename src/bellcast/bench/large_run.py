@@ -10,9 +10,9 @@ from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "large-run"
-# SQLite's page caches (128 MiB) fill with the first half; after it the memory must not grow by more than a twentieth.
-GOAL_GROWTH = 1.05
-FILLED = 0.5
+# SQLite's page caches have up to 128 MiB: that of reads fills slowly, with an index entry of 44 bytes for each run.
+GOAL_MIB = 256
+FILLED = 0.1
 POLL_SECONDS = 1.0
 STEPS = [
     {"key": "bell", "type": "inbox", "title": "Booking {{ data.n }}"},
@@ -43,15 +43,14 @@ def measure(run: Run) -> list[Figure]:
     return [
         Figure(
             benchmark=NAME,
-            name=f"memory after a run of {number:,} recipients, compared with half of them",
-            value=samples[-1][1] / filled,
-            unit="times",
-            goal=figures.at_most(GOAL_GROWTH),
+            name=f"memory of the server, the most during a run of {number:,} recipients",
+            value=max(memory for _, memory in samples) / 2**20,
+            unit="MiB",
+            goal=figures.at_most(GOAL_MIB),
             details={
                 "before_mib": before / 2**20,
-                "half_mib": filled / 2**20,
+                "tenth_mib": filled / 2**20,
                 "end_mib": samples[-1][1] / 2**20,
-                "max_mib": max(memory for _, memory in samples) / 2**20,
                 "recipients_per_second": number / seconds,
             },
         )
