@@ -28,6 +28,10 @@ LONG = 50  # ms: the limit of a noticeable delay
 # Records when the badge is first shown, in ms since the navigation; runs before the scripts of the page.
 WATCH_BADGE = """(() => { const look = () => { const badge = document.querySelector('bellcast-bell')?.shadowRoot?.querySelector('.badge');
   if (badge && !badge.hidden && badge.textContent) globalThis.badgeAt = performance.now(); else requestAnimationFrame(look) }; look() })()"""
+TO_CONSOLE = 1_000
+# Records when the console's menu and its first page are drawn, in ms since the navigation.
+WATCH_CONSOLE = """(() => { const look = () => { if (document.querySelector('#menu a') && document.querySelector('h1')) globalThis.drawnAt = performance.now();
+  else requestAnimationFrame(look) }; look() })()"""
 WATCH_TASKS = """globalThis.long = []; new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
   .observe({ type: 'longtask', buffered: true })"""
 
@@ -139,6 +143,19 @@ def test_page_shows_its_badge_quickly(app, person, chromium, plain_site, record_
         page.close()
     context.close()
     record_figure("badge_ms", statistics.median(times), TO_BADGE)
+
+
+def test_console_is_drawn_quickly_with_an_empty_cache(chromium, owner, record_figure):
+    times = []
+    for _ in range(5):
+        context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state)
+        context.add_init_script(WATCH_CONSOLE)
+        page = context.new_page()
+        page.goto("/console/")
+        wait_page(page, "globalThis.drawnAt")
+        times.append(page.evaluate("drawnAt"))
+        context.close()
+    record_figure("console_ms", statistics.median(times), TO_CONSOLE)
 
 
 def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app, person, shop, record_figure):
