@@ -202,13 +202,15 @@ async def test_omitted_events_of_all_nodes_are_counted_together(linked: tuple[No
     one, two = linked
     watching = await watch(one, two)
     for number in range(EVENTS_PER_SECOND + 30):
-        two.emit(str(number), "publish")
+        two.emit(str(number), "publish", trace=str(number))
     for number in range(5):
         one.emit(str(number))
     reading = asyncio.ensure_future(skipped(watching))
     await wait_until(lambda: sum(len(one.events) for one in published(two) if isinstance(one, FeedBatch)) >= 200)
     clock.advance(1)
-    two.emit("next second")
+    two.emit("next second", trace="next")
+    await wait_until(lambda: any(one.skipped for one in published(two) if isinstance(one, FeedBatch)))
+    clock.advance(1)
     assert await asyncio.wait_for(reading, 10) == SkippedEvents(35, {"publish": 35})
 
 
