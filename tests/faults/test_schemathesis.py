@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,10 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, settings, strategies
+from schemathesis.checks import load_all_checks
 from schemathesis.core import NotSet
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from bellcast.api import app
@@ -66,6 +68,7 @@ ACCEPTED = {
     *("POST /v1/import", "POST /v1/notifications/bulk", "POST /v1/recipients/bulk"),
     *("PATCH /v1/preferences", "PATCH /v1/preference-defaults", "PATCH /v1/recipients/{key}/preferences"),
 }
+load_all_checks()
 schema = schemathesis.openapi.from_dict(app.described(Limits()), config=CONFIG)
 
 
@@ -126,48 +129,39 @@ def _as_json_of_clients(value):
     return float(value) if is_too_large and abs(value) < sys.float_info.max else value
 
 
-def check_of(operation):
-    """Return the test of one operation. Each has a function of its own: the ids of the library's tests of one function are equal
-    in pytest 9, and xdist would run only one of them."""
+# The response does not end: only the start of an accepted one is read.
+STREAMS = {"GET /v1/feed"}
+OPERATIONS = {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
 
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_operation_matches_the_openapi_document(label, bellcast_server):
+    operation = OPERATIONS[label]
     has_optional_body = not operation.definition.raw.get("requestBody", {}).get("required", True)
-    excluded = [positive_data_acceptance] if operation.label in UNEXPRESSED else []
-    excluded += [negative_data_rejection] if operation.label in ACCEPTED else []
+    excluded = [positive_data_acceptance] if label in UNEXPRESSED else []
+    excluded += [negative_data_rejection] if label in ACCEPTED else []
 
-    @schema.include(method=operation.method.upper(), path=operation.path).parametrize()
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    def check(case, bellcast_server):
-        if operation.label in ONLY_INVALID and case.meta.generation.mode.is_positive:
+    def check(case):
+        if label in ONLY_INVALID and case.meta.generation.mode.is_positive:
             return
-        response = _as_clients_send(case).call(base_url=bellcast_server.url)
+        response = _answer(_as_clients_send(case), bellcast_server, is_endless=label in STREAMS)
         # A body that is left out counts as invalid there, also where it is optional.
         is_without_body = has_optional_body and isinstance(case.body, NotSet)
         unchecked = [*excluded, negative_data_rejection] if is_without_body else excluded
         case.validate_response(response, excluded_checks=unchecked)
 
-    return check
+    # The library's own pytest items are built while pytest collects, in each worker: 50 s and 3 GB in all.
+    build_operation_test(
+        config=schema.config, operation=operation, test_func=check, given_kwargs={}, feedback=FeedbackSources()
+    )()
 
 
-# Their responses do not end: only the start of an accepted one is read.
-STREAMS = ("/v1/feed",)
-
-
-def check_of_stream(operation):
-    """Return the test of one operation with an endless response."""
-
-    @schema.include(method=operation.method.upper(), path=operation.path).parametrize()
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    def check(case, bellcast_server):
-        with requests.request(**case.as_transport_kwargs(base_url=bellcast_server.url), stream=True) as response:
-            if response.headers.get("content-type", "").startswith("text/event-stream"):
-                response._content = b""  # what `content` returns, instead of waiting for the end
-            case.validate_response(response)
-
-    return check
-
-
-for found in schema.get_all_operations():
-    operation = found.ok()
-    name = re.sub(r"\W+", "_", f"{operation.method}{operation.path}").strip("_")
-    check = check_of_stream if operation.path in STREAMS else check_of
-    globals()[f"test_{name}_matches_the_openapi_document"] = check(operation)
+def _answer(case, server, *, is_endless):
+    if not is_endless:
+        return case.call(base_url=server.url)
+    with requests.request(**case.as_transport_kwargs(base_url=server.url), stream=True) as response:
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            response._content = b""  # what `content` returns, instead of waiting for the end
+        assert response.content is not None  # read before the connection is closed
+        return response

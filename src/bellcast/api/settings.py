@@ -33,6 +33,7 @@ from bellcast.ports.server_settings import (
 TESTS_PER_MINUTE = 10
 MAX_URL = 2_000
 Text = Annotated[str, Meta(max_length=10_000)]
+Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
 
 
 class SettingItem(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class SettingsDocument(Struct, frozen=True):
 class SettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes on top of a revision. Values are texts, as in the environment. `dry_run` only validates."""
 
-    revision: Annotated[int, Meta(ge=0)]
+    revision: Revision
     set: dict[str, Text] = {}
     reset: list[Text] = []
     dry_run: bool = False
@@ -102,8 +103,8 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
 class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The revision whose values become current again, on top of `revision`. 0 has no values."""
 
-    revision: Annotated[int, Meta(ge=0)]
-    to: Annotated[int, Meta(ge=0)]
+    revision: Revision
+    to: Revision
 
 
 class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
