@@ -75,9 +75,12 @@ def lines_of(node: ServerProcess) -> int:
 
 
 def kept_events(node: ServerProcess) -> int:
-    """Publish an event, and count those of its topic that are kept."""
-    httpx.post(f"{node.url}/v1/events", headers=node.as_app(), json={"topic": "news", "name": "moved", "data": {}})
-    return len(httpx.get(f"{node.url}/v1/topics/news/events", headers=node.as_app(), timeout=30).json()["events"])
+    """Publish an event, and count those of its topic that are kept. Redis keeps the events of other tests too."""
+    event = {"topic": "settings-news", "name": "moved", "data": {}}
+    httpx.post(f"{node.url}/v1/events", headers=node.as_app(), json=event)
+    return len(
+        httpx.get(f"{node.url}/v1/topics/settings-news/events", headers=node.as_app(), timeout=30).json()["events"]
+    )
 
 
 def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, ServerProcess], app: AppServer) -> None:

@@ -33,7 +33,7 @@ def test_completed_frame_equals_a_marked_one(dialect: Dialect, size: int) -> Non
     start, end = mark.around(data, "c81e.2")
     for position in ("", "5f3a-1", "5f3a-1", "5f3a-1ff"):
         head, marked = mark.head(position), mark(data, f"{position}~c81e.2")
-        frame = (b"" if start is None else start(len(head))) + head + end
+        frame = (b"" if start is None else start[len(head)]) + head + end
         if dialect is protocol.SSE_CHUNKED:
             frame, marked = body(frame), body(marked)
         assert frame == marked
