@@ -144,7 +144,7 @@ def _units(costs: Costs) -> str:
         row("delivery of a live event to one of many", costs.delivery),
         row("durable send, one per request", costs.send),
         row("durable send, 1,000 per request", costs.bulk),
-        row("resume with one missed notification", costs.resume),
+        row("resume with one missed notification and three live events", costs.resume),
         row("announcement, per connection", costs.announcement),
     ]
     if costs.stored is not None:
