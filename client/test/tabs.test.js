@@ -138,69 +138,66 @@ test('tabs of different recipients do not share a connection', async () => {
   assert.equal(other.env.links.length, 1);
 });
 
+/** A server that refuses all changes until it is available, and records them. */
+function unavailableServer() {
+  const server = {
+    isAvailable: false,
+    requests: [],
+    routes: ({ method, url }) => {
+      if (method !== 'POST') return undefined;
+      server.requests.push(url.pathname);
+      return server.isAvailable ? { changed: 1 } : { status: 503 };
+    },
+  };
+  return server;
+}
+
 test('an offline action survives a reload and is sent then', async () => {
   const tab = browser();
-  let unavailable = true;
-  const requests = [];
-  const routes = ({ method, url }) => {
-    if (method !== 'POST') return undefined;
-    requests.push(url.pathname);
-    return unavailable ? { status: 503 } : { changed: 1 };
-  };
-  const before = await tab(routes);
+  const server = unavailableServer();
+  const before = await tab(server.routes);
   before.session.read('all').catch(() => {});
   await delivered();
   assert.deepEqual([before.session.state.unread, before.session.state.queued], [0, 1]);
   before.session.close();
-  unavailable = false;
-  const after = await tab(routes);
+  server.isAvailable = true;
+  const after = await tab(server.routes);
   assert.equal(after.session.state.unread, 0, 'shown before it is sent');
   after.env.link.receive(ready());
   await delivered();
   assert.equal(after.session.state.queued, 0);
-  assert.deepEqual(requests, ['/v1/inbox/read', '/v1/inbox/read']);
+  assert.deepEqual(server.requests, ['/v1/inbox/read', '/v1/inbox/read']);
 });
 
 test('an action that could still be undone while offline survives a reload', async () => {
   const tab = browser();
-  let unavailable = true;
-  const requests = [];
-  const routes = ({ method, url }) => {
-    if (method !== 'POST') return undefined;
-    requests.push(url.pathname);
-    return unavailable ? { status: 503 } : { changed: 1 };
-  };
-  const before = await tab(routes);
+  const server = unavailableServer();
+  const before = await tab(server.routes);
   before.env.setNetwork('offline');
   before.session.hold('delete', notification(1).id);
   before.env.page.dispatchEvent(new Event('pagehide'));
   before.session.close(); // without waiting: the page is gone before its request fails
   const stored = before.session.state.queued;
-  unavailable = false;
-  const after = await tab(routes);
+  server.isAvailable = true;
+  const after = await tab(server.routes);
   after.env.link.receive(ready());
   await delivered();
   assert.deepEqual([stored, after.session.state.queued], [1, 0]);
-  assert.equal(requests.at(-1), '/v1/inbox/delete');
+  assert.equal(server.requests.at(-1), '/v1/inbox/delete');
 });
 
 test('an offline action is sent from memory if the storage is full', async () => {
   const full = new Proxy(fakeStorage(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
   const tab = browser(full);
-  let unavailable = true;
-  const requests = [];
-  const { env, session } = await tab(({ method, url }) => {
-    if (method !== 'POST') return undefined;
-    requests.push(url.pathname);
-    return unavailable ? { status: 503 } : { changed: 1 };
-  });
+  const server = unavailableServer();
+  const { env, session } = await tab(server.routes);
   session.read('all').catch(() => {});
   await delivered();
   assert.deepEqual([session.state.unread, session.state.queued], [0, 1]);
-  unavailable = false;
+  server.isAvailable = true;
   env.link.receive(ready());
   await delivered();
-  assert.deepEqual([session.state.unread, session.state.queued, requests.length], [0, 0, 2]);
+  assert.deepEqual([session.state.unread, session.state.queued, server.requests.length], [0, 0, 2]);
 });
 
 test('an alert is dispatched in one tab only, also under its old name ring', async () => {

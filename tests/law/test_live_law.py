@@ -41,7 +41,7 @@ EventNumber = tuple[int, int]  # epoch and offset of an event id
 
 
 class LiveDevice:
-    """One device of Alice, which follows her inbox and the topics, and applies frames only when it is told to."""
+    """One device of Alice. It follows her inbox and the topics; the test decides when it applies the frames it received."""
 
     def __init__(self, law: "LiveLaw", is_sse: bool) -> None:
         self.law, self.is_sse = law, is_sse
