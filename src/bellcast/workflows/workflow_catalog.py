@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.ports import Clock, Store
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.ports import Clock, Document, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
@@ -58,6 +58,11 @@ def parsed(body: bytes) -> Definition:
 _decode = msgspec.json.Decoder(CurrentVersion).decode
 
 
+def stored(document: Document, owner: str) -> Workflow:
+    """Return the workflow of a stored object."""
+    return Workflow(key=document.key, owner=owner, current=_decode(document.body))
+
+
 class WorkflowCatalog:
     """Reads and writes workflows."""
 
@@ -81,6 +86,12 @@ class WorkflowCatalog:
             if current is not None:
                 return Workflow(key=key, owner=owner, current=current)
         return None
+
+    async def latest(self, tenant: str, key: str) -> Workflow | None:
+        """Like `find`, but from the store: another node may have changed the workflow within CACHE_SECONDS."""
+        for owner in (tenant, PROJECT):
+            self._current.pop((owner, key), None)
+        return await self.find(tenant, key)
 
     async def get(self, tenant: str, key: str) -> Workflow:
         """Like `find`; raises NotFound."""
@@ -138,18 +149,33 @@ class WorkflowCatalog:
         owners = dict.fromkeys((tenant, PROJECT))
         return any([await self._store.documents.get(kind, owner, key) is not None for owner in owners])
 
-    async def put(self, owner: str, key: str, value: dict[str, Any], *, is_code: bool = False) -> tuple[Workflow, bool]:
+    async def put(
+        self,
+        owner: str,
+        key: str,
+        value: dict[str, Any],
+        *,
+        is_code: bool = False,
+        replaces: Document | UnsetType | None = UNSET,
+    ) -> tuple[Workflow, bool]:
         """Write a checked definition: a new version, unless it equals the last one. Return the workflow, and whether it
-        is new. Raises Conflict for one that is defined in code."""
+        is new. Raises Conflict for one that is defined in code, and PreconditionFailed if it is not what it `replaces` (None:
+        it must be new); its version is then stored, but not current."""
         await self._check_writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.parse(value).live_waits:
             await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
-        before = await self._store.documents.get(WORKFLOWS, owner, key)
+        before = replaces or None if replaces is not UNSET else await self._store.documents.get(WORKFLOWS, owner, key)
         is_active = is_code or before is None or _decode(before.body).active
         current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
-        return await self._write(owner, key, current), before is None
+        if replaces is UNSET:
+            return await self._write(owner, key, current), before is None
+        body, earlier = msgspec.json.encode(current), None if before is None else before.body
+        if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, now):
+            raise PreconditionFailed
+        self.forget()
+        return Workflow(key=key, owner=owner, current=current), before is None
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict as it does."""

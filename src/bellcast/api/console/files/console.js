@@ -76,6 +76,7 @@ function showShell() {
 
 async function signOut() {
   await request('DELETE', '/v1/session');
+  sessionStorage.clear(); // texts that are not saved
   history.replaceState(null, '', `${BASE}/`);
   showSignIn();
 }
