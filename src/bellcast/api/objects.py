@@ -210,7 +210,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     now, is_new = ctx.engines.clock.now(), before is None
     if not is_conditional:
         _, is_new = await documents.put(kind.plural, tenant, key, body, now)
-    elif not await documents.change(kind.plural, tenant, key, before and before.body, body, now):
+    elif not await documents.change(kind.plural, tenant, key, None if before is None else before.body, body, now):
         raise PreconditionFailed
     audit.note_changes(request, {} if before is None else _content(before), after)
     _changed(kind, ctx)

@@ -29,7 +29,7 @@ export function yamlEditor(label, value, changed) {
 
   /** Show the errors of a Problem, those with a line as links to it. */
   function show(problem) {
-    const all = problem?.errors.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : [];
+    const all = problem?.errors.length ? problem.errors.toSorted((one, other) => one.line - other.line) : problem ? [{ field: '', message: problem.message }] : [];
     marked = new Set(all.map((one) => one.line));
     number();
     if (all.length > 0) text.setAttribute('aria-invalid', 'true');

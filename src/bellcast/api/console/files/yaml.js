@@ -2,8 +2,8 @@
  * Writes JSON values as YAML, as `PUT` and `bellcast workflow put` read it.
  */
 
-/** Texts that need no quotes. Those that YAML reads as another type have them. */
-const PLAIN = /^[A-Za-z][\w .,/@{}()-]*$/;
+/** Texts that need no quotes: words, and durations. Those that YAML reads as another type have them. */
+const PLAIN = /^([A-Za-z][\w .,/@{}()-]*|\d+[smhd])$/;
 const OTHER_TYPES = /^(true|false|yes|no|on|off|null|y|n)$/i;
 /** Characters that YAML does not permit, or reads as the end of a line. */
 const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
