@@ -280,27 +280,6 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     assert page.locator("img").count() == 0
 
 
-def test_playground_shows_a_notification_and_an_event_on_all_four_dialects(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    page = open_console("/playground")
-    page.get_by_label("Recipient", exact=True).fill("player")
-    page.get_by_role("button", name="Connect").click()
-    panes = page.locator(".pane")
-    expect(panes.get_by_text("✓ connected")).to_have_count(4)
-    expect(page.get_by_text("pusher_internal:subscription_succeeded")).to_be_visible()
-    expect(page.get_by_text("pusher:signin_success")).to_be_visible()
-    page.get_by_label("Title").fill(HOSTILE)
-    page.get_by_role("button", name="Send", exact=True).click()
-    expect(panes.filter(has_text="onerror=")).to_have_count(4)
-    page.get_by_role("button", name="Publish").click()
-    expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
-    page.get_by_role("button", name="PHP").click()
-    expect(page.get_by_text("Pusher\\Pusher(")).to_be_visible()
-    assert violations(page) == []
-    assert page.locator("img").count() == 0
-
-
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
     """On a page of another origin, which imports the check from the server."""
     token = owner.server.token("checked")

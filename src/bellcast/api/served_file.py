@@ -52,8 +52,8 @@ def read(file: Path) -> ServedFile:
 
 
 def read_all(folder: Path) -> dict[str, ServedFile]:
-    """Read the modules and style sheets of a folder, by name."""
-    return {file.name: read(file) for file in sorted(folder.iterdir()) if file.suffix in TYPES}
+    """Read the modules and style sheets of a folder, by name; none if it does not exist."""
+    return {file.name: read(file) for file in sorted(folder.glob("*")) if file.suffix in TYPES}
 
 
 def _built(file: Path, body: bytes) -> dict[str, bytes] | None:
