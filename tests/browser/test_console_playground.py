@@ -16,7 +16,7 @@ CLIENT = Path(__file__).parents[2] / "client"
 LIBRARIES = ("pusher-js", "socket.io-client")
 # Each reads the code from standard input. Node finds `bellcast/server` from the folder of its package.
 PROGRAMS = {"curl": ["sh", "-e"], "Python": [sys.executable], "Node": ["node", "--input-type=module"], "PHP": ["php"]}
-TEXT = "it's \"quoted\" \\ $HOME `id` <b>"
+TEXT = 'it\'s "quoted" \\ $HOME `id` <b>'
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(
 
 def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/providers")
-    page.get_by_label("Key").fill("mail")
+    page.get_by_label("Key", exact=True).fill("mail")
     page.get_by_label("URL").fill("smtp://bells:hunter2@mail.example.com:587?from=bells@example.com")
     tested: list[Any] = []
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import PAGES, Console, wait_loaded
 from tests.browser.shop import PHONE
@@ -12,8 +11,8 @@ from tests.browser.test_everyone import violations
 
 API = re.compile(r"/v1/(?!me$|me\?|session)|/readyz")
 PROBLEM = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}
-# They read nothing from the server, or nothing that a page is drawn from.
-STATIC = {"/live", "/playground", "/account"}
+# They read nothing before they are drawn: a feed, and lines that are checked again and again.
+STATIC = {"/live", "/setup", "/playground", "/account"}
 
 
 class Server:
@@ -84,3 +83,117 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         failures.first.get_by_role("button", name="Retry").click()
         expect(failures, path).to_have_count(count - 1)
         go(page, "/account")
+
+
+CONTROLS = "a[href], button, input, select, textarea, summary, [tabindex='0']"
+# The focused element with its ring, and whether it is on the screen.
+FOCUS = """() => {
+  const one = document.activeElement;
+  const { outlineStyle, outlineWidth } = getComputedStyle(one);
+  const { top, bottom, left, right, height } = one.getBoundingClientRect();
+  const bar = one.closest('.bar, #menu, .save') ? 0 : document.querySelector('.bar').offsetHeight;
+  return {
+    html: one.cloneNode().outerHTML.slice(0, 120), isWithin: document.getElementById('main').contains(one),
+    isRinged: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2,
+    isVisible: height > 0 && bottom > bar && top < innerHeight && right > 0 && left < innerWidth,
+  };
+}"""
+
+
+def test_tab_reaches_the_controls_of_every_page_with_a_visible_ring(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    for path in (*PAGES, f"/notifications/{owner.notification}", f"/runs/{owner.run}", "/recipients/evil"):
+        go(page, path)
+        wait_loaded(page)
+        expect(page.locator("#main")).to_be_focused()
+        controls = page.locator(f"#main :is({CONTROLS}):visible:enabled").count()
+        stops = 0
+        while True:
+            page.keyboard.press("Tab")
+            focus = page.evaluate(FOCUS)
+            if not focus["isWithin"] or stops > controls + 20:
+                break
+            stops += 1
+            assert (focus["isRinged"], focus["isVisible"]) == (True, True), (path, focus)
+        assert stops >= min(controls, 1), path
+        assert stops <= controls + 20, path
+        assert page.locator("[tabindex]:not([tabindex='0'], [tabindex='-1'])").count() == 0
+
+
+def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/runs?workflow=evil")
+    wait_loaded(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Workflow runs")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("/")
+    expect(page.locator(".filters input").first).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    row = page.locator(".row-link").first
+    expect(row).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("evil for runner")
+    expect(page.locator("#main")).to_be_focused()
+    page.locator(".waterfall .row-link").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".waterfall .details").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".waterfall .details").first).to_be_hidden()
+    expect(page.locator(".waterfall .row-link").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(r"/runs\?workflow=evil"))
+    expect(row).to_be_focused()
+    page.keyboard.press("r")
+    wait_loaded(page)
+    expect(row).to_be_focused()
+    page.keyboard.press("Control+k")
+    dialog = page.get_by_role("dialog", name="Go to")
+    page.keyboard.type("time")
+    expect(dialog.get_by_role("button", name="Show times in UTC")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("tz=utc"))
+    expect(row).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("evil")
+    page.keyboard.press("ArrowUp")  # the last
+    expect(active(page)).to_have_text("Connections of evil")
+    page.keyboard.press("Escape")
+    expect(row).to_be_focused()
+    page.goto("/console/topics/evil")
+    wait_loaded(page)
+    page.keyboard.press("Escape")  # a link from elsewhere has no list to go back to
+    expect(page.locator("h1")).to_have_text("Topics")
+
+
+def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys", viewport=PHONE)
+    wait_loaded(page)
+    page.get_by_role("button", name="Menu").press("Enter")
+    expect(page.locator("#menu a[aria-current]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#menu")).to_be_hidden()
+    expect(page.get_by_role("button", name="Menu")).to_be_focused()
+
+
+def test_second_click_is_needed_while_the_focus_stays(open_console: Callable[..., Page], owner: Console) -> None:
+    made: dict[str, Any] = owner.send("POST", "/v1/keys", {"name": "spare", "scopes": ["send"]})
+    page = open_console("/keys")
+    revoke = page.get_by_role("button", name="Revoke spare")
+    revoke.press("Enter")
+    expect(revoke).to_have_text("Revoke: sure?")
+    revoke.press("Tab")
+    expect(revoke).to_have_text("Revoke")
+    revoke.click()
+    page.route("**/v1/keys/*", lambda route: route.fulfill(status=503, json=PROBLEM))
+    revoke.click()
+    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+    expect(revoke).to_have_text("Revoke")
+    owner.send("DELETE", f"/v1/keys/{made['id']}")
