@@ -36,8 +36,6 @@ from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, Workflow
 
 # Versions in a list, newest first.
 MAX_VERSIONS = 1000
-# Runs that one transaction makes due again: about 10 ms.
-RESUME_BATCH_ROWS = 250
 # Above the versions of any workflow, below the largest number of every store.
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 READ_ADDS = {*ADDED, "version", "active"}
@@ -285,18 +283,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
-        await _resume(ctx, workflow)
+        ctx.engines.router.messages_added()  # its paused runs are due
     return responses.json(workflow.outside)
-
-
-async def _resume(ctx: ApiContext, workflow: Workflow) -> None:
-    """Make the paused runs of a workflow due."""
-    engines = ctx.engines
-    resumed = RESUME_BATCH_ROWS
-    while resumed >= RESUME_BATCH_ROWS:
-        now = engines.clock.now()
-        resumed = await engines.store.runs.resume(workflow.key, workflow.owner, now, RESUME_BATCH_ROWS)
-    engines.router.messages_added()
 
 
 @operation(

@@ -21,6 +21,8 @@ WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for: publishing others needs no search for waiting runs.
 AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
+# Runs that one transaction makes due again: about 10 ms.
+RESUME_BATCH_ROWS = 250
 # Parsed definitions: 50 steps are some 20 KB.
 CACHED_DEFINITIONS = 1000
 
@@ -103,15 +105,26 @@ class WorkflowCatalog:
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of exactly this owner's workflow."""
         until, current = self._current.get((owner, key), (0, None))
-        now = self._clock.now()
-        if until > now:
-            return current
+        return current if until > self._clock.now() else await self._read(owner, key)
+
+    async def _read(self, owner: str, key: str) -> CurrentVersion | None:
         document = await self._store.documents.get(WORKFLOWS, owner, key)
         current = None if document is None else _decode(document.body)
         if len(self._current) >= MAX_CACHED:
             self._current.clear()
-        self._current[owner, key] = (now + int(CACHE_SECONDS * 1000), current)
+        self._current[owner, key] = (self._clock.now() + int(CACHE_SECONDS * 1000), current)
         return current
+
+    async def resume_if_active(self, owner: str, key: str) -> None:
+        """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted one finish."""
+        current = await self._read(owner, key)
+        if current is None or current.active:
+            await self._resume(owner, key)
+
+    async def _resume(self, owner: str, key: str) -> None:
+        resumed = RESUME_BATCH_ROWS
+        while resumed >= RESUME_BATCH_ROWS:
+            resumed = await self._store.runs.resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which stays after the workflow was changed or deleted."""
@@ -189,7 +202,8 @@ class WorkflowCatalog:
         )
 
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
-        """Switch a workflow on or off, or make another version current. Raises NotFound and Conflict."""
+        """Switch a workflow on, which makes its paused runs due, or off, or make another version current. Raises NotFound
+        and Conflict."""
         current = await self._check_writable(owner, key)
         if current is None:
             raise NotFound(UNKNOWN)
@@ -204,10 +218,12 @@ class WorkflowCatalog:
         return await self._write(owner, key, current)
 
     async def delete(self, owner: str, key: str) -> bool:
-        """Delete a workflow; its current runs finish. False if there is none. Raises Conflict."""
+        """Delete a workflow; its current runs finish, paused ones too. False if there is none. Raises Conflict."""
         await self._check_writable(owner, key)
         deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
         self.forget()
+        if deleted:
+            await self._resume(owner, key)
         return deleted
 
     async def _check_writable(self, owner: str, key: str, *, is_code: bool = False) -> CurrentVersion | None:
@@ -221,6 +237,8 @@ class WorkflowCatalog:
         body = msgspec.json.encode(current)
         await self._store.documents.put(WORKFLOWS, owner, key, body, self._clock.now())
         self.forget()
+        if current.active:
+            await self._resume(owner, key)
         return Workflow(key=key, owner=owner, current=current)
 
 
