@@ -32,7 +32,7 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports import Document
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, Workflow
+from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
 
 # Versions in a list, newest first.
 MAX_VERSIONS = 1000
