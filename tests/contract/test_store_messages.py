@@ -10,6 +10,7 @@ from bellcast.model.times import to_rfc3339
 from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import RecordedAction
+from bellcast.ports.webhooks import WebhookEvent
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -277,10 +278,10 @@ async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
     first, second = await store.digest_members("", "alice", NOW + 1000, 10)
     digest = message(9, digest=message(9).id, due_at=NOW + 1000)
     skipped = MessageUpdate(message=replace(second, state="cancelled", reason="type"))
-    assert not await store.add_digest(digest, [first.id, message(3).id], [skipped])
+    assert not await store.add_digest(digest, [first.id, message(3).id], [skipped], NOW)
     assert await store.find([digest.id]) == []
-    assert await store.add_digest(digest, [first.id], [skipped])
-    assert not await store.add_digest(digest, [first.id], [])
+    assert await store.add_digest(digest, [first.id], [skipped], NOW)
+    assert not await store.add_digest(digest, [first.id], [], NOW)
     assert [m.state for m in await store.find([first.id])] == ["queued"]
     assert await begin(app, 1, NOW + 1000) == []
     (begun,) = await begin(app, 9, NOW + 1000)
@@ -292,6 +293,63 @@ async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
     assert await store.retry("", [first.id], NOW) == []
     assert await store.retry("", [digest.id], NOW) == [digest.id]
     assert [m.state for m in await store.find([first.id])] == ["queued"]
+
+
+class ReportedChanges:
+    """Reports the changes of messages, and keeps them."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, str]] = []
+
+    def __call__(self, type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        self.changes.append((type, change["id"]))
+        id = f"00000000-0000-7000-9000-{len(self.changes):012}"
+        return (WebhookEvent(id=id, tenant="", type=type, body=b"{}"),)
+
+    async def stored_types(self, app: App) -> list[str]:
+        return [event.type for event in await app.store.webhook_events.page(None, "", 100)]
+
+
+async def test_events_of_a_digest_are_those_of_its_messages_too(app: App) -> None:
+    store, report = app.store.messages, ReportedChanges()
+    await add(app, waiting(1), waiting(2))
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    expired = replace(second, state="expired", reason="expired")
+    left_out = MessageUpdate(message=expired, events=report("message.expired", {"id": second.id}))
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000)
+    assert await store.add_digest(digest, [first.id], [left_out], NOW + 1000)
+    (begun,) = await begin(app, 9, NOW + 1000)
+    sent = replace(begun, state="sent", provider="p", reference="R1")
+    await store.finish([MessageUpdate(message=sent, report=report)], NOW + 1000)
+    assert await store.settle(digest.id, "delivered", None, report, NOW + 1000)
+    both = [("message.delivered", first.id), ("message.delivered", digest.id)]
+    assert report.changes[:2] == [("message.expired", second.id), ("message.sent", first.id)]
+    assert sorted(report.changes[2:]) == both
+    assert await report.stored_types(app) == [type for type, _ in report.changes]
+
+
+@pytest.mark.parametrize("state", ["queued", "sending", "sent"])
+async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App, state: str) -> None:
+    """Its content shows the recalled notification. Its other messages wait for a new one."""
+    store, report = app.store.messages, ReportedChanges()
+    await add(app, waiting(1, notification="n1"), waiting(2, notification="n2"))
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)
+    await store.add_digest(digest, [first.id, second.id], [], NOW + 1000)
+    (begun,) = await begin(app, 9, NOW + 1000)
+    if state != "sending":
+        await store.finish([MessageUpdate(message=replace(begun, state=state, rounds=1))], NOW + 1000)
+    now = NOW + 2000
+    await app.store.sends.recall("", "n1", now, report)
+    found = {m.id: m for m in await store.find([first.id, second.id, digest.id])}
+    if state != "queued":
+        assert found[digest.id].state == state
+        assert await store.digest_members("", "alice", now, 10) == []
+        return
+    assert [found[one].state for one in (first.id, digest.id, second.id)] == ["cancelled", "cancelled", "held"]
+    assert report.changes == [("message.cancelled", first.id), ("message.cancelled", digest.id)]
+    assert [m.id for m in await store.digest_members("", "alice", now, 10)] == [second.id]
+    assert f"digest::alice:{now}" in [job.id for job in await app.lease(now, now + 1000, 10)]
 
 
 async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(app: App) -> None:

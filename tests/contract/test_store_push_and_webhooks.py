@@ -86,18 +86,25 @@ async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: 
     messages = app.store.messages
     await add(app, message())
     (sending,) = await begin(app)
-    assert not await messages.settle(message().id, "delivered", None, [event(1)], NOW)
+    changes: list[dict[str, Any]] = []
+
+    def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        changes.append(change)
+        return (event(len(changes), type=type),)
+
+    assert not await messages.settle(message().id, "delivered", None, report, NOW)
     sent = with_outcome(sending, state="sent", provider="env-email-1", reference="R1")
     await messages.finish([MessageUpdate(message=sent)], NOW)
     found = await messages.find_reference("env-email-1", "R1")
     assert found is not None
     assert found.id == message().id
     assert await messages.find_reference("other", "R1") is None
-    assert await messages.settle(message().id, "delivered", None, [event(1)], NOW)
-    assert not await messages.settle(message().id, "failed", "late", [event(2)], NOW)
+    assert await messages.settle(message().id, "delivered", None, report, NOW)
+    assert not await messages.settle(message().id, "failed", "late", report, NOW)
     (stored,) = await messages.find([message().id])
     assert (stored.state, stored.reason) == ("delivered", None)
-    assert [one.id for one in await app.store.webhook_events.page(None, "", 10)] == [event(1).id]
+    assert await app.store.webhook_events.page(None, "", 10) == [event(1, type="message.delivered")]
+    assert [(change["id"], change["state"]) for change in changes] == [(message().id, "delivered")]
     assert await messages.tenants_of("email", "env-email-1", "alice@example.com") == [""]
 
 

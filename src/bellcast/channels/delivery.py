@@ -13,7 +13,7 @@ from msgspec import Struct
 from bellcast.channels import retries, targets
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
-from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_limits import ProviderLimits
 from bellcast.channels.release import Release, is_held
 from bellcast.channels.targets import Target
@@ -21,7 +21,7 @@ from bellcast.jobs import PageOutcome
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.messages import MessageUpdate, StoredMessage, as_change, with_outcome
+from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.ports.webhooks import WebhookSink
 
@@ -117,16 +117,9 @@ class MessageDelivery:
     async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
         if not updates:
             return
-        await self._store.messages.finish([await self._with_events(update) for update in updates], self._clock.now())
+        reported = [await with_events(self._webhooks, update) for update in updates]
+        await self._store.messages.finish(reported, self._clock.now())
         self._reports.report(update.message for update in updates)
-
-    async def _with_events(self, update: MessageUpdate) -> MessageUpdate:
-        """Add the events of an end; another round is none."""
-        message = update.message
-        if message.state in OPEN_STATES:
-            return update
-        events = await self._webhooks.events(message.tenant, f"message.{message.state}", [as_change(message)])
-        return msgspec.structs.replace(update, events=events)
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
         """Return the update that ends or holds a message without an attempt, or what the attempt needs."""

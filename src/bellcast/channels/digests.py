@@ -12,11 +12,13 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
+from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
 from bellcast.model.identities import Project
 from bellcast.model.messages import Brand, EmailContent
 from bellcast.model.notifications import GENERAL
 from bellcast.ports import Clock, Job, MessageUpdate, NewMessage, Store, StoredMessage
+from bellcast.ports.webhooks import WebhookSink
 
 # Notifications of one digest; the next ones are in another that follows at once.
 MAX_MEMBERS = 200
@@ -43,7 +45,11 @@ class Digests:
         config: ChannelConfig,
         project: Project,
         new_id: Callable[[int], str],
+        webhooks: WebhookSink,
+        reports: MessageReports,
     ) -> None:
+        self._webhooks = webhooks
+        self._reports = reports
         self._store = store
         self._clock = clock
         self._catalog = catalog
@@ -65,11 +71,13 @@ class Digests:
         for message in waiting:
             decided = outdated(message, now) or await self._release.decide(message)
             if isinstance(decided, MessageUpdate):
-                others.append(decided)
+                others.append(await with_events(self._webhooks, decided))
             else:
                 members.append(decided)
         digest = await self._digest(tenant, recipient, members, now) if members else None
-        has_changed = not await self._store.messages.add_digest(digest, [one.id for one in members], others)
+        has_changed = not await self._store.messages.add_digest(digest, [one.id for one in members], others, now)
+        if not has_changed:
+            self._reports.report(update.message for update in others)
         return now if has_changed or len(waiting) == MAX_MEMBERS else None
 
     async def _digest(self, tenant: str, recipient: str, members: Sequence[StoredMessage], now: int) -> NewMessage:

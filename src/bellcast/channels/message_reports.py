@@ -1,12 +1,27 @@
-"""Reports of what became of messages, for the live feed and the metrics."""
+"""Reports of what became of messages, for webhooks, the live feed and the metrics."""
 
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from bellcast.model.live_feed import FeedEvent
 from bellcast.model.messages import OPEN_STATES
-from bellcast.ports import Clock, NewMessage, StoredMessage
+from bellcast.ports import Clock, MessageUpdate, NewMessage, StoredMessage
 from bellcast.ports.live_feed import NO_FEED, Feed
+from bellcast.ports.messages import as_change
+from bellcast.ports.webhooks import WebhookSink, no_report
+
+
+async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
+    """Add what webhooks get with the end of a message, and of those that it combines; another round is none."""
+    message = update.message
+    if message.state in OPEN_STATES:
+        return update
+    type = f"message.{message.state}"
+    events = await webhooks.events(message.tenant, type, [as_change(message)])
+    report = await webhooks.report(message.tenant, [type]) if message.digest == message.id else no_report
+    return msgspec.structs.replace(update, events=events, report=report)
 
 
 class MessageReports:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.channels.delivery_status import MailReport
 from bellcast.jobs import JobRunner
 from bellcast.ports import Clock, Job, Store, Suppression
-from bellcast.ports.messages import StoredMessage, as_change, with_outcome
+from bellcast.ports.messages import StoredMessage
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import WebhookSink
 
@@ -81,10 +81,8 @@ class Receipts:
                 await messages.suppress(owner, self._suppression("sms", opt_out.address, STOP))
 
     async def _settle(self, message: StoredMessage, receipt: Receipt) -> None:
-        changed = with_outcome(message, state=receipt.state, reason=receipt.code or message.reason)
-        events = await self._webhooks.events(message.tenant, f"message.{receipt.state}", [as_change(changed)])
-        now = self._clock.now()
-        if await self._store.messages.settle(message.id, receipt.state, receipt.code, events, now) and events:
+        report = await self._webhooks.report(message.tenant, [f"message.{receipt.state}"])
+        if await self._store.messages.settle(message.id, receipt.state, receipt.code, report, self._clock.now()):
             self._jobs.wake()
         if receipt.state == "bounced":
             await self._suppress(message.tenant, message, BOUNCE)

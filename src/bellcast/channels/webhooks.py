@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.calls.http_callback import SECRET_PREFIX, signed, signing_key
-from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
 from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner, SetAside
@@ -307,6 +307,8 @@ class Webhooks:
         if found is not None and found[0] > now:
             return found[1]
         known = dict(await self.page(owner, "", MAX_WEBHOOKS))
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()
         self._known[owner] = now + int(CACHE_SECONDS * 1000), known
         return known
 

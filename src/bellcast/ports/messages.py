@@ -10,7 +10,7 @@ from bellcast.model.messages import Attempt, ExternalChannel, State
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import Channel
 from bellcast.ports.list_scan import ListScan
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 # Sorts after every id, which are hexadecimal.
 NEWEST = "~"
@@ -92,12 +92,14 @@ class RecordedAction(Struct, frozen=True, kw_only=True):
 
 class MessageUpdate(Struct, frozen=True, kw_only=True):
     """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
-    `suppress` is the reason why its address must not be used any more."""
+    `suppress` is the reason why its address must not be used any more. `events` are of the message, and `report` makes those
+    of the messages that a digest combines."""
 
     message: StoredMessage
     decision: NewDecision | None = None
     suppress: str | None = None
     events: tuple[WebhookEvent, ...] = ()
+    report: EventReport = no_report
 
 
 class MessageQuery(Struct, frozen=True, kw_only=True):
@@ -158,7 +160,9 @@ class Messages(Protocol):
         """Return the messages that wait for a digest of the recipient which is due, the oldest first."""
         ...
 
-    async def add_digest(self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> bool:
+    async def add_digest(
+        self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
+    ) -> bool:
         """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. False if one
         of the messages does not wait for a digest any more; then nothing changes."""
         ...
@@ -172,8 +176,8 @@ class Messages(Protocol):
         """Return the message that a provider knows by this reference."""
         ...
 
-    async def settle(self, id: str, state: State, reason: str | None, events: Sequence[WebhookEvent], now: int) -> bool:
-        """Write the state of a receipt, with its events; return whether the message was `sent` until now."""
+    async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
+        """Write the state of a receipt, with the events; return whether the message was `sent` until now."""
         ...
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:

@@ -101,7 +101,7 @@ class Channels:
         )
         release = Release(store, clock, self.catalog)
         delivery = MessageDelivery(store, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
-        digests = Digests(store, clock, self.catalog, release, config, project, new_id)
+        digests = Digests(store, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
         jobs.register_pages(JOB_KIND, delivery.run_page)
         jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, pace).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)

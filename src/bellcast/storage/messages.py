@@ -70,8 +70,10 @@ class Messages:
     async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
         return await self._engine.read(_digest_members, tenant, recipient, now, limit)
 
-    async def add_digest(self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others), []))
+    async def add_digest(
+        self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
+    ) -> bool:
+        return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others, now), []))
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
         written = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
@@ -82,9 +84,9 @@ class Messages:
     async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
         return await self._engine.read(_find_reference, provider, reference)
 
-    async def settle(self, id: str, state: State, reason: str | None, events: Sequence[WebhookEvent], now: int) -> bool:
+    async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
         params = {"id": id, "state": state, "reason": reason}
-        return await self._engine.write(ScriptCommand(lambda: _settle(params, events, now), []))
+        return await self._engine.write(ScriptCommand(lambda: _settle(params, report, now), []))
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
         params = {"channel": channel, "provider": provider, "address": address}
@@ -158,13 +160,20 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
     """Cancel what was not yet attempted of a recalled notification."""
     params = {"tenant": tenant, "notification": notification, "reason": "recalled"}
     cancelled = yield Statement("messages_cancel", params)
-    yield from webhook_events.add(report_cancelled(cancelled, report), now)
+    yield from withdraw(cancelled, report, now)
 
 
-def report_cancelled(cancelled: Sequence[Row], report: EventReport) -> list[WebhookEvent]:
-    """Return the events of cancelled messages; simulated ones are not."""
+def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[None]:
+    """Report cancelled messages, and withdraw the digests that would show their content at another attempt: the other
+    messages of these wait for a new one. Simulated messages are not cancelled."""
     found = [message for message in map(_message, cancelled) if message.state == "cancelled"]
-    return [event for message in found for event in report("message.cancelled", as_change(message))]
+    for digest in sorted({message.digest for message in found if message.digest is not None}):
+        withdrawn = yield Statement("digest_withdraw", {"digest": digest})
+        if withdrawn:
+            found += map(_message, withdrawn)
+            waiting = yield Statement("digest_leave", {"digest": digest, "now": now})
+            yield Statement("job_add", many=[_digest_job(_message(row)) for row in waiting[:1]])
+    yield from webhook_events.add(_state_events(found, report), now)
 
 
 def _new_params(message: NewMessage) -> dict[str, object]:
@@ -252,12 +261,15 @@ def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
     return [found.get(message.id, message) for message in begun]
 
 
-def _settle(params: Params, events: Sequence[WebhookEvent], now: int) -> Script[bool]:
-    settled = yield Statement("message_settle", params)
-    if settled:
-        yield from webhook_events.add(events, now)
-    yield from waking.wake([run for (run,) in settled if run is not None])
+def _settle(params: Params, report: EventReport, now: int) -> Script[bool]:
+    settled = [_message(row) for row in (yield Statement("message_settle", params))]
+    yield from webhook_events.add(_state_events(settled, report), now)
+    yield from _wake_runs(settled)
     return bool(settled)
+
+
+def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> list[WebhookEvent]:
+    return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
 
 
 def _digest_members(tenant: str, recipient: str, now: int, limit: int) -> Script[list[StoredMessage]]:
@@ -267,7 +279,9 @@ def _digest_members(tenant: str, recipient: str, now: int, limit: int) -> Script
     return sorted(found, key=lambda message: message.id)
 
 
-def _add_digest(digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate]) -> Script[bool]:
+def _add_digest(
+    digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
+) -> Script[bool]:
     expected = {*ids, *(update.message.id for update in others)}
     waiting = yield Statement("digest_lock", {"ids": rows.to_json(sorted(expected))})
     if {id for (id,) in waiting} != expected:
@@ -279,7 +293,12 @@ def _add_digest(digest: NewMessage | None, ids: Sequence[str], others: Sequence[
         yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
         yield from _record(others)
         yield from _wake_runs([update.message for update in others])
+        yield from _add_events(others, now)
     return True
+
+
+def _add_events(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+    yield from webhook_events.add([event for update in updates for event in update.events], now)
 
 
 def _decided_params(message: StoredMessage) -> Params:
@@ -300,20 +319,20 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     yield Statement("message_update", many=[_update_params(update.message) for update in updates])
     for update in updates:
         if update.message.digest == update.message.id:
-            yield from _update_members(update.message)
+            yield from _update_members(update, now)
     suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
     if suppressed:
         yield Statement("suppression_insert", many=suppressed)
     yield from _wake_runs([update.message for update in updates])
     yield from _record(updates)
-    yield from webhook_events.add([event for update in updates for event in update.events], now)
+    yield from _add_events(updates, now)
 
 
-def _update_members(digest: StoredMessage) -> Script[None]:
+def _update_members(digest: MessageUpdate, now: int) -> Script[None]:
     """Give the messages of a digest its state."""
-    runs = yield Statement("digest_update", _update_params(digest))
-    if digest.state not in OPEN_STATES:
-        yield from waking.wake([run for (run,) in runs if run is not None])
+    members = [_message(row) for row in (yield Statement("digest_update", _update_params(digest.message)))]
+    yield from _wake_runs(members)
+    yield from webhook_events.add(_state_events(members, digest.report), now)
 
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:

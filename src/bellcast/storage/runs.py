@@ -202,7 +202,8 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[
         cancelled += 1
         unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
         events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
-        yield from webhook_events.add((*events, *messages.report_cancelled(unsent, report)), now)
+        yield from webhook_events.add(events, now)
+        yield from messages.withdraw(unsent, report, now)
         yield Statement("run_counters_delete", {"run": run.id})
         yield Statement("run_job_delete", {"run": run.id})
         yield Statement("event_waits_delete", {"run": run.id})

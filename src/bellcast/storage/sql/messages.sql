@@ -141,7 +141,24 @@ UPDATE messages SET state = :state, reason = :reason, due_at = :due_at WHERE id 
 UPDATE messages SET
   state = :state, reason = :reason, provider = :provider, attempts = :attempts, rounds = :rounds, address = :address
 WHERE digest = :id AND id <> :id AND state NOT IN ('cancelled', 'suppressed', 'expired')
-RETURNING run
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
+
+-- name: digest_withdraw
+-- A digest with a message that was cancelled, unless an attempt is in progress or was the last.
+UPDATE messages SET state = 'cancelled', reason = 'recalled' WHERE id = :digest AND state = 'queued'
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
+
+-- name: digest_leave
+-- The other messages of a withdrawn digest wait for another one.
+UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :now, rounds = 0
+WHERE digest = :digest AND id <> :digest AND state = 'queued'
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: messages_page
 -- Messages of a tenant, newest first. Null filters match everything.
@@ -471,7 +488,9 @@ SELECT id FROM messages WHERE reference = :reference AND provider = :provider LI
 -- back.
 UPDATE messages SET state = :state, reason = coalesce(:reason, reason)
 WHERE (id = :id OR digest = :id) AND state = 'sent'
-RETURNING run
+RETURNING
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: tenants_of_address
 -- Tenants that a provider has sent to an address for. Reads all messages: a reply with STOP is rare.
