@@ -1,5 +1,7 @@
 """Snoozed rows are in no count and in one view only; they wake unread, unseen and first. Actions are taken once."""
 
+from typing import Any
+
 import pytest
 from msgspec import UNSET
 
@@ -8,6 +10,7 @@ from bellcast.model.events import NotificationAdded, NotificationUpdated
 from bellcast.model.notifications import ActionButton, Edit
 from bellcast.ports import Query
 from bellcast.storage.marking import MAX_SNOOZES
+from bellcast.storage.script import Statement
 from tests.contract.app import App
 from tests.contract.replica import Replica
 
@@ -141,6 +144,38 @@ async def test_only_rows_snoozed_until_back_say_that_they_await_the_return(app: 
     (corrected,) = (await app.open("alice")).events
     updates = [event for event in (read, *edited[1], corrected) if isinstance(event, NotificationUpdated)]
     assert [update.notification.awaits_return for update in updates] == [True] * 3
+
+
+async def test_corrections_of_many_inboxes_read_once_which_rows_await_the_return(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["alice", "bob", "carol"]
+    for name in names:
+        await app.open(name)
+    announced = [await app.announce("first"), await app.announce("second")]
+    await app.materialize("", names, app.now)
+    for name in names:
+        first, second = announced if name == "alice" else announced[::-1]
+        await app.mark(name, "snooze", ids=(first,), until=app.now + 60_000, until_back=True)
+        await app.mark(name, "snooze", ids=(second,), until=app.now + 60_000)
+    for id in announced:
+        await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    made: list[str] = []
+
+    def statement(name: str, *args: Any, **fields: Any) -> Statement:
+        made.append(name)
+        return Statement(name, *args, **fields)
+
+    monkeypatch.setattr("bellcast.storage.announcements.Statement", statement)
+    events = await app.materialize("", names, app.now)
+    assert made.count("announced_until_back") == 1
+    awaiting = {
+        (event.inbox.recipient, event.notification.id)
+        for event in events
+        if isinstance(event, NotificationUpdated) and event.notification.awaits_return is True
+    }
+    assert awaiting == {("alice", announced[0]), ("bob", announced[1]), ("carol", announced[1])}
+    assert len(events) == 6
 
 
 async def test_row_snoozed_until_back_returns_at_the_latest_at_its_time(app: App) -> None:

@@ -13,7 +13,7 @@ from bellcast.model.events import Event, InboxEvent, NotificationAdded, Notifica
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Acted, Notification
 from bellcast.ports import Materialized
-from bellcast.storage import marking, rows
+from bellcast.storage import rows
 from bellcast.storage.script import Params, Script, Statement
 
 # An inbox this many announcements behind catches up even if all are for others, so that opening it stays cheap.
@@ -62,7 +62,7 @@ def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materi
     found = yield Statement("materialize_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
     contents = yield from _contents(pending)
-    plan = Materialization(tenant, contents, now, (yield from _awaited(pending, contents)))
+    plan = Materialization(tenant, contents, now, (yield from _awaited(pending)))
     for _, group in groupby(pending, key=attrgetter("inbox")):
         plan.catch_up(group)
     yield from plan.write()
@@ -105,23 +105,20 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
     return {row[rows.ENTRY_COLUMNS]: rows.notification(row) for row in found}
 
 
-def _awaited(pending: list[PendingRow], contents: dict[int, Notification]) -> Script[set[PendingRow]]:
-    """Return the rows that are snoozed until the recipient is back."""
-    awaited = set[PendingRow]()
-    for row in pending:
-        if row.first_revision is not None and row.snoozed_until is not None and not row.gone:
-            shown = _with_row_state(contents[row.seq], row)
-            (found,) = yield from marking.with_awaited_returns(row.inbox, [shown])
-            if found.awaits_return is True:
-                awaited.add(row)
-    return awaited
+def _awaited(pending: list[PendingRow]) -> Script[set[tuple[int, int]]]:
+    """Return the inbox and announcement of the rows that are snoozed until the recipient is back."""
+    snoozed = {row.inbox for row in pending if row.snoozed_until is not None and not row.gone}
+    if not snoozed:
+        return set()
+    found = yield Statement("announced_until_back", {"inboxes": rows.to_json(sorted(snoozed))})
+    return {(inbox, seq) for inbox, seq in found}
 
 
 class Materialization:
     """The changes of many inboxes, collected so that each kind of statement runs once for all."""
 
     def __init__(
-        self, tenant: str, announced: dict[int, Notification], now: int, awaited: Set[PendingRow] = frozenset()
+        self, tenant: str, announced: dict[int, Notification], now: int, awaited: Set[tuple[int, int]] = frozenset()
     ) -> None:
         self.events: list[InboxEvent] = []
         self._tenant = tenant
@@ -174,7 +171,7 @@ class Materialization:
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
         self._planned["materialize_revise"].append(mark)
         shown = _with_row_state(notification, row)
-        awaits_return = True if row in self._awaited else UNSET
+        awaits_return = True if (row.inbox, row.seq) in self._awaited else UNSET
         self.events.append(NotificationUpdated(state, replace(shown, awaits_return=awaits_return)))
         return state
 
