@@ -1,6 +1,6 @@
 """Topic permissions of a principal: following and publishing. Pure. A refusal states what would allow the operation."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import Enum, auto
 
 from msgspec import Struct
@@ -27,7 +27,7 @@ class Grant(Enum):
     DIALECT = auto()  # a topic the dialect gives to each of its connections
 
 
-def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str]) -> Grant | None:
+def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Grant | None:
     """Return why the principal may follow the topic, preferring permanent reasons; None if it may not."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if not is_role and patterns.any_matches(public, topic):
@@ -41,7 +41,7 @@ def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Iter
     return Grant.SUBSCRIPTION if subscribed else None
 
 
-def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str]) -> Refusal | None:
+def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Refusal | None:
     """None if the principal may follow the topic; `subscribed` is whether the store has a subscription."""
     if grant_of(principal, topic, subscribed=subscribed, public=public) is not None:
         return None

@@ -39,16 +39,22 @@ async def authorize_topics(
     limit = config.limits.topics_per_connection
     bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
     topics, excess = names[:bound], names[bound:]
-    well_named = [topic for topic in topics if not list(validation.topic("topic", topic, config.limits))]
-    subscribed = await _subscribed(store, principal, well_named)
+    first_problems = ((topic, next(iter(validation.topic("topic", topic, config.limits)), None)) for topic in topics)
+    problems = {topic: problem for topic, problem in first_problems if problem is not None}
+    grants = await _grants(store, principal, [topic for topic in topics if topic not in problems], config)
     granted: dict[str, Grant] = {}
     refused: list[TopicRefused] = []
     for topic in topics:
-        decision = _grant(principal, topic, followed + len(granted), config, subscribed=topic in subscribed)
-        if isinstance(decision, Grant):
-            granted[topic] = decision
+        if topic in problems:
+            message = f"A topic {problems[topic].message}."
+            refused.append(TopicRefused(topic[: config.limits.topic or 200], Invalid.code, message))
+        elif limit and followed + len(granted) >= limit:
+            refused.append(TopicRefused(topic, "too_many", f"A connection follows at most {limit} topics."))
+        elif topic in grants:
+            granted[topic] = grants[topic]
         else:
-            refused.append(decision)
+            refusal = permissions.refusal_of(principal, topic)
+            refused.append(TopicRefused(topic, refusal.code, refusal.message))
     _watch_grants(principal, granted, config)
     if excess:
         message = (
@@ -65,13 +71,7 @@ async def regrant_topics(
 
     Changes nothing but the watched subscriptions."""
     granted: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
-    by_session = [topic for topic in grants if topic not in granted]
-    subscribed = await _subscribed(store, principal, by_session)
-    public = config.access.public_topics
-    for topic in by_session:
-        grant = permissions.grant_of(principal, topic, subscribed=topic in subscribed, public=public)
-        if grant is not None:
-            granted[topic] = grant
+    granted |= await _grants(store, principal, [topic for topic in grants if topic not in granted], config)
     _watch_grants(principal, granted, config)
     return granted
 
@@ -83,23 +83,14 @@ def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: Liv
             config.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
 
 
-# Includes the roles of a recipient's record: the store subscribes the recipient to their topics.
-async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> frozenset[str]:
-    if principal.recipient is None or not topics:
-        return frozenset()
-    return await store.recipients.subscribed(principal.tenant, principal.recipient, topics)
-
-
-def _grant(
-    principal: Principal, topic: str, followed: int, config: LiveConfig, *, subscribed: bool
-) -> Grant | TopicRefused:
-    for problem in validation.topic("topic", topic, config.limits):
-        return TopicRefused(topic[: config.limits.topic or 200], Invalid.code, f"A topic {problem.message}.")
-    limit = config.limits.topics_per_connection
-    if limit and followed >= limit:
-        return TopicRefused(topic, "too_many", f"A connection follows at most {limit} topics.")
-    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=config.access.public_topics)
-    if grant is not None:
-        return grant
-    refusal = permissions.refusal_of(principal, topic)
-    return TopicRefused(topic, refusal.code, refusal.message)
+async def _grants(store: Store, principal: Principal, topics: Sequence[str], config: LiveConfig) -> dict[str, Grant]:
+    """Return the topics that a principal may follow, each with the reason. The store is read only for topics that the session
+    does not grant; it subscribes a recipient to the topics of the roles of its record."""
+    public = config.access.public_topics
+    reasons = {topic: permissions.grant_of(principal, topic, subscribed=False, public=public) for topic in topics}
+    grants = {topic: reason for topic, reason in reasons.items() if reason is not None}
+    others = [topic for topic in topics if topic not in grants]
+    if principal.recipient is not None and others:
+        subscribed = await store.recipients.subscribed(principal.tenant, principal.recipient, others)
+        grants |= dict.fromkeys(subscribed, Grant.SUBSCRIPTION)
+    return grants

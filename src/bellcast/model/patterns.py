@@ -1,6 +1,6 @@
 """Topic patterns: `*` matches any characters, everything else itself."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 ROLE_PREFIX = "role."
 
@@ -10,6 +10,8 @@ def matches(pattern: str, topic: str) -> bool:
     the two lengths bound the time for any pattern."""
     if "*" not in pattern:
         return pattern == topic
+    if pattern == "*":
+        return True
     first, *middle, last = pattern.split("*")
     if len(topic) < len(first) + len(last) or not topic.startswith(first) or not topic.endswith(last):
         return False
@@ -22,9 +24,9 @@ def matches(pattern: str, topic: str) -> bool:
     return True
 
 
-def any_matches(patterns: Iterable[str], topic: str) -> bool:
-    """Return whether one of the patterns fits."""
-    return any(matches(pattern, topic) for pattern in patterns)
+def any_matches(patterns: Collection[str], topic: str) -> bool:
+    """Return whether one of the patterns fits. Most sessions name their topics, without `*`."""
+    return topic in patterns or any("*" in pattern and matches(pattern, topic) for pattern in patterns)
 
 
 def role_topic(role: str) -> str:
