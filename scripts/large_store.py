@@ -1,7 +1,8 @@
 """Compare a page, a send and a resume on PostgreSQL among many notifications with the same among a few.
 
 `python scripts/large_store.py 50000000` fills a fresh PostgreSQL with so many rows, measures, and saves the result to
-`benchmarks/results`. A row takes about 470 bytes of disk with its indexes."""
+`benchmarks/results`. A row takes about 470 bytes of disk with its indexes. A second small store, measured in the same way,
+tells the noise of the machine."""
 
 import asyncio
 import contextlib
@@ -17,7 +18,7 @@ import asyncpg
 from bellcast.bench import engines, figures, handshakes, record, server_under_test, storm
 from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.engines import RunningEngine
-from bellcast.bench.epoll_loop import Deadline, EpollLoop, pause
+from bellcast.bench.epoll_loop import Deadline, EpollLoop
 from bellcast.bench.figures import Figure, median
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
@@ -48,9 +49,11 @@ SETTINGS = {**engines.POSTGRES_SETTINGS, "autovacuum": "off", "wal_level": "mini
 
 RECIPIENTS = """
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revision, unread, unseen)
-SELECT '', 'guest-' || n, n + 1, 0, 1767225600000, 1, $2, $2, $2 FROM generate_series(0, $1 - 1) n
+SELECT '', 'guest-' || n, n + 1, 0, $3, 1, $2, $2, $2 FROM generate_series(0, $1 - 1) n
 """
-# Each layer is one notification to each recipient, so that the rows of an inbox are far apart.
+# Each layer is one notification to each recipient, so that the rows of an inbox are far apart. The layers are two hours apart,
+# 2.5 million recipients 42 minutes long, and younger than the retention: it would delete older rows during the measurement.
+LAYER_MS = 7_200_000
 LAYER = """
 INSERT INTO notifications (
   recipient, id, first_revision, revision, type, title, body, priority, action_url, created_at
@@ -58,8 +61,7 @@ INSERT INTO notifications (
 SELECT r, left(t, 8) || '-' || right(t, 4) || '-7' || left(h, 3) || '-8' || substr(h, 4, 3) || '-' || substr(h, 7, 12),
   $1, $1, 'booking', 'New booking', 'marker-000000: Saturday, 14:00, garden', 'normal', '/bookings/' || r, at
 FROM (
-  SELECT id AS r, 1767225600000 + $1 * 86400000 + id AS at,
-    lpad(to_hex(1767225600000 + $1 * 86400000 + id), 12, '0') AS t, md5(id || '.' || $1) AS h
+  SELECT id AS r, $4 + id AS at, lpad(to_hex($4 + id), 12, '0') AS t, md5(id || '.' || $1::bigint) AS h
   FROM recipients WHERE id > $2 AND id <= $3
 ) one
 """
@@ -71,6 +73,13 @@ INDEXES = """
 SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = $1::regclass AND NOT indisprimary
 """
+
+
+# Rows deleted since the start.
+DELETED = f"SELECT pg_stat_get_tuples_deleted('{SCHEMA}.notifications'::regclass)"
+
+# Microseconds of CPU per item of each round, by component, of each store.
+Costs = dict[str, list[dict[str, float]]]
 
 
 class LargeStore:
@@ -104,18 +113,21 @@ def report(text: str) -> None:
 
 
 def measure(run: Run, rows: int) -> list[Figure]:
-    """Measure both stores alternately, so that changes of the machine's load affect both."""
-    with store(run, "small", SMALL) as small, store(run, "large", rows) as large:
-        size = asyncio.run(_bytes(large.postgres))
-        costs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    """Measure the stores alternately, so that changes of the machine's load affect all."""
+    with store(run, "small", SMALL) as small, store(run, "again", SMALL) as again, store(run, "large", rows) as large:
+        size = asyncio.run(_query(large.postgres, "SELECT pg_database_size(current_database())"))
+        costs: dict[str, Costs] = {name: {} for name in OPERATIONS}
         for number in range(ROUNDS):
             for name, cost in OPERATIONS.items():
-                for place, at in (("small", small), ("large", large)):
+                for place, at in (("small", small), ("again", again), ("large", large)):
                     run.report(f"round {number + 1} of {ROUNDS}: {name}, {at.rows:,} rows")
                     if number == 0:  # warm up
                         cost(run, at)
-                    costs.setdefault((name, place), []).append(cost(run, at))
-    return [_figure(name, rows, size, costs[name, "small"], costs[name, "large"]) for name in OPERATIONS]
+                    costs[name].setdefault(place, []).append(cost(run, at))
+        for at in (small, again, large):
+            if asyncio.run(_query(at.postgres, DELETED)):
+                raise HandshakeRefused("the server deleted rows during the measurement")
+    return [_figure(name, rows, size, costs[name]) for name in OPERATIONS]
 
 
 @contextlib.contextmanager
@@ -136,9 +148,10 @@ async def _fill(run: Run, postgres: RunningEngine, rows: int) -> None:
     await connection.execute("SET maintenance_work_mem = '1GB'")
     # Triggers would add each row to its inbox, as for rows of other programs; the fill writes the counters itself.
     await connection.execute("SET session_replication_role = replica")
-    await connection.execute(RECIPIENTS, recipients, PAGE, timeout=TIME_LIMIT_S)
+    begin = SystemClock().now() - (PAGE + 1) * LAYER_MS
+    await connection.execute(RECIPIENTS, recipients, PAGE, begin, timeout=TIME_LIMIT_S)
     async with connection.transaction():
-        await _fill_notifications(run, connection, rows)
+        await _fill_notifications(run, connection, rows, begin)
     run.report("vacuuming")
     await connection.execute("VACUUM ANALYZE", timeout=TIME_LIMIT_S)
     await connection.execute("CHECKPOINT", timeout=TIME_LIMIT_S)
@@ -147,7 +160,7 @@ async def _fill(run: Run, postgres: RunningEngine, rows: int) -> None:
     await connection.close()
 
 
-async def _fill_notifications(run: Run, connection: asyncpg.Connection, rows: int) -> None:
+async def _fill_notifications(run: Run, connection: asyncpg.Connection, rows: int, begin: int) -> None:
     """Fill the empty table and build its indexes afterwards. The table gets a new file, to which WAL is not written."""
     recipients = rows // PAGE
     await connection.execute("TRUNCATE notifications CASCADE")
@@ -161,7 +174,8 @@ async def _fill_notifications(run: Run, connection: asyncpg.Connection, rows: in
         run.report(f"filling: {(layer - 1) * recipients:,} of {rows:,} rows")
         for start in range(0, recipients, ROWS_PER_INSERT):
             run.deadline.check()
-            await connection.execute(LAYER, layer, start, start + ROWS_PER_INSERT, timeout=TIME_LIMIT_S)
+            end, at = start + ROWS_PER_INSERT, begin + layer * LAYER_MS
+            await connection.execute(LAYER, layer, start, end, at, timeout=TIME_LIMIT_S)
     run.report("building the indexes")
     for name, definition in keys:
         await connection.execute(f"ALTER TABLE notifications ADD CONSTRAINT {name} {definition}", timeout=TIME_LIMIT_S)
@@ -169,11 +183,11 @@ async def _fill_notifications(run: Run, connection: asyncpg.Connection, rows: in
         await connection.execute(definition, timeout=TIME_LIMIT_S)
 
 
-async def _bytes(postgres: RunningEngine) -> int:
+async def _query(postgres: RunningEngine, text: str) -> int:
     connection = await asyncpg.connect(postgres.url)
-    size: int = await connection.fetchval("SELECT pg_database_size(current_database())")
+    number: int = await connection.fetchval(text)
     await connection.close()
-    return size
+    return number
 
 
 # --- operations: each returns the microseconds of CPU per item
@@ -212,11 +226,7 @@ def resume(run: Run, at: LargeStore) -> dict[str, float]:
         if not pool.has_all_received(1):
             raise HandshakeRefused("not every client received its missed notification once")
         cost = cpu_per_item(before, at.used(), SAMPLE)
-    # Not `/v1/stats`, which also counts the rows of the store.
-    while at.server.send_request(run.deadline, at.server.read("/v1/connections", server_under_test.SECRET))[
-        "connections"
-    ]:
-        pause(0.1)
+    storm.wait_until_empty(run, at.server)
     return cost
 
 
@@ -227,9 +237,7 @@ OPERATIONS: dict[str, Callable[[Run, LargeStore], dict[str, float]]] = {
 }
 
 
-def _figure(
-    name: str, rows: int, size: int, small: Sequence[dict[str, float]], large: Sequence[dict[str, float]]
-) -> Figure:
+def _figure(name: str, rows: int, size: int, costs: Costs) -> Figure:
     def total(samples: Sequence[dict[str, float]]) -> float:
         return median([sum(sample.values()) for sample in samples])
 
@@ -239,10 +247,16 @@ def _figure(
     return Figure(
         benchmark=NAME,
         name=f"PostgreSQL, {rows:,} rows, {name}: CPU of server and PostgreSQL, against {SMALL:,} rows",
-        value=total(large) / total(small),
+        value=total(costs["large"]) / total(costs["small"]),
         unit="times",
         goal=figures.at_most(GOAL_RATIO),
-        details={**each("small", small), **each("large", large), "rows": rows, "database_bytes": size},
+        details={
+            "small_against_itself": total(costs["again"]) / total(costs["small"]),
+            **each("small", costs["small"]),
+            **each("large", costs["large"]),
+            "rows": rows,
+            "database_bytes": size,
+        },
     )
 
 

@@ -53,7 +53,7 @@ def fetch_positions(run: Run, server: BenchServer, tokens: Sequence[str]) -> dic
 
 
 def _storm(run: Run, server: BenchServer, kind: ClientKind, tokens: list[str], positions: dict[int, str]) -> Figure:
-    _wait_until_empty(run, server)
+    wait_until_empty(run, server)
     run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
     with EpollLoop(run.deadline) as loop:
@@ -61,9 +61,9 @@ def _storm(run: Run, server: BenchServer, kind: ClientKind, tokens: list[str], p
         return _figure(kind, len(tokens), *_timed(server, pool, iter(greetings)))
 
 
-def _wait_until_empty(run: Run, server: BenchServer) -> None:
+def wait_until_empty(run: Run, server: BenchServer) -> None:
     """Wait until earlier clients have disconnected, so that their cleanup is not measured."""
-    while server.send_request(run.deadline, server.read("/v1/stats", server_under_test.SECRET))["connections"]:
+    while server.send_request(run.deadline, server.read("/v1/connections", server_under_test.SECRET))["connections"]:
         pause(0.1)
 
 
