@@ -1,4 +1,4 @@
-"""PostgreSQL reads the console's lists in order from an index, whatever the size of the table."""
+"""PostgreSQL reads the console's lists in order from an index, and counts no large table."""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from bellcast.storage import statements
+from bellcast.storage.maintenance import LARGE_COUNT
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests import engines
 from tests.clock import FakeClock
@@ -56,10 +57,11 @@ PLANNER = (
 )
 
 
-def node_types(node: dict[str, Any]) -> Iterator[str]:
-    yield node["Node Type"]
+def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a node of a plan and all below it."""
+    yield node
     for inner in node.get("Plans", ()):
-        yield from node_types(inner)
+        yield from nodes(inner)
 
 
 async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
@@ -70,7 +72,7 @@ async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
     values = ", ".join(["NULL"] * len(names))
     ((text,),) = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE listed{f'({values})' if names else ''}")
     await connection.execute("DEALLOCATE listed")
-    return set(node_types(json.loads(text)[0]["Plan"]))
+    return {node["Node Type"] for node in nodes(json.loads(text)[0]["Plan"])}
 
 
 @pytest.fixture
@@ -93,3 +95,25 @@ async def test_lists_are_read_in_order_from_an_index(inspector: asyncpg.Connecti
 async def test_causes_are_grouped_from_an_index(inspector: asyncpg.Connection) -> None:
     plans = {name: await plan_of(inspector, name) for name in GROUPED}
     assert {name: plan for name, plan in plans.items() if "Seq Scan" in plan} == {}
+
+
+async def test_large_tables_are_estimated_and_not_counted(inspector: asyncpg.Connection) -> None:
+    await inspector.execute("SET session_replication_role = replica")
+    await inspector.execute(
+        "INSERT INTO notifications (recipient, id, first_revision, revision, type, created_at) VALUES (1, 'x', 1, 1, 't', 0)"
+    )
+    large = "UPDATE pg_class SET relpages = 1, reltuples = 5e7 WHERE oid = 'notifications'::regclass"
+    await inspector.execute(large)
+    text = statements.body(statements.load("postgres")["stats"]).replace(":large", str(LARGE_COUNT))
+    counts = dict(await inspector.fetch(text))
+    ((explained,),) = await inspector.fetch(f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {text}")
+    await inspector.execute("ANALYZE notifications")
+    assert (counts["notifications"], counts["tombstones"]) == (50_000_000, 0)
+    scans = {
+        node["Relation Name"]: node["Actual Loops"]
+        for node in nodes(json.loads(explained)[0]["Plan"])
+        if "Relation Name" in node
+    }
+    counted = {"tenants", "recipients", "announcements", "subscriptions", "tombstones"}
+    assert scans.pop("notifications") == 0
+    assert {table for table, loops in scans.items() if loops} == {*counted, "pg_class"}

@@ -4,6 +4,7 @@ import pytest
 
 from bellcast.model import times
 from bellcast.model.events import AnnouncementChanged, NotificationDeleted
+from bellcast.ports import RowCounts
 from bellcast.storage import maintenance
 from tests.contract.app import App
 
@@ -112,7 +113,7 @@ async def test_recalled_announcement_is_deleted_once_no_inbox_has_it(app: App) -
     app.clock.advance(DAY)
     while (await app.store.upkeep.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
         pass
-    assert (await app.store.upkeep.stats())["announcements"] == 1
+    assert (await app.store.upkeep.stats()).by_kind["announcements"] == 1
     for key in ("saw", "saw too", "did not"):
         assert await app.titles(key) == ["Stays"]
         assert await app.counts(key) == (1, 1)
@@ -141,7 +142,7 @@ async def test_inbox_that_lost_a_recalled_announcement_can_be_resumed(app: App) 
 async def test_stats_count_by_kind(app: App) -> None:
     await app.send("alice", tenant="acme")
     await app.announce()
-    stats = await app.store.upkeep.stats()
+    stats = (await app.store.upkeep.stats()).by_kind
     assert (stats["tenants"], stats["recipients"], stats["notifications"], stats["announcements"]) == (2, 1, 1, 1)
 
 
@@ -149,10 +150,22 @@ async def test_stats_of_a_tenant_exclude_others(app: App) -> None:
     await app.send("alice", tenant="acme")
     await app.announce()
     acme = await app.store.upkeep.stats("acme")
-    assert acme == {"recipients": 1, "notifications": 1, "announcements": 0, "subscriptions": 0, "tombstones": 0}
-    assert (await app.store.upkeep.stats("globex")).keys() == acme.keys()
-    assert not any((await app.store.upkeep.stats("globex")).values())
-    assert (await app.store.upkeep.stats(""))["announcements"] == 1
+    counts = {"recipients": 1, "notifications": 1, "announcements": 0, "subscriptions": 0, "tombstones": 0}
+    assert acme == RowCounts(counts)
+    assert await app.store.upkeep.stats("globex") == RowCounts(dict.fromkeys(counts, 0))
+    assert (await app.store.upkeep.stats("")).by_kind["announcements"] == 1
+
+
+async def test_stats_of_a_tenant_count_up_to_a_limit(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "MAX_COUNTED_ROWS", 2)
+    await app.add_all([app.send_request("alice"), app.send_request("bob"), app.send_request("bob")])
+    stats = await app.store.upkeep.stats("")
+    assert (stats.by_kind["recipients"], stats.by_kind["notifications"], stats.at_least) == (2, 2, {"notifications"})
+    await app.send("carol")
+    stats = await app.store.upkeep.stats("")
+    # Tombstones of recipients that were not counted may exist.
+    assert (stats.by_kind["recipients"], stats.by_kind["tombstones"]) == (2, 0)
+    assert stats.at_least == {"recipients", "notifications", "tombstones"}
 
 
 async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,15 +173,15 @@ async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: p
     monkeypatch.setattr(maintenance, "monotonic", lambda: seconds[0])
     monkeypatch.setattr(maintenance, "LARGE_COUNT", 4)
 
-    async def counted(tenant: str | None = None) -> int:
-        return (await app.store.upkeep.stats(tenant))["notifications"]
+    async def counted() -> int:
+        return (await app.store.upkeep.stats()).by_kind["notifications"]
 
-    await app.send("alice", tenant="acme")
-    assert [await counted(), await counted("acme")] == [1, 1]  # with tenant and recipient, 3 and 2 rows
-    await app.send("alice", tenant="acme")
-    assert [await counted(), await counted("acme")] == [2, 2]  # 4 and 3 rows
-    await app.send("alice", tenant="acme")
-    assert [await counted(), await counted("acme")] == [2, 3]
+    await app.send("alice")
+    assert await counted() == 1  # with tenant and recipient, 3 rows
+    await app.send("alice")
+    assert await counted() == 2
+    await app.send("alice")
+    assert await counted() == 2
     seconds[0] = maintenance.LARGE_COUNT_SECONDS
     assert await counted() == 3
 

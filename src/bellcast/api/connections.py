@@ -49,10 +49,12 @@ class TransportCount(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """Live connections by protocol and transport, and rows in the store by kind."""
+    """Live connections by protocol and transport, and rows in the store by kind. `at_least`: the kinds of which there may be
+    more."""
 
     connections: list[TransportCount]
     store: dict[str, int]
+    at_least: list[str]
 
 
 class ConnectionPage(Struct, frozen=True):
@@ -190,13 +192,19 @@ async def stats(request: ApiRequest) -> ASGIApp:
     """Count connections and stored rows.
 
     Connections by protocol and transport on all nodes, and rows in the store by kind: of one tenant if it is
-    `tenant` (empty: the default one), else of all tenants. Counts of millions of rows may be a minute old."""
+    `tenant` (empty: the default one), else of all tenants. Of one tenant, at most 100,000 of each kind are counted:
+    `at_least` names the kinds of which there may be more. Counts of millions of rows may be a minute old; on
+    PostgreSQL they are the estimates of its planner."""
     ctx = context.of(request)
     query = request_body.query(request, TenantQuery)
     connections: Counter[tuple[str, str]] = Counter()
     stored: Counter[str] = Counter()
+    at_least: set[str] = set()
     for tenant in [None] if query.tenant is None else _tenants(request, query):
         for one in await ctx.connections.counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
-        stored.update(await ctx.engines.store.upkeep.stats(tenant))
-    return responses.json(Stats([TransportCount(*kind, count) for kind, count in connections.items()], stored))
+        counted = await ctx.engines.store.upkeep.stats(tenant)
+        stored.update(counted.by_kind)
+        at_least |= counted.at_least
+    transports = [TransportCount(*kind, count) for kind, count in connections.items()]
+    return responses.json(Stats(transports, stored, sorted(at_least)))

@@ -27,7 +27,7 @@ from bellcast.ports.jobs import Job, JobGroup, Jobs, JobShare
 from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvent, LastEvents
-from bellcast.ports.maintenance import Maintenance
+from bellcast.ports.maintenance import Maintenance, RowCounts
 from bellcast.ports.messages import (
     MessageQuery,
     Messages,
@@ -104,6 +104,7 @@ __all__ = [
     "Recipients",
     "Response",
     "ResumeFrom",
+    "RowCounts",
     "Runs",
     "SendRequest",
     "Sends",

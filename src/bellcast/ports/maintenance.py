@@ -1,9 +1,16 @@
 """Maintenance of the store."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bellcast.model.events import Event
+
+
+class RowCounts(NamedTuple):
+    """Numbers of rows by kind, and the kinds of which there may be more."""
+
+    by_kind: dict[str, int]
+    at_least: frozenset[str] = frozenset()
 
 
 class Maintenance(Protocol):
@@ -42,7 +49,7 @@ class Maintenance(Protocol):
         number, and no events."""
         ...
 
-    async def stats(self, tenant: str | None = None) -> dict[str, int]:
-        """Count the rows of a tenant by kind; None counts the rows of all tenants, and the tenants. Counts of millions of rows may
-        be a minute old."""
+    async def stats(self, tenant: str | None = None) -> RowCounts:
+        """Count the rows of a tenant by kind, up to a limit; None counts the rows of all tenants, and the tenants. Counts of
+        millions of rows are estimates, or a minute old."""
         ...

@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { h } from './dom.js';
 import { empty, filterBar, heading, load } from './list.js';
-import { card, dialect, loadReadiness, number, storedKind } from './page.js';
+import { card, dialect, loadReadiness, number, storedRows } from './page.js';
 import { get, withQuery } from './server.js';
 
 export function overview(page) {
@@ -17,8 +17,8 @@ export function overview(page) {
     card('Connections', stats.connections.length === 0
       ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
       : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, dialect(one)))))),
-    card('Stored', h('ul', { class: 'numbers' }, Object.entries(stats.store).map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, storedKind(kind)))))),
+    card('Stored', storedRows(stats)),
   ]);
-  return [heading('Overview'), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
+  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
     filterBar(page, [{ name: 'tenant', label: 'Tenant', options: tenants }], { tenant: tenant ?? '' }), charts(page, tenant), counts];
 }

@@ -28,8 +28,11 @@ const TRANSPORTS = { sse: 'SSE', websocket: 'WebSocket', polling: 'polling' };
 /** The protocol and the transport of a connection, by their usual names. */
 export const dialect = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
 
-/** What a counter of stored rows counts. */
-export const storedKind = (name) => (name === 'tombstones' ? 'deletion markers' : name.replaceAll('_', ' '));
+/** The numbers of stored rows, with others after them. */
+export const storedRows = ({ store, at_least: atLeast }, others = {}) => h('ul', { class: 'numbers' }, Object.entries({ ...store, ...others })
+  .map(([kind, value]) => h('li', {}, h('b', {}, number(value), atLeast.includes(kind) && '+'), h('span', {}, storedKind(kind)))));
+
+const storedKind = (name) => (name === 'tombstones' ? 'deletion markers' : name.replaceAll('_', ' '));
 
 /** A link to a recipient's page. */
 export const recipientLink = (page, key, row) => key && h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key);

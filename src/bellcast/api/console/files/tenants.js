@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { field, form, h, id, moment, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, many, number, part, storedKind } from './page.js';
+import { BUILDERS, card, detail, many, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** The settings with a meaning to the server: its name, label, unit and default. */
@@ -36,9 +36,7 @@ export function tenant(page) {
 }
 
 function usage(page, one) {
-  return part(page, withQuery('/v1/stats', { tenant: one.key }), ({ connections, store }) => h('ul', { class: 'numbers' },
-    [...Object.entries(store), ['connections', connections.reduce((sum, group) => sum + group.count, 0)]]
-      .map(([kind, count]) => h('li', {}, h('b', {}, number(count)), h('span', {}, storedKind(kind))))));
+  return part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }));
 }
 
 /** Replace settings of the tenant as it is now: the API replaces every setting. */
