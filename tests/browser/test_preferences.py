@@ -22,7 +22,7 @@ def types(bellcast_server):
 
 
 def saved(page, element="bellcast-preferences"):
-    return in_page(page, "bell.session.preferences().then(({ effective, ...own }) => own)", element)
+    return in_page(page, "bell.session.preferences().then(({ effective, updated_at, ...own }) => own)", element)
 
 
 def wait_saved(page, expected, element="bellcast-preferences"):

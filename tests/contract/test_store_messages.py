@@ -221,7 +221,7 @@ async def test_messages_have_the_seen_and_read_times_of_the_inbox_item(app: App)
 async def test_profiles_and_preferences_of_recipients(app: App) -> None:
     recipients = app.store.recipients
     await recipients.set_preferences("", "alice", b'{"channels":{"inbox":false}}', NOW, switches_inbox=True)
-    assert await recipients.preferences("", "alice") == b'{"channels":{"inbox":false}}'
+    assert await recipients.preferences("", "alice") == (b'{"channels":{"inbox":false}}', NOW)
     assert await recipients.preferences("", "bob") is None
     found = await recipients.profiles("", ["alice", "bob"])
     assert set(found) == {"alice"}

@@ -144,7 +144,7 @@ async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) 
     app.clock.advance(1)
     assert await store.accepts_link(link)
     assert await store.set_preferences_by_link(link, b'{"a":1}', app.now, switches_inbox=True)
-    assert await store.preferences("acme", "alice") == b'{"a":1}'
+    assert await store.preferences("acme", "alice") == (b'{"a":1}', app.now)
     assert await store.any_inbox_switch("acme")
     await store.revoke("acme", "alice", app.now)
     assert await store.accepts_link(link)  # revoking sessions ends no link
@@ -170,7 +170,25 @@ async def test_preferences_are_replaced_only_as_they_were_read(app: App) -> None
     by_link = partial(store.set_preferences_by_link, link, now=app.now, switches_inbox=False)
     assert await by_link(b'{"a":4}', before=b'{"a":2}') is False
     assert await by_link(b'{"a":4}', before=b'{"a":3}')
-    assert await store.preferences("acme", "alice") == b'{"a":4}'
+    assert await store.preferences("acme", "alice") == (b'{"a":4}', app.now)
+
+
+async def test_preferences_have_the_time_of_their_last_change(app: App) -> None:
+    store = app.store.recipients
+    await app.open("alice", "acme")
+    assert await store.preferences("acme", "alice") is None
+    app.clock.advance(60)
+    await store.set_preferences("acme", "alice", b'{"a":1}', app.now, switches_inbox=False)
+    changed_at = app.now
+    app.clock.advance(60)
+    await store.put("acme", "alice", RecipientFields(name="Alice"), app.now, replace=True)
+    assert not await store.set_preferences("acme", "alice", b'{"a":2}', app.now, switches_inbox=False, before=b"")
+    assert await store.preferences("acme", "alice") == (b'{"a":1}', changed_at)
+    link = RecipientOfLink("acme", "alice", app.now)
+    app.clock.advance(60)
+    await store.set_preferences_by_link(link, b'{"a":1}', app.now, switches_inbox=False)
+    assert await store.preferences("acme", "alice") == (b'{"a":1}', app.now)
+    assert changed_at < app.now
 
 
 async def test_link_ends_with_its_tenant(app: App) -> None:
@@ -199,6 +217,8 @@ async def test_link_stays_invalid_when_the_erasure_is_forgotten(app: App) -> Non
 
 async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     await app.store.recipients.put("", "alice", RecipientFields(name="Alice"), app.now, replace=True)
+    preferences = b'{"channels":{"sms":false}}'
+    await app.store.recipients.set_preferences("", "alice", preferences, app.now, switches_inbox=False)
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
     await app.add_all([app.send_request("alice", title=f"{number}") for number in range(600)])
     await app.mark("alice", "archive", ids=((await app.page("alice"))[0].id,))
@@ -206,9 +226,11 @@ async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     pairs = await app.store.recipients.export("", "alice")
     assert pairs is not None
     exported = [pair async for pair in pairs]
-    assert [kind for kind, _ in exported] == ["recipient", "subscription", *["notification"] * 600]
+    kinds = [kind for kind, _ in exported]
+    assert kinds == ["recipient", "preferences", "subscription", *["notification"] * 600]
     assert exported[0][1] == await app.store.recipients.get("", "alice")
-    assert [notification.title for kind, notification in exported[2:]] == [f"{number}" for number in range(600)]
+    assert exported[1][1] == {"channels": {"sms": False}, "updated_at": times.to_rfc3339(app.now)}
+    assert [notification.title for kind, notification in exported[3:]] == [f"{number}" for number in range(600)]
     assert await app.store.recipients.export("", "nobody") is None
 
 

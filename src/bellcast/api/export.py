@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.api import context, tenants
 from bellcast.api.operations import operation
+from bellcast.api.preferences import StoredPreferences
 from bellcast.api.recipients import key
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -28,6 +29,7 @@ class Export(Struct, frozen=True):
     """All stored data of a recipient."""
 
     recipient: Recipient
+    preferences: StoredPreferences | None
     subscriptions: list[Subscription]
     notifications: list[Notification]
 
@@ -66,8 +68,8 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
     All stored data of the tenant, one JSON object per line with its kind as the only name: `tenant`, `announcement`,
-    `event` (the last one of a topic), `recipient`, and after each recipient its `subscription` and `notification`
-    lines."""
+    `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` if it has any, and its
+    `subscription` and `notification` lines."""
     result = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
     if result is None:
         raise NotFound("No tenant has this key.")
@@ -100,9 +102,12 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
     """Yield the document in chunks. The store yields the recipient first, then the rows grouped by kind."""
     _, recipient = await anext(rows)
     chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
-    missing = list(LISTS)
+    preferences, missing = None, list(LISTS)
     before: str | None = None
     async for kind, row in rows:
+        if kind == "preferences":
+            preferences = row
+            continue
         if kind != before:
             chunk += (b"" if before is None else b"]") + _list_start(kind)
             missing.remove(kind)
@@ -116,7 +121,7 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
     chunk += b"" if before is None else b"]"
     for kind in missing:
         chunk += _list_start(kind) + b"]"
-    yield bytes(chunk) + b"}"
+    yield bytes(chunk) + b',"preferences":' + msgspec.json.encode(preferences) + b"}"
 
 
 def _list_start(kind: str) -> bytes:

@@ -1,6 +1,7 @@
 """Preferences of recipients, tenants and the project."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
 from bellcast.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.inbox import recipients as recipient_actions
-from bellcast.model import local_times, validation
+from bellcast.model import local_times, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL
@@ -38,9 +39,17 @@ EXAMPLE = {
 MAX_ENTRIES = 500
 # Types shown in `effective`.
 MAX_TYPES = 500
+# Fields that a read adds; a write that sends them back is not refused for them.
+ADDED = ("updated_at", "effective")
 
 
-class EffectivePreferences(Preferences, frozen=True, kw_only=True):
+class StoredPreferences(Preferences, frozen=True, kw_only=True):
+    """Preferences, and when they were last changed: null if never, or before Bellcast recorded it."""
+
+    updated_at: datetime | None = None
+
+
+class EffectivePreferences(StoredPreferences, frozen=True, kw_only=True):
     """Preferences, and the resulting switches of each type after those of the tenant and the project."""
 
     effective: tuple[EffectiveType, ...] = ()
@@ -214,15 +223,19 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
 
 async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
     own = await context.of(request).engines.store.recipients.preferences(tenant, key)
-    preferences = NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
-    return responses.json(await _with_effective(context.of(request), tenant, preferences))
+    preferences = NO_PREFERENCES if own is None else msgspec.json.decode(own.document, type=Preferences)
+    updated_at = None if own is None else own.updated_at
+    return responses.json(await _with_effective(context.of(request), tenant, preferences, updated_at))
 
 
-async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences) -> dict[str, Any]:
+async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
     defaults, project = await ctx.catalog.preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    shown = effective(layers, await types_of(ctx, tenant))
-    return {**msgspec.to_builtins(own), "effective": shown}
+    return _stored(own, updated_at) | {"effective": effective(layers, await types_of(ctx, tenant))}
+
+
+def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
+    return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
 
 
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
@@ -243,13 +256,14 @@ async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> 
         return _merged(ctx, document, before, types)
 
     if objects.is_dry_run(request):
-        preferences = merged(await ctx.engines.store.recipients.preferences(tenant, key) if merge else None)
+        own = await ctx.engines.store.recipients.preferences(tenant, key) if merge else None
+        preferences, now = merged(None if own is None else own.document), ctx.engines.clock.now()
     elif merge:
-        preferences = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
+        preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
     else:
         preferences = merged(None)
-        await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
-    return responses.json(await _with_effective(ctx, tenant, preferences))
+        now = await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
+    return responses.json(await _with_effective(ctx, tenant, preferences, now))
 
 
 async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
@@ -263,9 +277,9 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         preferences = _merged(ctx, document, before if merge else None, types)
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
-        if objects.is_dry_run(request):
-            return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
+        if objects.is_dry_run(request):
+            return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences, now))
         if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
             continue
         ctx.engines.router.forget()
@@ -283,23 +297,26 @@ async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
         stored = await ctx.engines.store.documents.get(PREFERENCES, owner, DEFAULTS_KEY)
         if stored is not None:
             own = msgspec.json.decode(stored.body, type=Preferences)
-            return await _defaults_with_effective(ctx, tenant, owner, own)
-    return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES)
+            return await _defaults_with_effective(ctx, tenant, owner, own, stored.updated_at)
+    return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES, None)
 
 
-async def _defaults_with_effective(ctx: ApiContext, tenant: str, owner: str, own: Preferences) -> dict[str, Any]:
+async def _defaults_with_effective(
+    ctx: ApiContext, tenant: str, owner: str, own: Preferences, updated_at: int | None
+) -> dict[str, Any]:
     """Return what applies to the tenant, with the defaults of their owner: the tenant, or the project."""
     _, project = await ctx.catalog.preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
-    return {**msgspec.to_builtins(own), "tenant": owner or None, "effective": switches}
+    return _stored(own, updated_at) | {"tenant": owner or None, "effective": switches}
 
 
 async def _read(request: ApiRequest) -> dict[str, Any]:
     patch = request_body.anything(await request_body.json_text(request))
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")
-    patch.pop("effective", None)
+    for name in ADDED:
+        patch.pop(name, None)
     return patch
 
 

@@ -138,7 +138,8 @@ async def _read(request: ApiRequest) -> PreferencesGrant:
 
 
 async def _stored(ctx: ApiContext, grant: PreferencesGrant) -> Preferences:
-    return _decoded(await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient))
+    own = await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient)
+    return _decoded(None if own is None else own.document)
 
 
 def _decoded(own: bytes | None) -> Preferences:

@@ -68,19 +68,21 @@ async def delete_tenant(engines: Context, key: str) -> None:
 MAX_CHANGE_ROUNDS = 100
 
 
-async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> None:
-    """Replace a recipient's own preferences; the recipient need not exist yet."""
+async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> int:
+    """Replace a recipient's own preferences; the recipient need not exist yet. Return when (UTC milliseconds)."""
     write = engines.store.recipients.set_preferences
     events = await _preferences_events(engines, tenant, key, preferences)
-    document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
-    await write(tenant, key, document, engines.clock.now(), switches_inbox=switches, events=events)
+    document, switches, now = msgspec.json.encode(preferences), preferences.switches_inbox, engines.clock.now()
+    await write(tenant, key, document, now, switches_inbox=switches, events=events)
     await _publish_preferences(engines, tenant, key, preferences)
+    return now
 
 
 async def change_preferences(
     engines: Context, tenant: str, key: str, change: Callable[[bytes | None], Preferences]
-) -> Preferences:
-    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet."""
+) -> tuple[Preferences, int]:
+    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet. Return them, and when
+    they were replaced (UTC milliseconds)."""
     write = partial(engines.store.recipients.set_preferences, tenant, key)
     return await _change_preferences(engines, tenant, key, change, write)
 
@@ -91,7 +93,8 @@ async def change_preferences_by_link(
     """Replace the preferences of a link's recipient by a function of them. Raises NotFound if the recipient does not
     exist, or was erased after the link was issued."""
     write = partial(engines.store.recipients.set_preferences_by_link, link)
-    return await _change_preferences(engines, link.tenant, link.recipient, change, write)
+    preferences, _ = await _change_preferences(engines, link.tenant, link.recipient, change, write)
+    return preferences
 
 
 async def _change_preferences(
@@ -100,9 +103,10 @@ async def _change_preferences(
     key: str,
     change: Callable[[bytes | None], Preferences],
     write: Callable[..., Awaitable[bool | None]],
-) -> Preferences:
+) -> tuple[Preferences, int]:
     for _ in range(MAX_CHANGE_ROUNDS):
-        before = await engines.store.recipients.preferences(tenant, key)
+        stored = await engines.store.recipients.preferences(tenant, key)
+        before = None if stored is None else stored.document
         preferences = change(before)
         events = await _preferences_events(engines, tenant, key, preferences)
         document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
@@ -112,7 +116,7 @@ async def _change_preferences(
             raise NotFound("This link is no longer valid.")
         if is_written:
             await _publish_preferences(engines, tenant, key, preferences)
-            return preferences
+            return preferences, now
     raise Unavailable("The preferences are being changed by too many requests.")
 
 

@@ -25,6 +25,14 @@ class RecipientOfLink(NamedTuple):
     issued_at: int
 
 
+class OwnPreferences(NamedTuple):
+    """A recipient's own preferences as JSON, and when they last changed (UTC milliseconds); None: before Bellcast recorded
+    it."""
+
+    document: bytes
+    updated_at: int | None
+
+
 class TenantSummary(NamedTuple):
     """A tenant and its number of recipients, up to 10,000."""
 
@@ -76,8 +84,8 @@ class Recipients(Protocol):
         """Return the distinct time zones of a tenant's recipients. Takes time in proportion to their number."""
         ...
 
-    async def preferences(self, tenant: str, key: str) -> bytes | None:
-        """Return a recipient's own preferences as JSON; None if it has none."""
+    async def preferences(self, tenant: str, key: str) -> OwnPreferences | None:
+        """Return a recipient's own preferences; None if it has none."""
         ...
 
     async def set_preferences(
@@ -91,8 +99,8 @@ class Recipients(Protocol):
         events: Sequence[WebhookEvent] = (),
         before: bytes | None = None,
     ) -> bool:
-        """Replace a recipient's own preferences; creates the recipient. `switches_inbox`: they switch off the inbox for
-        something. `events` commit with them. With `before`, the document read or empty for none: False, and neither
+        """Replace a recipient's own preferences, changed `now`; creates the recipient. `switches_inbox`: they switch off the
+        inbox for something. `events` commit with them. With `before`, the document read or empty for none: False, and neither
         preferences nor events written, if they have changed."""
         ...
 
@@ -122,7 +130,8 @@ class Recipients(Protocol):
         ...
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Export all data of a recipient as (kind, value) pairs, in bounded reads. None if it does not exist."""
+        """Export all data of a recipient as (kind, value) pairs, in bounded reads: the record, the preferences if it has any,
+        the rest. None if it does not exist."""
         ...
 
     async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:
@@ -195,8 +204,8 @@ class Recipients(Protocol):
         ...
 
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Export all data of a tenant as (kind, value) pairs, in bounded reads; a recipient precedes its data. None if
-        the tenant does not exist."""
+        """Export all data of a tenant as (kind, value) pairs, in bounded reads; a recipient precedes its data. None if the
+        tenant does not exist."""
         ...
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:

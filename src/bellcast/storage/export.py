@@ -8,7 +8,7 @@ import msgspec
 from bellcast.model import times
 from bellcast.model.identities import Recipient, Subscription, Tenant
 from bellcast.model.notifications import Notification
-from bellcast.storage import recipient_scripts, rows, tenants
+from bellcast.storage import profiles, recipient_scripts, rows, tenants
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, Statement, fetch
 
@@ -16,13 +16,17 @@ EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 
 
 async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Yield the record, subscriptions and notifications, oldest first; None if the recipient does not exist."""
+    """Yield the record, preferences, subscriptions and notifications, oldest first; None if the recipient does not exist."""
     recipient = await engine.read(recipient_scripts.get, tenant, key)
     return None if recipient is None else _pairs(engine, tenant, recipient)
 
 
 async def _pairs(engine: Engine, tenant: str, recipient: Recipient) -> AsyncIterator[tuple[str, Any]]:
     yield "recipient", recipient
+    own = await engine.read(profiles.preferences, tenant, recipient.key)
+    if own is not None:
+        updated_at = times.to_rfc3339_or_null(own.updated_at)
+        yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
     for subscription in await engine.read(_subscriptions, tenant, recipient.key):
         yield "subscription", subscription
     after = ""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.identities import Profile
 from bellcast.ports import RecipientOfLink
+from bellcast.ports.recipients import OwnPreferences
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, rows, webhook_events
 from bellcast.storage.script import Row, Script, Statement
@@ -20,10 +21,10 @@ def find(tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
     return {row[0]: _profile(row) for row in found}
 
 
-def preferences(tenant: str, key: str) -> Script[bytes | None]:
+def preferences(tenant: str, key: str) -> Script[OwnPreferences | None]:
     """None for an unknown recipient, and for one without preferences."""
     found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
-    return found[0][1].encode() if found and found[0][1] is not None else None
+    return next((OwnPreferences(text.encode(), at) for text, at in found if text is not None), None)
 
 
 class NewPreferences(Struct, frozen=True):
@@ -65,6 +66,7 @@ def _write_preferences(inbox: int, new: NewPreferences) -> Script[bool]:
         "switches_inbox": int(new.switches_inbox),
         "before": (new.before or b"").decode(),
         "any_before": int(new.before is None),
+        "now": new.now,
     }
     if not (yield Statement("preferences_write", params)):
         return False

@@ -8,7 +8,7 @@ from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
 from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
-from bellcast.ports.recipients import TenantSummary
+from bellcast.ports.recipients import OwnPreferences, TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
 from bellcast.storage.commit.command import ScriptCommand
@@ -58,7 +58,7 @@ class Recipients:
         statement = Statement("recipient_timezones", {"tenant": tenant}, heavy=True)
         return [name for (name,) in await self._engine.read_in_background(fetch, statement)]
 
-    async def preferences(self, tenant: str, key: str) -> bytes | None:
+    async def preferences(self, tenant: str, key: str) -> OwnPreferences | None:
         return await self._engine.read(profiles.preferences, tenant, key)
 
     async def set_preferences(

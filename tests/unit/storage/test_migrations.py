@@ -8,12 +8,14 @@ from types import ModuleType
 
 import pytest
 from tests.clock import FakeClock
+from tests.contract.app import App
 
 from bellcast.errors import Conflict
 from bellcast.storage.migrations import postgres as postgres_migrations
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import connect
+from bellcast.storage.store import SQLStore
 
 
 @pytest.mark.parametrize("package", [migrations, postgres_migrations])
@@ -84,6 +86,28 @@ def test_older_store_gets_only_missing_migrations(tmp_path: Path, monkeypatch: p
         migrations.migrate(raw)
         assert migrations.version(raw) == len(known) + 1
         assert raw.execute("SELECT key FROM tenants").fetchall() == [("acme",)]
+
+
+async def test_preferences_of_the_previous_release_have_no_time_of_change(
+    database: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.parent.mkdir()
+    with closing(connect(database)) as raw:
+        with monkeypatch.context() as patch:
+            before = migrations.steps()[:25]
+            patch.setattr(migrations, "steps", lambda: before)
+            migrations.migrate(raw)
+        raw.execute(
+            "INSERT INTO recipients (tenant, key, epoch, watermark, created_at, preferences)"
+            " VALUES ('acme', 'alice', 1, 0, 1, '{}')"
+        )
+    engine = SqliteEngine(database, clock)
+    await engine.open()
+    app = App(SQLStore(engine), clock)
+    assert await app.store.recipients.preferences("acme", "alice") == (b"{}", None)
+    await app.store.recipients.set_preferences("acme", "alice", b"{}", app.now, switches_inbox=False, before=b"{}")
+    assert await app.store.recipients.preferences("acme", "alice") == (b"{}", app.now)
+    await engine.close()
 
 
 async def test_parts_follow_marks(engine: SqliteEngine, database: Path) -> None:

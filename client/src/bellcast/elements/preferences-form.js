@@ -16,6 +16,7 @@ import { preferencesTexts } from './preferences-texts.js';
  * @property {string} [digest_at]
  * @property {{start: string, end: string} | false} [quiet_hours]
  * @property {Record<string, string | true>} [muted]
+ * @property {string | null} [updated_at]  their last change
  * @property {{type: string, channels: Channels}[]} effective
  *
  * @typedef {object} FormContext

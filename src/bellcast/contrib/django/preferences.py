@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 
 from bellcast.client import NotFound, RequestRefused
 from bellcast.contrib.django import conf, identity
+from bellcast.contrib.django.rest.rows import time_text
 
 # Fields of the two channels by the notification type that they switch.
 TYPES = {"sales": "sale", "inventory": "inventory", "customer": "customer", "system": "system", "security": "security"}
@@ -34,8 +35,8 @@ def read(user: Any) -> dict[str, Any]:
         created_at = None
     document = bell.preferences.get(recipient, tenant=tenant)
     fields = _fields(document)
-    # Bellcast does not record when preferences change: null, where the time of creation would be a wrong one.
-    return {**fields, "created_at": created_at.isoformat() if created_at else None, "updated_at": None}
+    # A server of the previous release sends no `updated_at`.
+    return {**fields, "updated_at": document.get("updated_at"), "created_at": time_text(created_at)}
 
 
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -455,8 +455,8 @@ SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r
 WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
 
 -- name: preferences_find
--- A recipient's own preferences.
-SELECT id, preferences FROM recipients WHERE tenant = :tenant AND key = :key
+-- A recipient's own preferences, and when they last changed.
+SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_of_link
 -- The inbox of a recipient that existed when a link was issued and was not erased later, nor was its tenant.
@@ -465,7 +465,7 @@ SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <
 
 -- name: preferences_write
 -- Replace a recipient's own preferences; only those `before`, empty for none, unless `any_before` is 1.
-UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox
+UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox, preferences_updated_at = :now
 WHERE id = :inbox AND (:any_before = 1 OR COALESCE(preferences, '') = :before)
 RETURNING id
 

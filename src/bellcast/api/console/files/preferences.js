@@ -22,7 +22,7 @@ export function preferences(page, url) {
 
 function view(page, document, change) {
   const mayChange = page.may(BUILDERS);
-  const { effective, ...own } = document;
+  const { effective, updated_at: updatedAt, ...own } = document;
   return [
     mute(document.muted?.['*'], mayChange, change),
     effective.length > 0 && h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Types and channels' },
@@ -30,6 +30,7 @@ function view(page, document, change) {
         h('tbody', {}, effective.map((one) => h('tr', {}, h('th', { scope: 'row' }, one.type), CHANNELS.map((channel) => h('td', {}, toggle(one, channel, mayChange, change)))))))),
     quietHours(document.quiet_hours, mayChange, change),
     Object.values(own).some((value) => value && Object.keys(value).length > 0) && h('details', {}, h('summary', {}, 'What the recipient set'), json(own)),
+    updatedAt && h('p', {}, 'Last changed ', moment(updatedAt)),
   ];
 }
 

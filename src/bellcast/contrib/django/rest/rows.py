@@ -21,12 +21,13 @@ def to_row(notification: Notification) -> dict[str, Any]:
         "icon": notification.icon or "",
         "metadata": notification.data,
         "is_read": notification.read_at is not None,
-        "read_at": _moment(notification.read_at),
-        "created_at": _moment(notification.created_at),
-        "expires_at": _moment(expires_at),
+        "read_at": time_text(notification.read_at),
+        "created_at": time_text(notification.created_at),
+        "expires_at": time_text(expires_at),
         "is_expired": expires_at is not None and expires_at <= timezone.now(),
     }
 
 
-def _moment(value: Any) -> str | None:
+def time_text(value: Any) -> str | None:
+    """Return a time as the REST API sends it."""
     return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,82 @@
+"""The time of the last change of preferences, over REST."""
+
+import json
+
+import pytest
+
+from bellcast.channels import unsubscribe
+from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.model import times
+from tests.journey.rest import PROJECT, Rest
+
+OWN = "/v1/recipients/alice/preferences"
+DEFAULTS = "/v1/preference-defaults"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def after_a_minute(rest: Rest) -> str:
+    """Advance the clock; return its time as REST sends it."""
+    rest.clock.advance(60)
+    return times.to_rfc3339(rest.clock.now()).isoformat().replace("+00:00", "Z")
+
+
+async def updated_at(rest: Rest, path: str = OWN) -> str | None:
+    text: str | None = (await rest.app.get(path)).json()["updated_at"]
+    return text
+
+
+async def test_every_change_sets_the_time(rest: Rest) -> None:
+    assert await updated_at(rest) is None
+    alice = rest.recipient("alice")
+    for caller, method, path in (
+        (rest.app, "PUT", OWN),
+        (rest.app, "PATCH", OWN),
+        (alice, "PUT", "/v1/preferences"),
+        (alice, "PATCH", "/v1/preferences"),
+    ):
+        now = after_a_minute(rest)
+        changed = await caller.request(method, path, json={"channels": {"sms": False}})
+        assert changed.json()["updated_at"] == now == await updated_at(rest)
+
+
+async def test_links_set_the_time(rest: Rest) -> None:
+    page = (await rest.app.post("/v1/recipients/alice/preferences-link")).json()["url"]
+    token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news"))
+    for path in (page, f"/u/{token}"):
+        before, now = await updated_at(rest), after_a_minute(rest)
+        assert (await rest.anonymous.get(path)).status_code == 200
+        assert await updated_at(rest) == before
+        assert (await rest.anonymous.post(path, headers=FORM)).status_code == 200
+        assert await updated_at(rest) == now
+
+
+@pytest.mark.parametrize("path", [OWN, DEFAULTS])
+async def test_only_a_write_sets_the_time(rest: Rest, path: str) -> None:
+    first = after_a_minute(rest)
+    stored = (await rest.app.put(path, json={"digest_at": "09:00"})).json()
+    assert stored["updated_at"] == first
+    now = after_a_minute(rest)
+    planned = await rest.app.patch(f"{path}?dry_run=true", json={"digest_at": "10:00"})
+    assert planned.json()["updated_at"] == now
+    assert (await rest.app.patch(path, json={"digest_at": "noon"})).status_code == 422
+    assert await updated_at(rest, path) == first
+    sent_back = await rest.app.put(path, json=stored)
+    assert sent_back.json() == stored | {"updated_at": now}
+
+
+async def test_exports_contain_the_preferences(rest: Rest) -> None:
+    await rest.app.put("/v1/recipients/alice?tenant=acme", json={})
+    assert (await rest.app.get("/v1/recipients/alice/export?tenant=acme")).json()["preferences"] is None
+    now = after_a_minute(rest)
+    await rest.app.put(f"{OWN}?tenant=acme", json={"channels": {"sms": False}})
+    await rest.app.put("/v1/recipients/bob?tenant=acme", json={})
+    stored = {"channels": {"sms": False}, "updated_at": now}
+    assert (await rest.app.get("/v1/recipients/alice/export?tenant=acme")).json()["preferences"] == stored
+    lines = (await rest.app.get("/v1/tenants/acme/export")).text.splitlines()
+    assert [json.loads(line)["preferences"] for line in lines if line.startswith('{"preferences"')] == [stored]
+
+
+async def test_erased_recipient_has_no_time_of_change(rest: Rest) -> None:
+    await rest.app.put(OWN, json={})
+    await rest.app.delete("/v1/recipients/alice")
+    assert await updated_at(rest) is None
