@@ -15,6 +15,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest, parse_cookie
 from django.utils.module_loading import import_string
 
@@ -51,19 +52,23 @@ class NotificationSocket:
         if not _is_same_origin(scope):
             await send({"type": "websocket.close", "code": 403})  # before accept: the server responds 403
             return
-        user = scope.get("user") or await _session_user(scope)
+        session_user = await _session_user(scope)
+        user = scope.get("user") or session_user
         await send({"type": "websocket.accept"})
         if not getattr(user, "is_authenticated", False):
             await send({"type": "websocket.close", "code": ANONYMOUS})
             return
-        await _Connection(user, receive, send).run()
+        # A user of another authentication has no session that could end.
+        session = scope if session_user is not None and session_user.pk == user.pk else None
+        await _Connection(user, session, receive, send).run()
 
 
 class _Connection:
-    """One accepted WebSocket and the stream behind it."""
+    """One accepted WebSocket and the stream behind it. `session` is the scope with the cookie of the user's session."""
 
-    def __init__(self, user: Any, receive: Receive, send: Send) -> None:
+    def __init__(self, user: Any, session: Scope | None, receive: Receive, send: Send) -> None:
         self._user = user
+        self._session = session
         self._receive = receive
         self._send = send
         self._unread: int | None = None
@@ -91,21 +96,30 @@ class _Connection:
                 await self._emit({"type": "pong"})
 
     async def _follow(self) -> None:
-        """Follow the inbox; after a loss resume from the last position."""
+        """Follow the inbox; after a loss resume from the last position, unless the session has ended."""
         wait = FIRST_WAIT
         async with httpx.AsyncClient(timeout=STREAM_TIMEOUT) as http:
             while True:
                 try:
+                    if not await self._is_signed_in():
+                        break
                     async for event, data in self._frames(http):
                         wait = FIRST_WAIT
                         await self._handle(event, data)
-                except (httpx.HTTPError, msgspec.DecodeError) as error:
+                except (httpx.HTTPError, msgspec.DecodeError, DatabaseError) as error:
                     log.info("notification_stream_lost error=%s", error)
                 await asyncio.sleep(wait)
                 wait = min(LONGEST_WAIT, wait * 2)
+        await self._send({"type": "websocket.close", "code": ANONYMOUS})
+
+    async def _is_signed_in(self) -> bool:
+        if self._session is None:
+            return True
+        user = await _session_user(self._session)
+        return user is not None and user.pk == self._user.pk
 
     async def _frames(self, http: httpx.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
-        token = await sync_to_async(identity.session_token)(self._user, identity.INBOX_TTL)
+        token = await _in_thread(identity.session_token, self._user, identity.INBOX_TTL)
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
         if self._position is not None:
             headers["Last-Event-ID"] = self._position
@@ -160,10 +174,23 @@ async def _session_user(scope: Scope) -> Any:
     """Return the user of the session cookie."""
     cookies = parse_cookie(_headers(scope).get("cookie", ""))
     key = cookies.get(settings.SESSION_COOKIE_NAME)
-    return None if key is None else await sync_to_async(_user_of)(key)
+    return None if key is None else await _in_thread(_user_of, key)
 
 
 def _user_of(session_key: str) -> Any:
     request = HttpRequest()
     request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
     return get_user(request)
+
+
+async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function that queries the database. No request ends here, so nothing else closes connections that are too old."""
+
+    def call() -> Any:
+        close_old_connections()
+        try:
+            return function(*args)
+        finally:
+            close_old_connections()
+
+    return await sync_to_async(call)()

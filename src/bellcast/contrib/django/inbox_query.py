@@ -174,15 +174,11 @@ class InboxQuery:
         if "id" in self._filters or "pk" in self._filters:
             yield from self._by_id(user)
             return
-        since = _moment(self._filters.get("created_at__gte"))
         limit = PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS))
         before = None
         while True:
             page = read_page(user, limit, before, **self._params())
-            for row in page.notifications:
-                if since is not None and row.created_at < since:
-                    return
-                yield row
+            yield from page.notifications
             if page.next is None:
                 return
             before = page.next
@@ -194,6 +190,9 @@ class InboxQuery:
         except ObjectDoesNotExist:
             return
         wanted = {name: value for name, value in self._filters.items() if name in ("type", "priority")}
+        since = _moment(self._filters.get("created_at__gte"))
+        if since is not None and row.created_at < since:
+            return
         if any(getattr(row, name) != value for name, value in wanted.items()):
             return
         if self._filters.get("is_read") in (None, row.read_at is not None):
@@ -202,7 +201,8 @@ class InboxQuery:
     def _params(self) -> dict[str, Any]:
         views = {None: "all", True: "read", False: "unread"}
         named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
-        return {"view": views[self._filters.get("is_read")], **named}
+        since = _moment(self._filters.get("created_at__gte"))
+        return {"view": views[self._filters.get("is_read")], **named, "since": since}
 
     # --- changing
 

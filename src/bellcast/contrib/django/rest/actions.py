@@ -33,21 +33,15 @@ def list_notifications(user: Any, query: Query, url: str) -> dict[str, Any]:
         if before is None or refusal.status not in (400, 422):
             raise
         raise ValidationError({"cursor": ["Invalid cursor."]}) from refusal
-    rows, has_more = page.notifications, page.next is not None
-    days = query.get("days")
-    if days:
-        since = timezone.now() - timedelta(days=_whole("days", days, 0))
-        recent = [row for row in rows if row.created_at >= since]
-        has_more, rows = has_more and len(recent) == len(rows), recent
-    following = [*history, str(page.next)][-MAX_HISTORY:] if has_more else None
+    following = None if page.next is None else [*history, page.next][-MAX_HISTORY:]
     return {
         "next": None if following is None else _with_cursor(url, query, following),
         "previous": _with_cursor(url, query, history[:-1]) if history else None,
-        "results": [to_row(row) for row in rows],
+        "results": [to_row(row) for row in page.notifications],
     }
 
 
-def _filters(query: Query) -> tuple[dict[str, str], str]:
+def _filters(query: Query) -> tuple[dict[str, Any], str]:
     """Return the server's filters and view."""
     view = "all"
     if is_read := query.get("is_read"):
@@ -57,7 +51,10 @@ def _filters(query: Query) -> tuple[dict[str, str], str]:
     priority = query.get("priority")
     if priority and priority not in ("low", "normal", "high", "urgent"):
         raise ValidationError({"priority": [f'"{priority}" is not a valid choice.']})
-    return {name: query[name] for name in ("type", "priority") if query.get(name)}, view
+    filters: dict[str, Any] = {name: query[name] for name in ("type", "priority") if query.get(name)}
+    if days := query.get("days"):
+        filters["since"] = timezone.now() - timedelta(days=_whole("days", days, 0))
+    return filters, view
 
 
 def _whole(name: str, text: str | None, default: int) -> int:

@@ -1,0 +1,116 @@
+"""The WebSocket of hand-written notification systems, with the session cookie of a user."""
+
+import asyncio
+import queue
+import threading
+
+import pytest
+
+ANSWER_SECONDS = 20.0
+
+
+class Socket:
+    """A client of NotificationSocket in this process. The application runs in a thread of its own."""
+
+    def __init__(self, cookies, **headers):
+        named = {
+            "host": "testserver",
+            "cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+        } | headers
+        self._scope = {
+            "type": "websocket",
+            "path": "/ws/notifications/",
+            "headers": [(name.encode(), value.encode()) for name, value in named.items()],
+        }
+        self._sent = queue.Queue()
+        self._loop = asyncio.new_event_loop()
+        self._incoming = asyncio.Queue()
+        self._thread = threading.Thread(target=self._run)
+        self.put("websocket.connect")
+        self._thread.start()
+
+    def _run(self):
+        from bellcast.contrib.django.asgi import NotificationSocket
+
+        async def send(message):
+            self._sent.put(message)
+
+        self._loop.run_until_complete(NotificationSocket.as_asgi()(self._scope, self._incoming.get, send))
+
+    def put(self, type, **fields):
+        self._loop.call_soon_threadsafe(self._incoming.put_nowait, {"type": type, **fields})
+
+    def next(self):
+        return self._sent.get(timeout=ANSWER_SECONDS)
+
+    def next_json(self):
+        import json
+
+        return json.loads(self.next()["text"])
+
+    def close(self):
+        self.put("websocket.disconnect")
+        self._thread.join(ANSWER_SECONDS)
+        self._loop.close()
+
+
+@pytest.fixture
+def connect():
+    opened = []
+
+    def connect(client=None, **headers):
+        cookies = {name: morsel.value for name, morsel in client.cookies.items()} if client else {}
+        opened.append(Socket(cookies, **headers))
+        return opened[-1]
+
+    yield connect
+    for socket in opened:
+        socket.close()
+
+
+@pytest.fixture
+def signed_in(shop):
+    from django.test import Client
+
+    client = Client()
+    client.force_login(shop.nadia)
+    return client
+
+
+def test_socket_sends_notifications_and_counts(shop, signed_in, connect, relay):
+    from bellcast.contrib.django import NotificationService
+    from tests.django.test_rest import FIELDS
+
+    socket = connect(signed_in, origin="http://testserver")
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json() == {"type": "notification_count", "count": 0}
+    NotificationService.send_notification(shop.nadia, "New sale", "Text", "sale", metadata={"id": 7})
+    relay()
+    notification = socket.next_json()
+    assert (notification["type"], list(notification["data"])) == ("notification", FIELDS)
+    assert (notification["data"]["title"], notification["data"]["metadata"]) == ("New sale", {"id": 7})
+    assert socket.next_json() == {"type": "notification_count", "count": 1}
+    NotificationService.mark_all_as_read(shop.nadia)
+    assert socket.next_json() == {"type": "notification_count", "count": 0}
+    socket.put("websocket.receive", text="ping")
+    assert socket.next() == {"type": "websocket.send", "text": "pong"}
+    socket.put("websocket.receive", text='{"type": "ping"}')
+    assert socket.next_json() == {"type": "pong"}
+
+
+def test_anonymous_socket_is_closed(shop, connect):
+    socket = connect()
+    assert [socket.next(), socket.next()] == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 4401}]
+
+
+def test_socket_of_another_site_is_refused(signed_in, connect):
+    socket = connect(signed_in, origin="https://evil.example")
+    assert socket.next() == {"type": "websocket.close", "code": 403}
+
+
+def test_sign_out_closes_the_socket(signed_in, connect):
+    socket = connect(signed_in)
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json()["type"] == "notification_count"
+    signed_in.logout()
+    assert socket.next() == {"type": "websocket.close", "code": 4401}
