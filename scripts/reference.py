@@ -99,6 +99,8 @@ PAGES = {
     "frames": FOLDER / "frames.md",
     "rest": FOLDER / "rest.md",
     "python": FOLDER / "python.md",
+    "typescript": FOLDER / "typescript.md",
+    "elements": FOLDER / "elements.md",
     **FIGURES,
 }
 

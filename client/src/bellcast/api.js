@@ -15,6 +15,7 @@ export class Refused extends Error {
     super(problem.detail ?? problem.title ?? `HTTP ${status}`);
     this.name = 'Refused';
     this.status = status;
+    /** @type {string} */
     this.code = problem.code ?? 'unknown';
     /** Milliseconds to wait before a retry. */
     this.after = after;

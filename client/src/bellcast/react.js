@@ -32,6 +32,7 @@ export function useInbox(query) {
   return { ...state, ...listing, ...verbs, loadMore };
 }
 
+/** The number of unread notifications. @returns {number} */
 export const useUnread = () => useSessionValue((session) => session.state.unread, 0);
 
 /**

@@ -144,22 +144,22 @@ export class Session extends EventTarget {
     return { get state() { return listing(); }, loadMore: () => this.#loadMore(current()) };
   }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   seen(...args) { return this.#queue.act('seen', ...args); }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   read(...args) { return this.#queue.act('read', ...args); }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   unread(...args) { return this.#queue.act('unread', ...args); }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   archive(...args) { return this.#queue.act('archive', ...args); }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   unarchive(...args) { return this.#queue.act('unarchive', ...args); }
 
-  /** @param {[which: Which]} args */
+  /** @param {[which: Which]} args @returns {Promise<void>} */
   delete(...args) { return this.#queue.act('delete', ...args); }
 
   /** Hide notifications until a time, for a duration such as `'3h'`, or until `'back'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
@@ -183,12 +183,12 @@ export class Session extends EventTarget {
     return this.#api.call(changes ? 'PATCH' : 'GET', 'v1/preferences', changes);
   }
 
-  /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {[verb: Verb, which: Which]} args */
+  /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {[verb: Verb, which: Which]} args @returns {{undo: () => void, commit: () => void}} */
   hold(...args) {
     return this.#queue.defer(...args);
   }
 
-  /** Load the next older page. Concurrent calls share one request. */
+  /** Load the next older page. Concurrent calls share one request. @returns {Promise<void>} */
   loadMore() {
     return this.#loadMore(this.#main);
   }
@@ -230,13 +230,13 @@ export class Session extends EventTarget {
     return (await this.#request('call', args)).data;
   }
 
-  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] */
+  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] @returns {Promise<string>} */
   async enablePush(options) {
     const permission = globalThis.Notification?.requestPermission();
     return (await import('./push.js')).enablePush(this.#api, this.#options.base, options, permission);
   }
 
-  /** Whether push messages reach this browser. @param {import('./push.js').PushOptions} [options] */
+  /** Whether push messages reach this browser. @param {import('./push.js').PushOptions} [options] @returns {Promise<import('./push.js').PushState>} */
   async pushState(options) {
     return (await import('./push.js')).pushState(this.#api, this.#options.base, options);
   }

@@ -224,19 +224,19 @@ class Inbox {
     return this.#send('PATCH', path('inbox', id), { body: state });
   }
 
-  /** @param {Which} which */
+  /** @param {Which} which @returns {Promise<Changed>} */
   seen(which) { return this.#act('seen', which); }
 
-  /** @param {Which} which */
+  /** @param {Which} which @returns {Promise<Changed>} */
   read(which) { return this.#act('read', which); }
 
-  /** @param {Which} which */
+  /** @param {Which} which @returns {Promise<Changed>} */
   unread(which) { return this.#act('unread', which); }
 
-  /** @param {Which} which */
+  /** @param {Which} which @returns {Promise<Changed>} */
   archive(which) { return this.#act('archive', which); }
 
-  /** @param {Which} which */
+  /** @param {Which} which @returns {Promise<Changed>} */
   unarchive(which) { return this.#act('unarchive', which); }
 
   /** @param {string[]} ids @param {{until: string} | {for: string | number}} end @returns {Promise<Changed>} */
@@ -395,7 +395,7 @@ export class Bellcast {
     return this.request('GET', '/v1/stats', from(options));
   }
 
-  /** The inbox of the recipient of this session token. @param {string} token */
+  /** The inbox of the recipient of this session token. @param {string} token @returns {Inbox} */
   inbox(token) {
     return new Inbox((method, address, options) => request({ ...this.#transport, bearer: token }, method, address, options));
   }
@@ -416,17 +416,17 @@ export class Bellcast {
     return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(payload)] };
   }
 
-  /** A handler that responds with a session token of the signed-in user. @param {FindUser} who */
+  /** A handler that responds with a session token of the signed-in user. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
   tokenHandler(who) {
     return tokenHandler(this, who);
   }
 
-  /** A handler for BELLCAST_SESSION_URL. @param {FindUser} who */
+  /** A handler for BELLCAST_SESSION_URL. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
   sessionHandler(who) {
     return sessionHandler(who);
   }
 
-  /** A handler for BELLCAST_HANDLER_URL: functions of a call, by name. @param {Record<string, (call: Call) => any>} handlers */
+  /** A handler for BELLCAST_HANDLER_URL: functions of a call, by name. @param {Record<string, (call: Call) => any>} handlers @returns {(request: Request) => Promise<Response>} */
   callHandler(handlers) {
     return callHandler(this.#crypto, this.#secret, handlers);
   }

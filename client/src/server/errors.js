@@ -29,7 +29,9 @@ export class RequestRefused extends BellcastError {
     const fields = errors.map(({ field, message }) => (field ? `${field}: ${message}` : message)).filter((text) => !reason.includes(text));
     super(`${url}: ${status} ${reason}${fields.length ? ` (${fields.join('; ')})` : ''}`);
     this.status = status;
+    /** @type {string} */
     this.code = code;
+    /** @type {FieldError[]} */
     this.errors = errors;
     /** Seconds to wait, if the server named them. @type {number | null} */
     this.retryAfter = null;

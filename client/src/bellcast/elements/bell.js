@@ -13,6 +13,22 @@ import * as popover from './popover.js';
 /** @import { Session, State } from '../session.js' */
 /** @import { Panel } from './panel.js' */
 
+/**
+ * A button with a counter, and the panel that it opens.
+ * @attr {'unread' | 'unseen'} badge  what the counter counts; by default `unread`
+ * @attr open  the panel is open
+ * @attr {string} tabs  views, types and tags, each with an optional label: `all, unread, type:booking=Bookings, tag:vip`; as a property also `Tab[]`
+ * @attr {string} sign-in-url  a link in the panel of an ended session
+ * @attr title-badge  shows the count in the page's title, too
+ * @fires {null} bellcast:open  the panel opens
+ * @fires {null} bellcast:close  the panel closes
+ * @slot icon  instead of the bell
+ * @slot header  next to the heading
+ * @slot empty  instead of the text of an empty inbox
+ * @slot none  instead of the text of another empty view
+ * @slot failed  instead of the text while the server cannot be reached
+ * @slot ended  instead of the text of an ended session
+ */
 export class Bell extends Element {
   static observedAttributes = [...Element.observedAttributes, 'badge', 'open', 'tabs', 'title-badge'];
 

@@ -27,6 +27,22 @@ const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 /** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
 const BaseElement = globalThis.HTMLElement ?? class {};
 
+/**
+ * @attr {string} server  address of the server; by default the page's origin
+ * @attr {string} token  a session token; a page that stays open needs `token-url` or `getToken`
+ * @attr {string} token-url  fetched with the page's cookies for each session token: responds with `{"token": "…"}` or the token as text; 401 ends the session
+ * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
+ * @attr {string} topics  topics to follow, separated by commas
+ * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
+ * @attr session  wait for the property `session`
+ * @prop {GetToken} getToken  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
+ * @prop {Session} session  a session to share; the element neither opens nor closes it
+ * @prop {Partial<Messages>} messages  your own texts, by the names in `messages.js`
+ * @fires {{code: string, message: string}} bellcast:sign-in  the server no longer accepts the session
+ * @fires {{code: string, message: string, topic?: string}} bellcast:refused  the server refused an action, which was reverted, or a topic
+ * @fires {{verb: string, which: unknown}} bellcast:action  the user marks, archives or deletes notifications
+ * @fires {{notification: Notification}} bellcast:open-notification  the user follows the link of a notification or of one of its buttons
+ */
 export class Element extends BaseElement {
   static observedAttributes = COMMON_ATTRIBUTES;
 

@@ -13,6 +13,10 @@ import { clock } from './time.js';
 
 /** @typedef {(changes?: object) => unknown} PreferencesSource  returns the preferences, or a `Response` with them, after a merge of the changes */
 
+/**
+ * The preferences of the user: types by channel, digests, quiet hours, and a pause.
+ * @prop {(changes?: object) => unknown} source  instead of the user's, for example a tenant's defaults: returns preferences or a `Response` with them, after applying the changes (a merge patch) if it is called with any
+ */
 export class Preferences extends Element {
   /** @type {PreferencesSource | null} */
   #source = null;

@@ -17,6 +17,12 @@ const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
 /** @param {Notification} notification */
 const isUrgent = ({ priority }) => priority === 'urgent';
 
+/**
+ * New notifications, for a moment, in the tab that alerts the user.
+ * @attr {'bottom-end' | 'bottom-start' | 'top-end' | 'top-start'} position  by default `bottom-end`
+ * @attr {number} duration  ms; by default 6,000. Urgent ones stay until they are closed
+ * @fires {{notification: Notification}} bellcast:toast  a toast appears
+ */
 export class Toasts extends Element {
   static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
 
