@@ -83,7 +83,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
-$(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js client/internal-names.js examples/service_marketplace/today -type f)
+$(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js client/vendor.js client/internal-names.js examples/service_marketplace/today -type f)
 	command -v npm >/dev/null || scripts/install_system.sh node
 	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
 	touch $@
@@ -104,4 +104,4 @@ engines:
 	-scripts/install_system.sh browsers
 
 clean: ## Remove installed and built files
-	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries
+	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/api/console/files/vendor

@@ -24,7 +24,7 @@ FOLDERS = (
     "tests/wire/openapi_node",
     "benchmarks/peers",
 )
-TIMEOUT = 300  # seconds for one tool; a service that answers takes about 30 for all packages
+TIMEOUT = 120  # seconds for one tool; a service that answers takes about 30 for all packages
 PIP_AUDIT = ("--requirement", LOCK, "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 
 Json = dict[str, Any]

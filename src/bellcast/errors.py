@@ -10,6 +10,7 @@ BellcastError                 500 internal
 ├── NotFound                  404 not_found
 ├── MethodNotAllowed          405 method_not_allowed
 ├── Conflict                  409 conflict
+├── PreconditionFailed        412 precondition_failed    the object is not the one of `If-Match`
 ├── TooLarge                  413 too_large              the whole request is over a limit
 ├── UnsupportedMediaType      415 unsupported_media_type
 ├── UpgradeRequired           426 upgrade_required       this path accepts WebSocket connections only
@@ -112,6 +113,12 @@ class Conflict(BellcastError):
     """The current state does not allow this operation."""
 
     code, title, status = "conflict", "Conflict", 409
+
+
+class PreconditionFailed(BellcastError):
+    """The object is not the one that `If-Match` or `If-None-Match` expects: read it again, and repeat the change."""
+
+    code, title, status = "precondition_failed", "Changed meanwhile", 412
 
 
 class TooLarge(BellcastError):

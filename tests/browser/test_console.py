@@ -58,8 +58,10 @@ def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Calla
     expect(page.get_by_label("Key begins with")).to_have_value("ev")
     (cookie,) = page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
+    page.evaluate("sessionStorage.setItem('draft', 'not saved')")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
     page.context.add_cookies([cookie])  # a stolen copy
     page.reload()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -231,7 +231,7 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(
 
 def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/providers")
-    page.get_by_label("Key").fill("mail")
+    page.get_by_label("Key", exact=True).fill("mail")
     page.get_by_label("URL").fill("smtp://bells:hunter2@mail.example.com:587?from=bells@example.com")
     tested: list[Any] = []
 
@@ -277,27 +277,6 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     page.reload()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert secret not in page.content()
-    assert page.locator("img").count() == 0
-
-
-def test_playground_shows_a_notification_and_an_event_on_all_four_dialects(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    page = open_console("/playground")
-    page.get_by_label("Recipient", exact=True).fill("player")
-    page.get_by_role("button", name="Connect").click()
-    panes = page.locator(".pane")
-    expect(panes.get_by_text("✓ connected")).to_have_count(4)
-    expect(page.get_by_text("pusher_internal:subscription_succeeded")).to_be_visible()
-    expect(page.get_by_text("pusher:signin_success")).to_be_visible()
-    page.get_by_label("Title").fill(HOSTILE)
-    page.get_by_role("button", name="Send", exact=True).click()
-    expect(panes.filter(has_text="onerror=")).to_have_count(4)
-    page.get_by_role("button", name="Publish").click()
-    expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
-    page.get_by_role("button", name="PHP").click()
-    expect(page.get_by_text("Pusher\\Pusher(")).to_be_visible()
-    assert violations(page) == []
     assert page.locator("img").count() == 0
 
 

@@ -14,6 +14,7 @@ from bellcast.inbox import sending
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, ChannelRequest, Draft
 from bellcast.ports import SendRequest, Store
+from bellcast.ports.messages import RecordedAction
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -137,6 +138,32 @@ async def test_recall_stops_the_fanout(world: WorkflowWorld) -> None:
     await world.store.sends.recall("", id, world.clock.now())
     await world.settle()
     assert await world.messages() == []
+
+
+@pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])
+async def test_recall_of_an_announcement_is_recorded_once(world: WorkflowWorld, channels: list[str]) -> None:
+    """With its fan-out done, one record stands for all recipients."""
+    await join(world, 2)
+    id = await announce(world, channels=channels)
+    await world.settle()
+    recalled_at = world.clock.now()
+    assert await world.store.sends.recall("acme", id, recalled_at) is None
+    assert await world.store.sends.recall("", id, recalled_at) is not None
+    assert await world.store.sends.recall("", id, recalled_at + 1) is None
+    for recipient in ("", "r001", None):
+        actions = await world.store.messages.actions("", id, recipient, 10)
+        assert actions == [RecordedAction(what="recalled", at=recalled_at)]
+    assert await world.store.messages.actions("acme", id, None, 10) == []
+
+
+async def test_recall_by_the_id_of_a_trigger_ends_no_fanout(world: WorkflowWorld) -> None:
+    await join(world, 1)
+    await world.put("w", {"key": "bell", "type": "inbox", "title": "Hello"})
+    trigger = await world.trigger("w", ROOM)
+    assert await world.store.sends.recall("", trigger, world.clock.now()) is None
+    fanout = await world.store.runs.fanout(trigger)
+    assert fanout is not None
+    assert fanout.state == "running"
 
 
 async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(world: WorkflowWorld) -> None:

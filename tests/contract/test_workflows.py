@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bellcast.channels.routing import StepSend
-from bellcast.errors import Conflict, Invalid, NotFound, Unavailable
+from bellcast.errors import Invalid, NotFound, Unavailable
 from bellcast.model.events import LiveEvent
 from bellcast.model.notifications import Audience
 from bellcast.ports import Response, SendRequest, Store
@@ -208,22 +208,6 @@ async def test_cancel_of_a_trigger_cancels_all_its_runs(world: WorkflowWorld) ->
     assert await world.store.runs.cancel("", id, world.clock.now()) == 2
     assert await world.store.runs.cancel("", id, world.clock.now()) == 0
     assert await world.store.runs.counts("", id) == {"cancelled": 2}
-
-
-async def test_inactive_workflow_pauses_runs_and_refuses_triggers(world: WorkflowWorld) -> None:
-    await world.put("booking", LATER, MAIL)
-    id = await world.trigger("booking", data={"client": "x"})
-    await world.settle()
-    workflow_catalog = world.workflows.workflow_catalog
-    await workflow_catalog.change("", "booking", active=False, version=None)
-    with pytest.raises(Conflict):
-        await world.trigger("booking")
-    await world.advance(7_200)
-    assert (await world.status(id), await world.messages()) == ("paused", [])
-    await workflow_catalog.change("", "booking", active=True, version=None)
-    assert await world.store.runs.resume("booking", "", world.clock.now(), 10) == 1
-    await world.settle()
-    assert await world.status(id) == "completed"
 
 
 async def test_run_keeps_its_version_after_a_change_and_a_deletion(world: WorkflowWorld, app: App) -> None:

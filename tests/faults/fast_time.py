@@ -2,7 +2,9 @@
 
 All such processes show the same time, so leases, delays and retries work between them as they do in real time."""
 
+import ctypes
 import os
+import signal
 import time
 from typing import Any
 
@@ -11,6 +13,8 @@ from bellcast.cli import main
 from bellcast.server.app import App, create_app
 from bellcast.server.clock import TestClock
 
+# prctl(2): the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 ORIGIN_VARIABLE, SPEED_VARIABLE = "FAST_TIME_ORIGIN", "FAST_TIME_SPEED"
 
 
@@ -34,5 +38,6 @@ def create_fast_app(*args: Any, **options: Any) -> App:
 
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a killed test leaves no processes
     server.create_app = create_fast_app
     main()

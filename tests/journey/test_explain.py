@@ -63,6 +63,32 @@ async def test_recalled_send_keeps_its_timeline(tmp_path: Path, channels: list[s
         assert [one["what"] for one in await timeline(client, id)][-1] == "recalled"
 
 
+async def test_recalled_announcement_keeps_its_timeline(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/topics/desk/subscriptions/alice")
+        draft = {"to": {"topic": "desk"}, "title": "Hi", "channels": ["inbox", "email"]}
+        id = (await client.post("/v1/notifications", json=draft)).json()["announcement"]["id"]
+        await ended(client)
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 204
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 404
+        assert [one["what"] for one in await timeline(client, id)] == ["accepted", "recalled"]
+        facts = (await explain(client, notification=id))["facts"]
+        assert [one["what"] for one in facts][-1] == "recalled"
+
+
+async def test_timeline_has_the_messages_of_all_devices(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        for number in range(7):
+            token = {"kind": "fcm", "token": f"token-{number}"}
+            assert (await client.post("/v1/recipients/alice/push-endpoints", json=token)).status_code == 201
+        id = await send(client, channels=["email", "push"])
+        messages = {one["id"]: one["channel"] for one in await ended(client, 8)}
+        assert sorted(messages.values()) == ["email", *["push"] * 7]
+        assert {one["message"] for one in await timeline(client, id)} == {None, *messages}
+
+
 async def test_timeline_lists_decisions_and_what_became_of_the_message(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)

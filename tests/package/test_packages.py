@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_wheel_contains_the_built_examples(packages: dict[str, Path]) -> None:
     assert len(built) == 4
     names = set(zipfile.ZipFile(packages["wheel"]).namelist())
     assert [file for file in built if f"bellcast/examples/{file.relative_to(examples)}" not in names] == []
+
+
+def test_packages_contain_the_libraries_of_the_console_with_their_licences(packages: dict[str, Path]) -> None:
+    package = ROOT / "src" / "bellcast"
+    vendor = package / "api" / "console" / "files" / "vendor"
+    built = {str(file.relative_to(package)) for file in vendor.iterdir()}
+    assert {file.rpartition("/")[2] for file in built} == {"pusher-js.js", "socket.io-client.js", "LICENSES.txt"}
+    assert {f"bellcast/{file}" for file in built} <= set(zipfile.ZipFile(packages["wheel"]).namelist())
+    with tarfile.open(packages["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {f"src/bellcast/{file}" for file in built} <= names
 
 
 @pytest.mark.parametrize("kind", ["wheel", "unbuilt"])

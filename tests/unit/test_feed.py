@@ -12,8 +12,8 @@ from bellcast.errors import FieldError
 from bellcast.model.events import LiveEvent
 from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
 from bellcast.model.requests import RequestFilter, ServedRequest
-from bellcast.ports.live_feed import SkippedEvents
-from bellcast.server.live_feed import EVENTS_PER_SECOND, REFUSALS, REQUESTS, RING, LiveFeed
+from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
+from bellcast.server.live_feed import EVENTS_PER_SECOND, REFUSALS, REQUESTS, LiveFeed
 from bellcast.server.logged_request import MAX_REFUSED_BODY
 from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
@@ -78,7 +78,7 @@ def test_filter_of_requests_includes_refused_ones(clock: FakeClock) -> None:
 
 
 def test_recent_events_are_those_of_all_rings_in_order(feed: LiveFeed, clock: FakeClock) -> None:
-    for number in range(RING + 50):
+    for number in range(KEPT_EVENTS + 50):
         clock.advance(0.001)
         feed.emit(event(clock, text=f"request {number}"))
         if number % 100 == 0:
@@ -86,7 +86,7 @@ def test_recent_events_are_those_of_all_rings_in_order(feed: LiveFeed, clock: Fa
     assert [one.text for one in feed.recent(EVERYTHING, 3)] == [f"request {number}" for number in (247, 248, 249)]
     publishes = feed.recent(filter_of(["publish"], None), 200)
     assert [one.text for one in publishes] == ["publish 0", "publish 100", "publish 200"]
-    assert len(feed.recent(filter_of(["request"], None), 200)) == RING
+    assert len(feed.recent(filter_of(["request"], None), 200)) == KEPT_EVENTS
 
 
 async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(feed: LiveFeed, clock: FakeClock) -> None:

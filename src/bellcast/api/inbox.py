@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from bellcast.api import action_calls, context, guards, objects, request_body, responses
+from bellcast.api import action_calls, context, entity_tags, guards, objects, request_body, responses
 from bellcast.api.operations import ApiEndpoint, operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -96,15 +96,6 @@ def tag_of(position: str) -> str:
     return f'"{position}"'
 
 
-def unchanged(request: ApiRequest, etag: str) -> bool:
-    """True if the client's cached response is current (If-None-Match, compared weakly)."""
-    known = request_body.header(request, b"if-none-match")
-    if known is None:
-        return False
-    tags = [one.strip().removeprefix("W/") for one in known.split(",")]
-    return etag in tags or "*" in tags
-
-
 def _etagged(etag: str) -> dict[str, str]:
     return {"etag": etag, "cache-control": "private, no-cache"}
 
@@ -133,7 +124,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         validation.check(validation.moment("since", params.since))
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
-    if unchanged(request, etag):
+    if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
     query = Query(
         view=params.view,
@@ -166,7 +157,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
     params = request_body.query(request, CountsQuery)
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
-    if unchanged(request, etag):
+    if entity_tags.unchanged(request, etag):
         return responses.empty(304, _etagged(etag))
     query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
     result = await views.counts(context.of(request).engines, inbox, query)

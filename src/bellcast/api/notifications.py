@@ -20,9 +20,9 @@ from bellcast.model import patterns, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
-from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.model.preferences import Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
-from bellcast.ports.messages import MAX_DECISIONS, RecordedAction
+from bellcast.ports.messages import EVERY_RECIPIENT, MAX_DECISIONS, MAX_MESSAGES, RecordedAction
 
 D = TypeVar("D", bound=Draft)
 
@@ -213,11 +213,13 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
     decisions: Sequence[NewDecision] = ()
     messages: Sequence[StoredMessage] = ()
     actions: Sequence[RecordedAction] = ()
-    fanout = await engines.store.runs.fanout(item.notification.id) if item.announcement else None
-    if not item.announcement:
-        id = item.notification.id
+    id = item.notification.id
+    fanout = await engines.store.runs.fanout(id) if item.announcement else None
+    if item.announcement:
+        actions = await engines.store.messages.actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
+    else:
         decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
-        query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=len(CHANNELS))
+        query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=MAX_MESSAGES)
         messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
         actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
     return SentNotification(

@@ -1,7 +1,7 @@
 """Objects that the app defines by key: one declaration gives the four operations of a kind.
 
 The project has one object of a key; with `?tenant=` a request is about a tenant's override, and a read returns what
-applies to the tenant.
+applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,16 +10,28 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, request_body, responses, tenants
+from bellcast.api import (
+    audit,
+    bound_callers,
+    context,
+    definition_body,
+    entity_tags,
+    list_positions,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import KeyScope
+from bellcast.model.identities import EVERY_TENANT, KeyScope
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
+from bellcast.ports.list_scan import ListScan
 
 T = TypeVar("T", bound=Struct)
 
@@ -27,6 +39,8 @@ KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 MAX_KEY = 100
 # Uses that the error of a refused DELETE names.
 SHOWN_USES = 5
+# Of a write that depends on the object's present state: how two editors do not overwrite each other's changes.
+CONDITIONS = ("If-Match", "If-None-Match")
 # Fields that a read adds; a write that sends them back is not refused for them.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
@@ -51,8 +65,8 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns what a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
-# Returns the users of the objects with these keys, as `types/booking`.
-FindUses = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, list[str]]]]
+# Returns the users of objects by tenant and key, as `types/booking`.
+FindUses = Callable[[ApiContext, Sequence[tuple[str, str]]], Awaitable[dict[tuple[str, str], list[str]]]]
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
@@ -120,39 +134,18 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     )
 
     async def page(request: ApiRequest) -> ASGIApp:
-        query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
-        tenant = tenants.single_tenant(request)
-        found = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
-        shown = found[: query.limit]
-        uses = await _uses(kind, ctx, tenant, [document.key for document, _ in shown])
-        items = [_outside(document, owner) | uses[document.key] for document, owner in shown]
-        following = items[-1]["key"] if len(found) > query.limit else None
-        return responses.json({kind.plural: items, "next": following})
+        return await _list(request, kind)
 
     async def read(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
         found = await find(kind, ctx, tenant, key)
         if found is None:
             raise NotFound(f"There is no {kind.name} with this key.")
-        uses = await _uses(kind, ctx, tenant, [key])
-        return responses.json(_outside(*found) | uses[key])
+        added, shown = await _added(kind, ctx, [(tenant, key)]), _outside(*found)
+        return responses.json(shown | added[tenant, key], headers=tagged(shown))
 
     async def write(request: ApiRequest) -> ASGIApp:
-        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        text = without_added(await request_body.json_text(request), (*ADDED, *kind.added))
-        value = request_body.json(text, shape, ctx)
-        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
-            raise Invalid.fields(errors)
-        body = msgspec.json.encode(value)
-        uses = (await _uses(kind, ctx, tenant, [key]))[key]
-        if is_dry_run(request):
-            return responses.json({**msgspec.json.decode(body), "key": key, "tenant": tenant or None} | uses)
-        engines = ctx.engines
-        before = await engines.store.documents.get(kind.plural, tenant, key)
-        document, is_new = await engines.store.documents.put(kind.plural, tenant, key, body, engines.clock.now())
-        audit.note_changes(request, {} if before is None else _content(before), _content(document))
-        _changed(kind, ctx)
-        return responses.json(_outside(document, tenant) | uses, 201 if is_new else 200)
+        return await _write(request, kind, shape)
 
     async def delete(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
@@ -165,17 +158,63 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
     override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
     return [
-        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there.", "read",
-                   query=ObjectsQuery, response_types={200: listed}),
+        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
+                   "those of the project and of all tenants, by tenant and key.", "read",
+                   bound_by="list", query=ObjectsQuery, response_types={200: listed}),
         _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
-                   query=TenantQuery, response_types={200: shown}, refusals=(NotFound,)),
+                   query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
         _operation("PUT", item, write, kind,
-                   f"Write a {kind.name}.\n\nThe request replaces it; 201 when it is new. {override}", "manage",
-                   query=DryRunQuery, body=kind.type, response_types={200: shown, 201: shown}, example=kind.example),
+                   f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. {override}", "manage",
+                   query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
+                   response_types={200: shown, 201: shown}, refusals=(PreconditionFailed,), example=kind.example),
         _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n{override}", "manage",
                    query=TenantQuery, response_types={204: None},
                    refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
     ]  # fmt: skip
+
+
+async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
+    query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
+    if query.tenant == EVERY_TENANT:
+        found, following = await page_of_all(request, kind.plural, query)
+        named = [(owner, document.key) for document, owner in found]
+    else:
+        tenant = tenants.single_tenant(request)
+        applied = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
+        found = applied[: query.limit]
+        following = found[-1][0].key if len(applied) > query.limit else None
+        named = [(tenant, document.key) for document, _ in found]
+    added = await _added(kind, ctx, named)
+    items = [_outside(*one) | added[name] for one, name in zip(found, named, strict=True)]
+    return responses.json({kind.plural: items, "next": following})
+
+
+async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
+    ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+    sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
+    try:
+        value = request_body.json(msgspec.json.encode(sent), shape, ctx)
+        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
+            raise Invalid.fields(errors)
+    except Invalid as refusal:
+        raise definition_body.with_lines(refusal, yaml) from None
+    body, documents = msgspec.json.encode(value), ctx.engines.store.documents
+    before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
+    if is_conditional:
+        found = await find(kind, ctx, tenant, key)
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
+    after = msgspec.json.decode(body)
+    shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
+    if is_dry_run(request):
+        return responses.json(shown)
+    now, is_new = ctx.engines.clock.now(), before is None
+    if not is_conditional:
+        _, is_new = await documents.put(kind.plural, tenant, key, body, now)
+    elif not await documents.change(kind.plural, tenant, key, None if before is None else before.body, body, now):
+        raise PreconditionFailed
+    audit.note_changes(request, {} if before is None else _content(before), after)
+    _changed(kind, ctx)
+    return responses.json(shown, 201 if is_new else 200)
 
 
 def _content(document: Document) -> dict[str, Any]:
@@ -209,6 +248,31 @@ async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
 
 
+async def page_of_all(
+    request: ApiRequest, plural: str, query: ObjectsQuery
+) -> tuple[list[tuple[Document, str]], str | None]:
+    """Return a page of the objects of all tenants of the caller by tenant and key, with their owners, and the position
+    of the next page."""
+    documents = context.of(request).engines.store.documents
+    bound, after = bound_callers.every(request), list_positions.key(EVERY_TENANT, query.after or "")
+    if bound is None:
+        found = [(one, owner) for owner, one in await documents.of_all_tenants(plural, after, query.limit + 1)]
+    else:
+
+        async def read(tenant: str, after: str, limit: int) -> ListScan[tuple[Document, str]]:
+            return ListScan([(one, tenant) for one in await documents.page(plural, tenant, after, limit)], None)
+
+        found = (await tenant_pages.by_key(bound, after, query.limit + 1, read)).rows
+    shown = found[: query.limit]
+    last, owner = shown[-1] if len(found) > query.limit else (None, PROJECT)
+    return shown, None if last is None else list_positions.of_key(owner, last.key, is_in_every=True)
+
+
+def tagged(shown: object) -> dict[str, str]:
+    """Return the headers of a response with an object."""
+    return {"etag": entity_tags.tag_of(shown), "cache-control": "no-store"}
+
+
 def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:
     if own is None:
         return None if base is None else (base, PROJECT)
@@ -233,26 +297,32 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
     documents = ctx.engines.store.documents
     if tenant != PROJECT and await documents.get(kind.plural, PROJECT, key) is not None:
         return
-    users = (await _uses(kind, ctx, tenant, [key]))[key].get("uses")
+    users = (await kind.find_uses(ctx, [(tenant, key)]))[tenant, key] if kind.find_uses else []
     if users and await documents.get(kind.plural, tenant, key) is not None:
         shown = ", ".join(users[:SHOWN_USES])
         raise Conflict(f"This {kind.name} is used by {shown}: change these first.")
 
 
-async def _uses(kind: Kind[Any], ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what a read adds to the objects with these keys."""
+async def _added(
+    kind: Kind[Any], ctx: ApiContext, named: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what a read adds to objects, by tenant and key."""
     if kind.describe is not None:
-        return await kind.describe(ctx, tenant, keys)
+        added: dict[tuple[str, str], dict[str, Any]] = {}
+        for tenant in dict.fromkeys(tenant for tenant, _ in named):
+            keys = [key for owner, key in named if owner == tenant]
+            added |= {(tenant, key): fields for key, fields in (await kind.describe(ctx, tenant, keys)).items()}
+        return added
     if kind.find_uses is None:
-        return {key: {} for key in keys}
-    return {key: {"uses": users} for key, users in (await kind.find_uses(ctx, tenant, keys)).items()}
+        return {name: {} for name in named}
+    return {name: {"uses": users} for name, users in (await kind.find_uses(ctx, named)).items()}
 
 
-def without_added(text: bytes, added: Sequence[str] = ADDED) -> bytes:
+def without_added(text: bytes) -> bytes:
     """Return the body without the fields that a read adds."""
     value = request_body.anything(text)
     if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in added}
+        value = {name: inner for name, inner in value.items() if name not in ADDED}
     return msgspec.json.encode(value)
 
 

@@ -54,14 +54,15 @@ SECURITY_OF_SCOPE: dict[str, tuple[str, ...]] = {
 }
 REQUEST_HEADERS = {
     "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
-    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304.",
+    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*`: only if there is no such object, else 412.",
+    "If-Match": "The ETag of the object as it was read: if it was changed meanwhile, nothing is written, and the response is a 412.",
 }
 OTHER_TYPES = {"application/yaml": "The same as YAML."}
 EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
 STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
 RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
-    "ETag": "The position of the inbox, quoted.",
+    "ETag": "Changes with the content: for `If-Match` and `If-None-Match`.",
 }
 PARAMETERS = {
     "message": "The id of the message to show.",

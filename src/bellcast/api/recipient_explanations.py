@@ -12,10 +12,9 @@ from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.timeline import timeline
 from bellcast.model import times
 from bellcast.model.events import ConnectionFilter, ConnectionInfo
-from bellcast.model.preferences import CHANNELS
 from bellcast.model.requests import RequestFilter
 from bellcast.ports import MessageQuery, NewDecision, SentItem
-from bellcast.ports.messages import MAX_DECISIONS, NEWEST
+from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NEWEST
 from bellcast.ports.sends import SentQuery
 
 # Notifications, connections and refused requests in an explanation: more do not help a reader.
@@ -64,7 +63,7 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: Se
             decided_at=times.milliseconds(item.notification.created_at),
         )
     ]
-    query = MessageQuery(tenant=tenant, notification=id, recipient=recipient, limit=len(CHANNELS))
+    query = MessageQuery(tenant=tenant, notification=id, recipient=recipient, limit=MAX_MESSAGES)
     messages = await store.messages.page(query)
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)

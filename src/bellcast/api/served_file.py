@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bellcast.api import request_body, responses
-from bellcast.api.inbox import unchanged
+from bellcast.api import entity_tags, request_body, responses
 from bellcast.api.request_body import ApiRequest
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.content_coding import accepts
@@ -37,7 +36,7 @@ class ServedFile(NamedTuple):
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
         # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
         all_headers = {**headers, "etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
-        if unchanged(request, etag):
+        if entity_tags.unchanged(request, etag):
             return responses.empty(304, all_headers)
         if encoding:
             all_headers["content-encoding"] = encoding
@@ -53,8 +52,8 @@ def read(file: Path) -> ServedFile:
 
 
 def read_all(folder: Path) -> dict[str, ServedFile]:
-    """Read the modules and style sheets of a folder, by name."""
-    return {file.name: read(file) for file in sorted(folder.iterdir()) if file.suffix in TYPES}
+    """Read the modules and style sheets of a folder, by name; none if it does not exist."""
+    return {file.name: read(file) for file in sorted(folder.glob("*")) if file.suffix in TYPES}
 
 
 def _built(file: Path, body: bytes) -> dict[str, bytes] | None:

@@ -109,18 +109,21 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     return None
 
 
-async def _find_uses(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, list[str]]:
-    """Return the types, templates and workflows of the project and of the tenant that name these templates; for the
-    project's own templates, those of every tenant."""
-    uses: dict[str, dict[str, None]] = {key: {} for key in keys}
+async def _find_uses(ctx: ApiContext, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    """Return the types, templates and workflows of the project and of the tenant that name these templates, by tenant and
+    key; for the project's own templates, those of every tenant."""
+    uses: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
+    tenants_of: dict[str, list[str]] = {}
+    for tenant, key in uses:
+        tenants_of.setdefault(key, []).append(tenant)
     for plural, names_of in USERS.items():
         async for owner, document in _documents(ctx, plural):
-            if owner in (PROJECT, tenant) or tenant == PROJECT:
-                for name in names_of(document.body):
-                    if name in uses:
+            for key in names_of(document.body):
+                for tenant in tenants_of.get(key, ()):
+                    if owner in (PROJECT, tenant) or tenant == PROJECT:
                         suffix = "" if owner in (PROJECT, tenant) else f"?tenant={owner}"
-                        uses[name][f"{plural}/{document.key}{suffix}"] = None
-    return {key: list(users) for key, users in uses.items()}
+                        uses[tenant, key][f"{plural}/{document.key}{suffix}"] = None
+    return {name: list(users) for name, users in uses.items()}
 
 
 async def _documents(ctx: ApiContext, plural: str) -> AsyncIterator[tuple[str, Document]]:

@@ -1,14 +1,23 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
-import asyncio
 import contextlib
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import audit, context, notifications, objects, request_body, responses, tenants
+from bellcast.api import (
+    audit,
+    context,
+    definition_body,
+    entity_tags,
+    notifications,
+    objects,
+    request_body,
+    responses,
+    tenants,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
@@ -16,20 +25,17 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.ports import Document
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import UNKNOWN, Workflow
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
 
-# A definition is read as a whole by each process that runs it.
-MAX_BYTES = 256 * 1024
 # Versions in a list, newest first.
 MAX_VERSIONS = 1000
-# Runs that one transaction makes due again: about 10 ms.
-RESUME_BATCH_ROWS = 250
 # Above the versions of any workflow, below the largest number of every store.
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 READ_ADDS = {*ADDED, "version", "active"}
@@ -123,25 +129,26 @@ class Cancelled(Struct, frozen=True):
     "/v1/workflows",
     tag="Workflows",
     required_scope="read",
+    bound_by="list",
     query=ObjectsQuery,
     response_types={200: WorkflowPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the workflows.
 
-    By key. With `?tenant=`, the tenant's own."""
+    By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
+    key."""
     query = request_body.query(request, ObjectsQuery)
-    tenant = tenants.single_tenant(request)
-    documents = context.of(request).engines.store.documents
-    found = await documents.page(workflow_catalog.WORKFLOWS, tenant, query.after or "", query.limit + 1)
-    shown = [
-        Workflow(
-            key=one.key, owner=tenant, current=msgspec.json.decode(one.body, type=workflow_catalog.CurrentVersion)
-        ).outside
-        for one in found[: query.limit]
-    ]
-    following = shown[-1]["key"] if len(found) > query.limit else None
-    return responses.json({"workflows": shown, "next": following})
+    if query.tenant == EVERY_TENANT:
+        shown, following = await objects.page_of_all(request, WORKFLOWS, query)
+    else:
+        tenant = tenants.single_tenant(request)
+        documents = context.of(request).engines.store.documents
+        found = await documents.page(WORKFLOWS, tenant, query.after or "", query.limit + 1)
+        shown = [(one, tenant) for one in found[: query.limit]]
+        following = shown[-1][0].key if len(found) > query.limit else None
+    listed = [workflow_catalog.stored(one, owner).outside for one, owner in shown]
+    return responses.json({"workflows": listed, "next": following})
 
 
 @operation(
@@ -151,6 +158,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     required_scope="read",
     query=VersionQuery,
     response_types={200: WorkflowObject},
+    response_headers=("ETag",),
     refusals=(NotFound,),
 )
 async def read(request: ApiRequest) -> ASGIApp:
@@ -158,14 +166,17 @@ async def read(request: ApiRequest) -> ASGIApp:
 
     The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
     ctx = context.of(request)
-    found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
+    found = await ctx.workflow_catalog.latest(tenants.single_tenant(request), objects.restricted_key(request))
+    if found is None:
+        raise NotFound(UNKNOWN)
     version = request_body.query(request, VersionQuery).version
     if version is None:
-        return responses.json(found.outside)
+        return responses.json(found.outside, headers=objects.tagged(found.outside))
     stored = await ctx.engines.store.runs.version(found.owner, found.key, version)
     if stored is None:
         raise NotFound(f"This workflow has no version {version}.")
-    return responses.json(found.outside | msgspec.json.decode(stored.body) | {"version": version})
+    shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
+    return responses.json(shown, headers=objects.tagged(shown))
 
 
 @operation(
@@ -195,9 +206,10 @@ async def versions(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     query=DryRunQuery,
     body=WorkflowDefinition,
-    body_types=("application/json", "application/yaml"),
+    body_types=definition_body.MEDIA_TYPES,
+    headers=objects.CONDITIONS,
     response_types={200: WorkflowObject, 201: WorkflowObject},
-    refusals=(Conflict,),
+    refusals=(Conflict, PreconditionFailed),
     example=EXAMPLE,
 )
 async def write(request: ApiRequest) -> ASGIApp:
@@ -207,18 +219,22 @@ async def write(request: ApiRequest) -> ASGIApp:
     workflow is new. A workflow that is defined in code is refused (409). With `?tenant=`, the request is about a
     tenant's override of the workflow."""
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
-    value, text = await _definition(request)
+    value, yaml = await definition_body.read(request, READ_ADDS)
     try:
+        validation.check(validation.data("", value, definition_body.MAX_BYTES))
         await ctx.workflow_catalog.check(tenant, key, value)
         _check_urls(value, ctx)
     except Invalid as refusal:
-        if text is None:
-            raise
-        raise Invalid.fields(text.with_lines(refusal.errors)) from None
+        raise definition_body.with_lines(refusal, yaml) from None
+    replaced: Document | UnsetType | None = UNSET
+    if entity_tags.is_conditional(request):
+        replaced = await ctx.engines.store.documents.get(WORKFLOWS, tenant, key)
+        found = await ctx.workflow_catalog.latest(tenant, key)
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
     if objects.is_dry_run(request):
         return responses.json((await ctx.workflow_catalog.plan(tenant, key, value)).outside)
     before = await _own(request, tenant, key)
-    workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value)
+    workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value, replaces=replaced)
     audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
 
@@ -245,22 +261,6 @@ async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
     return {}
 
 
-async def _definition(request: ApiRequest) -> tuple[Any, YamlText | None]:
-    """Return the definition in a body without what a read adds, and the YAML text it was read from."""
-    text: YamlText | None = None
-    if request_body.media_type(request) in request_body.YAML_TYPES:
-        limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
-        # In a thread: the parser takes seconds for MAX_BYTES, and the event loop goes on meanwhile.
-        text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
-        value = text.value
-    else:
-        value = request_body.plain_json(await request_body.json_text(request))
-    if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
-    validation.check(validation.data("", value, MAX_BYTES))
-    return value, text
-
-
 @operation(
     "PATCH",
     "/v1/workflows/{key:str}",
@@ -283,18 +283,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
-        await _resume(ctx, workflow)
+        ctx.engines.router.messages_added()  # its paused runs are due
     return responses.json(workflow.outside)
-
-
-async def _resume(ctx: ApiContext, workflow: Workflow) -> None:
-    """Make the paused runs of a workflow due."""
-    engines = ctx.engines
-    resumed = RESUME_BATCH_ROWS
-    while resumed >= RESUME_BATCH_ROWS:
-        now = engines.clock.now()
-        resumed = await engines.store.runs.resume(workflow.key, workflow.owner, now, RESUME_BATCH_ROWS)
-    engines.router.messages_added()
 
 
 @operation(

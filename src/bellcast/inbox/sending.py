@@ -1,6 +1,7 @@
 """Send: from a draft to durable rows. Committed in shared transactions, then published."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -16,6 +17,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
+from bellcast.ports.live_feed import KEPT_EVENTS
 from bellcast.ports.sends import Claim
 
 _encode = msgspec.json.Encoder().encode
@@ -210,9 +212,19 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
             _give_back(engines, request)
         else:
             written.append(request)
-            _emit(engines, request)
+    _emit_batch(engines, written)
     engines.router.committed(written)
     return [_answer(result) for result in results]
+
+
+def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
+    """Emit one event per send. Without a watcher, those that the feed would not keep are only counted."""
+    counted = 0 if engines.feed.is_watched else max(0, len(requests) - KEPT_EVENTS)
+    if counted:
+        for tenant, number in Counter([request.tenant for request in requests[:counted]]).items():
+            engines.feed.count("send", tenant, number)
+    for request in requests[counted:]:
+        _emit(engines, request)
 
 
 def _emit(engines: Context, request: SendOrAnnounce) -> None:

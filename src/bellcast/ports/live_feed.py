@@ -8,6 +8,9 @@ from msgspec import Struct
 from bellcast.model.live_feed import FeedEvent, FeedFilter, SimpleFeedKind
 from bellcast.model.requests import RequestFilter, ServedRequest
 
+# Past events of each kind for a new watcher: enough to see what led to a problem that an operator has just noticed.
+KEPT_EVENTS = 200
+
 
 class Feed(Protocol):
     """Accepts events. Cheap without a watcher: one call per request, send or publish, never one per delivery."""
@@ -19,6 +22,10 @@ class Feed(Protocol):
 
     def emit(self, event: FeedEvent) -> None:
         """Keep the event in the ring of its kind, and pass it to the watchers that want it. Never blocks or raises."""
+        ...
+
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
         ...
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
@@ -64,6 +71,9 @@ class NoFeed:
     is_watched = False
 
     def emit(self, event: FeedEvent) -> None:
+        """Do nothing."""
+
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         """Do nothing."""
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:

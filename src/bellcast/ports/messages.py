@@ -59,6 +59,11 @@ class StoredMessage(NewMessage, frozen=True, kw_only=True):
 
 # Decisions for one recipient of a notification: one per channel, and those of some releases of held messages.
 MAX_DECISIONS = 100
+# Messages of one notification to one recipient: one per e-mail address and number, each device and each chat; some workflows
+# add others.
+MAX_MESSAGES = 100
+# The recipient of the recall of an announcement.
+EVERY_RECIPIENT = ""
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
@@ -192,7 +197,8 @@ class Messages(Protocol):
         ...
 
     async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
-        """Return the snoozes and the recall of a notification, ordered by time."""
+        """Return the snoozes and the recall of a notification, ordered by time: those of a recipient, or of all (None). A recall
+        of an announcement is of each recipient and of EVERY_RECIPIENT."""
         ...
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:

@@ -12,11 +12,9 @@ from typing import TypeAlias
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, SimpleFeedKind, sampling_key
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports import Clock
-from bellcast.ports.live_feed import SkippedEvents
+from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
 from bellcast.server.tenant_counts import TenantCounts
 
-# Past events of each kind for a new watcher: enough to see what led to a problem that an operator has just noticed.
-RING = 200
 # A person cannot read more; the rest would only use the browser's memory.
 EVENTS_PER_SECOND = 200
 SECOND_MS = 1_000
@@ -189,7 +187,7 @@ class LiveFeed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=RING) for kind in FEED_KINDS}
+        self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
         self.emitted: Counter[str] = Counter()  # events since the start, by kind
         self.tenants = TenantCounts()
         self._groups: dict[FeedFilter, WatcherGroup] = {}
@@ -207,10 +205,13 @@ class LiveFeed:
         for group in self._groups.values():
             group.offer(event)
 
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        self.emitted[kind] += number
+        self.tenants.count_simple(kind, tenant, number)
+
     def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
         self._rings[kind].append(make)
-        self.emitted[kind] += 1
-        self.tenants.count(kind, tenant, {})
+        self.count(kind, tenant, 1)
         for group in self._groups.values():
             group.offer_later(kind, tenant, trace, make)
 

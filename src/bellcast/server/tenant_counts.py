@@ -16,7 +16,7 @@ ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 
 # The metrics of the kinds whose fields do not matter.
-SIMPLE: Mapping[str, tuple[str, ...]] = {"request": ("requests",), "send": ("sends",), "publish": ("publishes",)}
+SIMPLE: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
 
 
 class TenantCounts:
@@ -34,9 +34,15 @@ class TenantCounts:
             self._open[tenant] -= 1
             if self._open[tenant] <= 0:
                 del self._open[tenant]
+        elif kind in SIMPLE:
+            self.count_simple(kind, tenant, 1)
         else:
-            for metric in SIMPLE.get(kind) or _metrics(kind, fields):
+            for metric in _metrics(kind, fields):
                 self._of(tenant)[metric] += 1
+
+    def count_simple(self, kind: FeedKind, tenant: str, number: int) -> None:
+        """Count events of a kind in SIMPLE."""
+        self._of(tenant)[SIMPLE[kind]] += number
 
     def sample(self) -> None:
         """Add the present connections: of the tenants that have counts, and of those with the most connections."""

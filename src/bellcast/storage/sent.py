@@ -12,7 +12,7 @@ from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.webhooks import EventReport
-from bellcast.storage import marking, messages, rows, scans
+from bellcast.storage import fanouts, marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
 T = TypeVar("T")
@@ -98,10 +98,11 @@ def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
-    has_fanout = yield Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
+    if recorded:  # not by the id of a workflow's trigger
+        yield from fanouts.end(id, tenant)
     announced = yield from _find_announcement(tenant, id)
     if announced is None:
-        return () if has_fanout or recorded else None
+        return () if recorded else None
     item = _announced_item(announced)
     return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
 

@@ -7,7 +7,7 @@ from time import monotonic, thread_time
 from typing import Any
 
 # A template of a page of text renders in well under a millisecond.
-MAX_SECONDS = 0.25  # of CPU time: a process that waits for a processor must not fail a message
+MAX_SECONDS = 0.125  # of CPU time: a process that waits for a processor must not fail a message
 # Gmail clips a message at 102 KiB; providers refuse far smaller texts than this.
 MAX_BYTES = 512 * 1024
 TOO_SLOW = f"takes longer than {MAX_SECONDS} s"
@@ -28,6 +28,10 @@ class BoundExceeded(Exception):
     """The rendering was stopped; the message names the exceeded bound."""
 
 
+class TimeExceeded(BoundExceeded):
+    """The rendering took too long, or something else in its thread did."""
+
+
 class Rendering:
     """One rendering in progress: its deadline, its variables, and names that templates used and that are missing."""
 
@@ -40,8 +44,8 @@ class Rendering:
         self._work = 0
 
     def charge(self, value: Any = None) -> Any:
-        """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large, the budget is spent or the
-        time is over."""
+        """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large or the budget is spent, and
+        TimeExceeded."""
         self._work += size_of(value)
         if self._work > MAX_WORK:
             raise BoundExceeded(TOO_MUCH_WORK)
@@ -52,7 +56,7 @@ class Rendering:
     def _check_time(self) -> None:
         left = self._began + MAX_SECONDS - thread_time()
         if left <= 0:
-            raise BoundExceeded(TOO_SLOW)
+            raise TimeExceeded(TOO_SLOW)
         self._deadline = monotonic() + left
 
     def add_missing(self, path: str) -> None:

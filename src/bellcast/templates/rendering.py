@@ -1,6 +1,6 @@
 """Render texts: syntax is checked when a template is stored, values when it is rendered."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -117,10 +117,8 @@ class Renderer:
             return _storable(source)
         template = _compiled(source, is_html=is_html)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
-        rendering = budget.Rendering(values, is_strict=self._is_strict)
-        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
-            return _storable(_joined(template, values))
+            return _storable(self._rendered(template, values))
         except TemplateError:
             raise
         except sandbox.MissingVariable as error:
@@ -131,6 +129,20 @@ class Renderer:
             raise TemplateError(str(error)) from None
         except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
+
+    def _rendered(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+        try:
+            return self._render_once(template, values)
+        except budget.TimeExceeded:
+            # A garbage collection of a large process takes 0.8 s of the thread that it interrupts. It does not interrupt two
+            # renderings in a row.
+            return self._render_once(template, values)
+
+    def _render_once(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+        rendering = budget.Rendering(values, is_strict=self._is_strict)
+        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
+        try:
+            return _joined(template, values)
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])

@@ -4,7 +4,7 @@ The runs of a page share their reads and one commit for all steps without calls 
 begins after the commit of everything before it, and ends with a separate commit: if the process dies in between, only
 the call is repeated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -133,6 +133,7 @@ class RunExecutor:
             self._router.committed(one.sends)
             if one.run.state != "running":
                 self._feed.emit(_feed_event(one.run, one.run.created_at))
+        await self._resume_activated(one.run for one in page.runs)
         return True
 
     async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:
@@ -190,12 +191,18 @@ class RunExecutor:
         return current is None or current.active
 
     def _pause(self, execution: Execution) -> None:
-        """Pause before the next step; a run that waits for a time or an event goes on waiting."""
-        wakes_at = execution.state.wakes_at
-        if wakes_at is not None and wakes_at > self._clock.now():
-            execution.due_at, execution.is_unchanged = wakes_at, True
+        """Pause before the next step; a run that waits for a time or an event goes on waiting until then."""
+        state = execution.state
+        if state.status == "waiting" and _waits_on(execution):
+            execution.due_at, execution.is_unchanged = state.wakes_at, True
         else:
-            execution.state = msgspec.structs.replace(execution.state, status="paused")
+            execution.state = msgspec.structs.replace(state, status="paused")
+
+    async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
+        """Make runs due that were paused by an older state of their workflows than the stored one: the activation resumed
+        those that were paused by then."""
+        for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
+            await self._workflow_catalog.resume_if_active(owner, workflow)
 
     # --- the surroundings of a run
 
@@ -290,6 +297,7 @@ class RunExecutor:
                 self._feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+        await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
         return [errors.get(execution.stored.id) for execution in executions]
 
     async def _prepared(self, execution: Execution, *, ignores_events: bool) -> RunCommit:
@@ -360,6 +368,15 @@ class RunExecutor:
             return error
         (following,) = await self._execute([execution.stored.id])
         return following
+
+
+def _waits_on(execution: Execution) -> bool:
+    """True if what the run waits for has not happened."""
+    try:
+        state, step = engine.advance(execution.definition, execution.state, execution.around)
+    except (StepCrashed, RecursionError):
+        return False
+    return step is None and state.status == "waiting"
 
 
 def _feed_event(run: StoredRun, now: int) -> FeedEvent:

@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.ports import Clock, Store
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.ports import Clock, Document, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
@@ -21,6 +21,8 @@ WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for: publishing others needs no search for waiting runs.
 AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
+# Runs that one transaction makes due again: about 10 ms.
+RESUME_BATCH_ROWS = 250
 # Parsed definitions: 50 steps are some 20 KB.
 CACHED_DEFINITIONS = 1000
 
@@ -58,6 +60,11 @@ def parsed(body: bytes) -> Definition:
 _decode = msgspec.json.Decoder(CurrentVersion).decode
 
 
+def stored(document: Document, owner: str) -> Workflow:
+    """Return the workflow of a stored object."""
+    return Workflow(key=document.key, owner=owner, current=_decode(document.body))
+
+
 class WorkflowCatalog:
     """Reads and writes workflows."""
 
@@ -82,6 +89,12 @@ class WorkflowCatalog:
                 return Workflow(key=key, owner=owner, current=current)
         return None
 
+    async def latest(self, tenant: str, key: str) -> Workflow | None:
+        """Like `find`, but from the store: another node may have changed the workflow within CACHE_SECONDS."""
+        for owner in (tenant, PROJECT):
+            self._current.pop((owner, key), None)
+        return await self.find(tenant, key)
+
     async def get(self, tenant: str, key: str) -> Workflow:
         """Like `find`; raises NotFound."""
         found = await self.find(tenant, key)
@@ -92,15 +105,26 @@ class WorkflowCatalog:
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
         """Return the current version of exactly this owner's workflow."""
         until, current = self._current.get((owner, key), (0, None))
-        now = self._clock.now()
-        if until > now:
-            return current
+        return current if until > self._clock.now() else await self._read(owner, key)
+
+    async def _read(self, owner: str, key: str) -> CurrentVersion | None:
         document = await self._store.documents.get(WORKFLOWS, owner, key)
         current = None if document is None else _decode(document.body)
         if len(self._current) >= MAX_CACHED:
             self._current.clear()
-        self._current[owner, key] = (now + int(CACHE_SECONDS * 1000), current)
+        self._current[owner, key] = (self._clock.now() + int(CACHE_SECONDS * 1000), current)
         return current
+
+    async def resume_if_active(self, owner: str, key: str) -> None:
+        """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted one finish."""
+        current = await self._read(owner, key)
+        if current is None or current.active:
+            await self._resume(owner, key)
+
+    async def _resume(self, owner: str, key: str) -> None:
+        resumed = RESUME_BATCH_ROWS
+        while resumed >= RESUME_BATCH_ROWS:
+            resumed = await self._store.runs.resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which stays after the workflow was changed or deleted."""
@@ -138,18 +162,33 @@ class WorkflowCatalog:
         owners = dict.fromkeys((tenant, PROJECT))
         return any([await self._store.documents.get(kind, owner, key) is not None for owner in owners])
 
-    async def put(self, owner: str, key: str, value: dict[str, Any], *, is_code: bool = False) -> tuple[Workflow, bool]:
+    async def put(
+        self,
+        owner: str,
+        key: str,
+        value: dict[str, Any],
+        *,
+        is_code: bool = False,
+        replaces: Document | UnsetType | None = UNSET,
+    ) -> tuple[Workflow, bool]:
         """Write a checked definition: a new version, unless it equals the last one. Return the workflow, and whether it
-        is new. Raises Conflict for one that is defined in code."""
+        is new. Raises Conflict for one that is defined in code, and PreconditionFailed if it is not what it `replaces` (None:
+        it must be new); its version is then stored, but not current."""
         await self._check_writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.parse(value).live_waits:
             await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
-        before = await self._store.documents.get(WORKFLOWS, owner, key)
+        before = replaces or None if replaces is not UNSET else await self._store.documents.get(WORKFLOWS, owner, key)
         is_active = is_code or before is None or _decode(before.body).active
         current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
-        return await self._write(owner, key, current), before is None
+        if replaces is UNSET:
+            return await self._write(owner, key, current), before is None
+        body, earlier = msgspec.json.encode(current), None if before is None else before.body
+        if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, now):
+            raise PreconditionFailed
+        self.forget()
+        return Workflow(key=key, owner=owner, current=current), before is None
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict as it does."""
@@ -163,7 +202,8 @@ class WorkflowCatalog:
         )
 
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
-        """Switch a workflow on or off, or make another version current. Raises NotFound and Conflict."""
+        """Switch a workflow on, which makes its paused runs due, or off, or make another version current. Raises NotFound
+        and Conflict."""
         current = await self._check_writable(owner, key)
         if current is None:
             raise NotFound(UNKNOWN)
@@ -178,10 +218,12 @@ class WorkflowCatalog:
         return await self._write(owner, key, current)
 
     async def delete(self, owner: str, key: str) -> bool:
-        """Delete a workflow; its current runs finish. False if there is none. Raises Conflict."""
+        """Delete a workflow; its current runs finish, paused ones too. False if there is none. Raises Conflict."""
         await self._check_writable(owner, key)
         deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
         self.forget()
+        if deleted:
+            await self._resume(owner, key)
         return deleted
 
     async def _check_writable(self, owner: str, key: str, *, is_code: bool = False) -> CurrentVersion | None:
@@ -195,6 +237,8 @@ class WorkflowCatalog:
         body = msgspec.json.encode(current)
         await self._store.documents.put(WORKFLOWS, owner, key, body, self._clock.now())
         self.forget()
+        if current.active:
+            await self._resume(owner, key)
         return Workflow(key=key, owner=owner, current=current)
 
 

@@ -18,7 +18,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
         """Compose the next node, unless it is an alias."""
         if self.check_event(yaml.AliasEvent):
             line = self.peek_event().start_mark.line + 1
-            raise BadRequest(f"The YAML has an alias in line {line}: write the value again.")
+            raise _unreadable("The YAML has an alias instead of the value", line)
         return super().compose_node(parent, index)
 
 
@@ -33,15 +33,15 @@ class YamlText:
 
     def __init__(self, text: bytes) -> None:
         self._lines: dict[str, int] = {}
+        self._blocks: dict[str, int] = {}  # the first lines of texts with their own lines (`|`)
         try:
             loader = _Loader(text)
             node = loader.get_single_node()
             self.value = None if node is None else self._read(loader, node, "", 0)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            line = "" if mark is None else f" in line {mark.line + 1}"
             problem = getattr(error, "problem", None) or "it cannot be read"
-            raise BadRequest(f"The body is not YAML: {problem}{line}.") from None
+            raise _unreadable(f"The body is not YAML: {problem}", None if mark is None else mark.line + 1) from None
         except (UnicodeDecodeError, ValueError, OverflowError, RecursionError):
             raise BadRequest("The body is not YAML: it has a value that cannot be read.") from None
 
@@ -52,24 +52,35 @@ class YamlText:
         if isinstance(node, yaml.SequenceNode):
             return [self._read(loader, one, _below(path, number), depth + 1) for number, one in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
+            if node.style == "|":
+                self._blocks[path] = node.start_mark.line + 2
             return loader.construct_object(node)
         found: dict[str, Any] = {}
         for key, inner in node.value:
             name = str(key.value)
             if name in found:
-                raise BadRequest(f"The YAML has the key {name[:100]!r} twice, again in line {key.start_mark.line + 1}.")
+                raise _unreadable(f"The YAML repeats the key {name[:100]!r}", key.start_mark.line + 1)
             self._lines[_below(path, name)] = key.start_mark.line + 1
             found[name] = self._read(loader, inner, _below(path, name), depth + 1)
         return found
 
     def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
         """Return the errors with the line of the part, or of the nearest one around it."""
-        return [error._replace(line=self._line(error.field)) for error in errors]
+        return [error._replace(line=self._line_of(error)) for error in errors]
 
-    def _line(self, path: str) -> int:
+    def _line_of(self, error: FieldError) -> int:
+        if error.line is not None and error.field in self._blocks:
+            return self._blocks[error.field] + error.line - 1
+        path = error.field
         while path not in self._lines and path:
             path = path.rpartition(".")[0]
         return self._lines.get(path, 1)
+
+
+def _unreadable(problem: str, line: int | None) -> BadRequest:
+    if line is None:
+        return BadRequest(f"{problem}.")
+    return BadRequest(f"{problem} in line {line}.", errors=(FieldError("", problem, line),))
 
 
 def _below(path: str, name: object) -> str:

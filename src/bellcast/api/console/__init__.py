@@ -17,6 +17,8 @@ from bellcast.model.asgi import ASGIApp
 HTML = "text/html; charset=utf-8"
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"
+# Stock libraries, bundled by npm. An installation from a checkout without Node.js has none.
+VENDOR = "vendor/"
 # No inline script or style, no frames around it, and no text that becomes HTML or a script.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
@@ -33,8 +35,10 @@ HEADERS = {
 
 @cache
 def _files() -> dict[str, ServedFile]:
-    """Read and compress all files once, in about 10 ms: the console changes with the package only."""
-    return served_file.read_all(_FOLDER)
+    """Read and compress all files once, in about 20 ms: the console changes with the package only."""
+    return served_file.read_all(_FOLDER) | {
+        f"{VENDOR}{name}": file for name, file in served_file.read_all(_FOLDER / VENDOR).items()
+    }
 
 
 def first_modules(name: str = "console.js") -> set[str]:
@@ -80,9 +84,11 @@ async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
     name = request_body.path(request, "name")
     file = _files().get(name)
-    if file is None:
+    if file is None and not name.startswith(VENDOR):
         return _shown(request)
     _check_enabled(request)
+    if file is None:
+        raise NotFound(f"This installation has no {name}: npm had not built the client")
     return file.answer(request, HEADERS)
 
 

@@ -269,22 +269,28 @@ WHERE r.id = :inbox AND CAST(:limit AS BIGINT) > (
 ON CONFLICT DO NOTHING
 
 -- name: recall_record
--- A notification to named recipients was recalled: its decisions and messages stay.
+-- A notification was recalled: its decisions and messages stay. One record of an announcement, without a recipient, stands for
+-- all of its audience.
 INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
-SELECT DISTINCT d.tenant, d.notification, d.recipient, '', 'recalled', CAST(:now AS BIGINT) FROM decisions d
-WHERE d.tenant = :tenant AND d.notification = :id AND d.outcome IN ('send', 'hold', 'skip')
-  AND NOT EXISTS (
-    SELECT 1 FROM decisions r WHERE r.tenant = :tenant AND r.notification = :id AND r.outcome = 'recalled'
-  )
-  AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.id = :id)
+SELECT d.tenant, d.notification, d.recipient, '', 'recalled', CAST(:now AS BIGINT) FROM (
+  SELECT tenant, id AS notification, '' AS recipient FROM fanouts WHERE id = :id AND tenant = :tenant AND workflow = ''
+  UNION
+  SELECT tenant, notification, recipient FROM decisions
+  WHERE tenant = :tenant AND notification = :id AND outcome IN ('send', 'hold', 'skip')
+    AND NOT EXISTS (SELECT 1 FROM fanouts WHERE id = :id)
+) d
+WHERE NOT EXISTS (
+  SELECT 1 FROM decisions r WHERE r.tenant = :tenant AND r.notification = :id AND r.outcome = 'recalled'
+)
 ON CONFLICT DO NOTHING
 RETURNING recipient
 
 -- name: actions_of
--- The snoozes and the recall of a notification, for one recipient or for all.
+-- The snoozes and the recall of a notification, for one recipient or for all; those of an announcement without a recipient
+-- are of its whole audience.
 SELECT outcome, decided_at, due_at FROM decisions
 WHERE tenant = :tenant AND notification = :notification AND outcome IN ('snoozed', 'recalled')
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient IN (:recipient, ''))
 ORDER BY decided_at LIMIT :limit
 
 -- name: decisions_of

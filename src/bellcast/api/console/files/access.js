@@ -12,20 +12,25 @@ const SCOPES = 'send: notifications, events and triggers. read: their lists and 
   + 'observe: requests, live feed and numbers. configure: settings. admin: operators and audit.';
 
 export const keys = (page) => {
+  const list = h('div');
   const created = h('div', { 'aria-live': 'polite' });
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
-  return [listPage(page, {
+  const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
     columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
-  }), card('Create a key', form([
+  }));
+  show();
+  return [list, card('Create a key', form([
     field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
     choices('Scopes', 'scopes', scopes, ['send'], SCOPES),
     field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'The only tenants that the key may use, separated by commas.'),
   ], 'Create key', async ({ name, tenants }, sent) => {
     const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });
-    created.replaceChildren(h('p', {}, 'Copy it now: it is not shown again.'), id(key.key));
+    fill(created, h('p', {}, `Copy the key of ${name} now: it is not shown again.`), id(key.key));
+    sent.reset();
+    show(); // the list alone: a refresh of the page would remove the key
   }), created)];
 };
 

@@ -2,8 +2,9 @@
  * The console: the session, the menu, the router, and the keys. It uses the documented REST API only.
  */
 import { fill, h, useZone } from './dom.js';
-import { failure } from './list.js';
+import { failure, isTemporary, markStale, refill, watchLoads } from './list.js';
 import { PAGES } from './pages.js';
+import { keysDialog, palette } from './palette.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { askPassword, enrol, setUp, signIn } from './sign-in.js';
 
@@ -12,8 +13,14 @@ const BASE = `${ROOT}/console`;
 const CHORD_MS = 1000;
 
 let me = null;
+/** Ends what the shown page does. */
 let current = new AbortController();
+/** Ends a refresh of the page that has not replaced it yet. */
+let pending = new AbortController();
+let shownSince = new Date();
+let shownPath = '';
 let chordUntil = 0;
+let openPalette = () => {};
 
 async function start() {
   whenSignedOut(showSignIn);
@@ -61,21 +68,53 @@ function showShell() {
     h('a', { href: `${BASE}${one.path}`, 'data-path': one.path }, one.title)]),
   h('button', { type: 'button', class: 'zone', onclick: switchZone }));
   const toggle = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'menu', onclick: () => {
-    const isOpen = document.body.classList.toggle('open');
-    toggle.setAttribute('aria-expanded', String(isOpen));
+    if (setMenu(!isMenuOpen())) (menu.querySelector('[aria-current]') ?? menu.querySelector('a')).focus();
   } }, 'Menu');
+  const [dialog, open] = palette({ pages: mine(), base: BASE, tenant: () => document.querySelector('#menu a').search, actions });
+  openPalette = open;
   fill(document.body,
-    h('a', { class: 'skip', href: '#main' }, 'Skip to the page'),
+    h('a', { class: 'skip', href: '#main', onclick: (event) => {
+      event.preventDefault();
+      document.getElementById('main').focus();
+    } }, 'Skip to the page'),
     h('header', { class: 'bar' }, toggle, h('a', { class: 'brand', href: `${BASE}/` }, 'Bellcast'),
       h('button', { type: 'button', class: 'search', 'aria-keyshortcuts': 'Control+K', onclick: openPalette }, 'Go to… ', h('kbd', {}, 'Ctrl K')),
+      h('button', { type: 'button', class: 'refresh', 'aria-label': 'Refresh', title: 'Refresh (r)', 'aria-keyshortcuts': 'r', onclick: reload }, h('span', { 'aria-hidden': 'true' }, '↻')),
       h('span', { class: 'who' }, me.name), h('button', { type: 'button', onclick: signOut }, 'Sign out')),
     h('div', { class: 'frame' }, menu, h('main', { id: 'main', tabindex: '-1' })),
-    palette());
+    dialog, keysDialog(mine()));
   route(false);
+}
+
+const isMenuOpen = () => document.body.classList.contains('open');
+
+/** Unfold or fold the menu of small screens. Returns whether it is open. */
+function setMenu(wanted) {
+  document.body.classList.toggle('open', wanted);
+  document.querySelector('button.menu').setAttribute('aria-expanded', String(wanted));
+  return wanted;
+}
+
+/** What the palette can do, by name: on the whole console, and on the shown page. */
+function actions() {
+  const ofPage = [...document.querySelectorAll('#main .heading .tools :is(button, a)')];
+  return [
+    ['Refresh this page', 'r', reload], [zoneOf(location.href) === 'utc' ? 'Show local times' : 'Show times in UTC', '', switchZone],
+    ['Keyboard shortcuts', '?', openKeys], ['Sign out', '', signOut],
+    ...ofPage.map((one) => [one.getAttribute('aria-label') ?? one.textContent, '', () => {
+      one.focus();
+      one.click();
+    }]),
+  ];
+}
+
+function openKeys() {
+  document.getElementById('keys').showModal();
 }
 
 async function signOut() {
   await request('DELETE', '/v1/session');
+  sessionStorage.clear(); // texts that are not saved
   history.replaceState(null, '', `${BASE}/`);
   showSignIn();
 }
@@ -86,8 +125,8 @@ function switchZone() {
   const url = new URL(location.href);
   if (zoneOf(url) === 'utc') url.searchParams.delete('tz');
   else url.searchParams.set('tz', 'utc');
-  history.replaceState(null, '', url);
-  route(false);
+  history.replaceState(history.state, '', url);
+  reload();
 }
 
 /** A URL with the zone of the present one. */
@@ -97,41 +136,80 @@ function inZone(target) {
   return url;
 }
 
-function route(focus = true) {
+/** Show the page of the URL. When the operator comes back to a list, the focus returns to the row of `from`. */
+function route(focus = true, from = null) {
   if (me === null) return;
-  const isUtc = zoneOf(location.href) === 'utc';
-  useZone(isUtc ? 'utc' : 'local');
-  const switched = document.querySelector('#menu .zone');
-  fill(switched, isUtc ? 'Show local times' : 'Show times in UTC');
+  pending.abort();
   current.abort();
   current = new AbortController();
-  document.body.classList.remove('open');
-  const local = location.pathname.slice(BASE.length) || '/';
-  const found = PAGES.find((one) => one.path === local) ?? PAGES.find((one) => one.detail && local.startsWith(`${one.path}/`));
+  shownPath = location.pathname;
+  setMenu(false);
+  const page = found();
   const main = document.getElementById('main');
   for (const link of document.querySelectorAll('#menu a')) {
     const tenant = new URLSearchParams(location.search).get('tenant')?.replace(/^\*$/, '');
     link.href = `${BASE}${link.dataset.path}${tenant ? `?${new URLSearchParams({ tenant })}` : ''}`;
-    if (link.dataset.path === found?.path) {
+    if (link.dataset.path === page?.path) {
       link.setAttribute('aria-current', 'page');
       link.scrollIntoView({ block: 'nearest' });
-    }
-    else link.removeAttribute('aria-current');
+    } else link.removeAttribute('aria-current');
   }
-  if (!found || !found.roles.includes(me.role)) {
-    const text = found ? `Your role, ${me.role}, does not permit this page.` : 'There is no such page.';
-    fill(main, h('h1', { tabindex: '-1' }, found?.title ?? 'Not found'), h('p', {}, text));
-  } else {
-    const isDetail = local !== found.path;
-    const page = {
-      me, signal: current.signal, query: new URLSearchParams(location.search), path: location.pathname,
-      key: isDetail ? decode(local.slice(found.path.length + 1)) : null,
-      root: ROOT, url: (target) => `${BASE}${target}`, go, reload: () => route(false), may: (roles) => roles.includes(me.role),
-    };
-    fill(main, (isDetail ? found.detail : found.show)(page));
-  }
-  document.title = `${found?.title ?? 'Not found'} · Bellcast`;
+  document.title = `${page?.title ?? 'Not found'} · Bellcast`;
+  const built = watchLoads(current.signal, () => {
+    shownSince = new Date();
+    if (from && document.activeElement === main) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === from)?.focus();
+  });
+  fill(main, content(page, current.signal));
   if (focus) main.focus();
+  built();
+}
+
+/** Build the page again, and replace the shown one when all is loaded. If the server cannot answer, the old page stays, marked. */
+function reload() {
+  const main = document.getElementById('main');
+  pending.abort();
+  const refresh = new AbortController();
+  pending = refresh;
+  main.setAttribute('aria-busy', 'true');
+  refresh.signal.addEventListener('abort', () => main.removeAttribute('aria-busy'));
+  const built = watchLoads(refresh.signal, (problem) => {
+    if (problem && isTemporary(problem)) {
+      markStale(main, problem, shownSince, reload);
+      refresh.abort();
+      return;
+    }
+    main.removeAttribute('aria-busy');
+    current.abort();
+    current = refresh;
+    pending = new AbortController();
+    shownSince = new Date();
+    refill(main, shown);
+  });
+  const shown = content(found(), refresh.signal);
+  built();
+}
+
+const local = () => location.pathname.slice(BASE.length) || '/';
+
+/** The page of the URL. */
+function found() {
+  return PAGES.find((one) => one.path === local()) ?? PAGES.find((one) => one.detail && local().startsWith(`${one.path}/`));
+}
+
+function content(page, signal) {
+  const isUtc = zoneOf(location.href) === 'utc';
+  useZone(isUtc ? 'utc' : 'local');
+  fill(document.querySelector('#menu .zone'), isUtc ? 'Show local times' : 'Show times in UTC');
+  if (!page?.roles.includes(me.role)) {
+    const text = page ? `Your role, ${me.role}, does not permit this page.` : 'There is no such page.';
+    return [h('h1', { tabindex: '-1' }, page?.title ?? 'Not found'), h('p', {}, text)];
+  }
+  const isDetail = local() !== page.path;
+  return (isDetail ? page.detail : page.show)({
+    me, signal, query: new URLSearchParams(location.search), path: location.pathname,
+    key: isDetail ? decode(local().slice(page.path.length + 1)) : null,
+    root: ROOT, url: (target) => `${BASE}${target}`, go, reload, may: (roles) => roles.includes(me.role),
+  });
 }
 
 function decode(text) {
@@ -143,38 +221,16 @@ function decode(text) {
 }
 
 function go(url) {
-  history.pushState(null, '', inZone(url));
+  history.pushState({ isWithin: true }, '', inZone(url));
   route();
 }
 
-/** The dialog to open a page, a recipient or a notification by name. */
-function palette() {
-  const options = h('ul', {});
-  const input = h('input', { type: 'search', 'aria-label': 'Page, recipient or id', placeholder: 'Page, recipient or id', autocomplete: 'off', oninput: update });
-  const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to' }, h('form', { method: 'dialog', onsubmit: (event) => {
-    event.preventDefault();
-    options.querySelector('a')?.click();
-  } }, input), options);
-  dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
-  function update() {
-    const text = input.value.trim();
-    const pages = mine().filter((one) => one.title.toLowerCase().includes(text.toLowerCase())).map((one) => [one.title, one.path, `g ${one.letter}`]);
-    const paths = new Set(mine().map((one) => one.path));
-    const { search } = document.querySelector('#menu a'); // of the tenant that is shown
-    const objects = text === '' ? [] : [['Recipient', '/recipients'], ['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs']]
-      .filter(([, path]) => paths.has(path)).map(([name, path]) => [`${name} ${text}`, `${path}/${encodeURIComponent(text)}${search}`, '']);
-    const found = text === '' || !paths.has('/recipients') ? [] : [[`Recipients that begin with ${text}`, `/recipients?${new URLSearchParams({ search: text })}`, '']];
-    fill(options, [...pages, ...objects, ...found].map(([title, path, keys]) => h('li', {}, h('a', { href: `${BASE}${path}` }, title, keys && h('kbd', {}, keys)))));
-  }
-  dialog.update = () => { input.value = ''; update(); };
-  return dialog;
-}
-
-function openPalette() {
-  const dialog = document.getElementById('palette');
-  if (!dialog || dialog.open) return;
-  dialog.update();
-  dialog.showModal();
+/** From an object to where it was opened, or to its list. */
+function back() {
+  const page = found();
+  if (!page || local() === page.path) return;
+  if (history.state?.isWithin) history.back();
+  else go(`${BASE}${page.path}`);
 }
 
 document.addEventListener('click', (event) => {
@@ -191,11 +247,20 @@ document.addEventListener('keydown', (event) => {
   if (me === null) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
     event.preventDefault();
-    openPalette();
+    if (!document.querySelector('dialog[open]')) openPalette();
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea, dialog')) return;
-  if (event.key === '/') {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest('dialog')) return;
+  if (event.target.closest('input, select, textarea')) {
+    if (event.key === 'Escape') document.getElementById('main').focus(); // so that the keys act on the page again
+    return;
+  }
+  if (event.key === 'Escape') {
+    if (isMenuOpen()) {
+      setMenu(false);
+      document.querySelector('button.menu').focus();
+    } else back();
+  } else if (event.key === '/') {
     event.preventDefault();
     (document.querySelector('.filters input') ?? document.querySelector('button.search'))?.focus();
   } else if (chordUntil > event.timeStamp) {
@@ -206,9 +271,10 @@ document.addEventListener('keydown', (event) => {
     moveInRows(event.key === 'j' ? 1 : -1);
   } else if (event.key === 'g') {
     chordUntil = event.timeStamp + CHORD_MS;
+  } else if (event.key === 'r') {
+    reload();
   } else if (event.key === '?') {
-    event.preventDefault(); // it would be typed into the dialog
-    openPalette();
+    openKeys();
   }
 });
 
@@ -222,5 +288,5 @@ function moveInRows(step) {
   } else links[index]?.focus();
 }
 
-window.addEventListener('popstate', () => route());
+window.addEventListener('popstate', () => route(true, shownPath));
 start();

@@ -80,6 +80,9 @@ export function time(iso) {
   return h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, text);
 }
 
+/** A copy button says so for this time. */
+const COPIED_MS = 2000;
+
 const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
 const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'problem', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
 const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed', 'muted', 'skipped', 'pending']);
@@ -90,32 +93,76 @@ export function state(word) {
   return h('span', { class: `state ${kind}` }, h('span', { 'aria-hidden': 'true' }, `${icon} `), word);
 }
 
+/** A button that copies the text that `read` returns. */
+export function copyButton(what, read) {
+  const say = (word) => {
+    button.textContent = word;
+    button.setAttribute('aria-label', `${word} ${what}`);
+  };
+  const button = h('button', { class: 'copy', type: 'button', onclick: async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    await navigator.clipboard.writeText(read());
+    say('Copied');
+    setTimeout(() => say('Copy'), COPIED_MS);
+  } });
+  say('Copy');
+  return button;
+}
+
 /** An id in monospace with a button that copies it. */
 export function id(text) {
   if (!text) return h('span', { class: 'muted' }, '–');
-  const copy = h('button', { class: 'copy', type: 'button', 'aria-label': `Copy ${text}`, title: 'Copy', onclick: async (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    await navigator.clipboard.writeText(text);
-    copy.textContent = 'Copied';
-  } }, 'Copy');
-  return h('span', { class: 'id' }, h('code', {}, text), copy);
+  return h('span', { class: 'id' }, h('code', {}, text), copyButton(text, () => text));
 }
 
-/** A button that acts on its second click. */
+/** A button that acts on its second click, if the focus stays on it. */
 export function confirmed(label, word, act) {
-  const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onclick: async () => {
+  const error = h('span', { class: 'error', role: 'alert' });
+  let isActing = false;
+  const reset = () => {
+    delete button.dataset.sure;
+    button.removeAttribute('aria-description');
+    button.textContent = word;
+  };
+  const button = h('button', { type: 'button', class: 'danger', 'aria-label': label, onblur: reset, onclick: async () => {
+    if (isActing) return;
+    error.remove();
     if (!button.dataset.sure) {
       button.dataset.sure = 'yes';
+      button.setAttribute('aria-description', 'Press again to confirm.');
       button.textContent = `${word}: sure?`;
       return;
     }
+    isActing = true;
     try {
       await act();
     } catch (problem) {
-      button.textContent = problem.message;
+      error.textContent = problem.message;
+      button.after(error);
     }
+    isActing = false;
+    reset();
   } }, word);
+  return button;
+}
+
+/** A button that unfolds a part; `build` is called each time. Escape folds it. */
+export function disclosure(text, part, build) {
+  const toggle = () => {
+    part.hidden = !part.hidden;
+    button.setAttribute('aria-expanded', String(!part.hidden));
+    if (!part.hidden) build();
+  };
+  const button = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: toggle }, text);
+  for (const one of [button, part]) {
+    one.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || part.hidden) return;
+      event.preventDefault();
+      toggle();
+      button.focus();
+    });
+  }
   return button;
 }
 
@@ -147,14 +194,18 @@ export function form(fields, button, send) {
   const submit = h('button', { class: 'primary', type: 'submit' }, button);
   return h('form', { onsubmit: async (event) => {
     event.preventDefault();
+    const hadFocus = document.activeElement === submit;
     submit.disabled = true;
     error.textContent = '';
     try {
       await send(Object.fromEntries(new FormData(event.target)), event.target);
     } catch (problem) {
-      error.textContent = problem.message;
+      // What the operator can correct needs no search in the logs.
+      fill(error, problem.message, problem.requestId && problem.status >= 500 && [' Request ', h('code', {}, problem.requestId)]);
     } finally {
       submit.disabled = false;
+      // A disabled button loses the focus.
+      if (hadFocus && document.activeElement === document.body) submit.focus();
     }
   } }, fields, error, submit);
 }

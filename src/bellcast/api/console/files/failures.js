@@ -2,7 +2,7 @@
  * Failures: messages, runs and jobs that failed permanently, by cause; replays that retry them, with their progress.
  */
 import { confirmed, fill, h, state, time } from './dom.js';
-import { RANGE, chosenRange, empty, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
+import { RANGE, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
 import { BUILDERS, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -28,7 +28,7 @@ export function failures(page) {
   };
   draw();
   watch(page.query.get('tenant') ?? page.me.tenants?.[0] ?? '');
-  return [heading('Failures', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), replays, list];
+  return [heading('Failures'), replays, list];
 }
 
 /** The filters of the page: the usual ones, and those that a link has set. */
@@ -201,7 +201,7 @@ async function watchReplays(page, tenant, place, ended, isPresent) {
       if (!isPresent()) return;
     }
   } catch (problem) {
-    if (isPresent()) fill(place, h('p', { class: 'error', role: 'alert' }, `The progress of replays is unknown: ${problem.message}`));
+    if (isPresent()) fill(place, failure(problem, () => watchReplays(page, tenant, place, ended, isPresent)));
   }
 }
 

@@ -14,26 +14,12 @@ const ORDER = ['problem', 'warning', 'ok'];
 export function health(page) {
   const ready = h('div');
   const nodes = h('div');
+  const refresh = () => load(nodes, page.signal, (signal) => get('/v1/nodes', signal), table);
   loadReadiness(page, ready);
-  load(nodes, page.signal, (signal) => get('/v1/nodes', signal), (shown) => {
-    refresh(page, nodes);
-    return table(shown);
-  });
-  return [heading('Health', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), card('Readiness', ready), card('Nodes', nodes), doctor(page)];
-}
-
-/** Read the nodes again and again. After an error, the last ones stay, with a mark. */
-function refresh(page, place) {
-  const timer = setInterval(async () => {
-    if (document.hidden) return;
-    try {
-      fill(place, table(await get('/v1/nodes', page.signal)));
-    } catch (problem) {
-      if (page.signal.aborted || place.querySelector('.stale')) return;
-      place.prepend(h('p', { class: 'error stale', role: 'status' }, `These numbers are old: ${problem.message}`));
-    }
-  }, REFRESH_MS);
+  refresh();
+  const timer = setInterval(() => document.hidden || refresh(), REFRESH_MS);
   page.signal.addEventListener('abort', () => clearInterval(timer));
+  return [heading('Health'), card('Readiness', ready), card('Nodes', nodes), doctor(page)];
 }
 
 const COLUMNS = [

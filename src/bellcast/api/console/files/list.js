@@ -1,7 +1,7 @@
 /**
  * A page with a list: filters in the URL, a table, more rows on demand, and its empty, loading and error states.
  */
-import { exact, field, fill, h, moment } from './dom.js';
+import { clockTime, exact, field, fill, h, moment } from './dom.js';
 import { get, withQuery } from './server.js';
 import { windowed } from './windowing.js';
 
@@ -11,29 +11,89 @@ const SKELETON_MS = 150;
 /** Requests of one search: each compares at most 20,000 rows with the filters. */
 const SEARCHES = 10;
 
+/** The loads of a page that have not ended, by the page's signal. */
+const watches = new WeakMap();
+/** When each place was filled last. */
+const shownAt = new WeakMap();
+
+/** Call `done` when all loads of a page have ended, with the first error or null. Returns a function to call when the page is built. */
+export function watchLoads(signal, done) {
+  const watch = { open: 1, problem: null, done: (problem) => {
+    watches.delete(signal);
+    if (!signal.aborted) done(problem);
+  } };
+  watches.set(signal, watch);
+  return () => end(watch, null);
+}
+
+function end(watch, problem) {
+  watch.problem ??= problem;
+  watch.open -= 1;
+  if (watch.open === 0) watch.done(watch.problem);
+}
+
+/** The server was unreachable, failed or was busy: what it answered before still holds. */
+export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
+
 /** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that cannot be read has
- * `title` as its heading. */
+ * `title` as its heading. After a temporary error, an earlier result of the place stays, with a mark. */
 export async function load(place, signal, read, show, title) {
-  const late = setTimeout(() => fill(place, skeleton()), SKELETON_MS);
+  const watch = watches.get(signal);
+  if (watch) watch.open += 1;
+  const since = shownAt.get(place);
+  const late = since === undefined && setTimeout(() => fill(place, skeleton()), SKELETON_MS);
   place.setAttribute('aria-busy', 'true');
+  let failed = null;
   try {
     const result = await read(signal);
-    if (!signal.aborted) fill(place, show(result));
+    if (!signal.aborted) {
+      refill(place, show(result));
+      shownAt.set(place, new Date());
+    }
   } catch (problem) {
-    if (!signal.aborted) fill(place, title && heading(title), failure(problem, () => load(place, signal, read, show, title)));
+    failed = problem;
+    const retry = () => load(place, signal, read, show, title);
+    if (signal.aborted) return;
+    if (since && isTemporary(problem)) markStale(place, problem, since, retry);
+    else fill(place, title && heading(title), failure(problem, retry));
   } finally {
     clearTimeout(late);
     place.removeAttribute('aria-busy');
+    if (watch) end(watch, failed);
   }
+}
+
+/** Say above old data that it is old, and why. The same error is not announced twice. */
+export function markStale(place, problem, since, retry) {
+  const mark = failure(problem, retry, since);
+  const before = place.querySelector(':scope > .stale');
+  if (before?.dataset.problem === problem.message) return;
+  before?.remove();
+  mark.dataset.problem = problem.message;
+  place.prepend(mark);
+}
+
+const CONTROLS = 'a, button, input, select, textarea, summary, [tabindex]';
+const nameOf = (one) => [one.tagName, one.id, one.getAttribute('aria-label') ?? one.getAttribute('href') ?? one.textContent].join(' ');
+
+/** Replace what a place shows. The focus stays on the same control, or returns to the page. */
+export function refill(place, ...children) {
+  const focused = document.activeElement;
+  const isWithin = focused !== place && place.contains(focused);
+  fill(place, children);
+  if (!isWithin || focused.isConnected) return;
+  const same = [...place.querySelectorAll(CONTROLS)].find((one) => nameOf(one) === nameOf(focused));
+  (same ?? document.getElementById('main'))?.focus();
 }
 
 function skeleton() {
   return h('div', { class: 'skeleton', role: 'status' }, h('span', { class: 'hidden' }, 'Loading'), [1, 2, 3, 4].map(() => h('div')));
 }
 
-export function failure(problem, retry) {
-  return h('div', { class: 'failure', role: 'alert' },
-    h('p', {}, problem.message),
+/** An error with its request and a button to try again. `since` is the time of old data that stays below. */
+export function failure(problem, retry, since) {
+  return h('div', { class: since ? 'failure stale' : 'failure', role: 'alert' },
+    h('p', {}, since && [h('b', {}, 'Shown as of ', clockTime(since.toISOString())), ': '], problem.message),
     problem.requestId && h('p', { class: 'muted' }, 'Request ', h('code', {}, problem.requestId)),
     h('button', { type: 'button', onclick: retry }, 'Retry'));
 }
@@ -66,8 +126,10 @@ export function listPage(page, list) {
     const addBody = windowed(table, page.signal);
     let shown = 0;
     const note = h('p', { class: 'muted', role: 'status' });
+    const error = h('div');
     const more = h('button', { type: 'button', onclick: async () => {
       more.disabled = true;
+      error.replaceChildren();
       try {
         for (let request = 1; ; request += 1) {
           const next = await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal);
@@ -75,7 +137,7 @@ export function listPage(page, list) {
           if (next[list.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
         }
       } catch (problem) {
-        if (!page.signal.aborted) more.textContent = `${problem.message} Retry`;
+        if (!page.signal.aborted) fill(error, failure(problem, () => more.click()));
       }
       more.disabled = false;
     } });
@@ -93,7 +155,7 @@ export function listPage(page, list) {
       else note.textContent = next.next && answer.total ? share(shown, answer.total) : '';
     };
     append(answer);
-    return [region, note, more];
+    return [region, note, error, more];
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
 }

@@ -2,7 +2,7 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, duration, fill, h, id, moment } from './dom.js';
+import { clockTime, disclosure, duration, fill, h, id, moment } from './dom.js';
 import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -107,12 +107,10 @@ export function live(page) {
 function row(page, event, reads) {
   const details = h('td', { colspan: '4', class: 'details' });
   const extra = h('tr', { hidden: true }, details);
-  const open = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: () => {
-    extra.hidden = !extra.hidden;
-    open.setAttribute('aria-expanded', String(!extra.hidden));
-    if (!extra.hidden) reads();
+  const open = disclosure(event.text, extra, () => {
+    reads();
     if (!details.hasChildNodes()) fill(details, fixOf(page, event), links(page, event), json(event));
-  }, onkeydown: (press) => press.key === 'Escape' && !extra.hidden && open.click() }, event.text);
+  });
   const kind = h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind);
   const fragment = document.createDocumentFragment();
   fragment.append(h('tr', {}, h('td', {}, open), h('td', {}, kind),

@@ -19,6 +19,6 @@ export function overview(page) {
       : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, dialect(one)))))),
     card('Stored', storedRows(stats)),
   ]);
-  return [heading('Overview', h('button', { type: 'button', onclick: page.reload }, 'Refresh')), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
+  return [heading('Overview'), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),
     filterBar(page, [{ name: 'tenant', label: 'Tenant', options: tenants }], { tenant: tenant ?? '' }), charts(page, tenant), counts];
 }

@@ -1,7 +1,7 @@
 /**
  * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
  */
-import { field, form, h, id, moment, time } from './dom.js';
+import { field, fill, form, h, id, moment, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
@@ -55,17 +55,17 @@ function inbox(page, key, tenant) {
 
 function explain(page, recipient, tenant) {
   const answer = h('div', { 'aria-live': 'polite' });
+  const read = ({ notification, type }) => get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
+  const show = (result) => [h('p', { class: 'text' }, result.text), result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
+    h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
+    result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
+  const notification = page.query.get('notification') ?? '';
   const question = form([
-    field('Notification', { name: 'notification', value: page.query.get('notification') ?? '', autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
+    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
-  ], 'Explain', async ({ notification, type }) => {
-    const result = await get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
-    answer.replaceChildren(h('p', { class: 'text' }, result.text), ...result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
-      h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
-      ...result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`))));
-  });
+  ], 'Explain', async (values) => fill(answer, show(await read(values))));
   // A link from a notification is the question already.
-  if (page.query.has('notification')) queueMicrotask(() => question.requestSubmit());
+  if (page.query.has('notification')) load(answer, page.signal, () => read({ notification, type: '' }), show);
   return card('Why did it arrive, or not?', question, answer);
 }
 

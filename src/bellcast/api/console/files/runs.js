@@ -1,7 +1,7 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
+import { confirmed, disclosure, duration, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
@@ -117,11 +117,7 @@ function stepRow(page, step, { end, scale, definition }) {
   const from = step.started_at && Date.parse(step.started_at);
   const to = step.ended_at ? Date.parse(step.ended_at) : end;
   const details = h('div', { class: 'details', hidden: true });
-  const open = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: () => {
-    details.hidden = !details.hidden;
-    open.setAttribute('aria-expanded', String(!details.hidden));
-    if (!details.hasChildNodes()) fill(details, stepDetails(page, step, definition));
-  }, onkeydown: (press) => press.key === 'Escape' && !details.hidden && open.click() }, step.key);
+  const open = disclosure(step.key, details, () => details.hasChildNodes() || fill(details, stepDetails(page, step, definition)));
   const bar = from && placed(h('span', { class: `bar-of ${step.state}` }), scale.at(from), scale.at(to) - scale.at(from));
   return h('li', {}, h('span', { class: 'step' }, open, h('span', { class: 'tag' }, step.type), state(step.state)),
     h('span', { class: 'track', 'aria-hidden': 'true' }, bar),

@@ -10,6 +10,7 @@ export class Problem extends Error {
   constructor(status, body, requestId) {
     const fields = (body.errors ?? []).map((one) => `${one.field} ${one.message}`).join('; ');
     super(fields || body.detail || body.title || `The server answered ${status}.`);
+    this.errors = body.errors ?? [];
     this.status = status;
     this.code = body.code;
     this.requestId = requestId;
@@ -29,13 +30,25 @@ export function whenPasswordRequired(callback) {
   askPassword = callback;
 }
 
-/** Send a request; return the decoded response. Throws Problem. */
+/** Send a request with a JSON body; return the decoded response. Throws Problem. */
 export async function request(method, path, body, signal) {
-  const options = { method, signal, headers: { accept: 'application/json' } };
-  if (body !== undefined) {
-    options.headers['content-type'] = 'application/json';
-    options.body = JSON.stringify(body);
-  }
+  const json = body === undefined ? {} : { type: 'application/json', body: JSON.stringify(body) };
+  return (await exchange(method, path, { signal, ...json })).answer;
+}
+
+/** Write an object as YAML under a condition: the header If-Match or If-None-Match. Return the object. Throws Problem. */
+export async function putYaml(path, body, condition, signal) {
+  return (await exchange('PUT', path, { type: 'application/yaml', body, headers: condition, signal })).answer;
+}
+
+/** Read an object: its value, and its ETag for a write under a condition. Throws Problem. */
+export async function getTagged(path, signal) {
+  const { answer, response } = await exchange('GET', path, { signal });
+  return { value: answer, tag: response.headers.get('etag') };
+}
+
+async function exchange(method, path, { type, body, headers, signal }) {
+  const options = { method, signal, body, headers: { accept: 'application/json', ...(type && { 'content-type': type }), ...headers } };
   let response;
   try {
     response = await fetch(`${ROOT}${path}`, options);
@@ -45,9 +58,9 @@ export async function request(method, path, body, signal) {
   }
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
   const answer = isJson ? await response.json() : await response.text();
-  if (response.ok) return answer;
+  if (response.ok) return { answer, response };
   if (response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password') onSignedOut();
-  if (answer.code === 'password_required' && await askPassword()) return request(method, path, body, signal);
+  if (answer.code === 'password_required' && await askPassword()) return exchange(method, path, { type, body, headers, signal });
   throw new Problem(response.status, isJson ? answer : {}, response.headers.get('x-request-id'));
 }
 

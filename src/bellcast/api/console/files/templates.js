@@ -2,8 +2,9 @@
  * Templates: their channels and languages, a preview by language or recipient, and a test message.
  */
 import { area, field, fill, form, h, id, state } from './dom.js';
-import { empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, inTenant, tenantOf } from './page.js';
+import { edit, editLink, yamlOf } from './edit.js';
+import { empty, facts, heading, listPage } from './list.js';
+import { BUILDERS, card, detail, inTenant, remove, tenantOf } from './page.js';
 import { ROOT, path, request, withQuery } from './server.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
@@ -11,21 +12,33 @@ const TESTED = PARTS.slice(1);
 
 const languages = (one) => Object.keys(one.translations ?? {});
 
-export const templates = (page) => listPage(page, {
-  title: 'Templates', path: '/v1/templates', rows: 'templates',
+const KIND = {
+  name: 'template', path: '/templates',
+  starter: {
+    inbox: { title: 'New booking by {{ data.client }}', body: '{{ data.when | datetime }}' },
+    email: { subject: 'New booking', html: '<p>Hello {{ recipient.name }},</p>\n<p>{{ data.client }} booked {{ data.when | datetime }}.</p>\n' },
+    translations: { de: { email: { subject: 'Neue Buchung', html: '<p>Hallo {{ recipient.name }},</p>\n<p>{{ data.client }} hat gebucht: {{ data.when | datetime }}.</p>\n' } } },
+  },
+  note: 'Sends use it from now on. Comments are not stored.',
+};
+
+export const templates = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
+  title: 'Templates', path: '/v1/templates', rows: 'templates', anyTenant: true,
   columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']],
-  link: (one) => inTenant(page, path`/templates/${one.key}`),
-  none: 'No template is stored for all tenants. Those of a tenant are listed by its key.', command: 'bellcast template apply templates/',
-});
+  link: (one) => inTenant(page, path`/templates/${one.key}`, one),
+  tools: editLink(page, KIND),
+  none: 'No template is stored.', command: 'bellcast template put booking.json',
+}));
 
 export function template(page) {
+  if (page.query.has('edit')) return edit(page, KIND);
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   return detail(page, url(), (one) => [
-    heading(one.key),
+    heading(one.key, [editLink(page, KIND, one), page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/templates'), tenant))]),
     facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
     page.may(BUILDERS) && [preview(page, one, url), test(page, one, url, tenant)],
-    h('details', {}, h('summary', {}, 'JSON'), json(one)),
+    card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
   ]);
 }
 

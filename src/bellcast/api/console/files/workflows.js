@@ -1,27 +1,40 @@
 /**
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
+import { difference } from './difference.js';
 import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
+import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, card, count, detail, inTenant, number, part, tenantOf } from './page.js';
+import { BUILDERS, card, count, detail, inTenant, number, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
-import { difference, toYaml } from './yaml.js';
 
 /** Fields that summarize a step, the clearest first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
 
-export const workflows = (page) => listPage(page, {
-  title: 'Workflows', path: '/v1/workflows', rows: 'workflows',
-  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')]],
-  link: (one) => inTenant(page, path`/workflows/${one.key}`),
-  none: 'No workflow is defined for all tenants. Those of a tenant are listed by its key.', command: 'bellcast workflow apply workflows/',
-});
+const KIND = {
+  name: 'workflow', path: '/workflows',
+  starter: { type: 'booking', steps: [
+    { key: 'bell', type: 'inbox', title: 'New booking by {{ data.client }}' },
+    { key: 'later', type: 'delay', for: '30m' },
+    { key: 'mail', type: 'email', subject: 'New booking', text: 'Hello {{ recipient.name }},\n\n{{ data.client }} booked.\n' },
+  ] },
+  note: 'Other content is a new version, for triggers from now on; runs keep theirs. Comments are not stored.',
+};
+
+export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
+  title: 'Workflows', path: '/v1/workflows', rows: 'workflows', anyTenant: true,
+  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']],
+  link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
+  tools: editLink(page, KIND),
+  none: 'No workflow is defined.', command: 'bellcast workflow put booking.yaml',
+}));
 
 export function workflow(page) {
+  if (page.query.has('edit')) return edit(page, KIND);
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   return detail(page, url(), (one) => [
-    heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), page.may(BUILDERS) && activation(page, one, url)]),
+    heading(one.key, [h('a', { class: 'button', href: withQuery(page.url('/runs'), { workflow: one.key, ...tenant }) }, 'Runs'), editLink(page, KIND, one), isOwn(page, one) && [activation(page, one, url), remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/workflows'), tenant))]]),
     facts([['Key', id(one.key)], ['Version', number(one.version)], ['State', state(one.active ? 'active' : 'inactive')], ['Type', one.type], ['Tenant', one.tenant ?? 'all']]),
     card('Steps', h('ol', { class: 'diagram' }, one.steps.map(stepBox))),
     card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
@@ -30,7 +43,8 @@ export function workflow(page) {
   ]);
 }
 
-const yamlOf = ({ type, data, steps }) => toYaml({ type, data, steps });
+/** Whether the operator may change this very object: not the project's on the page of a tenant. */
+const isOwn = (page, one) => page.may(BUILDERS) && (one.tenant ?? '') === tenantOf(page).tenant;
 
 function activation(page, one, url) {
   const word = one.active ? 'Switch off' : 'Switch on';
@@ -60,7 +74,7 @@ function versions(page, one, url) {
   return [part(page, url('/versions'), ({ versions: all }) => h('ul', { class: 'rows-of' }, all.map(({ version, created_at: at }, index) => h('li', {},
     h('b', {}, `Version ${version}`), version === one.version && state('current'), moment(at),
     index < all.length - 1 && h('button', { type: 'button', 'aria-label': `Changes of version ${version}`, onclick: () => compare(page, shown, url, all[index + 1].version, version) }, 'Changes'),
-    page.may(BUILDERS) && version !== one.version && confirmed(`Make current: version ${version}`, 'Make current', async () => {
+    isOwn(page, one) && version !== one.version && confirmed(`Make current: version ${version}`, 'Make current', async () => {
       await request('PATCH', url(), { version });
       page.reload();
     }))))), shown];
@@ -70,7 +84,7 @@ function compare(page, place, url, from, to) {
   const read = (version, signal) => get(url('', { version }), signal);
   load(place, page.signal, (signal) => Promise.all([read(from, signal), read(to, signal)]), ([before, after]) => [
     h('h3', {}, `Version ${from} to ${to}`),
-    h('pre', { class: 'diff', tabindex: '0' }, difference(yamlOf(before), yamlOf(after)).map(([sign, line]) => h('span', { class: { '+': 'ok', '-': 'bad', ' ': '' }[sign] }, `${sign} ${line}\n`))),
+    difference(yamlOf(before), yamlOf(after)),
   ]);
 }
 

@@ -1,41 +1,35 @@
 /**
- * Writes a workflow as YAML, as `bellcast workflow apply` reads it, and compares two texts by lines.
+ * Writes JSON values as YAML, as `PUT` and `bellcast workflow put` read it.
  */
 
-/** Texts that need no quotes. Those that YAML reads as another type have them. */
-const PLAIN = /^[A-Za-z][\w .,/@{}()-]*$/;
+/** Texts that need no quotes: words, and durations. Those that YAML reads as another type have them. */
+const PLAIN = /^([A-Za-z][\w .,/@{}()-]*|\d+[smhd])$/;
 const OTHER_TYPES = /^(true|false|yes|no|on|off|null|y|n)$/i;
+/** Characters that YAML does not permit, or reads as the end of a line. */
+const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
+/** Texts whose lines can be written as they are: YAML finds the indentation by the first line, and trims no others. */
+const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
-/** A JSON value as YAML, without null fields. */
+/** A JSON value as YAML. */
 export function toYaml(value, indent = '') {
-  if (Array.isArray(value)) return value.map((one) => `${indent}- ${toYaml(one, `${indent}  `).trimStart()}`).join('');
-  if (value !== null && typeof value === 'object') {
-    return Object.entries(value).filter(([, one]) => one !== null && one !== undefined).map(([name, one]) => {
-      const isNested = one !== null && typeof one === 'object' && Object.keys(one).length > 0;
-      return `${indent}${scalar(name)}:${isNested ? `\n${toYaml(one, `${indent}  `)}` : ` ${scalar(one)}\n`}`;
-    }).join('');
-  }
-  return `${indent}${scalar(value)}\n`;
+  if (Array.isArray(value)) return value.map((one) => (isNested(one) ? `${indent}- ${toYaml(one, `${indent}  `).trimStart()}` : `${indent}- ${scalar(one, `${indent}  `)}\n`)).join('');
+  return Object.entries(value).map(([name, one]) => (isNested(one) ? `${indent}${scalar(name)}:\n${toYaml(one, `${indent}  `)}` : `${indent}${scalar(name)}: ${scalar(one, `${indent}  `)}\n`)).join('');
 }
 
-function scalar(value) {
+const isNested = (value) => value !== null && typeof value === 'object' && Object.keys(value).length > 0;
+
+/** A value without parts. With an indentation, a text of several lines keeps them. */
+function scalar(value, indent) {
+  if (typeof value === 'number') return JSON.stringify(value).replace(/^(-?\d+)e/, '$1.0e'); // YAML 1.1 reads 1e+21 as a text
   if (typeof value !== 'string') return JSON.stringify(value);
-  return PLAIN.test(value) && !OTHER_TYPES.test(value) && !/[ .]$|: | #/.test(value) ? value : JSON.stringify(value);
+  if (PLAIN.test(value) && !OTHER_TYPES.test(value) && !/[ .]$|: | #/.test(value)) return value;
+  if (indent && value.includes('\n') && BLOCK.test(value) && value.search(ESCAPED) < 0) return block(value, indent);
+  return JSON.stringify(value).replace(ESCAPED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** The lines of two texts as [sign, line]: removed, added or in both (the longest common subsequence). */
-export function difference(before, after) {
-  const [a, b] = [before, after].map((text) => text.trimEnd().split('\n'));
-  const lengths = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
-  for (let i = a.length - 1; i >= 0; i--) {
-    for (let j = b.length - 1; j >= 0; j--) lengths[i][j] = a[i] === b[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
-  }
-  const lines = [];
-  let [i, j] = [0, 0];
-  while (i < a.length || j < b.length) {
-    if (i < a.length && j < b.length && a[i] === b[j]) lines.push([' ', a[i++], j++]);
-    else if (j >= b.length || (i < a.length && lengths[i + 1][j] >= lengths[i][j + 1])) lines.push(['-', a[i++]]);
-    else lines.push(['+', b[j++]]);
-  }
-  return lines.map(([sign, line]) => [sign, line]);
+/** A text with its lines. The sign tells how many line ends it has: none, one, or those that are written. */
+function block(text, indent) {
+  const end = !text.endsWith('\n') ? '-' : text.endsWith('\n\n') ? '+' : '';
+  const lines = text.replace(/\n$/, '').split('\n').map((line) => (line ? indent + line : ''));
+  return `|${end}\n${lines.join('\n')}`;
 }

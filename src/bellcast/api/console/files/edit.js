@@ -1,0 +1,162 @@
+/**
+ * The page that edits an object as YAML, or creates one: the server checks the text, the page shows the difference, then it is saved.
+ */
+import { difference } from './difference.js';
+import { confirmed, field, fill, form, h } from './dom.js';
+import { heading, load } from './list.js';
+import { BUILDERS, tenantOf } from './page.js';
+import { getTagged, putYaml, withQuery } from './server.js';
+import { toYaml } from './yaml.js';
+import { yamlEditor } from './yaml-editor.js';
+
+/** Fields that a read adds. */
+const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at', 'updated_at']);
+
+/** An object as YAML, without what a read adds. */
+export const yamlOf = (one) => toYaml(Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null)));
+
+/** @typedef {{name: string, path: string, starter: object, note: string}} Kind `path` is that of the API and of the page */
+
+/** A link to the editor: of a new object, of an object, or of a tenant's override of it. */
+export function editLink(page, kind, one) {
+  const { tenant } = tenantOf(page);
+  const text = !one ? `New ${kind.name}` : (one.tenant ?? '') === tenant ? 'Edit' : `Override for ${tenant}`;
+  return page.may(BUILDERS) && h('a', { class: 'button', href: withQuery(page.path, { edit: one ? 'yes' : 'new', tenant }) }, text);
+}
+
+/** The page of the editor. @param {Kind} kind */
+export function edit(page, kind) {
+  if (!page.may(BUILDERS)) return [heading(`Edit ${kind.name}`), h('p', {}, `Your role, ${page.me.role}, does not permit this page.`)];
+  if (page.key === null) return editor(page, kind, { text: toYaml(kind.starter), tag: null });
+  const place = h('div');
+  load(place, page.signal, (signal) => getTagged(target(kind, page.key, tenantOf(page)), signal), ({ value, tag }) => editor(page, kind, { text: yamlOf(value), tag, one: value }), page.key);
+  return place;
+}
+
+const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURIComponent(key)}`, query);
+
+/** `base` is the object as it was read: the difference is to it, and the write depends on it. */
+function editor(page, kind, base) {
+  const isNew = page.key === null;
+  const draft = drafts(page);
+  const kept = draft.read();
+  let condition = conditionOf(kept?.tag ?? base.tag);
+  const text = yamlEditor('Definition as YAML', kept?.text ?? base.text, () => {
+    draft.write({ text: text.value, tag: condition['if-match'] ?? null });
+    discard.hidden = false;
+    fill(review);
+  });
+  const review = h('section');
+  const notice = h('p', { role: 'status' }, kept && 'Your changes in this tab are here again.');
+  const discard = confirmed('Discard the changes', 'Discard', async () => {
+    draft.clear();
+    page.go(back());
+  });
+  discard.hidden = !kept;
+  const fields = isNew ? [keyField(), tenantField(page)] : [];
+  const edited = form([fields, text.element], 'Review changes', check);
+  edited.classList.add('editing');
+  edited.append(discard);
+
+  const chosen = (entered) => (isNew ? { key: entered.key.trim(), tenant: entered.tenant.trim() } : { key: page.key, ...tenantOf(page) });
+  const back = (key = page.key, tenant = tenantOf(page).tenant) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
+
+  /** Let the server check the text, and show what would change. */
+  async function check(entered) {
+    const { key, tenant } = chosen(entered);
+    fill(review);
+    text.show(null);
+    await attempt(entered, async () => {
+      const after = yamlOf(await putYaml(target(kind, key, { tenant, dry_run: true }), text.value, condition, page.signal));
+      const isSame = after === base.text && !isNew && !isCopy(page, base);
+      const title = h('h2', { tabindex: '-1' }, isSame ? 'Nothing changed' : isNew ? `New ${kind.name} ${key}` : 'Changes');
+      fill(review, h('div', { class: 'panel' }, title, !isSame && [difference(isNew ? '' : base.text, after), save(entered)]));
+      title.focus();
+    });
+  }
+
+  function save(entered) {
+    const { key, tenant } = chosen(entered);
+    const button = h('button', { type: 'button', class: 'primary', onclick: async () => {
+      button.disabled = true;
+      try {
+        await attempt(entered, async () => {
+          await putYaml(target(kind, key, { tenant }), text.value, condition, page.signal);
+          draft.clear();
+          page.go(back(key, tenant));
+        });
+      } catch (problem) {
+        text.show(problem);
+      }
+      button.disabled = false;
+    } }, 'Save');
+    return button;
+  }
+
+  /** Do a write, and show why it is refused. If the object was changed meanwhile, compare the text with what is there now. */
+  async function attempt(entered, write) {
+    try {
+      await write();
+    } catch (problem) {
+      if (page.signal.aborted) return;
+      if (problem.status !== 412) {
+        fill(review);
+        text.show(problem);
+      } else if (isNew) {
+        const { key, tenant } = chosen(entered);
+        fill(review);
+        text.show({ errors: [], message: `A ${kind.name} with the key ${key} exists.` });
+        fill(notice, h('a', { href: back(key, tenant) }, `Open ${key}`));
+      } else {
+        await readAgain();
+        await check(entered);
+      }
+    }
+  }
+
+  async function readAgain() {
+    try {
+      const { value, tag } = await getTagged(target(kind, page.key, tenantOf(page)), page.signal);
+      base = { text: yamlOf(value), tag, one: value };
+      fill(notice, `${page.key} was changed meanwhile${value.version ? `: now it is version ${value.version}` : ''}. Your text is kept, and the changes below are against what is there now.`);
+    } catch (problem) {
+      if (problem.status !== 404) throw problem;
+      base = { text: '', tag: null };
+      fill(notice, `${page.key} was deleted meanwhile. Your text is kept; saving creates it again.`);
+    }
+    condition = conditionOf(base.tag);
+    draft.write({ text: text.value, tag: base.tag });
+  }
+
+  return [heading(isNew ? `New ${kind.name}` : `Edit ${page.key}`, h('a', { class: 'button', href: back() }, 'Back')), h('p', { class: 'muted' }, noteOf(page, kind, base)), notice, edited, review];
+}
+
+const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });
+
+/** Whether saving makes a tenant's copy of an object of the project. */
+const isCopy = (page, { one }) => one !== undefined && (one.tenant ?? '') !== tenantOf(page).tenant;
+
+function noteOf(page, kind, base) {
+  if (!isCopy(page, base)) return kind.note;
+  const { tenant } = tenantOf(page);
+  return `${tenant} uses what applies to all tenants. Saving makes a copy for ${tenant}, which later changes for all tenants do not reach. ${kind.note}`;
+}
+
+const keyField = () => field('Key', { name: 'key', required: true, maxlength: 100, pattern: '[A-Za-z0-9_.\\-]+', autocomplete: 'off', spellcheck: 'false' }, 'Letters, digits and _ . -');
+
+/** The tenant of a new object. Operators that are bound to tenants choose one of them. */
+function tenantField(page) {
+  const { tenant } = tenantOf(page);
+  const own = page.me.tenants;
+  return field('Tenant', { name: 'tenant', value: tenant, autocomplete: 'off', placeholder: 'all', ...(own && { options: own, selected: tenant || own[0] }) }, own ? '' : 'Leave it empty for all tenants.');
+}
+
+/** The text that is not saved yet. It stays in the tab, also if the session ends meanwhile, and other operators do not get it. */
+function drafts(page) {
+  const name = `draft ${page.me.id} ${page.path} ${tenantOf(page).tenant}`;
+  return {
+    read: () => JSON.parse(sessionStorage.getItem(name)),
+    write: (draft) => sessionStorage.setItem(name, JSON.stringify(draft)),
+    clear: () => sessionStorage.removeItem(name),
+  };
+}

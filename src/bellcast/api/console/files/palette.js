@@ -1,0 +1,79 @@
+/**
+ * The dialogs of the keys: the palette, which opens pages and objects and acts on the page, and the list of keys.
+ */
+import { fill, h } from './dom.js';
+
+/** Objects whose page a key or an id opens, by the page of their list. */
+const OBJECTS = [
+  ['Recipient', '/recipients'], ['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs'], ['Request', '/requests'],
+  ['Topic', '/topics'], ['Tenant', '/tenants'], ['Workflow', '/workflows'], ['Template', '/templates'],
+];
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
+const KEYS = [
+  ['Ctrl K', 'Go to a page or an object, or act'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
+  ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['g, then a letter', 'Open a page:'],
+];
+
+/**
+ * @param {{pages: {title: string, path: string, letter: string}[], base: string, tenant: () => string, actions: () => [string, string, () => void][]}} shell
+ *   `tenant` is the query of the tenant that is shown; an action has a name, a key and what it does
+ * @returns the dialog, and a function that opens it
+ */
+export function palette({ pages, base, tenant, actions }) {
+  const options = h('ul');
+  const input = h('input', { type: 'search', 'aria-label': 'Page, action, key or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
+  const all = () => [...options.querySelectorAll('a, button')];
+  const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
+    h('form', { method: 'dialog', onsubmit: (event) => {
+      event.preventDefault();
+      all()[0]?.click();
+    } }, input), options);
+  return [dialog, () => {
+    input.value = '';
+    update();
+    dialog.showModal();
+  }];
+
+  function update() {
+    const text = input.value.trim();
+    const matches = (name) => name.toLowerCase().includes(text.toLowerCase());
+    const links = pages.filter((one) => matches(one.title)).map((one) => link(one.title, one.path, `g ${one.letter}`));
+    const acts = actions().filter(([name]) => matches(name)).map(([name, key, act]) => h('button', { type: 'button', onclick: () => {
+      dialog.close();
+      act();
+    } }, name, key && h('kbd', {}, key)));
+    fill(options, [links, acts, text && objects(text)].flat().filter(Boolean).map((one) => h('li', {}, one)));
+  }
+
+  function objects(text) {
+    const kinds = ID.test(text) ? [...OBJECTS.slice(1), OBJECTS[0]] : OBJECTS;
+    const found = [
+      ...kinds.map(([name, path]) => [path, `${name} ${text}`, `${path}/${encodeURIComponent(text)}${tenant()}`]),
+      ['/recipients', `Recipients that begin with ${text}`, `/recipients?${new URLSearchParams({ search: text })}`],
+      ['/connections', `Connections of ${text}`, `/connections?${new URLSearchParams({ recipient: text })}`],
+    ];
+    return found.filter(([path]) => pages.some((one) => one.path === path)).map(([, name, target]) => link(name, target));
+  }
+
+  function link(name, target, keys) {
+    return h('a', { href: `${base}${target}` }, name, keys && h('kbd', {}, keys));
+  }
+
+  /** The arrows move through the input and the rows. */
+  function move(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const stops = [input, ...all()];
+    stops[(stops.indexOf(document.activeElement) + step + stops.length) % stops.length].focus();
+  }
+}
+
+/** The list of keys. */
+export function keysDialog(pages) {
+  const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
+  const row = ([keys, what]) => h('div', {}, h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what));
+  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Keyboard shortcuts', onclick: (event) => event.target === dialog && dialog.close() },
+    h('h2', {}, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
+  return dialog;
+}

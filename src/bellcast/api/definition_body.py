@@ -1,0 +1,36 @@
+"""Objects in request bodies, as JSON or YAML. Errors of YAML name their lines."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from bellcast.api import context, request_body
+from bellcast.api.request_body import ApiRequest
+from bellcast.errors import Invalid
+from bellcast.model import validation
+from bellcast.workflows.yaml_text import YamlText
+
+MEDIA_TYPES = ("application/json", "application/yaml")
+# Objects are read as a whole wherever they are used.
+MAX_BYTES = 256 * 1024
+
+
+async def read(request: ApiRequest, added: Collection[str]) -> tuple[Any, YamlText | None]:
+    """Return the object in a body without the fields `added` by a read, and the YAML text it was read from."""
+    text: YamlText | None = None
+    if request_body.media_type(request) in request_body.YAML_TYPES:
+        limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
+        # In a thread: the parser takes seconds for MAX_BYTES, and the event loop goes on meanwhile.
+        text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
+        value = text.value
+        validation.check(validation.data("", value, MAX_BYTES))
+    else:
+        value = request_body.plain_json(await request_body.json_text(request))
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if name not in added}
+    return value, text
+
+
+def with_lines(refusal: Invalid, text: YamlText | None) -> Invalid:
+    """Return the refusal with the lines of its fields in a YAML text."""
+    return refusal if text is None else Invalid.fields(text.with_lines(refusal.errors))

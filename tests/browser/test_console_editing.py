@@ -1,0 +1,228 @@
+"""Workflows and templates are edited as YAML in the console."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import HOSTILE, PASSWORD, Console
+from tests.browser.shop import PHONE
+from tests.browser.test_everyone import violations
+
+from bellcast.workflows.yaml_text import YamlText
+
+TEXTS = [
+    *(
+        "a\nb",
+        "a\nb\n",
+        "a\nb\n\n",
+        "\na",
+        " a\nb",
+        "a\n\n  b\n",
+        "a \nb",
+        "a\tb\nc",
+        "a\r\nb",
+        "#a\nb",
+        "---\na",
+        "\n",
+    ),
+    *("", " ", "yes", "Null", "1", "1.5", "0x1f", "2030-01-01", "~", "-", "- a", "a: b", "a #b", "a.", "{a}", "[a]"),
+    *(
+        "30m",
+        "7d",
+        "{{ data.a }}",
+        "{% if a %}",
+        "'",
+        '"',
+        "\\",
+        "!a",
+        "&a",
+        "*a",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "?",
+        ":",
+        "<<",
+        "=",
+    ),
+    *("\x7f", "\x85", "\u2028", "\ufeff", "ü", "😀", "a\u2028b\nc", "a\x07\nb", HOSTILE),
+]
+VALUE: Any = {
+    "texts": TEXTS,
+    "keys": dict.fromkeys(TEXTS, 1),
+    "numbers": [0, -1, 1.5, 1e21, -1.5e-9, 2**53],
+    "others": [None, True, False, [], {}, [[]], [{}], [["a", ["b\nc"]]], {"a": {"b": [{"c": "d\ne"}, {"f": None}]}}],
+}
+
+
+def steps(title: str) -> dict[str, Any]:
+    return {"steps": [{"key": "bell", "type": "inbox", "title": title}]}
+
+
+def edit(page: Page, before: str, after: str) -> None:
+    text = page.get_by_label("Definition as YAML")
+    text.fill(text.input_value().replace(before, after))
+
+
+def review(page: Page) -> None:
+    page.get_by_role("button", name="Review changes").click()
+
+
+def test_workflow_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/edited", steps("Before"))
+    page = open_console("/workflows/edited")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("title: Before"))
+    edit(page, "title: Before", "titel: After {{ data.a")
+    review(page)
+    errors = page.get_by_role("alert").filter(has=page.get_by_role("button"))
+    expect(errors).to_contain_text("steps.0.titel")
+    expect(page.locator(".gutter mark").last).to_have_text("4")
+    assert violations(page) == []
+    page.get_by_role("button", name="Line 4").click()
+    assert page.evaluate(
+        "String(document.activeElement.value).slice(document.activeElement.selectionStart)"
+    ).startswith("    titel")
+    edit(page, "titel: After {{ data.a", "title: After\n    data: [")
+    review(page)
+    expect(errors).to_contain_text("The body is not YAML")
+    edit(page, "After\n    data: [", "After")
+    review(page)
+    expect(page.locator(".diff .ok")).to_contain_text("title: After")
+    expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/workflows/edited")["version"] == 1
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".diagram")).to_contain_text("After")
+    assert owner.send("GET", "/v1/workflows/edited")["version"] == 2
+    entry = owner.send("GET", "/v1/audit")["entries"][0]
+    assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/workflows/edited")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    review(page)
+    expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
+
+
+def test_workflow_that_another_operator_saved_is_not_overwritten(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/shared", steps("Before"))
+    page = open_console("/workflows/shared?edit=yes")
+    edit(page, "Before", "Mine")
+    review(page)
+    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    owner.send("PUT", "/v1/workflows/shared", steps("Theirs"))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("shared was changed meanwhile: now it is version 2")
+    expect(page.locator(".diff .bad")).to_contain_text("title: Theirs")
+    expect(page.locator(".diff .ok")).to_contain_text("title: Mine")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".diagram")).to_contain_text("Mine")
+    page.goto("/console/workflows/shared?edit=yes")
+    edit(page, "Mine", "Again")
+    owner.send("DELETE", "/v1/workflows/shared")
+    review(page)
+    expect(page.get_by_role("status")).to_contain_text("shared was deleted meanwhile")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".diagram")).to_contain_text("Again")
+
+
+def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/typed", steps("Before"))
+    page = open_console("/workflows/typed?edit=yes")
+    text = page.get_by_label("Definition as YAML")
+    written = text.input_value()
+    text.focus()
+    page.keyboard.press("Control+End")
+    for key in ("Tab", "Tab", "b", "Enter", "c"):
+        page.keyboard.press(key)
+    expect(text).to_have_value(f"{written}    b\n    c")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Tab")
+    expect(text).to_have_value(re.compile("^  steps:\n    - key"))
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Shift+Tab")
+    expect(text).to_have_value(f"{written}    b\n    c".replace("\n    b", "\n    b"))
+    for _ in range(30):
+        page.keyboard.press("Control+z")
+    expect(text).to_have_value(written)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Review changes")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Nothing changed")).to_be_focused()
+
+
+def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/kept", steps("Before"))
+    page = open_console("/workflows/kept?edit=yes")
+    edit(page, "Before", "Unsaved")
+    page.get_by_role("link", name="Back").click()
+    page.get_by_role("link", name="Edit", exact=True).click()
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Unsaved"))
+    for _ in range(2):
+        page.get_by_role("button", name="Discard the changes").click()
+    page.get_by_role("link", name="Edit", exact=True).click()
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
+
+
+def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/welcome", {"sms": {"text": "Hello"}})
+    page = open_console("/templates", viewport=PHONE)
+    page.get_by_role("link", name="New template").click()
+    page.get_by_label("Key").fill("welcome")
+    review(page)
+    expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()
+    page.get_by_label("Tenant").fill("acme")
+    page.get_by_label("Key").fill("hello")
+    assert violations(page) == []
+    review(page)
+    expect(page.get_by_role("heading", name="New template hello")).to_be_focused()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("hello")
+    page.goto("/console/templates/welcome?tenant=acme")
+    page.get_by_role("link", name="Override for acme").click()
+    expect(page.get_by_text("Saving makes a copy for acme")).to_be_visible()
+    edit(page, "Hello", "Hello from Acme")
+    review(page)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_be_visible()
+    page.goto("/console/templates")
+    expect(page.locator("tr").filter(has_text="welcome").filter(has_text="acme")).to_be_visible()
+    assert owner.send("GET", "/v1/templates/welcome")["sms"] == {"text": "Hello"}
+    page.goto("/console/templates/welcome?tenant=acme")
+    for _ in range(2):
+        page.get_by_role("button", name="Delete welcome").click()
+    expect(page.locator("h1")).to_have_text("Templates")
+
+
+def test_support_reads_definitions_and_edits_none(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    body = {"name": "sam", "role": "support", "password": PASSWORD}
+    httpx.post(f"{owner.server.url}/v1/operators", headers=owner.server.as_app(), json=body).raise_for_status()
+    context = chromium.new_context(base_url=owner.server.url)
+    context.request.post(
+        "/v1/session", data={"name": "sam", "password": PASSWORD}, headers={"origin": owner.server.url}
+    )
+    page = open_console("/workflows/evil", state=context.storage_state())
+    context.close()
+    expect(page.locator(".diagram")).to_be_visible()
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_count(0)
+    page.goto("/console/workflows/evil?edit=yes")
+    expect(page.get_by_text("Your role, support, does not permit this page.")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", list(VALUE))
+def test_yaml_of_the_console_is_read_as_the_same_value(
+    open_console: Callable[..., Page], owner: Console, name: str
+) -> None:
+    page = open_console("/account")
+    write = "async (value) => (await import('/console/yaml.js')).toYaml(value)"
+    text = page.evaluate(write, VALUE[name] if name == "keys" else {name: VALUE[name]})
+    assert YamlText(text.encode()).value == (VALUE[name] if name == "keys" else {name: VALUE[name]})

@@ -1,0 +1,93 @@
+"""The playground of the console: stock clients of all four dialects, and code that does the same."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import HOSTILE, Console
+from tests.browser.test_everyone import violations
+
+CLIENT = Path(__file__).parents[2] / "client"
+LIBRARIES = ("pusher-js", "socket.io-client")
+# Each reads the code from standard input. Node finds `bellcast/server` from the folder of its package.
+PROGRAMS = {"curl": ["sh", "-e"], "Python": [sys.executable], "Node": ["node", "--input-type=module"], "PHP": ["php"]}
+TEXT = 'it\'s "quoted" \\ $HOME `id` <b>'
+
+
+@pytest.fixture
+def page(open_console: Callable[..., Page]) -> Page:
+    page = open_console("/playground")
+    page.get_by_label("Recipient", exact=True).fill("player")
+    return page
+
+
+def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_all_four_dialects(page: Page) -> None:
+    loaded: set[str] = set()
+
+    def keep(name: str) -> None:
+        loaded.add(name)
+
+    page.on("response", lambda response: keep(response.url.rpartition("/console/vendor/")[2]))
+    page.get_by_role("button", name="Connect").click()
+    panes = page.locator(".pane")
+    expect(panes.get_by_text("✓ connected")).to_have_count(4)
+    assert {f"{name}.js" for name in LIBRARIES} <= loaded
+    expect(page.get_by_text("pusher_internal:subscription_succeeded on private-playground")).to_be_visible()
+    expect(page.get_by_text("pusher:signin_success")).to_be_visible()
+    page.get_by_label("Title").fill(HOSTILE)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(panes.filter(has_text="onerror=")).to_have_count(4)
+    page.get_by_role("button", name="Publish").click()
+    expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
+    panes.filter(has_text="EventSource").locator("summary").first.click()
+    expect(panes.filter(has_text="EventSource").locator("pre").first).to_contain_text('"lead": 7')
+    assert violations(page) == []
+    assert page.locator("img").count() == 0
+    page.get_by_role("button", name="Connect").click()  # the first connections end, silently
+    expect(panes.get_by_text("✓ connected")).to_have_count(4)
+
+
+def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Connect").click()
+    panes = page.locator(".pane")
+    expect(panes.get_by_text("✓ connected")).to_have_count(4)
+    page.get_by_label("Data").fill('{"none": null, "map": {}, "list": [true, 1.5, "it\'s"]}')
+    environment = {**os.environ, "BELLCAST_SECRET": owner.server.secret}
+    for language, program in PROGRAMS.items():
+        title = f"{TEXT} from {language}"
+        page.get_by_label("Title").fill(title)
+        page.get_by_label("Event", exact=True).fill(f"event.{language}")
+        page.get_by_role("button", name=language, exact=True).click()
+        page.get_by_role("button", name="Copy the code").click()
+        code = page.evaluate("navigator.clipboard.readText()")
+        assert code == page.locator("pre").last.inner_text()
+        ended = subprocess.run(
+            program, input=code, cwd=CLIENT, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert (ended.returncode, ended.stderr.count("rror")) == (0, 0), ended.stderr
+        expect(panes.filter(has_text=f"from {language}")).to_have_count(4)
+        expect(panes.filter(has_text=f"event.{language}")).to_have_count(4)
+        sent = owner.send("GET", "/v1/notifications?recipient=player&limit=1")["notifications"][0]
+        assert sent["title"] == title
+        event = owner.send("GET", "/v1/topics/private-playground/events")["events"][-1]
+        assert event["data"] == {"none": None, "map": {}, "list": [True, 1.5, "it's"]}
+    page.get_by_role("button", name="Browser").click()
+    expect(page.locator("pre").last).to_contain_text('topics="private-playground"')
+    assert violations(page) == []
+
+
+def test_pane_names_the_library_that_an_installation_without_node_lacks(page: Page, owner: Console) -> None:
+    page.route(re.compile("/console/vendor/"), lambda route: route.continue_(url=f"{route.request.url}.missing.js"))
+    page.get_by_role("button", name="Connect").click()
+    for dialect, library in (("Socket.IO", "socket.io-client"), ("Pusher", "pusher-js")):
+        pane = page.get_by_role("region", name=dialect, exact=True)
+        expect(pane.get_by_text("✕ error")).to_be_visible()
+        expect(pane).to_contain_text(f"{library} could not be loaded")
+        expect(pane).to_contain_text("npm ci && npm run build")
+    expect(page.locator(".pane").get_by_text("✓ connected")).to_have_count(2)

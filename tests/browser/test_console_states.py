@@ -1,0 +1,199 @@
+"""Pages of the console that are loading, failing, refreshed without success, and used by keyboard."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Locator, Page, Route, expect
+from tests.browser.console import PAGES, Console, wait_loaded
+from tests.browser.shop import PHONE
+from tests.browser.test_everyone import violations
+
+API = re.compile(r"/v1/(?!me$|me\?|session)|/readyz")
+PROBLEM = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}
+# They read nothing before they are drawn: a feed, and lines that are checked again and again.
+STATIC = {"/live", "/setup", "/playground", "/account"}
+
+
+class Server:
+    """The API as a page sees it: it answers, fails, or does not answer yet."""
+
+    def __init__(self, page: Page) -> None:
+        self.fails = self.waits = False
+        self.held: list[Route] = []
+        page.route(API, self.answer)
+
+    def answer(self, route: Route) -> None:
+        if self.waits:
+            self.held.append(route)
+        elif self.fails:
+            route.fulfill(status=503, json=PROBLEM, headers={"x-request-id": "req-7"})
+        else:
+            route.fallback()
+
+    def go_on(self) -> None:
+        self.waits = False
+        for route in self.held:
+            route.fallback()
+        self.held.clear()
+
+
+def go(page: Page, path: str) -> None:
+    """Navigate as a link does, without loading the modules again."""
+    page.evaluate("path => history.pushState(null, '', path)", f"/console{path}")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+
+
+def active(page: Page) -> Locator:
+    return page.locator(":focus")
+
+
+def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    server = Server(page)
+    paths = [*(PAGES.keys() - STATIC), f"/notifications/{owner.notification}", f"/runs/{owner.run}", "/recipients/evil"]
+    for path in paths:
+        server.waits = True
+        go(page, path)
+        expect(page.locator(".skeleton").first, path).to_be_visible()
+        server.go_on()
+        wait_loaded(page)
+        page.evaluate("for (const one of document.querySelector('#main').children) one.isOld = true")
+        server.fails = True
+        page.keyboard.press("r")
+        mark = page.locator("#main > .stale")
+        expect(mark, path).to_contain_text("The store is away.")
+        expect(mark).to_contain_text("req-7")
+        expect(mark).to_contain_text(re.compile(r"Shown as of \d\d:\d\d:\d\d"))
+        old = page.evaluate("[...document.querySelector('#main').children].filter((one) => one.isOld).length")
+        assert old == page.locator("#main > *").count() - 1, path
+        server.fails = False
+        mark.get_by_role("button", name="Retry").click()
+        expect(mark, path).to_have_count(0)
+        server.fails = True
+        go(page, path)
+        failures = page.locator(".failure")
+        expect(failures.first, path).to_contain_text("req-7")
+        wait_loaded(page)
+        count = failures.count()
+        server.fails = False
+        failures.first.get_by_role("button", name="Retry").click()
+        expect(failures, path).to_have_count(count - 1)
+        go(page, "/account")
+
+
+CONTROLS = "a[href], button, input, select, textarea, summary, [tabindex='0']"
+# The focused element with its ring, and whether it is on the screen.
+FOCUS = """() => {
+  const one = document.activeElement;
+  const { outlineStyle, outlineWidth } = getComputedStyle(one);
+  const { top, bottom, left, right, height } = one.getBoundingClientRect();
+  const bar = one.closest('.bar, #menu, .save') ? 0 : document.querySelector('.bar').offsetHeight;
+  return {
+    html: one.cloneNode().outerHTML.slice(0, 120), isWithin: document.getElementById('main').contains(one),
+    isRinged: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2,
+    isVisible: height > 0 && bottom > bar && top < innerHeight && right > 0 && left < innerWidth,
+  };
+}"""
+
+
+def test_tab_reaches_the_controls_of_every_page_with_a_visible_ring(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    for path in (*PAGES, f"/notifications/{owner.notification}", f"/runs/{owner.run}", "/recipients/evil"):
+        go(page, path)
+        wait_loaded(page)
+        expect(page.locator("#main")).to_be_focused()
+        controls = page.locator(f"#main :is({CONTROLS}):visible:enabled").count()
+        stops = 0
+        while True:
+            page.keyboard.press("Tab")
+            focus = page.evaluate(FOCUS)
+            if not focus["isWithin"] or stops > controls + 20:
+                break
+            stops += 1
+            assert (focus["isRinged"], focus["isVisible"]) == (True, True), (path, focus)
+        assert stops >= min(controls, 1), path
+        assert stops <= controls + 20, path
+        assert page.locator("[tabindex]:not([tabindex='0'], [tabindex='-1'])").count() == 0
+
+
+def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/runs?workflow=evil")
+    wait_loaded(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Workflow runs")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("/")
+    expect(page.locator(".filters input").first).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    row = page.locator(".row-link").first
+    expect(row).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("evil for runner")
+    expect(page.locator("#main")).to_be_focused()
+    page.locator(".waterfall .row-link").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".waterfall .details").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".waterfall .details").first).to_be_hidden()
+    expect(page.locator(".waterfall .row-link").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(r"/runs\?workflow=evil"))
+    expect(row).to_be_focused()
+    page.keyboard.press("r")
+    wait_loaded(page)
+    expect(row).to_be_focused()
+    page.keyboard.press("Control+k")
+    dialog = page.get_by_role("dialog", name="Go to")
+    page.keyboard.type("time")
+    expect(dialog.get_by_role("button", name="Show times in UTC")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("tz=utc"))
+    expect(row).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("evil")
+    page.keyboard.press("ArrowUp")  # the last
+    expect(active(page)).to_have_text("Connections of evil")
+    page.keyboard.press("Escape")
+    expect(row).to_be_focused()
+    page.goto("/console/topics/evil")
+    wait_loaded(page)
+    page.keyboard.press("Escape")  # a link from elsewhere has no list to go back to
+    expect(page.locator("h1")).to_have_text("Topics")
+
+
+def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys", viewport=PHONE)
+    wait_loaded(page)
+    page.get_by_role("button", name="Menu").press("Enter")
+    expect(page.locator("#menu a[aria-current]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#menu")).to_be_hidden()
+    expect(page.get_by_role("button", name="Menu")).to_be_focused()
+
+
+def test_second_click_is_needed_while_the_focus_stays(open_console: Callable[..., Page], owner: Console) -> None:
+    made: dict[str, Any] = owner.send("POST", "/v1/keys", {"name": "spare", "scopes": ["send"]})
+    page = open_console("/keys")
+    revoke = page.get_by_role("button", name="Revoke spare")
+    revoke.press("Enter")
+    expect(revoke).to_have_text("Revoke: sure?")
+    revoke.press("Tab")
+    expect(revoke).to_have_text("Revoke")
+    revoke.click()
+    page.route("**/v1/keys/*", lambda route: route.fulfill(status=503, json=PROBLEM))
+    revoke.click()
+    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+    expect(revoke).to_have_text("Revoke")
+    owner.send("DELETE", f"/v1/keys/{made['id']}")

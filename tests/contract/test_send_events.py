@@ -1,0 +1,37 @@
+"""The live feed's events of many sends in one request."""
+
+import pytest
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.inbox import sending
+from bellcast.model.ids import Ids
+from bellcast.model.limits import Limits
+from bellcast.model.live_feed import filter_of
+from bellcast.model.notifications import Draft
+from bellcast.ports import Context, Store
+from bellcast.ports.live_feed import KEPT_EVENTS
+from bellcast.server.live_feed import LiveFeed
+from tests.contract.app import App
+
+SENDS = filter_of(["send"], None)
+NUMBER = KEPT_EVENTS + 50
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+async def test_bulk_request_is_counted_whole_and_its_last_sends_are_kept(
+    store: Store, app: App, is_watched: bool
+) -> None:
+    feed = LiveFeed(app.clock)
+    engines = Context(store, MemoryBroker(), app.clock, Ids().new, feed=feed)
+    await engines.broker.open()
+    if is_watched:
+        feed.watch(SENDS)
+    drafts = [
+        Draft(to="alice", title="Hello", type=f"t{number}", tenant="acme" if number % 5 else "globex")
+        for number in range(NUMBER)
+    ]
+    await sending.send_many(engines, Limits(), drafts)
+    assert feed.emitted == {"send": NUMBER}
+    assert {tenant: point.sends for tenant, point in feed.tenants.busiest().items()} == {"acme": 200, "globex": 50}
+    kept = feed.recent(SENDS, NUMBER)
+    assert [event.fields["type"] for event in kept] == [draft.type for draft in drafts[-KEPT_EVENTS:]]

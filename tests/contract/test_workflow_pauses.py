@@ -1,0 +1,87 @@
+"""Runs of workflows that are switched off and on again, on every store."""
+
+import pytest
+
+from bellcast.errors import Conflict
+from bellcast.model.notifications import Audience
+from bellcast.ports import Store
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.workflows import WorkflowWorld
+
+LATER = {"key": "later", "type": "delay", "for": "1h"}
+BELL = {"key": "bell", "type": "inbox", "title": "Booked"}
+LOOKED = {"key": "looked", "type": "wait_for", "step": "bell", "event": "seen"}
+
+
+@pytest.fixture
+async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
+    return WorkflowWorld(store, clock)
+
+
+async def switch(world: WorkflowWorld, *, active: bool) -> None:
+    await world.workflows.workflow_catalog.change("", "booking", active=active, version=None)
+
+
+async def test_inactive_workflow_pauses_runs_and_refuses_triggers(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", LATER, BELL)
+    id = await world.trigger("booking")
+    await world.settle()
+    await switch(world, active=False)
+    with pytest.raises(Conflict):
+        await world.trigger("booking")
+    await world.advance(7_200)
+    assert (await world.status(id), await app.titles("alice")) == ("paused", [])
+    await switch(world, active=True)
+    await world.settle()
+    assert (await world.status(id), await app.titles("alice")) == ("completed", ["Booked"])
+
+
+async def test_paused_runs_of_a_deleted_workflow_finish(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking")
+    await switch(world, active=False)
+    await world.settle()
+    assert await world.status(id) == "paused"
+    assert await world.workflows.workflow_catalog.delete("", "booking")
+    await world.settle()
+    assert await world.status(id) == "completed"
+
+
+async def test_paused_runs_go_on_when_code_defines_their_workflow(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking")
+    await switch(world, active=False)
+    await world.settle()
+    await world.workflows.workflow_catalog.put("", "booking", {"steps": [LATER]}, is_code=True)
+    await world.settle()
+    assert await world.status(id) == "completed"
+
+
+@pytest.mark.parametrize("to", ["alice", Audience(topic="room")])
+async def test_node_with_an_older_state_of_the_workflow_leaves_no_run_paused(
+    world: WorkflowWorld, to: str | Audience
+) -> None:
+    """Another node activates the workflow before this one, which knows of the deactivation only, pauses a run."""
+    await world.store.recipients.subscribe("", "room", "alice", world.clock.now())
+    await world.put("booking", BELL)
+    trigger = await world.trigger("booking", to)
+    await switch(world, active=False)
+    await world.workflows.workflow_catalog.current("", "booking")
+    await WorkflowCatalog(world.store, world.clock).change("", "booking", active=True, version=None)
+    await world.settle()
+    assert await world.store.runs.counts("", trigger) == {"completed": 1}
+
+
+async def test_event_of_an_inactive_workflow_counts_when_it_is_active_again(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, LOOKED)
+    id = await world.trigger("booking")
+    await world.settle()
+    await switch(world, active=False)
+    await app.mark("alice", "read")
+    await world.settle()
+    assert await world.status(id) == "paused"
+    await switch(world, active=True)
+    await world.settle()
+    assert await world.status(id) == "completed"
