@@ -311,7 +311,7 @@ async def test_simulated_message_is_released_to_a_provider(tmp_path: Path) -> No
 
 
 async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.api.providers.TESTS_PER_MINUTE", 100_000)
+    monkeypatch.setattr("bellcast.api.connection_tests.TESTS_PER_MINUTE", 100_000)
     async with (
         vendor_server() as vendor,
         vendor_server() as other,
@@ -348,8 +348,6 @@ async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatc
         assert (len(vendor.requests), len(other.requests)) == sent
         assert "must not" in (await tested("twilio://AC1:token@10.0.0.1?from=%2B12025550123")).text
         assert "token" not in (await client.get("/v1/audit")).text
-        monkeypatch.undo()
-        assert [(await tested(twilio_url(vendor))).status_code for _ in range(2)] == [200, 429]
 
 
 def by_twilio(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipts") -> dict[str, Any]:

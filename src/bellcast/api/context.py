@@ -23,6 +23,7 @@ from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.nodes import LiveNode
 from bellcast.model.pusher import PusherConfig
+from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Clock, Context
 from bellcast.ports.doctor import Doctor
 from bellcast.ports.live_feed import ObservedServer
@@ -133,6 +134,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     settings: ServerSettingsStore
     secrets: StoredSecrets
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
+    connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their callers
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     passkeys: Passkeys | None = None

@@ -1,14 +1,13 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
-import math
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from bellcast.api import audit, context, guards, objects, request_body, responses, tenants
+from bellcast.api import audit, connection_tests, context, guards, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -22,7 +21,6 @@ from bellcast.errors import (
     Invalid,
     NotFound,
     TooLarge,
-    TooMany,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -42,8 +40,6 @@ MAX_RATE = 100_000.0
 # Half an hour: longer waits would outlive a shutdown many times over.
 MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
-# Tests of values reach out from the server.
-TESTS_PER_MINUTE = 10
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -196,7 +192,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
     Checks the credentials, or sends a message to an address. A dry run checks the credentials only. With `values`, it tests a
-    provider that is not stored, at most 10 times a minute. In their URL, `…@` stands for the credentials of the stored provider with
+    provider that is not stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the credentials of the stored provider with
     this key, if the same server gets them."""
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
@@ -204,10 +200,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     if body.values is None:
         error = await ctx.providers.test(tenant, key, to)
     else:
-        # A bucket has one second's tokens: a test takes the share of a minute.
-        wait = ctx.engines.rates.take("provider-test", TESTS_PER_MINUTE, ctx.engines.clock.now(), 60)
-        if wait:
-            raise TooMany("Values may be tested every 6 seconds.", retry_after=math.ceil(wait))
+        connection_tests.count(request)
         planned = await ctx.providers.plan(tenant, key, body.values)
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
         error = await ctx.providers.test_values(tenant, key, body.values, to)

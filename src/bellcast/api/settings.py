@@ -1,6 +1,5 @@
 """Settings of the database: read, changed, rolled back, and tested."""
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -9,12 +8,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, guards, request_body, responses
+from bellcast.api import audit, connection_tests, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Conflict, Forbidden, Invalid, NotFound, PasswordRequired, TooMany
+from bellcast.errors import Conflict, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
@@ -29,8 +28,6 @@ from bellcast.ports.server_settings import (
     TestReport,
 )
 
-# Tests reach out from the server.
-TESTS_PER_MINUTE = 10
 MAX_URL = 2_000
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
@@ -213,16 +210,12 @@ async def test(request: ApiRequest) -> ASGIApp:
     """Test a Pusher app.
 
     With saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private subscription, and an event back to it. Each step has a
-    state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute.
+    state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute for each caller.
     With `values`, API keys need the scope `manage` too, operators the role owner: on the server's own URL, the node accepts
     the values during the test, for the channel of the test only."""
     wanted = _wanted_test(request, await request_body.body(request, TEST))
-    ctx = context.of(request)
-    # A bucket has one second's tokens: a test takes the share of a minute.
-    wait = ctx.engines.rates.take("settings-test", TESTS_PER_MINUTE, ctx.engines.clock.now(), 60)
-    if wait:
-        raise TooMany("A test may run every 6 seconds.", retry_after=math.ceil(wait))
-    return responses.json(await ctx.test_pusher(wanted))
+    connection_tests.count(request)
+    return responses.json(await context.of(request).test_pusher(wanted))
 
 
 def _check_test(body: SettingsTest, ctx: ApiContext) -> None:

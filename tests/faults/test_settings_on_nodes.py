@@ -1,6 +1,8 @@
-"""Settings that one node changes apply on another within 2 s, without a restart."""
+"""Settings that one of three nodes changes apply on the others within 2 s, without a restart. One that cannot use a value warns and
+keeps the old."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +21,22 @@ from tests.wire.pusher_clients import bare
 from tests.wire.test_sessions import cookie
 
 MAX_SECONDS = 2.0
+OLDER_VERSION = """
+from bellcast.cli import main
+from bellcast.server import database_settings
+
+def parse(text):
+    if int(text) > 100:
+        raise ValueError
+    return int(text)
+
+known = database_settings.SETTINGS
+known["limit_title"] = type(known["limit_title"])(**{
+    name: getattr(known["limit_title"], name) for name in ("name", "place", "description")
+}, parse=parse)
+main()
+"""
+Nodes = tuple[ServerProcess, ServerProcess, ServerProcess]
 
 
 def respond(request: AppRequest) -> tuple[int, bytes]:
@@ -35,12 +53,17 @@ def app() -> Iterator[AppServer]:
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Two nodes, and one of an older version, whose titles have at most 100 characters."""
     folder = tmp_path_factory.mktemp("settings")
     with cluster(folder, engines.redis().url, engines.postgres(), "settings") as started:
         one, other = started.start(), started.start()
-        assert eventually(lambda: (known_nodes(one), known_nodes(other)) == (2, 2))
-        yield one, other
+        older = ServerProcess(folder / "older", started.environ)
+        older.program = [sys.executable, "-c", OLDER_VERSION]
+        started.nodes.append(older)
+        older.start()
+        assert eventually(lambda: [known_nodes(node) for node in (one, other, older)] == [3, 3, 3])
+        yield one, other, older
 
 
 def change(node: ServerProcess, **body: Any) -> None:
@@ -83,8 +106,32 @@ def kept_events(node: ServerProcess) -> int:
     )
 
 
-def test_settings_of_one_node_apply_on_the_other(nodes: tuple[ServerProcess, ServerProcess], app: AppServer) -> None:
-    one, other = nodes
+def revisions(node: ServerProcess) -> set[int]:
+    listed = httpx.get(f"{node.url}/v1/nodes", headers=node.as_app(), timeout=30).json()["nodes"]
+    return {one["settings_revision"] for one in listed}
+
+
+def test_node_that_cannot_use_a_value_warns_and_keeps_the_old(nodes: Nodes) -> None:
+    one, other, older = nodes
+    change(one, set={"limit_title": "20", "limit_type": "5"})
+    assert applies(lambda: [send(node, "bob", "x" * 21).status_code for node in (other, older)] == [422, 422])
+    change(other, set={"limit_title": "200", "limit_type": "9"})
+    assert applies(lambda: [send(node, "bob", "x" * 21).status_code for node in (one, older)] == [201, 422])
+    # The other settings of the revision apply there too.
+    assert applies(lambda: [send(node, "bob", "Hi", type="x" * 9).status_code for node in nodes] == [201] * 3)
+    assert eventually(lambda: "setting_not_applied" in older.log.read_text())
+    feed, query = f"{one.url}/v1/feed", {"kind": "warning", "last": 50}
+    with httpx.stream("GET", feed, params=query, headers=one.as_app(), timeout=30) as warnings:
+        assert any(
+            "BELLCAST_LIMIT_TITLE has a value that this node cannot use" in line for line in warnings.iter_lines()
+        )
+    assert eventually(lambda: len(revisions(one)) == 1)
+    change(one, reset=["limit_title", "limit_type"])
+    assert applies(lambda: [send(node, "bob", "x" * 99).status_code for node in nodes] == [201] * 3)
+
+
+def test_settings_of_one_node_apply_on_the_other(nodes: Nodes, app: AppServer) -> None:
+    one, other, _ = nodes
     assert (session_of(other), lines_of(other)) == (401, 0)
     change(
         one,
