@@ -132,3 +132,13 @@ async def test_edit_of_an_operator_is_audited_with_its_changes(rest: Rest, cheap
     assert found == [("dev", "ok"), ("dev", "precondition_failed"), ("support", "forbidden"), ("dev", "ok")]
     (last,) = [one for one in entries if one["action"] == "PUT /v1/templates/{key}"][:1]
     assert {one["field"] for one in last["changes"]} == {"email", "sms"}
+
+
+@pytest.mark.parametrize("plural", ["workflows", "templates"])
+async def test_wrong_query_is_refused_before_the_condition_is_checked(rest: Rest, plural: str) -> None:
+    path, headers = f"/v1/{plural}/booking?dry_run=maybe", {"if-match": '"other"'}
+    assert refused(
+        await rest.app.put(path, json=dict(WORKFLOW if plural == "workflows" else TEMPLATE), headers=headers),
+        422,
+        "invalid",
+    )

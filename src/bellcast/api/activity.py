@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, notifications, request_body, responses, tenant_pages, tenants
+from bellcast.api import context, notifications, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Notification
+from bellcast.model.operators import ROLES
 from bellcast.ports import SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
@@ -75,6 +76,7 @@ class AnnouncementPage(Struct, frozen=True):
     "/v1/notifications",
     tag="Sending",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=NotificationsQuery,
     is_exported=True,
@@ -92,7 +94,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     total = await _total(request, query, sends.count_notifications, wanted, found)
     shown, following = _shown(found, query.limit)
     listed = [_notification(one) for one in shown]
-    return responses.json(NotificationPage(listed, following, found.scanned_until, total))
+    return responses.json(viewers.page_for(request, NotificationPage(listed, following, found.scanned_until, total)))
 
 
 @operation(
@@ -100,6 +102,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     "/v1/announcements",
     tag="Sending",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=AnnouncementsQuery,
     is_exported=True,
@@ -115,7 +118,7 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     total = await _total(request, query, sends.count_announcements, wanted, found)
     shown, following = _shown(found, query.limit)
     listed = [_announcement(one) for one in shown]
-    return responses.json(AnnouncementPage(listed, following, found.scanned_until, total))
+    return responses.json(viewers.page_for(request, AnnouncementPage(listed, following, found.scanned_until, total)))
 
 
 async def _pages(

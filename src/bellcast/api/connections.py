@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants
+from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants, viewers
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
@@ -101,6 +101,7 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     "/v1/connections",
     tag="Live",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=ConnectionsQuery,
     is_exported=True,
@@ -129,7 +130,8 @@ async def page(request: ApiRequest) -> ASGIApp:
 
     count = count_open if wanted == EVERY_CONNECTION and params.node is None else None
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
-    return responses.json(ConnectionPage(shown, shown[-1].id if has_next else None, total))
+    listed_page = ConnectionPage(shown, shown[-1].id if has_next else None, total)
+    return responses.json(viewers.page_for(request, listed_page))
 
 
 @operation(

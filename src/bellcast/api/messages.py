@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -17,6 +17,7 @@ from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
+from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.list_scan import ListScan, ListTotal
@@ -83,6 +84,7 @@ class Retried(Struct, frozen=True):
     "/v1/messages",
     tag="Messages",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=MessagesQuery,
     is_exported=True,
@@ -127,7 +129,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     total = await tenant_pages.total(request, tenant, found, query.after, query.limit, None if is_filtered else count)
     shown = found.rows[: query.limit]
     following = shown[-1].id if len(found.rows) > query.limit else None
-    return responses.json(MessagePage([outside(message) for message in shown], following, found.scanned_until, total))
+    listed = [outside(message) for message in shown]
+    return responses.json(viewers.page_for(request, MessagePage(listed, following, found.scanned_until, total)))
 
 
 @operation(

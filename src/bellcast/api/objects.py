@@ -191,6 +191,7 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
 
 async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
     ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+    plans = is_dry_run(request)
     sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
     try:
         value = request_body.json(msgspec.json.encode(sent), shape, ctx)
@@ -205,7 +206,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
         entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
     after = msgspec.json.decode(body)
     shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
-    if is_dry_run(request):
+    if plans:
         return responses.json(shown)
     now, is_new = ctx.engines.clock.now(), before is None
     if not is_conditional:

@@ -19,6 +19,7 @@ from bellcast.api import (
     tenant_pages,
     tenants,
     time_range,
+    viewers,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
@@ -27,7 +28,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import recipients
-from bellcast.model import times, validation
+from bellcast.model import operators, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, ChatAddresses, Recipient, RecipientFields
 from bellcast.model.limits import Limits
@@ -90,6 +91,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
     "/v1/recipients",
     tag="Recipients",
     required_scope="read",
+    roles=operators.ROLES,
     bound_by="list",
     query=SearchQuery,
     is_exported=True,
@@ -115,7 +117,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
     following = position(shown[-1].tenant or DEFAULT_TENANT, shown[-1].key) if has_next else None
     scanned = None if found.scanned_until is None else position(*found.scanned_until)
-    return responses.json(RecipientPage(shown, following, scanned, total))
+    return responses.json(viewers.page_for(request, RecipientPage(shown, following, scanned, total)))
 
 
 async def _read(

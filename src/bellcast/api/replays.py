@@ -6,7 +6,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, time_range
+from bellcast.api import (
+    audit,
+    context,
+    list_total,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    time_range,
+    viewers,
+)
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -16,6 +27,7 @@ from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
+from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
 from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.replays import FailureKind, StoredFailure
@@ -191,6 +203,7 @@ class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
     "/v1/failures",
     tag="Messages",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=FailuresQuery,
     is_exported=True,
@@ -211,14 +224,13 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     counts = None if query.wanted.compares_fields else count
     has_next = found.before is not None
     total = await list_total.of_first_page(len(found.failures), query.after, has_next=has_next, count=counts)
-    return responses.json(
-        FailurePage(
-            failures=[_failure(one) for one in found.failures],
-            next=None if found.is_cut else found.before,
-            scanned_until=found.before if found.is_cut else None,
-            total=total,
-        )
+    listed = FailurePage(
+        failures=[_failure(one) for one in found.failures],
+        next=None if found.is_cut else found.before,
+        scanned_until=found.before if found.is_cut else None,
+        total=total,
     )
+    return responses.json(viewers.page_for(request, listed))
 
 
 @operation(
@@ -226,6 +238,7 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     "/v1/failures/causes",
     tag="Messages",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=CausesQuery,
     response_types={200: CausePage},
@@ -239,7 +252,8 @@ async def causes(request: ApiRequest) -> ASGIApp:
     named = tenant_pages.tenants_of(request, query.tenant)
     report = await context.of(request).failures.causes(named, query.wanted)
     total = ListTotal(report.total, report.is_exact)
-    return responses.json(CausePage(causes=[_cause(group) for group in report.groups], total=total))
+    listed = CausePage(causes=[_cause(group) for group in report.groups], total=total)
+    return responses.json(viewers.page_for(request, listed))
 
 
 @operation(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, UnsetType
 
-from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants
+from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -15,6 +15,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.operators import ROLES
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
@@ -97,6 +98,7 @@ class Restarted(Struct, frozen=True):
     "/v1/runs",
     tag="Workflows",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=RunsQuery,
     is_exported=True,
@@ -140,7 +142,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
         counts = await store.runs.counts(tenant, query.trigger)
         result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
-    return responses.json(result)
+    return responses.json(viewers.page_for(request, result))
 
 
 @operation(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, UnsetType, structs
 
-from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range
+from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range, viewers
 from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -17,6 +17,7 @@ from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
+from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import Store
 from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
@@ -140,6 +141,7 @@ class TenantPage(Struct, frozen=True):
     "/v1/tenants",
     tag="Tenants",
     required_scope="read",
+    roles=ROLES,
     bound_by="handler",
     query=TenantsQuery,
     is_exported=True,
@@ -166,7 +168,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     has_more = has_next or scanned_until is not None
     count = functools.partial(_count, engines.store, query.prefix) if is_counted else None
     total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
-    return responses.json(TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total))
+    listed = TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total)
+    return responses.json(viewers.page_for(request, listed))
 
 
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:

@@ -30,6 +30,7 @@ from bellcast.model import history, patterns, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import Member, topic_stream
 from bellcast.model.identities import EVERY_TENANT, Subscription
+from bellcast.model.operators import ROLES
 from bellcast.ports import Store
 from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
 
@@ -113,6 +114,7 @@ class TopicPage(Struct, frozen=True):
     "/v1/topics",
     tag="Topics",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=TopicsQuery,
     is_exported=True,

@@ -219,6 +219,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     workflow is new. A workflow that is defined in code is refused (409). With `?tenant=`, the request is about a
     tenant's override of the workflow."""
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    plans = objects.is_dry_run(request)
     value, yaml = await definition_body.read(request, READ_ADDS)
     try:
         validation.check(validation.data("", value, definition_body.MAX_BYTES))
@@ -231,7 +232,7 @@ async def write(request: ApiRequest) -> ASGIApp:
         replaced = await ctx.engines.store.documents.get(WORKFLOWS, tenant, key)
         found = await ctx.workflow_catalog.latest(tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
-    if objects.is_dry_run(request):
+    if plans:
         return responses.json((await ctx.workflow_catalog.plan(tenant, key, value)).outside)
     before = await _own(request, tenant, key)
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value, replaces=replaced)

@@ -1,0 +1,31 @@
+"""Lists for operators with the role viewer: what there is and in which state, without its content and without addresses."""
+
+from typing import Any, TypeVar
+
+from msgspec import Struct, structs
+
+from bellcast.api import guards
+from bellcast.api.request_body import ApiRequest
+
+T = TypeVar("T")
+
+# Fields with content, and what a viewer reads in their place.
+HIDDEN: dict[str, Any] = {
+    **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result"), None),
+    **dict.fromkeys(("name", "email", "phone", "address"), None),
+    **dict.fromkeys(("title", "to"), ""),
+    **{name: {} for name in ("data", "content", "settings", "chat")},
+    **dict.fromkeys(("actions", "attempts"), ()),
+}
+
+
+def page_for(request: ApiRequest, page: T) -> T:
+    """Return a page of a list as its caller may read it."""
+    return page if guards.caller(request).role != "viewer" else _hidden(page)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        return structs.replace(value, **{name: HIDDEN.get(name, _hidden(one)) for name, one in fields.items()})
+    return [_hidden(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,93 @@
+"""Operators with the role viewer list what there is and in which state, and read no content and no addresses."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.test_store_messages import message
+from tests.journey import operators
+from tests.journey.rest import Rest, refused
+
+MARK = "secret-content"
+CONTENT = {
+    "title": MARK,
+    "body": MARK,
+    "action_url": f"/{MARK}",
+    "data": {"a": MARK},
+    "actor": MARK,
+    "icon": f"/{MARK}.png",
+}
+LISTS = [
+    *("notifications", "announcements", "recipients", "tenants", "topics", "messages", "runs", "connections"),
+    *("failures", "failures/causes"),
+]
+
+
+@pytest.fixture
+async def filled(rest: Rest, cheap_hashes: None) -> Rest:
+    """A tenant with one of each, with the mark in all content."""
+    of = {"tenant": "acme"}
+    person = {"name": MARK, "email": f"{MARK}@example.com", "phone": "+436601234567", "data": {"a": MARK}}
+    await rest.app.put("/v1/recipients/alice", json=person, params=of)
+    await rest.app.put("/v1/topics/news/subscriptions/alice", json={}, params=of)
+    await rest.app.put("/v1/tenants/acme", json={"name": MARK, "settings": {"plan": MARK}})
+    await rest.send("alice", **CONTENT, **of)
+    await rest.store.messages.add(
+        [message(tenant="acme", id="01", recipient="alice", address=MARK, content=f'{{"text":"{MARK}"}}'.encode())]
+    )
+    await rest.send({"topic": "news"}, **CONTENT, **of)
+    steps = [{"key": "bell", "type": "inbox", "title": MARK}]
+    await rest.app.put("/v1/workflows/w", json={"steps": steps}, params=of)
+    started = await rest.app.post("/v1/workflows/w/trigger", json={"to": "alice", "data": {"a": MARK}}, params=of)
+    assert started.status_code == 202, started.text
+    return rest
+
+
+@pytest.mark.parametrize("tenant", ["acme", "*"])
+async def test_viewer_lists_everything_without_its_content(filled: Rest, tenant: str) -> None:
+    viewer = await operators.signed_in(filled, "vera", "viewer")
+    found: dict[str, Any] = {}
+    for name in LISTS:
+        query = {} if name == "tenants" else {"tenant": tenant}
+        listed = await viewer.get(f"/v1/{name}", params=query)
+        assert listed.status_code == 200, listed.text
+        assert MARK not in listed.text, name
+        assert "+43660" not in listed.text
+        found[name] = listed.json()
+        owner = (await filled.app.get(f"/v1/{name}", params=query)).json()
+        (rows,) = [key for key, value in owner.items() if isinstance(value, list)]
+        # The fields are those of other callers, and names, states and counts are the same.
+        assert [one.keys() for one in found[name][rows]] == [one.keys() for one in owner[rows]]
+        assert {**found[name], rows: None} == {**owner, rows: None}
+    assert found["notifications"]["notifications"][0]["recipient"] == "alice"
+    assert found["messages"]["messages"][0]["state"] == "queued"
+    assert found["runs"]["runs"][0]["workflow"] == "w"
+    assert all(found[name][name] for name in LISTS[:7])
+
+
+async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
+    viewer = await operators.signed_in(filled, "vera", "viewer")
+    for name in LISTS[:-1]:
+        for media_type in ("text/csv", "application/x-ndjson"):
+            export = await viewer.get(f"/v1/{name}", headers={"accept": media_type})
+            assert refused(export, 403, "forbidden")
+    rows = (await viewer.get("/v1/notifications?tenant=acme")).json()["notifications"]
+    for path in (
+        f"notifications/{rows[0]['id']}",
+        "recipients/alice",
+        "tenants/acme",
+        "templates",
+        "workflows",
+        "requests",
+    ):
+        assert refused(await viewer.get(f"/v1/{path}"), 403, "forbidden"), path
+
+
+async def test_bound_viewer_lists_its_tenants_only(filled: Rest) -> None:
+    viewer = await operators.signed_in(filled, "vera", "viewer", tenants=["globex", "initech"])
+    for name in LISTS:
+        assert (
+            "alice" not in (await viewer.get(f"/v1/{name}", params={"tenant": "*"} if name != "tenants" else {})).text
+        )
+        if name != "tenants":
+            assert refused(await viewer.get(f"/v1/{name}?tenant=acme"), 403, "forbidden")
