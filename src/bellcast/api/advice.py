@@ -95,6 +95,13 @@ BY_CODE = {
         ("The object has changed since it was read, or already is what the request would make it.",),
         ("Read the object again, then decide whether the change is still needed.",),
     ),
+    "precondition_failed": Advice(
+        (
+            "Another request changed or deleted the object after the one with this `ETag` was read.",
+            "With `If-None-Match: *`: an object with this key exists already.",
+        ),
+        ("Read the object again, make the change to what is there now, and send it with the new `ETag`.",),
+    ),
     "too_large": Advice(
         (
             "The body is larger than `BELLCAST_LIMIT_REQUEST`, or `BELLCAST_LIMIT_BULK` for a bulk request.",
