@@ -9,7 +9,9 @@ from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_everyone import violations
 
 
-def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., Page], owner: Console) -> None:
+def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
     page = open_console("/operators")
     page.get_by_label("Name").fill("vera")
     page.get_by_label("First password").fill(PASSWORD)
@@ -19,8 +21,28 @@ def test_owner_adds_a_viewer_who_sees_numbers_only(open_console: Callable[..., P
     viewer.get_by_label("Name").fill("vera")
     viewer.get_by_label("Password").fill(PASSWORD)
     viewer.get_by_role("button", name="Sign in").click()
-    expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
-    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Health", "Account"])
+    expect(viewer.get_by_role("cell", name="evil", exact=True)).to_be_visible()
+    expect(viewer.locator("td a")).to_have_count(0)
+    assert "evil@example.com" not in viewer.content()
+    assert violations(viewer) == []
+    lists = [
+        "Connections",
+        "Topics",
+        "Notifications",
+        "Announcements",
+        "Messages",
+        "Workflow runs",
+        "Recipients",
+        "Tenants",
+    ]
+    expect(viewer.locator("#menu a")).to_have_text(["Overview", "Health", *lists, "Account"])
+    for name in lists:
+        viewer.get_by_role("link", name=name, exact=True).first.click()
+        expect(viewer.locator("h1")).to_have_text(name)
+        expect(viewer.locator("[aria-busy], .skeleton, .failure")).to_have_count(0)
+        assert "alert(" not in viewer.locator("#main").inner_text()
+    viewer.goto(f"{owner.server.url}/console/recipients/evil")
+    expect(viewer.get_by_text("Your role, viewer, does not permit this.")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 

@@ -10,7 +10,7 @@ import { path, request, withQuery } from './server.js';
 export const notifications = (page) => listPage(page, {
   title: 'Notifications', path: '/v1/notifications', rows: 'notifications', tools: activityLinks(page, '/notifications'),
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
-  columns: [['Notification', (one) => one.title], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  columns: [['Notification', (one) => one.title || one.id], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
   none: 'No notification was sent yet.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
 });
@@ -18,7 +18,7 @@ export const notifications = (page) => listPage(page, {
 export const announcements = (page) => listPage(page, {
   title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
   filters: [{ name: 'type', label: 'Type' }, RANGE],
-  columns: [['Announcement', (one) => one.title], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
+  columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
   none: 'No announcement was sent yet.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
 });

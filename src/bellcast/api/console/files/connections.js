@@ -3,7 +3,7 @@
  */
 import { confirmed, h, time } from './dom.js';
 import { RANGE, listPage } from './list.js';
-import { BUILDERS, dialect, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, dialect, recipientLink, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
 export const connections = (page) => {
@@ -13,10 +13,10 @@ export const connections = (page) => {
     filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
     columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', dialect], ['Topics', (one) => one.topics.join(', ')], ['Tenant', (one) => one.tenant], ['Address', (one) => one.address],
       ...(isClosed
-        ? [['Reason', (one) => `${one.reason} (${one.code})`], ['Closed', (one) => time(one.closed_at)]]
+        ? [['Reason', (one) => `${one.reason ?? ''} (${one.code})`.trim()], ['Closed', (one) => time(one.closed_at)]]
         : [['Since', (one) => time(one.connected_at)]]),
       ['Connection', (one) => h('code', {}, one.id)],
-      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions at-end' }, trace(page, one), page.may(BUILDERS) && closing(page, one))]])],
+      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions at-end' }, page.may(CONTENT) && trace(page, one), page.may(BUILDERS) && closing(page, one))]])],
     none: isClosed ? 'No connection was closed since the servers started.' : 'No page is connected.',
     command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
     note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,

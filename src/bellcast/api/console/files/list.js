@@ -143,7 +143,7 @@ export function listPage(page, list) {
     } });
     const append = (next) => {
       const rows = next[list.rows];
-      if (rows.length > 0) addBody(h('tbody', {}, rows.map((row) => tableRow(row, list))));
+      if (rows.length > 0) addBody(h('tbody', {}, rows.map((row) => tableRow(row, list, page.me.role !== 'viewer'))));
       shown += rows.length;
       region.hidden = shown === 0;
       const after = next.next ?? next.scanned_until;
@@ -219,8 +219,9 @@ export function heading(title, ...tools) {
 /** A short text without spaces, which stays in one line. */
 const WORD = /^\S{1,32}$/;
 
-function tableRow(row, list) {
-  const href = list.link?.(row);
+/** A row. Viewers open no object, so that theirs are not links. */
+function tableRow(row, list, isLinked) {
+  const href = isLinked && list.link?.(row);
   return h('tr', {}, list.columns.map(([name, show], index) => {
     const shown = show(row);
     // The keys move along the first cells.

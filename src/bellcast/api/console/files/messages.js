@@ -15,7 +15,7 @@ const STATE = { name: 'state', label: 'State', options: MESSAGE_STATES };
 export const messages = (page) => listPage(page, {
   title: 'Messages', path: '/v1/messages', rows: 'messages',
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'provider', label: 'Provider' }, STATE, RANGE],
-  columns: [['To', (one) => one.to], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
+  columns: [['To', (one) => one.to || one.id], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/messages/${one.id}`, one),
   anyTenant: true, single: ['recipient', 'notification'],
   none: 'No e-mail, SMS, push or chat message was sent yet.', command: 'bellcast notify alice "Hello" --channel email',

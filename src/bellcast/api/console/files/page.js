@@ -34,8 +34,8 @@ export const storedRows = ({ store, at_least: atLeast }, others = {}) => h('ul',
 
 const storedKind = (name) => (name === 'tombstones' ? 'deletion markers' : name.replaceAll('_', ' '));
 
-/** A link to a recipient's page. */
-export const recipientLink = (page, key, row) => key && h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key);
+/** A link to a recipient's page, or its key alone for viewers. */
+export const recipientLink = (page, key, row) => key && (page.may(CONTENT) ? h('a', { href: inTenant(page, `/recipients/${encodeURIComponent(key)}`, row) }, key) : key);
 
 /** A part of a page with its own request. */
 export function part(page, url, show, title) {
