@@ -254,6 +254,9 @@ async def test_api_keys_are_stored_by_digest_and_revoked_once(app: App) -> None:
     assert await keys.find("one") == (first, b"digest")
     assert await keys.find("three") is None
     assert await keys.all() == [first, second]
+    await keys.record_use("two", app.now + 5)
+    await keys.record_use("two", app.now + 4)
+    assert [key.used_at for key in await keys.all()] == [None, times.to_rfc3339(app.now + 5)]
     assert await keys.revoke("one", app.now + 2)
     assert not await keys.revoke("one", app.now + 3)
     assert not await keys.revoke("three", app.now)

@@ -97,7 +97,7 @@ class Authenticator:
 
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
-        if await server_credentials.authenticate(self._project, self._keys, token) is not None:
+        if await server_credentials.authenticate(self._project, self._keys, token, self._clock.now()) is not None:
             raise Forbidden(SERVERS_ONLY)
         jwks = self._jwks.current
         if jwks is not None:
@@ -116,7 +116,9 @@ class Authenticator:
         """Authenticate a server. Only headers are accepted: URLs are logged, and the secret grants full access."""
         credentials = read(request)
         if credentials.bearer is not None:
-            caller = await server_credentials.authenticate(self._project, self._keys, credentials.bearer)
+            caller = await server_credentials.authenticate(
+                self._project, self._keys, credentials.bearer, self._clock.now()
+            )
             if caller is not None:
                 return caller
         credential = credentials.bearer or credentials.token

@@ -1,14 +1,19 @@
 """Server credentials: the project secret or an API key, and their scopes."""
 
+import contextlib
 import hmac
 
 from bellcast import ports
 from bellcast.auth import keys
-from bellcast.errors import Forbidden, Unauthenticated
-from bellcast.model.identities import Caller, KeyScope, Project
+from bellcast.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
+from bellcast.model import times
+from bellcast.model.identities import ApiKey, Caller, KeyScope, Project
+
+# At most one write a minute for each key in use: the list of keys shows whether a key is still needed, not each use.
+USE_MS = 60_000
 
 
-async def authenticate(project: Project, api_keys: ports.Keys, credential: str) -> Caller | None:
+async def authenticate(project: Project, api_keys: ports.Keys, credential: str, now: int) -> Caller | None:
     """Return the caller of this secret or key, or None if it has the format of neither. Raises for a wrong or revoked
     key."""
     if is_secret(project, credential):
@@ -22,7 +27,14 @@ async def authenticate(project: Project, api_keys: ports.Keys, credential: str) 
         raise Unauthenticated("This API key does not exist.")
     if stored[0].revoked_at is not None:
         raise Unauthenticated("This API key was revoked.")
+    await _record_use(api_keys, stored[0], now)
     return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
+
+
+async def _record_use(api_keys: ports.Keys, key: ApiKey, now: int) -> None:
+    if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
+        with contextlib.suppress(DiskFull, Unavailable):  # reads go on while nothing can be written
+            await api_keys.record_use(key.id, now)
 
 
 def is_secret(project: Project, credential: str) -> bool:

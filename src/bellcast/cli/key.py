@@ -102,7 +102,7 @@ def _show(keys: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
+    for heading in ("ID", "NAME", "SCOPES", "CREATED", "USED", ""):
         table.add_column(heading, no_wrap=heading != "NAME")
     for key in keys:
         state = f"revoked {key['revoked_at'][:10]}" if key.get("revoked_at") else ""
@@ -111,6 +111,7 @@ def _show(keys: list[dict[str, Any]]) -> None:
             Text(console.plain(key["name"])),
             ",".join(key["scopes"]) + _bound(key),
             key["created_at"][:10],
+            key["used_at"][:10] if key.get("used_at") else "never",
             state,
         )
         table.add_row(*row, style="dim strike" if state else None)

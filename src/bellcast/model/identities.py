@@ -122,6 +122,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     tenants: tuple[str, ...] | None = None  # None: all
     created_at: datetime
     revoked_at: datetime | None = None
+    used_at: datetime | None = None  # the last use, to the minute
 
 
 class Project(Struct, frozen=True, dict=True):  # dict: stores the cached property

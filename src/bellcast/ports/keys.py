@@ -16,6 +16,10 @@ class Keys(Protocol):
 
     async def all(self) -> list[ApiKey]: ...
 
+    async def record_use(self, id: str, now: int) -> None:
+        """Set the time of the last use of a key."""
+        ...
+
     async def revoke(self, id: str, now: int) -> bool:
         """Revoke a key; return whether it existed."""
         ...

@@ -35,6 +35,10 @@ class Keys:
     async def all(self) -> list[ApiKey]:
         return [rows.api_key(row) for row in await self._engine.read(fetch, Statement("key_all"))]
 
+    async def record_use(self, id: str, now: int) -> None:
+        use = Statement("key_use", {"id": id, "now": now})
+        await self._engine.write(ScriptCommand(lambda: fetch(use), []))
+
     async def revoke(self, id: str, now: int) -> bool:
         revoke = Statement("key_revoke", {"id": id, "now": now})
         return bool(await self._engine.write(ScriptCommand(lambda: fetch(revoke), [])))

@@ -258,8 +258,8 @@ def tenants(stored: str | None) -> tuple[str, ...] | None:
 
 
 def api_key(row: Row) -> ApiKey:
-    """From id, name, scopes, tenants, created_at, revoked_at."""
-    id, name, scopes, bound_to, created_at, revoked_at = row
+    """From id, name, scopes, tenants, created_at, revoked_at, used_at."""
+    id, name, scopes, bound_to, created_at, revoked_at, used_at = row
     return msgspec.convert(
         {
             "id": id,
@@ -268,6 +268,7 @@ def api_key(row: Row) -> ApiKey:
             "tenants": tenants(bound_to),
             "created_at": times.to_rfc3339(created_at),
             "revoked_at": times.to_rfc3339_or_null(revoked_at),
+            "used_at": times.to_rfc3339_or_null(used_at),
         },
         ApiKey,
     )

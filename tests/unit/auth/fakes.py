@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+import msgspec
 from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
+from bellcast.model import times
 from bellcast.model.identities import ApiKey, Project
 from bellcast.ports import Response
 
@@ -55,6 +57,7 @@ class Keyring:
 
     def __init__(self) -> None:
         self.stored: dict[str, tuple[ApiKey, bytes]] = {}
+        self.uses: list[int] = []
 
     async def create(self, key: ApiKey, digest: bytes) -> None:
         self.stored[key.id] = (key, digest)
@@ -64,6 +67,11 @@ class Keyring:
 
     async def all(self) -> list[ApiKey]:
         return [key for key, _ in self.stored.values()]
+
+    async def record_use(self, id: str, now: int) -> None:
+        key, digest = self.stored[id]
+        self.uses.append(now)
+        self.stored[id] = (msgspec.structs.replace(key, used_at=times.to_rfc3339(now)), digest)
 
     async def revoke(self, id: str, now: int) -> bool:
         raise NotImplementedError

@@ -1,4 +1,5 @@
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,7 +11,7 @@ from bellcast.auth import authenticator, keys
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
-from bellcast.errors import Forbidden, Unauthenticated, Unavailable
+from bellcast.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.model.identities import Caller, Principal
 from bellcast.model.limits import Limits
 
@@ -225,6 +226,22 @@ async def test_declared_origins_apply_to_tokens_and_anonymous_access() -> None:
 
 
 # --- server callers
+
+
+async def test_use_of_an_api_key_is_recorded_once_a_minute() -> None:
+    harness = Harness()
+    key = await harness.new_key()
+    for seconds in (0, 59, 1, 30):
+        harness.clock.advance(seconds)
+        await harness.authenticator.caller(bearer(key))
+    assert harness.keyring.uses == [NOW, NOW + 60_000]
+
+
+async def test_api_key_is_accepted_while_its_use_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = Harness()
+    key = await harness.new_key()
+    monkeypatch.setattr(harness.keyring, "record_use", AsyncMock(side_effect=DiskFull))
+    assert (await harness.authenticator.caller(bearer(key))).scopes == ("send",)
 
 
 async def test_project_secret_and_api_keys_open_server_paths() -> None:

@@ -9,20 +9,20 @@ from bellcast.model.identities import Caller
 
 
 async def test_the_project_secret_has_every_scope() -> None:
-    caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret)
+    caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, NOW)
     assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin"))
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])
 async def test_another_secret_authenticates_no_caller(credential: str) -> None:
-    assert await server_credentials.authenticate(PROJECT, Keyring(), credential) is None
+    assert await server_credentials.authenticate(PROJECT, Keyring(), credential, NOW) is None
 
 
 async def test_an_api_key_has_its_own_scopes() -> None:
     keyring = Keyring()
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(new.key, new.digest)
-    caller = await server_credentials.authenticate(PROJECT, keyring, new.text)
+    caller = await server_credentials.authenticate(PROJECT, keyring, new.text, NOW)
     assert caller == Caller(scopes=("read",), key=new.key.id)
 
 
@@ -33,7 +33,7 @@ async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
     messages = []
     for text in (keys.make("other", ["read"], NOW).text, f"bc_{new.key.id}_guess"):
         with pytest.raises(Unauthenticated) as caught:
-            await server_credentials.authenticate(PROJECT, keyring, text)
+            await server_credentials.authenticate(PROJECT, keyring, text, NOW)
         messages.append(caught.value.detail)
     assert messages == ["This API key does not exist."] * 2
 
@@ -43,7 +43,7 @@ async def test_revoked_key_is_refused() -> None:
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(msgspec.structs.replace(new.key, revoked_at=times.to_rfc3339(NOW)), new.digest)
     with pytest.raises(Unauthenticated, match="revoked"):
-        await server_credentials.authenticate(PROJECT, keyring, new.text)
+        await server_credentials.authenticate(PROJECT, keyring, new.text, NOW)
 
 
 def test_no_scope_implies_another() -> None:

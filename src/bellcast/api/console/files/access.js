@@ -17,7 +17,7 @@ export const keys = (page) => {
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
   const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }));
