@@ -120,6 +120,18 @@ async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> 
     assert await store.operators.change("2", None, "y") is None
 
 
+async def test_sessions_in_use_are_counted_and_ended_by_operator(store: Store) -> None:
+    for id, sessions in (("1", 2), ("2", 1), ("3", 0)):
+        await store.operators.create(operator(id), "x")
+        for number in range(sessions):
+            await store.operators.start_session(f"{id}{number}".encode(), id, NOW, NOW)
+    await store.operators.touch_session(b"10", NOW + 5)
+    assert await store.operators.count_sessions(NOW - 1) == {"1": 2, "2": 1}
+    assert await store.operators.count_sessions(NOW) == {"1": 1}
+    await store.operators.end_sessions("1")
+    assert await store.operators.count_sessions(NOW - 1) == {"2": 1}
+
+
 async def test_session_of_a_deleted_operator_ends(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     await store.operators.create(operator("2"), "x")

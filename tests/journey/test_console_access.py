@@ -116,6 +116,22 @@ async def test_session_ends_when_idle_and_after_a_week(rest: Rest) -> None:
     assert refused(await owner.get("/v1/me"), 401, "unauthenticated")
 
 
+async def test_owner_sees_and_ends_the_sessions_of_an_operator(rest: Rest) -> None:
+    owner = await set_up(rest)
+    bob = await signed_in(rest, "bob", "developer")
+    rest.clock.advance(11 * HOUR)
+    assert (await owner.get("/v1/me")).status_code == 200
+    listed = (await rest.app.get("/v1/operators")).json()["operators"]
+    assert {one["name"]: one["sessions"] for one in listed} == {"bob": 1, "owner": 1}
+    ended = await rest.app.delete(f"/v1/operators/{listed[0]['id']}/sessions")
+    assert ended.status_code == 204
+    assert refused(await bob.get("/v1/me"), 401, "unauthenticated")
+    rest.clock.advance(HOUR)
+    listed = (await rest.app.get("/v1/operators")).json()["operators"]
+    assert [one["sessions"] for one in listed] == [0, 1]
+    assert refused(await rest.app.delete("/v1/operators/nobody/sessions"), 404, "not_found")
+
+
 FOREIGN = {
     "another site": {"origin": "https://evil.test", "sec-fetch-site": "cross-site"},
     "a page of the same site": {"origin": SAME_SITE, "sec-fetch-site": "same-site"},

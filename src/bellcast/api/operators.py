@@ -3,7 +3,7 @@
 import functools
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from bellcast.api import audit, console_session, context, guards, request_body, responses, tenants
 from bellcast.api.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
@@ -15,7 +15,7 @@ from bellcast.auth import console_sessions, passwords
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.operators import Operator, Role
+from bellcast.model.operators import IDLE_MS, Operator, Role
 
 # Of owners, the project secret, and keys with the scope.
 admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
@@ -46,19 +46,28 @@ class OperatorsQuery(Struct, frozen=True, kw_only=True):
     after: str = ""
 
 
+class ListedOperator(OperatorItem, frozen=True, kw_only=True):
+    """An operator with the number of its sessions that have not expired."""
+
+    sessions: int
+
+
 class OperatorList(Struct, frozen=True):
     """A page of operators, by name. Pass `next` as `after` for the following page."""
 
-    operators: list[OperatorItem]
+    operators: list[ListedOperator]
     next: str | None = None
 
 
 @admin_operation("GET", "/v1/operators", query=OperatorsQuery, response_types={200: OperatorList})
 async def page(request: ApiRequest) -> ASGIApp:
     """List the operators of the console."""
-    query, operators = request_body.query(request, OperatorsQuery), context.of(request).engines.store.operators
+    query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines
+    operators = engines.store.operators
     found = [one for one in await operators.all() if one.name > query.after]
-    shown = [console_session.item(one) for one in found[: query.limit]]
+    sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
+    items = [console_session.item(one) for one in found[: query.limit]]
+    shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]
     return responses.json(OperatorList(shown, shown[-1].name if len(found) > query.limit else None))
 
 
@@ -122,6 +131,19 @@ async def delete(request: ApiRequest) -> ASGIApp:
     operator = await _manageable(request)
     _check_changed(await context.of(request).engines.store.operators.delete(operator.id))
     audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
+    return responses.empty()
+
+
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}/sessions", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
+)
+async def end_sessions(request: ApiRequest) -> ASGIApp:
+    """End all sessions of an operator.
+
+    The operator can sign in again. A lost device also needs a new password."""
+    operator = await _manageable(request)
+    await context.of(request).engines.store.operators.end_sessions(operator.id)
+    audit.note_change(request, "sessions", None, "ended")
     return responses.empty()
 
 
@@ -190,4 +212,4 @@ def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
 
 OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
 CHANGE = request_body.Shape(OperatorChange, _check_change)
-HANDLERS = (page, create, change, delete, reset_mfa, audit_page, verify_audit)
+HANDLERS = (page, create, change, delete, end_sessions, reset_mfa, audit_page, verify_audit)

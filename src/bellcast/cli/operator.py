@@ -102,6 +102,19 @@ def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = F
         console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
 
 
+@operator.command("end-sessions", cls=OperatorCommand)
+def end_sessions(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+    """End all sessions of an operator. The operator can sign in again."""
+    from bellcast.client.request import path
+
+    id = _id_of(ctx, name)
+    request(ctx, "DELETE", path("operators", id) + "/sessions")
+    if json:
+        console.json({"ended": id})
+    else:
+        console.done(f"All sessions of {name} have ended.")
+
+
 def _id_of(ctx: typer.Context, name: str) -> str:
     from bellcast.cli.console import CommandError
 

@@ -65,6 +65,14 @@ class Operators(Protocol):
         """Store a session, and record when its operator signed in. It last proved its identity at `verified_at`."""
         ...
 
+    async def count_sessions(self, since: int) -> dict[str, int]:
+        """Return the number of sessions used after this time, by the id of the operator."""
+        ...
+
+    async def end_sessions(self, operator: str) -> None:
+        """Delete all sessions of an operator."""
+        ...
+
     async def session(self, digest: bytes) -> OperatorSession | None: ...
 
     async def touch_session(self, digest: bytes, now: int) -> None:

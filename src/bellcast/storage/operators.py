@@ -75,6 +75,12 @@ class Operators:
     async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
         await self._engine.write(ScriptCommand(lambda: _start_session(digest, operator, now, verified_at), []))
 
+    async def count_sessions(self, since: int) -> dict[str, int]:
+        return dict(await self._engine.read(fetch, Statement("operator_sessions_count", {"since": since})))
+
+    async def end_sessions(self, operator: str) -> None:
+        await self._write(Statement("operator_sessions_end", {"id": operator}))
+
     async def session(self, digest: bytes) -> OperatorSession | None:
         found = await self._engine.read(fetch, Statement("operator_session_find", {"digest": digest}))
         if not found:

@@ -61,6 +61,10 @@ DELETE FROM operators WHERE id = :id
 -- Delete all sessions of an operator.
 DELETE FROM operator_sessions WHERE operator = :id
 
+-- name: operator_sessions_count
+-- Sessions used after a time, by operator.
+SELECT operator, count(*) FROM operator_sessions WHERE seen_at > :since GROUP BY operator
+
 -- name: operator_session_insert
 -- A new session.
 INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at)

@@ -42,7 +42,7 @@ function listed(text) {
 
 export const operators = (page) => [listPage(page, {
   title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
-  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)],
+  columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)], ['Sessions', (one) => sessionsOf(page, one)],
     ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
   none: 'There is no operator.',
 }), card('Add an operator', form([
@@ -60,6 +60,11 @@ function secondFactorOf(page, operator) {
   if (!operator.has_mfa) return 'none';
   if (operator.name === page.me.name) return state('active');
   return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
+}
+
+function sessionsOf(page, operator) {
+  if (operator.sessions === 0 || operator.name === page.me.name) return number(operator.sessions);
+  return h('span', { class: 'test' }, number(operator.sessions), remove(page, `End the sessions of ${operator.name}`, 'End', path`/v1/operators/${operator.id}/sessions`));
 }
 
 function tenantsOf(operator) {
