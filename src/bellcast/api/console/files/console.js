@@ -252,7 +252,7 @@ document.addEventListener('keydown', (event) => {
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest('dialog')) return;
   if (event.target.closest('input, select, textarea')) {
-    if (event.key === 'Escape') document.getElementById('main').focus(); // so that the keys act on the page again
+    if (event.key === 'Escape' && event.target.closest('.filters')) document.getElementById('main').focus(); // the keys act on the page again
     return;
   }
   if (event.key === 'Escape') {

@@ -89,7 +89,7 @@ const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'wait
 
 /** A state as an icon and a word, so that colour is not its only sign. */
 export function state(word) {
-  const [kind, icon] = GOOD.has(word) ? ['ok', '✓'] : BAD.has(word) ? ['bad', '✕'] : WARN.has(word) ? ['warn', '•'] : ['info', '·'];
+  const [kind, icon] = GOOD.has(word) ? ['ok', '✓'] : BAD.has(word) ? ['bad', '✕'] : WARN.has(word) ? ['warn', '•'] : ['info', '○'];
   return h('span', { class: `state ${kind}` }, h('span', { 'aria-hidden': 'true' }, `${icon} `), word);
 }
 
@@ -144,25 +144,6 @@ export function confirmed(label, word, act) {
     isActing = false;
     reset();
   } }, word);
-  return button;
-}
-
-/** A button that unfolds a part; `build` is called each time. Escape folds it. */
-export function disclosure(text, part, build) {
-  const toggle = () => {
-    part.hidden = !part.hidden;
-    button.setAttribute('aria-expanded', String(!part.hidden));
-    if (!part.hidden) build();
-  };
-  const button = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: toggle }, text);
-  for (const one of [button, part]) {
-    one.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || part.hidden) return;
-      event.preventDefault();
-      toggle();
-      button.focus();
-    });
-  }
   return button;
 }
 

@@ -2,7 +2,7 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, disclosure, duration, fill, h, id, moment } from './dom.js';
+import { clockTime, duration, fill, h, id, moment } from './dom.js';
 import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -11,12 +11,13 @@ const FILTERS = [
   { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, { name: 'recipient', label: 'Recipient' },
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
-/** More events than a person reads would slow the page down. Each has two rows: itself, and its JSON. */
+/** More events than a person reads would slow the page down. */
 const MAX_EVENTS = 250;
 const RECENT = 100;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
+const WIDE = matchMedia('(min-width: 1200px)');
 
 export function live(page) {
   const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
@@ -39,6 +40,7 @@ export function live(page) {
     pause.textContent = isPaused ? 'Resume' : 'Pause';
     draw();
   };
+  const opened = openedEvent(page, () => setPaused(true));
   const isScrolled = () => place.getBoundingClientRect().top < 0;
   const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
     if (isPaused && isScrolled()) scrollTo({ top: 0 });
@@ -47,6 +49,7 @@ export function live(page) {
   // New events would move those that are read, or replace them.
   addEventListener('scroll', () => isScrolled() && setPaused(true), { passive: true, signal: page.signal });
   const clear = h('button', { type: 'button', onclick: () => {
+    opened.close();
     body.replaceChildren();
     waiting = [];
     draw();
@@ -55,10 +58,10 @@ export function live(page) {
   function draw() {
     frame = 0;
     if (!isPaused) {
-      const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(page, event, () => setPaused(true)));
+      const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(event, opened));
       waiting = [];
       body.prepend(...rows);
-      while (body.rows.length > 2 * MAX_EVENTS) body.lastElementChild.remove();
+      while (body.rows.length > MAX_EVENTS) body.lastElementChild.remove();
     }
     place.hidden = body.children.length === 0;
     none.hidden = !place.hidden;
@@ -99,24 +102,53 @@ export function live(page) {
   return [
     heading('Live', status, ' ', pause, ' ', clear),
     filterBar(page, FILTERS, query),
-    error, skipped, none, place,
+    error, skipped, none, h('div', { class: 'log' }, place, opened.aside),
   ];
 }
 
-/** `reads` is called when the event is opened. */
-function row(page, event, reads) {
-  const details = h('td', { colspan: '4', class: 'details' });
-  const extra = h('tr', { hidden: true }, details);
-  const open = disclosure(event.text, extra, () => {
+/** One opened event, beside the list on a wide screen and else below its row. `reads` is called when one is opened. */
+function openedEvent(page, reads) {
+  const content = h('div', {});
+  const aside = h('aside', { class: 'panel beside', 'aria-label': 'Opened event', hidden: true });
+  const below = h('tr', {}, h('td', { colspan: '4', class: 'details' }));
+  let opened = null;
+  const close = () => {
+    opened?.setAttribute('aria-expanded', 'false');
+    opened = null;
+    aside.hidden = true;
+    below.remove();
+  };
+  const open = (button, event) => {
+    close();
+    opened = button;
+    button.setAttribute('aria-expanded', 'true');
+    fill(content, h('h2', {}, event.text), fixOf(page, event), links(page, event), json(event));
+    aside.hidden = !WIDE.matches;
+    if (WIDE.matches) aside.append(content);
+    else {
+      below.firstChild.append(content);
+      button.closest('tr').after(below);
+    }
     reads();
-    if (!details.hasChildNodes()) fill(details, fixOf(page, event), links(page, event), json(event));
-  });
-  const kind = h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind);
-  const fragment = document.createDocumentFragment();
-  fragment.append(h('tr', {}, h('td', {}, open), h('td', {}, kind),
+  };
+  const escape = (press) => {
+    if (press.key !== 'Escape' || !opened) return;
+    press.preventDefault();
+    opened.focus();
+    close();
+  };
+  content.addEventListener('keydown', escape);
+  const button = (event) => h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onkeydown: escape,
+    onclick: ({ currentTarget }) => (opened === currentTarget ? close() : open(currentTarget, event)),
+    // The keys `j` and `k` move through the events beside the list.
+    onfocus: ({ currentTarget }) => opened && opened !== currentTarget && WIDE.matches && open(currentTarget, event) }, event.text);
+  return { aside, button, close };
+}
+
+function row(event, opened) {
+  return h('tr', {}, h('td', {}, opened.button(event)), h('td', {}, h('span', { class: `tag${BAD.has(event.kind) ? ' bad' : ''}` }, event.kind)),
     h('td', {}, [event.tenant, event.recipient, event.topic].filter(Boolean).join(' · ') || '–'),
-    h('td', { class: 'when' }, clockTime(event.at))), extra);
-  return fragment;
+    h('td', { class: 'when' }, clockTime(event.at)));
 }
 
 /** What removes the cause of a refusal. */

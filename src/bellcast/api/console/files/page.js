@@ -65,10 +65,9 @@ export function remove(page, label, word, target, then) {
 
 /** Show whether the server is ready, and the reason if it is not. */
 export function loadReadiness(page, place) {
-  load(place, page.signal, readiness, (reason) => [
+  load(place, page.signal, readiness, (reason) => h('div', { class: 'readiness' },
     h('p', { class: 'big' }, state(reason ? 'not ready' : 'ready')),
-    h('p', { class: 'muted' }, reason ?? 'The store is readable and writable, and the broker is connected.'),
-  ]);
+    h('p', { class: 'muted' }, reason ?? 'The store is readable and writable, and the broker is connected.')));
 }
 
 /** The reason why the server is not ready, or null. */

@@ -48,11 +48,12 @@ export function palette({ pages, base, tenant, actions }) {
   function objects(text) {
     const kinds = ID.test(text) ? [...OBJECTS.slice(1), OBJECTS[0]] : OBJECTS;
     const found = [
-      ...kinds.map(([name, path]) => [path, `${name} ${text}`, `${path}/${encodeURIComponent(text)}${tenant()}`]),
-      ['/recipients', `Recipients that begin with ${text}`, `/recipients?${new URLSearchParams({ search: text })}`],
-      ['/connections', `Connections of ${text}`, `/connections?${new URLSearchParams({ recipient: text })}`],
+      ...kinds.map(([name, path]) => [path, name, `${path}/${encodeURIComponent(text)}${tenant()}`]),
+      ['/recipients', 'Recipients that begin with', `/recipients?${new URLSearchParams({ search: text })}`],
+      ['/connections', 'Connections of', `/connections?${new URLSearchParams({ recipient: text })}`],
     ];
-    return found.filter(([path]) => pages.some((one) => one.path === path)).map(([, name, target]) => link(name, target));
+    return found.filter(([path]) => pages.some((one) => one.path === path))
+      .map(([, name, target]) => link(h('span', {}, h('span', { class: 'muted' }, `${name} `), text), target));
   }
 
   function link(name, target, keys) {
@@ -74,6 +75,6 @@ export function keysDialog(pages) {
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
   const row = ([keys, what]) => h('div', {}, h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what));
   const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Keyboard shortcuts', onclick: (event) => event.target === dialog && dialog.close() },
-    h('h2', {}, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
+    h('h2', { tabindex: '-1', autofocus: true }, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
   return dialog;
 }

@@ -60,9 +60,9 @@ function explain(page, recipient, tenant) {
     h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
     result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
   const notification = page.query.get('notification') ?? '';
-  const question = form([
+  const question = form([h('div', { class: 'columns' },
     field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
-    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.'),
+    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.')),
   ], 'Explain', async (values) => fill(answer, show(await read(values))));
   // A link from a notification is the question already.
   if (page.query.has('notification')) load(answer, page.signal, () => read({ notification, type: '' }), show);

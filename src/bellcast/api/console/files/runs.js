@@ -1,7 +1,7 @@
 /**
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
-import { confirmed, disclosure, duration, fill, h, id, moment, state, time } from './dom.js';
+import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
@@ -111,6 +111,25 @@ function placed(element, x, width) {
   element.style.left = `${Math.min(x, 100 - MIN_WIDTH)}%`;
   element.style.width = `${Math.max(width, MIN_WIDTH)}%`;
   return element;
+}
+
+/** A button that unfolds a part; `build` is called each time. Escape folds it. */
+function disclosure(text, part, build) {
+  const toggle = () => {
+    part.hidden = !part.hidden;
+    button.setAttribute('aria-expanded', String(!part.hidden));
+    if (!part.hidden) build();
+  };
+  const button = h('button', { type: 'button', class: 'row-link', 'aria-expanded': 'false', onclick: toggle }, text);
+  for (const one of [button, part]) {
+    one.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || part.hidden) return;
+      event.preventDefault();
+      toggle();
+      button.focus();
+    });
+  }
+  return button;
 }
 
 function stepRow(page, step, { end, scale, definition }) {
