@@ -225,10 +225,10 @@ function go(url) {
   route();
 }
 
-/** From an object to where it was opened, or to its list. */
+/** From an object to where it was opened, or to its list. A text that is edited would be lost. */
 function back() {
   const page = found();
-  if (!page || local() === page.path) return;
+  if (!page || local() === page.path || document.querySelector('#main .yaml')) return;
   if (history.state?.isWithin) history.back();
   else go(`${BASE}${page.path}`);
 }
