@@ -123,6 +123,25 @@ def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Calla
     assert page.locator("img").count() == 0
 
 
+def test_opened_event_is_beside_the_list_on_a_wide_screen(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live?recipient=wim&kind=send", viewport={"width": 1440, "height": 900})
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    for title in ("First", "Second"):
+        owner.send("POST", "/v1/notifications", {"to": "wim", "title": title})
+    rows = page.locator(".row-link")
+    expect(rows).to_have_count(2)
+    rows.first.click()
+    beside = page.get_by_role("complementary", name="Opened event")
+    expect(beside).to_contain_text("Second")
+    page.keyboard.press("j")
+    expect(beside).to_contain_text("First")
+    expect(rows.last).to_have_attribute("aria-expanded", "true")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(beside).to_be_hidden()
+    expect(rows.last).to_be_focused()
+
+
 def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[..., Page], owner: Console) -> None:
     shop, other = "https://shop.example.com", "https://other.example.com"
 

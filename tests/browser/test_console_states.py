@@ -160,6 +160,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("tz=utc"))
+    wait_loaded(page)
     expect(row).to_be_focused()
     page.keyboard.press("Control+k")
     page.keyboard.type("evil")

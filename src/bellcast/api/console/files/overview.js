@@ -16,7 +16,7 @@ export function overview(page) {
   load(counts, page.signal, (signal) => get(withQuery('/v1/stats', { tenant }), signal), (stats) => [
     card('Connections', stats.connections.length === 0
       ? empty('No page is connected.', '<bellcast-bell server="…" token="…"></bellcast-bell>')
-      : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), h('span', {}, dialect(one)))))),
+      : h('ul', { class: 'numbers' }, stats.connections.map((one) => h('li', {}, h('b', {}, number(one.count)), dialect(one))))),
     card('Stored', storedRows(stats)),
   ]);
   return [heading('Overview'), h('section', { class: 'panel' }, h('h2', {}, 'Health'), health),

@@ -26,7 +26,9 @@ export const inTenant = (page, target, row) => withQuery(page.url(target), { ten
 const PROTOCOLS = { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' };
 const TRANSPORTS = { sse: 'SSE', websocket: 'WebSocket', polling: 'polling' };
 /** The protocol and the transport of a connection, by their usual names. */
-export const dialect = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
+export const dialectName = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
+/** The same with the colour of the dialect. */
+export const dialect = (one) => h('span', { class: `dialect ${one.protocol === 'native' ? one.transport : one.protocol}` }, dialectName(one));
 
 /** The numbers of stored rows, with others after them. */
 export const storedRows = ({ store, at_least: atLeast }, others = {}) => h('ul', { class: 'numbers' }, Object.entries({ ...store, ...others })

@@ -23,7 +23,7 @@ export function palette({ pages, base, tenant, actions }) {
   const options = h('ul');
   const input = h('input', { type: 'search', 'aria-label': 'Page, action, key or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
   const all = () => [...options.querySelectorAll('a, button')];
-  const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
+  const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onclose: keepFocus, onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
     h('form', { method: 'dialog', onsubmit: (event) => {
       event.preventDefault();
       all()[0]?.click();
@@ -70,11 +70,16 @@ export function palette({ pages, base, tenant, actions }) {
   }
 }
 
+/** A refresh may have replaced the control that the focus returns to. */
+function keepFocus() {
+  if (document.activeElement === document.body) document.getElementById('main')?.focus();
+}
+
 /** The list of keys. */
 export function keysDialog(pages) {
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
   const row = ([keys, what]) => h('div', {}, h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what));
-  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Keyboard shortcuts', onclick: (event) => event.target === dialog && dialog.close() },
+  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Keyboard shortcuts', onclose: keepFocus, onclick: (event) => event.target === dialog && dialog.close() },
     h('h2', { tabindex: '-1', autofocus: true }, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
   return dialog;
 }

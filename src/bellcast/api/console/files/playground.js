@@ -29,7 +29,7 @@ export function playground(page) {
     session = new AbortController();
     const app = apps.find((one) => (one.tenant ?? '') === tenant && one.enabled && one.state === 'active');
     const target = { recipient, topic, tenant, token, key: app?.key, signal: session.signal };
-    fill(panes, DIALECTS.map(([name, client, connect]) => pane(name, client, connect, target)));
+    fill(panes, DIALECTS.map((dialect) => pane(dialect, target)));
     fill(compose, composer(target));
     panes.hidden = compose.hidden = false;
   });
@@ -42,7 +42,7 @@ export function playground(page) {
 }
 
 /** A connection's frames, newest first. `connect` resolves to what closes the connection. */
-function pane(name, client, connect, target) {
+function pane([name, kind, client, connect], target) {
   const { signal } = target;
   const status = h('span', { role: 'status' }, state('waiting'));
   const frames = h('ol', { class: 'frames', tabindex: '0', 'aria-label': `Frames of ${name}` });
@@ -59,7 +59,7 @@ function pane(name, client, connect, target) {
     if (signal.aborted) close();
     else signal.addEventListener('abort', close);
   }, (problem) => failed(problem.message));
-  return h('section', { class: 'panel pane', 'aria-label': name }, h('h2', {}, name, ' ', h('small', { class: 'muted' }, client), ' ', status), frames);
+  return h('section', { class: 'panel pane', 'aria-label': name }, h('h2', {}, h('span', { class: `dialect ${kind}` }, name), ' ', h('small', { class: 'muted' }, client), ' ', status), frames);
 }
 
 /** A frame in one line, which opens to its whole data. */

@@ -3,7 +3,7 @@
  */
 import { field, fill, form, h, hours, state } from './dom.js';
 import { heading } from './list.js';
-import { card, dialect, inline } from './page.js';
+import { card, dialectName, inline } from './page.js';
 import { runTest } from './pusher-apps.js';
 import { ROOT, follow, get, withQuery } from './server.js';
 
@@ -120,7 +120,7 @@ function firstSteps() {
     } },
     { title: 'A page connected', kept: true, hint: code(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (signal) => {
       const first = (await open(signal)).connections[0] ?? (await closed(signal)).connections[0];
-      return first ? `${dialect(first)}${first.recipient ? `, ${first.recipient}` : ''}` : null;
+      return first ? `${dialectName(first)}${first.recipient ? `, ${first.recipient}` : ''}` : null;
     } },
     { title: 'A recipient read a notification', kept: true, hint: 'Open the bell in your page, and the notification in it.', check: async (signal) => {
       const first = (await read(signal)).notifications[0];

@@ -70,10 +70,10 @@ async function pusher({ token, topic, key }, { opened, closed, failed, receive }
   return () => client.disconnect();
 }
 
-/** Dialects with the name of the client. */
+/** Dialects with their class and the name of the client. */
 export const DIALECTS = [
-  ['SSE', 'EventSource', eventStream],
-  ['WebSocket', 'WebSocket', webSocket],
-  ['Socket.IO', 'socket.io-client', socketIO],
-  ['Pusher', 'pusher-js', pusher],
+  ['SSE', 'sse', 'EventSource', eventStream],
+  ['WebSocket', 'websocket', 'WebSocket', webSocket],
+  ['Socket.IO', 'socketio', 'socket.io-client', socketIO],
+  ['Pusher', 'pusher', 'pusher-js', pusher],
 ];

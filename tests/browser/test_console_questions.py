@@ -1,0 +1,132 @@
+"""The ten questions that the console answers, each from the Overview with at most four clicks."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.browser.console import Console
+from tests.browser.shop import wait_until
+from tests.wire.clients import websocket
+
+MAX_CLICKS = 4
+
+
+class Operator:
+    """An operator on the Overview, who counts clicks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.clicks = 0
+
+    def click(self, target: Locator) -> None:
+        self.clicks += 1
+        target.click()
+
+    def open(self, name: str) -> None:
+        self.click(self.page.locator("#menu").get_by_role("link", name=name, exact=True))
+        expect(self.page.get_by_role("heading", level=1, name=name)).to_be_visible()
+
+    def row(self, name: str) -> None:
+        self.click(self.page.locator(".row-link").filter(has_text=name).first)
+
+
+@pytest.fixture
+def operator(open_console: Callable[..., Page]) -> Iterator[Operator]:
+    operator = Operator(open_console("/"))
+    yield operator
+    assert operator.clicks <= MAX_CLICKS
+
+
+@contextmanager
+def connected(owner: Console, recipient: str) -> Iterator[None]:
+    with websocket(owner.server, recipient) as client:
+        client.until("ready")
+        yield
+
+
+def test_is_it_working(operator: Operator) -> None:
+    expect(operator.page.get_by_text("✓ ready")).to_be_visible()
+
+
+def test_why_did_alice_not_get_it(operator: Operator, owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/alice", {"email": "alice@example.com"})
+    owner.send("PATCH", "/v1/recipients/alice/preferences", {"muted": {"*": True}})
+    owner.send("POST", "/v1/notifications", {"to": "alice", "title": "For Alice", "channels": ["inbox", "email"]})
+    operator.open("Notifications")
+    operator.row("For Alice")
+    operator.click(operator.page.get_by_role("link", name="Explain"))
+    expect(operator.page.locator("#main")).to_contain_text("The e-mail was not sent, because")
+    expect(operator.page.locator("#main")).to_contain_text(re.compile("muted", re.IGNORECASE))
+
+
+def test_what_did_the_app_just_send_and_what_was_refused(operator: Operator, owner: Console) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Sent", "type": "just.sent"})
+    httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", "titel": "x"})
+    operator.open("Live")
+    expect(operator.page.get_by_role("button", name="just.sent to questions")).to_be_visible()
+    operator.row("POST /v1/notifications 422")
+    expect(operator.page.locator(".details")).to_contain_text("did you mean")
+
+
+def test_why_does_this_page_not_connect(operator: Operator, owner: Console) -> None:
+    httpx.get(f"{owner.server.url}/v1/stream", params={"token": "wrong"})
+    operator.open("Live")
+    operator.row("GET /v1/stream 401")
+    expect(operator.page.locator(".details").get_by_role("link", name="Causes and fixes")).to_be_visible()
+    assert "/bellcast/check.js" in httpx.get(f"{owner.server.url}/check", headers={"accept": "text/html"}).text
+
+
+def test_who_is_connected_or_was_just_cut(operator: Operator, owner: Console) -> None:
+    with connected(owner, "present"):
+        operator.open("Connections")
+        expect(operator.page.get_by_role("link", name="present", exact=True)).to_be_visible()
+    operator.click(operator.page.get_by_role("link", name="Recently closed"))
+    expect(operator.page.get_by_role("row").filter(has_text="present").first).to_contain_text("(10")
+
+
+def test_what_happened_to_this_notification(operator: Operator, owner: Console) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]})
+    operator.open("Notifications")
+    operator.row("Followed")
+    expect(operator.page.locator(".timeline").first).to_contain_text("created")
+
+
+def test_what_failed_is_replayed(operator: Operator, owner: Console) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/failing", {"type": "failing", "steps": [step]})
+    owner.send("POST", "/v1/workflows/failing/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=failing")["failures"], lambda: "the run did not fail")
+    operator.open("Failures")
+    operator.click(
+        operator.page.get_by_role("row", name="Run of failing").get_by_role("button", name="Replay 1 failure")
+    )
+    dialog = operator.page.get_by_role("dialog", name="Replay 1 failure")
+    expect(dialog).to_contain_text("Continues 1 run of failing")
+    operator.click(dialog.get_by_role("button", name="Replay 1", exact=True))
+    expect(operator.page.get_by_text("1 failure retried")).to_be_visible()
+
+
+def test_how_does_the_mail_look(operator: Operator) -> None:
+    operator.open("Mail")
+    operator.click(operator.page.locator(".row-link").first)
+    expect(operator.page.locator("iframe[title='E-mail']")).to_be_visible()
+
+
+def test_are_smtp_and_pusher_set_up_right(operator: Operator) -> None:
+    operator.open("Providers")
+    expect(operator.page.get_by_role("button", name="Test these values")).to_be_visible()
+    operator.open("Settings")
+    operator.click(operator.page.get_by_role("button", name="Test connection"))
+    # Another test may have used the server's one test in six seconds.
+    outcome = operator.page.get_by_text("Pusher connected").or_(
+        operator.page.get_by_text("A test may run every 6 seconds.")
+    )
+    expect(outcome.first).to_be_visible()
+
+
+def test_who_changed_what(operator: Operator) -> None:
+    operator.open("Audit")
+    expect(operator.page.get_by_role("row").filter(has_text="POST /v1/setup")).to_contain_text("olive@example.com")
