@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.catalog import CACHE_SECONDS
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
@@ -224,12 +224,16 @@ class ProviderRegistry:
         now = self._clock.now()
         if until <= now:
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
+            # Another call may have created them meanwhile: a provider has one limit of simultaneous messages.
+            _, known = self._stored.get(tenant, (0, {}))
             entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
             kept = {id(entry) for entry in entries.values()}
             self._closing += [
                 entry.named.provider for entry in known.values() if id(entry) not in kept and entry.named is not None
             ]
             known = entries
+            if len(self._stored) >= MAX_CACHED:  # most tenants have no providers of their own
+                self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
             self._stored[tenant] = now + int(CACHE_SECONDS * 1000), known
         return list(known.values())
 

@@ -1,0 +1,73 @@
+"""What this process keeps of each tenant's providers and webhooks, on every store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bellcast.channels import webhooks
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.encryption import Encryption
+from bellcast.channels.webhooks import Webhooks
+from bellcast.jobs import JobRunner
+from bellcast.model.ids import Ids
+from bellcast.model.providers import ProviderFields
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.outbound.clients import HttpClients
+from bellcast.ports import Store
+from bellcast.server import provider_registry
+from bellcast.server.provider_registry import ProviderRegistry
+from tests.clock import FakeClock
+
+KEY = Encryption(b"key")
+TENANTS = [f"t{number}" for number in range(5)]
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[HttpClients]:
+    clients = HttpClients()
+    yield clients
+    await clients.close()
+
+
+def registry_of(store: Store, clock: FakeClock, clients: HttpClients) -> ProviderRegistry:
+    return ProviderRegistry(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets())
+
+
+async def test_simultaneous_reads_share_a_provider_and_its_limits(
+    store: Store, clock: FakeClock, clients: HttpClients
+) -> None:
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    await registry_of(store, clock, clients).put("acme", "mail", fields)
+    registry = registry_of(store, clock, clients)
+    reads = await asyncio.gather(*(registry.providers("acme", "email") for _ in range(3)))
+    assert len({id(named) for (named,) in reads}) == 1
+    await registry.close()
+
+
+async def test_tenants_without_providers_do_not_fill_memory(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_registry, "MAX_CACHED", 2)
+    registry = registry_of(store, clock, clients)
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    await registry.put("acme", "mail", fields)
+    (before,) = await registry.providers("acme", "email")
+    for tenant in TENANTS:
+        assert await registry.providers(tenant, "email") == []
+    assert len(registry._stored) <= 3
+    assert await registry.providers("acme", "email") == [before]
+    await registry.close()
+
+
+async def test_tenants_without_webhooks_do_not_fill_memory(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MAX_CACHED", 2)
+    ids = Ids()
+    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new))
+    await sink.create("acme", "https://example.com/hook", ["*"])
+    for tenant in TENANTS:
+        assert not await sink.is_wanted(tenant, "message.sent")
+    assert len(sink._known) <= 2
+    assert await sink.is_wanted("acme", "message.sent")
