@@ -124,6 +124,17 @@ async def test_message_to_a_closed_inbox_is_sent_unless_seen(world: WorkflowWorl
     assert {m.recipient: m.state for m in await world.messages()} == {"r000": "cancelled", "r001": "simulated"}
 
 
+async def test_message_is_sent_unless_seen_if_the_inbox_is_switched_off(world: WorkflowWorld) -> None:
+    await world.recipient("alice", email="alice@example.com")
+    preferences = b'{"channels":{"inbox":false}}'
+    await world.store.recipients.set_preferences("", "alice", preferences, world.clock.now(), switches_inbox=True)
+    mail = ChannelRequest(channel="email", after="10m", unless="seen")
+    for channels in (["inbox", mail], [mail, "inbox"]):
+        await sending.send(world.engines, Limits(), Draft(to="alice", title="Hello", channels=channels))
+    await world.advance(600)
+    assert [message.state for message in await world.messages()] == ["simulated"] * 2
+
+
 async def test_announcement_without_inbox_has_no_row(world: WorkflowWorld, app: App) -> None:
     await join(world, 1)
     id = await announce(world, channels=["email"])

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from bellcast.errors import Conflict, NotFound
 from bellcast.model.events import NotificationAdded, NotificationUpdated
 from bellcast.model.notifications import ActionButton, Edit
-from bellcast.ports import Query
+from bellcast.ports import NewDecision, Query
 from bellcast.storage.marking import MAX_SNOOZES
 from bellcast.storage.script import Statement
 from tests.contract.app import App
@@ -313,3 +314,17 @@ async def test_all_with_a_tag_in_a_view(app: App, monkeypatch: pytest.MonkeyPatc
     assert (await app.mark("alice", "delete", tag="red", view="archived")).changed == 2
     assert len(await app.page("alice")) == 2
     assert await app.page("alice", tag="red", view="archived") == []
+
+
+async def test_recall_in_the_millisecond_of_a_snooze_is_recorded(app: App) -> None:
+    request = app.send_request("alice")
+    (id,) = request.ids
+    decision = NewDecision(
+        tenant="", notification=id, recipient="alice", channel="inbox", outcome="send", decided_at=app.now
+    )
+    async for _ in app.store.sends.add([replace(request, decisions=(decision,))]):
+        pass
+    await snoozed(app, id)
+    assert await app.store.sends.recall("", id, app.now) is not None
+    actions = await app.store.messages.actions("", id, None, 10)
+    assert sorted(action.what for action in actions) == ["recalled", "snoozed"]

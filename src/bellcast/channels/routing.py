@@ -373,16 +373,22 @@ class Router:
             await pauses.pause_if_due()
             profile = route.inputs.profile(key)
             rendered = self._contents(route, request, profile, variables)
+            first = len(messages)
+            is_hidden = False
             for entry in route.channels:
                 decision = route.inputs.decide(profile, entry.channel, draft.priority, request.created_at)
                 added: list[NewMessage] = []
-                if decision.outcome != "skip" and entry.channel == "inbox":
-                    rows.append((id, key, rendered.inbox()))
+                if entry.channel == "inbox":
+                    is_hidden = decision.outcome == "skip"
+                    if not is_hidden:
+                        rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
                     message = self._message(route, request, profile, id, run, entry, decision, rendered)
                     added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
                     messages += added
                 decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
+            if is_hidden:  # what is not in the inbox cannot be seen there
+                messages[first:] = [msgspec.structs.replace(message, unless=None) for message in messages[first:]]
         return msgspec.structs.replace(
             request,
             ids=tuple(id for id, _, _ in rows),

@@ -270,9 +270,9 @@ ON CONFLICT DO NOTHING
 
 -- name: recall_record
 -- A notification was recalled: its decisions and messages stay. One record of an announcement, without a recipient, stands for
--- all of its audience.
+-- all of its audience. A snooze of the same millisecond has another key.
 INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
-SELECT d.tenant, d.notification, d.recipient, '', 'recalled', CAST(:now AS BIGINT) FROM (
+SELECT d.tenant, d.notification, d.recipient, 'recalled', 'recalled', CAST(:now AS BIGINT) FROM (
   SELECT tenant, id AS notification, '' AS recipient FROM fanouts WHERE id = :id AND tenant = :tenant AND workflow = ''
   UNION
   SELECT tenant, notification, recipient FROM decisions
