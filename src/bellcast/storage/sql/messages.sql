@@ -272,13 +272,13 @@ ON CONFLICT DO NOTHING
 -- A notification was recalled: its decisions and messages stay. One record of an announcement, without a recipient, stands for
 -- all of its audience. A snooze of the same millisecond has another key.
 INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
-SELECT d.tenant, d.notification, d.recipient, 'recalled', 'recalled', CAST(:now AS BIGINT) FROM (
+SELECT few.tenant, few.notification, few.recipient, 'recalled', 'recalled', CAST(:now AS BIGINT) FROM (
   SELECT tenant, id AS notification, '' AS recipient FROM fanouts WHERE id = :id AND tenant = :tenant AND workflow = ''
   UNION
   SELECT tenant, notification, recipient FROM decisions
   WHERE tenant = :tenant AND notification = :id AND outcome IN ('send', 'hold', 'skip')
     AND NOT EXISTS (SELECT 1 FROM fanouts WHERE id = :id)
-) d
+) AS few
 WHERE NOT EXISTS (
   SELECT 1 FROM decisions r WHERE r.tenant = :tenant AND r.notification = :id AND r.outcome = 'recalled'
 )
