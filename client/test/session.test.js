@@ -3,35 +3,7 @@ import { test } from 'node:test';
 
 import { Session } from '../src/bellcast/session.js';
 import { notification, ready, settled, fakeEnvironment } from './environment.js';
-
-const page = (numbers, fields = {}) => ({
-  notifications: numbers.map((number) => notification(number)), next: null, unread: numbers.length, unseen: numbers.length, position: 'p1', ...fields,
-});
-
-/** A live session; the server responds by `routes` ("METHOD last-path-segment") or with the page. */
-async function open(routes = {}, first = page([3, 2, 1])) {
-  const env = fakeEnvironment(async ({ method, url }) => {
-    const route = routes[`${method} ${url.pathname.split('/').at(-1)}`];
-    return route ? route(url) : method === 'GET' ? first : { changed: 1 };
-  });
-  const session = new Session({ server: 'https://bell.example', token: 'one', topics: ['team'], environment: env });
-  const events = [];
-  for (const type of ['notification', 'event', 'presence', 'typing', 'refused']) session.addEventListener(type, (event) => events.push(event));
-  session.open();
-  await settled();
-  await settled();
-  env.link?.receive(ready({ unread: first.unread, unseen: first.unseen }));
-  return { env, session, events };
-}
-
-const numbers = ({ state }) => state.notifications.map(({ id }) => Number(id.slice(-4)));
-const later = () => {
-  let resolve;
-  const promise = new Promise((done) => (resolve = done));
-  return { promise, resolve };
-};
-const counts = (unread, unseen = unread, position = 'p2') => ({ unread, unseen, position });
-const arrival = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
+import { page, open, numbers, later, counts, arrival } from './live-session.js';
 
 test('a session loads the inbox and goes live from its position', async () => {
   const { env, session } = await open();
@@ -157,80 +129,6 @@ test('a reconnected session resumes without fetching again', async () => {
   assert.deepEqual(env.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
 });
 
-test('live events are dispatched and a call resolves with its response', async () => {
-  const { env, session, events } = await open();
-  env.link.receive({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
-  env.link.receive({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
-  assert.deepEqual(events.map(({ type }) => type), ['event', 'typing']);
-  assert.deepEqual(events[0].detail.data, { lead: 7 });
-  const called = session.call('sum', [1, 2]);
-  await settled();
-  const { ref, ...frame } = env.link.sent.at(-1);
-  assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
-  env.link.receive({ type: 'ack', ref, data: 3 });
-  assert.equal(await called, 3);
-});
-
-test('commands refuse arguments that they do not have, and data that JSON cannot express', async () => {
-  const { env, session } = await open();
-  const commands = () => env.link.sent.filter(({ type }) => type !== 'subscribe').map(({ ref, ...frame }) => frame);
-  for (const command of [
-    () => session.publish('team', 'moved', { x: NaN }),
-    () => session.publish('team', 'moved', { x: undefined }),
-    () => session.publish('team', 'moved', {}, { except: 'me' }),
-    () => session.typing('team', true, 5),
-    () => session.ping('now'),
-    () => session.call('sum', [NaN]),
-    () => session.call('sum', 1, 2),
-  ]) await assert.rejects(command(), TypeError);
-  await settled();
-  assert.deepEqual(commands(), []);
-  assert.throws(() => session.members('team', 'others'), TypeError);
-  session.publish('team', 'moved');
-  session.typing('team', false);
-  await settled();
-  assert.deepEqual(commands(), [{ type: 'publish', topic: 'team', name: 'moved' }, { type: 'typing', topic: 'team', on: false }]);
-});
-
-test('a topic subscribed later is subscribed again after a reconnect', async () => {
-  const { env, session } = await open();
-  const pending = session.subscribe('room');
-  await settled();
-  const { ref, ...frame } = env.link.sent.at(-1);
-  assert.deepEqual(frame, { type: 'subscribe', topics: ['room'] });
-  env.link.receive({ type: 'ack', ref, topics: ['room'], refused: [] });
-  await pending;
-  env.link.disconnect();
-  await env.timers.advance(1_000);
-  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
-});
-
-test('a refused topic is not subscribed again', async () => {
-  const { env, session } = await open();
-  const pending = session.subscribe('secret');
-  await settled();
-  env.link.receive({ type: 'error', ref: env.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
-  await assert.rejects(pending, { code: 'forbidden' });
-  env.link.disconnect();
-  await env.timers.advance(1_000);
-  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team']);
-});
-
-test('over server-sent events a new topic reopens the stream', async () => {
-  const { env, session } = await open();
-  env.link.disconnect();
-  env.WebSocket = function blocked() {
-    throw new Error('blocked');
-  };
-  await env.timers.advance(1_000);
-  env.link.disconnect?.();
-  await env.timers.advance(3_000);
-  env.link.receive(ready());
-  await session.subscribe('room');
-  await settled();
-  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
-});
-
 test('a refused token ends the session and says why', async () => {
   const { session } = await open({ 'GET inbox': () => ({ status: 401, code: 'unauthenticated' }) });
   const { status, error, loaded } = session.state;
@@ -272,17 +170,6 @@ test('a deferred action shows at once and is sent only on commit', async () => {
   second.commit();
   await settled();
   assert.equal(deleteRequests(), 1);
-});
-
-test('members are loaded from the subscribe response and updated by presence events', async () => {
-  const { env, session } = await open();
-  const pending = session.subscribe('presence-room');
-  await settled();
-  const { ref } = env.link.sent.at(-1);
-  env.link.receive({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
-  await pending;
-  env.link.receive({ type: 'presence', topic: 'presence-room', joined: [{ recipient: 'ann' }], left: [{ recipient: 'bob' }] });
-  assert.deepEqual(session.members('presence-room'), [{ recipient: 'ann' }]);
 });
 
 test('another view receives the same events as the inbox', async () => {
@@ -478,37 +365,6 @@ test('a released view is fetched when it is read again', async () => {
   assert.equal(view.state.loaded, true);
   env.link.receive({ type: 'notification-update', notification: notification(2, { archived_at: '2026-01-02T00:00:00Z' }), ...counts(2) });
   assert.deepEqual(numbers(view), [2], 'and receives events');
-});
-
-const SECRET = { topic: 'team', code: 'forbidden', message: 'Not for you.' };
-
-test('a repeatedly refused topic is reported once', async () => {
-  const { env, events } = await open();
-  env.link.disconnect();
-  await env.timers.advance(1_000);
-  for (let turn = 0; turn < 2; turn++) {
-    env.link.receive(ready({ refused: [SECRET, { ...SECRET, topic: 'of another tab' }] }));
-    await settled();
-    env.link.receive({ type: 'error', ref: env.link.sent.at(-1).ref, code: 'forbidden', message: 'team: Not for you.' });
-    await settled();
-    env.link.disconnect();
-    await env.timers.advance(1_000);
-  }
-  assert.deepEqual(events.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
-});
-
-test('refused topics of a joint subscription are reported and not subscribed again', async () => {
-  const { env, session, events } = await open();
-  await settled();
-  const pending = session.subscribe('room', 'secret');
-  await settled();
-  const refused = [{ ...SECRET, topic: 'secret' }];
-  env.link.receive({ type: 'ack', ref: env.link.sent.at(-1).ref, topics: ['room'], refused });
-  assert.deepEqual((await pending).refused, refused);
-  assert.deepEqual(events.map(({ type, detail }) => [type, detail]), [['refused', refused[0]]]);
-  env.link.disconnect();
-  await env.timers.advance(1_000);
-  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
 
 test('a session whose getToken never settles calls it again and goes live', async () => {

@@ -4,13 +4,12 @@ import re
 import subprocess
 import time
 from base64 import b64encode
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from tests.marketplaces import marketplace
+from tests.process_memory import memory_of
 
 from bellcast.client import Bellcast
 
@@ -310,21 +309,6 @@ def stored_by(server):
     files = b"".join(file.read_bytes() for file in server.data.rglob("*") if file.is_file())
     store = server.environ.get("BELLCAST_STORE")
     return files + (subprocess.check_output(["pg_dump", "--dbname", store]) if store else b"")
-
-
-def memory_of(pid):
-    """Return the memory of a process."""
-    regions = []
-    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            span, permissions, *_, name = f"{line} -".split()[:7]
-            if not permissions.startswith("rw") or name.startswith("[v"):
-                continue
-            start, end = (int(site, 16) for site in span.split("-"))
-            memory.seek(start)
-            with suppress(OSError):  # a guard page
-                regions.append(memory.read(end - start))
-    return b"".join(regions)
 
 
 def test_tampered_message_is_not_shown(nora_and_ben):
