@@ -192,6 +192,17 @@ class BegunRun(Struct, frozen=True, kw_only=True):
     watched: tuple[str, ...] = ()
 
 
+class BegunPage(Struct, frozen=True, kw_only=True):
+    """A page of a fan-out: new runs with the effects of their first steps, their waits, and the events for webhooks.
+    `position` is the key of its last recipient; None ends the fan-out."""
+
+    fanout: NewFanout
+    position: str | None
+    runs: Sequence[BegunRun]
+    waits: Sequence[NewWait]
+    events: Sequence[WebhookEvent]
+
+
 class ItemTimes(Struct, frozen=True):
     """When an inbox item was seen, read, archived and acted on, in UTC milliseconds."""
 
@@ -308,16 +319,9 @@ class Runs(Protocol):
         """Give the event to the waits that have none yet, and wake their runs."""
         ...
 
-    async def add_page(
-        self,
-        fanout: NewFanout,
-        position: str | None,
-        runs: Sequence[BegunRun],
-        waits: Sequence[NewWait],
-        events: Sequence[WebhookEvent],
-    ) -> tuple[Event, ...] | None:
-        """Add runs of a fan-out with their effects, and move it behind the key `position`; None ends it. Return the events of
-        their inbox rows; None, and nothing written, if it is not running any more, or not at the position of `fanout`."""
+    async def add_page(self, page: BegunPage) -> tuple[Event, ...] | None:
+        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows; None, and
+        nothing written, if it is not running any more, or not at the position of the page's `fanout`."""
         ...
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:

@@ -10,10 +10,10 @@ from bellcast.model.events import Event
 from bellcast.ports import SendRequest
 from bellcast.ports.jobs import FANOUT, NORMAL, Job
 from bellcast.ports.runs import (
+    BegunPage,
     BegunRun,
     CounterKey,
     CounterUpdate,
-    NewFanout,
     NewSchedule,
     NewWait,
     RunCommit,
@@ -22,7 +22,6 @@ from bellcast.ports.runs import (
     StoredRun,
     TriggerRequest,
 )
-from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
@@ -149,48 +148,37 @@ def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
 class AddPage(Command[CommitResult]):
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
 
-    def __init__(
-        self,
-        fanout: NewFanout,
-        position: str | None,
-        runs: Sequence[BegunRun],
-        waits: Sequence[NewWait],
-        events: Sequence[WebhookEvent],
-    ) -> None:
-        self._fanout = fanout
-        self._position = position
-        self._runs = runs
-        self._waits = waits
-        self._events = events
+    def __init__(self, page: BegunPage) -> None:
+        self._page = page
 
     def lock_keys(self) -> frozenset[LockKey]:
-        return frozenset((one.run.tenant, one.run.recipient) for one in self._runs if one.sends)
+        return frozenset((one.run.tenant, one.run.recipient) for one in self._page.runs if one.sends)
 
     @property
     def tenant(self) -> str:
-        return self._fanout.tenant
+        return self._page.fanout.tenant
 
     @property
     def rows(self) -> int:
-        return max(1, sum(_rows_of(one.sends) for one in self._runs))
+        return max(1, sum(_rows_of(one.sends) for one in self._page.runs))
 
     @property
     def is_bulk(self) -> bool:
         return True
 
     def script(self) -> Script[CommitResult]:
-        fanout, position = self._fanout, self._position
-        if position is None:
+        fanout, runs = self._page.fanout, self._page.runs
+        if self._page.position is None:
             is_current = yield from fanouts.end(fanout.id, fanout.tenant)
         else:
-            is_current = yield from fanouts.move(fanout.id, fanout.position, position)
+            is_current = yield from fanouts.move(fanout.id, fanout.position, self._page.position)
         if not is_current:
             return None
-        yield from _insert(self._runs, FANOUT)
-        events = yield from _send([(one.run.id, request) for one in self._runs for request in one.sends])
-        yield from _watch([(one.run, id) for one in self._runs for id in one.watched])
-        yield from _put_waits(self._waits)
-        yield from webhook_events.add(self._events, fanout.created_at)
+        yield from _insert(runs, FANOUT)
+        events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
+        yield from _watch([(one.run, id) for one in runs for id in one.watched])
+        yield from _put_waits(self._page.waits)
+        yield from webhook_events.add(self._page.events, fanout.created_at)
         return tuple(event for some in events.values() for event in some)
 
 

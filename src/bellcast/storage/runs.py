@@ -8,11 +8,10 @@ from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.runs import (
-    BegunRun,
+    BegunPage,
     CounterKey,
     ItemTimes,
     NewFanout,
-    NewWait,
     RunCommit,
     RunQuery,
     StoredCounter,
@@ -23,7 +22,7 @@ from bellcast.ports.runs import (
     WorkflowVersion,
     as_change,
 )
-from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import claims, jobs, messages, rows, run_commits, scans, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -163,15 +162,8 @@ class Runs:
     async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
         await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
 
-    async def add_page(
-        self,
-        fanout: NewFanout,
-        position: str | None,
-        runs: Sequence[BegunRun],
-        waits: Sequence[NewWait],
-        events: Sequence[WebhookEvent],
-    ) -> run_commits.CommitResult:
-        return await self._engine.write(run_commits.AddPage(fanout, position, runs, waits, events))
+    async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
+        return await self._engine.write(run_commits.AddPage(page))
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
         statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})

@@ -22,6 +22,7 @@ from bellcast.model.preferences import Channel
 from bellcast.ports import Broker, Clock, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import (
+    BegunPage,
     BegunRun,
     NewFanout,
     NewWait,
@@ -124,7 +125,15 @@ class RunExecutor:
     async def add(self, page: FanoutPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more or has
         moved."""
-        added = await self._store.runs.add_page(page.fanout, page.position, page.runs, page.request.waits, page.events)
+        added = await self._store.runs.add_page(
+            BegunPage(
+                fanout=page.fanout,
+                position=page.position,
+                runs=page.runs,
+                waits=page.request.waits,
+                events=page.events,
+            )
+        )
         if added is None:
             return False
         await self._broker.publish(*added)
