@@ -18,7 +18,7 @@ from bellcast.storage.sqlite import SqliteEngine
 # Statements that read a whole table: a small one, or outside of requests.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count", "tenants_of_address"}
 # Operators of the console: a handful.
-WHOLE |= {"operator_all", "setup_codes_end", "setup_codes_expire"}
+WHOLE |= {"operator_all", "operator_sessions_count", "setup_codes_end", "setup_codes_expire"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names)$")
 
