@@ -175,11 +175,11 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     owner.send("PUT", "/v1/templates/welcome", {"sms": {"text": "Hello"}})
     page = open_console("/templates", viewport=PHONE)
     page.get_by_role("link", name="New template").click()
-    page.get_by_label("Key").fill("welcome")
+    page.get_by_label("Key", exact=True).fill("welcome")
     review(page)
     expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()
     page.get_by_label("Tenant").fill("acme")
-    page.get_by_label("Key").fill("hello")
+    page.get_by_label("Key", exact=True).fill("hello")
     assert violations(page) == []
     review(page)
     expect(page.get_by_role("heading", name="New template hello")).to_be_focused()
