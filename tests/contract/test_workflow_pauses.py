@@ -1,10 +1,14 @@
 """Runs of workflows that are switched off and on again, on every store."""
 
+from typing import Any
+
 import pytest
 
 from bellcast.errors import Conflict
 from bellcast.model.notifications import Audience
 from bellcast.ports import Store
+from bellcast.ports.documents import Document
+from bellcast.ports.runs import WorkflowVersion
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -85,3 +89,29 @@ async def test_event_of_an_inactive_workflow_counts_when_it_is_active_again(worl
     await switch(world, active=True)
     await world.settle()
     assert await world.status(id) == "completed"
+
+
+async def test_new_version_does_not_undo_a_deactivation_meanwhile(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.put("booking", BELL)
+    catalog, get, put_version = (
+        world.workflows.workflow_catalog, world.store.documents.get, world.store.runs.put_version
+    )  # fmt: skip
+
+    async def get_before_the_deactivation(*args: str) -> Document | None:
+        found = await get(*args)
+        monkeypatch.undo()
+        await WorkflowCatalog(world.store, world.clock).change("", "booking", active=False, version=None)
+        return found
+
+    async def put_version_before(*args: Any) -> WorkflowVersion:
+        stored = await put_version(*args)
+        monkeypatch.setattr(world.store.documents, "get", get_before_the_deactivation)
+        return stored
+
+    monkeypatch.setattr(world.store.runs, "put_version", put_version_before)
+    workflow, is_new = await catalog.put("", "booking", {"steps": [LATER]})
+    assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
+    current = await WorkflowCatalog(world.store, world.clock).current("", "booking")
+    assert current == workflow.current

@@ -174,25 +174,25 @@ class WorkflowCatalog:
         """Write a checked definition: a new version, unless it equals the last one. Return the workflow, and whether it
         is new. Raises Conflict for one that is defined in code, and PreconditionFailed if it is not what it `replaces` (None:
         it must be new); its version is then stored, but not current."""
-        await self._check_writable(owner, key, is_code=is_code)
+        await self._writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.parse(value).live_waits:
             await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
-        before = replaces or None if replaces is not UNSET else await self._store.documents.get(WORKFLOWS, owner, key)
-        is_active = is_code or before is None or _decode(before.body).active
-        current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
-        if replaces is UNSET:
-            return await self._write(owner, key, current), before is None
-        body, earlier = msgspec.json.encode(current), None if before is None else before.body
-        if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, now):
-            raise PreconditionFailed
-        self.forget()
-        return Workflow(key=key, owner=owner, current=current), before is None
+        while True:
+            found = await self._writable(owner, key, is_code=is_code)
+            before = found if replaces is UNSET else replaces or None
+            is_active = is_code or before is None or _decode(before.body).active
+            current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
+            if await self._write(owner, key, before, current):
+                return Workflow(key=key, owner=owner, current=current), before is None
+            if replaces is not UNSET:
+                raise PreconditionFailed
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict as it does."""
-        before = await self._check_writable(owner, key)
+        found = await self._writable(owner, key)
+        before = None if found is None else _decode(found.body)
         last = next(iter(await self._store.runs.versions(owner, key, 1)), None)
         is_same = last is not None and last.body == definitions.encode(value)
         version = (0 if last is None else last.version) + (not is_same)
@@ -204,42 +204,43 @@ class WorkflowCatalog:
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
         """Switch a workflow on, which makes its paused runs due, or off, or make another version current. Raises NotFound
         and Conflict."""
-        current = await self._check_writable(owner, key)
-        if current is None:
-            raise NotFound(UNKNOWN)
-        if version is not None:
-            found = await self._store.runs.version(owner, key, version)
-            if found is None:
-                raise Invalid.of("version", f"names an unknown version {version}")
-            definition = msgspec.json.decode(found.body)
-            current = msgspec.structs.replace(current, version=version, definition=definition)
-        if active is not None:
-            current = msgspec.structs.replace(current, active=active)
-        return await self._write(owner, key, current)
+        changes: dict[str, Any] = {} if active is None else {"active": active}
+        while (before := await self._writable(owner, key)) is not None:
+            if version is not None:
+                found = await self._store.runs.version(owner, key, version)
+                if found is None:
+                    raise Invalid.of("version", f"names an unknown version {version}")
+                changes |= {"version": version, "definition": msgspec.json.decode(found.body)}
+            current = msgspec.structs.replace(_decode(before.body), **changes)
+            if await self._write(owner, key, before, current):
+                return Workflow(key=key, owner=owner, current=current)
+        raise NotFound(UNKNOWN)
 
     async def delete(self, owner: str, key: str) -> bool:
         """Delete a workflow; its current runs finish, paused ones too. False if there is none. Raises Conflict."""
-        await self._check_writable(owner, key)
+        await self._writable(owner, key)
         deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
         self.forget()
         if deleted:
             await self._resume(owner, key)
         return deleted
 
-    async def _check_writable(self, owner: str, key: str, *, is_code: bool = False) -> CurrentVersion | None:
-        document = await self._store.documents.get(WORKFLOWS, owner, key)
-        current = None if document is None else _decode(document.body)
-        if current is not None and current.is_code and not is_code:
+    async def _writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
+        """Return a workflow as it is stored. Raises Conflict for one that is defined in code."""
+        found = await self._store.documents.get(WORKFLOWS, owner, key)
+        if found is not None and _decode(found.body).is_code and not is_code:
             raise Conflict("This workflow is defined in code: change it there.")
-        return current
+        return found
 
-    async def _write(self, owner: str, key: str, current: CurrentVersion) -> Workflow:
-        body = msgspec.json.encode(current)
-        await self._store.documents.put(WORKFLOWS, owner, key, body, self._clock.now())
+    async def _write(self, owner: str, key: str, before: Document | None, current: CurrentVersion) -> bool:
+        """Write a workflow. False, and nothing written, if it has changed since it was read."""
+        earlier, body = None if before is None else before.body, msgspec.json.encode(current)
+        if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, self._clock.now()):
+            return False
         self.forget()
         if current.active:
             await self._resume(owner, key)
-        return Workflow(key=key, owner=owner, current=current)
+        return True
 
 
 def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
