@@ -21,7 +21,7 @@ const KEYS = [
  */
 export function palette({ pages, base, tenant, actions }) {
   const options = h('ul');
-  const input = h('input', { type: 'search', 'aria-label': 'Page, action, key or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
+  const input = h('input', { type: 'search', 'aria-label': 'Page, action or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
   const all = () => [...options.querySelectorAll('a, button')];
   const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onclose: keepFocus, onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
     h('form', { method: 'dialog', onsubmit: (event) => {
@@ -79,7 +79,7 @@ function keepFocus() {
 export function keysDialog(pages) {
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
   const row = ([keys, what]) => h('div', {}, h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what));
-  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Keyboard shortcuts', onclose: keepFocus, onclick: (event) => event.target === dialog && dialog.close() },
+  const dialog = h('dialog', { id: 'keys', class: 'keys', 'aria-label': 'Shortcuts', onclose: keepFocus, onclick: (event) => event.target === dialog && dialog.close() },
     h('h2', { tabindex: '-1', autofocus: true }, 'Keyboard shortcuts'), h('dl', {}, KEYS.map(row)), h('dl', { class: 'letters' }, pages.map((one) => row([one.letter, one.title]))), close);
   return dialog;
 }
