@@ -60,6 +60,7 @@ function keyboard() {
     if (key === 'Shift') return;
     const isLeaving = leaves;
     leaves = key === 'Escape';
+    if (leaves) event.preventDefault(); // the console would leave the text at once, for the top of the page
     if (event.isComposing || event.altKey) return;
     if (event.ctrlKey || event.metaKey) {
       if (key === 'Enter') target.form.requestSubmit();
