@@ -5,7 +5,7 @@ import pytest
 from bellcast.contention import CONTENTION_SENDS
 from bellcast.model.notifications import Draft, content
 from bellcast.ports import SendRequest
-from bellcast.ports.runs import NewFanout
+from bellcast.ports.runs import BegunPage, NewFanout
 from bellcast.storage.commit.command import Command, ScriptCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.run_commits import AddPage
@@ -42,7 +42,7 @@ def nothing() -> Script[None]:
     ("command", "is_small"),
     [
         (ScriptCommand(nothing, []), True),
-        (AddPage(FANOUT, "alice", [], [], []), False),
+        (AddPage(BegunPage(fanout=FANOUT, position="alice", runs=[], waits=[], events=[])), False),
         (AddMessagePage(REQUEST, "f", "", "alice"), False),
     ],
 )
