@@ -1,12 +1,14 @@
 """Operators and keys that are bound to tenants reach no other tenant."""
 
 import json
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bellcast.auth.keys import SCOPES
+from bellcast.workflows.yaml_text import YamlText
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
 
@@ -194,3 +196,21 @@ async def test_free_data_of_a_body_may_have_any_names(rest: Rest) -> None:
     body = {"to": {"tenant": "acme"}, "title": "x", "data": {"tenant": "of a house"}}
     response = await rest.client.post("/v1/notifications", json=body, headers={"authorization": f"Bearer {key}"})
     assert response.status_code == 201
+
+
+async def test_yaml_of_a_bound_caller_is_parsed_beside_the_event_loop(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def parse(text: bytes) -> YamlText:
+        threads.append(threading.get_ident())
+        return YamlText(text)
+
+    monkeypatch.setattr("bellcast.api.bound_callers.YamlText", parse)
+    key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"], "tenants": ["acme"]})).json()["key"]
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/yaml"}
+    written = await rest.client.put("/v1/templates/t?tenant=acme", content=b"sms: {text: Hello}", headers=headers)
+    assert written.status_code == 201, written.text
+    assert threads != []
+    assert threading.get_ident() not in threads
