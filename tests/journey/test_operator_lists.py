@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from bellcast import __version__
 from bellcast.api import list_total
+from bellcast.live.admission import MAX_ORIGIN
 from bellcast.model import times
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.contract.test_store_messages import message
@@ -117,6 +119,24 @@ def test_closed_connection_is_listed_with_its_reason(
     assert one["node"]
     assert one["closed_at"] >= one["connected_at"]
     assert delete(bellcast_server, id, tenant="cut").status_code == 404
+
+
+def test_connection_is_listed_with_its_origin(bellcast_server: ServerProcess) -> None:
+    url, token = bellcast_server.url, bellcast_server.token("ann", tenant="origins")
+    site = "https://" + "a" * MAX_ORIGIN
+    with (
+        connect(f"{url.replace('http', 'ws')}/v1/ws?token={token}", additional_headers={"origin": site}) as socket,
+        httpx.stream(
+            "GET", f"{url}/v1/stream", params={"token": token}, headers={"origin": "https://shop.example"}
+        ) as response,
+        websocket(bellcast_server, "ben", claims={"tenant": "origins"}) as other,
+    ):
+        socket.recv()
+        lines = response.iter_lines()
+        assert next(lines).startswith("retry:")
+        other.until("ready")
+        listed = get(bellcast_server, "/v1/connections", tenant="origins")["connections"]
+    assert {one["origin"] for one in listed} == {site[:MAX_ORIGIN], "https://shop.example", None}
 
 
 async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ class ConnectionItem(Struct, frozen=True, kw_only=True):
     transport: str
     topics: list[str]
     address: str | None
+    origin: str | None = None
     connected_at: datetime
     node: str | None = None
     closed_at: datetime | None = None
@@ -172,6 +173,7 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
         transport=one.transport,
         topics=list(one.topics),
         address=one.address,
+        origin=one.origin,
         connected_at=times.to_rfc3339(one.connected_at),
         node=one.node,
         closed_at=None if one.closed_at is None else times.to_rfc3339(one.closed_at),

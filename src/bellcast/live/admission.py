@@ -4,6 +4,7 @@ The connection is registered with the hub before its inbox is read, so no event 
 first live event."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position
 from bellcast.ports import Context, OpenInbox, SessionRevoked
 
+# Kept characters of a connection's origin: a scheme, a host name of at most 253 characters and a port.
+MAX_ORIGIN = 300
 # Retry delay when a process or an address has reached its connection limit.
 PROCESS_FULL_RETRY_SECONDS = 5
 # A recipient at its limit probably has a runaway page: a minute gives time to notice it.
@@ -68,12 +71,17 @@ class Admission:
         dialect: Any,
         principal: Principal,
         address: str | None,
+        origin: str | None,
         **fields: Any,
     ) -> AnyConnection:
         """Create an unregistered connection. The address is stored only if connections per address are limited."""
         stored_address = address if self._limits.connections_per_address else None
+        # The connections of one site share the text of its origin.
+        shared_origin = None if origin is None else sys.intern(origin[:MAX_ORIGIN])
         id = os.urandom(ID_BYTES).hex()
-        return kind(id, dialect, principal, self._hub, self._engines.clock.now(), stored_address, **fields)
+        return kind(
+            id, dialect, principal, self._hub, self._engines.clock.now(), stored_address, shared_origin, **fields
+        )
 
     def check_address(self, address: str | None) -> None:
         """Raise TooMany if the address has reached its connection limit."""

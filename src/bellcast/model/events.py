@@ -270,6 +270,7 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     transport: str
     topics: tuple[str, ...]
     address: str | None
+    origin: str | None = None
     connected_at: int
     node: str | None = None
     closed_at: int | None = None

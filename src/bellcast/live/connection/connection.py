@@ -207,6 +207,7 @@ class Connection(asyncio.Protocol):
         "mark_head",
         "mark_revision",
         "max_unsent",
+        "origin",
         "owner",
         "pending",
         "phase",
@@ -229,6 +230,7 @@ class Connection(asyncio.Protocol):
         owner: ConnectionOwner,
         connected_at: int,
         address: str | None,
+        origin: str | None = None,
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -236,6 +238,7 @@ class Connection(asyncio.Protocol):
         self.owner = owner
         self.connected_at = connected_at
         self.address = address
+        self.origin = origin
         self.streams: tuple[Stream, ...] = ()
         self.grants: dict[str, Grant] | None = None  # the followed topics and why; None before the first
         self.inbox = 0  # the inbox's number in the store

@@ -69,7 +69,12 @@ class WebSocketEndpoint:
             await responses.respond_error(send, error, self._cors(request, error.status))
             return
         connection = self._admission.create_connection(
-            WebSocketConnection, self._handshake.direct, principal, request.address, listener=self._handshake.listener
+            WebSocketConnection,
+            self._handshake.direct,
+            principal,
+            request.address,
+            request.header(b"origin"),
+            listener=self._handshake.listener,
         )
         await self._serve_direct(scope, connection, request, upgrade, authentication_error)
 
@@ -103,7 +108,7 @@ class WebSocketEndpoint:
             )  # before accepting: an HTTP 403
             return
         connection = self._admission.create_connection(
-            AsgiConnection, self._handshake.foreign, principal, request.address
+            AsgiConnection, self._handshake.foreign, principal, request.address, request.header(b"origin")
         )
         transport = AsgiTransport(connection, asgi.websocket_message)
         connection.attach(transport, self._limits.unsent)

@@ -189,6 +189,7 @@ class ConnectionSurvey:
             transport=connection.dialect.transport,
             topics=self._hub.topics(connection),
             address=connection.address,
+            origin=connection.origin,
             connected_at=connection.connected_at,
             node=self._hub.cluster.node,
         )

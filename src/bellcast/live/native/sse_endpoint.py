@@ -92,7 +92,7 @@ class StreamEndpoint:
         is_chunked = is_direct and request.http_version != "1.0"
         dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
         kind = SseConnection if is_direct else AsgiConnection
-        return self._admission.create_connection(kind, dialect, principal, request.address)
+        return self._admission.create_connection(kind, dialect, principal, request.address, request.header(b"origin"))
 
     async def _serve_asgi(
         self,

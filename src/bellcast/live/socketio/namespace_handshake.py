@@ -68,7 +68,13 @@ class NamespaceHandshake:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
         unresumable = dialect.dialect_for(namespace, session.transport.encoding, resumable=False)
         return self._admission.create_connection(
-            NamespaceConnection, unresumable, Principal(), session.request.address, session=session, namespace=namespace
+            NamespaceConnection,
+            unresumable,
+            Principal(),
+            session.request.address,
+            session.request.header(b"origin"),
+            session=session,
+            namespace=namespace,
         )
 
     async def join(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:

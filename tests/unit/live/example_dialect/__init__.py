@@ -64,7 +64,9 @@ class LinesEndpoint:
         except BellcastError as error:
             await responses.respond_error(send, error, [])
             return
-        connection = live.admission.create_connection(AsgiConnection, LINES, principal, request.address)
+        connection = live.admission.create_connection(
+            AsgiConnection, LINES, principal, request.address, request.header(b"origin")
+        )
         transport = AsgiTransport(connection, asgi.body_message)
         connection.attach(transport, live.config.limits.unsent)
         live.spawn(guarded_start(connection, self._start(connection, request), partial(close_refused, connection)))
