@@ -23,7 +23,9 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
     assert "lacks the scope manage" in refused.err
 
     id = key.split("_")[1]
-    assert f"{id}   booking service" in bellcast("key", "list", **project).out
+    (listed,) = [line for line in bellcast("key", "list", **project).out.splitlines() if id in line]
+    assert listed.startswith(f"{id}   booking service   send")
+    assert " used 20" in listed
     assert bellcast("key", "revoke", id, **project).status == 0
     refused = bellcast("notify", "key-alice", "Hello", **as_key)
     assert refused.status == 1

@@ -97,22 +97,26 @@ def _bound(key: dict[str, Any]) -> str:
     return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
 
 
+def _state(key: dict[str, Any]) -> str:
+    if key.get("revoked_at"):
+        return f"revoked {key['revoked_at'][:10]}"
+    return f"used {key['used_at'][:10]}" if key.get("used_at") else "not used"
+
+
 def _show(keys: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("ID", "NAME", "SCOPES", "CREATED", "USED", ""):
+    for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
         table.add_column(heading, no_wrap=heading != "NAME")
     for key in keys:
-        state = f"revoked {key['revoked_at'][:10]}" if key.get("revoked_at") else ""
         row = (
             key["id"],
             Text(console.plain(key["name"])),
             ",".join(key["scopes"]) + _bound(key),
             key["created_at"][:10],
-            key["used_at"][:10] if key.get("used_at") else "never",
-            state,
+            _state(key),
         )
-        table.add_row(*row, style="dim strike" if state else None)
+        table.add_row(*row, style="dim strike" if key.get("revoked_at") else None)
     console.out.print(table)
