@@ -141,7 +141,7 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     path: str = scope["path"]
     raw = scope.get("raw_path")
     sent = None if raw is None else raw.decode("latin-1")
-    if sent is None or unquote(sent) != path:  # absent, or rewritten by a proxy
+    if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
         sent = quote(path, safe="/:@!$&'()*+,;=~")
     return sent.removeprefix(scope.get("root_path", ""))
 

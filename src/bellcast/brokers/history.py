@@ -141,6 +141,8 @@ class MemoryHistory:
         return PastEvents(tuple([entry.event for entry in merged]), recovered=True, end=self.end(tenant))
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        if not count:  # as for most connections
+            return PastEvents(end=self.end(tenant))
         log, now = self._log(tenant), self._clock.now()
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
         merged = sorted((entry for part in parts for entry in part), key=attrgetter("offset"))

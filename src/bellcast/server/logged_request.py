@@ -118,6 +118,18 @@ class LoggedRequest:
                 return cut(value.decode("latin-1"), MAX_ORIGIN)
         return None
 
+    @property
+    def source(self) -> dict[str, str]:
+        """The fields that tell where a connection came from."""
+        source = {"path": self._logged_path, "request_id": self.state["request_id"]}
+        origin = self.origin
+        return source if origin is None else {**source, "origin": origin}
+
+    @property
+    def _logged_path(self) -> str:
+        path: str = self.state.get("logged_path", self.path)
+        return path[:MAX_PATH]
+
     def end(self, now: int) -> EndedRequest:
         """Return what is kept of the request, without its head."""
         state, client = self.state, self.scope.get("client")
@@ -127,7 +139,7 @@ class LoggedRequest:
             now,
             time.perf_counter() - self.started,
             self.method,
-            state.get("logged_path", self.path)[:MAX_PATH],
+            self._logged_path,
             state.get("route"),
             self.status or 0,
             self.reason or state.get("reason"),

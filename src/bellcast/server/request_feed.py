@@ -1,6 +1,6 @@
 """Requests and connections as events of the feed and its list of requests."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -56,8 +56,8 @@ class RequestFeed:
             self._feed.add_request(partial(_served, ended), is_refused=False)
             self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
-    def opened(self, connection: Connection, request: dict[str, Any]) -> None:
-        self._emit("connect", connection, f"connected by {_transport(connection)}", _of_request(request))
+    def opened(self, connection: Connection, source: dict[str, str]) -> None:
+        self._emit("connect", connection, f"connected by {_transport(connection)}", source)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         for topic in topics:
@@ -67,11 +67,11 @@ class RequestFeed:
         lasted = {"ms": self._clock.now() - connection.connected_at}
         self._emit("disconnect", connection, f"disconnected: {end.reason}", why(end) | lasted)
 
-    def refused(self, connection: Connection, end: CloseReason, request: dict[str, Any]) -> None:
-        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | _of_request(request))
+    def refused(self, connection: Connection, end: CloseReason, source: dict[str, str]) -> None:
+        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | source)
 
     def _emit(
-        self, kind: FeedKind, connection: Connection, text: str, fields: dict[str, Any], topic: str | None = None
+        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
         principal, dialect = connection.principal, connection.dialect
         event = FeedEvent(
@@ -90,10 +90,6 @@ class RequestFeed:
 
 def _transport(connection: Connection) -> str:
     return f"{connection.dialect.protocol} over {connection.dialect.transport}"
-
-
-def _of_request(request: dict[str, Any]) -> dict[str, Any]:
-    return {name: request[name] for name in ("path", "origin", "request_id") if request.get(name) is not None}
 
 
 def _served(ended: EndedRequest) -> ServedRequest:

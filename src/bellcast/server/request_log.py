@@ -79,13 +79,13 @@ class RequestLog:
                 self._feed.served(request)
                 if self._logged() != "off":
                     is_error = is_refusal(request.status, request.reason)
-                    self._write("request_served", request.fields, is_error=is_error)
+                    self._write("request_served", lambda: request.fields, is_error=is_error)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request with an unreadable or too large head."""
         self._write(
             "request_refused",
-            {"status": status, "reason": "unreadable request head", "address": address},
+            lambda: {"status": status, "reason": "unreadable request head", "address": address},
             is_error=True,
         )
 
@@ -93,22 +93,28 @@ class RequestLog:
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        if isinstance(
-            connection, NamespaceConnection
-        ):  # opened by a packet, independent of the request that carried it
-            request = {"path": connection.session.request.path, "session": _session(connection.session)}
+        if isinstance(connection, NamespaceConnection):
+            # Opened by a packet, independent of the request that carried it.
+            session, path = connection.session, {"path": connection.session.request.path}
+            self._feed.opened(connection, path)
+            self._write("connection_opened", lambda: path | {"session": _session(session)} | _who(connection))
         else:
-            request = _of_current(is_websocket=connection.dialect.transport == "websocket")
-        self._feed.opened(connection, request)
-        self._write("connection_opened", request | _who(connection))
+            request = _becoming_connection()
+            self._feed.opened(connection, _source(request))
+            is_websocket = connection.dialect.transport == "websocket"
+            self._write("connection_opened", lambda: _fields(request, is_websocket=is_websocket) | _who(connection))
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
         end = connection.close_reason or CONNECTION_LOST
-        session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
         lasted = {"ms": self._clock.now() - connection.connected_at}
         self._feed.closed(connection, end)
-        self._write("connection_closed", session | _who(connection) | why(end) | lasted)
+
+        def fields() -> dict[str, Any]:
+            session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
+            return session | _who(connection) | why(end) | lasted
+
+        self._write("connection_closed", fields)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Feed the topics that a connection begins to follow. They are not logged."""
@@ -116,21 +122,24 @@ class RequestLog:
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
-        request = _of_current(is_websocket=True)
-        translated = connection.dialect.close_event(end)
-        self._feed.refused(connection, end, request)
-        self._write("connection_refused", request | _who(connection) | why(translated), is_error=True)
+        request = _becoming_connection()
+        self._feed.refused(connection, end, _source(request))
+
+        def fields() -> dict[str, Any]:
+            return _fields(request, is_websocket=True) | _who(connection) | why(connection.dialect.close_event(end))
+
+        self._write("connection_refused", fields, is_error=True)
 
     # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
 
     def session_opened(self, session: EngineSession) -> None:
         """Log the start of a session."""
-        request = _of_current(is_websocket=session.transport_name == "websocket")
-        self._write("session_opened", request | _session_of(session))
+        request, is_websocket = _becoming_connection(), session.transport_name == "websocket"
+        self._write("session_opened", lambda: _fields(request, is_websocket=is_websocket) | _session_of(session))
 
     def session_closed(self, session: EngineSession) -> None:
         """Log the end of a session."""
-        self._write("session_closed", _session_of(session) | why(session.close_reason or CONNECTION_LOST))
+        self._write("session_closed", lambda: _session_of(session) | why(session.close_reason or CONNECTION_LOST))
 
     def namespace_refused(self, session: EngineSession, namespace: str, reason: str) -> None:
         """Log a rejected connection to a namespace."""
@@ -140,19 +149,28 @@ class RequestLog:
             "namespace": namespace,
             "session": _session(session),
         }
-        self._write("connection_refused", who | {"reason": reason}, is_error=True)
+        self._write("connection_refused", lambda: who | {"reason": reason}, is_error=True)
 
-    def _write(self, event: str, fields: dict[str, Any], *, is_error: bool = False) -> None:
+    def _write(self, event: str, fields: Callable[[], dict[str, Any]], *, is_error: bool = False) -> None:
         if self._logged() == "all" or (is_error and self._logged() == "errors"):
-            log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
+            log.info(event, **{name: _printable(value) for name, value in fields().items() if value is not None})
 
 
-def _of_current(*, is_websocket: bool) -> dict[str, Any]:
-    """Return the fields of the current request, which becomes a connection."""
+def _becoming_connection() -> LoggedRequest | None:
+    """Return the current request, which becomes a connection."""
     request = _current.get()
+    if request is not None:
+        request.has_connection = True
+    return request
+
+
+def _source(request: LoggedRequest | None) -> dict[str, str]:
+    return {} if request is None else request.source
+
+
+def _fields(request: LoggedRequest | None, *, is_websocket: bool) -> dict[str, Any]:
     if request is None:
         return {}
-    request.has_connection = True
     return (
         request.fields
         | {"origin": request.origin}

@@ -4,7 +4,7 @@ Used after a reconnect, a gap or a slow start. There is no queue: while a connec
 the store, and the replay repeats its query until it returns none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from operator import attrgetter
 
@@ -91,6 +91,12 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
 
 def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[tuple[bytes, str]]:
     """Encode the changes in order, each with the client's position after it. The last one completes the replay, so its position is that of the state."""
+    if len(changes.rows) == 1:  # as after most reconnections: there is no position within the replay
+        created, changed = _selected(changes.rows, start)
+        end = changes.state.position
+        for row in created or changed:
+            yield connection.dialect.replay(_event(row, changes.state, is_new=bool(created)), end), end
+        return
     steps = _positioned(changes, start)
     step = next(steps, None)
     while step is not None:
@@ -147,20 +153,25 @@ def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent,
     """Yield each event with the client's position after it. Rows of one action share its revision, which only the last of
     them completes."""
     state = changes.state
-    created = [row for row in changes.rows if row.notification is not None and row.first_revision > start.newest]
-    created.sort(key=attrgetter("first_revision", "id"))
+    created, changed = _selected(changes.rows, start)
     position = start
     for row, following in zip_longest(created, created[1:]):
         if following is None or following.first_revision != row.first_revision:
             position = start.after_created(row.first_revision, state.revision)
         yield _event(row, state, is_new=True), position
-    changed = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
-    changed = [row for row in changed if row.notification is None or row.first_revision <= start.newest]
     position = begun = start.after_created(state.revision, state.revision)
     for row, following in zip_longest(changed, changed[1:]):
         if following is None or following.revision != row.revision:
             position = begun.after_changed(row.revision)
         yield _event(row, state, is_new=False), position
+
+
+def _selected(rows: Sequence[Change], start: Position) -> tuple[list[Change], list[Change]]:
+    """Return the rows that are new to the client, in order of creation, and the changes of others that it does not know."""
+    created = [row for row in rows if row.notification is not None and row.first_revision > start.newest]
+    created.sort(key=attrgetter("first_revision", "id"))
+    changed = [row for row in rows if row.revision > start.known_revision(row.first_revision)]
+    return created, [row for row in changed if row.notification is None or row.first_revision <= start.newest]
 
 
 def _event(row: Change, state: InboxState, *, is_new: bool) -> InboxEvent:
