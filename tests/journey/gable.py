@@ -107,16 +107,21 @@ def pay(browser, booking, card="4242"):
     return browser.post(f"/api/bookings/{booking}/payment", json={"card": card})
 
 
+def encoded(data):
+    """Return bytes as the site's pages write them."""
+    return urlsafe_b64encode(data).decode().rstrip("=")
+
+
 def device(browser):
     """Register a device key with the site, and return the name of the device."""
-    key = urlsafe_b64encode(b"\x04" + secrets.token_bytes(64)).decode().rstrip("=")
+    key = encoded(b"\x04" + secrets.token_bytes(64))
     return browser.put("/api/device", json={"key": key}).json()["device"]
 
 
 def encrypted_message(device, **fields):
     """Return a message as a browser encrypts it, which the site cannot read."""
-    random = lambda size: urlsafe_b64encode(secrets.token_bytes(size)).decode().rstrip("=")  # noqa: E731
-    return {"id": str(uuid.uuid4()), "device": device, "iv": random(12), "body": random(30), "keys": {device: random(48)}} | fields  # fmt: skip
+    iv, body, key = (encoded(secrets.token_bytes(size)) for size in (12, 30, 48))
+    return {"id": str(uuid.uuid4()), "device": device, "iv": iv, "body": body, "keys": {device: key}} | fields
 
 
 def send_message(browser, booking, message):

@@ -129,7 +129,7 @@ async def test_owner_sees_and_ends_the_sessions_of_an_operator(rest: Rest) -> No
     rest.clock.advance(HOUR)
     listed = (await rest.app.get("/v1/operators")).json()["operators"]
     assert [one["sessions"] for one in listed] == [0, 1]
-    assert refused(await rest.app.delete("/v1/operators/nobody/sessions"), 404, "not_found")
+    assert refused(await rest.app.delete("/v1/operators/unknown/sessions"), 404, "not_found")
 
 
 FOREIGN = {

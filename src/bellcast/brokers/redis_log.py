@@ -83,7 +83,7 @@ class RedisLog:
                     if not one.result.done():  # the reader may have left
                         one.result.set_result(_log_read(end, one.streams, *result))
                 waiting = waiting[len(results) :]
-        except Exception as failure:  # noqa: BLE001 - nothing is hidden: each waiting reader raises it
+        except Exception as failure:  # noqa: BLE001  every waiting reader raises it: one without a result would wait forever
             for one in waiting + self._waiting.pop(tenant, []):
                 if not one.result.done():
                     one.result.set_exception(failure)
