@@ -95,11 +95,11 @@ $(HQ): tests/django/hq_requirements.txt $(INSTALLED)
 	$(RUN)uv pip install --quiet --no-config --no-deps --require-hashes --python $(RUN)python --target $(@D) -r $<
 	touch $@
 
-system: ## Install the Debian packages that the tests use: browsers, PostgreSQL, Redis, and nginx with nchan to measure against
-	scripts/install_system.sh python node engines browsers
+system: ## Install the Debian packages that the tests use: browsers, PostgreSQL, Redis, languages, and nginx with nchan to measure against
+	scripts/install_system.sh python node engines languages browsers
 
 engines:
-	scripts/install_system.sh engines
+	scripts/install_system.sh engines languages
 	@# The tests in these are skipped where Debian has none.
 	-scripts/install_system.sh browsers
 

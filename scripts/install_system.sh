@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs missing Debian packages for the given purposes: python, node, engines, browsers, pictures. Needs root only to install.
+# Installs missing Debian packages for the given purposes: python, node, engines, languages, browsers,
+# pictures. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
@@ -40,6 +41,13 @@ for purpose in "$@"; do
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
+      ;;
+    languages)
+      # The documentation's examples in these run in the tests.
+      command -v php >/dev/null || missing+=(php-cli)
+      command -v ruby >/dev/null || missing+=(ruby)
+      command -v java >/dev/null || missing+=(default-jdk-headless)
+      command -v gofmt >/dev/null || missing+=(golang-go)
       ;;
     browsers)
       command -v firefox-esr >/dev/null || missing+=(firefox-esr)

@@ -9,14 +9,12 @@ parsers check them.
 <!-- run: stops -->       end the background processes, the last one first
 <!-- run: file=NAME -->   written into the page's folder, in any language
 <!-- run: output -->      the output of the block before; … matches anything
-<!-- run: needs=go -->    run, with the output that follows, where that program is installed; otherwise for reading
 <!-- run: reading -->     not run, for example because it needs root or a domain
 
 A block in an HTML comment (`<!--sh stays=8787 … -->`) is run and not shown; its options follow the language.
 """
 
 import re
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +36,6 @@ class Block(NamedTuple):
     @property
     def kind(self) -> str:
         """Action of the runner: write, expect, read, stop, or the block's language."""
-        if "needs" in self.options and shutil.which(self.options["needs"]) is None:
-            return "read"
         for option, kind in (("file", "write"), ("output", "expect"), ("reading", "read"), ("stops", "stop")):
             if option in self.options:
                 return kind
