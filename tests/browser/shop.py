@@ -58,11 +58,10 @@ class Shop:
 
     def expect_lines(self, count: int) -> None:
         """Wait until the server counts that many live connections of the person."""
-        url = f"{self.server.url}/v1/connections?limit=1000"
+        url, params = f"{self.server.url}/v1/connections", {"recipient": self.person, "limit": 200}
 
         def lines() -> int:
-            response = httpx.get(url, headers=self.server.as_app())
-            return sum(each["recipient"] == self.person for each in response.json()["connections"])
+            return len(httpx.get(url, params=params, headers=self.server.as_app()).json()["connections"])
 
         wait_until(lambda: lines() == count, lambda: f"{lines()} lines, not {count}")
 

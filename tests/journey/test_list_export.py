@@ -30,7 +30,7 @@ def items(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
+    monkeypatch.setattr(list_export, "MAX_PAGE_ROWS", 2)
     for number in range(5):
         await rest.send("alice", f"=number {number}", tags=["a", "b"])
     await rest.send("bob", "other")
@@ -86,7 +86,7 @@ async def test_exports_are_audited_and_need_a_role(rest: Rest) -> None:
 
 
 async def test_export_of_a_bound_key_has_its_tenants_only(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_export, "PAGE_ROWS", 1)
+    monkeypatch.setattr(list_export, "MAX_PAGE_ROWS", 1)
     for tenant in ("acme", "zoo", "other"):
         for number in range(2):
             await rest.send("alice", f"{tenant} {number}", tenant=tenant)

@@ -53,6 +53,12 @@ def test_fake_refuses_what_the_server_refuses(bellcast_fake):
     assert [one.to for one in bellcast_fake.sent] == ["alice"]
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_next_test_begins_without_the_recipients_of_several_pages(bellcast_fake, known):
+    assert bellcast_fake.recipients.list().recipients == []
+    bellcast_fake.notify([f"person-{number}" for number in range(101)], title="Hello")
+
+
 def test_fake_fails_on_request(bellcast_fake):
     bellcast_fake.fail_with(Unavailable("down"))
     with pytest.raises(Unavailable):

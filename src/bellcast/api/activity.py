@@ -1,12 +1,13 @@
 """Lists of sent notifications and announcements, newest first."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bellcast.api import context, notifications, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
@@ -25,7 +26,7 @@ class AnnouncementsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of announcements, newest first, with filters. The tenant `*` means all tenants."""
 
     type: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 

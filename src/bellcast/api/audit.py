@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.api import context, list_total
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import audit_chain, origins
@@ -43,7 +44,7 @@ MAX_VERIFIED = 5_000
 class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of the audit log, newest first; with `tenant`, only the entries about it."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 

@@ -2,11 +2,12 @@
 job does not run again until it is retried or deleted."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -23,7 +24,7 @@ class JobsQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of dead jobs, by id."""
 
     state: Literal["dead"] = "dead"
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

@@ -1,12 +1,11 @@
 """API keys for servers: create, list and revoke. The secret part is shown once."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bellcast.api import audit, context, guards, list_positions, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import keys, server_credentials, tenant_bounds
@@ -33,7 +32,7 @@ class NewKey(ApiKey, frozen=True, kw_only=True):
 class KeysQuery(Struct, frozen=True, kw_only=True):
     """A page of keys, oldest first."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    limit: ListLimit = 200
     after: str | None = None
 
 

@@ -13,6 +13,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Forbidden
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import Role
+from bellcast.model.pages import MAX_PAGE_ROWS
 
 ExportFormat = Literal["csv", "ndjson"]
 JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})
@@ -25,8 +26,6 @@ FORMATS: Mapping[str, ExportFormat] = {
 MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
 # What a spreadsheet opens in some seconds.
 MAX_ROWS = 100_000
-# The largest page that every list has.
-PAGE_ROWS = 200
 # Operators who may take whole lists with them.
 EXPORTERS: tuple[Role, ...] = ("owner", "developer")
 # Spreadsheets calculate cells that begin with these, also with the wide forms of East Asian input.
@@ -73,7 +72,7 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
     name, fields = columns(page_type)
     query = request_body.pairs(request.scope["query_string"])
     is_one_page = "limit" in query
-    read = _reader(request, handler, query if is_one_page else query | {"limit": [str(PAGE_ROWS)]})
+    read = _reader(request, handler, query if is_one_page else query | {"limit": [str(MAX_PAGE_ROWS)]})
     first = await read(None)
     lines = _csv(fields) if format == "csv" else _ndjson
 

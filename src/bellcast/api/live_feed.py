@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from bellcast.api import bound_callers, context, guards, list_positions, request_body, responses
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
@@ -76,7 +77,7 @@ class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     key: FilterText | None = None
     id: FilterText | None = None
     tenant: FilterText | None = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: FilterText | None = None
 
 

@@ -1,12 +1,13 @@
 """Messages: what left, or will leave, through channels other than the inbox."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -42,7 +43,7 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

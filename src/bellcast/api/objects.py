@@ -5,10 +5,10 @@ applies to the tenant. A list with `?tenant=*` has the objects of all tenants as
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bellcast.api import (
     audit,
@@ -23,6 +23,7 @@ from bellcast.api import (
     tenants,
 )
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -57,7 +58,7 @@ class DryRunQuery(TenantQuery, frozen=True, kw_only=True):
 class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a list, in the order of its keys."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

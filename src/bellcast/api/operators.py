@@ -1,14 +1,14 @@
 """Operators of the console: their management by owners, and the audit log of their actions."""
 
 import functools
-from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from bellcast.api import audit, console_session, context, guards, request_body, responses, tenants
 from bellcast.api.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
 from bellcast.api.console_session import VALID, OperatorItem
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import console_sessions, passwords
@@ -42,7 +42,7 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class OperatorsQuery(Struct, frozen=True, kw_only=True):
     """A page of operators, by name."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    limit: ListLimit = 200
     after: str = ""
 
 

@@ -1,14 +1,15 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from bellcast.api import audit, connection_tests, context, guards, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -46,7 +47,7 @@ FORM = "application/x-www-form-urlencoded"
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of providers, by key."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

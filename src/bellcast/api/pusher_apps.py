@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import audit, context, guards, list_positions, request_body, responses
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins
@@ -76,7 +77,7 @@ class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
 class PusherAppsQuery(Struct, frozen=True, kw_only=True):
     """A page of apps."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    limit: ListLimit = 200
     after: str | None = None
 
 

@@ -3,10 +3,10 @@
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from bellcast.api import (
     audit,
@@ -22,6 +22,7 @@ from bellcast.api import (
     viewers,
 )
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -49,7 +50,7 @@ PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a list, ordered by key."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
     before: str | None = None  # alias of the cursor, as in the inbox
 

@@ -18,6 +18,7 @@ from bellcast.api import (
     time_range,
     viewers,
 )
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -34,7 +35,7 @@ from bellcast.ports.replays import FailureKind, StoredFailure
 from bellcast.replays import FailureFilter
 from bellcast.replays.causes import cause_of
 from bellcast.replays.failures import CauseGroup, webhook_of
-from bellcast.replays.replays import KEPT_REPLAYS, MAX_REPLAY_IDS, Replay, ReplayState, RetryCount
+from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayState, RetryCount
 
 UNKNOWN = "There is no replay with this id."
 
@@ -60,7 +61,7 @@ class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
 class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
     """A page of failures, newest first, with filters."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 
@@ -194,7 +195,7 @@ class ReplayPage(Struct, frozen=True):
 class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of replays, newest first. They were started since `from` and before `to`."""
 
-    limit: Annotated[int, Meta(ge=1, le=KEPT_REPLAYS)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 

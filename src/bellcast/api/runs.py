@@ -1,12 +1,13 @@
 """Runs of workflows: what each did, cancelling, retrying."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType
+from msgspec import Struct, UnsetType
 
 from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -35,7 +36,7 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     recipient: str | None = None
     state: RunStatus | None = None
     trigger: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

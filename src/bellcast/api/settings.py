@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import audit, connection_tests, context, guards, request_body, responses
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
@@ -93,7 +94,7 @@ class RevisionPage(Struct, frozen=True):
 class HistoryQuery(Struct, frozen=True, kw_only=True):
     """A page of revisions."""
 
-    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+    limit: ListLimit = 20
     after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")] | None = None
 
 

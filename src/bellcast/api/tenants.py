@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, UnsetType, structs
 
 from bellcast.api import audit, context, guards, list_total, request_body, responses, time_range, viewers
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
@@ -115,7 +116,7 @@ class TenantsQuery(Struct, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(max_length=200)] = ""
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 

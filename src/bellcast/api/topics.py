@@ -19,6 +19,7 @@ from bellcast.api import (
     tenants,
 )
 from bellcast.api.context import Connections
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
@@ -78,14 +79,14 @@ class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
     order of their keys."""
 
     prefix: Annotated[str, Meta(max_length=200)] = ""
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: ListLimit = 50
     after: str | None = None
 
 
 class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a recipient's subscriptions, ordered by topic."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str = ""
 
 

@@ -1,12 +1,13 @@
 """Webhooks: the app's URLs that get events."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import audit, context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -28,7 +29,7 @@ PATTERNS = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
 class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of webhooks, by id."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: ListLimit = 100
     after: str | None = None
 
 

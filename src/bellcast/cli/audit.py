@@ -25,7 +25,7 @@ def print_help(ctx: typer.Context) -> None:
 @audit.command("list", cls=AuditCommand)
 def list_(
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number of entries, newest first.")] = 50,
+    limit: console.LimitOption = 50,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Entries about this tenant only.")] = None,
     json: console.JsonFlag = False,
 ) -> None:

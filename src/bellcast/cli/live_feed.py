@@ -97,7 +97,7 @@ def requests(
     key: Annotated[str | None, typer.Option(metavar="KEY", help="Only requests with this API key.")] = None,
     id: Annotated[str | None, typer.Option(metavar="ID", help="Only the request with this X-Request-Id.")] = None,
     tenant: OnlyTenant = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, metavar="NUMBER", help="Maximum number.")] = 50,
+    limit: console.LimitOption = 50,
     json: console.JsonFlag = False,
 ) -> None:
     """List recent requests of the server, with the reasons of refusals."""

@@ -21,7 +21,7 @@ def list_(
     state: MessageFilter = None,
     recipient: MessageFilter = None,
     notification: MessageFilter = None,
-    limit: Annotated[int, typer.Option(metavar="NUMBER", help="Maximum number, newest first.")] = 50,
+    limit: console.LimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:

@@ -27,7 +27,7 @@ def list_(
     recipient: RunFilter = None,
     state: RunFilter = None,
     trigger: RunFilter = None,
-    limit: Annotated[int, typer.Option(metavar="NUMBER", help="Maximum number, newest first.")] = 50,
+    limit: console.LimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:

@@ -20,8 +20,6 @@ EXAMPLES = """\
   bellcast settings rollback 3
 """
 PREFIX = "bellcast_"
-# Of one page of the history.
-MAX_REVISIONS = 50
 
 app = typer.Typer(cls=options.CliGroup)
 settings = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Read and change settings while the server runs.")
@@ -86,9 +84,7 @@ def unset(
 @settings.command(cls=LiveSettingsCommand)
 def history(
     ctx: typer.Context,
-    limit: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, max=MAX_REVISIONS, help="How many revisions to show.")
-    ] = 20,
+    limit: console.LimitOption = 20,
     json: console.JsonFlag = False,
 ) -> None:
     """List the changes, newest first."""

@@ -59,8 +59,9 @@ def _forget_recipients(server: "LocalServer") -> None:
     """Delete what a test left, so that the next one starts with empty inboxes."""
     bell = server.sync_client
     for tenant in (None, *bell.stats().get("tenants", {})):
-        for recipient in bell.recipients.list(limit=1_000, tenant=tenant).recipients:
-            bell.recipients.delete(recipient.key, tenant=tenant)
+        while listed := bell.recipients.list(tenant=tenant).recipients:
+            for recipient in listed:
+                bell.recipients.delete(recipient.key, tenant=tenant)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,9 @@
+"""The parameter `limit` of lists. Only the inbox, the events of a topic and the verification of the audit have others."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from bellcast.model.pages import MAX_PAGE_ROWS
+
+ListLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ROWS)]

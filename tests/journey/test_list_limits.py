@@ -1,0 +1,33 @@
+"""The parameter `limit` of lists: one maximum, and a larger value is refused with the field's name."""
+
+import re
+
+import pytest
+
+from bellcast.api.app import HANDLERS
+from bellcast.model.pages import MAX_PAGE_ROWS
+from tests.journey.rest import Rest, fields, refused
+
+# The inbox is one person's; the events of a topic are read to catch up; the verification reads a chain.
+OTHERS = {
+    "/v1/inbox": 100,
+    "/v1/inbox/changes": 100,
+    "/v1/topics/{topic:str}/events": 1_000,
+    "/v1/audit/verification": 5_000,
+}
+LISTS = [
+    endpoint.path
+    for endpoint in HANDLERS
+    if endpoint.is_documented and endpoint.method == "GET" and "limit" in (endpoint.operation.query_names or ())
+]
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_limit_above_the_maximum_is_refused(rest: Rest, path: str) -> None:
+    url, most = re.sub(r"\{.*?\}", "x", path), OTHERS.get(path, MAX_PAGE_ROWS)
+    caller = rest.recipient("alice") if path.startswith("/v1/inbox") else rest.app
+    accepted = await caller.get(url, params={"limit": most})
+    assert accepted.status_code in (200, 404), accepted.text
+    larger = await caller.get(url, params={"limit": most + 1})
+    assert refused(larger, 422, "invalid")
+    assert fields(larger).keys() == {"limit"}
