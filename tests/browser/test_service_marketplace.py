@@ -171,6 +171,8 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
         is_live(frame)
 
     nora.get_by_role("link", name="Find help").first.click()
+    # Else the click could reach a link of the page before, as the navigation begins.
+    expect(nora.get_by_role("heading", name="What does your home need?")).to_be_visible()
     nora.get_by_role("link", name="Boiler service").click()
     nora.get_by_label("Address").fill("Canal Row 18")
     nora.get_by_role("button", name="Request Ben").click()
