@@ -31,6 +31,8 @@ ORDERED = (
     "failed_runs_of_all",
     "dead_jobs",
     "dead_jobs_of_all",
+    "replays_of_tenant",
+    "replays_of_all",
     "recipients_of_all",
     "topics_of_all",
     "tenants_page",

@@ -48,6 +48,8 @@ async def test_topics_are_listed_by_name_with_their_subscribers(rest: Rest) -> N
     following = (await rest.app.get("/v1/topics", params={"tenant": "acme", "after": listed["next"]})).json()
     assert [one["topic"] for one in following["topics"]] == ["deploys.eu"]
     assert len((await rest.app.get("/v1/topics?tenant=acme&prefix=deploys")).json()["topics"]) == 2
+    # A topic has no time of its own.
+    assert fields(await rest.app.get("/v1/topics?from=2020-01-01T00:00:00Z")).keys() == {"from"}
     assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {
         "topics": [],
         "next": None,
@@ -245,6 +247,28 @@ async def test_keys_operators_and_pusher_apps_have_pages(rest: Rest) -> None:
     assert [one["name"] for one in await pages(own, "/v1/keys", "keys")] == ["b", "a", "c", "k"]
     other = await bound_to(rest, "globex")
     assert [one["name"] for one in await pages(other, "/v1/keys", "keys")] == ["k"]
+
+
+async def test_keys_of_a_tenant_are_those_that_may_use_it(rest: Rest) -> None:
+    for name, tenants in (("of all", None), ("of acme", ["acme"]), ("of both", ["acme", "globex"])):
+        rest.clock.advance(1)
+        await rest.app.post("/v1/keys", json={"name": name, "scopes": ["read"], "tenants": tenants})
+
+    async def names(caller: Caller, **params: Any) -> list[str]:
+        return [one["name"] for one in await pages(caller, "/v1/keys", "keys", **params)]
+
+    assert await names(rest.app) == await names(rest.app, tenant="*") == ["of all", "of acme", "of both"]
+    assert await names(rest.app, tenant="globex") == ["of all", "of both"]
+    assert await names(rest.app, tenant="") == ["of all"]
+    assert refused(await rest.app.get("/v1/keys", params={"tenant": "a\nb"}), 422, "invalid")
+    rest.clock.advance(1)
+    own = await bound_to(rest, "acme")
+    for params in ({}, {"tenant": "*"}, {"tenant": "acme"}):
+        assert await names(own, **params) == ["of acme", "k"]
+    two = await bound_to(rest, "acme", "globex")
+    assert await names(two, tenant="globex") == ["of both", "k"]
+    for caller in (own, two):
+        assert refused(await caller.get("/v1/keys?tenant=initech"), 403, "forbidden")
 
 
 async def test_recipients_and_tenants_are_filtered_by_their_creation(

@@ -130,6 +130,43 @@ async def test_cancelled_replay_leaves_the_rest(rest: Rest, app: App) -> None:
     assert refused(await rest.app.delete("/v1/replays/unknown"), 404, "not_found")
 
 
+async def test_replays_of_all_tenants_are_those_of_the_caller(rest: Rest, app: App) -> None:
+    started = []
+    for number, tenant in enumerate(("acme", "globex", "", "acme")):
+        await add_failed(app, number, tenant=tenant)
+        rest.clock.advance(60)
+        response = await rest.app.post("/v1/replays", params={"tenant": tenant}, json={"filter": {}})
+        started.append((tenant or None, response.json()["id"]))
+
+    async def listed(caller: Caller, **params: Any) -> list[tuple[str | None, str]]:
+        found, after = [], ""
+        while after is not None:
+            page = await caller.get("/v1/replays", params={"limit": 1, "after": after, **params})
+            found += [(one["tenant"], one["id"]) for one in page.json()["replays"]]
+            after = page.json()["next"]
+        return found
+
+    newest = started[::-1]
+    assert await listed(rest.app, tenant="*") == newest
+    assert await listed(rest.app) == [newest[1]]
+    second = (await rest.app.get(f"/v1/replays/{started[1][1]}?tenant=globex")).json()["created_at"]
+    assert await listed(rest.app, tenant="*", **{"from": second}) == newest[:3]
+    assert await listed(rest.app, tenant="*", to=second) == newest[3:]
+
+    async def bound_to(*tenants: str) -> Caller:
+        body = {"name": "k", "scopes": ["read"], "tenants": tenants}
+        key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
+        return Caller(rest.client, {"authorization": f"Bearer {key}"})
+
+    for caller in (await bound_to("acme"), await bound_to("acme", "initech")):
+        for params in ({}, {"tenant": "*"}, {"tenant": "acme"}):
+            assert await listed(caller, **params) == [newest[0], newest[3]]
+        assert refused(await caller.get("/v1/replays?tenant=globex"), 403, "forbidden")
+        # A cursor of another tenant's replay shows nothing of it.
+        after = await caller.get("/v1/replays", params={"after": newest[1][1]})
+        assert [one["tenant"] for one in after.json()["replays"]] == ["acme"]
+
+
 async def test_replays_that_start_together_are_bounded(rest: Rest) -> None:
     starts = [rest.app.post("/v1/replays", json={"filter": {}}) for _ in range(MAX_RUNNING_REPLAYS + 2)]
     statuses = sorted([response.status_code for response in await asyncio.gather(*starts)])

@@ -1,6 +1,6 @@
 """Schedules over REST."""
 
-from tests.journey.rest import fields, refused
+from tests.journey.rest import Caller, fields, refused
 
 BODY = {"cron": "0 8 * * 1", "timezone": "Europe/Vienna", "notification": {"to": "alice", "title": "Plan the week"}}
 
@@ -23,6 +23,35 @@ async def test_schedule_is_written_listed_fired_and_deleted(rest):
     assert (fired.status_code, fired.json()["notifications"][0]["recipient"]) == (202, "alice")
     assert (await rest.app.delete("/v1/schedules/week")).status_code == 204
     assert refused(await rest.app.get("/v1/schedules/week"), 404, "not_found")
+
+
+async def test_schedules_of_all_tenants_are_those_of_the_caller(rest):
+    places = [(tenant, key) for tenant in ("", "acme", "globex") for key in ("month", "week")]
+    for tenant, key in places:
+        await rest.app.put(f"/v1/schedules/{key}", params={"tenant": tenant}, json=BODY)
+
+    async def listed(caller, **params):
+        found, after = [], ""
+        while after is not None:
+            page = (await caller.get("/v1/schedules", params={"limit": 1, "after": after, **params})).json()
+            found += [(one["tenant"] or "", one["key"]) for one in page["schedules"]]
+            after = page["next"]
+        return found
+
+    async def bound_to(*tenants):
+        body = {"name": "k", "scopes": ["read"], "tenants": tenants}
+        key = (await rest.app.post("/v1/keys", json=body)).json()["key"]
+        return Caller(rest.client, {"authorization": f"Bearer {key}"})
+
+    assert await listed(rest.app, tenant="*") == places
+    assert await listed(rest.app) == places[:2]
+    assert await listed(await bound_to("acme")) == places[2:4]
+    two = await bound_to("globex", "initech")
+    assert await listed(two) == await listed(two, tenant="*") == places[4:]
+    assert refused(await two.get("/v1/schedules?tenant=acme"), 403, "forbidden")
+    # A cursor of another tenant shows nothing of it.
+    page = await two.get("/v1/schedules", params={"after": "acme/"})
+    assert {one["tenant"] for one in page.json()["schedules"]} == {"globex"}
 
 
 async def test_wrong_schedules_are_refused(rest):

@@ -8,11 +8,12 @@ from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.tenants import TenantQuery
 from bellcast.auth import keys, server_credentials, tenant_bounds
 from bellcast.errors import BadRequest, FieldError, Forbidden, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import ApiKey, KeyScope
+from bellcast.model.identities import EVERY_TENANT, ApiKey, KeyScope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,8 +30,8 @@ class NewKey(ApiKey, frozen=True, kw_only=True):
     key: str
 
 
-class KeysQuery(Struct, frozen=True, kw_only=True):
-    """A page of keys, oldest first."""
+class KeysQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of keys, oldest first. With a tenant, those that may use it; without, as with `*`, all."""
 
     limit: ListLimit = 200
     after: str | None = None
@@ -81,18 +82,26 @@ async def create(request: ApiRequest) -> ASGIApp:
     "/v1/keys",
     tag="Access",
     required_scope="manage",
-    bound_by="handler",
+    bound_by="list",
     query=KeysQuery,
     response_types={200: ApiKeys},
     refusals=(BadRequest,),
 )
 async def page(request: ApiRequest) -> ASGIApp:
-    """List the API keys."""
-    bound, found = guards.caller(request).tenants, await context.of(request).engines.store.keys.all()
-    query, own = (
-        request_body.query(request, KeysQuery),
-        [one for one in found if tenant_bounds.is_within(bound, one.tenants)],
-    )
+    """List the API keys.
+
+    A caller that is bound to tenants sees the keys that are bound to these. With `?tenant=`, the list has the keys that may use the
+    tenant: those that are bound to it, and those that are not bound; without it, as with `*`, all."""
+    query, ctx, bound = request_body.query(request, KeysQuery), context.of(request), guards.caller(request).tenants
+    tenant = None if query.tenant == EVERY_TENANT else query.tenant
+    if tenant is not None:
+        tenants.single_tenant(request)
+    own = [
+        one
+        for one in await ctx.engines.store.keys.all()
+        if tenant_bounds.is_within(bound, one.tenants)
+        and (tenant is None or one.tenants is None or tenant in one.tenants)
+    ]
     if query.after:
         after = list_positions.moment(query.after)
         own = [one for one in own if _position(one) > after]

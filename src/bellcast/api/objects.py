@@ -250,6 +250,19 @@ async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
 
 
+async def own_page(
+    request: ApiRequest, plural: str, query: ObjectsQuery
+) -> tuple[list[tuple[Document, str]], str | None]:
+    """Return a page of the objects of a tenant, or with `*` of all tenants of the caller, with their owners, and the position of
+    the next page."""
+    if query.tenant == EVERY_TENANT:
+        return await page_of_all(request, plural, query)
+    tenant, documents = tenants.single_tenant(request), context.of(request).engines.store.documents
+    found = [(one, tenant) for one in await documents.page(plural, tenant, query.after or "", query.limit + 1)]
+    shown = found[: query.limit]
+    return shown, shown[-1][0].key if len(found) > query.limit else None
+
+
 async def page_of_all(
     request: ApiRequest, plural: str, query: ObjectsQuery
 ) -> tuple[list[tuple[Document, str]], str | None]:

@@ -15,7 +15,6 @@ from bellcast.api import (
     responses,
     tenant_pages,
     tenants,
-    time_range,
     viewers,
 )
 from bellcast.api.list_limit import ListLimit
@@ -30,12 +29,13 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
-from bellcast.ports.list_scan import ListTotal
-from bellcast.ports.replays import FailureKind, StoredFailure
+from bellcast.ports.list_scan import ListScan, ListTotal
+from bellcast.ports.messages import NEWEST
+from bellcast.ports.replays import FailureKind, ReplayQuery, StoredFailure
 from bellcast.replays import FailureFilter
 from bellcast.replays.causes import cause_of
 from bellcast.replays.failures import CauseGroup, webhook_of
-from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayState, RetryCount
+from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayState, RetryCount
 
 UNKNOWN = "There is no replay with this id."
 
@@ -174,6 +174,7 @@ class ReplayObject(Struct, frozen=True, kw_only=True):
     that changed since the search is skipped. `ids` counts the ids of a replay without filter."""
 
     id: str
+    tenant: str | None
     state: ReplayState
     filter: dict[str, Any] | None
     ids: int | None
@@ -186,14 +187,14 @@ class ReplayObject(Struct, frozen=True, kw_only=True):
 
 
 class ReplayPage(Struct, frozen=True):
-    """The last replays of a tenant."""
+    """A page of replays; pass `next` as `after` for the next page."""
 
     replays: list[ReplayObject]
     next: str | None
 
 
 class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of replays, newest first. They were started since `from` and before `to`."""
+    """A page of replays, newest first. They were started since `from` and before `to`. The tenant `*` means all tenants."""
 
     limit: ListLimit = 50
     after: str | None = None
@@ -296,23 +297,30 @@ async def start(request: ApiRequest) -> ASGIApp:
     "/v1/replays",
     tag="Messages",
     required_scope="read",
+    bound_by="list",
     query=ReplaysQuery,
     response_types={200: ReplayPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List replays.
 
-    The last 100 of a tenant, newest first."""
-    query = request_body.query(request, ReplaysQuery)
-    known = await context.of(request).replays.page(tenants.single_tenant(request))
-    created = time_range.created(query.start, query.end)
-    rest = [
-        (id, replay)
-        for id, replay in known
-        if (query.after is None or id < query.after) and created.since <= replay.created_at < created.until
-    ]
-    shown = [_replay(id, replay) for id, replay in rest[: query.limit]]
-    return responses.json(ReplayPage(shown, shown[-1].id if len(rest) > query.limit else None))
+    The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
+    query, replays = request_body.query(request, ReplaysQuery), context.of(request).replays
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    wanted = ReplayQuery(
+        tenant=tenant,
+        before=query.after or NEWEST,
+        created_since=query.created_since,
+        created_before=query.created_before,
+        limit=query.limit + 1,
+    )
+
+    async def read(one: str) -> ListScan[FoundReplay]:
+        return ListScan(await replays.newest(msgspec.structs.replace(wanted, tenant=one)), None)
+
+    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda one: one.id)
+    shown = [_replay(*one) for one in found.rows[: query.limit]]
+    return responses.json(ReplayPage(shown, shown[-1].id if len(found.rows) > query.limit else None))
 
 
 @operation(
@@ -326,11 +334,11 @@ async def page(request: ApiRequest) -> ASGIApp:
 )
 async def read(request: ApiRequest) -> ASGIApp:
     """Read the progress of a replay."""
-    id = request_body.path(request, "id")
-    replay = await context.of(request).replays.get(tenants.single_tenant(request), id)
+    tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
+    replay = await context.of(request).replays.get(tenant, id)
     if replay is None:
         raise NotFound(UNKNOWN)
-    return responses.json(_replay(id, replay))
+    return responses.json(_replay(tenant, id, replay))
 
 
 @operation(
@@ -401,9 +409,10 @@ def _filter(replay: Replay) -> dict[str, Any] | None:
     return fields | {"to": times.to_rfc3339_or_null(replay.wanted.until)}
 
 
-def _replay(id: str, replay: Replay) -> ReplayObject:
+def _replay(tenant: str, id: str, replay: Replay) -> ReplayObject:
     return ReplayObject(
         id=id,
+        tenant=tenants.outside(tenant),
         state=replay.state,
         filter=_filter(replay),
         ids=None if replay.wanted is not None else len(replay.ids),

@@ -62,19 +62,21 @@ class ScheduleTimes(Struct, frozen=True):
     "/v1/schedules",
     tag="Workflows",
     required_scope="read",
+    bound_by="list",
     query=ObjectsQuery,
     response_types={200: SchedulePage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the schedules of a tenant.
 
-    By key."""
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    query = request_body.query(request, ObjectsQuery)
-    documents = ctx.engines.store.documents
-    found = await documents.page(schedules.SCHEDULES, tenant, query.after or "", query.limit + 1)
-    shown = [await _shown(ctx, tenant, one.key) for one in found[: query.limit]]
-    following = found[query.limit - 1].key if len(found) > query.limit else None
+    By key. With `?tenant=*`, those of all tenants, by tenant and key."""
+    ctx, query = context.of(request), request_body.query(request, ObjectsQuery)
+    found, following = await objects.own_page(request, schedules.SCHEDULES, query)
+    shown = [
+        await ctx.schedules.shown(document.key, tenant, *schedule)
+        for document, tenant in found
+        if (schedule := await ctx.schedules.find(tenant, document.key)) is not None
+    ]
     return responses.json({"schedules": shown, "next": following})
 
 

@@ -122,7 +122,10 @@ class TopicPage(Struct, frozen=True):
     response_types={200: TopicPage},
 )
 async def all_topics(request: ApiRequest) -> ASGIApp:
-    """List the topics that have subscribers or followers."""
+    """List the topics that have subscribers or followers.
+
+    A topic has no time of its own, so that this list has no `from` and `to`: it begins with its first subscriber or follower, and
+    ends with the last."""
     query, ctx = request_body.query(request, TopicsQuery), context.of(request)
     tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
     after = list_positions.key(tenant, query.after or "")

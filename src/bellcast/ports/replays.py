@@ -58,6 +58,24 @@ class GroupedFailures(NamedTuple):
     is_exact: bool
 
 
+class ReplayQuery(Struct, frozen=True, kw_only=True):
+    """A page of the replays of a tenant by descending id; `*` is every tenant. Times are UTC milliseconds."""
+
+    tenant: str
+    before: str = NEWEST
+    created_since: int = 0
+    created_before: int | None = None
+    limit: int = 100
+
+
+class StoredReplay(NamedTuple):
+    """A replay as a document's body."""
+
+    tenant: str
+    id: str
+    body: bytes
+
+
 class NewReplay(Struct, frozen=True, kw_only=True):
     """A replay as a document's body, with the job that runs it. `removed` are the keys of old replays."""
 
@@ -98,6 +116,10 @@ class Replays(Protocol):
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
+        ...
+
+    async def newest(self, query: ReplayQuery) -> list[StoredReplay]:
+        """Return replays, the newest first."""
         ...
 
     async def add(self, replay: NewReplay, now: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
 from bellcast.ports import Clock, Job, Store
 from bellcast.ports.jobs import FANOUT
-from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayStep, StoredFailure
+from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
 from bellcast.replays.failures import MAX_SCANNED_ROWS, FailureFilter, Failures
 from bellcast.workflows.restarts import restarted
 
@@ -46,6 +46,14 @@ class Replay(Struct, frozen=True, kw_only=True):
     before: str | None = None
     created_at: int
     ended_at: int | None = None
+
+
+class FoundReplay(NamedTuple):
+    """A replay with its tenant and its id."""
+
+    tenant: str
+    id: str
+    replay: Replay
 
 
 class RetryCount(Struct, frozen=True):
@@ -132,6 +140,10 @@ class ReplayRunner:
         await self._store.replays.add(added, now)
         self._jobs.wake()
         return id, replay
+
+    async def newest(self, query: ReplayQuery) -> list[FoundReplay]:
+        """Return replays, the newest first."""
+        return [FoundReplay(one.tenant, one.id, _decode(one.body)) for one in await self._store.replays.newest(query)]
 
     async def page(self, tenant: str) -> list[tuple[str, Replay]]:
         """Return the replays of a tenant, the newest first."""

@@ -13,8 +13,10 @@ from bellcast.ports.replays import (
     FailureQuery,
     GroupedFailures,
     NewReplay,
+    ReplayQuery,
     ReplayStep,
     StoredFailure,
+    StoredReplay,
 )
 from bellcast.storage import documents, jobs, messages, rows, runs
 from bellcast.storage.commit.command import ScriptCommand
@@ -52,6 +54,9 @@ class Replays:
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
         return await self._engine.read(_find, tenant, ids)
+
+    async def newest(self, query: ReplayQuery) -> list[StoredReplay]:
+        return await self._engine.read(_newest, query)
 
     async def add(self, replay: NewReplay, now: int) -> None:
         await self._engine.write(ScriptCommand(lambda: _add(replay, now), []))
@@ -107,6 +112,13 @@ def _find(tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
     for kind, name in FINDERS.items():
         found += map(READERS[kind], (yield Statement(name, params)))
     return sorted(found, key=lambda failure: failure.id, reverse=True)
+
+
+def _newest(query: ReplayQuery) -> Script[list[StoredReplay]]:
+    name = "replays_of_all" if query.tenant == EVERY_TENANT else "replays_of_tenant"
+    ids = rows.id_range(query.before, query.created_since, query.created_before)
+    found = yield Statement(name, {**ids, "tenant": query.tenant, "limit": query.limit})
+    return [StoredReplay(tenant, id, body.encode()) for tenant, id, body in found]
 
 
 def _add(replay: NewReplay, now: int) -> Script[None]:

@@ -66,6 +66,8 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("failed_runs_of_all", "INDEX runs_failed (id>? AND id<?)"),
         ("failed_runs_of_all_total", "INDEX runs_failed (id>? AND id<?)"),
         ("dead_jobs_of_all", "INDEX jobs_dead_of_all (id<?)"),
+        ("replays_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
+        ("replays_of_all", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
         ("sent_of_all_total", "INDEX notifications_direct (id>? AND id<?)"),
         ("audit_total_of_tenant", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
     ],

@@ -164,3 +164,15 @@ WHERE tenant = :tenant AND state = 'dead' AND id IN (SELECT value FROM json_each
 SELECT tenant, id, state, error, created_at, kind, payload FROM jobs
 WHERE tenant = :tenant AND state = 'dead'
   AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
+-- name: replays_of_tenant
+-- A tenant's replays by descending id.
+SELECT tenant, key, body FROM documents
+WHERE kind = 'replays' AND tenant = :tenant AND key < :before AND key >= :since
+ORDER BY key DESC LIMIT :limit
+
+-- name: replays_of_all
+-- Replays of all tenants by descending id.
+SELECT tenant, key, body FROM documents
+WHERE kind = 'replays' AND key < :before AND key >= :since
+ORDER BY key DESC LIMIT :limit

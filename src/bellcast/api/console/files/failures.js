@@ -27,7 +27,7 @@ export function failures(page) {
     watchReplays(page, tenant, replays, draw, () => mine === turn && !page.signal.aborted);
   };
   draw();
-  watch(page.query.get('tenant') ?? page.me.tenants?.[0] ?? '');
+  watch(page.query.get('tenant') || '*');
   return [heading('Failures'), replays, list];
 }
 
@@ -184,7 +184,7 @@ function sentence({ kind, channel, workflow, job, count: amount }) {
   return `Sends ${count(amount, name, channel === 'sms' ? 'SMS' : undefined)} again`;
 }
 
-/** Show the recent replays of a tenant, and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
+/** Show the recent replays of a tenant, or of all (`*`), and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
 async function watchReplays(page, tenant, place, ended, isPresent) {
   let wasRunning = false;
   try {
@@ -193,7 +193,7 @@ async function watchReplays(page, tenant, place, ended, isPresent) {
       if (!isPresent()) return;
       const isRunning = replays.some((one) => one.state === 'running');
       // A button that waits for its second click stays as it is.
-      if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, tenant, place, replays);
+      if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, place, replays);
       if (wasRunning && !isRunning) ended();
       wasRunning = isRunning;
       if (!isRunning) return;
@@ -205,7 +205,7 @@ async function watchReplays(page, tenant, place, ended, isPresent) {
   }
 }
 
-function showReplays(page, tenant, place, replays) {
+function showReplays(page, place, replays) {
   if (replays.length === 0) {
     fill(place);
     return;
@@ -214,11 +214,11 @@ function showReplays(page, tenant, place, replays) {
   fill(place, h('details', { class: 'panel replays', open: isRunning || place.querySelector('details')?.open === true },
     h('summary', {}, isRunning ? 'Replays: running' : `Recent replays: ${count(replays[0].retried, 'failure')} retried ${ago(replays[0])}`),
     h('ul', {}, replays.map((one) => h('li', {},
-      h('div', {}, state(one.state), ' ', h('b', {}, summary(one)), ' ', time(one.created_at)),
+      h('div', {}, state(one.state), ' ', h('b', {}, summary(one)), one.tenant && ` of ${one.tenant}`, ' ', time(one.created_at)),
       one.state === 'running' && h('progress', { max: one.matched, value: one.exact ? one.examined : undefined, 'aria-label': `Progress of ${summary(one)}` }),
       h('div', { class: 'choice' }, h('span', { class: 'muted', role: one.state === 'running' && 'status' }, progressOf(one)),
         one.state === 'running' && page.may(BUILDERS) && confirmed(`Cancel ${summary(one)}`, 'Cancel', async () => {
-          await request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant }));
+          await request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: one.tenant ?? '' }));
           fill(place);
         })))))));
 }
