@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.config import SocketIOConfig
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http import handshake_request
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio, packets
@@ -121,9 +121,7 @@ class Recorder:
         self.closed_count += 1
 
 
-REQUEST = HandshakeRequest(
-    method="GET", path="/", http_version="1.1", scheme="http", headers=[], query=b"", address="127.0.0.1", parameters=[]
-)
+REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("127.0.0.1", 1)})
 STEPS = st.lists(BODIES | st.sampled_from(["take", "timeout", "end", "joined"]), min_size=1, max_size=8)
 STEP_SEEDS: list[list[bytes | str]] = [
     [b"40", "joined", "take", b"42[1]", "take", b"41", b"1", "take"],

@@ -147,8 +147,5 @@ def path_as_sent(scope: dict[str, Any]) -> str:
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            result: str = value.decode("latin-1")
-            return result
-    return None
+    value: bytes | None = dict(scope["headers"]).get(name)  # of several equal headers, the last one
+    return None if value is None else value.decode("latin-1")

@@ -97,16 +97,14 @@ class Authenticator:
 
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
-        if await server_credentials.authenticate(self._project, self._keys, token, self._clock.now()) is not None:
+        now = self._clock.now()
+        if await server_credentials.authenticate(self._project, self._keys, token, now) is not None:
             raise Forbidden(SERVERS_ONLY)
-        jwks = self._jwks.current
-        if jwks is not None:
+        if self._access.jwks_url is not None and (jwks := self._jwks.current) is not None:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
                 return await jwks.verify(parts)
-        now = self._clock.now()
-        app_claims = self._app_claims.current
-        if self._access.jwt_secret is not None and app_claims is not None:
+        if self._access.jwt_secret is not None and (app_claims := self._app_claims.current) is not None:
             principal = app_tokens.verify(self._access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal
@@ -198,7 +196,8 @@ def _query_token(query: bytes) -> str | None:
     result = None
     for parameter in query.split(b"&"):
         if parameter.startswith(TOKEN_PARAMETER):
-            result = unquote_plus(parameter[len(TOKEN_PARAMETER) :].decode("latin-1")) or result
+            token = parameter[len(TOKEN_PARAMETER) :].decode("latin-1")
+            result = (unquote_plus(token) if "%" in token or "+" in token else token) or result
     return result
 
 

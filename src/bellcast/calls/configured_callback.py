@@ -16,7 +16,8 @@ class ConfiguredCallback:
         self._none = NoBackend()
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        return self._present.has(name, namespace)
+        backend = self._callback.current
+        return backend is not None and backend.has(name, namespace)
 
     def has_namespace(self, namespace: str) -> bool:
         return self._present.has_namespace(namespace)

@@ -62,10 +62,10 @@ def parse_event_id(text: str) -> EventId | None:
     return EventId(int(match[1], 16), int(match[2], 16))
 
 
-def split_position(text: str) -> tuple[str, str]:
-    """Split a resume position `<position>~<event id>`; either part may be empty."""
-    position, _, event_id = text.partition(SEPARATOR)
-    return position, event_id
+def split_position(text: str) -> tuple[str, str | None]:
+    """Split a resume position `<position>~<event id>`; the position may be empty, and there may be no event id."""
+    position, separator, event_id = text.partition(SEPARATOR)
+    return position, event_id if separator else None
 
 
 def event_id_of(text: str) -> str:

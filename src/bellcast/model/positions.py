@@ -69,9 +69,10 @@ def parse_position(text: str) -> Position | None:
     match = POSITION.fullmatch(text)
     if match is None:
         return None
-    numbers = [int(part, 16) for part in re.split("[-.]", text)]
+    if match[3] is None:
+        epoch, revision = int(match[1], 16), int(match[2], 16)
+        return Position(epoch, revision) if max(epoch, revision) <= MAX_POSITION_NUMBER else None
+    numbers = [int(part, 16) for part in text.replace(".", "-").split("-")]
     if max(numbers) > MAX_POSITION_NUMBER:
         return None
-    if match[3] is None:
-        return Position(numbers[0], numbers[1])
     return Position(numbers[0], numbers[1], numbers[2], tuple(map(SentRows, numbers[3::2], numbers[4::2])))

@@ -310,10 +310,10 @@ class App:
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
-        serve_api = self._serve_api
-        if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
-            serve_api = partial(websocket_response.serve, self._serve_api)
-        await self._log.serve(live or serve_api, scope, receive, send, adds_id=live is not None)
+        endpoint = live or self._serve_api
+        if live is None and path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
+            endpoint = partial(websocket_response.serve, self._serve_api)
+        await self._log.serve(endpoint, scope, receive, send, adds_id=live is not None)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request that was refused before this application saw it."""

@@ -50,35 +50,26 @@ class EndedRequest(Struct, frozen=True):
         return is_refusal(self.status, self.reason)
 
 
-class LoggedRequest:
+class LoggedRequest(Struct, eq=False):
     """The fields of one request's log line, collected while it is served."""
 
-    __slots__ = (
-        "adds_id",
-        "body",
-        "has_connection",
-        "method",
-        "path",
-        "problem",
-        "reason",
-        "scope",
-        "started",
-        "state",
-        "status",
-    )
+    scope: Scope
+    adds_id: bool
+    started: float  # seconds of the performance counter
+    method: str
+    path: str
+    state: dict[str, Any]
+    status: int | None = None
+    reason: str | None = None
+    has_connection: bool = False
+    body: bytes | None = None
+    problem: bytes | None = None
 
-    def __init__(self, scope: Scope, *, adds_id: bool) -> None:
-        self.adds_id = adds_id
-        self.started = time.perf_counter()
-        self.method = scope.get("method", "GET")
-        self.path = path_as_sent(scope)[:MAX_PATH]
-        self.state: dict[str, Any] = {"request_id": request_id(scope)}
-        self.status: int | None = None
-        self.reason: str | None = None
-        self.has_connection = False
-        self.scope = scope
-        self.body: bytes | None = None
-        self.problem: bytes | None = None
+    @classmethod
+    def begin(cls, scope: Scope, *, adds_id: bool) -> "LoggedRequest":
+        """Return a request that is about to be served."""
+        path, state = path_as_sent(scope)[:MAX_PATH], {"request_id": request_id(scope)}
+        return cls(scope, adds_id, time.perf_counter(), scope.get("method", "GET"), path, state)
 
     def read_body(self, message: AsgiMessage) -> None:
         """Keep a small body that arrived in one piece."""
@@ -120,10 +111,8 @@ class LoggedRequest:
 
     @property
     def source(self) -> dict[str, str]:
-        """The fields that tell where a connection came from."""
-        source = {"path": self._logged_path, "request_id": self.state["request_id"]}
-        origin = self.origin
-        return source if origin is None else {**source, "origin": origin}
+        """The fields that connect a connection with its request."""
+        return {"path": self._logged_path, "request_id": self.state["request_id"]}
 
     @property
     def _logged_path(self) -> str:

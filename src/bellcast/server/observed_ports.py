@@ -7,7 +7,6 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.calls import Call, CallBackend, Refused
-from bellcast.calls.call import ROOT
 from bellcast.errors import BellcastError
 from bellcast.model.events import Event, LiveEvent, Stream
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
@@ -84,12 +83,7 @@ class ObservedCalls:
         self._backend = backend
         self._feed = feed
         self._clock = clock
-
-    def has(self, name: str, namespace: str = ROOT) -> bool:
-        return self._backend.has(name, namespace)
-
-    def has_namespace(self, namespace: str) -> bool:
-        return self._backend.has_namespace(namespace)
+        self.has, self.has_namespace = backend.has, backend.has_namespace  # every connection asks
 
     async def dispatch(self, call: Call) -> Any:
         started, outcome = self._clock.now(), "failed"

@@ -1,16 +1,17 @@
 """Requests and connections as events of the feed and its list of requests."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
-from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of
+from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.model.live_feed import FeedEvent, FeedKind, SimpleFeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
@@ -56,40 +57,79 @@ class RequestFeed:
             self._feed.add_request(partial(_served, ended), is_refused=False)
             self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
-    def opened(self, connection: Connection, source: dict[str, str]) -> None:
-        self._emit("connect", connection, f"connected by {_transport(connection)}", source)
+    def opened(self, connection: Connection, source: Mapping[str, str]) -> None:
+        make = partial(_connect_event, connection.dialect, source, connection.origin)
+        self._emit_later("connect", connection, source.get("request_id"), make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         for topic in topics:
             self._emit("subscribe", connection, f"follows {topic}", {}, topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        lasted = {"ms": self._clock.now() - connection.connected_at}
-        self._emit("disconnect", connection, f"disconnected: {end.reason}", why(end) | lasted)
+        make = partial(_disconnect_event, connection.dialect, end, connection.connected_at)
+        self._emit_later("disconnect", connection, None, make)
 
-    def refused(self, connection: Connection, end: CloseReason, source: dict[str, str]) -> None:
-        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | source)
+    def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
+        fields = why(end) | _from(source, connection.origin)
+        self._emit("refused", connection, f"connection refused: {end.reason}", fields)
 
     def _emit(
         self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
-        principal, dialect = connection.principal, connection.dialect
-        event = FeedEvent(
-            kind=kind,
-            at=self._clock.now(),
-            text=text,
-            tenant=principal.tenant,
-            recipient=principal.recipient,
-            topic=topic,
-            connection=connection.id,
-            trace=fields.get("request_id"),
-            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
-        )
-        self._feed.emit(event)
+        place = _Place(self._clock.now(), connection.principal.tenant, connection.principal.recipient, connection.id)
+        self._feed.emit(_connection_event(kind, place, connection.dialect, text, fields, topic))
+
+    def _emit_later(
+        self,
+        kind: SimpleFeedKind,
+        connection: Connection,
+        request_id: str | None,
+        make: Callable[["_Place"], FeedEvent],
+    ) -> None:
+        principal = connection.principal
+        place = _Place(self._clock.now(), principal.tenant, principal.recipient, connection.id)
+        trace = request_id or sampling_key(None, place.at, None, place.recipient)
+        self._feed.emit_later(kind, place.tenant, trace, partial(make, place))
 
 
-def _transport(connection: Connection) -> str:
-    return f"{connection.dialect.protocol} over {connection.dialect.transport}"
+class _Place(Struct, frozen=True):
+    """When something happened to a connection, and whose it is. Of a connection, an event keeps no more than this."""
+
+    at: int
+    tenant: str
+    recipient: str | None
+    connection: str
+
+
+def _connect_event(dialect: Dialect, source: Mapping[str, str], origin: str | None, place: _Place) -> FeedEvent:
+    text = f"connected by {dialect.protocol} over {dialect.transport}"
+    return _connection_event("connect", place, dialect, text, _from(source, origin))
+
+
+def _disconnect_event(dialect: Dialect, end: CloseReason, connected_at: int, place: _Place) -> FeedEvent:
+    fields = why(end) | {"ms": place.at - connected_at}
+    return _connection_event("disconnect", place, dialect, f"disconnected: {end.reason}", fields)
+
+
+def _connection_event(
+    kind: FeedKind, place: _Place, dialect: Dialect, text: str, fields: Mapping[str, Any], topic: str | None = None
+) -> FeedEvent:
+    return FeedEvent(
+        kind=kind,
+        at=place.at,
+        text=text,
+        tenant=place.tenant,
+        recipient=place.recipient,
+        topic=topic,
+        connection=place.connection,
+        trace=fields.get("request_id"),
+        fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+    )
+
+
+def _from(source: Mapping[str, str], origin: str | None) -> dict[str, str]:
+    """Return the fields that tell where a connection came from."""
+    return {**source} if origin is None else {**source, "origin": origin}
 
 
 def _served(ended: EndedRequest) -> ServedRequest:

@@ -56,7 +56,7 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
         X-Request-Id to the response, for applications that do not."""
-        request = LoggedRequest(scope, adds_id=adds_id)
+        request = LoggedRequest.begin(scope, adds_id=adds_id)
 
         async def read_and_send(message: AsgiMessage) -> None:
             request.read(message)
@@ -73,7 +73,7 @@ class RequestLog:
             await app({**scope, STATE: request.state}, receive_and_keep, read_and_send)
         finally:
             _current.reset(token)
-            if request.status is None and _is_upgrade(scope):
+            if request.status is None and not request.has_connection and _is_upgrade(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not _is_connection(request):
                 self._feed.served(request)

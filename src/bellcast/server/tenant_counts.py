@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.model.live_feed import FeedKind
+from bellcast.model.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 from bellcast.model.stats import COUNTERS, StatsPoint
 
 # Twice as many have counts at times, each of about 400 bytes.
@@ -15,8 +15,8 @@ MAX_COUNTED = 1_000
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 
-# The metrics of the kinds whose fields do not matter.
-SIMPLE: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
+# The metrics of the simple kinds.
+METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
 
 
 class TenantCounts:
@@ -27,22 +27,24 @@ class TenantCounts:
         self._open: Counter[str] = Counter()
 
     def count(self, kind: FeedKind, tenant: str, fields: Mapping[str, Any]) -> None:
-        """Count one event. Must be called for every event of the process: connections are those that began and did not end."""
-        if kind == "connect":
-            self._open[tenant] += 1
-        elif kind == "disconnect":
-            self._open[tenant] -= 1
-            if self._open[tenant] <= 0:
-                del self._open[tenant]
-        elif kind in SIMPLE:
+        """Count one event."""
+        if kind in SIMPLE_FEED_KINDS:
             self.count_simple(kind, tenant, 1)
         else:
             for metric in _metrics(kind, fields):
                 self._of(tenant)[metric] += 1
 
-    def count_simple(self, kind: FeedKind, tenant: str, number: int) -> None:
-        """Count events of a kind in SIMPLE."""
-        self._of(tenant)[SIMPLE[kind]] += number
+    def count_simple(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        """Count events of a simple kind. Must be called for every connection of the process: open are those that began and
+        did not end."""
+        if kind == "connect":
+            self._open[tenant] += number
+        elif kind == "disconnect":
+            self._open[tenant] -= number
+            if self._open[tenant] <= 0:
+                del self._open[tenant]
+        else:
+            self._of(tenant)[METRICS[kind]] += number
 
     def sample(self) -> None:
         """Add the present connections: of the tenants that have counts, and of those with the most connections."""

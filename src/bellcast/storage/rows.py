@@ -33,6 +33,7 @@ _encode = msgspec.json.Encoder().encode
 # The view `inbox_entries`: the number of columns of a notification, and the index of the recipient after them.
 ENTRY_COLUMNS = 23
 PLACE, RECIPIENT = 22, 25
+NO_OTHERS = (None,) * 8  # of an unread notification
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
 
@@ -50,9 +51,9 @@ def to_json_or_null(value: Any) -> str | None:
 def notification(row: Row) -> Notification:
     """From the first columns of the view `inbox_entries`."""
     id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, group = row[:12]
-    created_at, expires_at, seen_at, read_at, archived_at = row[12:17]
-    body_format, actions, acted_key, acted_at, snoozed_until, place = row[17:ENTRY_COLUMNS]
-    return Notification(
+    created_at, expires_at, seen_at = row[12:15]
+    # Python calls with up to 15 keyword arguments four times as fast.
+    common = Notification(
         id=id,
         type=type,
         title=title,
@@ -68,6 +69,13 @@ def notification(row: Row) -> Notification:
         created_at=times.to_rfc3339(created_at),
         expires_at=times.to_rfc3339_or_null(expires_at),
         seen_at=times.to_rfc3339_or_null(seen_at),
+    )
+    others = row[15:ENTRY_COLUMNS]
+    if others == NO_OTHERS:
+        return common
+    read_at, archived_at, body_format, actions, acted_key, acted_at, snoozed_until, place = others
+    return replace(
+        common,
         read_at=times.to_rfc3339_or_null(read_at),
         archived_at=times.to_rfc3339_or_null(archived_at),
         body_format="markdown" if body_format == "markdown" else "plain",
@@ -93,8 +101,7 @@ def woken_at(place: str) -> datetime:
 
 def new_notification(id: str, content: Content, created_at: int) -> Notification:
     """Return an unseen notification with this content."""
-    # Python calls with up to 15 keyword arguments four times as fast.
-    created = Notification(
+    created = Notification(  # as in `notification`
         id=id,
         type=content.type,
         title=content.title,

@@ -10,15 +10,13 @@ from tests.unit.live.fakes import FakeTransport
 
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.framing import websocket
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http import handshake_request
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
 from bellcast.live.socketio.protocol import engineio
 
-REQUEST = HandshakeRequest(
-    method="GET", path="/", http_version="1.1", scheme="http", headers=[], query=b"", address="10.0.0.1", parameters=[]
-)
+REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("10.0.0.1", 1)})
 PROBED = websocket.text_frame(engineio.PROBED)
 
 

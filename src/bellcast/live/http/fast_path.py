@@ -188,8 +188,7 @@ class FastPathProtocol(asyncio.Protocol):
                 path, upgrade=False
             ):
                 return None
-        hosts = [name for name, _ in request.headers].count(b"host")
-        if request.messages != 1 or parser.get_http_version() != "1.1" or hosts != 1:
+        if request.messages != 1 or parser.get_http_version() != "1.1" or not _has_one_host(request.headers):
             return None
         if len(request.headers) > MAX_HEADER_LINES:
             return None
@@ -243,6 +242,11 @@ class FastPathProtocol(asyncio.Protocol):
                 linger(self._transport, MAX_EARLY_BYTES)
             else:
                 self._transport.close()
+
+
+def _has_one_host(headers: list[tuple[bytes, bytes]]) -> bool:
+    names = dict(headers)
+    return b"host" in names and (len(names) == len(headers) or [name for name, _ in headers].count(b"host") == 1)
 
 
 async def _receive() -> MutableMapping[str, Any]:

@@ -7,7 +7,6 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.errors import Invalid
-from bellcast.model import history
 from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]
@@ -20,7 +19,7 @@ SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class HandshakeRequest(Struct, frozen=True, kw_only=True):
-    """Headers as sent, parameters decoded; `position` is the resume position of the client."""
+    """Headers as sent, parameters decoded."""
 
     method: str
     path: str
@@ -30,6 +29,8 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     query: bytes
     address: str | None
     parameters: list[tuple[str, str]]
+    header_values: dict[bytes, bytes]  # of several equal headers or parameters, the last one
+    parameter_values: dict[str, str]
     request_id: str | None = None
 
     @property
@@ -38,13 +39,15 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
         return [] if self.request_id is None else [(b"X-Request-Id", self.request_id.encode())]
 
     def header(self, name: bytes) -> str | None:
-        value = dict(self.headers).get(name)
+        value = self.header_values.get(name)
         return None if value is None else value.decode("latin-1")
 
     @property
     def topics(self) -> list[str]:
         """The topics in `topics=a,b` and in repeated `topic=`."""
-        topics = []
+        topics: list[str] = []
+        if "topics" not in self.parameter_values and "topic" not in self.parameter_values:
+            return topics
         for name, value in self.parameters:
             if name == "topics":
                 topics += [topic for topic in value.split(",") if topic]
@@ -54,37 +57,36 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def position(self) -> str | None:
-        """`Last-Event-ID` overrides `?position=`: EventSource reconnects to the same URL with an old position in it."""
-        last = self.header(b"last-event-id")
-        return last or dict(self.parameters).get("position") or None
-
-    @property
-    def event_id(self) -> str | None:
-        """The id of the last live event, after the `~` of the position."""
-        _, separator, id = (self.position or "").partition(history.SEPARATOR)
-        return id if separator else None
+        """The resume position of the client. `Last-Event-ID` overrides `?position=`: EventSource reconnects to the same URL
+        with an old position in it."""
+        return self.header(b"last-event-id") or self.parameter_values.get("position") or None
 
     @property
     def rewind(self) -> int:
         """The number of past events requested of each topic. Raises Invalid."""
-        text = dict(self.parameters).get("rewind", "0")
+        text = self.parameter_values.get("rewind")
+        if text is None:
+            return 0
         if not (text.isascii() and text.isdigit() and len(text) <= MAX_REWIND_DIGITS):
             raise Invalid.of("rewind", "must be a whole number, 0 or more")
         return int(text)
 
 
 def read(scope: Mapping[str, Any]) -> HandshakeRequest:
-    client = scope.get("client")
+    client, headers = scope.get("client"), scope["headers"]
     query = scope.get("query_string", b"")
+    parameters = _parameters(query)
     return HandshakeRequest(
         method=scope.get("method", "GET"),
         path=scope["path"].removeprefix(scope.get("root_path", "")),
         http_version=scope.get("http_version", "1.1"),
         scheme=SCHEMES[scope["scheme"]],
-        headers=scope["headers"],
+        headers=headers,
         query=query,
         address=client[0] if client else None,
-        parameters=_parameters(query),
+        parameters=parameters,
+        header_values=dict(headers),
+        parameter_values=dict(parameters),
         request_id=scope.get(STATE, {}).get("request_id"),
     )
 

@@ -240,9 +240,9 @@ class Hub:
 
     def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
         """Return the broker streams of a stream: itself, and the inboxes that its topic carries."""
-        kind, tenant, name = stream.split(SEPARATOR, 2)
-        if kind != "topic":
+        if not stream.startswith("topic"):
             return (stream,)
+        _, tenant, name = stream.split(SEPARATOR, 2)
         return (stream, *(inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)))
 
     def _leave_presence(self, connection: Connection, topic: str) -> None:
@@ -257,8 +257,8 @@ class Hub:
 
     def _count_changed(self, stream: Stream, here: int, change: int) -> None:
         self.cluster.count_changed(stream)
+        total = here + self.cluster.count_elsewhere(stream)
         for observer in self._observers:
-            total = here + self.cluster.count_elsewhere(stream)
             observer.subscription_count_changed(stream, total, change, ChangeOrigin.HERE)
 
     def _presence_changed(self, change: PresenceChanged | None, cause: ChangeOrigin) -> None:

@@ -22,9 +22,9 @@ from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
 from bellcast.model import history
 from bellcast.model.identities import Principal
-from bellcast.model.inboxes import Inbox, InboxState
+from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position, parse_position
-from bellcast.ports import Changes, OpenInbox, Store
+from bellcast.ports import Changes, Store
 
 NOTHING: topic_access.Authorized = ({}, ())
 
@@ -32,30 +32,19 @@ NOTHING: topic_access.Authorized = ({}, ())
 class OpenedInbox(Struct, frozen=True):
     """An admitted connection's inbox and its resume position. `on_ready` applies the effects of the `connect` handler."""
 
-    opened: OpenInbox | None  # None: anonymous
-    position: Position | None
+    inbox: Inbox | None  # None: anonymous
+    missed: Changes | None
+    resumed: Position | None  # None: it cannot resume
     came_back: bool  # the client sent an inbox position, valid or not
     on_ready: OnReady
     context: NativeCallContext | None  # of the `connect` handler
+    event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
 
     @property
     def joined(self) -> tuple[str, ...]:
         """Return the topics that the `connect` handler has joined so far."""
         return () if self.context is None else tuple(dict.fromkeys(self.context.pending_topics))
-
-    @property
-    def inbox(self) -> Inbox | None:
-        return None if self.opened is None else self.opened.inbox
-
-    @property
-    def missed(self) -> Changes | None:
-        return None if self.opened is None else self.opened.missed
-
-    @property
-    def resumed(self) -> Position | None:
-        """Return the position to resume from; None if it cannot resume."""
-        return None if self.missed is None else self.position
 
 
 class NativeHandshake:
@@ -108,11 +97,13 @@ class NativeHandshake:
         if self._app.handles_connect:
             with self._admission.waiting_for_app(request.address):
                 context = await self._app.connected(connection)
-        requested, _ = history.split_position(request.position or "")
+        requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)
+        inbox, missed = (None, None) if opened is None else (opened.inbox, opened.missed)
+        resumed = None if missed is None else position
         on_ready = partial(self._connected, connection, context)
-        return OpenedInbox(opened, position, bool(requested), on_ready, context, rewind)
+        return OpenedInbox(inbox, missed, resumed, bool(requested), on_ready, context, event_id, rewind)
 
     async def send_ready(
         self,
@@ -138,7 +129,7 @@ class NativeHandshake:
             granted, refused = await topic_access.authorize_topics(
                 self._store, connection.principal, requested, 0, self._config
             )
-        topics, joined = await self._read_topics(connection, opened_inbox, granted, request)
+        topics, joined = await self._read_topics(connection, opened_inbox, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
         self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
@@ -150,21 +141,22 @@ class NativeHandshake:
         if resumed is None and not topics.recovered and not topics.is_rewind:
             ready = replace(ready, position=connection.resume_position())
         connection.write_tracked(connection.dialect.encode_frame(ready))
-        await topic_replay.send(self._hub, connection, topics, self._encoder(connection, topics))
+        if topics.events:
+            await topic_replay.send(self._hub, connection, topics, self._encoder(connection, topics))
         if resumed is not None:
             return opened_inbox.missed, resumed
         _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, Position(connection.epoch, connection.revision)
 
     async def _read_topics(
-        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant], request: HandshakeRequest
+        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
     ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
         """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
         joins more of them during the read."""
         while True:
             joined = opened_inbox.joined
             topics = await topic_replay.read(
-                self._hub, connection, granted, request.event_id, opened_inbox.rewind, joined=joined
+                self._hub, connection, granted, opened_inbox.event_id, opened_inbox.rewind, joined=joined
             )
             if joined == opened_inbox.joined:
                 return topics, joined
@@ -195,7 +187,7 @@ class NativeHandshake:
                 connection=connection.id,
                 recipient=connection.principal.recipient,
                 state=state,
-                position=_ready_position(state, resumed),
+                position=connection.place if state is None or resumed is not None else state.position,
                 heartbeat=self._config.heartbeat,
                 resumed=resumed is not None,
                 event_id=topics.start,
@@ -205,12 +197,6 @@ class NativeHandshake:
                 presence=self.listener.members(connection.principal, tuple(granted)),
             )
         )
-
-
-def _ready_position(state: InboxState | None, resumed: Position | None) -> str | None:
-    if resumed is not None:
-        return resumed.text
-    return None if state is None else state.position
 
 
 def _revision(inbox: Inbox | None, resumed: Position | None) -> int:

@@ -106,7 +106,7 @@ class PusherHandshake:
             return close_codes.APP_DISABLED
         if not self._config.enabled:
             return close_codes.DISABLED
-        return close_codes.unsupported_version(dict(request.parameters).get("protocol"))
+        return close_codes.unsupported_version(request.parameter_values.get("protocol"))
 
     async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
         connection.write_tracked(

@@ -78,7 +78,7 @@ class SocketIOEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
-        query = dict(request.parameters)
+        query = request.parameter_values
         if self._siblings is not None and await self._hand_off(self._siblings, scope, query, receive, send):
             return
         if scope["type"] == "websocket":
@@ -320,6 +320,8 @@ def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
         query=_token_query(request),
         address=request.address,
         parameters=[],
+        header_values=dict(headers),
+        parameter_values={},
     )
 
 

@@ -79,7 +79,8 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
     pieces = list(_encoded_changes(connection, changes, start))
-    if sum(len(piece) for piece, _ in pieces) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
+    limit = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
+    if sum([len(piece) for piece, _ in pieces]) > limit:
         return False
     for piece, connection.place in pieces:  # separately: long polling and ASGI `send` need one message each
         connection.write_replay(connection.marked(piece))
@@ -92,10 +93,10 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
 def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[tuple[bytes, str]]:
     """Encode the changes in order, each with the client's position after it. The last one completes the replay, so its position is that of the state."""
     if len(changes.rows) == 1:  # as after most reconnections: there is no position within the replay
-        created, changed = _selected(changes.rows, start)
-        end = changes.state.position
-        for row in created or changed:
-            yield connection.dialect.replay(_event(row, changes.state, is_new=bool(created)), end), end
+        (row,), end = changes.rows, changes.state.position
+        is_new = _is_new(row, start)
+        if is_new or row.revision > start.known_revision(row.first_revision):
+            yield connection.dialect.replay(_event(row, changes.state, is_new=is_new), end), end
         return
     steps = _positioned(changes, start)
     step = next(steps, None)
@@ -168,10 +169,14 @@ def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent,
 
 def _selected(rows: Sequence[Change], start: Position) -> tuple[list[Change], list[Change]]:
     """Return the rows that are new to the client, in order of creation, and the changes of others that it does not know."""
-    created = [row for row in rows if row.notification is not None and row.first_revision > start.newest]
+    created = [row for row in rows if _is_new(row, start)]
     created.sort(key=attrgetter("first_revision", "id"))
     changed = [row for row in rows if row.revision > start.known_revision(row.first_revision)]
-    return created, [row for row in changed if row.notification is None or row.first_revision <= start.newest]
+    return created, [row for row in changed if not _is_new(row, start)]
+
+
+def _is_new(row: Change, start: Position) -> bool:
+    return row.notification is not None and row.first_revision > start.newest
 
 
 def _event(row: Change, state: InboxState, *, is_new: bool) -> InboxEvent:

@@ -2,7 +2,7 @@
 
 While it runs, the hub leaves the kept events of the connection to the history, so that it receives all in log order."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 from msgspec import Struct
@@ -37,18 +37,19 @@ class TopicReplay(Struct, frozen=True):
 async def read(
     hub: Hub,
     connection: Connection,
-    topics: Iterable[str],
+    topics: Collection[str],
     position: str | None,
     rewind: int,
-    joined: Iterable[str] = (),
+    joined: Collection[str] = (),
 ) -> TopicReplay:
     """Read what a client missed of its own events and these topics since its resume position or, without one that is
     known, the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller follows
     all of them before it awaits anything else."""
     tenant, recipient = connection.principal.tenant, connection.principal.recipient
-    streams = [topic_stream(tenant, topic) for topic in topics]
     own = [] if recipient is None else [inbox_stream(tenant, recipient)]
-    own += [topic_stream(tenant, topic) for topic in joined]
+    if joined:
+        own += [topic_stream(tenant, topic) for topic in joined]
+    streams = [topic_stream(tenant, topic) for topic in topics] if topics else []
     return await _read(hub, connection, streams, own, position, rewind)
 
 
@@ -73,7 +74,7 @@ async def _read(
     hub: Hub, connection: Connection, topics: Sequence[Stream], own: Sequence[Stream], position: str | None, rewind: int
 ) -> TopicReplay:
     tenant = connection.principal.tenant
-    streams = list(dict.fromkeys([*topics, *own]))
+    streams = list(dict.fromkeys([*topics, *own])) if topics else own
     try:
         if position is not None:
             after = history.event_id_of(position)
@@ -85,7 +86,7 @@ async def _read(
     except Unavailable as failure:
         _hold_unread(hub, connection, failure)
         return TopicReplay((), recovered=False, is_rewind=False, start=None, end=None)
-    rewound = tuple([event for event in past.events if event.stream in topics])
+    rewound = tuple([event for event in past.events if event.stream in topics]) if past.events else ()
     is_off = past.end is None
     is_rewind = bool(rewound)
     return TopicReplay(rewound, recovered=False, is_rewind=is_rewind, start=past.end, end=past.end, is_off=is_off)

@@ -86,15 +86,14 @@ def _upgrade_required(detail: str) -> HandshakeRejected:
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Join repeated header lines to one list (RFC 9110, 5.3)."""
-    fields: dict[bytes, bytes] = {}
-    repeated: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        key, stripped = name.lower(), value.strip(b" \t")
-        if key in fields:
-            repeated.setdefault(key, [fields[key]]).append(stripped)
-        else:
-            fields[key] = stripped
-    return fields | {key: b", ".join(values) for key, values in repeated.items()}
+    pairs = [(name.lower(), value.strip(b" \t")) for name, value in headers]
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        repeated: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            repeated.setdefault(name, []).append(value)
+        fields = {name: b", ".join(values) for name, values in repeated.items()}
+    return fields
 
 
 def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
