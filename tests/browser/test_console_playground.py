@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import HOSTILE, Console
+from tests.browser.shop import row, wait_live, wait_until
 from tests.browser.test_everyone import violations
 
 CLIENT = Path(__file__).parents[2] / "client"
 LIBRARIES = ("pusher-js", "socket.io-client")
 # Each reads the code from standard input. Node finds `bellcast/server` from the folder of its package.
 PROGRAMS = {"curl": ["sh", "-e"], "Python": [sys.executable], "Node": ["node", "--input-type=module"], "PHP": ["php"]}
+SITE = "http://localhost:5999"  # the app's own origin
 TEXT = 'it\'s "quoted" \\ $HOME `id` <b>'
 
 
@@ -77,9 +79,42 @@ def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -
         assert sent["title"] == title
         event = owner.send("GET", "/v1/topics/private-playground/events")["events"][-1]
         assert event["data"] == {"none": None, "map": {}, "list": [True, 1.5, "it's"]}
-    page.get_by_role("button", name="Browser").click()
-    expect(page.locator("pre").last).to_contain_text('topics="private-playground"')
     assert violations(page) == []
+
+
+def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Console, chromium: Browser) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    topic = "private-play;ground@1"
+    page.get_by_label("Topic", exact=True).fill(topic)
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".pane").get_by_text("✓ connected")).to_have_count(4)
+    page.get_by_role("button", name="Browser").click()
+    page.get_by_role("button", name="Copy the code").click()
+    code = page.evaluate("navigator.clipboard.readText()")
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"origins": SITE}})
+
+    def serve(route: Route) -> None:
+        if route.request.url == f"{SITE}/bell-token":
+            route.fulfill(json=owner.send("POST", "/v1/tokens", {"recipient": "player", "topics": [topic]}))
+        else:
+            route.fulfill(body=f"<!doctype html><title>Shop</title>{code}", content_type="text/html; charset=utf-8")
+
+    context = chromium.new_context()
+    context.route(f"{SITE}/**", serve)
+    app = context.new_page()
+    logged: list[str] = []
+    app.on("console", lambda message: logged.append(message.text))
+    app.on("pageerror", lambda error: logged.append(str(error)))
+    app.goto(f"{SITE}/")
+    wait_live(app)
+    page.get_by_label("Title").fill(TEXT)
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("button", name="Publish").click()
+    app.get_by_role("button", name="Notifications").click()
+    expect(row(app, TEXT).first).to_be_visible()
+    wait_until(lambda: logged == ["lead.assigned {lead: 7}"], lambda: str(logged))
+    context.close()
 
 
 def test_pane_names_the_library_that_an_installation_without_node_lacks(page: Page, owner: Console) -> None:

@@ -55,8 +55,11 @@ export function samples({ url, recipient, topic, tenant, draft, event }) {
       `bellcast('/v1/notifications', ${literal(notification, php)});`, `bellcast('/v1/events', ${literal(live, php)});`,
     ].join('\n'),
     Browser: [
-      `<script type="module" src="${url}/bellcast.js"></script>`, '<!-- /bell-token of your app returns a session token of the signed-in user. -->',
+      '<!-- /bell-token of your app returns a session token of the signed-in user, with the topic. -->',
       `<bellcast-bell server="${url}" token-url="/bell-token" topics="${attribute(topic)}"></bellcast-bell>`,
+      `<script type="module" src="${url}/bellcast.js"></script>`, '<script type="module">',
+      "  const { session } = document.querySelector('bellcast-bell');",
+      "  session.addEventListener('event', ({ detail }) => console.log(detail.name, detail.data));", '</script>',
     ].join('\n'),
   };
 }
