@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from tests import chromium as browsers
-from tests.browser.console import Console, set_up
+from tests.browser.console import Console, add_hostile_texts, create_owner
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.servers import ServerProcess
 
@@ -95,7 +95,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 @pytest.fixture(scope="module")
 def owner(console: Console, chromium: Browser) -> Console:
     """The console after set-up in the browser, with hostile texts in every field."""
-    set_up(console, chromium)
+    create_owner(console, chromium)
+    add_hostile_texts(console)
     return console
 
 

@@ -56,8 +56,8 @@ class Console:
         return response.json() if response.content else None
 
 
-def set_up(console: Console, chromium: Browser) -> None:
-    """Set the console up in the browser, and add hostile texts in every field."""
+def create_owner(console: Console, chromium: Browser) -> None:
+    """Set the console up in the browser."""
     context = chromium.new_context(base_url=console.server.url)
     context.set_default_timeout(40_000)
     page = context.new_page()
@@ -71,6 +71,10 @@ def set_up(console: Console, chromium: Browser) -> None:
     assert "code" not in page.url
     console.state = context.storage_state()
     context.close()
+
+
+def add_hostile_texts(console: Console) -> None:
+    """Add hostile texts in every field."""
     console.send("PUT", "/v1/recipients/evil", {"name": HOSTILE, "email": "evil@example.com", "data": {"a": HOSTILE}})
     sent = console.send(
         "POST", "/v1/notifications", {"to": "evil", "title": HOSTILE, "body": HOSTILE, "channels": ["inbox", "email"]}

@@ -19,7 +19,7 @@ export const keys = (page) => {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
     columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
-    none: 'No key exists. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
+    none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }));
   show();
   return [list, card('Create a key', form([
@@ -113,7 +113,7 @@ export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
   columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
-  none: 'Nothing was recorded yet.',
+  none: 'Nothing was recorded yet. Changes by operators and keys appear here, with the fields that changed.',
 });
 
 export function account(page) {

@@ -12,7 +12,7 @@ export const notifications = (page) => listPage(page, {
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
   columns: [['Notification', (one) => one.title || one.id], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
-  none: 'No notification was sent yet.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
+  none: 'No notification was sent yet. What your app sends to a recipient appears here, with all that happened to it.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
 });
 
 export const announcements = (page) => listPage(page, {
@@ -20,7 +20,7 @@ export const announcements = (page) => listPage(page, {
   filters: [{ name: 'type', label: 'Type' }, RANGE],
   columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
-  none: 'No announcement was sent yet.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
+  none: 'No announcement was sent yet. What you send to a topic, a role or everyone appears here.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
 });
 
 /** The lists of notifications and announcements as tabs. */

@@ -18,7 +18,7 @@ export const messages = (page) => listPage(page, {
   columns: [['To', (one) => one.to || one.id], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/messages/${one.id}`, one),
   anyTenant: true, single: ['recipient', 'notification'],
-  none: 'No e-mail, SMS, push or chat message was sent yet.', command: 'bellcast notify alice "Hello" --channel email',
+  none: 'No e-mail, SMS, push or chat message was sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email',
 });
 
 /** The e-mails, by their subject. */

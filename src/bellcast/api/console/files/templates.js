@@ -27,7 +27,7 @@ export const templates = (page) => (page.query.has('edit') ? edit(page, KIND) : 
   columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']],
   link: (one) => inTenant(page, path`/templates/${one.key}`, one),
   tools: editLink(page, KIND),
-  none: 'No template is stored.', command: 'bellcast template put booking.json',
+  none: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json',
 }));
 
 export function template(page) {

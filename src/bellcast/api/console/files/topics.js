@@ -15,7 +15,7 @@ export const topics = (page) => listPage(page, {
   columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => one.subscribers === 1 ? '1 subscriber' : `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
   link: (one) => inTenant(page, path`/topics/${one.topic}`, one),
   anyTenant: true,
-  none: 'No topic has subscribers or connections.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
+  none: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
 });
 
 export function topic(page) {

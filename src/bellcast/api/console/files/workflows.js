@@ -26,7 +26,7 @@ export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : 
   columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']],
   link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
   tools: editLink(page, KIND),
-  none: 'No workflow is defined.', command: 'bellcast workflow put booking.yaml',
+  none: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml',
 }));
 
 export function workflow(page) {

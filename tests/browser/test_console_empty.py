@@ -1,0 +1,57 @@
+"""Every page of the console on a new server: what will be there, and how to get the first one."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import PAGES, Console, create_owner, wait_loaded
+from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_console_states import go
+
+# Lists of what apps send and operators define.
+LISTS = {
+    *("/notifications", "/announcements", "/recipients", "/connections", "/topics", "/tenants", "/messages", "/mail"),
+    *("/failures", "/workflows", "/templates", "/runs", "/providers", "/keys"),
+}
+TABLES_WITHOUT_ROWS = (
+    "() => [...document.querySelectorAll('#main table')].filter((one) => !one.querySelector('tbody tr')).length"
+)
+
+
+@pytest.fixture(scope="module")
+def owner(console: Console, chromium: Browser) -> Console:
+    """The console of a new server: it has an owner and nothing else."""
+    create_owner(console, chromium)
+    return console
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_pages_of_a_new_server_state_what_will_be_there_and_how_to_get_it(
+    open_console: Callable[..., Page], viewport: dict[str, int]
+) -> None:
+    page = open_console("/account", viewport=viewport)
+    wait_loaded(page)
+    for path, title in PAGES.items():
+        go(page, path)
+        expect(page.locator("h1"), path).to_have_text(title)
+        wait_loaded(page)
+        assert page.evaluate(TABLES_WITHOUT_ROWS) == 0, path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        if path in LISTS:
+            notice = page.locator("#main .empty")
+            expect(notice, path).to_have_count(1)
+            sentences = notice.locator("p").inner_text().split(". ")
+            assert len(sentences) > 1, sentences
+            expect(notice.locator("pre"), path).to_contain_text("bell")
+            assert page.locator("#main table").count() == 0, path
+
+
+def test_overview_of_a_new_server_leads_to_setup(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console()
+    link = page.locator("#main .empty").get_by_role("link", name="Setup")
+    link.click()
+    expect(page.locator("h1")).to_have_text("Setup")
+    owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})
+    go(page, "/")
+    expect(page.get_by_text("notifications", exact=True)).to_be_visible()
+    expect(link).to_have_count(0)
