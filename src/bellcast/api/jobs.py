@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -24,7 +24,7 @@ class JobsQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of dead jobs, by id."""
 
     state: Literal["dead"] = "dead"
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

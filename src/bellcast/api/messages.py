@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -43,7 +43,7 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

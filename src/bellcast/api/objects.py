@@ -23,7 +23,7 @@ from bellcast.api import (
     tenants,
 )
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
@@ -58,7 +58,7 @@ class DryRunQuery(TenantQuery, frozen=True, kw_only=True):
 class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a list, in the order of its keys."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from bellcast.api import audit, connection_tests, context, guards, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -47,7 +47,7 @@ FORM = "application/x-www-form-urlencoded"
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of providers, by key."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

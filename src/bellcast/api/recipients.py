@@ -22,7 +22,7 @@ from bellcast.api import (
     viewers,
 )
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -50,7 +50,7 @@ PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a list, ordered by key."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
     before: str | None = None  # alias of the cursor, as in the inbox
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -36,7 +36,7 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     recipient: str | None = None
     state: RunStatus | None = None
     trigger: str | None = None
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -26,7 +26,7 @@ MAX_REASON = 200
 class SuppressionsQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of suppressions, by channel and address."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

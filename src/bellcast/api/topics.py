@@ -19,7 +19,7 @@ from bellcast.api import (
     tenants,
 )
 from bellcast.api.context import Connections
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit, ListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
@@ -86,7 +86,7 @@ class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
 class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of a recipient's subscriptions, ordered by topic."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str = ""
 
 

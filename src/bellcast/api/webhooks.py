@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import audit, context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import ListLimit
+from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -29,7 +29,7 @@ PATTERNS = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
 class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
     """A page of webhooks, by id."""
 
-    limit: ListLimit = 100
+    limit: AppListLimit = 100
     after: str | None = None
 
 

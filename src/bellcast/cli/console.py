@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bellcast.model.pages import MAX_PAGE_ROWS
+from bellcast.model.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-LimitOption = Annotated[
-    int, typer.Option(min=1, max=MAX_PAGE_ROWS, metavar="NUMBER", help="Maximum number, newest first.")
-]
+_MAXIMUM_NUMBER = "Maximum number, newest first."
+LimitOption = Annotated[int, typer.Option(min=1, max=MAX_PAGE_ROWS, metavar="NUMBER", help=_MAXIMUM_NUMBER)]
+AppLimitOption = Annotated[int, typer.Option(min=1, max=MAX_APP_PAGE_ROWS, metavar="NUMBER", help=_MAXIMUM_NUMBER)]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Validate only; change nothing.")]
 
 

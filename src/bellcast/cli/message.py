@@ -21,7 +21,7 @@ def list_(
     state: MessageFilter = None,
     recipient: MessageFilter = None,
     notification: MessageFilter = None,
-    limit: console.LimitOption = 50,
+    limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:

@@ -27,7 +27,7 @@ def list_(
     recipient: RunFilter = None,
     state: RunFilter = None,
     trigger: RunFilter = None,
-    limit: console.LimitOption = 50,
+    limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
