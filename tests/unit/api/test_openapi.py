@@ -136,7 +136,10 @@ def test_examples_match_their_schema(document):
         ("/v1/stats", True),
         ("/v1/webhooks", True),
         ("/v1/webhooks/{id}", True),
-        ("/v1/replays", False),
+        ("/v1/replays", True),
+        ("/v1/replays/{id}", False),
+        ("/v1/schedules", True),
+        ("/v1/keys", True),
     ],
 )
 def test_tenant_of_lists_may_be_every(document, path, accepts_every):
