@@ -1,6 +1,6 @@
 """Requests and connections as events of the feed and its list of requests."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Dialect
-from bellcast.model.live_feed import FeedEvent, FeedKind, SimpleFeedKind, cut, network_of, sampling_key
+from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
@@ -58,16 +58,20 @@ class RequestFeed:
             self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
     def opened(self, connection: Connection, source: Mapping[str, str]) -> None:
-        make = partial(_connect_event, connection.dialect, source, connection.origin)
-        self._emit_later("connect", connection, source.get("request_id"), make)
+        place = self._place(connection)
+        trace = source.get("request_id") or sampling_key(None, place.at, None, place.recipient)
+        make = partial(_connect_event, place, connection.dialect, source, connection.origin)
+        self._feed.emit_later("connect", place.tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         for topic in topics:
             self._emit("subscribe", connection, f"follows {topic}", {}, topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        make = partial(_disconnect_event, connection.dialect, end, connection.connected_at)
-        self._emit_later("disconnect", connection, None, make)
+        place = self._place(connection)
+        trace = sampling_key(None, place.at, None, place.recipient)
+        make = partial(_disconnect_event, place, connection.dialect, end, connection.connected_at)
+        self._feed.emit_later("disconnect", place.tenant, trace, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
@@ -76,20 +80,11 @@ class RequestFeed:
     def _emit(
         self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
-        place = _Place(self._clock.now(), connection.principal.tenant, connection.principal.recipient, connection.id)
-        self._feed.emit(_connection_event(kind, place, connection.dialect, text, fields, topic))
+        self._feed.emit(_connection_event(kind, self._place(connection), connection.dialect, text, fields, topic))
 
-    def _emit_later(
-        self,
-        kind: SimpleFeedKind,
-        connection: Connection,
-        request_id: str | None,
-        make: Callable[["_Place"], FeedEvent],
-    ) -> None:
+    def _place(self, connection: Connection) -> "_Place":
         principal = connection.principal
-        place = _Place(self._clock.now(), principal.tenant, principal.recipient, connection.id)
-        trace = request_id or sampling_key(None, place.at, None, place.recipient)
-        self._feed.emit_later(kind, place.tenant, trace, partial(make, place))
+        return _Place(self._clock.now(), principal.tenant, principal.recipient, connection.id)
 
 
 class _Place(Struct, frozen=True):
@@ -101,12 +96,12 @@ class _Place(Struct, frozen=True):
     connection: str
 
 
-def _connect_event(dialect: Dialect, source: Mapping[str, str], origin: str | None, place: _Place) -> FeedEvent:
+def _connect_event(place: _Place, dialect: Dialect, source: Mapping[str, str], origin: str | None) -> FeedEvent:
     text = f"connected by {dialect.protocol} over {dialect.transport}"
     return _connection_event("connect", place, dialect, text, _from(source, origin))
 
 
-def _disconnect_event(dialect: Dialect, end: CloseReason, connected_at: int, place: _Place) -> FeedEvent:
+def _disconnect_event(place: _Place, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:
     fields = why(end) | {"ms": place.at - connected_at}
     return _connection_event("disconnect", place, dialect, f"disconnected: {end.reason}", fields)
 

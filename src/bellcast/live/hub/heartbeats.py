@@ -44,7 +44,9 @@ class HeartbeatWheel:
     def schedule(self, connection: Connection) -> None:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""
         tick = connection.owner.tick
-        ticks = min(connection.last_sent_tick + TICKS_PER_SECOND - tick, *self._silence_limit(connection))
+        ticks = connection.last_sent_tick + TICKS_PER_SECOND - tick
+        if connection.dialect.protocol == "pusher":
+            ticks = min(ticks, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)

@@ -36,18 +36,22 @@ class PusherObserver:
     # --- subscribers
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        kind, tenant, name = stream.split(SEPARATOR, 2)
-        if cause is ChangeOrigin.HERE and kind == "topic" and self.recipient_of(name) is not None:
+        if not stream.startswith("topic"):
+            self._notify_watchers(stream, count, change)
+            return
+        _, tenant, name = stream.split(SEPARATOR, 2)
+        if cause is ChangeOrigin.HERE and self.recipient_of(name) is not None:
             self._note_alias(stream)
-        if kind == "topic":
-            # Webhooks are the project's: they report the default tenant only.
-            if tenant == DEFAULT_TENANT:
-                self._notify_app(stream, name, count, change, cause)
-            self._count_soon(stream, name, count, cause)
-        elif count == 0:
-            self._users.on_offline(tenant, name)
-        elif count == change:
-            self._users.on_online(tenant, name)
+        # Webhooks are the project's: they report the default tenant only.
+        if tenant == DEFAULT_TENANT:
+            self._notify_app(stream, name, count, change, cause)
+        self._count_soon(stream, name, count, cause)
+
+    def _notify_watchers(self, inbox: Stream, count: int, change: int) -> None:
+        """Notify the watchers of a user who came online or went offline."""
+        if self._users.has_watchers and count in (0, change):
+            _, tenant, recipient = inbox.split(SEPARATOR, 2)
+            (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
         """Send webhooks from the node of the change; for a dead node, from the leader."""

@@ -205,6 +205,10 @@ class PusherUsers:
     def _is_online(self, tenant: str, user: str) -> bool:
         return self._hub.total(inbox_stream(tenant, user)) > 0
 
+    @property
+    def has_watchers(self) -> bool:
+        return bool(self._watchers)
+
     def on_online(self, tenant: str, user: str) -> None:
         for connection in tuple(self._watchers.get((tenant, user), ())):
             connection.send_frame(frames.watchlist_event([user], []))

@@ -29,6 +29,7 @@ class HandshakeRejected(msgspec.Struct, frozen=True):
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
+SPACES = b" \t"  # around a header's value, which some servers keep
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -37,15 +38,15 @@ def accept_key(key: bytes) -> bytes:
 
 
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | HandshakeRejected:
-    """Validate a handshake request. Header names may have any case and may be repeated."""
+    """Validate a handshake request. Header names are lower-case and may be repeated, as in ASGI."""
     fields = _fields(headers)
     if not _lists(fields, b"upgrade", b"websocket"):
         return _upgrade_required("This path speaks WebSocket only.")
-    if fields.get(b"sec-websocket-version") != b"13":
+    if fields.get(b"sec-websocket-version", b"").strip(SPACES) != b"13":
         return _upgrade_required("Sec-WebSocket-Version must be 13.")
     if fault := _request_error(method, http_version, fields):
         return HandshakeRejected(400, (), fault)
-    key = fields.get(b"sec-websocket-key", b"")
+    key = fields.get(b"sec-websocket-key", b"").strip(SPACES)
     if not _is_key(key):
         return HandshakeRejected(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
     if b"sec-websocket-protocol" not in fields:
@@ -74,7 +75,7 @@ def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -
     if b"," in fields[b"host"]:
         return "Send exactly one Host header."
     # The bytes after the head are frames here, but a body to a proxy: request smuggling.
-    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0":
+    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
         return "A WebSocket handshake has no body."
     return None
 
@@ -86,23 +87,22 @@ def _upgrade_required(detail: str) -> HandshakeRejected:
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Join repeated header lines to one list (RFC 9110, 5.3)."""
-    pairs = [(name.lower(), value.strip(b" \t")) for name, value in headers]
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
+    fields = dict(headers)
+    if len(fields) < len(headers):
         repeated: dict[bytes, list[bytes]] = {}
-        for name, value in pairs:
+        for name, value in headers:
             repeated.setdefault(name, []).append(value)
         fields = {name: b", ".join(values) for name, values in repeated.items()}
     return fields
 
 
 def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
-    return [item for part in fields.get(name, b"").split(b",") if (item := part.strip(b" \t"))]
+    return [item for part in fields.get(name, b"").split(b",") if (item := part.strip(SPACES))]
 
 
 def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
     """True if a header's list contains a token."""
-    value = fields.get(name, b"").lower()
+    value = fields.get(name, b"").strip(SPACES).lower()
     return value == token or (b"," in value and token in _items({name: value}, name))
 
 
