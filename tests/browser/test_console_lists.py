@@ -129,3 +129,22 @@ def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[
         page.get_by_role("button", name="Resume").click()
         expect(page.get_by_role("button", name="kind-299 to nell")).to_be_visible()
     expect(page.locator(".feed tbody .row-link")).to_have_count(250)
+
+
+def test_rows_with_buttons_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    url = "smtp://user:password@mail.example.com:587?from=bells@example.com"
+    owner.send("PUT", "/v1/providers/mail", {"channel": "email", "url": url})
+    owner.send("POST", "/v1/keys", {"name": "booking service", "scopes": ["send", "read"], "tenants": ["acme"]})
+    page = open_console("/account", viewport=PHONE)
+    for path, name, button in (("/keys", "booking service", "Revoke"), ("/providers", "mail", "Change")):
+        page.goto(f"/console{path}")
+        row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
+        title, action = row.get_by_role("cell", name=name, exact=True), row.get_by_role("button", name=button)
+        expect(action).to_be_visible()
+        boxes = [one.bounding_box() for one in (row, title, action)]
+        (_, top, _, height), title_box, button_box = [tuple((box or {}).values()) for box in boxes]
+        assert button_box[3] >= 44, path
+        assert height < 90, path
+        # The button is beside the title, and the other values below them.
+        assert button_box[1] < title_box[1] + title_box[3] < button_box[1] + button_box[3], path
+        assert top <= button_box[1], path

@@ -3,7 +3,7 @@
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, facts, heading, listPage } from './list.js';
-import { ALL, OWNERS, card, number, remove } from './page.js';
+import { ALL, OWNERS, card, count, number, remove } from './page.js';
 import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
@@ -17,7 +17,7 @@ export const keys = (page) => {
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
   const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', {}, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', { class: 'wide' }, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }));
@@ -57,18 +57,18 @@ export const operators = (page) => [listPage(page, {
 
 function secondFactorOf(page, operator) {
   if (operator.is_external) return 'identity provider';
-  if (!operator.has_mfa) return 'none';
+  if (!operator.has_mfa) return 'no second factor';
   if (operator.name === page.me.name) return state('active');
   return h('span', { class: 'test' }, state('active'), remove(page, `Reset the second factor of ${operator.name}`, 'Reset', path`/v1/operators/${operator.id}/mfa`));
 }
 
 function sessionsOf(page, operator) {
-  if (operator.sessions === 0 || operator.name === page.me.name) return number(operator.sessions);
-  return h('span', { class: 'test' }, number(operator.sessions), remove(page, `End the sessions of ${operator.name}`, 'End', path`/v1/operators/${operator.id}/sessions`));
+  if (operator.sessions === 0 || operator.name === page.me.name) return count(operator.sessions, 'session');
+  return h('span', { class: 'test' }, count(operator.sessions, 'session'), remove(page, `End the sessions of ${operator.name}`, 'End', path`/v1/operators/${operator.id}/sessions`));
 }
 
 function tenantsOf(operator) {
-  if (operator.role === 'owner') return 'all';
+  if (operator.role === 'owner') return 'all tenants';
   const input = h('input', { 'aria-label': `Tenants of ${operator.name}`, value: operator.tenants?.join(', ') ?? '', placeholder: 'all', autocomplete: 'off', onchange: async () => {
     input.setCustomValidity('');
     try {

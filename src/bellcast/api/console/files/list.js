@@ -228,7 +228,7 @@ function tableRow(row, list, isLinked) {
     if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
-    const kind = isEmpty ? 'none' : shown.tagName === 'TIME' && index > 0 ? 'when' : WORD.test(shown) ? 'word' : undefined;
+    const kind = isEmpty ? 'none' : !name ? 'acting' : shown.tagName === 'TIME' && index > 0 ? 'when' : WORD.test(shown) ? 'word' : undefined;
     return h('td', { 'data-label': name || undefined, class: kind }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
   }));
 }

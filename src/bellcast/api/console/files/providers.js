@@ -12,7 +12,7 @@ export function providers(page) {
   const editor = page.may(BUILDERS) && editing(page);
   return [listPage(page, {
     title: 'Providers', path: '/v1/providers', rows: 'providers',
-    columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => number(one.priority)], ['State', (one) => state(one.active ? 'active' : 'inactive')],
+    columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => h('span', { class: 'wide' }, number(one.priority))], ['State', (one) => state(one.active ? 'active' : 'inactive')],
       ['', (one) => editor && actions(page, one, editor)]],
     none: 'No provider is configured for all tenants: their messages are simulated, and shown in the list of messages. Providers of a tenant are listed by its key.', command: 'bellcast provider put mail.json',
     note: 'Secrets in URLs are masked. “Test connection” signs in at the provider; it sends nothing.',
