@@ -226,3 +226,34 @@ def test_yaml_of_the_console_is_read_as_the_same_value(
     write = "async (value) => (await import('/console/yaml.js')).toYaml(value)"
     text = page.evaluate(write, VALUE[name] if name == "keys" else {name: VALUE[name]})
     assert YamlText(text.encode()).value == (VALUE[name] if name == "keys" else {name: VALUE[name]})
+
+
+def test_template_is_previewed_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
+    stored = {"email": {"subject": "Stored", "html": "<p style='color: red'>Stored</p>"}}
+    owner.send("PUT", "/v1/templates/drafted", stored)
+    page = open_console("/templates/drafted?edit=yes")
+    editor = page.get_by_label("Definition as YAML")
+    editor.fill(editor.input_value().replace("Stored", "Draft for {{ data.client }}"))
+    page.get_by_label("Data as JSON").fill('{"client": "Ann"}')
+    page.get_by_role("button", name="Preview").click()
+    shown = page.frame_locator("iframe").get_by_text("Draft for Ann")
+    expect(shown).to_be_visible()
+    expect(shown).to_have_css("color", "rgb(255, 0, 0)")
+    expect(page.locator(".panel dd").first).to_have_text("Draft for Ann")
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/templates/drafted")["email"] == stored["email"]
+    editor.fill(editor.input_value().replace("client }}", "client"))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".yaml-errors")).to_contain_text("email.html")
+    expect(page.get_by_role("alert").filter(has_text="shown above")).to_be_visible()
+
+
+def test_new_template_is_previewed_before_it_has_a_key(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/templates?edit=new", viewport=PHONE)
+    page.get_by_label("Data as JSON").fill('{"client": "Ann", "when": "2030-06-10T12:00:00Z"}')
+    page.get_by_label("Language").fill("de")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.frame_locator("iframe").get_by_text("Ann hat gebucht")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    refused = httpx.get(f"{owner.server.url}/v1/templates/new", headers=owner.server.as_app())
+    assert refused.status_code == 404

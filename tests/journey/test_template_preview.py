@@ -74,6 +74,62 @@ async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tm
         assert [one["field"] for one in refused["errors"]] == ["data.client"]
 
 
+async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", TEMPLATE)
+        values = {"email": {"subject": "Draft for {{ data.client }}", "html": "<h1>{{ data.client }}</h1>"}}
+        body = {"values": values, "data": {"client": "Ann & Co"}}
+        for key in ("booking", "new"):
+            shown = await post(client, f"/v1/templates/{key}/preview", body)
+            assert shown["email"]["subject"] == "Draft for Ann & Co"
+            assert "<h1>Ann &amp; Co</h1>" in shown["email"]["html"]
+            assert set(shown) == {"email", "missing"}
+        as_json = await client.post("/v1/templates/booking/html", json=body)
+        as_form = await client.post("/v1/templates/booking/html", data={"request": json.dumps(body)})
+        for answer in (as_json, as_form):
+            assert "<h1>Ann &amp; Co</h1>" in answer.text
+        assert "sandbox" in as_form.headers["content-security-policy"]
+        # A tenant's values replace the parts that they have.
+        own = await post(client, "/v1/templates/booking/preview?tenant=acme", {"values": values, "data": DATA})
+        assert own["email"]["subject"].startswith("Draft")
+        assert own["sms"] == {"text": "Ann & Co booked"}
+        stored = await post(client, "/v1/templates/booking/preview", {"data": DATA})
+        assert stored["email"]["subject"] == "Booking: Ann & Co"
+        assert (await client.get("/v1/templates/new")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"email": {"subject": "x", "html": "{{ data.client"}}, "values.email.html"),
+        ({"sms": {"text": "x" * 262_144}}, "values"),
+        ({}, "values"),
+        ({"email": {"subject": "x", "html": "x", "layout": "none"}}, "values.email.layout"),
+        ({"email": {"subject": "x", "htm": "x"}}, "values.email.htm"),
+        ({"sms": {"text": "x"}, "translations": {"not a language": {"sms": {"text": "x"}}}}, "values.translations"),
+    ],
+)
+async def test_values_that_could_not_be_stored_are_not_previewed(
+    tmp_path: Path, values: dict[str, Any], field: str
+) -> None:
+    async with app(tmp_path) as (_, client):
+        for path in ("preview", "html"):
+            refusal = await post(client, f"/v1/templates/booking/{path}", {"values": values}, 422)
+            assert [one["field"] for one in refusal["errors"]] == [field]
+
+
+async def test_form_of_a_bound_caller_names_no_other_tenant(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        scopes = {"name": "k", "scopes": ["manage"], "tenants": ["acme"]}
+        key = (await post(client, "/v1/keys", scopes, 201))["key"]
+        body = {"values": {"email": {"subject": "x", "html": "<p>tenant</p>"}}}
+        headers = {"authorization": f"Bearer {key}"}
+        for more, status in (({}, 200), ({"tenant": "globex"}, 403)):
+            form = {"request": json.dumps(body | more)}
+            answer = await client.post("/v1/templates/booking/html", data=form, headers=headers)
+            assert answer.status_code == status, answer.text
+
+
 async def test_layout_of_a_template_wraps_the_html(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         frame = {"email": {"html": "<html><b>{{ brand.name }}</b>{{ content }}</html>"}}

@@ -67,7 +67,8 @@ def has_same_rights(one: Caller, other: Caller) -> bool:
 
 def _check(media_type: str, body: bytes, tenant: str) -> None:
     """Raise Forbidden if a body names another tenant, BadRequest if a part cannot be decoded."""
-    if media_type not in request_body.YAML_TYPES and not any(mark in body for mark in MARKS):
+    is_escaped = media_type == request_body.FORM or media_type in request_body.YAML_TYPES
+    if not is_escaped and not any(mark in body for mark in MARKS):
         return
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise TooLarge(f"A request of a caller that is bound to tenants has at most {MAX_VALUES} values.")
@@ -78,6 +79,8 @@ def _check(media_type: str, body: bytes, tenant: str) -> None:
 def _values(media_type: str, body: bytes) -> Iterable[Any]:
     if media_type in request_body.YAML_TYPES:
         return [YamlText(body).value]
+    if media_type == request_body.FORM:
+        return [request_body.anything(text.encode()) for text in request_body.form_fields(body).values()]
     if media_type in request_body.NDJSON_TYPES:
         return (request_body.anything(line[0]) for line in bulk_items.LINE.finditer(body))
     return [request_body.anything(body)]

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
-from bellcast.api import list_export, schema_limits
+from bellcast.api import list_export, request_body, schema_limits
 from bellcast.api.operations import ApiEndpoint, Operation, refusals
 from bellcast.auth import console_sessions, keys
 from bellcast.errors import BellcastError
@@ -57,7 +57,10 @@ REQUEST_HEADERS = {
     "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*`: only if there is no such object, else 412.",
     "If-Match": "The ETag of the object as it was read: if it was changed meanwhile, nothing is written, and the response is a 412.",
 }
-OTHER_TYPES = {"application/yaml": "The same as YAML."}
+OTHER_TYPES = {
+    "application/yaml": "The same as YAML.",
+    request_body.FORM: "The same as the field `request` of a form.",
+}
 EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
 STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
 RESPONSE_HEADERS = {

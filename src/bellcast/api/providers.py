@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -21,7 +20,6 @@ from bellcast.errors import (
     FieldError,
     Invalid,
     NotFound,
-    TooLarge,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -33,15 +31,12 @@ from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 
 MAX_URL = 4096
-# Fields of a receipt: vendors send up to 30.
-MAX_FORM_FIELDS = 200
 # A browser's connections to one server are six; vendors limit theirs to hundreds.
 MAX_CONCURRENCY = 1000
 MAX_RATE = 100_000.0
 # Half an hour: longer waits would outlive a shutdown many times over.
 MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
-FORM = "application/x-www-form-urlencoded"
 
 
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
@@ -214,7 +209,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     tag="Messages",
     required_scope=None,
     any_query=True,
-    body_types=(FORM, "application/json", MAIL),
+    body_types=(request_body.FORM, "application/json", MAIL),
     response_types={204: None},
     refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
 )
@@ -270,11 +265,8 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
 
 
 def _fields(body: bytes, media_type: str) -> dict[str, str]:
-    if media_type == FORM:
-        text = body.decode(errors="replace")
-        if text.count("&") >= MAX_FORM_FIELDS:
-            raise TooLarge(f"A receipt has at most {MAX_FORM_FIELDS} fields.")
-        return dict(parse_qsl(text, keep_blank_values=True))
+    if media_type == request_body.FORM:
+        return request_body.form_fields(body)
     value = request_body.anything(body)
     return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
 

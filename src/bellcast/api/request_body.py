@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+FORM = "application/x-www-form-urlencoded"
+# Receipts of vendors have up to 30.
+MAX_FORM_FIELDS = 200
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 TENANT = "tenant"
 # In the state of a request: the check of its body, if the caller is bound to tenants.
@@ -131,6 +134,22 @@ async def json_text(request: ApiRequest) -> bytes:
     if not JSON_TYPE.fullmatch(media_type(request)):
         raise UnsupportedMediaType
     return await raw(request, context.of(request).limits.request)
+
+
+async def form_body(request: ApiRequest, shape: Shape[T]) -> T:
+    """Read and validate a JSON body, or that in the field `request` of a form."""
+    if media_type(request) != FORM:
+        return await body(request, shape)
+    ctx = context.of(request)
+    sent = form_fields(await raw(request, ctx.limits.request))
+    return json(sent.get("request", "").encode(), shape, ctx)
+
+
+def form_fields(text: bytes) -> dict[str, str]:
+    """Decode the fields of a form. Raises TooLarge if there are too many."""
+    if text.count(b"&") >= MAX_FORM_FIELDS:
+        raise TooLarge(f"A form has at most {MAX_FORM_FIELDS} fields.")
+    return dict(parse_qsl(text.decode(errors="replace"), keep_blank_values=True))
 
 
 async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:

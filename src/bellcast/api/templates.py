@@ -185,8 +185,10 @@ KIND = objects.Kind(
 
 
 class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Variables for a preview, with the recipient and the language to render for."""
+    """Variables for a preview, with the recipient and the language to render for. `values` are rendered instead of the stored
+    template."""
 
+    values: Template | None = None
     data: dict[str, Any] = {}
     recipient: str | None = None
     locale: str | None = None
@@ -234,10 +236,10 @@ class TestMessage(Struct, frozen=True):
 async def preview(request: ApiRequest) -> ASGIApp:
     """Preview a template.
 
-    Renders every part, for a recipient or a language. Nothing is sent. With `?tenant=`, the tenant's overrides and its
-    `brand` apply."""
+    Renders every part, for a recipient or a language, also of `values` that are not stored: the limits are those of a write.
+    Nothing is sent. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     body = await request_body.body(request, PREVIEW)
-    subject = await _subject(request, body.recipient or "", body.data, body.locale)
+    subject = await _subject(request, body.recipient or "", body.data, body.locale, body.values)
     parts, missing = await context.of(request).previews.preview(subject)
     return responses.json({"missing": missing} | parts)
 
@@ -258,12 +260,27 @@ async def html(request: ApiRequest) -> ASGIApp:
     images from other servers."""
     query = request_body.query(request, HtmlQuery)
     validation.check(_locale_errors(query.locale))
-    subject = await _subject(request, "", _object(query.data), query.locale)
-    parts, _ = await context.of(request).previews.preview(subject)
-    text = parts.get("email", {}).get("html")
-    if not text:
-        raise Conflict("Only e-mail templates are available in this form.")
-    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+    return await _html(request, await _subject(request, "", _object(query.data), query.locale))
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/html",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=PreviewRequest,
+    body_types=("application/json", request_body.FORM),
+    response_types={200: HTML},
+    refusals=(NotFound, Conflict),
+    example={"values": {"email": {"html": "<p>Hello {{ data.client }}</p>"}}, "data": {"client": "Ann"}},
+)
+async def draft_html(request: ApiRequest) -> ASGIApp:
+    """Preview the HTML of an e-mail that is not stored.
+
+    As JSON, or as the field `request` of a form whose target is a frame of the page. The response is that of `GET`."""
+    body = await request_body.form_body(request, PREVIEW)
+    return await _html(request, await _subject(request, body.recipient or "", body.data, body.locale, body.values))
 
 
 @operation(
@@ -292,15 +309,41 @@ async def test(request: ApiRequest) -> ASGIApp:
     return responses.json(TestMessage(message.id), 202)
 
 
-async def _subject(request: ApiRequest, recipient: str, data: dict[str, Any], locale: str | None = None) -> Subject:
+async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
+    parts, _ = await context.of(request).previews.preview(subject)
+    text = parts.get("email", {}).get("html")
+    if not text:
+        raise Conflict("Only e-mail templates are available in this form.")
+    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+
+
+async def _subject(
+    request: ApiRequest,
+    recipient: str,
+    data: dict[str, Any],
+    locale: str | None = None,
+    values: Template | None = None,
+) -> Subject:
+    """Return the stored template that applies to the tenant, or that would apply with these values."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    found = await objects.find(KIND, ctx, tenant, key)
-    if found is None:
+    if values is not None:
+        template = await _with_values(ctx, tenant, key, values)
+    elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
+        template = request_body.decoder(Template).decode(found[0].body)
+    else:
         raise NotFound("There is no template with this key.")
-    template = request_body.decoder(Template).decode(found[0].body)
     return Subject(
         tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
     )
+
+
+async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
+    """Return the template that applies to a tenant after a write of these values. Raises Invalid."""
+    errors = await _reference_errors(values, ctx, tenant, key)
+    if errors:
+        raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
+    base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
+    return values if base is None else request_body.decoder(Template).decode(base[0].body).overridden_by(values)
 
 
 def _locale_errors(locale: str | None) -> validation.FieldErrors:
@@ -311,7 +354,15 @@ def _locale_errors(locale: str | None) -> validation.FieldErrors:
 def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
     if body.recipient is not None:
         validation.check(validation.key("recipient", body.recipient, ctx.limits))
-    validation.check(_locale_errors(body.locale))
+    validation.check(
+        _locale_errors(body.locale),
+        _values_errors(body.values, ctx.limits) if isinstance(body.values, Template) else iter(()),
+    )
+
+
+def _values_errors(values: Template, limits: Limits) -> validation.FieldErrors:
+    for one in _errors(values, limits):
+        yield FieldError(f"values.{one.field}".rstrip("."), one.message, one.line)
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -329,4 +380,4 @@ def _check_test(body: TestRequest, ctx: ApiContext) -> None:
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, _check_test, {"channel": "email", "to": "x"})
-HANDLERS = [*objects.operations(KIND), preview, html, test]
+HANDLERS = [*objects.operations(KIND), preview, html, draft_html, test]

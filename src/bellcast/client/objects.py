@@ -45,12 +45,13 @@ def preview(
     key: Text,
     data: Mapping[str, Any] | None = None,
     *,
+    values: Mapping[str, Any] | None = None,
     recipient: Text | None = None,
     locale: str | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[dict[str, Any]]:
-    """Render a template: its parts by channel, and `missing`, the variables without a value."""
-    fields = {"data": data or {}, "recipient": recipient, "locale": locale}
+    """Render a template, or `values` that are not stored: its parts by channel, and `missing`, the variables without a value."""
+    fields = {"values": values, "data": data or {}, "recipient": recipient, "locale": locale}
     content = json({name: value for name, value in fields.items() if value is not None})
     address = path("templates", arguments.name("key", key), "preview")
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)

@@ -12,10 +12,17 @@ import { yamlEditor } from './yaml-editor.js';
 /** Fields that a read adds. */
 const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at', 'updated_at']);
 
-/** An object as YAML, without what a read adds. */
-export const yamlOf = (one) => toYaml(Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null)));
+/** The key of a preview before one is entered. */
+const UNNAMED = 'new';
 
-/** @typedef {{name: string, path: string, starter: object, note: string}} Kind `path` is that of the API and of the page */
+/** An object without what a read adds. */
+const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
+
+/** An object as YAML. */
+export const yamlOf = (one) => toYaml(valuesOf(one));
+
+/** @typedef {{name: string, path: string, starter: object, note: string, preview?: Function}} Kind `path` is that of the API and of the
+ * page; `preview` returns a card that renders the text of the editor */
 
 /** A link to the editor: of a new object, of an object, or of a tenant's override of it. */
 export function editLink(page, kind, one) {
@@ -60,6 +67,20 @@ function editor(page, kind, base) {
 
   const chosen = (entered) => (isNew ? { key: entered.key.trim(), tenant: entered.tenant.trim() } : { key: page.key, ...tenantOf(page) });
   const back = (key = page.key, tenant = tenantOf(page).tenant) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
+
+  /** The URL of the object, and the text as values that the server has checked. */
+  async function read() {
+    const { key, tenant } = chosen(Object.fromEntries(new FormData(edited)));
+    const name = key || UNNAMED;
+    text.show(null);
+    try {
+      const values = await putYaml(target(kind, name, { tenant, dry_run: true }), text.value, {}, page.signal);
+      return { url: (more) => withQuery(`/v1${kind.path}/${encodeURIComponent(name)}${more}`, { tenant }), values: valuesOf(values) };
+    } catch (problem) {
+      text.show(problem);
+      throw new Error('The definition has an error, which is shown above.');
+    }
+  }
 
   /** Let the server check the text, and show what would change. */
   async function check(entered) {
@@ -128,7 +149,8 @@ function editor(page, kind, base) {
     draft.write({ text: text.value, tag: base.tag });
   }
 
-  return [heading(isNew ? `New ${kind.name}` : `Edit ${page.key}`, h('a', { class: 'button', href: back() }, 'Back')), h('p', { class: 'muted' }, noteOf(page, kind, base)), notice, edited, review];
+  return [heading(isNew ? `New ${kind.name}` : `Edit ${page.key}`, h('a', { class: 'button', href: back() }, 'Back')), h('p', { class: 'muted' }, noteOf(page, kind, base)), notice, edited, review,
+    kind.preview?.(page, base.one ?? kind.starter, read)];
 }
 
 const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });

@@ -20,6 +20,7 @@ const KIND = {
     translations: { de: { email: { subject: 'Neue Buchung', html: '<p>Hallo {{ recipient.name }},</p>\n<p>{{ data.client }} hat gebucht: {{ data.when | datetime }}.</p>\n' } } },
   },
   note: 'Sends use it from now on. Comments are not stored.',
+  preview,
 };
 
 export const templates = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
@@ -37,7 +38,7 @@ export function template(page) {
   return detail(page, url(), (one) => [
     heading(one.key, [editLink(page, KIND, one), page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/templates'), tenant))]),
     facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
-    page.may(BUILDERS) && [preview(page, one, url), test(page, one, url, tenant)],
+    page.may(BUILDERS) && [preview(page, one, () => ({ url })), test(page, one, url, tenant)],
     card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
   ]);
 }
@@ -57,23 +58,31 @@ function sample(one) {
   return JSON.stringify(data, null, 2);
 }
 
-function preview(page, one, url) {
+/** A preview of a template. `read` returns the URL, and the values that are not stored, if these are shown. */
+function preview(page, one, read) {
   const answer = h('div', { 'aria-live': 'polite' });
   return card('Preview', form([
-    field('Language', { name: 'locale', options: ['', ...languages(one)] }),
+    field('Language', { name: 'locale', autocomplete: 'off', list: 'languages' }, 'Such as de; or leave it empty.'),
+    h('datalist', { id: 'languages' }, languages(one).map((name) => h('option', { value: name }))),
     field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and its values; or leave it empty.'),
     area('Data as JSON', { name: 'data', value: sample(one) }),
   ], 'Preview', async ({ locale, recipient, data }) => {
-    const { missing, ...parts } = await request('POST', url('/preview'), { data: JSON.parse(data), ...(locale && { locale }), ...(recipient.trim() && { recipient: recipient.trim() }) }, page.signal);
+    const { url, values } = await read();
+    const wanted = { values, data: JSON.parse(data), ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
+    const { missing, ...parts } = await request('POST', url('/preview'), wanted, page.signal);
     fill(answer,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
-      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && !recipient.trim() && frame(url, { locale, data }), h('dl', { class: 'facts' },
-        Object.entries(parts[name]).filter(([field, value]) => (field !== 'html' || recipient.trim()) && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
+      PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && frame(url('/html'), wanted), h('dl', { class: 'facts' },
+        Object.entries(parts[name]).filter(([field, value]) => field !== 'html' && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
+    for (const sent of answer.querySelectorAll('form')) sent.submit();
   }), answer);
 }
 
-/** The HTML of an e-mail in a frame without scripts. */
-const frame = (url, values) => h('iframe', { sandbox: true, title: 'Preview of the e-mail', src: `${ROOT}${url('/html', { ...values, data: JSON.stringify(JSON.parse(values.data)) })}` });
+/** The HTML of an e-mail in a frame without scripts, and the form that loads it: a template is too long for a URL. */
+const frame = (url, wanted) => [
+  h('iframe', { sandbox: true, title: 'Preview of the e-mail', name: 'preview' }),
+  h('form', { method: 'post', action: `${ROOT}${url}`, target: 'preview', hidden: true }, h('input', { type: 'hidden', name: 'request', value: JSON.stringify(wanted) })),
+];
 
 /** A message to a recipient's address. Without a provider it is simulated, and its page shows its HTML. */
 function test(page, one, url, tenant) {
