@@ -44,6 +44,7 @@ class TenantLog:
     def __init__(self, limit_bytes: Callable[[], int]) -> None:
         self.epoch = secrets.randbits(EPOCH_BITS)
         self.last = 0  # the newest offset
+        self.end = EventId(self.epoch, 0).text  # its id
         self._limit_bytes = limit_bytes
         self._size = 0
         self._streams: dict[Stream, deque[LogEntry]] = {}
@@ -54,7 +55,8 @@ class TenantLog:
     def append(self, stream: Stream, event: LiveEvent, rule: HistoryRule, now: int) -> LiveEvent:
         """Append an event and return it with its id."""
         self.last += 1
-        kept = replace(event, id=EventId(self.epoch, self.last).text)
+        self.end = EventId(self.epoch, self.last).text
+        kept = replace(event, id=self.end)
         entry = LogEntry(self.last, kept, now, now + rule.duration_ms, len(_encode(event.data)) + ENTRY_BYTES)
         entries = self._streams.setdefault(stream, deque())
         entries.append(entry)
@@ -124,8 +126,7 @@ class MemoryHistory:
         return event if rule is None else self._log(event.tenant).append(event.stream, event, rule, self._clock.now())
 
     def end(self, tenant: str) -> str | None:
-        log = self._log(tenant)
-        return EventId(log.epoch, log.last).text
+        return self._log(tenant).end
 
     async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         log, start = self._log(tenant), history.parse_event_id(after)

@@ -153,12 +153,11 @@ class NativeHandshake:
     ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
         """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
         joins more of them during the read."""
+        event_id, rewind = opened_inbox.event_id, opened_inbox.rewind
         while True:
             joined = opened_inbox.joined
-            topics = await topic_replay.read(
-                self._hub, connection, granted, opened_inbox.event_id, opened_inbox.rewind, joined=joined
-            )
-            if joined == opened_inbox.joined:
+            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)
+            if opened_inbox.context is None or joined == opened_inbox.joined:
                 return topics, joined
 
     def _encoder(self, connection: Connection, topics: topic_replay.TopicReplay) -> topic_replay.Encode:
