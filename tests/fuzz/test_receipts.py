@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.api import providers
+from bellcast.api import providers, request_body
 from bellcast.channels import delivery_status
 from bellcast.errors import BadRequest
 from bellcast.ports.providers import ReceiptRequest
@@ -81,7 +81,7 @@ def check(subject: Any) -> None:
             delivery_status.parse(subject)
         with suppress(BadRequest):
             providers._fields(subject, "application/json")
-        providers._fields(subject[:200], providers.FORM)
+        providers._fields(subject[:200], request_body.FORM)
         return
     form = {
         name.encode(errors="replace").decode(): value.encode(errors="replace").decode()
