@@ -57,9 +57,14 @@ REQUEST_HEADERS = {
     "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*`: only if there is no such object, else 412.",
     "If-Match": "The ETag of the object as it was read: if it was changed meanwhile, nothing is written, and the response is a 412.",
 }
-OTHER_TYPES = {
-    "application/yaml": "The same as YAML.",
-    request_body.FORM: "The same as the field `request` of a form.",
+OTHER_TYPES: Json = {
+    "application/yaml": {"description": "The same as YAML."},
+    request_body.FORM: {
+        "type": "object",
+        "description": "The same as the field of a form.",
+        "properties": {"request": {"type": "string"}},
+        "required": ["request"],
+    },
 }
 EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
 STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
@@ -336,7 +341,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 def _lines(declared: Operation) -> Json:
     """OpenAPI has no schema for JSON lines and YAML. Errors of a line are reported in its result."""
     return {
-        kind: {"schema": {"description": OTHER_TYPES.get(kind, "One object per line.")}}
+        kind: {"schema": OTHER_TYPES.get(kind, {"description": "One object per line."})}
         for kind in declared.body_types
         if kind != JSON
     }
