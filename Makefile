@@ -57,8 +57,8 @@ format: $(INSTALLED) ## Write the formatting
 bench: system $(INSTALLED) ## Run the benchmarks; writes benchmarks/results
 	$(RUN)bellcast bench
 
-package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/; install and test each
-	$(RUN)python scripts/package.py dist
+package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist, npm tarball and container image into dist/; install and test each
+	$(RUN)python -m scripts.package dist
 	$(RUN)pytest tests/package --packages dist
 
 site: $(INSTALLED) ## Build the documentation site into site/html; a broken link fails

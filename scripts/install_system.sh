@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the given purposes: python, node, engines, languages, browsers,
-# pictures. Needs root only to install.
+# pictures, buildah, mmdebstrap. Needs root only to install.
 set -euo pipefail
 
 # Required by client/package.json. Debian 12 and Ubuntu 22.04 have older ones.
@@ -57,6 +57,12 @@ for purpose in "$@"; do
     pictures)
       fc-list | grep -qi '/inter' || missing+=(fonts-inter)
       fc-list | grep -qi emoji || missing+=(fonts-noto-color-emoji)
+      ;;
+    buildah) command -v buildah >/dev/null || missing+=(buildah) ;;
+    mmdebstrap)
+      command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+      # With the keys of Debian 13, which the packages of an older release have in an update.
+      [ -e /usr/share/keyrings/debian-archive-trixie-stable.gpg ] || missing+=(debian-archive-keyring)
       ;;
   esac
 done

@@ -1,10 +1,14 @@
-"""Builds the packages: `python scripts/package.py FOLDER` writes the sdist, the wheel and the npm tarball to the folder."""
+"""Builds the packages: `python -m scripts.package FOLDER` writes sdist, wheel, npm tarball and container image to the folder."""
 
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from scripts import image
+
+import bellcast
 
 ROOT = Path(__file__).parent.parent
 CLIENT = ROOT / "client"
@@ -32,12 +36,13 @@ def build_npm(folder: Path) -> None:
 
 
 def main() -> None:
-    """Empty the folder and build all three packages."""
+    """Empty the folder and build all packages."""
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     build_python(ROOT, folder)
     build_npm(folder)
+    image.build_image(folder, bellcast.__version__)
     for file in sorted(folder.iterdir()):
         print(f"{file}  {file.stat().st_size:,} bytes")
 

@@ -1,6 +1,6 @@
 """The files of deploy/: the files, settings and commands they name exist.
 
-Building the image is not tested, since tests have no Docker.
+tests/package/test_image.py runs the image that `make package` builds.
 """
 
 import configparser
@@ -39,10 +39,17 @@ def steps() -> list[tuple[str, str]]:
 def stages() -> list[list[tuple[str, str]]]:
     stages_found: list[list[tuple[str, str]]] = []
     for word, rest in steps():
+        if word == "ARG" and not stages_found:
+            continue
         if word == "FROM":
             stages_found.append([])
         stages_found[-1].append((word, rest))
     return stages_found
+
+
+def arguments() -> list[str]:
+    """Return the names and defaults of the base images."""
+    return [rest for word, rest in steps() if word == "ARG"]
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir())])
@@ -83,7 +90,8 @@ def test_stages_are_named_exactly_as_copied_from() -> None:
 
 def test_image_is_slim_and_runs_as_an_unprivileged_user() -> None:
     last = stages()[-1]
-    assert last[0] == ("FROM", "python:3.13-slim")
+    assert last[0] == ("FROM", "${PYTHON_IMAGE}")
+    assert dict(argument.split("=") for argument in arguments())["PYTHON_IMAGE"].endswith("-slim")
     instructions = dict(last)
     assert int(instructions["USER"]) > 0
     assert f"--uid {instructions['USER']} " in instructions["RUN"]
