@@ -1,5 +1,6 @@
 """The build of the image gets the settings with which pip and npm of this machine reach their registries, as secrets."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "pip.conf").write_text(PIP)
     (tmp_path / ".npmrc").write_text(NPM)
     (tmp_path / "authority.pem").write_text("AUTHORITY")
+    for name in [name for name in os.environ if name.lower().startswith(("pip_", "npm_config_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_RETRIES", "7")
     monkeypatch.setenv("npm_config_userconfig", str(tmp_path / ".npmrc"))
