@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import typer
 import yaml
+from scripts import image
 
 from bellcast import cli
 from bellcast.settings import load, table
@@ -81,6 +82,12 @@ def test_image_copies_the_build_hook_of_the_package() -> None:
     package = next(stage for stage in stages() if stage[0][1].endswith("AS package"))
     copied = [name for word, rest in package if word == "COPY" for name in rest.split()[:-1]]
     assert hook["custom"]["path"] in copied
+
+
+def test_base_images_are_arguments_that_can_be_made_of_debian_packages() -> None:
+    names = [argument.partition("=")[0] for argument in arguments()]
+    assert {rest.split()[0] for word, rest in steps() if word == "FROM"} == {f"${{{name}}}" for name in names}
+    assert set(names) == set(image.PACKAGES)
 
 
 def test_stages_are_named_exactly_as_copied_from() -> None:

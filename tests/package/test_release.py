@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import yaml
+from scripts import image
 
 import bellcast
 
@@ -30,6 +31,13 @@ def test_publishing_needs_tested_packages_and_an_approval() -> None:
     assert {(job["needs"], job["environment"]) for job in publishing.values()} == {("packages", "release")}
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert "permissions" not in JOBS["packages"]
+
+
+def test_published_image_is_the_tested_one() -> None:
+    text = commands("image")
+    assert "docker load --input dist/*-image.tar\n" in text
+    assert f'docker tag "{image.tag_of("${GITHUB_REF_NAME#v}").removeprefix("docker.io/library/")}" "$image"' in text
+    assert " build " not in text
 
 
 def test_python_and_npm_packages_have_the_same_version() -> None:
