@@ -58,6 +58,8 @@ bench: system $(INSTALLED) ## Run the benchmarks; writes benchmarks/results
 	$(RUN)bellcast bench
 
 package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist, npm tarball and container image into dist/; install and test each
+	@# The tests open the bell in Chromium.
+	scripts/install_system.sh engines
 	$(RUN)python -m scripts.package dist
 	$(RUN)pytest tests/package --packages dist
 

@@ -79,7 +79,7 @@ def npm_hooks(folder: Path) -> list[str]:
     return [
         'mkdir "$1/usr/local/lib/npm"',
         f'tar --extract --file {archive} --strip-components 1 --directory "$1/usr/local/lib/npm"',
-        'ln -s ../lib/npm/bin/npm-cli.js "$1/usr/local/bin/npm"',
+        *(f'ln -s ../lib/npm/bin/{name}-cli.js "$1/usr/local/bin/{name}"' for name in ("npm", "npx")),
     ]
 
 
