@@ -61,7 +61,7 @@ def make_base(builder: Docker, work: Path, name: str) -> str:
     options = ["--variant=essential", "--quiet", f"--include={','.join(PACKAGES[name])}", *unneeded]
     options += [f"--customize-hook={hook}" for hook in hooks]
     options += [f"--aptopt={setting}" for setting in apt_settings()]
-    run("mmdebstrap", *options, DEBIAN, str(folder / "base.tar"), *apt_sources())
+    run("env", f"TMPDIR={LARGE_FILES}", "mmdebstrap", *options, DEBIAN, str(folder / "base.tar"), *apt_sources())
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text("FROM scratch\nADD base.tar /\n")
     tag = f"localhost/bellcast-{name.lower().replace('_', '-')}"
