@@ -238,6 +238,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
 
     Renders every part, for a recipient or a language, also of `values` that are not stored: the limits are those of a write.
     Nothing is sent. With `?tenant=`, the tenant's overrides and its `brand` apply."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.body(request, PREVIEW)
     subject = await _subject(request, body.recipient or "", body.data, body.locale, body.values)
     parts, missing = await context.of(request).previews.preview(subject)
@@ -273,12 +274,16 @@ async def html(request: ApiRequest) -> ASGIApp:
     body_types=("application/json", request_body.FORM),
     response_types={200: HTML},
     refusals=(NotFound, Conflict),
-    example={"values": {"email": {"html": "<p>Hello {{ data.client }}</p>"}}, "data": {"client": "Ann"}},
+    example={
+        "values": {"email": {"subject": "New booking", "html": "<p>Hello {{ data.client }}</p>"}},
+        "data": {"client": "Ann"},
+    },
 )
 async def draft_html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of an e-mail that is not stored.
 
     As JSON, or as the field `request` of a form whose target is a frame of the page. The response is that of `GET`."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.form_body(request, PREVIEW)
     return await _html(request, await _subject(request, body.recipient or "", body.data, body.locale, body.values))
 
