@@ -33,7 +33,7 @@ REGISTRY_FILES = re.compile(
 def archive(request: pytest.FixtureRequest) -> Path:
     folder = request.config.getoption("--packages")
     if folder is None:
-        pytest.skip("needs --packages with an image, which takes minutes to build")
+        pytest.skip("`make package` builds the image, which takes 3 minutes, and runs this test with --packages")
     return cast(Path, folder).resolve() / f"bellcast-{bellcast.__version__}-image.tar"
 
 

@@ -58,20 +58,20 @@ class RequestFeed:
             self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
     def opened(self, connection: Connection, source: Mapping[str, str]) -> None:
-        place = self._place(connection)
-        trace = source.get("request_id") or sampling_key(None, place.at, None, place.recipient)
-        make = partial(_connect_event, place, connection.dialect, source, connection.origin)
-        self._feed.emit_later("connect", place.tenant, trace, make)
+        context = self._context_of(connection)
+        trace = source.get("request_id") or sampling_key(None, context.at, None, context.recipient)
+        make = partial(_connect_event, context, connection.dialect, source, connection.origin)
+        self._feed.emit_later("connect", context.tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         for topic in topics:
             self._emit("subscribe", connection, f"follows {topic}", {}, topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        place = self._place(connection)
-        trace = sampling_key(None, place.at, None, place.recipient)
-        make = partial(_disconnect_event, place, connection.dialect, end, connection.connected_at)
-        self._feed.emit_later("disconnect", place.tenant, trace, make)
+        context = self._context_of(connection)
+        trace = sampling_key(None, context.at, None, context.recipient)
+        make = partial(_disconnect_event, context, connection.dialect, end, connection.connected_at)
+        self._feed.emit_later("disconnect", context.tenant, trace, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
@@ -80,15 +80,16 @@ class RequestFeed:
     def _emit(
         self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
-        self._feed.emit(_connection_event(kind, self._place(connection), connection.dialect, text, fields, topic))
+        self._feed.emit(_connection_event(kind, self._context_of(connection), connection.dialect, text, fields, topic))
 
-    def _place(self, connection: Connection) -> "_Place":
+    def _context_of(self, connection: Connection) -> "_ConnectionContext":
         principal = connection.principal
-        return _Place(self._clock.now(), principal.tenant, principal.recipient, connection.id)
+        return _ConnectionContext(self._clock.now(), principal.tenant, principal.recipient, connection.id)
 
 
-class _Place(Struct, frozen=True):
-    """When something happened to a connection, and whose it is. Of a connection, an event keeps no more than this."""
+class _ConnectionContext(Struct, frozen=True):
+    """The time of an event, and the id, tenant and recipient of its connection. Kept events hold these values instead of the
+    connection, so that a closed connection is freed."""
 
     at: int
     tenant: str
@@ -96,27 +97,34 @@ class _Place(Struct, frozen=True):
     connection: str
 
 
-def _connect_event(place: _Place, dialect: Dialect, source: Mapping[str, str], origin: str | None) -> FeedEvent:
+def _connect_event(
+    context: _ConnectionContext, dialect: Dialect, source: Mapping[str, str], origin: str | None
+) -> FeedEvent:
     text = f"connected by {dialect.protocol} over {dialect.transport}"
-    return _connection_event("connect", place, dialect, text, _from(source, origin))
+    return _connection_event("connect", context, dialect, text, _from(source, origin))
 
 
-def _disconnect_event(place: _Place, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:
-    fields = why(end) | {"ms": place.at - connected_at}
-    return _connection_event("disconnect", place, dialect, f"disconnected: {end.reason}", fields)
+def _disconnect_event(context: _ConnectionContext, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:
+    fields = why(end) | {"ms": context.at - connected_at}
+    return _connection_event("disconnect", context, dialect, f"disconnected: {end.reason}", fields)
 
 
 def _connection_event(
-    kind: FeedKind, place: _Place, dialect: Dialect, text: str, fields: Mapping[str, Any], topic: str | None = None
+    kind: FeedKind,
+    context: _ConnectionContext,
+    dialect: Dialect,
+    text: str,
+    fields: Mapping[str, Any],
+    topic: str | None = None,
 ) -> FeedEvent:
     return FeedEvent(
         kind=kind,
-        at=place.at,
+        at=context.at,
         text=text,
-        tenant=place.tenant,
-        recipient=place.recipient,
+        tenant=context.tenant,
+        recipient=context.recipient,
         topic=topic,
-        connection=place.connection,
+        connection=context.connection,
         trace=fields.get("request_id"),
         fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
     )
