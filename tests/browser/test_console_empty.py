@@ -13,9 +13,10 @@ LISTS = {
     *("/notifications", "/announcements", "/recipients", "/connections", "/topics", "/tenants", "/messages", "/mail"),
     *("/failures", "/workflows", "/templates", "/runs", "/providers", "/keys"),
 }
-TABLES_WITHOUT_ROWS = (
-    "() => [...document.querySelectorAll('#main table')].filter((one) => !one.querySelector('tbody tr')).length"
-)
+TABLES_WITHOUT_ROWS = """
+    () => [...document.querySelectorAll('#main table')]
+        .filter((one) => one.checkVisibility() && !one.querySelector('tbody tr')).length
+"""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
 
-/** @import { Notification } from '../events.js' */
+/** @import { Notification, Query } from '../events.js' */
 /** @import { Options, Session } from '../session.js' */
 /** @import { Messages } from './messages.js' */
 /** @import { Refused } from '../api.js' */
@@ -56,6 +56,8 @@ export class Element extends BaseElement {
   #messages;
   /** @type {Tab[] | undefined} */
   #tabs;
+  /** Of the panel's tab: a restart keeps it, for instance the one when a language has been loaded. @type {Query | undefined} */
+  #shown;
   /** @type {AbortController | null} */
   #abort = null;
   #frameRequest = 0;
@@ -252,6 +254,7 @@ export class Element extends BaseElement {
       close,
       texts: this.texts,
       tabs: this.tabs,
+      shown: this.#shown,
       clock: clock(this.texts),
       allows: (verb, which) => this.emitCancelable('action', { verb, which }),
       follow: (notification, event, unread) => this.follow(notification, event, () => unread.length && panel.triage.act('read', unread, { isQuiet: true })),
@@ -260,7 +263,10 @@ export class Element extends BaseElement {
       retry: () => void session.open(),
       signInUrl: () => this.getAttribute('sign-in-url'),
     });
-    signal.addEventListener('abort', () => panel.stop());
+    signal.addEventListener('abort', () => {
+      this.#shown = panel.tabBar.query;
+      panel.stop();
+    });
     document.addEventListener('visibilitychange', () => document.hidden && panel.forgetNew(), { signal });
     setTimeout(() => (this.renderNow(), replayKeys())); // when the caller has the panel
     return panel;

@@ -17,7 +17,7 @@ import { TabBar } from './tab-bar.js';
 import { startOfDay } from './time.js';
 import { Triage } from './triage.js';
 
-/** @import { ActionButton, Notification, Verb } from '../events.js' */
+/** @import { ActionButton, Notification, Query, Verb } from '../events.js' */
 /** @import { Which } from '../action-queue.js' */
 /** @import { Listing, Session, State } from '../session.js' */
 /** @import { Section } from './days.js' */
@@ -34,6 +34,7 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {RowActions['texts']} texts
  * @property {RowActions['clock']} clock
  * @property {readonly Tab[]} tabs
+ * @property {Query | undefined} shown  of the tab to begin with; by default the first
  * @property {() => void} close
  * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page takes care of the action itself
  * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
@@ -96,7 +97,7 @@ export class Panel {
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
-    this.tabBar = new TabBar(tabs, texts, () => this.#onTabChange());
+    this.tabBar = new TabBar(tabs, texts, context.shown, () => this.#onTabChange());
     this.#emptyState = new EmptyState(texts, context.retry, context.signInUrl);
     this.#more = button('more', texts.more, () => void this.loadMore());
     this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },

@@ -26,14 +26,15 @@ export const query = ({ label, ...query }) => query;
 
 export class TabBar {
   element = h('div', 'tabs', { role: 'tablist', onkeydown: (event) => this.#key(event) });
-  selected = 0;
+  selected;
   tabs;
   #buttons;
   #choose;
 
-  /** @param {readonly Tab[]} tabs @param {Texts} texts @param {() => void} choose */
-  constructor(tabs, texts, choose) {
+  /** @param {readonly Tab[]} tabs @param {Texts} texts @param {Query | undefined} shown  selects its tab, else the first is @param {() => void} choose */
+  constructor(tabs, texts, shown, choose) {
     this.tabs = tabs;
+    this.selected = Math.max(0, tabs.findIndex((tab) => JSON.stringify(query(tab)) === JSON.stringify(shown)));
     this.#choose = choose;
     this.#buttons = tabs.map((tab, at) => button(name(tab, texts), () => this.#to(at)));
     this.element.append(...this.#buttons.map(({ element }) => element));
