@@ -199,6 +199,10 @@ def test_ten_thousand_rows_scroll_smoothly(app, person, shop, record_figure):
     wait_state(page, "state.unread === 10001", "bellcast-inbox")
 
 
+# Nodes: times and announcements of a page change while it is measured. One node per opening or mount would be a hundred.
+CHANGED_TEXTS = 10
+
+
 @pytest.fixture
 def left():
     """A function that counts a page's nodes and listeners after a collection of garbage."""
@@ -215,12 +219,14 @@ def left():
 
 
 def wait_collected(page, left, before):
-    """Wait until no more is left than before; the garbage collector needs time."""
+    """Wait until no more is left than before, apart from changed texts; the garbage collector needs time."""
+    nodes, listeners = before
     for _ in range(50):
-        if left(page) <= before:
-            break
+        left_nodes, left_listeners = left(page)
+        if left_nodes <= nodes + CHANGED_TEXTS and left_listeners <= listeners:
+            return
         page.wait_for_timeout(100)
-    assert left(page) <= before
+    pytest.fail(f"nodes and listeners: {left(page)}, before {before}")
 
 
 def test_opening_two_hundred_times_leaves_no_nodes_or_listeners(app, person, shop, left):
