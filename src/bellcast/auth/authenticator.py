@@ -1,5 +1,6 @@
 """Authenticates requests of recipients and of servers."""
 
+import re
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -21,8 +22,7 @@ from bellcast.model.limits import Limits
 RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
 
-
-TOKEN_PARAMETER = b"token="
+TOKEN_PARAMETER = re.compile(rb"(?:^|&)token=([^&]+)")
 
 
 class AuthRequest(Protocol):
@@ -98,7 +98,8 @@ class Authenticator:
     async def session(self, token: str) -> Principal:
         """Return the principal of a session token."""
         now = self._clock.now()
-        if await server_credentials.authenticate(self._project, self._keys, token, now) is not None:
+        is_jwt = tokens.is_jwt(token)
+        if not is_jwt and await server_credentials.authenticate(self._project, self._keys, token, now) is not None:
             raise Forbidden(SERVERS_ONLY)
         if self._access.jwks_url is not None and (jwks := self._jwks.current) is not None:
             parts = tokens.parse(token)
@@ -191,14 +192,11 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _query_token(query: bytes) -> str | None:
-    if TOKEN_PARAMETER not in query:
+    tokens_in_query = TOKEN_PARAMETER.findall(query)
+    if not tokens_in_query:
         return None
-    result = None
-    for parameter in query.split(b"&"):
-        if parameter.startswith(TOKEN_PARAMETER):
-            token = parameter[len(TOKEN_PARAMETER) :].decode("latin-1")
-            result = (unquote_plus(token) if "%" in token or "+" in token else token) or result
-    return result
+    token: str = tokens_in_query[-1].decode("latin-1")
+    return unquote_plus(token) if "%" in token or "+" in token else token
 
 
 def _text(value: bytes | None) -> str | None:

@@ -48,6 +48,10 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
             yield from validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
             yield from validation.text("name", self.name, limits.title)
+        if self.topics or self.publish or self.roles:
+            yield from self._list_errors(limits)
+
+    def _list_errors(self, limits: Limits) -> Iterator[FieldError]:
         for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
                 yield from validation.key(f"{field}.{number}", value, limits)

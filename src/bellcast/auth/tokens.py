@@ -87,7 +87,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
 
 
 def is_jwt(credential: str) -> bool:
-    """True if a credential has a JWT's three parts, which secrets and API keys never have."""
+    """True if a credential has a JWT's three parts, which API keys and generated secrets never have."""
     return credential.count(".") == 2
 
 
