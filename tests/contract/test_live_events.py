@@ -10,6 +10,7 @@ from bellcast.inbox import events
 from bellcast.model.events import LiveEvent
 from bellcast.model.limits import Limits
 from bellcast.ports import Response, Store
+from bellcast.ports.history import NoHistory
 from bellcast.workflows import sources
 from bellcast.workflows.sources import EventSource
 from tests.clock import FakeClock
@@ -101,6 +102,22 @@ class TestWaits:
         assert {await world.status(run) for run in runs} == {"completed"}
 
 
+def live_topics(world: WorkflowWorld) -> list[str | None]:
+    """The topics of the live events that were published, in order."""
+    return [event.topic for event in world.published if isinstance(event, LiveEvent)]
+
+
+class AbsentHistory(NoHistory):
+    """The history of a broker that is away."""
+
+    is_away = True
+
+    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+        if self.is_away:
+            raise Unavailable("The broker is not connected.")
+        return events
+
+
 def _answer(body: Any) -> Response:
     return Response(200, {}, msgspec.json.encode(body))
 
@@ -168,6 +185,38 @@ class TestSources:
         await publish(world, "other", recipient="alice")
         with pytest.raises(Unavailable):
             await publish(world, "lead.assigned", recipient="alice")
+
+    async def test_event_that_the_broker_refuses_sends_nothing(self, world: WorkflowWorld, app: App) -> None:
+        history = AbsentHistory()
+        world.engines = msgspec.structs.replace(world.engines, history=history)
+        await put_source(world, notification={"to": "alice", "title": "x"})
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await publish(world, "lead.assigned", recipient="alice")
+        assert await app.titles("alice") == []
+        history.is_away = False
+        await publish(world, "lead.assigned", recipient="alice")
+        assert await app.titles("alice") == ["x"]
+
+    async def test_matched_event_is_not_published_while_the_store_is_away(
+        self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await put_source(world, topic="leads", notification={"to": "alice", "title": "x"})
+        await put_waiting(world)
+        await world.trigger("booking")
+        await world.settle()
+
+        async def refuse(*_: Any) -> None:
+            raise Unavailable("away")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(type(world.store), "ping", refuse)
+            for name, target in (("lead.assigned", {"topic": "leads"}), ("accepted", {"recipient": "alice"})):
+                with pytest.raises(Unavailable):
+                    await publish(world, name, **target)
+            await publish(world, "lead.assigned", topic="others")
+        await publish(world, "lead.assigned", topic="leads")
+        assert live_topics(world) == ["others", "leads"]
 
 
 @pytest.mark.parametrize(

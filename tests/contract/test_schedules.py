@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.errors import IdempotencyMismatch, Invalid
-from bellcast.inbox import sending
+from bellcast.inbox import recipients, sending
 from bellcast.model import times
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
@@ -271,6 +271,17 @@ async def test_cancel_key_cancels_triggers_that_wait_for_their_time(world: Workf
 
 
 @pytest.mark.usefixtures("hello")
+async def test_waiting_triggers_of_an_erased_tenant_are_deleted(world: WorkflowWorld, app: App) -> None:
+    await wait_for_noon(world, "alice")
+    await world.store.recipients.put_tenant("acme", None, {}, world.clock.now())
+    await wait_for_noon(world, "dora", tenant="acme")
+    await recipients.delete_tenant(world.engines, "acme")
+    for kind in (schedules.SCHEDULES, schedules.PROGRESS, schedules.CANCEL_NAMES):
+        left = await world.store.documents.of_all_tenants(kind, ("", ""), 10)
+        assert [tenant for tenant, _ in left] == [""], kind
+
+
+@pytest.mark.usefixtures("hello")
 async def test_cancel_key_cancels_some_recipients_of_a_waiting_trigger(world: WorkflowWorld, app: App) -> None:
     await wait_for_noon(world, ["alice", "bob", "carol"])
     await wait_for_noon(world, Audience(all=True), cancel_key="e")
@@ -337,6 +348,25 @@ async def test_object_is_changed_only_as_it_was_read(store: Store) -> None:
     assert (found.body, found.created_at, found.updated_at) == (b'{"a":3}', 1, 2)
     assert await documents.change("kind", "", "k", b'{"a":3}', None, 3)
     assert await documents.get("kind", "", "k") is None
+
+
+@pytest.mark.usefixtures("hello")
+async def test_send_and_trigger_repeated_after_their_time_get_the_first_answer(world: WorkflowWorld, app: App) -> None:
+    at = times.to_rfc3339(START + 30_000).isoformat()
+    draft = Draft(to="alice", title="Reminder", send_at=at, idempotency_key="send")
+    trigger = TriggerDraft(to="bob", send_at=at, idempotency_key="trigger")
+    schedules = world.workflows.schedules
+    first = [await sending.send(world.engines, Limits(), draft), await schedules.trigger("hello", trigger)]
+    await world.advance(120)
+    again = [await sending.send(world.engines, Limits(), draft), await schedules.trigger("hello", trigger)]
+    assert again == first
+    assert await sending.send_many(world.engines, Limits(), [draft]) == first[:1]
+    await world.advance(120)
+    assert (await app.titles("alice"), len(await world.runs())) == (["Reminder"], 1)
+    with pytest.raises(IdempotencyMismatch):
+        await sending.send(world.engines, Limits(), replace(draft, title="Another"))
+    with pytest.raises(IdempotencyMismatch):
+        await schedules.trigger("hello", replace(trigger, to="carol"))
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,24 @@ from bellcast.model.events import LiveEvent
 from bellcast.ports import Context, LastEvent
 
 
-async def publish(engines: Context, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-    """Commit what follows from the events, save the last events of cache topics, then publish. Return the events with the ids
-    of those that are kept."""
-    await engines.reactions.react(events)
+async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
+    """Save the last events of cache topics, publish, and commit what follows from the events. Return the events with the ids of
+    those that are kept.
+
+    With a `key`, what follows is committed once, however often the same events are published, and committed first: nothing is
+    published until it is. Without a key, a caller that repeats a failed publish must not send twice, so the commit is last; a
+    store that is away refuses the events before they are published."""
+    if key is not None:
+        await engines.reactions.react(events, key)
+    elif await engines.reactions.matches(events):
+        await engines.store.ping()
     for event in events:
         if event.topic is not None and topics.is_cache(event.topic):
             await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
     published = await engines.history.append(*events)
     await engines.broker.publish(*published)
+    if key is None:
+        await engines.reactions.react(events, None)
     return published
 
 

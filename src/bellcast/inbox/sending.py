@@ -54,16 +54,22 @@ class Created(Struct, frozen=True):
 
 
 async def send(
-    engines: Context, limits: Limits, draft: Draft, claim: Claim | None = None, own_key: str | None = None
+    engines: Context,
+    limits: Limits,
+    draft: Draft,
+    claim: Claim | None = None,
+    own_key: str | None = None,
+    *,
+    allows_past: bool = False,
 ) -> bytes:
     """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or
     `{"schedule":{…}}` for one with `send_at`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency
-    key that no client can send."""
+    key that no client can send. `allows_past`: a `send_at` that has passed is sent at once, else it is refused."""
     engines.pace.contention.record()
     now = engines.clock.now()
     if is_later(draft):
         validation.check_draft(draft, limits, times.to_rfc3339(now))
-        return await engines.scheduler.send_later(draft)
+        return await engines.scheduler.send_later(_with_own_key(draft, own_key), allows_past=allows_past)
     prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key))
     if isinstance(prepared, SendRequest):
         (answer,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
@@ -96,9 +102,10 @@ async def plan(
 
 
 async def send_many(
-    engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError]
+    engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order.
+    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order. `allows_past` as in
+    `send`.
 
     Once the store is unavailable, the following drafts are refused too, and so are those of a tenant behind one that exceeds
     its quota, so that none is stored before an earlier one that is sent again."""
@@ -120,7 +127,7 @@ async def send_many(
         answers += await _commit(engines, waiting)
         waiting = []
         if (failure := _unavailable(answers)) is None:
-            answers.append(await _send_one(engines, one))
+            answers.append(await _send_one(engines, one, allows_past=allows_past))
             failure = _unavailable(answers)
         if failure is not None:
             return answers + _refuse(engines, prepared[len(answers) :], failure)
@@ -174,11 +181,11 @@ async def _announcement(engines: Context, draft: Draft, request: AnnounceRequest
 
 
 async def _send_one(
-    engines: Context, prepared: AnnounceRequest | RefusedSend | LaterSend | BellcastError
+    engines: Context, prepared: AnnounceRequest | RefusedSend | LaterSend | BellcastError, *, allows_past: bool = False
 ) -> bytes | BellcastError:
     if isinstance(prepared, LaterSend):
         try:
-            return await engines.scheduler.send_later(prepared.draft)
+            return await engines.scheduler.send_later(prepared.draft, allows_past=allows_past)
         except BellcastError as refusal:
             return refusal
     if isinstance(prepared, RefusedSend):
@@ -188,10 +195,13 @@ async def _send_one(
 
 async def _stored_answer(engines: Context, refused: RefusedSend) -> bytes | BellcastError:
     """Return the answer to the earlier send that this one repeats, or else the error."""
-    if refused.request.idempotency_key is None:
+    request = refused.request
+    if request.idempotency_key is None:
         return refused.error
+    tenant, _ = _charge_of(request)
+    key, fingerprint, now = request.idempotency_key, request.fingerprint, request.created_at
     try:
-        return await engines.store.sends.stored_response(refused.request) or refused.error
+        return await engines.store.sends.stored_response(tenant, key, fingerprint, now) or refused.error
     except BellcastError as refusal:
         return refusal
 
@@ -326,8 +336,7 @@ def _prepare(
         return refusal
     if is_later(draft):
         return LaterSend(draft)
-    if own_key is not None:
-        draft = msgspec.structs.replace(draft, idempotency_key=own_key)
+    draft = _with_own_key(draft, own_key)
     to = draft.to
     request = (
         _announce_request(engines, draft, to, now)
@@ -342,6 +351,10 @@ def _prepare(
     except TooMany as refusal:
         over[tenant] = refusal
     return RefusedSend(request, over[tenant]) if tenant in over else request
+
+
+def _with_own_key(draft: Draft, own_key: str | None) -> Draft:
+    return draft if own_key is None else msgspec.structs.replace(draft, idempotency_key=own_key)
 
 
 def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:

@@ -1,10 +1,11 @@
 """Sends outbox rows: notifications with the row's key as idempotency key, live events, and changes of watched tables.
 
-An unreadable or forbidden row is refused with a reason, without affecting the others. If the store is unavailable, the
+An unreadable or forbidden row is refused with a reason, without affecting the others. A row whose `send_at` passed while it
+waited is sent at once. If the store is unavailable, the
 batch stops and its remaining rows stay in the outbox."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import msgspec
@@ -85,7 +86,7 @@ class Delivery:
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         drafts = [_read(row) for row in rows]
         try:
-            results = await sending.send_many(self._engines, self._limits, drafts)
+            results = await sending.send_many(self._engines, self._limits, drafts, allows_past=True)
         except BellcastError as refusal:
             results = [refusal] * len(rows)
         except Exception:
@@ -107,7 +108,7 @@ class Delivery:
         if isinstance(draft, BellcastError):
             return draft
         try:
-            return await sending.send(self._engines, self._limits, draft)
+            return await sending.send(self._engines, self._limits, draft, allows_past=True)
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  one row must not block those behind it
@@ -133,9 +134,11 @@ class Delivery:
             if row.kind == "trigger":
                 await self._trigger_row(row)
                 return None
-            for draft in _events(row, self._limits):
+            drafts = _events(row, self._limits)
+            for draft in drafts:
                 live_event_drafts.check(draft, self._limits)
-                await events.publish(self._engines, *live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT))
+            published = [live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
+            await events.publish(self._engines, *chain.from_iterable(published), key=row.key)
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  as in _send_one

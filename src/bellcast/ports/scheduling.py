@@ -9,14 +9,16 @@ from bellcast.model.notifications import Draft
 class SendScheduler(Protocol):
     """Keeps sends until their time."""
 
-    async def send_later(self, draft: Draft) -> bytes:
-        """Commit a checked draft with `send_at` as a schedule; return the JSON answer. Raises Invalid."""
+    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
+        """Commit a checked draft with `send_at` as a schedule; return the JSON answer, for a repeated idempotency key the first
+        one. `allows_past`: a time that has passed is due at once, else it is refused. Raises Invalid and
+        IdempotencyMismatch."""
         ...
 
 
 class NoScheduler:
     """Refuses sends that wait."""
 
-    async def send_later(self, draft: Draft) -> bytes:
+    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
         """Raise Invalid."""
         raise Invalid.of("send_at", "is not possible here")

@@ -147,9 +147,9 @@ class Sends(Protocol):
         """End a fan-out: no recipient is left."""
         ...
 
-    async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
-        """Return the answer stored under the same idempotency key, or None. Raises IdempotencyMismatch if it belongs to
-        another body."""
+    async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
+        """Return the answer that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
+        request had another body."""
         ...
 
     async def find(self, tenant: str, id: str) -> SentItem | None:

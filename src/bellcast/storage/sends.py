@@ -69,8 +69,8 @@ class Sends:
     async def end_fanout(self, tenant: str, id: str) -> None:
         await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
 
-    async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
-        return await self._engine.read(find_answer, _key_tenant(request), request)
+    async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
+        return await self._engine.read(_find_answer, tenant, key, fingerprint, now)
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         return await self._engine.read(sent.find, tenant, id)
@@ -243,19 +243,17 @@ def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
     """Return the answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
     if request.idempotency_key is None:
         return None
-    params = {"tenant": tenant, "key": request.idempotency_key, "since": request.created_at - IDEMPOTENCY_MS}
-    found = yield Statement("idempotency_find", params)
+    return (yield from _find_answer(tenant, request.idempotency_key, request.fingerprint, request.created_at))
+
+
+def _find_answer(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+    found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
     if not found:
         return None
-    fingerprint, answer = found[0]
-    if fingerprint != request.fingerprint:
+    stored, answer = found[0]
+    if stored != fingerprint:
         raise IdempotencyMismatch
     return bytes(answer)
-
-
-def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
-    """Return the tenant that the idempotency key belongs to."""
-    return request.tenant if isinstance(request, SendRequest) else request.key_tenant
 
 
 def keep_answer(tenant: str, request: KeyedRequest) -> Script[None]:

@@ -74,7 +74,7 @@ def check(schedule: Schedule, now: int, limits: Limits) -> None:
         raise Invalid.fields(errors)
 
 
-def time_errors(schedule: Schedule, now: int, at: str = "at") -> validation.FieldErrors:
+def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bool = False) -> validation.FieldErrors:
     """Return the errors of its times; `at` is the name of that field."""
     if (schedule.cron is None) == (schedule.at is None):
         yield FieldError("cron", "must have either cron or at")
@@ -91,7 +91,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at") -> validation.Fiel
         yield FieldError(at, "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
     elif schedule.is_by_zone and first == last:
         yield FieldError(at, "must have no offset with the timezone recipient")
-    elif last < now - LATE_MS or first > now + MAX_AHEAD_MS:
+    elif (last < now - LATE_MS and not allows_past) or first > now + MAX_AHEAD_MS:
         yield FieldError(at, "must be in the future, at most 366 days ahead")
 
 

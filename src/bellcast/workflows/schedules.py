@@ -176,17 +176,21 @@ class Schedules:
 
     # --- sends and triggers with `send_at`
 
-    async def send_later(self, draft: Draft) -> bytes:
-        """Schedule a send; return the answer. Raises Invalid and IdempotencyMismatch."""
+    async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
+        """Schedule a send; return the answer. A time that has passed is due at once if `allows_past`. Raises Invalid and
+        IdempotencyMismatch."""
         tenant = DEFAULT_TENANT if draft.tenant in (None, EVERY_TENANT) else str(draft.tenant)
+        if (answer := await self._stored_answer(tenant, draft.idempotency_key, draft)) is not None:
+            return answer
         values = {name: value for name, value in msgspec.to_builtins(draft).items() if value is not None}
         kept = NOT_STORED - {"tenant"} if draft.tenant == EVERY_TENANT else NOT_STORED
         notification = {name: value for name, value in values.items() if name not in kept}
         schedule = StoredSchedule(
             at=draft.send_at, timezone=draft.timezone, notification=notification, missed="all", is_generated=True
         )
-        self._check_time(schedule)
-        await sending.plan(self._engines(), self._limits, msgspec.structs.replace(draft, send_at=None, timezone=None))
+        self._check_time(schedule, allows_past=allows_past)
+        sent_now = msgspec.structs.replace(draft, send_at=None, timezone=None, idempotency_key=None)
+        await sending.plan(self._engines(), self._limits, sent_now)
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
 
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
@@ -201,6 +205,8 @@ class Schedules:
     async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
         """Schedule a checked trigger; return the answer. Raises NotFound, Conflict, Invalid and IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
+        if (answer := await self._stored_answer(tenant, draft.idempotency_key, [workflow, draft])) is not None:
+            return answer
         schedule = _later(workflow, draft)
         self._check_time(schedule)
         await self._triggers.prepare(workflow, draft, Origin(tenant))
@@ -281,12 +287,23 @@ class Schedules:
             waiting = await self._engines().store.runs.unclaimed(tenant, claim, removed)
         return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
 
-    def _check_time(self, schedule: Schedule) -> None:
+    def _check_time(self, schedule: Schedule, *, allows_past: bool = False) -> None:
         if schedule.at is None:
             raise Invalid.of("timezone", "needs send_at")
-        errors = list(schedule_times.time_errors(schedule, self._engines().clock.now(), "send_at"))
+        now = self._engines().clock.now()
+        errors = list(schedule_times.time_errors(schedule, now, "send_at", allows_past=allows_past))
         if errors:
             raise Invalid.fields(errors)
+
+    async def _stored_answer(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
+        """Return the answer to the earlier request that this one repeats: since then, its time may have passed, and its workflow
+        may have changed."""
+        if idempotency_key is None:
+            return None
+        engines = self._engines()
+        return await engines.store.sends.stored_response(
+            tenant, idempotency_key, _fingerprint(request), engines.clock.now()
+        )
 
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
         engines = self._engines()
@@ -309,12 +326,9 @@ class Schedules:
 
 
 def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
-    """Return the progress of a schedule that fires from now on. An `at` that has just passed still fires; by zone, it
-    fires wherever the time has passed."""
-    if schedule.cron is not None:
-        return ScheduleProgress(until=now, written_at=now)
-    until = 0 if schedule.is_by_zone else now - schedule_times.LATE_MS - 1
-    return ScheduleProgress(until=until, written_at=now)
+    """Return the progress of a schedule that fires from now on. An `at` that has passed still fires; by zone, it fires wherever
+    the time has passed."""
+    return ScheduleProgress(until=0 if schedule.cron is None else now, written_at=now)
 
 
 def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:

@@ -5,7 +5,7 @@ The rules are read again after CACHE_SECONDS, so that publishing an event withou
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +40,8 @@ READ_TIMEOUT_SECONDS = 1.0
 # Runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
 SERVER_ERROR = 500
+# What the idempotency keys of sends and triggers begin with. Clients cannot send a control character.
+OWN_KEY = "\x1fsource "
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
 MAX_PLACEHOLDERS = 5
@@ -209,6 +211,16 @@ class Rules(Struct, frozen=True):
     awaited: Mapping[str, frozenset[str]]
     overridden: frozenset[tuple[str, str]]  # tenants with their own source of a key
 
+    def sources_of(self, event: LiveEvent) -> Iterator[tuple[str, EventSource]]:
+        """The sources of this event name that apply in the event's tenant, with their keys."""
+        for owner, key, source in self.sources.get(event.name, ()):
+            if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in self.overridden):
+                yield key, source
+
+    def is_awaited(self, event: LiveEvent) -> bool:
+        """True if a workflow that runs in the event's tenant waits for this event name."""
+        return bool(self.awaited.get(event.name, frozenset()) & {PROJECT, event.tenant})
+
 
 NO_RULES = Rules({}, {}, frozenset())
 
@@ -238,16 +250,24 @@ class Sources:
         """Read the rules again: this process changed one."""
         self._valid_until = 0
 
-    async def react(self, events: Sequence[LiveEvent]) -> None:
+    async def matches(self, events: Sequence[LiveEvent]) -> bool:
+        """Return whether a source fits one of the events, or a workflow waits for its name."""
+        rules = await self._current()
+        return any(
+            rules.is_awaited(event)
+            or any(values_of(source, event) is not None for _, source in rules.sources_of(event))
+            for event in events
+        )
+
+    async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
         """Commit what follows from events: sends and triggers of sources, and the end of waits."""
         rules = await self._current()
         if not rules.sources and not rules.awaited:
             return
-        for event in events:
-            for owner, key, source in rules.sources.get(event.name, ()):
-                if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in rules.overridden):
-                    await self._apply(key, source, event)
-            if rules.awaited.get(event.name, frozenset()) & {PROJECT, event.tenant}:
+        for number, event in enumerate(events):
+            for name, source in rules.sources_of(event):
+                await self._apply(name, source, event, None if key is None else f"{OWN_KEY}{name} {number} {key}")
+            if rules.is_awaited(event):
                 await self._end_waits(event)
 
     # --- rules
@@ -290,12 +310,12 @@ class Sources:
 
     # --- sends and triggers
 
-    async def _apply(self, key: str, source: EventSource, event: LiveEvent) -> None:
+    async def _apply(self, key: str, source: EventSource, event: LiveEvent, own_key: str | None) -> None:
         """Send or trigger, if the event fits. A rule that fails blocks nothing."""
         try:
             values = values_of(source, event)
             if values is not None:
-                await self._fire(source, event.tenant, values)
+                await self._fire(source, event.tenant, values, own_key)
                 return
         except TooMany as error:
             reason = error.detail
@@ -325,7 +345,7 @@ class Sources:
             found[key] = None if document is None else msgspec.json.decode(document.body)["last_error"]
         return found
 
-    async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any]) -> None:
+    async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self._engines()
         settings: TenantSettings = await self._settings_of(tenant)
         renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone))
@@ -335,11 +355,14 @@ class Sources:
             draft = msgspec.convert(filled, Draft)
             # A tenant's event sends in this tenant alone; the default tenant's may name any.
             own = draft.tenant if tenant == DEFAULT_TENANT else tenant
-            await sending.send(engines, self._limits, msgspec.structs.replace(draft, tenant=own))
+            draft = msgspec.structs.replace(draft, tenant=own)
+            own_key = own_key if draft.idempotency_key is None else None
+            await sending.send(engines, self._limits, draft, own_key=own_key)
             return
         to = msgspec.convert(_numbers_as_text(_filled(source.to, values, renderer)), str | list[str] | Audience)
         trigger = TriggerDraft(to=to, data=_filled(source.data, values, renderer), tenant=tenant or None)
         triggers.check(trigger, self._limits)
+        trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
         await self._triggers.trigger(source.workflow or "", trigger)
         engines.router.messages_added()
 

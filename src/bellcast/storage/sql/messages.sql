@@ -395,7 +395,7 @@ DELETE FROM suppressions WHERE tenant = :tenant
 DELETE FROM documents
 WHERE tenant = :tenant AND kind IN (
   'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress',
-  'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+  'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
 )
 
 -- name: messages_forget
