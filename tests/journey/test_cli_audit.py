@@ -18,3 +18,16 @@ def test_audit_is_listed_and_verified(bellcast_server):
     assert removed.status == 1
     assert "is missing or different" in removed.err
     assert bellcast("audit", "verify", "--head", "x", **project).status == 2
+
+
+def test_audit_entries_are_limited_and_an_earlier_head_is_verified(bellcast_server):
+    project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+    for name in ("first", "second"):
+        bellcast("key", "create", name, "--scope", "send", **project)
+    newest, earlier = bellcast("audit", "list", "--limit", "2", "--json", **project).json
+    assert [one["number"] for one in (newest, earlier)] == [newest["number"], newest["number"] - 1]
+    assert bellcast("audit", "verify", "--head", f"{earlier['number']}:{earlier['mac']}", **project).status == 0
+    assert bellcast("audit", "list", "--tenant", "unknown", "--json", **project).json == []
+    for title in ("80", "90"):
+        bellcast("settings", "set", f"limit_title={title}", **project)
+    assert len(bellcast("settings", "history", "--limit", "1", "--json", **project).json) == 1

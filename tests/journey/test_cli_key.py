@@ -1,8 +1,11 @@
 """`bellcast key`: API keys created, used and revoked in a shell."""
 
+import httpx
 import pytest
 
 from tests.journey.shell import bellcast
+
+PAGE = 200  # keys that one response has
 
 
 @pytest.fixture
@@ -54,3 +57,11 @@ def test_unknown_key_and_scope_are_reported(project):
 def test_key_name_cannot_control_the_terminal(project):
     bellcast("key", "create", "tidy \u009b31m name", "--scope", "read", **project)
     assert "\u009b" not in bellcast("key", "list", **project).out
+
+
+def test_keys_of_several_pages_are_listed(project, bellcast_server):
+    with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as http:
+        for number in range(PAGE + 1):
+            http.post("/v1/keys", json={"name": f"key {number}", "scopes": ["send"]}).raise_for_status()
+    listed = bellcast("key", "list", "--json", **project).json
+    assert {f"key {number}" for number in range(PAGE + 1)} <= {key["name"] for key in listed}

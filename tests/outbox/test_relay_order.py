@@ -23,6 +23,7 @@ class Shop:
         self.time = datetime(2030, 1, 1, tzinfo=UTC)
         self.refused: dict[str, int] = {}
         self.sent: list[str] = []
+        self.keys: list[str] = []
         self.retry_after = 1
         self.meanwhile: Callable[[], object] = lambda: None
         self.connection = sqlite3.connect(file)
@@ -41,7 +42,9 @@ class Shop:
         self.connection.commit()
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        titles = [json.loads(line)["title"] for line in request.content.splitlines()]
+        drafts = [json.loads(line) for line in request.content.splitlines()]
+        titles = [draft["title"] for draft in drafts]
+        self.keys += [draft["idempotency_key"] for draft in drafts]
         if 503 in (statuses := [self.refused.get(title, 200) for title in titles]):
             return httpx.Response(503, json={"status": 503, "code": "unavailable"})
         self.meanwhile()
@@ -183,3 +186,24 @@ def test_relay_gives_back_rows_behind_those_that_another_leased_at_once(shop: Sh
     assert [row.payload["title"] for row in first.lease(2)] == ["b"]
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize(
+    "payload", ["5", "[1]", '"x"', "null", '{"addresses": 5}', '{"addresses": {"a": 5}}', "[" * 900 + "]" * 900]
+)
+def test_row_whose_payload_is_no_object_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
+    shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', ?)", (payload,))
+    shop.write("b")
+    shop.run()
+    assert shop.sent == ["b"]
+    (error,) = shop.errors()
+    assert "must be" in error
+
+
+def test_row_with_a_text_key_is_sent_under_its_uuid(shop: Shop) -> None:
+    row = ("order 7", '{"title": "a"}')
+    shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, 'notify', ?)", row)
+    shop.connection.commit()
+    shop.run()
+    assert shop.sent == ["a"]
+    assert shop.keys == [str(outbox.row_key("order 7"))]

@@ -180,8 +180,8 @@ test('handlers issue tokens that end with the session', async () => {
   const { token, expires_at: end } = await (await handler(new Request('http://x/', { headers: { cookie: 'a=1' } }))).json();
   assert.ok(new Date(end) - Date.now() <= 60_000);
   assert.equal((await bell.inbox(token).counts()).unread, 0);
-  const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'] }))(new Request('http://x/'))).json();
-  assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'] });
+  const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'] }))(new Request('http://x/'))).json();
+  assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'] });
 });
 
 test('calls are answered, in Node too', async () => {
@@ -219,7 +219,8 @@ test('outbox rows have the keys of the other languages', () => {
   const row = bell.outboxRow('notify', { to: 'alice', title: 'Hello' }, { key: 'booking-7', dialect: 'sqlite' });
   assert.equal(row.sql, 'INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING');
   assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
-  assert.match(bell.outboxRow('publish', {}).sql, /VALUES \(\$1, \$2, \$3\)/);
+  for (const dialect of [undefined, 'postgres', 'postgresql']) assert.match(bell.outboxRow('publish', {}, { dialect }).sql, /VALUES \(\$1, \$2, \$3\)/);
+  assert.throws(() => bell.outboxRow('publish', {}, { dialect: 'oracle' }), /dialect: expected one of/);
   assert.match(bell.outboxRow('publish', {}, { dialect: 'mysql' }).sql, /^INSERT IGNORE INTO bellcast_outbox \(`key`/);
 });
 

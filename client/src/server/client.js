@@ -20,6 +20,8 @@ const BULK_CHARACTERS = 5 * 1024 * 1024; // at most 15 MiB of UTF-8, below the s
 const API_KEY = 'bc_'; // API keys begin so; they cannot sign tokens
 const DEFAULT_TTL = 3600; // seconds
 const LONGEST_TTL = 30 * 86_400;
+/** Of outbox tables; two names of one. */
+const DIALECTS = new Set(['sqlite', 'postgresql', 'postgres', 'mysql']);
 const TOLERANCE = 300; // seconds between the time in a signature and now
 
 /**
@@ -407,9 +409,10 @@ export class Bellcast {
     return JSON.parse(body);
   }
 
-  /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'mysql'}} [options] @returns {{sql: string, params: [string, string, string]}} */
+  /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'postgres' | 'mysql'}} [options]  `postgres` is another name of `postgresql` @returns {{sql: string, params: [string, string, string]}} */
   outboxRow(kind, payload, { key, dialect = 'postgresql' } = {}) {
-    const mark = (/** @type {number} */ at) => (dialect === 'postgresql' ? `$${at}` : '?');
+    if (!DIALECTS.has(dialect)) throw new InvalidArgument(`dialect: expected one of ${[...DIALECTS].join(', ')}, got ${JSON.stringify(dialect)}`);
+    const mark = (/** @type {number} */ at) => (dialect.startsWith('postgres') ? `$${at}` : '?');
     const column = dialect === 'mysql' ? '`key`' : 'key';
     const [verb, end] = dialect === 'mysql' ? ['INSERT IGNORE', ''] : ['INSERT', ' ON CONFLICT (key) DO NOTHING'];
     const sql = `${verb} INTO bellcast_outbox (${column}, kind, payload) VALUES (${mark(1)}, ${mark(2)}, ${mark(3)})${end}`;

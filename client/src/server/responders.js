@@ -45,9 +45,9 @@ export function sessionHandler(who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant = null, roles } = identity;
+    const { recipient, tenant = null, roles, topics } = identity;
     const end = endOf(identity);
-    return json(200, { recipient: String(recipient), tenant, ...(roles && { roles }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
+    return json(200, { recipient: String(recipient), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
   };
 }
 

@@ -1,7 +1,6 @@
 """`bellcast audit`: list the actions of operators, and verify that the log is complete."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -30,8 +29,7 @@ def list_(
     json: console.JsonFlag = False,
 ) -> None:
     """List the newest entries."""
-    of_tenant = "" if tenant is None else f"&tenant={quote(tenant, safe='')}"
-    entries = request(ctx, "GET", f"/v1/audit?limit={limit}{of_tenant}")["entries"]
+    entries = request(ctx, "GET", "/v1/audit", limit=limit, tenant=tenant)["entries"]
     if json:
         console.json(entries)
         return
@@ -78,7 +76,7 @@ def verify(
 
 
 def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:
-    return request(ctx, "GET", f"/v1/audit/verification?after={after}&limit={limit}")
+    return request(ctx, "GET", "/v1/audit/verification", after=after, limit=limit)
 
 
 def _parse(head: str) -> tuple[int, str]:

@@ -11,8 +11,10 @@ if TYPE_CHECKING:  # imported when a command runs, not for --help
     from bellcast.client.request import HttpRequest
 
 
-def request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request and return the decoded response; None if it is empty."""
+def request(
+    ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
+) -> Any:
+    """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
     import msgspec
 
     from bellcast.cli import remote
@@ -23,18 +25,17 @@ def request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | N
 
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
+    query = {name: value for name, value in params.items() if value is not None}
     with remote.server(options.settings(ctx)) as client:
-        return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))
+        return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
 
 
 def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
     """Return the items of all pages of a list."""
-    from urllib.parse import urlencode
-
     page = request(ctx, "GET", path)
     found: list[dict[str, Any]] = page[rows]
     while page["next"] is not None:
-        page = request(ctx, "GET", f"{path}?{urlencode({'after': page['next']})}")
+        page = request(ctx, "GET", path, after=page["next"])
         found += page[rows]
     return found
 

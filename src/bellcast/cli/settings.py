@@ -88,7 +88,7 @@ def history(
     json: console.JsonFlag = False,
 ) -> None:
     """List the changes, newest first."""
-    revisions = request(ctx, "GET", f"/v1/settings/history?limit={limit}")["revisions"]
+    revisions = request(ctx, "GET", "/v1/settings/history", limit=limit)["revisions"]
     if json:
         console.json(revisions)
         return

@@ -70,7 +70,11 @@ def row_key(key: object = None) -> uuid.UUID:
         return uuid.uuid4()
     if isinstance(key, uuid.UUID):
         return key
-    text = arguments.name("idempotency_key", key)
+    return uuid_of(arguments.name("idempotency_key", key))
+
+
+def uuid_of(text: str) -> uuid.UUID:
+    """Return the UUID in a text, or the UUIDv5 (URL namespace) of another text."""
     try:
         return uuid.UUID(text)
     except ValueError:

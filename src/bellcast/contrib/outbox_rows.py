@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from bellcast.contrib import relay
-from bellcast.contrib.outbox import TABLE, Dialect
+from bellcast.contrib.outbox import TABLE, Dialect, uuid_of
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, Row
 
 # Of SQLite: the text that sorts by time, as Django writes it.
@@ -140,8 +140,16 @@ def connect(url: str) -> OutboxRows:
 
 
 def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
-    body = json.loads(payload) if isinstance(payload, str | bytes) else payload
-    return Row(id, key if isinstance(key, UUID) else UUID(str(key)), kind, body, _time(created_at), attempts)
+    uuid = key if isinstance(key, UUID) else uuid_of(str(key))
+    return Row(id, uuid, kind, _decoded(payload), _time(created_at), attempts)
+
+
+def _decoded(payload: Any) -> Any:
+    """Return the value of a payload that the driver did not decode; None for one that is nested too deeply."""
+    try:
+        return json.loads(payload) if isinstance(payload, str | bytes) else payload
+    except RecursionError:
+        return None
 
 
 def _time(value: Any) -> datetime:

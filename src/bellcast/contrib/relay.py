@@ -44,12 +44,13 @@ ADDRESSES = "addresses"
 
 
 class Row(NamedTuple):
-    """One row of the outbox. `attempts` includes the current one."""
+    """One row of the outbox. `attempts` includes the current one. The payload may be any JSON, for which `fault_of` returns
+    the reason of its refusal."""
 
     id: int
     key: UUID
     kind: str
-    payload: Mapping[str, Any]
+    payload: Any
     created_at: datetime
     attempts: int
 
@@ -120,16 +121,27 @@ class Relay:
 
     def _send(self, rows: Sequence[Row], done: Round) -> None:
         for kind, group in groupby(rows, key=lambda row: row.kind):
-            batch = list(group)
-            if done.failure is None:
+            batch = self._valid(group, done)
+            if batch and done.failure is None:
                 try:
                     (self._notify if kind == "notify" else self._publish)(batch, done)
                 except BellcastError as error:
                     _stop(done, batch[0], error)
-            if done.failure is not None:
+            if batch and done.failure is not None:
                 # Rows that were sent before the failure are deleted: postponing them changes nothing.
                 waiting = [row.id for row in batch if row.id not in done.refused and row.id not in done.rescheduled]
                 self._table.postpone(waiting, done.wait or 0.0, str(done.failure))
+
+    def _valid(self, rows: Iterable[Row], done: Round) -> list[Row]:
+        """Refuse the rows whose payload cannot be sent, and return the others."""
+        valid = []
+        for row in rows:
+            fault = fault_of(row.payload)
+            if fault is None:
+                valid.append(row)
+            else:
+                self._refuse(row, fault, done)
+        return valid
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
         self._write_addresses(batch)
@@ -231,6 +243,16 @@ class RelayThread:
             done = self._run()
             # A wake during the backoff would send new rows before the postponed ones.
             (self._woken if done.failure is None else self._stopped).wait(done.wait)
+
+
+def fault_of(payload: Any) -> str | None:
+    """Return why a payload cannot be sent, or None. The server checks everything else."""
+    if not isinstance(payload, Mapping):
+        return "payload: must be a JSON object"
+    records = payload.get(ADDRESSES) or {}
+    if not isinstance(records, Mapping) or not all(isinstance(record, Mapping) for record in records.values()):
+        return f"{ADDRESSES}: must be an object with an object for each recipient"
+    return None
 
 
 def _draft(row: Row) -> dict[str, Any]:
