@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -405,6 +405,23 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
     assert provider.requests.count("/token") == calls == ADDRESS_FAILURES
     rest.clock.advance(15 * 60)
     assert (await sign_in(rest)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"code": "x" * (oidc_sign_in.MAX_CODE + 1)}, {"code": "x", "iss": "https://evil.example"}]
+)
+async def test_refused_responses_are_limited_and_fill_no_audit(rest: Rest, wrong: dict[str, str]) -> None:
+    """The cookie of one begun sign-in serves for all."""
+    client = browser(rest)
+    state = parse_qs(urlsplit(await begin(client)).query)["state"][0]
+    kept = dict(client.cookies)
+    statuses = []
+    for _ in range(ADDRESS_FAILURES + 5):
+        client.cookies.update(kept)
+        query = urlencode({"state": state, **wrong})
+        statuses.append((await come_back(client, f"https://bell.test/v1/session/oidc/callback?{query}")).status_code)
+    assert statuses == [401] * ADDRESS_FAILURES + [429] * 5
+    assert len(await audited(rest)) == ADDRESS_FAILURES
 
 
 async def test_sign_ins_that_wait_for_the_provider_are_limited(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,6 +239,16 @@ async def test_failed_sign_ins_of_an_address_are_limited(rest: Rest) -> None:
     assert (await sign_in(browser(rest), authenticator)).status_code == 200
 
 
+async def test_unreadable_sign_ins_are_limited_and_fill_no_audit(rest: Rest) -> None:
+    """Anybody can send them: no cookie, no challenge, a forged Origin."""
+    await set_up(rest)
+    body = {"ceremony": "x", "credential": {}}
+    statuses = [(await browser(rest).post("/v1/session/passkey", json=body)).status_code for _ in range(30)]
+    assert statuses == [401] * ADDRESS_FAILURES + [429] * (30 - ADDRESS_FAILURES)
+    entries = (await rest.app.get("/v1/audit?limit=100")).json()["entries"]
+    assert [one["actor"] for one in entries].count("unknown passkey") == ADDRESS_FAILURES
+
+
 @pytest.mark.parametrize("path", ["/v1/session/passkey-options", "/v1/session/passkey"])
 async def test_page_of_another_site_cannot_sign_in(rest: Rest, path: str) -> None:
     body = {"json": {"ceremony": "x", "credential": {}}} if path.endswith("passkey") else {}

@@ -130,13 +130,13 @@ class OidcSignIn:
         self, request: BrowserRequest, pending: PendingSignIn, code: str, issuer: str | None
     ) -> CompleteSignIn:
         """Exchange the code, and start a session. Raises Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
-        if len(code) > MAX_CODE or issuer not in (None, self._provider.issuer):  # RFC 9207
-            raise Unauthenticated(STALE)
         if self._waiting >= MAX_WAITING:
             raise TooMany("Many operators sign in: try again.", retry_after=2)
         self._waiting += 1
         try:
             attempt = await self._sessions.count_attempt("provider", request.address)
+            if len(code) > MAX_CODE or issuer not in (None, self._provider.issuer):  # RFC 9207
+                raise Unauthenticated(STALE)
             await self._use(pending)
             claims = await self._provider.claims(code, pending.request)
         finally:

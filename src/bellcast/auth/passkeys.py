@@ -142,10 +142,10 @@ class Passkeys:
     async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn:
         """Start a session of the operator whose passkey signed the challenge. Raises Unauthenticated or TooMany."""
         self._sessions.check_page(request)
+        attempt = await self._sessions.count_attempt("passkey", request.address)
         opened = self._opened(ceremony, "get")
         if opened is None:
             raise Unauthenticated(WRONG)
-        attempt = await self._sessions.count_attempt("passkey", request.address)
         digest = hashlib.sha256(opened.challenge.encode()).digest()
         # A signature signs in once.
         if not await self._operators.use_sign_in(digest, opened.expires_at, self._clock.now()):
