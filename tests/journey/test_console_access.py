@@ -195,6 +195,23 @@ async def test_address_waits_after_twenty_failures_of_any_names(rest: Rest) -> N
     assert (await guesser.post("/v1/session", json=right)).status_code == 200
 
 
+async def test_failures_of_one_mapped_address_do_not_lock_out_another(rest: Rest) -> None:
+    """A dual-stack proxy forwards IPv4 addresses as ::ffff:a.b.c.d."""
+    await set_up(rest)
+
+    def at(address: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(rest.client._transport.app, client=(address, 1))  # type: ignore[attr-defined]
+        return httpx.AsyncClient(transport=transport, base_url="https://bell.test", headers=OWN)
+
+    for number in range(20):
+        guess = {"name": f"name{number}", "password": "guess"}
+        await at("::ffff:198.51.100.7").post("/v1/session", json=guess)
+    right = {"name": "owner", "password": PASSWORD}
+    for same in ("::ffff:198.51.100.7", "198.51.100.7"):
+        assert refused(await at(same).post("/v1/session", json=right), 429, "too_many")
+    assert (await at("::ffff:203.0.113.9").post("/v1/session", json=right)).status_code == 200
+
+
 async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None:
     await set_up(rest)
     answers = [

@@ -203,7 +203,13 @@ def test_secrets_are_redacted_at_any_depth() -> None:
 
 @pytest.mark.parametrize(
     ("address", "network"),
-    [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), (None, None), ("unix", None)],
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        (None, None),
+        ("unix", None),
+    ],
 )
 def test_address_is_shortened_to_its_network(address: str | None, network: str | None) -> None:
     assert network_of(address) == network

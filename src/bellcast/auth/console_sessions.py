@@ -425,11 +425,18 @@ def _is_local(request: BrowserRequest) -> bool:
 
 
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and parsed in network
+
+
+def _parsed(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an IP address, or None for another text. Dual-stack proxies forward IPv4 addresses mapped into IPv6 (RFC 4291,
+    2.5.5.2)."""
     try:
         result = ipaddress.ip_address(address or "")
     except ValueError:
-        return False
-    return (getattr(result, "ipv4_mapped", None) or result) in network
+        return None
+    return getattr(result, "ipv4_mapped", None) or result
 
 
 def _place(operator: Operator) -> str:
@@ -438,11 +445,10 @@ def _place(operator: Operator) -> str:
 
 def _network(address: str | None) -> str:
     """Return the address that failures count for: an IPv6 user has a /64 network of addresses."""
-    try:
-        result = ipaddress.ip_address(address or "")
-    except ValueError:
+    parsed = _parsed(address)
+    if parsed is None:
         return address or ""
-    return str(result) if result.version == 4 else str(ipaddress.ip_network(f"{result}/64", strict=False))
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))
 
 
 def cookie_name(request: BrowserRequest, suffix: str = "") -> str:

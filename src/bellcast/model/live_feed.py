@@ -143,5 +143,6 @@ def network_of(address: str | None) -> str | None:
         parsed = ip_address(address)
     except ValueError:
         return None
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     length = 24 if isinstance(parsed, IPv4Address) else 48
     return str(ip_network((parsed, length), strict=False))
