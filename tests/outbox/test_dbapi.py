@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import create_engine
@@ -124,6 +125,38 @@ def test_relay_connects_again_after_its_database_was_away(bellcast_server, tmp_p
             dbapi.notify(connection, "away-reader", title="Booked")
         assert len(relay.run().sent) == 1
         relay.close()
+
+
+def test_relay_sends_rows_past_their_time_at_once_and_once(bellcast_server, tmp_path):
+    file, now = tmp_path / "shop.db", datetime.now(UTC)
+    local = (now - timedelta(days=2)).replace(tzinfo=None).isoformat()
+    late = {
+        "exact": {"send_at": (now - timedelta(minutes=2)).isoformat()},
+        "own key": {"send_at": (now - timedelta(minutes=2)).isoformat(), "idempotency_key": "late-reminder"},
+        "in a zone": {"send_at": local, "timezone": "Europe/Vienna"},
+        "of the recipient": {"send_at": local, "timezone": "recipient"},
+    }
+    wrong = {
+        "no time": {"send_at": "yesterday"},
+        "no zone": {"send_at": local},
+        "too far": {"send_at": (now + timedelta(days=400)).isoformat()},
+        "zone of two": {"send_at": f"{local}Z", "timezone": "recipient"},
+        "no title": {"send_at": (now - timedelta(minutes=2)).isoformat(), "title": ""},
+    }
+    payloads = {title: {"to": "late-reader", "title": title, **row} for title, row in {**late, **wrong}.items()}
+    with closing(sqlite3.connect(file)) as connection, Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        connection.executescript(outbox.table_sql("sqlite"))
+        relay = relay_thread.DatabaseRelay(f"sqlite:///{file}", bell)
+        for _ in range(2):  # as after a round whose response was lost
+            for title, payload in payloads.items():
+                key = str(outbox.row_key(f"{file} {title}"))
+                connection.execute(outbox.insert_sql("sqlite", "???"), [key, "notify", json.dumps(payload)])
+            connection.commit()
+            assert len(relay.run().sent) == len(late)
+        relay.close()
+        ((refused,),) = connection.execute("SELECT count(*) FROM bellcast_outbox WHERE refused_at IS NOT NULL")
+    assert titles(bellcast_server, "late-reader") == list(late)[::-1]
+    assert refused == len(wrong)
 
 
 def run(*command, **environ):

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -145,7 +145,8 @@ class Relay:
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
         self._write_addresses(batch)
-        for row, result in zip(batch, self._bulk(batch), strict=True):
+        results = [self._at_once(*one) for one in zip(batch, self._bulk(batch), strict=True)]
+        for row, result in zip(batch, results, strict=True):
             if result.error is None:
                 done.sent[row.key] = result.ids or ([result.id] if result.id else [])
             elif (result.error.retry_after or 0) > HOLD_WINDOW.total_seconds():
@@ -156,6 +157,16 @@ class Relay:
             elif done.failure is None:
                 _stop(done, row, RequestRefused(result.error))
         self._table.delete([row.id for row in batch if row.key in done.sent])
+
+    def _at_once(self, row: Row, result: BulkResult) -> BulkResult:
+        """Send a row whose `send_at` passed while it waited, which the server refused, without it; return the result."""
+        if result.error is None or not _is_late(row, result.error, self._table.now()):
+            return result
+        fields = {name: value for name, value in row.payload.items() if name not in ("send_at", "timezone")}
+        # Under another key: this is another body, and each round begins with the row as it is.
+        key = f"{_draft(row)['idempotency_key']} late"
+        (result,) = self._bulk([row._replace(payload={**fields, "idempotency_key": key})])
+        return result
 
     def _bulk(self, batch: Sequence[Row]) -> Iterable[BulkResult]:
         """Send the rows in one request. If it is refused as a whole, send each alone, so that one does not block all."""
@@ -258,6 +269,21 @@ def fault_of(payload: Any) -> str | None:
 def _draft(row: Row) -> dict[str, Any]:
     fields = {name: value for name, value in row.payload.items() if name != ADDRESSES}
     return {"idempotency_key": str(row.key), **fields}
+
+
+def _is_late(row: Row, error: Problem, now: datetime) -> bool:
+    """True if the server refused a readable `send_at`, and that not because it is too far ahead."""
+    if [one.field.split(".", 1)[-1] for one in error.errors] != ["send_at"]:  # `7.send_at`, by its place in the request
+        return False
+    try:
+        at = datetime.fromisoformat(str(row.payload.get("send_at")))
+    except ValueError:
+        return False
+    timezone = row.payload.get("timezone")
+    if timezone == ("recipient" if at.tzinfo else None):
+        return False
+    # A local time is less than a day from that of UTC; the limit ahead is a year.
+    return at.replace(tzinfo=at.tzinfo or UTC) < now + timedelta(days=1)
 
 
 def before(ids: Sequence[int], held: int | None) -> list[int]:
