@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
+from bellcast.live.socketio.layer import MAX_NAMESPACES
 from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled, resident
 from tests.faults.raw import cpu_seconds, eventually, unharmed
 from tests.servers import ServerProcess
@@ -286,6 +287,49 @@ def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., S
         assert http.get(f"{POLLING}&sid={sids[0]}").text.startswith("40")
         assert http.post(f"{POLLING}&sid={sids[1]}", content="1").status_code == 200
         assert [http.get(POLLING).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def open_session(http: httpx.Client) -> str:
+    """Open a polling session that has no namespace, and return its address."""
+    sid = json.loads(http.get(POLLING).text[1:])["sid"]
+    return f"{POLLING}&sid={sid}"
+
+
+def test_unread_output_of_an_unjoined_session_is_limited(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(**PATIENT, BELLCAST_LIMIT_UNSENT="5000")
+    refused = "\x1e".join(f"40/{number}{'x' * 150}," for number in range(50))
+    with httpx.Client(base_url=server.url) as http:
+        session = open_session(http)
+        assert http.post(session, content=refused).status_code == 200
+        assert http.get(session).status_code == 400
+
+
+def test_unjoined_session_is_closed_after_many_refused_namespaces(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(**PATIENT, BELLCAST_ACCESS_LOG="errors")
+    with httpx.Client(base_url=server.url) as http:
+        session = open_session(http)
+        before = cpu_seconds(server)
+        assert http.post(session, content="\x1e".join(["40/no,"] * 140_000)).status_code == 200
+        assert cpu_seconds(server) - before < 0.5
+        assert http.get(session).status_code == 400
+    assert server.log.read_text().count("Invalid namespace") <= MAX_NAMESPACES
+    assert echoes(server)
+
+
+@pytest.mark.parametrize("packet", ['451-["x",%s]', '42["x",%s]', '40{"a":[%s]}'])
+def test_unjoined_session_holds_no_large_packet(patient: ServerProcess, packet: str) -> None:
+    large = packet.replace("%s", ",".join(["[]"] * 320_000))
+    with httpx.Client(base_url=patient.url, timeout=60) as http:
+        assert http.post(open_session(http), content="40/no,").status_code == 200
+        before = resident(patient)
+        sessions = [open_session(http) for _ in range(5)]
+        for session in sessions:
+            assert http.post(session, content=large).status_code == 200
+        assert resident(patient) - before < 20_000  # KiB: each was 22 MB
+        assert [http.get(session).status_code for session in sessions] == [400] * 5
+    assert echoes(patient)
 
 
 def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:

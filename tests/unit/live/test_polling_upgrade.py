@@ -181,6 +181,15 @@ async def test_second_candidate_is_refused_and_the_first_upgrades() -> None:
     assert polling.session.transport is first
 
 
+async def test_candidate_that_does_not_read_is_abandoned() -> None:
+    polling = Polling()
+    socket, fake = polling.probe("2probe")
+    socket.pause_writing()
+    assert fake.written[-1][0] == 0x88
+    socket.receive("5")
+    assert (polling.session.transport, polling.transport.candidate) == (polling.transport, None)
+
+
 async def test_lost_candidate_frees_the_place_for_another() -> None:
     polling = Polling()
     lost, _ = polling.probe("2probe")

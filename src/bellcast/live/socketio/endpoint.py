@@ -139,6 +139,7 @@ class SocketIOEndpoint:
     async def _open_session(self, request: HandshakeRequest, send: Send, cors: Headers) -> None:
         session = EngineSession(self._sessions, _retained_request(request))
         transport = PollingTransport(session)
+        transport.set_write_buffer_limits(high=self._config.limits.unsent)
         session.begin(transport)
         await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
 

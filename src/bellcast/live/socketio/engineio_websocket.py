@@ -178,7 +178,9 @@ class EngineWebSocket(asyncio.Protocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        if not self._probing:
+        if self._probing:
+            self._abandon_upgrade()  # the transport would not report its full buffer again
+        else:
             self._session.on_buffer_full()
 
     def resume_writing(self) -> None:

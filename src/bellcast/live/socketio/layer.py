@@ -18,19 +18,20 @@ from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
 
-# Namespaces per session; apps have a handful.
+# Namespaces per session; apps have a handful. Without one, a session may be refused as many.
 MAX_NAMESPACES = 100
 
 
 class SocketIOState:
     """State of one session: its connection per namespace (None while joining)."""
 
-    __slots__ = ("connect_timer", "connections", "reader")
+    __slots__ = ("connect_timer", "connections", "reader", "refused")
 
     def __init__(self, max_payload: int, timer: asyncio.TimerHandle) -> None:
         self.reader = PacketReader(max_payload)
         self.connections: dict[str, NamespaceConnection | None] = {}
-        self.connect_timer: asyncio.TimerHandle | None = timer
+        self.connect_timer: asyncio.TimerHandle | None = timer  # not None until the session has joined
+        self.refused = 0  # namespaces, until then
 
     def add(self, connection: NamespaceConnection) -> None:
         """Mark the session as joined, permanently."""
@@ -60,8 +61,11 @@ class SocketIOLayer:
 
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
         """Handle a message; an invalid one closes the session."""
+        state: SocketIOState = session.app_state
         try:
-            packet = session.app_state.reader.read(message)
+            if state.connect_timer is not None and message[:1] != "0":
+                raise InvalidPacket("Until the session has joined a namespace, its packets are CONNECTs.")
+            packet = state.reader.read(message)
             if packet is not None:
                 self._handle(session, packet)
         except InvalidPacket:
@@ -152,7 +156,12 @@ def _send_connect_error(
     """Send CONNECT_ERROR with an object: JavaScript clients do not show a plain string."""
     if session.is_closed:
         return
-    session.app_state.connections.pop(namespace, None)
+    state: SocketIOState = session.app_state
+    state.connections.pop(namespace, None)
+    state.refused += state.connect_timer is not None
+    if state.refused > MAX_NAMESPACES:
+        session.close(close_reasons.TOO_FAST)
+        return
     session.log_refusal(namespace, message if code is None else code)
     payload = {"message": message} if data is None else {"message": message, "data": data}
     session.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload)))

@@ -238,11 +238,13 @@ async def respond_post(
 
 
 async def _receive_body(session: EngineSession, transport: PollingTransport, body: bytes) -> bool:
-    """Process the packets of a body; False if one is invalid. Waits while the session's queue is full, which delays the
-    client's next POST."""
+    """Process the packets of a body until one closes the session; False if one is invalid. Waits while the session's queue
+    is full, which delays the client's next POST."""
     try:
         for number, packet in enumerate(engineio.read_body(body), 1):
             session.receive(packet)
+            if session.is_closed:
+                return True
             if number % PACKETS_PER_ITERATION == 0:
                 await asyncio.sleep(0)
                 await transport.reading.wait()

@@ -81,7 +81,11 @@ def read(text: str) -> EnginePacket:
 
 def read_body(body: bytes) -> Iterator[EnginePacket]:
     """Decode the packets of a POST, in order; only the size of the body limits their number. Raises InvalidPacket."""
-    return map(_read_part, body.split(SEPARATOR))
+    start = 0  # one at a time: half a million parts would use 20 times the memory of the body
+    while (end := body.find(SEPARATOR, start)) >= 0:
+        yield _read_part(body[start:end])
+        start = end + 1
+    yield _read_part(body[start:])
 
 
 def _read_part(part: bytes) -> EnginePacket:

@@ -20,6 +20,9 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range
 MAX_ATTACHMENTS = 10
 # Clients choose the names in dynamic namespaces, which stay in memory while they are connected.
 MAX_NAMESPACE_LENGTH = 200
+# A CONNECT is read before its sender is authenticated, and its decoded JSON may use 20 times its size. The credentials of
+# an HTTP request are limited to as much.
+MAX_CONNECT_LENGTH = 65_536
 # Ids count from 0; JavaScript's numbers are exact to sixteen digits.
 MAX_ID_DIGITS = 16
 
@@ -92,6 +95,8 @@ def _parse(text: str) -> tuple[Packet, int]:
         raise InvalidPacket("Binary packets, and only they, say how many attachments they have.")
     if len(namespace) > MAX_NAMESPACE_LENGTH or (id is not None and len(id) > MAX_ID_DIGITS):
         raise InvalidPacket("A namespace or an id is too long.")
+    if type == CONNECT and len(text) > MAX_CONNECT_LENGTH:
+        raise InvalidPacket("A CONNECT is too long.")
     rest = text[head.end() :]
     data = _json(rest) if rest else None
     if rest and data is None:
