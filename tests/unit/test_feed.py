@@ -13,7 +13,7 @@ from bellcast.model.events import LiveEvent
 from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
-from bellcast.server.live_feed import EVENTS_PER_SECOND, REFUSALS, REQUESTS, LiveFeed
+from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
 from bellcast.server.logged_request import MAX_REFUSED_BODY
 from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
@@ -99,6 +99,22 @@ async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(fee
     feed.emit(event(clock))
     skipped = next(one for one in await pending(watcher) if isinstance(one, SkippedEvents))
     assert skipped == SkippedEvents(300, {"publish": 240, "send": 60})
+
+
+async def test_backlog_of_a_slow_watcher_is_limited_and_the_rest_is_counted(feed: LiveFeed, clock: FakeClock) -> None:
+    watcher = feed.watch(EVERYTHING)
+    batches = watcher.batches()
+    for _ in range(60):
+        for number in range(EVENTS_PER_SECOND):
+            feed.emit(event(clock, text=str(number)))
+        clock.advance(1)
+    backlog = list(await anext(batches))
+    assert len(backlog) == MAX_PENDING_EVENTS
+    clock.advance(1)
+    feed.emit(event(clock, "publish"))
+    skipped, latest = await anext(batches)
+    assert skipped == SkippedEvents(55 * EVENTS_PER_SECOND, {"request": 55 * EVENTS_PER_SECOND})
+    assert isinstance(latest, FeedEvent)
 
 
 async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clock: FakeClock) -> None:

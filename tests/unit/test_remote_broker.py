@@ -8,7 +8,7 @@ import pytest
 from bellcast.brokers import remote
 from bellcast.brokers.remote import PubSubMessage, RemoteBroker
 from bellcast.errors import Unavailable
-from bellcast.model.events import Stream
+from bellcast.model.events import FeedBatch, LiveEvent, Stream
 from bellcast.server.clock import SystemClock
 
 LIMIT_SECONDS = 60
@@ -18,6 +18,7 @@ class Transport:
     """Connects when `gate` is set; raises `failures` first."""
 
     def __init__(self, *failures: Exception) -> None:
+        self.sent = 0
         self.failures = list(failures)
         self.gate = asyncio.Event()
 
@@ -28,7 +29,9 @@ class Transport:
 
     async def follow(self, streams: Sequence[Stream]) -> None: ...
     async def unfollow(self, streams: Sequence[Stream]) -> None: ...
-    async def send(self, messages: Sequence[PubSubMessage]) -> None: ...
+    async def send(self, messages: Sequence[PubSubMessage]) -> None:
+        self.sent += len(messages)
+
     async def ping(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -71,3 +74,18 @@ async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pyte
     await broker.open()
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
     await broker.close()
+
+
+async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() -> None:
+    transport = Transport(OSError("away"))
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock())
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    for _ in range(remote.MAX_OUTGOING):
+        await broker.publish(FeedBatch("here", "there", "w", (b"x",)))
+    await broker.publish(LiveEvent(tenant="", name="n", data=1, topic="t"))
+    transport.gate.set()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
+    assert transport.sent == remote.MAX_OUTGOING_BEFORE_FEED + 1

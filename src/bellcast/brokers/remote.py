@@ -19,13 +19,15 @@ from msgspec.structs import replace
 from bellcast.brokers.delivery import deliver
 from bellcast.brokers.topic_log import KEPT_PREFIX
 from bellcast.errors import Unavailable
-from bellcast.model.events import ANNOUNCEMENTS, Event, LiveEvent, Stream
+from bellcast.model.events import ANNOUNCEMENTS, Event, FeedBatch, LiveEvent, Stream
 from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
 # Maximum of events queued while the broker is unreachable. Beyond it the oldest are left to the reconciler.
 MAX_OUTGOING = 10_000
+# Queued events at which batches of the live feed are omitted: they are larger, and of less value.
+MAX_OUTGOING_BEFORE_FEED = 1_000
 MAX_BATCH_MESSAGES = 500
 # Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
@@ -193,6 +195,8 @@ class RemoteBroker:
                 continue  # the log published it
             if self._listener is not None:
                 deliver(self._listener, event)
+            if len(self._outgoing) >= MAX_OUTGOING_BEFORE_FEED and isinstance(event, FeedBatch):
+                continue
             try:
                 self._outgoing.append((event.stream, self._origin + _encode(event)))
             except UNENCODABLE:

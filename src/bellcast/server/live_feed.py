@@ -17,6 +17,8 @@ from bellcast.server.tenant_counts import TenantCounts
 
 # A person cannot read more; the rest would only use the browser's memory.
 EVENTS_PER_SECOND = 200
+# Events that wait for a slow watcher: those of five seconds. The further ones are counted only.
+MAX_PENDING_EVENTS = 1_000
 SECOND_MS = 1_000
 HASHES = 2**32  # results of CRC-32
 # Events travel in batches: one write for all of a tenth of a second.
@@ -95,9 +97,11 @@ class Watcher:
         self.group = group
 
     def add(self, event: FeedEvent) -> None:
-        """Add an event that the watcher wants, if its second has room."""
+        """Add an event that the watcher wants, if its second has room and it reads fast enough."""
         self._begin_second()
-        if self._sampler.passes(event.kind, _trace_of(event)):
+        if self._is_full:
+            self._sampler.skip({event.kind: 1})
+        elif self._sampler.passes(event.kind, _trace_of(event)):
             self._pending.append(event)
         self._changed.set()
 
@@ -112,9 +116,15 @@ class Watcher:
         self._begin_second()
         self._changed.set()
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._pending) >= MAX_PENDING_EVENTS
+
     def _begin_second(self) -> None:
         skipped = self._sampler.begin_second()
-        if skipped:
+        if skipped and self._is_full:
+            self._sampler.skip(skipped)
+        elif skipped:
             self._pending.append(SkippedEvents(skipped.total(), dict(skipped)))
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
