@@ -62,9 +62,10 @@ class SocketIOLayer:
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
         """Handle a message; an invalid one closes the session."""
         state: SocketIOState = session.app_state
+        if state.connect_timer is not None and message[:1] != str(packets.CONNECT):
+            session.close(UNREADABLE)
+            return
         try:
-            if state.connect_timer is not None and message[:1] != "0":
-                raise InvalidPacket("Until the session has joined a namespace, its packets are CONNECTs.")
             packet = state.reader.read(message)
             if packet is not None:
                 self._handle(session, packet)
