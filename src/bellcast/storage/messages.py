@@ -1,5 +1,6 @@
 """Messages outside the inbox, the decisions that led to them, and addresses that must not be used."""
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -197,8 +198,9 @@ def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
 
 
 def _digest_job(message: NewMessage) -> Params:
+    name = msgspec.json.encode((message.tenant, message.recipient, message.due_at))
     job = Job(
-        id=f"{DIGEST_JOB_KIND}:{message.tenant}:{message.recipient}:{message.due_at}",
+        id=f"{DIGEST_JOB_KIND} {hashlib.blake2b(name, digest_size=16).hexdigest()}",
         kind=DIGEST_JOB_KIND,
         payload=msgspec.json.encode(DigestOwner(message.tenant, message.recipient)),
         run_at=message.due_at,
