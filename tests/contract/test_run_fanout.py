@@ -196,6 +196,63 @@ async def test_cancelled_fanout_adds_no_page(world: WorkflowWorld, app: App, mon
     assert await app.titles(LAST) == []
 
 
+async def cancel_for(world: WorkflowWorld, *keys: str) -> int:
+    return await world.store.runs.cancel_by_key("", "booking", "b7", list(keys), world.clock.now())
+
+
+async def test_recipients_of_a_cancel_get_no_run_of_a_running_fanout(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"}, cancel_key="b7")
+    other = await world.trigger("booking", ROOM, data={"client": "Eve"}, cancel_key="b8")
+    assert [await cancel_for(world, KEYS[0]), await cancel_for(world, LAST, "nobody")] == [0, 0]
+    await world.settle()
+    assert await counts(world, id) == {"completed": RECIPIENTS - 2}
+    assert await counts(world, other) == {"completed": RECIPIENTS}
+    assert [await app.titles(key) for key in (KEYS[0], LAST)] == [["Booked by Eve"]] * 2
+    fanout = await world.store.runs.fanout(id)
+    assert fanout is not None
+    assert fanout.state == "done"
+
+
+@pytest.mark.parametrize("steps", [[BELL], [{"key": "few", "type": "throttle", "window": "1h"}, BELL]])
+async def test_cancel_before_the_commit_of_a_page_holds_for_its_recipients(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch, steps: list[dict[str, Any]]
+) -> None:
+    await world.put("booking", *steps)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"}, cancel_key="b7")
+    add_page, pages, cancelled = world.store.runs.add_page, [], []
+
+    async def cancel_before_the_second_page(*page: Any) -> Any:
+        pages.append(page)
+        if len(pages) == 2:
+            cancelled.append(await cancel_for(world, LAST))
+        return await add_page(*page)
+
+    monkeypatch.setattr(world.store.runs, "add_page", cancel_before_the_second_page)
+    await world.settle()
+    assert (cancelled, await counts(world, id)) == ([0], {"completed": RECIPIENTS - 1})
+    assert await app.titles(LAST) == []
+    assert len(world.published) == RECIPIENTS - 1
+
+
+async def test_cancel_counts_the_runs_that_a_fanout_has_added(world: WorkflowWorld) -> None:
+    await world.put("booking", {"key": "later", "type": "delay", "for": "1h"})
+    id = await world.trigger("booking", ROOM, cancel_key="b7")
+    await world.settle()
+    assert await cancel_for(world, KEYS[0], LAST) == 2
+    assert await counts(world, id) == {"cancelled": 2, "waiting": RECIPIENTS - 2}
+
+
+async def test_fanout_of_excluded_recipients_only_ends(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"}, cancel_key="b7")
+    await cancel_for(world, *KEYS)
+    await world.settle()
+    fanout = await world.store.runs.fanout(id)
+    assert fanout is not None
+    assert (fanout.state, await counts(world, id), world.published) == ("done", {}, [])
+
+
 async def test_process_that_lost_its_job_repeats_no_recipient(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -364,7 +364,8 @@ async def cancel(request: ApiRequest) -> ASGIApp:
 
     Those that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response no step of
     theirs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs and recipients of
-    waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to` cancels it."""
+    waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to` cancels it. If the runs of
+    an audience are still being added, none is added for the recipients in `to`, which are not counted."""
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)

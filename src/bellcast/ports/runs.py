@@ -49,7 +49,8 @@ def as_change(run: StoredRun) -> dict[str, Any]:
 
 
 class NewFanout(Struct, frozen=True, kw_only=True):
-    """A trigger for an audience: its runs are added in pages, after the key `position`."""
+    """A trigger for an audience: its runs are added in pages, after the key `position`, but not those of `excluded`
+    recipients."""
 
     id: str
     tenant: str
@@ -62,6 +63,7 @@ class NewFanout(Struct, frozen=True, kw_only=True):
     created_at: int
     position: str = ""
     state: str = "running"
+    excluded: frozenset[str] = frozenset()
 
 
 class NewWait(Struct, frozen=True):
@@ -321,7 +323,8 @@ class Runs(Protocol):
 
     async def add_page(self, page: BegunPage) -> tuple[Event, ...] | None:
         """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows; None, and
-        nothing written, if it is not running any more, or not at the position of the page's `fanout`."""
+        nothing written, if it is not running any more, or not at the position of the page's `fanout`, or if a recipient of the
+        page was excluded since."""
         ...
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:

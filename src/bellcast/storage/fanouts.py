@@ -1,11 +1,16 @@
 """Fan-outs: work for an audience, page by page of recipients. The id of a fan-out is that of its trigger or announcement."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from bellcast.ports.jobs import FANOUT, Job
 from bellcast.ports.runs import NewFanout
-from bellcast.storage import jobs
+from bellcast.storage import jobs, rows
 from bellcast.storage.script import Script, Statement
+
+# Recipients, of a column.
+decode_keys = msgspec.json.Decoder(frozenset[str]).decode
 
 
 def add(fanout: NewFanout, kind: str) -> Script[None]:
@@ -29,6 +34,17 @@ def move(id: str, after: str, position: str) -> Script[bool]:
     """Move a running fan-out from one key to another. False if it does not run, or is not there: another process had its job
     meanwhile, whose pages may have other recipients."""
     return bool((yield Statement("fanout_move", {"id": id, "after": after, "position": position})))
+
+
+def exclude(id: str, excluded: Iterable[str]) -> Script[None]:
+    """Leave recipients out of the pages that are not added yet."""
+    yield Statement("fanout_exclude", {"id": id, "excluded": rows.to_json(sorted(excluded))})
+
+
+def excluded_from(id: str) -> Script[frozenset[str]]:
+    """Return who is left out of a fan-out; nobody is added to them before the end of the transaction."""
+    found = yield Statement("fanout_hold", {"id": id})
+    return decode_keys(found[0][0]) if found else frozenset()
 
 
 def end(id: str, tenant: str) -> Script[bool]:

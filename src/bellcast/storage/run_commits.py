@@ -175,6 +175,9 @@ class AddPage(Command[CommitResult]):
         if not is_current:
             return None
         yield from _insert(runs, FANOUT)
+        excluded = yield from fanouts.excluded_from(fanout.id)
+        if any(one.run.recipient in excluded for one in runs):
+            return None
         events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
         yield from _watch([(one.run, id) for one in runs for id in one.watched])
         yield from _put_waits(self._page.waits)

@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, jobs, messages, rows, run_commits, scans, waking, webhook_events
+from bellcast.storage import claims, fanouts, jobs, messages, rows, run_commits, scans, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
@@ -91,8 +91,7 @@ class Runs:
         report: EventReport = no_report,
     ) -> int:
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
-        if recipients is None:
-            await self._engine.write(ScriptCommand(lambda: _end_fanouts(params), []))
+        await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
         return await self._cancel_all(Statement("runs_of_cancel_key", params), now, report, recipients)
 
     async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
@@ -222,9 +221,14 @@ def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
 # --- the ends of fan-outs and waits
 
 
-def _end_fanouts(params: Params) -> Script[None]:
-    for (id,) in (yield Statement("fanouts_of_cancel_key", params)):
-        yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[None]:
+    """End the fan-outs of a cancel key, or leave the recipients out of what they have still to add."""
+    for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
+        if recipients is None:
+            yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+        else:
+            keys = fanouts.decode_keys(excluded).union(recipients)
+            yield from fanouts.exclude(id, {key for key in keys if key > position})
 
 
 def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
@@ -284,11 +288,12 @@ RUN_COLUMNS = (
 
 
 def _fanout(row: Row) -> NewFanout:
-    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state = row
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded = row
     return NewFanout(
         id=id,
         tenant=tenant,
         workflow=workflow,
+        excluded=fanouts.decode_keys(excluded),
         owner=owner,
         version=version,
         audience=audience.encode(),

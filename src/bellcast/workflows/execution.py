@@ -123,8 +123,8 @@ class RunExecutor:
         return msgspec.structs.replace(page, runs=begun, events=events)
 
     async def add(self, page: FanoutPage) -> bool:
-        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more or has
-        moved."""
+        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more, has
+        moved, or excludes one of the recipients now."""
         added = await self._store.runs.add_page(
             BegunPage(
                 fanout=page.fanout,

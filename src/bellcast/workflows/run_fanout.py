@@ -66,9 +66,9 @@ class RunFanout:
             is_for_others = not definition.is_independent or (self._shares_runs and not await self._has_backlog())
             for some in fanout_pages.cut(keys, self._pace.contention):
                 position = some[-1]
-                request = await self._triggers.of_page(fanout, some)
+                request = await self._triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
-                yield page if is_for_others else await self._begun(page)
+                yield page if is_for_others or not page.runs else await self._begun(page)
                 fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
@@ -87,7 +87,7 @@ class RunFanout:
             return page
 
     async def _add(self, page: FanoutPage) -> bool:
-        """Commit a page. False if the fan-out has ended or moved."""
+        """Commit a page. False if the fan-out has ended or moved, or excludes one of the recipients now."""
         try:
             is_added = await self._executor.add(page)
         except BellcastError:

@@ -336,7 +336,7 @@ VALUES (
 
 -- name: fanout_find
 -- One trigger for an audience.
-SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state
+SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
 FROM fanouts WHERE id = :id
 
 -- name: fanout_move
@@ -348,9 +348,26 @@ RETURNING id
 -- A fan-out without further recipients.
 UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
 
--- name: fanouts_of_cancel_key
+-- name: fanout_hold @sqlite
+-- Who is left out of a fan-out.
+SELECT excluded FROM fanouts WHERE id = :id
+
+-- name: fanout_hold @postgres
+-- Who is left out of a fan-out, and nobody else before the commit.
+SELECT excluded FROM fanouts WHERE id = :id FOR UPDATE
+
+-- name: fanout_exclude
+-- Leave recipients out of a fan-out.
+UPDATE fanouts SET excluded = :excluded WHERE id = :id
+
+-- name: fanouts_of_cancel_key @sqlite
 -- The fan-outs of a workflow with a key that have not ended.
-SELECT id FROM fanouts
+SELECT id, position, excluded FROM fanouts
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND state = 'running'
+
+-- name: fanouts_of_cancel_key @postgres
+-- The fan-outs of a workflow with a key that have not ended; nothing else changes them before the commit.
+SELECT id, position, excluded FROM fanouts
 WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND state = 'running'
 
 -- name: workflow_version_last
