@@ -148,10 +148,12 @@ class CounterKey(Struct, frozen=True):
 
 
 class StoredCounter(Struct, frozen=True):
-    """A counter as JSON, with the number of its changes."""
+    """A counter as JSON. `revision` grows with each change, from a random number: one that was deleted and created again has
+    another. `is_abandoned`: the run that collects in it has ended."""
 
     body: bytes
     revision: int
+    is_abandoned: bool = False
 
 
 class CounterUpdate(Struct, frozen=True, kw_only=True):
@@ -168,8 +170,8 @@ class CounterUpdate(Struct, frozen=True, kw_only=True):
 class RunCommit(Struct, frozen=True, kw_only=True):
     """The new state of a run with all effects of the steps that led to it. `run.revision` is the one that was read;
     `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it, `waits` are new waits for
-    live events; `has_waits`: those of the run are deleted with its end. `has_counters`: so are the
-    counters in which it collects."""
+    live events; `has_waits`: those of the run are deleted with its end. `has_counters`: with
+    its end, another run goes on with what it collects."""
 
     run: StoredRun
     now: int
@@ -284,7 +286,8 @@ class Runs(Protocol):
         now: int,
         report: EventReport = no_report,
     ) -> int:
-        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many."""
+        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Fan-outs with the key
+        add no more runs for them, which are not counted."""
         ...
 
     async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:

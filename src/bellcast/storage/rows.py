@@ -19,6 +19,7 @@ from bellcast.model.identities import (
 )
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Acted, ActionButton, Actor, Content, Edit, Notification
+from bellcast.ports.runs import StoredRun
 from bellcast.storage.script import Row
 
 _actor = msgspec.json.Decoder(Actor)
@@ -33,6 +34,11 @@ _encode = msgspec.json.Encoder().encode
 # The view `inbox_entries`: the number of columns of a notification, and the index of the recipient after them.
 ENTRY_COLUMNS = 23
 PLACE, RECIPIENT = 22, 25
+# The columns of a run before its body.
+RUN_COLUMNS = (
+    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
+    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
+)
 NO_OTHERS = (None,) * 8  # of an unread notification
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
@@ -279,3 +285,9 @@ def api_key(row: Row) -> ApiKey:
         },
         ApiKey,
     )
+
+
+def run(row: Row) -> StoredRun:
+    """From the columns of the statements that read runs."""
+    *columns, body = row
+    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())

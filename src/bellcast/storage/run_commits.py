@@ -1,5 +1,6 @@
 """Writes of runs: new runs of triggers and fan-outs, and the steps of runs, each with all effects."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -27,11 +28,17 @@ from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey
 from bellcast.storage.script import Params, Script, Statement
+from bellcast.workflows import run as run_state
+from bellcast.workflows import step_counters
+from bellcast.workflows.run import RunState
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
 # The kinds of the documents of schedules. A cancel name has the key of its schedule as its body.
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
+
+# Of the first revision of a counter; a column has 63.
+REVISION_BITS = 48
 
 # The events of a run's inbox rows; None if it was not written.
 CommitResult: TypeAlias = tuple[Event, ...] | None
@@ -168,6 +175,9 @@ class AddPage(Command[CommitResult]):
 
     def script(self) -> Script[CommitResult]:
         fanout, runs = self._page.fanout, self._page.runs
+        excluded = yield from fanouts.excluded_from(fanout.id)
+        if any(one.run.recipient in excluded for one in runs):
+            return None
         if self._page.position is None:
             is_current = yield from fanouts.end(fanout.id, fanout.tenant)
         else:
@@ -175,9 +185,6 @@ class AddPage(Command[CommitResult]):
         if not is_current:
             return None
         yield from _insert(runs, FANOUT)
-        excluded = yield from fanouts.excluded_from(fanout.id)
-        if any(one.run.recipient in excluded for one in runs):
-            return None
         events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
         yield from _watch([(one.run, id) for one in runs for id in one.watched])
         yield from _put_waits(self._page.waits)
@@ -226,7 +233,7 @@ def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
         yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
     ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
     if ended:
-        yield Statement("run_counters_delete", many=[{"run": id} for id in ended])
+        yield from leave_digests(ended)
     for commit in current:
         for request in commit.triggers:
             yield from _add(request)
@@ -274,7 +281,9 @@ def _counter_statement(update: CounterUpdate) -> Statement:
     key = msgspec.structs.asdict(update.key)
     if update.body is None:
         return Statement("counter_delete", key)
-    values = {"run": update.run, "body": update.body.decode(), "revision": update.revision + 1}
+    # A commit that read a counter which was deleted since must not take the next one for it.
+    revision = update.revision + 1 if update.revision else secrets.randbits(REVISION_BITS) + 1
+    values = {"run": update.run, "body": update.body.decode(), "revision": revision}
     return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
 
 
@@ -304,4 +313,34 @@ def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
 
 def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
     found = yield Statement("counter_find", msgspec.structs.asdict(key))
-    return StoredCounter(found[0][0].encode(), found[0][1]) if found else None
+    return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
+
+
+def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[None]:
+    """Take ended runs out of the digests in which they collect, and with them the merged runs that have this cancel key. The
+    first of the other runs goes on with each digest; one without others is deleted."""
+    for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
+        id, *names, body, revision, expires_at = row
+        key, counter = CounterKey(*names), step_counters.decode(body)
+        found = yield Statement("runs_find", {"ids": rows.to_json(counter.runs)})
+        stored = {run.id: run for run in map(rows.run, found)}
+        states = {run.id: run_state.decode(run.body) for run in stored.values()}
+        keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
+        changed = step_counters.without_runs(counter, {id, *keyed}, states)
+        if changed is None or changed.run is None:
+            yield Statement("counter_delete", msgspec.structs.asdict(key))
+            continue
+        state = states[changed.run].reopened(key.step, key.by, changed.closes_at)
+        yield from _reopen(stored[changed.run], state, changed.closes_at)
+        update = CounterUpdate(
+            key=key, revision=revision, body=msgspec.json.encode(changed), run=changed.run, expires_at=expires_at
+        )
+        yield _counter_statement(update)
+
+
+def _reopen(run: StoredRun, state: RunState, due_at: int) -> Script[None]:
+    """Let a run that has ended wait."""
+    body = run_state.encode(state)
+    waiting = msgspec.structs.replace(run, state=state.status, reason=None, wakes_at=due_at, ended_at=None, body=body)
+    yield Statement("run_save", many=[state_params(waiting)])
+    yield Statement("job_add", many=[job_params(waiting, due_at)])

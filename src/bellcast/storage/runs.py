@@ -47,7 +47,7 @@ class Runs:
 
     async def get(self, id: str) -> StoredRun | None:
         found = await self._engine.read(fetch, Statement("run_find", {"id": id}))
-        return _run(found[0]) if found else None
+        return rows.run(found[0]) if found else None
 
     async def page(self, query: RunQuery) -> list[StoredRun]:
         return await self._engine.read(_page, query)
@@ -60,7 +60,7 @@ class Runs:
 
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
         found = await self._engine.read(fetch, Statement("runs_find", {"ids": rows.to_json(ids)}))
-        return list(map(_run, found))
+        return list(map(rows.run, found))
 
     async def commit(self, commits: Sequence[RunCommit]) -> list[run_commits.CommitResult | Exception]:
         written = self._engine.write_items(run_commits.CommitRuns(commits))
@@ -117,14 +117,17 @@ class Runs:
                 and (recipients is None or recipient in recipients)
                 and (run := await self.get(id)) is not None
             ]
-            cancelled += await self._cancel(runs, now, report)
+            cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
             known |= {id for id, _, _ in found}
             if len(found) < limit:
                 return cancelled
 
-    async def _cancel(self, runs: Sequence[StoredRun], now: int, report: EventReport) -> int:
+    async def _cancel(
+        self, runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None = None
+    ) -> int:
         keys = {(run.tenant, run.recipient) for run in runs}
-        return await self._engine.write(ScriptCommand(lambda: _cancel(runs, now, report), keys)) if runs else 0
+        script = ScriptCommand(lambda: _cancel(runs, now, report, cancel_key), keys)
+        return await self._engine.write(script) if runs else 0
 
     async def retry(self, run: StoredRun, now: int) -> bool:
         return await self._engine.write(ScriptCommand(lambda: restart(run, now), [(run.tenant, run.recipient)]))
@@ -185,7 +188,7 @@ class Runs:
 # --- cancel, retry, resume
 
 
-def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[int]:
+def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None) -> Script[int]:
     cancelled = 0
     for run in runs:
         if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
@@ -195,7 +198,7 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport) -> Script[
         events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
         yield from webhook_events.add(events, now)
         yield from messages.withdraw(unsent, report, now)
-        yield Statement("run_counters_delete", {"run": run.id})
+        yield from run_commits.leave_digests([run.id], cancel_key)
         yield Statement("run_job_delete", {"run": run.id})
         yield Statement("event_waits_delete", {"run": run.id})
     return cancelled
@@ -248,7 +251,7 @@ def _scan(query: RunQuery) -> Script[ListScan[StoredRun]]:
         return ListScan((yield from _page(query)), None)
     params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
     found, until = yield from scans.by_id("runs_of_all_last", "runs_of_all", params)
-    return ListScan([_run(row) for row in found], until)
+    return ListScan([rows.run(row) for row in found], until)
 
 
 def _page(query: RunQuery) -> Script[list[StoredRun]]:
@@ -256,7 +259,7 @@ def _page(query: RunQuery) -> Script[list[StoredRun]]:
     name = next((page for field, page in PAGES.items() if params[field] is not None), None)
     if name is None:
         name = "runs_page" if query.state is None else "runs_in_state"
-    return [_run(row) for row in (yield Statement(name, params))]
+    return [rows.run(row) for row in (yield Statement(name, params))]
 
 
 def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
@@ -276,24 +279,12 @@ def _version(row: Row) -> WorkflowVersion:
     return WorkflowVersion(version, body.encode(), created_at)
 
 
-def _run(row: Row) -> StoredRun:
-    *columns, body = row
-    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())
-
-
-RUN_COLUMNS = (
-    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
-    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
-)
-
-
 def _fanout(row: Row) -> NewFanout:
     id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded = row
     return NewFanout(
         id=id,
         tenant=tenant,
         workflow=workflow,
-        excluded=fanouts.decode_keys(excluded),
         owner=owner,
         version=version,
         audience=audience.encode(),
@@ -302,4 +293,5 @@ def _fanout(row: Row) -> NewFanout:
         created_at=created_at,
         position=position,
         state=state,
+        excluded=fanouts.decode_keys(excluded),
     )

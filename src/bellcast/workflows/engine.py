@@ -3,7 +3,6 @@
 `advance` goes as far as a run can go without I/O: it skips, branches, waits and ends. It stops at a step that needs I/O, for
 which the caller does the work and continues with `record`."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,9 +12,10 @@ from msgspec import Struct
 
 from bellcast.model import local_times, times
 from bellcast.model.messages import State
-from bellcast.workflows import conditions, definitions
+from bellcast.workflows import conditions, definitions, step_counters
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
+from bellcast.workflows.step_counters import StepCounter
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MAX_FUNCTION_SECONDS,
@@ -335,25 +335,8 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
 
 # --- throttles and digests
 
-MAX_DIGEST_ITEMS = 100
-# Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
-MAX_DIGEST_BYTES = 64 * 1024
 # Bytes of a run that are left for the steps after a digest.
 DIGEST_RESERVE = 16 * 1024
-
-
-class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a throttle or a digest keeps for one recipient and key, across runs. `passed` are the times of runs that a
-    throttle let through; the others are of a digest: the run that collects, since when and until when."""
-
-    passed: tuple[int, ...] = ()
-    run: str | None = None
-    opened_at: int = 0
-    closes_at: int = 0
-    digest: Digest | None = None
-
-
-EMPTY = StepCounter()
 
 
 def throttle(counter: StepCounter, limit: int, window: int, now: int) -> tuple[StepCounter, bool]:
@@ -378,7 +361,6 @@ def collect(
 ) -> tuple[StepCounter | None, StepOutcome]:
     """Return a run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None:
     delete)."""
-    own = Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
     if counter.run == id:
         return _close(counter, rules, run, now)
     if counter.run is not None and counter.digest is not None:
@@ -387,14 +369,15 @@ def collect(
             latest = counter.opened_at + rules.max_window if rules.max_window is not None else None
             extended = now + rules.window
             closes_at = max(closes_at, extended if latest is None else min(extended, latest))
-        merged = _merged(counter.digest, own)
-        changed = msgspec.structs.replace(counter, digest=merged, closes_at=closes_at)
+        changed = step_counters.with_run(counter, counter.digest, id, run)
+        changed = msgspec.structs.replace(changed, closes_at=closes_at)
         return changed, StepOutcome(ends_run="merged", reason=counter.run)
+    own = step_counters.own_digest(run)
     if rules.mode == "repeats" and counter.closes_at <= now:
         passed = StepCounter(opened_at=now, closes_at=now + rules.window)
         return passed, StepOutcome(digest=_fitting(own, run))
     closes_at = counter.closes_at if rules.mode == "repeats" else rules.closes_at
-    opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own)
+    opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own, runs=(id,))
     return opened, StepOutcome(state="waiting", due_at=closes_at)
 
 
@@ -405,24 +388,8 @@ def _close(counter: StepCounter, rules: DigestRules, run: RunState, now: int) ->
     return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
 
 
-def _merged(before: Digest, own: Digest) -> Digest:
-    actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
-    # The items are those of the first runs: after one that did not fit, none is added.
-    is_cut = len(before.items) < before.count
-    return Digest(
-        count=before.count + 1,
-        items=before.items if is_cut else _within(before.items + own.items, MAX_DIGEST_BYTES),
-        actors=_within(actors, MAX_DIGEST_BYTES),
-    )
-
-
-def _within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
-    """Return the first values that together have at most this many bytes."""
-    ends = itertools.accumulate(len(msgspec.json.encode(value)) for value in values[:MAX_DIGEST_ITEMS])
-    return values[: sum(end <= most for end in ends)]
-
-
 def _fitting(digest: Digest, run: RunState) -> Digest:
     """Return the digest with as many items as the run has room for."""
     room = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
-    return msgspec.structs.replace(digest, items=_within(digest.items, room))
+    items = digest.items or (run.data,)  # where the runs before it have left: its own did not fit beside theirs
+    return msgspec.structs.replace(digest, items=step_counters.within(items, room))

@@ -91,6 +91,11 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in self.steps.items()}
         return msgspec.structs.replace(self, status="running", reason=None, steps=steps)
 
+    def reopened(self, key: str, by: str, closes_at: int) -> "RunState":
+        """Return the merged run as the one that collects in the digest of a step, until `closes_at`."""
+        waiting = self.with_step(key, state="waiting", reason=None, by=by, due_at=closes_at, ended_at=None)
+        return msgspec.structs.replace(waiting, status="waiting", reason=None)
+
     @property
     def wakes_at(self) -> int | None:
         """When the waiting run goes on by itself."""

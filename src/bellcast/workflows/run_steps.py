@@ -24,16 +24,16 @@ from bellcast.ports.runs import (
     TriggerRequest,
 )
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
-from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import cron, engine, step_counters, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
     MAX_REASON,
     InvalidValue,
-    StepCounter,
     StepOutcome,
     Surroundings,
 )
 from bellcast.workflows.run import RunState
+from bellcast.workflows.step_counters import StepCounter
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)
@@ -234,8 +234,8 @@ class RunSteps:
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
         found = await self._store.runs.counter(key)
         if found is None:
-            return key, engine.EMPTY, 0
-        return key, msgspec.json.decode(found.body, type=StepCounter), found.revision
+            return key, step_counters.EMPTY, 0
+        return key, step_counters.EMPTY if found.is_abandoned else step_counters.decode(found.body), found.revision
 
     async def _trigger(self, execution: Execution, step: Step) -> StepOutcome:
         stored, state = execution.stored, execution.state

@@ -211,9 +211,15 @@ RETURNING
 -- The job of a run that has ended.
 DELETE FROM jobs WHERE id = :run
 
--- name: run_counters_delete
--- What the digest of a run has collected.
-DELETE FROM step_counters WHERE run = :run
+-- name: counters_of_runs @sqlite
+-- The digests in which runs collect.
+SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
+WHERE run IN (SELECT value FROM json_each(:ids))
+
+-- name: counters_of_runs @postgres
+-- The digests in which runs collect.
+SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
+WHERE run IS NOT NULL AND run = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: runs_paused
 -- Paused runs of a workflow.
@@ -249,8 +255,11 @@ WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = 
   AND n.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: counter_find
--- One counter of a throttle or digest.
-SELECT body, revision FROM step_counters
+-- One counter of a throttle or digest, and whether the run that collects in it has ended.
+SELECT
+  body, revision,
+  run IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = step_counters.run AND runs.ended_at IS NULL)
+FROM step_counters
 WHERE tenant = :tenant AND workflow = :workflow AND step = :step AND recipient = :recipient AND "by" = :by
 
 -- name: counter_write
@@ -339,15 +348,6 @@ VALUES (
 SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
 FROM fanouts WHERE id = :id
 
--- name: fanout_move
--- Move a fan-out past a page that begins at its position.
-UPDATE fanouts SET position = :position WHERE id = :id AND state = 'running' AND position = :after
-RETURNING id
-
--- name: fanout_end
--- A fan-out without further recipients.
-UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
-
 -- name: fanout_hold @sqlite
 -- Who is left out of a fan-out.
 SELECT excluded FROM fanouts WHERE id = :id
@@ -360,6 +360,15 @@ SELECT excluded FROM fanouts WHERE id = :id FOR UPDATE
 -- Leave recipients out of a fan-out.
 UPDATE fanouts SET excluded = :excluded WHERE id = :id
 
+-- name: fanout_move
+-- Move a fan-out past a page that begins at its position.
+UPDATE fanouts SET position = :position WHERE id = :id AND state = 'running' AND position = :after
+RETURNING id
+
+-- name: fanout_end
+-- A fan-out without further recipients.
+UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
+
 -- name: fanouts_of_cancel_key @sqlite
 -- The fan-outs of a workflow with a key that have not ended.
 SELECT id, position, excluded FROM fanouts
@@ -369,6 +378,7 @@ WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND
 -- The fan-outs of a workflow with a key that have not ended; nothing else changes them before the commit.
 SELECT id, position, excluded FROM fanouts
 WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND state = 'running'
+ORDER BY id FOR UPDATE
 
 -- name: workflow_version_last
 -- The last version of a workflow.

@@ -1,0 +1,78 @@
+"""What throttles and digests keep across runs. Pure: no I/O, no clock."""
+
+import itertools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.workflows.run import Digest, RunState
+
+MAX_DIGEST_ITEMS = 100
+# Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
+MAX_DIGEST_BYTES = 64 * 1024
+# Runs in an open digest that can close it in the place of others: when one leaves, these are read.
+MAX_DIGEST_RUNS = 250
+
+
+class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a throttle or a digest keeps for one recipient and key, across runs. `passed` are the times of runs that a
+    throttle let through; the others are of a digest: the run that collects, since when and until when. `runs` are the
+    first runs in it, the one that collects included; the items are theirs, in this order."""
+
+    passed: tuple[int, ...] = ()
+    run: str | None = None
+    opened_at: int = 0
+    closes_at: int = 0
+    digest: Digest | None = None
+    runs: tuple[str, ...] = ()
+
+
+EMPTY = StepCounter()
+decode = msgspec.json.Decoder(StepCounter).decode
+
+
+def own_digest(run: RunState) -> Digest:
+    """Return a digest of one run."""
+    return Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
+
+
+def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> StepCounter:
+    """Add a run to an open digest."""
+    own = own_digest(run)
+    actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
+    # The items are those of the first runs: after one that did not fit, none is added.
+    is_cut = len(before.items) < before.count
+    digest = Digest(
+        count=before.count + 1,
+        items=before.items if is_cut else within(before.items + own.items, MAX_DIGEST_BYTES),
+        actors=within(actors, MAX_DIGEST_BYTES),
+    )
+    # The list ends before the first run that is not in it; digests of earlier builds have none.
+    is_listed = len(counter.runs) == before.count < MAX_DIGEST_RUNS
+    return msgspec.structs.replace(counter, digest=digest, runs=(*counter.runs, id) if is_listed else counter.runs)
+
+
+def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping[str, RunState]) -> StepCounter | None:
+    """Return an open digest without some of its runs: the first of the others that are `stored` collects. None if there
+    is none."""
+    digest = counter.digest
+    staying = tuple(id for id in counter.runs if id not in leaving)
+    collecting = next((id for id in staying if id in stored), None)
+    if digest is None or collecting is None:
+        return None
+    actors = [stored[id].actor for id in staying if id in stored]
+    gone = [stored[id].actor for id in leaving if id in stored and stored[id].actor not in actors]
+    changed = Digest(
+        count=digest.count - (len(counter.runs) - len(staying)),
+        items=tuple(item for id, item in zip(counter.runs, digest.items, strict=False) if id not in leaving),
+        actors=tuple(actor for actor in digest.actors if actor not in gone),
+    )
+    return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying)
+
+
+def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
+    """Return the first values that together have at most this many bytes."""
+    ends = itertools.accumulate(len(msgspec.json.encode(value)) for value in values[:MAX_DIGEST_ITEMS])
+    return values[: sum(end <= most for end in ends)]
