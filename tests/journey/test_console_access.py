@@ -385,3 +385,22 @@ async def test_text_of_a_request_adds_no_header_to_a_response(rest: Rest) -> Non
         assert "evil" not in str(response.headers.get("set-cookie"))
         assert not {name for name, value in response.headers.items() if "\n" in value or "\r" in value}
         assert response.headers.get("x-request-id") != "a b"
+
+
+async def test_support_acts_on_one_at_a_time(rest: Rest) -> None:
+    await set_up(rest)
+    support = await signed_in(rest, "sue", "support")
+    assert (await support.post("/v1/notifications", json={"to": "alice", "title": "Hello"})).status_code == 201
+    for many in (["alice", "bob"], ["alice"], {"all": True}, {"topic": "news"}):
+        response = await support.post("/v1/notifications", json={"to": many, "title": "Hello"})
+        assert refused(response, 403, "forbidden"), many
+    assert refused(await support.post("/v1/notifications/bulk", json=[]), 403, "forbidden")
+    (sent,) = (await support.get("/v1/notifications")).json()["notifications"]
+    assert sent["recipient"] == "alice"
+    one = await support.post("/v1/replays", json={"ids": ["missing"], "dry_run": True})
+    assert one.status_code == 200
+    for many in ({"ids": ["a", "b"]}, {"filter": {}}):
+        assert refused(await support.post("/v1/replays", json=many | {"dry_run": True}), 403, "forbidden")
+    for path in ("messages/x/retry", "messages/x/release", "runs/x/retry"):
+        assert refused(await support.post(f"/v1/{path}"), 404, "not_found"), path
+    assert refused(await support.delete("/v1/connections/x"), 404, "not_found")

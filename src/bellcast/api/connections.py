@@ -18,7 +18,7 @@ from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.operators import ROLES
+from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.times import Moment
 from bellcast.ports.list_scan import ListTotal
 
@@ -140,6 +140,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/connections/{id:str}",
     tag="Live",
     required_scope="manage",
+    roles=ONE_BY_ONE,
     bound_by="list",
     query=CloseQuery,
     response_types={204: None},

@@ -80,6 +80,12 @@ def require_manager(request: ApiRequest, *, is_sensitive: bool = False) -> None:
         raise PasswordRequired
 
 
+def require_one(request: ApiRequest, *, is_one: bool) -> None:
+    """Raise Forbidden for a request on more than one recipient or failure by an operator with the role support."""
+    if not is_one and caller(request).role == "support":
+        raise Forbidden("Your role, support, permits this for one at a time.")
+
+
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
     """Return the operator whose session the cookie names. Other credentials take precedence."""
     if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:

@@ -18,7 +18,7 @@ from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
-from bellcast.model.operators import ROLES
+from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.list_scan import ListScan, ListTotal
@@ -227,6 +227,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     "/v1/messages/{id:str}/retry",
     tag="Messages",
     required_scope="manage",
+    roles=ONE_BY_ONE,
     query=DryRunQuery,
     response_types={200: Retried, 202: Retried},
     refusals=(NotFound, Conflict),
@@ -254,6 +255,7 @@ async def retry(request: ApiRequest) -> ASGIApp:
     "/v1/messages/{id:str}/release",
     tag="Messages",
     required_scope="manage",
+    roles=ONE_BY_ONE,
     is_audited=True,
     query=DryRunQuery,
     response_types={200: Retried, 202: Retried},

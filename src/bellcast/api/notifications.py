@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, guards, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -20,6 +20,7 @@ from bellcast.model import patterns, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
+from bellcast.model.operators import ONE_BY_ONE
 from bellcast.model.preferences import Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
 from bellcast.ports.messages import EVERY_RECIPIENT, MAX_DECISIONS, MAX_MESSAGES, RecordedAction
@@ -96,6 +97,7 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     "/v1/notifications",
     tag="Sending",
     required_scope="send",
+    roles=ONE_BY_ONE,
     query=DryRunQuery,
     body=Draft,
     headers=("Idempotency-Key",),
@@ -120,6 +122,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, DryRunQuery)
     draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
     tenants.log_tenant(request, draft.tenant)
+    guards.require_one(request, is_one=isinstance(draft.to, str))
     if query.dry_run:
         return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft)))
     status = 202 if sending.is_later(draft) else 201

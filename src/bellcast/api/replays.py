@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from bellcast.api import (
     audit,
     context,
+    guards,
     list_total,
     objects,
     request_body,
@@ -27,7 +28,7 @@ from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
-from bellcast.model.operators import ROLES
+from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.times import Moment
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
@@ -263,6 +264,7 @@ async def causes(request: ApiRequest) -> ASGIApp:
     "/v1/replays",
     tag="Messages",
     required_scope="manage",
+    roles=ONE_BY_ONE,
     is_audited=True,
     query=DryRunQuery,
     body=StartReplayRequest,
@@ -279,6 +281,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     replays = context.of(request).replays
     body = await request_body.body(request, START)
     tenant = tenants.single_tenant(request, body.tenant)
+    guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
     plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
     started = StartedReplay(
         id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))

@@ -16,7 +16,7 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.operators import ROLES
+from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
@@ -192,6 +192,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
     "/v1/runs/{id:str}/retry",
     tag="Workflows",
     required_scope="manage",
+    roles=ONE_BY_ONE,
     query=DryRunQuery,
     response_types={200: Restarted, 202: Restarted},
     refusals=(NotFound, Conflict),

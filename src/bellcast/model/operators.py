@@ -8,6 +8,8 @@ from bellcast.model.identities import KeyScope
 
 Role = Literal["owner", "developer", "support", "viewer"]
 ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
+# Of operations on one recipient, message, run or connection. Support has no scope for those on many.
+ONE_BY_ONE: tuple[Role, ...] = ("owner", "developer", "support")
 # A session ends 12 hours after its last request, and 7 days after sign-in: a stolen laptop does not stay signed in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000

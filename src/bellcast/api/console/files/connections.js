@@ -16,7 +16,7 @@ export const connections = (page) => {
         ? [['Reason', (one) => `${one.reason ?? ''} (${one.code})`.trim()], ['Closed', (one) => time(one.closed_at)]]
         : [['Since', (one) => time(one.connected_at)]]),
       ['Connection', (one) => h('code', { class: 'wide' }, one.id)],
-      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions' }, page.may(CONTENT) && trace(page, one), page.may(BUILDERS) && closing(page, one))]])],
+      ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions' }, page.may(CONTENT) && trace(page, one), page.may(CONTENT) && closing(page, one))]])],
     none: isClosed ? 'No connection was closed since the servers started. Each that ends appears here, with the reason.' : 'No page is connected. Browsers and apps appear here while they have a connection.',
     command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
     note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,

@@ -3,7 +3,7 @@
  */
 import { confirmed, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
-import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
+import { CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
 const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
@@ -34,10 +34,10 @@ export const mails = (page) => listPage(page, {
 export function message(page) {
   const tenant = tenantOf(page);
   return detail(page, withQuery(path`/v1/messages/${page.key}`, tenant), (one) => [
-    heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(BUILDERS) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
+    heading(one.content.subject ?? `${one.channel} to ${one.to}`, page.may(CONTENT) && RETRYABLE.has(one.state) && confirmed('Retry this message', 'Retry', async () => {
       await request('POST', withQuery(path`/v1/messages/${one.id}/retry`, tenant));
       page.reload();
-    }), page.may(BUILDERS) && one.state === 'simulated' && !one.reason && confirmed('Release this message', 'Release', async () => {
+    }), page.may(CONTENT) && one.state === 'simulated' && !one.reason && confirmed('Release this message', 'Release', async () => {
       await request('POST', withQuery(path`/v1/messages/${one.id}/release`, tenant));
       page.reload();
     })),

@@ -3,7 +3,7 @@
  */
 import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
 import { RANGE, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
@@ -38,15 +38,14 @@ export function run(page) {
 }
 
 function actions(page, one, tenant) {
-  if (!page.may(BUILDERS)) return null;
   const url = withQuery(path`/v1/runs/${one.id}`, tenant);
   if (!ENDED.has(one.state)) {
-    return confirmed('Cancel this run', 'Cancel', async () => {
+    return page.may(BUILDERS) && confirmed('Cancel this run', 'Cancel', async () => {
       await request('DELETE', url);
       page.reload();
     });
   }
-  return one.state === 'failed' && confirmed('Retry this run from its failed step', 'Retry', async () => {
+  return one.state === 'failed' && page.may(CONTENT) && confirmed('Retry this run from its failed step', 'Retry', async () => {
     await request('POST', withQuery(path`/v1/runs/${one.id}/retry`, tenant));
     page.reload();
   });
