@@ -95,10 +95,9 @@ async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: 
     assert not await messages.settle(message().id, "delivered", None, report, NOW)
     sent = with_outcome(sending, state="sent", provider="env-email-1", reference="R1")
     await messages.finish([MessageUpdate(message=sent)], NOW)
-    found = await messages.find_reference("env-email-1", "R1")
-    assert found is not None
-    assert found.id == message().id
-    assert await messages.find_reference("other", "R1") is None
+    assert [one.id for one in await messages.of_reference("env-email-1", "R1", "")] == [message().id]
+    assert await messages.of_reference("env-email-1", "R1", "acme") == []
+    assert await messages.of_reference("other", "R1", "") == []
     assert await messages.settle(message().id, "delivered", None, report, NOW)
     assert not await messages.settle(message().id, "failed", "late", report, NOW)
     (stored,) = await messages.find([message().id])

@@ -199,6 +199,7 @@ async def opened(
     targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish)
+    providers = ProviderRegistry(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets())
     context = ApiContext(
         engines=engines,
         limits=limits,
@@ -213,8 +214,8 @@ async def opened(
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),
         url_problem=clients.guard.problem,
-        providers=ProviderRegistry(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets()),
-        receipts=Receipts(store, clock, webhooks, jobs),
+        providers=providers,
+        receipts=Receipts(store, providers, clock, webhooks, jobs),
         webhooks=webhooks,
         failures=Failures(store),
         replays=ReplayRunner(store, clock, ids.new, jobs),

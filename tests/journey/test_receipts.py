@@ -7,7 +7,7 @@ import json
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 
@@ -97,6 +97,36 @@ async def test_stop_to_vonage_suppresses_the_number_until_start(tmp_path: Path) 
         await send(client)
         await ended(client, 2)
         assert len(vendor.requests) == 3
+
+
+async def test_key_of_one_tenant_cannot_answer_for_a_recipient_of_another(tmp_path: Path) -> None:
+    """Its own provider has the key of the project's, and a token that it knows."""
+    async with (
+        vendor_server() as vendor,
+        app(tmp_path, PUBLIC_URL=PUBLIC, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+        body = {"channel": "sms", "url": twilio_url(vendor)}
+        assert (await client.put("/v1/providers/texts", json=body)).status_code == 201
+        await send(client, tenant="acme")
+        await ended(client, tenant="acme")
+        path, asked = f"/v1/suppressions/sms/{quote(NUMBER)}?tenant=acme", {"reason": "asked by phone"}
+        assert (await client.put(path, json=asked)).status_code == 201
+        created = await client.post("/v1/keys", json={"name": "evil", "scopes": ["manage"], "tenants": ["evil"]})
+        headers = {"authorization": f"Bearer {created.json()['key']}"}
+        written = await client.put("/v1/providers/texts?tenant=evil", json=body, headers=headers)
+        assert written.status_code == 201
+
+        async def suppressed() -> list[str]:
+            found = [await client.get(f"/v1/suppressions?tenant={tenant}") for tenant in ("acme", "evil")]
+            return [one["reason"] for page in found for one in page.json()["suppressions"]]
+
+        path = "/v1/providers/texts/receipts?tenant=evil"
+        reply = {"From": NUMBER, "SmsStatus": "received"}
+        assert (await client.post(**by_twilio({**reply, "Body": "START"}, path))).status_code == 204
+        assert await suppressed() == ["asked by phone"]
+        assert (await client.post(**by_twilio({**reply, "Body": "STOP"}, path))).status_code == 204
+        assert await suppressed() == ["asked by phone", "stop"]
 
 
 async def test_stop_to_vonage_as_json_is_accepted(tmp_path: Path) -> None:

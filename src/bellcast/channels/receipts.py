@@ -7,8 +7,11 @@ from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
 from bellcast.jobs import JobRunner
+from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Job, Store, Suppression
 from bellcast.ports.messages import StoredMessage
+from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import WebhookSink
 
@@ -29,10 +32,16 @@ class EarlyReceipt(Struct, frozen=True, array_like=True):
 
 
 class Receipts:
-    """Applies reports. Each may arrive more than once, and in any order: a state never moves back."""
+    """Applies reports. Each may arrive more than once, and in any order: a state never moves back.
 
-    def __init__(self, store: Store, clock: Clock, webhooks: WebhookSink, jobs: JobRunner) -> None:
+    A report with a tenant changes only that tenant. One without comes from the project's provider, which sends for all tenants
+    except those with their own provider of the same key: whoever owns a provider can sign its reports."""
+
+    def __init__(
+        self, store: Store, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner
+    ) -> None:
         self._store = store
+        self._providers = providers
         self._clock = clock
         self._webhooks = webhooks
         self._jobs = jobs
@@ -53,12 +62,11 @@ class Receipts:
 
     async def _apply(self, early: EarlyReceipt) -> bool:
         """Apply a vendor's receipt; return whether its message is known."""
-        provider, tenant, receipt = early.provider, early.tenant, early.receipt
-        message = await self._store.messages.find_reference(provider, receipt.reference)
-        if message is None or tenant not in ("", message.tenant):
-            return False
-        await self._settle(message, receipt)
-        return True
+        found = await self._store.messages.of_reference(early.provider, early.receipt.reference, early.tenant)
+        messages = [one for one in found if await self._is_about(early.tenant, early.provider, one.tenant, one.channel)]
+        for message in messages:
+            await self._settle(message, early.receipt)
+        return bool(messages)
 
     async def apply_report(self, tenant: str, report: MailReport) -> bool:
         """Apply a mail server's report; return whether its message is known."""
@@ -72,13 +80,24 @@ class Receipts:
         return True
 
     async def apply_opt_out(self, provider: str, tenant: str, opt_out: OptOut) -> None:
-        """Suppress a number, or allow it again, in the tenants that this provider has sent to it for."""
-        messages = self._store.messages
-        for owner in {tenant, *await messages.tenants_of("sms", provider, opt_out.address)}:
+        """Suppress a number, or allow it again: in the tenant, or in those that the project's provider has sent to it for."""
+        messages, tenants = self._store.messages, {tenant}
+        if tenant == DEFAULT_TENANT:
+            tenants.update(await messages.tenants_of("sms", provider, opt_out.address))
+        for one in tenants:
+            if not await self._is_about(tenant, provider, one, "sms"):
+                continue
             if opt_out.is_allowed:
-                await messages.allow(owner, "sms", opt_out.address)
+                await messages.allow(one, "sms", opt_out.address)
             else:
-                await messages.suppress(owner, self._suppression("sms", opt_out.address, STOP))
+                await messages.suppress(one, self._suppression("sms", opt_out.address, STOP))
+
+    async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
+        """Return whether a report with this tenant and provider is about messages of the tenant `sender`."""
+        if sender == tenant or tenant != DEFAULT_TENANT:
+            return sender == tenant
+        found = await self._providers.find(sender, provider)
+        return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
 
     async def _settle(self, message: StoredMessage, receipt: Receipt) -> None:
         report = await self._webhooks.report(message.tenant, [f"message.{receipt.state}"])

@@ -62,6 +62,8 @@ MAX_DECISIONS = 100
 # Messages of one notification to one recipient: one per e-mail address and number, each device and each chat; some workflows
 # add others.
 MAX_MESSAGES = 100
+# A vendor's references are unique; providers of other tenants with the same key may know the same one.
+MAX_OF_REFERENCE = 10
 # The recipient of the recall of an announcement.
 EVERY_RECIPIENT = ""
 
@@ -172,8 +174,9 @@ class Messages(Protocol):
         accepted or bounced it. The messages of a digest take its state."""
         ...
 
-    async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
-        """Return the message that a provider knows by this reference."""
+    async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:
+        """Return the messages that providers with this key know by this reference: of a tenant, or of all tenants for the
+        default one, at most MAX_OF_REFERENCE of these."""
         ...
 
     async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
@@ -181,7 +184,7 @@ class Messages(Protocol):
         ...
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
-        """Return the tenants that a provider has sent to an address for."""
+        """Return the tenants whose provider with this key has sent to an address."""
         ...
 
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:

@@ -78,7 +78,7 @@ class Channels:
         self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
         self.providers = ProviderRegistry(store, clock, real_clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
-        self.receipts = Receipts(store, clock, self.webhooks, jobs)
+        self.receipts = Receipts(store, self.providers, clock, self.webhooks, jobs)
         self._built_in = {
             "push": [NamedProvider("webpush", self._web_push())],
             "chat": [NamedProvider("webhook", ChatWebhookProvider(clients.guarded()))],

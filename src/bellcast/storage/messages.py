@@ -11,6 +11,7 @@ from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
+    MAX_OF_REFERENCE,
     MessageQuery,
     MessageUpdate,
     NewDecision,
@@ -82,8 +83,8 @@ class Messages:
             if error is not None:
                 raise error
 
-    async def find_reference(self, provider: str, reference: str) -> StoredMessage | None:
-        return await self._engine.read(_find_reference, provider, reference)
+    async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:
+        return await self._engine.read(_of_reference, provider, reference, tenant)
 
     async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
         params = {"id": id, "state": state, "reason": reason}
@@ -230,9 +231,10 @@ def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
     return [_message(row) for row in found]
 
 
-def _find_reference(provider: str, reference: str) -> Script[StoredMessage | None]:
-    found = yield Statement("message_of_reference", {"provider": provider, "reference": reference})
-    return (yield from _find([found[0][0]]))[0] if found else None
+def _of_reference(provider: str, reference: str, tenant: str) -> Script[list[StoredMessage]]:
+    params = {"provider": provider, "reference": reference, "tenant": tenant, "limit": MAX_OF_REFERENCE}
+    found = yield Statement("messages_of_reference", params)
+    return (yield from _find([id for (id,) in found])) if found else []
 
 
 PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_notification", "run": "messages_of_run"}

@@ -479,9 +479,10 @@ RETURNING id
 -- Whether any recipient of a tenant switches off the inbox for something.
 SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1
 
--- name: message_of_reference
--- The message that a provider knows by this reference.
-SELECT id FROM messages WHERE reference = :reference AND provider = :provider LIMIT 1
+-- name: messages_of_reference
+-- The oldest messages that providers with this key know by this reference: of a tenant, or of all for the default one.
+SELECT id FROM messages
+WHERE reference = :reference AND provider = :provider AND (tenant = :tenant OR :tenant = '') ORDER BY id LIMIT :limit
 
 -- name: message_settle
 -- The state that a receipt reports, also for the messages of a digest; only a sent message changes, so that no state moves
@@ -493,5 +494,5 @@ RETURNING
   expires_at, provider, reference, content, attempts, rounds, digest
 
 -- name: tenants_of_address
--- Tenants that a provider has sent to an address for. Reads all messages: a reply with STOP is rare.
+-- Tenants whose provider with this key has sent to an address. Reads all messages: a reply with STOP is rare.
 SELECT DISTINCT tenant FROM messages WHERE channel = :channel AND address = :address AND provider = :provider

@@ -1,0 +1,130 @@
+"""Vendors' receipts and replies: early ones, and those of providers with the same key in several tenants, on every store."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.encryption import Encryption
+from bellcast.channels.receipts import Receipts
+from bellcast.jobs import JobRunner
+from bellcast.model.ids import Ids
+from bellcast.model.providers import ProviderFields
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.outbound.clients import HttpClients
+from bellcast.ports import NewMessage, Store, Suppression
+from bellcast.ports.messages import MessageUpdate
+from bellcast.ports.providers import OptOut, Receipt
+from bellcast.ports.webhooks import NoWebhooks
+from bellcast.server.provider_registry import ProviderRegistry
+from tests.clock import FakeClock
+
+NUMBER, KEY = "+431", "texts"
+TEXTS = ProviderFields(channel="sms", url="twilio://AC1:token@default?from=1")
+MAIL = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+# With their own provider of the project's key, without one, with one of another channel, with one that is not active.
+TENANTS = {"acme": TEXTS, "globex": None, "initech": MAIL, "umbrella": msgspec.structs.replace(TEXTS, active=False)}
+
+
+class Texts:
+    """Text messages by providers with one key, of the project and of tenants."""
+
+    def __init__(self, store: Store, clock: FakeClock, clients: HttpClients) -> None:
+        self.store, self.clock, self.ids = store, clock, Ids()
+        encryption = Encryption(b"key")
+        self.providers = ProviderRegistry(store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets())
+        self.jobs = JobRunner(store.jobs, clock, self.ids.new)
+        self.receipts = Receipts(store, self.providers, clock, NoWebhooks(), self.jobs)
+
+    async def add_sent(self, tenant: str, reference: str) -> str:
+        """Add a message that a provider accepted with this reference; return its id."""
+        id = self.ids.new(self.clock.now())
+        message = NewMessage(
+            id=id,
+            tenant=tenant,
+            recipient="alice",
+            notification=None,
+            channel="sms",
+            type="general",
+            priority="normal",
+            address=NUMBER,
+            due_at=2**52,
+            created_at=self.clock.now(),
+            content=b"{}",
+        )
+        await self.store.messages.add([message])
+        (stored,) = await self.store.messages.find([id])
+        accepted = msgspec.structs.replace(stored, state="sent", provider=KEY, reference=reference)
+        await self.store.messages.finish([MessageUpdate(message=accepted)], self.clock.now())
+        return id
+
+    async def state(self, id: str) -> str:
+        (stored,) = await self.store.messages.find([id])
+        return stored.state
+
+    async def suppressed(self) -> set[str]:
+        """Return the tenants in which the number is suppressed."""
+        found = [(one, await self.store.messages.suppressions(one, ("", ""), 10)) for one in ("", *TENANTS)]
+        return {tenant for tenant, suppressions in found if suppressions}
+
+    async def suppress(self, *tenants: str) -> None:
+        one = Suppression(channel="sms", address=NUMBER, reason="asked by phone", created_at=self.clock.now())
+        for tenant in tenants:
+            await self.store.messages.suppress(tenant, one)
+
+
+@pytest.fixture
+async def texts(store: Store, clock: FakeClock) -> AsyncIterator[Texts]:
+    clients = HttpClients()
+    texts = Texts(store, clock, clients)
+    await texts.providers.put("", KEY, TEXTS)
+    for tenant, fields in TENANTS.items():
+        if fields is not None:
+            await texts.providers.put(tenant, KEY, fields)
+    yield texts
+    await texts.providers.close()
+    await clients.close()
+
+
+async def test_early_receipt_is_applied_once_its_message_is_known(texts: Texts) -> None:
+    await texts.receipts.take_receipt(KEY, "", Receipt("SM1", "delivered"))
+    await texts.receipts.take_receipt(KEY, "", Receipt("unknown", "delivered"))
+    texts.clock.advance(1)
+    assert await texts.jobs.run_due() == 2
+    id = await texts.add_sent("", "SM1")
+    for seconds in (5, 30, 120, 600):
+        texts.clock.advance(seconds)
+        await texts.jobs.run_due()
+    assert await texts.state(id) == "delivered"
+    assert [group.kind for group in await texts.store.jobs.due(2**51)] == []
+
+
+async def test_reply_to_the_provider_of_a_tenant_changes_no_other_tenant(texts: Texts) -> None:
+    for tenant in ("", *TENANTS):
+        await texts.add_sent(tenant, f"of {tenant}")
+    await texts.suppress("", "acme", "globex")
+    await texts.receipts.apply_opt_out(KEY, "acme", OptOut(NUMBER, is_allowed=True))
+    assert await texts.suppressed() == {"", "globex"}
+    await texts.receipts.apply_opt_out(KEY, "acme", OptOut(NUMBER, is_allowed=False))
+    assert await texts.suppressed() == {"", "globex", "acme"}
+
+
+async def test_reply_to_the_projects_provider_changes_the_tenants_that_it_sends_for(texts: Texts) -> None:
+    for tenant in TENANTS:
+        await texts.add_sent(tenant, f"of {tenant}")
+    await texts.receipts.apply_opt_out(KEY, "", OptOut(NUMBER, is_allowed=False))
+    assert await texts.suppressed() == {"", "globex", "initech", "umbrella"}
+    await texts.suppress("acme")
+    await texts.receipts.apply_opt_out(KEY, "", OptOut(NUMBER, is_allowed=True))
+    assert await texts.suppressed() == {"acme"}
+
+
+async def test_receipt_finds_its_message_beside_the_same_reference_of_another_tenant(texts: Texts) -> None:
+    of_acme, of_globex = [await texts.add_sent(tenant, "SM1") for tenant in ("acme", "globex")]
+    await texts.receipts.take_receipt(KEY, "", Receipt("SM1", "delivered"))
+    assert (await texts.state(of_acme), await texts.state(of_globex)) == ("sent", "delivered")
+    of_globex, of_acme = [await texts.add_sent(tenant, "SM2") for tenant in ("globex", "acme")]
+    await texts.receipts.take_receipt(KEY, "acme", Receipt("SM2", "bounced"))
+    assert (await texts.state(of_acme), await texts.state(of_globex)) == ("bounced", "sent")
+    assert await texts.suppressed() == {"acme"}
