@@ -123,7 +123,9 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
             assert eventually(lambda node=node: get(node, "/v1/stats", tenant="lists")["connections"] == expected)
             assert get(node, "/v1/connections", tenant="elsewhere")["connections"] == []
         everyone = get(three.nodes[2], "/v1/connections", tenant="lists")["connections"]
-        assert eventually(lambda: paged(three.nodes[0], "lists") == sorted(one["id"] for one in everyone))
+        assert eventually(lambda: paged(three.nodes[0], "lists") == [one["id"] for one in everyone])
+        times = [one["connected_at"] for one in everyone]
+        assert times == sorted(times, reverse=True)
 
 
 def listed(node: ServerProcess) -> list[str]:

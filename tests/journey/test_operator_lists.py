@@ -1,5 +1,6 @@
 """Lists for operators: tenants, topics, and connections that are open or were closed."""
 
+import contextlib
 import os
 import platform
 from typing import Any
@@ -96,6 +97,35 @@ def test_connections_are_filtered(bellcast_server: ServerProcess) -> None:
         expected = {"topic": "presence-room", "tenant": "lists", "subscribers": 0, "followers": 1, "present": 1}
         assert topic == expected
         assert expected in get(bellcast_server, "/v1/topics", tenant="*", limit=200)["topics"]
+
+
+@pytest.mark.parametrize(("state", "at"), [("open", "connected_at"), ("closed", "closed_at")])
+def test_connections_are_listed_newest_first(bellcast_server: ServerProcess, state: str, at: str) -> None:
+    tenant, number = f"order-{state}", 7
+
+    def page(**params: Any) -> Any:
+        return get(bellcast_server, "/v1/connections", tenant=tenant, state=state, **params)
+
+    with contextlib.ExitStack() as opened:
+        for _ in range(number):
+            client = opened.enter_context(websocket(bellcast_server, "ann", claims={"tenant": tenant}))
+            id = client.until("ready")["connection"]
+            if state == "closed":
+                assert delete(bellcast_server, id, tenant=tenant).status_code == 204
+                assert eventually(lambda id=id: id in {one["id"] for one in page()["connections"]})
+        rows = page()["connections"]
+        assert [one[at] for one in rows] == sorted((one[at] for one in rows), reverse=True)
+        pages = [page(limit=3)]
+        while pages[-1]["next"] is not None:
+            pages.append(page(limit=3, after=pages[-1]["next"]))
+        listed = [one["id"] for each in pages for one in each["connections"]]
+        assert (listed, len(set(listed))) == ([one["id"] for one in rows], number)
+    assert (
+        httpx.get(
+            f"{bellcast_server.url}/v1/connections", headers=bellcast_server.as_app(), params={"after": "x"}
+        ).status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize(

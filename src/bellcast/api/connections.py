@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import bound_callers, context, list_total, request_body, responses, tenants, viewers
+from bellcast.api import bound_callers, context, list_positions, list_total, request_body, responses, tenants, viewers
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
@@ -85,6 +85,7 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
             recipient=self.recipient,
             topic=self.topic,
             protocol=self.protocol,
+            node=self.node,
             is_closed=self.state == "closed",
             since=0 if self.start is None else max(0, times.milliseconds(self.start)),
             until=None if self.end is None else max(0, times.milliseconds(self.end)),
@@ -111,17 +112,14 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List the connections of a tenant on all nodes.
 
-    The open ones, or with `state=closed` the last 1,000 of each node that ended, with the reason."""
+    The open ones, or with `state=closed` the last 1,000 of each node that ended, with the reason. Newest first: by
+    the start of open connections, and the end of closed ones."""
     params = request_body.query(request, ConnectionsQuery)
     wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
     named = _tenants(request, params)
-    listed = [
-        one
-        for tenant in named
-        for one in await connections.page(tenant, params.cursor, limit, wanted)
-        if params.node in (None, one.node)
-    ]
-    result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.id)[:limit]
+    before = list_positions.moment(params.cursor) if params.cursor else None
+    listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
+    result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
     shown = [_item(one) for one in result[: params.limit]]
     has_next = len(result) > params.limit
 
@@ -129,9 +127,10 @@ async def page(request: ApiRequest) -> ASGIApp:
         kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
         return ListTotal(sum(kind.count for kind in kinds), exact=True)
 
-    count = count_open if wanted == EVERY_CONNECTION and params.node is None else None
+    count = count_open if wanted == EVERY_CONNECTION else None
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
-    listed_page = ConnectionPage(shown, shown[-1].id if has_next else None, total)
+    following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
+    listed_page = ConnectionPage(shown, following, total)
     return responses.json(viewers.page_for(request, listed_page))
 
 

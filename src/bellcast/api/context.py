@@ -18,7 +18,14 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.webhooks import Webhooks
-from bellcast.model.events import EVERY_CONNECTION, ConnectionCount, ConnectionFilter, ConnectionInfo, Member
+from bellcast.model.events import (
+    EVERY_CONNECTION,
+    ConnectionCount,
+    ConnectionFilter,
+    ConnectionInfo,
+    ConnectionPosition,
+    Member,
+)
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.nodes import LiveNode
@@ -42,9 +49,13 @@ class Connections(Protocol):
     """State of the live connections, of all nodes together unless stated otherwise."""
 
     async def page(
-        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+        self,
+        tenant: str | None,
+        before: ConnectionPosition | None,
+        limit: int,
+        wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> Sequence[ConnectionInfo]:
-        """Return at most `limit` connections by id, after the id `after`; of all tenants if `tenant` is None."""
+        """Return at most `limit` connections, newest first, before the position `before`; of all tenants if `tenant` is None."""
         ...
 
     async def close(self, tenant: str | None, id: str, *, reconnect: bool) -> bool:

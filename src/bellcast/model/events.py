@@ -260,6 +260,10 @@ class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
         return NODES
 
 
+# Time (UTC milliseconds) and id.
+ConnectionPosition = tuple[int, str]
+
+
 class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """One live connection, or one that was closed recently; times are UTC milliseconds."""
 
@@ -277,6 +281,11 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     code: int | None = None
     reason: str | None = None
 
+    @property
+    def position(self) -> ConnectionPosition:
+        """Place in the list: by the end of a closed connection, the start of an open one."""
+        return self.connected_at if self.closed_at is None else self.closed_at, self.id
+
 
 class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on listed connections; None selects all. `is_closed`: recently closed ones instead of open ones. `since` and
@@ -286,6 +295,7 @@ class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipient: str | None = None
     topic: str | None = None
     protocol: str | None = None
+    node: str | None = None
     is_closed: bool = False
     since: int = 0
     until: int | None = None
@@ -297,7 +307,8 @@ class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             and (self.recipient is None or one.recipient == self.recipient)
             and (self.topic is None or self.topic in one.topics)
             and (self.protocol is None or one.protocol == self.protocol)
-            and self._is_in_time(one.connected_at if one.closed_at is None else one.closed_at)
+            and (self.node is None or one.node == self.node)
+            and self._is_in_time(one.position[0])
         )
 
     def _is_in_time(self, at: int) -> bool:
@@ -308,13 +319,13 @@ EVERY_CONNECTION = ConnectionFilter()
 
 
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
-    """A node requests at most `limit` of the others' connections by id, after the id `after`, and the counts of all.
-    `tenant` None means every tenant."""
+    """A node requests at most `limit` of the others' connections, newest first, before the position `before`, and the counts
+    of all. `tenant` None means every tenant."""
 
     node: str
     question: str
     tenant: str | None
-    after: str | None
+    before: ConnectionPosition | None
     limit: int
     wanted: ConnectionFilter = ConnectionFilter()
 

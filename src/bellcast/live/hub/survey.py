@@ -4,9 +4,9 @@ import asyncio
 import heapq
 import secrets
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from bellcast.model.events import (
     ConnectionCount,
     ConnectionFilter,
     ConnectionInfo,
+    ConnectionPosition,
     Member,
     SurveyReply,
     SurveyRequest,
@@ -30,6 +31,7 @@ from bellcast.model.events import (
 from bellcast.ports import Broker
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # A healthy node replies in milliseconds; a stuck or dying one is skipped.
 REPLY_TIMEOUT = 2.0
@@ -72,12 +74,16 @@ class ConnectionSurvey:
     # --- queries to all nodes
 
     async def page(
-        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+        self,
+        tenant: str | None,
+        before: ConnectionPosition | None,
+        limit: int,
+        wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> Sequence[ConnectionInfo]:
-        """Return at most `limit` connections by id, after the id `after`; without a `tenant`, of all tenants."""
-        here, _ = self._local_page(tenant, after, limit, wanted)
-        replies = await self._query_peers(tenant, after, limit, wanted)
-        merged = heapq.merge(here, *(reply.entries for reply in replies), key=lambda entry: entry.id)
+        """Return at most `limit` connections, newest first, before the position `before`; without a `tenant`, of all tenants."""
+        here, _ = self._local_page(tenant, before, limit, wanted)
+        replies = await self._query_peers(tenant, before, limit, wanted)
+        merged = heapq.merge(here, *(reply.entries for reply in replies), key=_info_position, reverse=True)
         return list(islice(merged, limit))
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
@@ -102,7 +108,11 @@ class ConnectionSurvey:
         self._closed.append(msgspec.structs.replace(self._info(connection), **ended))
 
     async def _query_peers(
-        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+        self,
+        tenant: str | None,
+        before: ConnectionPosition | None,
+        limit: int,
+        wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> Sequence[SurveyReply]:
         """Return the replies of the other nodes that arrive within REPLY_TIMEOUT."""
         cluster = self._hub.cluster
@@ -111,7 +121,7 @@ class ConnectionSurvey:
         name, survey = secrets.token_hex(SURVEY_ID_BYTES), PendingSurvey(cluster.others)
         self._pending[name] = survey
         try:
-            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, after, limit, wanted))
+            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, before, limit, wanted))
             await asyncio.wait_for(survey.complete.wait(), REPLY_TIMEOUT)
         except TimeoutError:
             log.warning("survey_incomplete", nodes=sorted(survey.waiting))
@@ -129,7 +139,7 @@ class ConnectionSurvey:
             if survey is not None:
                 survey.add_reply(event)
         elif event.node != self._hub.cluster.node:
-            entries, counts = self._local_page(event.tenant, event.after, event.limit, event.wanted)
+            entries, counts = self._local_page(event.tenant, event.before, event.limit, event.wanted)
             reply = SurveyReply(self._hub.cluster.node, event.node, event.question, tuple(entries), tuple(counts))
             self._spawn(self._broker.publish(reply))
 
@@ -158,27 +168,28 @@ class ConnectionSurvey:
         return {"connections": rows, "encoded": encoded, **numbers}
 
     def _local_page(
-        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter = EVERY_CONNECTION
+        self,
+        tenant: str | None,
+        before: ConnectionPosition | None,
+        limit: int,
+        wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> tuple[list[ConnectionInfo], list[ConnectionCount]]:
         if wanted.is_closed:
-            return self._closed_page(tenant, after, limit, wanted), []
+            return self._closed_page(tenant, before, limit, wanted), []
         connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
         kinds = Counter((entry.dialect.protocol, entry.dialect.transport) for entry in connections)
-        following = (entry for entry in connections if after is None or entry.id > after) if limit else ()
-        if wanted == EVERY_CONNECTION:
-            shown = list(map(self._info, heapq.nsmallest(limit, following, key=lambda entry: entry.id)))
-        else:
-            matching = (info for info in map(self._info, following) if wanted.matches(info))
-            shown = heapq.nsmallest(limit, matching, key=lambda info: info.id)
-        return shown, [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
+        counts = [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
+        listed = connections if limit else []
+        if wanted != EVERY_CONNECTION:
+            matching = filter(wanted.matches, map(self._info, listed))
+            return _newest(matching, _info_position, before, limit), counts
+        return list(map(self._info, _newest(listed, _position, before, limit))), counts
 
     def _closed_page(
-        self, tenant: str | None, after: str | None, limit: int, wanted: ConnectionFilter
+        self, tenant: str | None, before: ConnectionPosition | None, limit: int, wanted: ConnectionFilter
     ) -> list[ConnectionInfo]:
         matching = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
-        return heapq.nsmallest(
-            limit, (one for one in matching if after is None or one.id > after), key=lambda one: one.id
-        )
+        return _newest(matching, _info_position, before, limit)
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         return ConnectionInfo(
@@ -193,6 +204,24 @@ class ConnectionSurvey:
             connected_at=connection.connected_at,
             node=self._hub.cluster.node,
         )
+
+
+def _position(connection: Connection) -> ConnectionPosition:
+    return connection.connected_at, connection.id
+
+
+def _info_position(one: ConnectionInfo) -> ConnectionPosition:
+    return one.position
+
+
+def _newest(
+    entries: Iterable[T],
+    position: Callable[[T], ConnectionPosition],
+    before: ConnectionPosition | None,
+    limit: int,
+) -> list[T]:
+    older = (one for one in entries if before is None or position(one) < before)
+    return heapq.nlargest(limit, older, key=position)
 
 
 def _row(kind: ConnectionCount) -> dict[str, Any]:
