@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 from bellcast import __version__
 from bellcast.api import list_total
 from bellcast.live.admission import MAX_ORIGIN
-from bellcast.model import times
+from bellcast.model import ids, times
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.contract.test_store_messages import message
 from tests.faults.raw import eventually
@@ -405,7 +405,9 @@ async def test_messages_and_runs_of_all_tenants_are_those_of_the_caller(rest: Re
     for tenant in ("acme", "globex"):
         await rest.app.put("/v1/workflows/later", params={"tenant": tenant}, json={"steps": [step]})
         await rest.app.post("/v1/workflows/later/trigger", json={"to": "ann", "tenant": tenant})
-        await rest.store.messages.add([message(tenant=tenant, id=f"0{tenant}", recipient="ann")])
+        await rest.store.messages.add(
+            [message(tenant=tenant, id=ids.derived(1, tenant.encode().ljust(10)), recipient="ann")]
+        )
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["read"], "tenants": ["acme", "else"]})).json()
     bound = Caller(rest.client, {"authorization": f"Bearer {key['key']}"})
     for path, rows in (("/v1/messages", "messages"), ("/v1/runs", "runs")):

@@ -6,11 +6,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, notifications, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import context, list_positions, notifications, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
+from bellcast.errors import BadRequest
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Notification
 from bellcast.model.operators import ROLES
@@ -82,6 +83,7 @@ class AnnouncementPage(Struct, frozen=True):
     query=NotificationsQuery,
     is_exported=True,
     response_types={200: NotificationPage},
+    refusals=(BadRequest,),
 )
 async def notification_page(request: ApiRequest) -> ASGIApp:
     """List sent notifications.
@@ -108,6 +110,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     query=AnnouncementsQuery,
     is_exported=True,
     response_types={200: AnnouncementPage},
+    refusals=(BadRequest,),
 )
 async def announcement_page(request: ApiRequest) -> ASGIApp:
     """List announcements.
@@ -156,7 +159,7 @@ def _sent_query(request: ApiRequest, query: AnnouncementsQuery, recipient: str |
         tenant=tenant_pages.tenant_of(request, query.tenant, recipient=recipient),
         recipient=recipient,
         type=query.type,
-        before=query.after or NEWEST,
+        before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
         limit=query.limit + 1,

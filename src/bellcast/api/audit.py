@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, list_total
+from bellcast.api import context, list_positions, list_total
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
@@ -186,7 +186,8 @@ async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     operators = context.of(request).engines.store.operators
     since, until = query.created_since, query.created_before
     tenant = None if query.tenant in (None, "", EVERY_TENANT) else query.tenant
-    entries = await operators.audit(query.after or "", query.limit + 1, since=since, until=until, tenant=tenant)
+    before = list_positions.item_id(query.after) or ""
+    entries = await operators.audit(before, query.limit + 1, since=since, until=until, tenant=tenant)
 
     async def count(limit: int) -> ListTotal:
         number = await operators.count_audit(limit + 1, since=since, until=until, tenant=tenant)

@@ -13,7 +13,7 @@ from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import NotFound
+from bellcast.errors import BadRequest, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
@@ -108,6 +108,7 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     query=ConnectionsQuery,
     is_exported=True,
     response_types={200: ConnectionPage},
+    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the connections of a tenant on all nodes.

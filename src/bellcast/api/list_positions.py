@@ -1,14 +1,39 @@
-"""Positions in lists whose order is that of two values: texts for the parameter `after`."""
+"""Positions in lists: texts for the parameter `after`."""
 
 import re
 from urllib.parse import quote, unquote
 
 from bellcast.errors import BadRequest
+from bellcast.model import ids
 from bellcast.model.identities import EVERY_TENANT
 
 # UTC milliseconds and an id.
 MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
+REVISION = re.compile(r"[0-9]{1,9}")
+# A job has the id of what it runs, or a kind or an event and a name.
+JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
+
+
+def item_id(after: str | None) -> str | None:
+    """Return the id of a position in a list by id, None for its beginning. Raises BadRequest."""
+    if after and not ids.is_id(after):
+        raise BadRequest(WRONG)
+    return after or None
+
+
+def failure_id(after: str | None) -> str | None:
+    """Return the id of a message, a run or a job, None for the beginning. Raises BadRequest."""
+    return after if after and JOB.fullmatch(after) else item_id(after)
+
+
+def revision(after: str | None) -> int | None:
+    """Return the number of a revision, None for the beginning. Raises BadRequest."""
+    if not after:
+        return None
+    if not REVISION.fullmatch(after):
+        raise BadRequest(WRONG)
+    return int(after)
 
 
 def of_moment(at: int, id: str) -> str:

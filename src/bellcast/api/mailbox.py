@@ -8,14 +8,14 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, list_positions, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import rfc822
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels import email, signatures
-from bellcast.errors import NotFound
+from bellcast.errors import BadRequest, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
@@ -92,7 +92,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     required_scope=None,
     query=MailboxQuery,
     response_types={200: HTML},
-    refusals=(NotFound,),
+    refusals=(BadRequest, NotFound),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the mailbox.
@@ -103,7 +103,12 @@ async def show(request: ApiRequest) -> ASGIApp:
     grant = _read(ctx.project, token, ctx.engines.clock.now())
     messages = ctx.engines.store.messages
     found = await messages.page(
-        MessageQuery(tenant=grant.tenant, state="simulated", before=query.after or NEWEST, limit=PAGE_SIZE + 1)
+        MessageQuery(
+            tenant=grant.tenant,
+            state="simulated",
+            before=list_positions.item_id(query.after) or NEWEST,
+            limit=PAGE_SIZE + 1,
+        )
     )
     shown, chosen = found[:PAGE_SIZE], None
     if query.message is not None:

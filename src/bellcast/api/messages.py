@@ -5,7 +5,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import audit, context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import (
+    audit,
+    context,
+    list_positions,
+    list_total,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    viewers,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
@@ -14,7 +25,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.channels import delivery, email
-from bellcast.errors import Conflict, NotFound
+from bellcast.errors import BadRequest, Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
@@ -90,6 +101,7 @@ class Retried(Struct, frozen=True):
     query=MessagesQuery,
     is_exported=True,
     response_types={200: MessagePage},
+    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List messages.
@@ -107,7 +119,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         channel=query.channel,
         state=query.state,
         provider=query.provider,
-        before=query.after or NEWEST,
+        before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
         limit=query.limit + 1,

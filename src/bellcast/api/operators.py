@@ -12,7 +12,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import console_sessions, passwords
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import IDLE_MS, Operator, Role
@@ -158,7 +158,9 @@ async def reset_mfa(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-@admin_operation("GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage})
+@admin_operation(
+    "GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage}, refusals=(BadRequest,)
+)
 async def audit_page(request: ApiRequest) -> ASGIApp:
     """List the entries of the audit log, newest first.
 

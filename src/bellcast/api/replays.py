@@ -10,6 +10,7 @@ from bellcast.api import (
     audit,
     context,
     guards,
+    list_positions,
     list_total,
     objects,
     request_body,
@@ -24,7 +25,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import Conflict, Invalid, NotFound
+from bellcast.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
@@ -211,6 +212,7 @@ class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
     query=FailuresQuery,
     is_exported=True,
     response_types={200: FailurePage},
+    refusals=(BadRequest,),
 )
 async def failure_page(request: ApiRequest) -> ASGIApp:
     """List failures.
@@ -219,7 +221,7 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     combined."""
     query = request_body.query(request, FailuresQuery)
     named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request).failures
-    found = await failures.page(named, query.wanted, query.after, query.limit)
+    found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
 
     async def count(limit: int) -> ListTotal:
         return list_total.up_to(limit, await failures.count(named, query.wanted, limit + 1))
@@ -303,6 +305,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     bound_by="list",
     query=ReplaysQuery,
     response_types={200: ReplayPage},
+    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List replays.
@@ -312,7 +315,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     tenant = tenant_pages.tenant_of(request, query.tenant)
     wanted = ReplayQuery(
         tenant=tenant,
-        before=query.after or NEWEST,
+        before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
         limit=query.limit + 1,

@@ -6,14 +6,24 @@ from typing import Any
 import msgspec
 from msgspec import Struct, UnsetType
 
-from bellcast.api import context, list_total, objects, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import (
+    context,
+    list_positions,
+    list_total,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    viewers,
+)
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import Conflict, NotFound
+from bellcast.errors import BadRequest, Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ONE_BY_ONE, ROLES
@@ -104,6 +114,7 @@ class Restarted(Struct, frozen=True):
     query=RunsQuery,
     is_exported=True,
     response_types={200: RunPage},
+    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List runs.
@@ -118,7 +129,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         recipient=query.recipient,
         state=query.state,
         trigger=query.trigger,
-        before=query.after or NEWEST,
+        before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
         limit=query.limit + 1,

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from bellcast.api import audit, connection_tests, context, guards, request_body, responses
+from bellcast.api import audit, connection_tests, context, guards, list_positions, request_body, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Conflict, Forbidden, Invalid, NotFound, PasswordRequired
+from bellcast.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
@@ -95,7 +95,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     """A page of revisions."""
 
     limit: ListLimit = 20
-    after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")] | None = None
+    after: str | None = None
 
 
 class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,11 +165,12 @@ async def change(request: ApiRequest) -> ASGIApp:
     required_scope="configure",
     query=HistoryQuery,
     response_types={200: RevisionPage},
+    refusals=(BadRequest,),
 )
 async def history(request: ApiRequest) -> ASGIApp:
     """List revisions of the settings, newest first."""
     query = request_body.query(request, HistoryQuery)
-    before = None if query.after is None else int(query.after)
+    before = list_positions.revision(query.after)
     found = await context.of(request).settings.history(before, query.limit)
     following = str(found[-1].revision) if found and found[-1].revision > 1 else None
     return responses.json(RevisionPage([_revision(one) for one in found], following))
