@@ -1,7 +1,9 @@
 """A tenant from its creation to its erasure, over REST."""
 
 import json
+from pathlib import Path
 
+from tests.journey.channels import opened
 from tests.journey.rest import Rest, fields, refused
 
 
@@ -14,6 +16,21 @@ async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Res
         assert refused(await rest.app.put("/v1/tenants/acme", json={"settings": {"weight": weight}}), 422, "invalid")
     good = {"weight": 2, "sends_per_second": 10, "sends_per_day": 0, "retention_days": 90, "plan": "team"}
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
+
+
+async def test_tenant_settings_apply_to_the_next_send(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice?tenant=acme", {"email": "alice@example.com"})
+        for url in ("https://one.example", "https://two.example", None):
+            if url is None:
+                await world.request("DELETE", "/v1/tenants/acme")
+                await world.put("/v1/recipients/alice?tenant=acme", {"email": "alice@example.com"})
+            else:
+                await world.put("/v1/tenants/acme", {"settings": {"app_url": url}})
+            await world.send(tenant="acme", channels=["email"], action_url="/bookings/7")
+            text = (await world.messages(tenant="acme"))[-1]["content"]["text"]
+            assert ("/bookings/7" in text) == (url is not None)
+            assert url is None or f"{url}/bookings/7" in text
 
 
 async def test_tenant_export_has_one_object_per_line(rest: Rest) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import jwt
 import pusher
+import pytest
 
+from tests.journey.channels import World, opened
 from tests.journey.rest import Rest, refused
 from tests.journey.shell import bellcast
 from tests.push_browser import Browser
@@ -44,6 +47,27 @@ def test_advance_runs_everything_that_falls_due(tmp_path: Path) -> None:
         inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert [one["title"] for one in inbox.json()["notifications"]] == ["Hello"]
         assert app.post("/v1/test-clock", json={"advance": "-1d"}).status_code == 422
+
+
+@pytest.mark.parametrize("ending", ["recipients/alice/sessions", "recipients/alice", "tenants/acme"])
+async def test_sessions_end_at_the_system_time(tmp_path: Path, ending: str) -> None:
+    async with opened(tmp_path, (datetime.now(UTC) + timedelta(days=3)).isoformat()) as world:
+        await world.put("/v1/recipients/alice?tenant=acme", {})
+        before = await _token(world)
+        async with asyncio.timeout(5):
+            await world.request("DELETE", f"/v1/{ending}", **({} if "acme" in ending else {"tenant": "acme"}))
+        after = await _token(world)
+        statuses = [await _inbox_status(world, token) for token in (before, after)]
+        assert statuses == [401, 200]
+
+
+async def _token(world: World) -> str:
+    token: str = (await world.request("POST", "/v1/tokens", {"recipient": "alice", "tenant": "acme"}))["token"]
+    return token
+
+
+async def _inbox_status(world: World, token: str) -> int:
+    return (await world.client.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})).status_code
 
 
 async def test_signatures_keep_the_system_time(tmp_path: Path) -> None:

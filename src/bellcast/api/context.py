@@ -156,6 +156,11 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     landing_url: str | None = None  # where / redirects to, instead of the page
     has_trial: bool = True  # its form, which sends; never behind a known proxy
 
+    @property
+    def token_clock(self) -> Clock:
+        """The clock of tokens and signatures: the system time, also with a test clock."""
+        return self.real_clock or self.engines.clock
+
 
 class HasScope(Protocol):
     """A request."""

@@ -109,7 +109,7 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
 
 def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, ctx: ApiContext) -> None:
     *previous, newest = reversed(app.valid_credentials(ctx.engines.clock.now()))
-    now = (ctx.real_clock or ctx.engines.clock).now()  # by which the app signs, also with a test clock
+    now = ctx.token_clock.now()  # by which the app signs, also with a test clock
     for credentials in previous:
         with contextlib.suppress(Unauthenticated):
             signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)

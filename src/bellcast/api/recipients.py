@@ -238,7 +238,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency
     keys stay until their 24 hours end, so that a late repetition does not send again."""
     ctx = context.of(request)
-    await recipients.delete(ctx.engines, tenants.single_tenant(request), key(request))
+    await recipients.delete(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()
 
 
@@ -255,7 +255,7 @@ async def revoke(request: ApiRequest) -> ASGIApp:
 
     Its live connections close, and tokens issued earlier are refused."""
     ctx = context.of(request)
-    await recipients.revoke(ctx.engines, tenants.single_tenant(request), key(request))
+    await recipients.revoke(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()
 
 

@@ -87,7 +87,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     if ctx.stats is None:
         raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
     tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
-    wanted = _wanted(query, tenant, (ctx.real_clock or ctx.engines.clock).now())
+    wanted = _wanted(query, tenant, ctx.token_clock.now())
     points = await _points(ctx.stats, tenant, wanted, query.node)
     return responses.json(Series(wanted.step, wanted.metrics, await asyncio.to_thread(_rows, points, wanted)))
 

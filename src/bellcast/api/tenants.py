@@ -239,6 +239,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )
+    engines.router.forget()
     after = {"name": tenant.name, "settings": tenant.settings}
     audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
     return responses.json(tenant, 201 if created else 200)
@@ -260,7 +261,7 @@ async def erase(request: ApiRequest) -> ASGIApp:
     Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
     end. The response is sent when all data is deleted."""
     ctx = context.of(request)
-    await recipients.delete_tenant(ctx.engines, key(request))
+    await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
     await ctx.pusher_apps.refresh()
     return responses.empty()
 

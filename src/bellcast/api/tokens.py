@@ -62,7 +62,7 @@ async def make(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     params = await request_body.body(request, TOKEN)
     tenant = tenants.single_tenant(request, params.tenant)
-    now = (ctx.real_clock or ctx.engines.clock).now()
+    now = ctx.token_clock.now()
     expires_at = now + round(times.seconds(params.ttl) * 1000)
     token = tokens.sign(
         ctx.project,

@@ -10,7 +10,7 @@ from bellcast.model import identities, times
 from bellcast.model.events import PreferencesChanged
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
-from bellcast.ports import Context, RecipientOfLink
+from bellcast.ports import Clock, Context, RecipientOfLink
 from bellcast.ports.webhooks import WebhookEvent
 
 # Recipients of one erase step, so that other writers run in between.
@@ -43,25 +43,24 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
     return recipient
 
 
-async def delete(engines: Context, tenant: str, key: str) -> None:
+async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Erase a recipient and its data, close its connections and revoke its sessions."""
     # Sessions of the current millisecond are revoked too, as in `revoke`.
-    events = await engines.store.recipients.delete(tenant, key, engines.clock.now() + 1)
+    events = await engines.store.recipients.delete(tenant, key, token_clock.now() + 1)
     if events is None:
         raise NotFound("There is no recipient with this key.")
     await engines.broker.publish(*events)
 
 
-async def delete_tenant(engines: Context, key: str) -> None:
+async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> None:
     """Erase a tenant and its data, close its connections and revoke its sessions."""
     if await engines.store.recipients.tenant(key) is None:
         raise NotFound("There is no tenant with this key.")
     erased = ERASE_BATCH_RECIPIENTS
     while erased:
-        erased, events = await engines.store.recipients.erase_tenant(
-            key, engines.clock.now() + 1, ERASE_BATCH_RECIPIENTS
-        )
+        erased, events = await engines.store.recipients.erase_tenant(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
         await engines.broker.publish(*events)
+    engines.router.forget()
 
 
 # A change merges into the preferences before it. Of changes at the same time one succeeds in each round.
@@ -134,15 +133,15 @@ async def _preferences_events(
     return await engines.webhooks.events(tenant, "preferences.changed", [change])
 
 
-async def revoke(engines: Context, tenant: str, key: str) -> None:
+async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Revoke all sessions of a recipient, which need not exist yet.
 
     Tokens carry milliseconds. Those of the current millisecond are revoked too, and the call returns after it has passed,
     so that tokens issued after the response are valid."""
-    ends = engines.clock.now() + 1
+    ends = token_clock.now() + 1
     await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, ends))
-    while engines.clock.now() < ends:
-        await engines.clock.sleep(0.001)
+    while token_clock.now() < ends:
+        await token_clock.sleep(0.001)
 
 
 async def subscribe(engines: Context, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
