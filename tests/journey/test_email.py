@@ -15,6 +15,7 @@ import pytest
 from bellcast.model.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
+from tests.journey.channels import opened
 from tests.journey.channels_app import ended
 from tests.smtp_server import smtp_server
 
@@ -215,6 +216,37 @@ async def test_bounce_suppresses_the_address(tmp_path: Path) -> None:
             sent = (await client.post("/v1/notifications", json=draft)).json()["notifications"][0]
             (decision,) = await server.store.messages.decisions("", sent["id"], "alice", 10)
             assert (decision.outcome, decision.rule) == ("skip", "suppressed")
-            retried = await client.post(f"/v1/messages/{message['id']}/retry")
-            assert retried.status_code == 202
-            await mailbox.wait_for(1)
+
+
+@pytest.mark.parametrize(("is_allowed", "state", "attempts"), [(False, "suppressed", 1), (True, "sent", 2)])
+async def test_retried_message_is_sent_to_an_allowed_address_only(
+    tmp_path: Path, is_allowed: bool, state: str, attempts: int
+) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["RCPT"] = ["550 5.1.1 unknown user"]
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with opened(tmp_path, email=(url,)) as world:
+            await world.put("/v1/recipients/alice", {"email": "Alice@Example.com"})
+            id = await world.send(channels=["email"])
+            await world.run_due()
+            (message,) = await world.messages()
+            assert message["state"] == "bounced"
+            if is_allowed:
+                await world.request("DELETE", "/v1/suppressions/email/alice@example.com")
+            await world.request("POST", f"/v1/messages/{message['id']}/retry")
+            await world.run_due()
+            (message,) = await world.messages()
+            assert (message["state"], len(message["attempts"])) == (state, attempts)
+            explained = await world.get("/v1/explain", recipient="alice", notification=id)
+            assert explained["channels"][0]["rule"] == (None if is_allowed else "suppressed")
+
+
+async def test_message_between_attempts_stops_when_its_address_is_suppressed(tmp_path: Path) -> None:
+    async with opened(tmp_path, email=("smtp://127.0.0.1:1?from=bells@example.com&tls=off",)) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+        await world.send(channels=["email"])
+        await world.run_due()
+        await world.put("/v1/suppressions/email/alice@example.com", {})
+        await world.advance("1h")
+        (message,) = await world.messages()
+        assert (message["state"], message["reason"], len(message["attempts"])) == ("suppressed", "suppressed", 1)

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from bellcast.client import RequestRefused
+from tests.journey.channels import opened
 from tests.journey.channels_app import ended
 from tests.journey.test_email import app
 
@@ -282,7 +283,7 @@ async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> No
         assert (created.json()["address"], created.json()["reason"]) == ("alice@example.com", "by phone")
         again = await client.put(path, json={"reason": "complaint"})
         assert (again.status_code, again.json()["created_at"]) == (200, created.json()["created_at"])
-        assert (await client.put("/v1/suppressions/sms/%2B436601234567", json={})).status_code == 201
+        assert (await client.put("/v1/suppressions/sms/%2B436601234567")).json()["reason"] == "manual"
         first = (await client.get("/v1/suppressions?limit=1")).json()
         assert [one["channel"] for one in first["suppressions"]] == ["email"]
         rest = (await client.get("/v1/suppressions", params={"after": first["next"]})).json()
@@ -299,6 +300,18 @@ async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> No
 async def test_unusable_suppression_is_refused(tmp_path: Path, path: str) -> None:
     async with app(tmp_path) as (_, client):
         assert (await client.put(f"/v1/suppressions/{path}", json={})).status_code == 422
+
+
+async def test_failed_step_of_a_run_is_explained_without_a_rule(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", EMAIL)
+        step = {"key": "mail", "type": "email", "subject": "For {{ data.client }}", "text": "Hi"}
+        await world.put("/v1/workflows/booking", {"steps": [step]})
+        run = (await world.request("POST", "/v1/workflows/booking/trigger", {"to": "alice"}))["run"]
+        await world.run_due()
+        (email,) = (await world.get("/v1/explain", recipient="alice", run=run))["channels"]
+        assert (email["outcome"], email["rule"]) == ("skip", None)
+        assert "its step failed: data.client is missing" in email["text"]
 
 
 async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:

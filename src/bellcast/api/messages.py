@@ -247,7 +247,8 @@ async def html(request: ApiRequest) -> ASGIApp:
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
-    With a fresh series of attempts. For a message of a digest, the digest is sent again."""
+    With a fresh series of attempts. For a message of a digest, the digest is sent again. One to a suppressed address becomes
+    `suppressed`, without an attempt: an address that bounced is suppressed until it is allowed again."""
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id

@@ -80,6 +80,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     query=DryRunQuery,
     body=SuppressionReason,
+    is_body_optional=True,
     response_types={200: SuppressedAddress, 201: SuppressedAddress},
     example={"reason": "asked by phone"},
 )
@@ -91,7 +92,7 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     engines = context.of(request).engines
     tenant = tenants.single_tenant(request)
     channel, address = _named(request)
-    body = await request_body.body(request, REASON)
+    body = await request_body.optional_body(request, REASON) or SuppressionReason()
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
         return responses.json(_outside(suppression))

@@ -15,7 +15,7 @@ from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_limits import ProviderLimits
-from bellcast.channels.release import Release, is_held
+from bellcast.channels.release import Release, is_held, suppression_update
 from bellcast.channels.targets import Target
 from bellcast.jobs import PageOutcome
 from bellcast.model import times
@@ -131,6 +131,10 @@ class MessageDelivery:
             if isinstance(released, MessageUpdate):
                 return released
             message = released
+        elif message.attempts:  # a bounce, a complaint or a person may have suppressed the address since
+            suppressed = await suppression_update(self._store, message, self._clock.now())
+            if suppressed is not None:
+                return suppressed
         target = await targets.find(self._store, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))

@@ -156,9 +156,11 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
 
 def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanation:
     """Explain a step that was skipped or failed before any rule was applied."""
-    because = "the condition of its step did not hold" if reason == "condition" else f"its step failed: {reason}"
+    is_unwanted = reason == "condition"  # otherwise it is the text of an error
+    because = "the condition of its step did not hold" if is_unwanted else f"its step failed: {reason}"
+    rule = "condition" if is_unwanted else None
     text = f"The {NAMES[channel]} was not sent, because {because}."
-    return ChannelExplanation(channel=channel, outcome="skip", rule=reason, by=None, at=None, text=text)
+    return ChannelExplanation(channel=channel, outcome="skip", rule=rule, by=None, at=None, text=text)
 
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
@@ -183,14 +185,14 @@ def with_actions(explanation: Explanation, recipient: str, type: str | None = No
 
 
 def _action(channel: ChannelExplanation, key: str, type: str | None) -> SuggestedAction | None:
-    if channel.state in ("failed", "bounced", "suppressed") and channel.message is not None:
+    if channel.state == "failed" and channel.message is not None:
         return SuggestedAction("Retry the message.", "POST", f"/v1/messages/{channel.message}/retry")
+    if channel.state in ("bounced", "suppressed") or channel.rule == "suppressed":
+        return SuggestedAction("Find the suppressed address, and remove it from the list.", "GET", "/v1/suppressions")
     if channel.outcome == "send":
         return None
     if channel.rule in ("no_address", "invalid_address"):
         return SuggestedAction("Set the recipient's address.", "PATCH", f"/v1/recipients/{key}")
-    if channel.rule == "suppressed":
-        return SuggestedAction("Find the suppressed address, and remove it from the list.", "GET", "/v1/suppressions")
     if channel.by == "recipient" or channel.rule == "muted":
         return SuggestedAction("Change the recipient's preferences.", "PATCH", f"/v1/recipients/{key}/preferences")
     if channel.by == "type" and type is not None:

@@ -54,6 +54,15 @@ class Release:
         return MessageUpdate(message=changed, decision=_record(message, decision, now))
 
 
+async def suppression_update(store: Store, message: StoredMessage, now: int) -> MessageUpdate | None:
+    """Return the update that ends a message if its address was suppressed after it was queued."""
+    if not await store.messages.suppressed(message.tenant, [(message.channel, message.address)]):
+        return None
+    decision = Decision("skip", "suppressed", None, None)
+    ended = with_outcome(message, state="suppressed", reason="suppressed")
+    return MessageUpdate(message=ended, decision=_record(message, decision, now))
+
+
 def _to_current_address(message: StoredMessage, current: Sequence[str]) -> StoredMessage | MessageUpdate:
     """A changed e-mail address or number gets the message; a device or a chat that is gone does not."""
     if message.address in current:

@@ -67,6 +67,13 @@ async def test_twilio_refusal_is_permanent_or_temporary(
     assert (error.response, error.retry_after) == ("No.", 17.0)
 
 
+@pytest.mark.parametrize("status", [200, 202])
+async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http: HttpxClient, status: int) -> None:
+    vendor.default = answer(status, {"sid": "SM1"})
+    accepted = await twilio_at(vendor, http).send(MESSAGE)
+    assert (accepted.reference, accepted.code) == ("SM1", str(status))
+
+
 @pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(200, b"<html>"), answer(201, b"")])
 async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
