@@ -23,6 +23,9 @@ def test_recipient_alone_is_explained_with_facts(project):
     shown = bellcast("explain", "explain-carol", **project).out
     assert "The last notification was sent at" in shown
     assert "inbox created" in shown
+    later = bellcast("explain", "explain-carol", "--since", "2100-01-01T00:00:00Z", **project).out
+    assert "inbox created" not in later
+    assert bellcast("explain", "explain-carol", "--run", "missing", **project).status == 1
 
 
 def test_wrong_question_is_a_usage_error(project):

@@ -73,6 +73,7 @@ async def test_credentials_can_be_moved_but_not_taken(rest: Rest) -> None:
     assert list(fields(wrong)) == ["origins.1"]
     for name, value in (("id", "a/b"), ("key", "a b"), ("secret", "short"), ("name", "")):
         assert refused(await rest.app.post(APPS, json=MOVED | {name: value}), 422, "invalid")
+    assert (await rest.app.post(APPS, json={})).json()["name"] == ""
     for name in ("id", "key", "secret"):
         response = await rest.app.post(APPS, json=MOVED | {"id": "2", "key": "k2", name: f"{MOVED[name]}\n"})
         assert list(fields(response)) == [name]

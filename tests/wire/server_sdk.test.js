@@ -230,8 +230,13 @@ test('a workflow is triggered', async () => {
   const { run } = await bell.trigger(workflow, alice, { name: 'Alice' });
   assert.ok(run);
   const sendAt = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000);
-  const later = await bell.trigger(workflow, alice, { name: 'Alice' }, { sendAt, cancelKey: 'a' });
+  const later = await bell.trigger(workflow, alice, { name: 'Alice' }, { sendAt, cancelKey: 'a', actor: 'Bob' });
   assert.equal(new Date(later.schedule.next_at).getTime(), sendAt.getTime());
+  assert.equal((await bell.cancel(workflow, 'a')).cancelled, 1);
+  assert.equal((await bell.cancel(workflow, 'a', { to: alice })).cancelled, 0);
+  assert.throws(() => bell.cancel(workflow, 'a', { to: undefined }), /to/);
+  assert.match((await bell.explain(alice, { type: 'news', channel: 'email' })).text, /e-mail/i);
+  await assert.rejects(bell.explain(alice, { run: 'missing' }), /run/);
 });
 
 const recipe = (name) => import(`${process.env.RECIPES}/${name}.js`);

@@ -349,11 +349,23 @@ export class Bellcast {
     await this.request('POST', '/v1/events', { body, signal });
   }
 
-  /** Start a workflow, now or at `sendAt`: a time with an offset, or one in `timezone`. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {sendAt?: string | Date, timezone?: string, cancelKey?: string, idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]} & {schedule?: Schedule}>}  with `sendAt` the schedule, and no ids yet */
-  trigger(workflow, to, data = {}, { sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}) {
-    const body = { to: target(to), data, send_at: sendAt, timezone, cancel_key: cancelKey, ...(tenant && { tenant }) };
+  /** Start a workflow, now or at `sendAt`: a time with an offset, or one in `timezone`. @param {string} workflow @param {Target} to @param {Record<string, unknown>} [data] @param {CallOptions & {actor?: Draft['actor'], sendAt?: string | Date, timezone?: string, cancelKey?: string, idempotencyKey?: string}} [options] @returns {Promise<{trigger: string, run: string, runs: {id: string, recipient: string}[]} & {schedule?: Schedule}>}  with `sendAt` the schedule, and no ids yet */
+  trigger(workflow, to, data = {}, { actor, sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}) {
+    const body = { to: target(to), data, actor, send_at: sendAt, timezone, cancel_key: cancelKey, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
     return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true });
+  }
+
+  /** Cancel the runs of a workflow that were triggered with this key: of all recipients, or those of `to`. @param {string} workflow @param {string} cancelKey @param {CallOptions & {to?: Target}} [options] @returns {Promise<{cancelled: number}>} */
+  cancel(workflow, cancelKey, options = {}) {
+    const body = { cancel_key: text(cancelKey, 'cancelKey'), ...('to' in options && { to: target(/** @type {Target} */ (options.to)) }) };
+    return this.request('POST', `${path('workflows', workflow)}/cancel`, { body, harmless: true, ...from(options) });
+  }
+
+  /** Why a recipient got a `notification`, or what a `run` sent, or did not; or what would happen now to one of a `type`. Without these: the last notification, and the facts since `since`. @param {Id} recipient @param {CallOptions & {notification?: string, run?: string, type?: string, channel?: string, since?: string | Date}} [options] @returns {Promise<{verdict: string, text: string, channels: object[], facts: object[], actions: object[]}>} */
+  explain(recipient, { tenant, signal, since, ...of } = {}) {
+    const query = { recipient: text(recipient, 'recipient'), ...of, since: since instanceof Date ? since.toISOString() : since, tenant };
+    return this.request('GET', '/v1/explain', { query, signal });
   }
 
   /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h". @param {Id} recipient @param {{ttl?: number | string, topics?: string[], publish?: string[], roles?: string[], tenant?: string | null, name?: string}} [options] @returns {Promise<string>} */

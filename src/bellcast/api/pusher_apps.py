@@ -35,7 +35,7 @@ class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A new app. Credentials of an app at Pusher can be moved; those left out are generated. Its connections and events
     belong to `tenant`. Pages of `origins` may connect, by default those of `BELLCAST_ORIGINS`."""
 
-    name: AppName
+    name: AppName = ""
     id: AppId | None = None
     key: AppKey | None = None
     secret: AppSecret | None = None

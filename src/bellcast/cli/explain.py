@@ -26,11 +26,16 @@ def explain(
     notification: Annotated[
         str | None, typer.Option(metavar="ID", help="Explain the decisions for this notification.")
     ] = None,
+    run: Annotated[str | None, typer.Option(metavar="ID", help="Explain the decisions of this workflow run.")] = None,
     type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Explain what would happen now for this type.")
     ] = None,
     channel: Annotated[
         str | None, typer.Option(metavar="CHANNEL", help="With --type: inbox, email, sms, push or chat only.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Without the others: facts since then, by default of the last day."),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
     json: console.JsonFlag = False,
@@ -38,14 +43,16 @@ def explain(
     """Explain why a recipient got a notification through a channel, or did not."""
     from bellcast.cli import remote
 
-    if notification is not None and type is not None:
-        raise typer.BadParameter("expected --notification or --type, not both", param_hint="--notification")
+    if [notification, run, type].count(None) < 2:
+        raise typer.BadParameter("expected only one of --notification, --run and --type", param_hint="--notification")
     with remote.server(options.settings(ctx)) as client:
-        found = client.explain(recipient, notification=notification, type=type, channel=channel, tenant=tenant)
+        found = client.explain(
+            recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
+        )
     if json:
         console.json(found)
         return
-    is_alone = notification is None and type is None
+    is_alone = notification is None and run is None and type is None
     for text in [found.text] if is_alone else [one.text for one in found.channels]:
         console.out.print(console.plain(text), markup=False, soft_wrap=True)
     for fact in found.facts:

@@ -12,17 +12,19 @@ def explain(
     recipient: Text,
     *,
     notification: Text | None = None,
+    run: Text | None = None,
     type: Text | None = None,
     channel: Text | None = None,
     since: datetime | str | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[Explanation]:
-    """Explain why a recipient got a `notification` through a channel or did not, or what would happen now to one of a
-    `type` (in one `channel`, or in all). Without both: the last notification, and the facts since `since` (default: of the last
-    day)."""
+    """Explain why a recipient got a `notification` through a channel or did not, what a `run` of a workflow decided, or what
+    would happen now to one of a `type` (in one `channel`, or in all). Without these: the last notification, and the facts since
+    `since` (default: of the last day)."""
     params = query(
         recipient=arguments.name("recipient", recipient),
         notification=notification,
+        run=run,
         type=type,
         channel=channel,
         since=since,
