@@ -21,8 +21,8 @@ class TokenBucket:
         self.at = now
 
     def fill(self, now: int) -> None:
-        """Up to now, UTC milliseconds."""
-        self.tokens = min(self.rate, self.tokens + (now - self.at) / 1000 * self.rate)
+        """Up to now, UTC milliseconds. A clock that stepped back adds nothing and takes nothing."""
+        self.tokens = min(self.rate, self.tokens + max(0, now - self.at) / 1000 * self.rate)
         self.at = now
 
 

@@ -19,6 +19,16 @@ def test_bucket_holds_one_second_and_refills_with_time() -> None:
     assert allowed(buckets, 5, 60 * SECOND, times=9) == 5
 
 
+@pytest.mark.parametrize("seconds", [30, 3_600])
+def test_clock_that_steps_back_takes_no_tokens(seconds: int) -> None:
+    buckets = TokenBuckets()
+    now = 10_000 * SECOND
+    assert allowed(buckets, 5, now, times=2) == 2
+    earlier = now - seconds * SECOND
+    assert allowed(buckets, 5, earlier, times=9) == 3
+    assert allowed(buckets, 5, earlier + 400, times=9) == 2
+
+
 def test_denied_call_gets_the_time_until_the_next_token() -> None:
     buckets = TokenBuckets()
     allowed(buckets, 4, 0, times=4)
