@@ -161,22 +161,27 @@ class PusherUsers:
 
     async def save_acknowledged(self) -> None:
         """Save the positions confirmed since the last round and ping clients with newer changes."""
-        confirmed = []
+        confirmed: list[tuple[SignedInUser, DevicePosition]] = []
         for connection, signed in self._signed_in.items():
             if signed.acknowledged != signed.saved:
-                signed.saved = signed.acknowledged
-                confirmed.append(
-                    DevicePosition(signed.inbox, signed.device, connection.id, connection.epoch, signed.acknowledged)
+                position = DevicePosition(
+                    signed.inbox, signed.device, connection.id, connection.epoch, signed.acknowledged
                 )
+                confirmed.append((signed, position))
             if connection.phase is Phase.LIVE and connection.revision != signed.pinged:
-                signed.pinged = connection.revision
-                self._ping(connection)
+                self._ping(connection, signed)
         if confirmed:
-            await self._context.engines.store.devices.acknowledge(confirmed, self._context.engines.clock.now())
+            engines = self._context.engines
+            await engines.store.devices.acknowledge([position for _, position in confirmed], engines.clock.now())
+            for signed, position in confirmed:
+                signed.saved = position.revision
 
-    def _ping(self, connection: Connection) -> None:
-        if isinstance(connection.dialect, protocol.PusherDialect):
-            connection.write_tracked(connection.dialect.ping_with_position(connection.revision))
+    def _ping(self, connection: Connection, signed: SignedInUser) -> None:
+        """Send a ping. Where pings have no number, the last one must have been answered: its pong would confirm this one."""
+        used = connection.dialect
+        if isinstance(used, protocol.PusherDialect) and (used.numbers_pings or signed.acknowledged == signed.pinged):
+            signed.pinged = connection.revision
+            connection.write_tracked(used.ping_with_position(connection.revision))
 
     def on_pong(self, connection: Connection, data: bytes | None) -> None:
         """Handle a pong. `data` is the revision in the ping, None if pings carry no data."""

@@ -35,6 +35,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     encode_frame: Callable[[bytes], bytes]
     sign_of_life: bytes
     ping_with_position: Callable[[int], bytes]
+    numbers_pings: bool  # a pong repeats the revision of its ping
     transport: Literal["websocket"] = "websocket"
     protocol: str = "pusher"
     mark: None = None
@@ -99,5 +100,7 @@ def _ping_message(revision: int) -> bytes:
     return frames.PING
 
 
-WEBSOCKET = PusherDialect(websocket.text_frame, websocket.PING, _ping)  # written directly to the socket
-MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message)  # through ASGI `send`
+WEBSOCKET = PusherDialect(
+    websocket.text_frame, websocket.PING, _ping, numbers_pings=True
+)  # written directly to the socket
+MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message, numbers_pings=False)  # through ASGI `send`
