@@ -136,7 +136,7 @@ class LawClient:
         fields = {"id": replay.start, "recovered": replay.recovered}
         ready = dialect.encode_frame(protocol.Frame("ready", fields))
         connection.write(ready if replay.recovered else connection.marked(ready))
-        await topic_replay.send(node.hub, connection, replay, dialect.encode)
+        await topic_replay.send(node.hub, connection, replay)
         connection.go_live()
 
     async def join(self, node: LawNode) -> None:

@@ -168,6 +168,10 @@ class ConnectionOwner(Protocol):
         """Unregister a connection. Idempotent."""
         ...
 
+    def on_replayed(self, connection: "Connection") -> None:
+        """Handle the end of a replay, complete or not."""
+        ...
+
     def end(self, connection: "Connection", end: CloseReason) -> None:
         """Send the close reason, close and unregister the connection."""
         ...
@@ -333,9 +337,11 @@ class Connection(asyncio.Protocol):
             self._wake_waiter()
         if to is Phase.REPLAYING:
             self._limit_replay()
-        elif before is Phase.REPLAYING and to is Phase.LIVE:
-            self.write = self.transport.write
-            self._set_high_water(self.max_unsent)
+        elif before is Phase.REPLAYING:
+            if to is Phase.LIVE:
+                self.write = self.transport.write
+                self._set_high_water(self.max_unsent)
+            self.owner.on_replayed(self)
 
     def go_live(self) -> None:
         """Finish opening or a replay. A connection that its own output closed as too slow stays closed."""

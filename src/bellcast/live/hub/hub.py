@@ -6,6 +6,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from functools import partial
 
 from bellcast.auth.permissions import Grant
@@ -76,6 +77,8 @@ class Hub:
         self._is_tick_busy = False
         self._recovering: set[Connection] = set()  # they read kept events from the history
         self._incomplete: set[Connection] = set()  # they may have missed kept events, and close
+        self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}  # subscriptions that wait for a replay's end
+        self._collecting: dict[Stream, dict[int, list[LiveEvent]]] = {}  # by the list's `id`
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def __len__(self) -> int:
@@ -318,12 +321,28 @@ class Hub:
         The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
         transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
         transport."""
+        if self._collecting and isinstance(event, LiveEvent):
+            for events in self._collecting.get(event.stream, {}).values():
+                events.append(event)
         connections = self._audience_of(event)
         id = event.id if isinstance(event, LiveEvent) else None
         if id is not None and self._recovering:
             connections = [one for one in connections if one not in self._recovering]
         if connections:
             self._fan_out(connections, partial(self._encode, event), event.sender, id)
+
+    @contextmanager
+    def collecting(self, stream: Stream) -> Iterator[Sequence[LiveEvent]]:
+        """Return the live events of a stream that are dispatched in the meantime; the sequence grows with them."""
+        events: list[LiveEvent] = []
+        readers = self._collecting.setdefault(stream, {})
+        readers[id(events)] = events
+        try:
+            yield events
+        finally:
+            del readers[id(events)]
+            if not readers:
+                del self._collecting[stream]
 
     def _dispatch_presence(self, event: PresenceChanged) -> None:
         is_batched = self._presence_batcher.add(event, self.count(event.stream))
@@ -399,6 +418,18 @@ class Hub:
         if isinstance(event, LiveEvent) and event.topic is None:
             return [one for one in connections if one.phase is not Phase.OPENING]
         return tuple(connections)
+
+    async def wait_replayed(self, connection: Connection) -> None:
+        """Wait until the connection is not replaying: it is live or closed."""
+        while connection.phase is Phase.REPLAYING:
+            if connection not in self._replay_waiters:
+                self._replay_waiters[connection] = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._replay_waiters[connection])
+
+    def on_replayed(self, connection: Connection) -> None:
+        waiter = self._replay_waiters.pop(connection, None)
+        if waiter is not None:
+            waiter.set_result(None)
 
     def hold(self, connection: Connection) -> None:
         """Leave kept events to the history while the connection replays them."""

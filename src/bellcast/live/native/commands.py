@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
+from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
@@ -32,6 +33,15 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
     protocol.UnarchiveCommand: "unarchive",
     protocol.DeleteCommand: "delete",
 }
+
+
+class RequestedTopics(Struct, frozen=True):
+    """Topics of a `subscribe`: `accepted` are the newly granted ones and those followed already."""
+
+    accepted: list[str]
+    granted: Mapping[str, Grant]
+    refused: Sequence[topic_access.TopicRefused]
+    past: topic_replay.TopicReplay
 
 
 class CommandBackend(Protocol):
@@ -91,6 +101,24 @@ class Commands:
     # --- one method per command
 
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> protocol.Frame:
+        while True:
+            topics = await self._prepare_topics(connection, command)
+            if not topics.past.events or connection.phase is not Phase.REPLAYING:
+                break
+            # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
+            await self._hub.wait_replayed(connection)
+        self._hub.follow(connection, topics.granted)
+        if topics.past.events:
+            await self._replay_topics(connection, topics.past)
+        fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
+        if command.position is not None:
+            fields["recovered"] = topics.past.recovered
+        present = self.members(connection.principal, topics.accepted)
+        more = {"presence": present} if present else {}
+        return protocol.ack(command.ref, topics=topics.accepted, refused=topics.refused, **fields, **more)
+
+    async def _prepare_topics(self, connection: Connection, command: protocol.SubscribeCommand) -> RequestedTopics:
+        """Authorize topics and read what the client missed of them."""
         followed = connection.grants or {}
         _check_not_followed(command, followed)
         new = [topic for topic in dict.fromkeys(command.topics) if topic not in followed]
@@ -100,25 +128,14 @@ class Commands:
         accepted = [topic for topic in dict.fromkeys(command.topics) if topic in granted or topic in followed]
         if refused and not accepted:
             raise _none_accepted(refused)
-        fields = await self._replay_topics(connection, granted, command)
-        present = self.members(connection.principal, accepted)
-        more = {"presence": present} if present else {}
-        return protocol.ack(command.ref, topics=accepted, refused=refused, **fields, **more)
+        past = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
+        _check_not_followed(command, connection.grants or {})  # the app may have joined it meanwhile
+        return RequestedTopics(accepted, granted, refused, past)
 
-    async def _replay_topics(
-        self, connection: Connection, granted: Mapping[str, Grant], command: protocol.SubscribeCommand
-    ) -> dict[str, Any]:
-        """Follow topics and send what the client missed of them; return the fields of the ack."""
-        replay = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
-        self._hub.follow(connection, granted)
-        encode = protocol.encode_rewound(connection.dialect) if replay.is_rewind else connection.dialect.encode
-        await topic_replay.send(self._hub, connection, replay, encode)
-        if connection.phase is Phase.REPLAYING:
-            await self._finish_replay(connection)
-        fields: dict[str, Any] = {"id": self._hub.newest_event(connection) or replay.end}
-        return fields if command.position is None else fields | {"recovered": replay.recovered}
-
-    async def _finish_replay(self, connection: Connection) -> None:
+    async def _replay_topics(self, connection: Connection, past: topic_replay.TopicReplay) -> None:
+        await topic_replay.send(self._hub, connection, past, protocol.encode_rewound)
+        if connection.phase is not Phase.REPLAYING:
+            return
         if connection.inbox:
             start = Position(connection.epoch, connection.revision)
             await resume.replay(self._engines.store, connection, None, start, self.limits)

@@ -142,7 +142,7 @@ class NativeHandshake:
             ready = replace(ready, position=connection.resume_position())
         connection.write_tracked(connection.dialect.encode_frame(ready))
         if topics.events:
-            await topic_replay.send(self._hub, connection, topics, self._encoder(connection, topics))
+            await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
         if resumed is not None:
             return opened_inbox.missed, resumed
         _go_live(connection, inbox, lost=opened_inbox.came_back)
@@ -159,9 +159,6 @@ class NativeHandshake:
             topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)
             if opened_inbox.context is None or joined == opened_inbox.joined:
                 return topics, joined
-
-    def _encoder(self, connection: Connection, topics: topic_replay.TopicReplay) -> topic_replay.Encode:
-        return protocol.encode_rewound(connection.dialect) if topics.is_rewind else connection.dialect.encode
 
     def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
         if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:

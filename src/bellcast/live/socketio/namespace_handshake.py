@@ -204,7 +204,7 @@ class NamespaceHandshake:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         position = missed.point.position
         connection.revision, connection.place = position.revision, position.text
-        await topic_replay.send(self._hub, connection, missed.topics, connection.dialect.encode)
+        await topic_replay.send(self._hub, connection, missed.topics)
         await resume.replay(self._store, connection, missed.missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return

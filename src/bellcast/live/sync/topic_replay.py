@@ -3,13 +3,14 @@
 While it runs, the hub leaves the kept events of the connection to the history, so that it receives all in log order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 
 import structlog
 from msgspec import Struct
 
 from bellcast.errors import Unavailable
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Dialect, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.model import history
 from bellcast.model.events import LiveEvent, Stream, inbox_stream, topic_stream
@@ -20,17 +21,18 @@ log = structlog.get_logger(__name__)
 # More past events than this of each topic are a fetch from the app or from REST.
 MAX_REWIND = 100
 
-Encode = Callable[[LiveEvent], bytes | None]
+# Returns the encoding of past events in a dialect, which may change during a replay.
+Encoder = Callable[[Dialect], Callable[[LiveEvent], bytes | None]]
+AS_LIVE: Encoder = attrgetter("encode")
 
 
 class TopicReplay(Struct, frozen=True):
-    """Events to send before live ones. `end` is the log's end when they were read; None if it is unknown."""
+    """Events to send before live ones."""
 
     events: tuple[LiveEvent, ...]
     recovered: bool
     is_rewind: bool
     start: str | None  # the id resumed from, or the log's end
-    end: str | None
     is_off: bool = False  # there is no history
 
 
@@ -81,15 +83,14 @@ async def _read(
             past = await hub.history.missed(tenant, streams, after)
             if past.recovered:
                 events = _for(connection, past.events)
-                return TopicReplay(events, recovered=True, is_rewind=False, start=after, end=past.end)
+                return TopicReplay(events, recovered=True, is_rewind=False, start=after)
         past = await hub.history.newest(tenant, streams, min(rewind, MAX_REWIND))
     except Unavailable as failure:
         _hold_unread(hub, connection, failure)
-        return TopicReplay((), recovered=False, is_rewind=False, start=None, end=None)
+        return TopicReplay((), recovered=False, is_rewind=False, start=None)
     rewound = tuple([event for event in past.events if event.stream in topics]) if past.events else ()
     is_off = past.end is None
-    is_rewind = bool(rewound)
-    return TopicReplay(rewound, recovered=False, is_rewind=is_rewind, start=past.end, end=past.end, is_off=is_off)
+    return TopicReplay(rewound, recovered=False, is_rewind=bool(rewound), start=past.end, is_off=is_off)
 
 
 def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:
@@ -98,31 +99,40 @@ def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None
     log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
 
 
-async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode: Encode) -> None:
+async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rewound: Encoder = AS_LIVE) -> None:
     """Send the events. If they are few, this does not suspend; else the connection is replaying afterwards, and the caller
-    catches up with the inbox. A connection that cannot follow the log is closed, and recovers what it can."""
-    frames = [frame for event in replay.events if (frame := _frame(connection, event, encode)) is not None]
+    catches up with the inbox. A connection that cannot follow the log is closed, and recovers what it can.
+
+    The caller has followed the topics and called this in the iteration of the event loop in which the read returned, and
+    no other replay of the connection is running."""
+    if connection.phase is Phase.CLOSED:
+        return
+    encoder = encode_rewound if replay.is_rewind else AS_LIVE
+    frames = [frame for event in replay.events if (frame := _frame(connection, event, encoder)) is not None]
     if sum(map(len, frames)) <= min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         for frame in frames:
             connection.write_replay(frame)
-    elif connection.phase is not Phase.CLOSED:
-        hub.hold(connection)
-        try:
-            await _send_paced(hub, connection, replay, encode)
-        finally:
-            hub.release(connection)
+        return
+    # Topics that it followed before may have delivered events during the read, so the log's end at the read is too early.
+    end = hub.history.end(connection.principal.tenant) or ""
+    hub.hold(connection)
+    try:
+        await _send_paced(hub, connection, replay.events, end, encoder)
+    finally:
+        hub.release(connection)
 
 
-async def _send_paced(hub: Hub, connection: Connection, replay: TopicReplay, encode: Encode) -> None:
-    if connection.phase is not Phase.REPLAYING:
-        connection.transition(Phase.REPLAYING)
-    events, after = replay.events, replay.end or ""
+async def _send_paced(
+    hub: Hub, connection: Connection, events: Sequence[LiveEvent], after: str, encoder: Encoder
+) -> None:
+    """Send the events, then those of all followed topics after an id, until there are none."""
+    connection.transition(Phase.REPLAYING)
     while events:
         for event in events:
             await connection.wait_writable()
             if connection.phase is not Phase.REPLAYING:
                 return
-            frame = _frame(connection, event, encode)
+            frame = _frame(connection, event, encoder)
             if frame is not None:
                 connection.write_replay(frame)
         tenant = connection.principal.tenant
@@ -133,11 +143,11 @@ async def _send_paced(hub: Hub, connection: Connection, replay: TopicReplay, enc
         if not missed.recovered:  # the reader is slower than the history is long, or the log cannot be reached
             hub.end(connection, close_reasons.UNAVAILABLE)
             return
-        events, after, encode = _for(connection, missed.events), missed.end or "", connection.dialect.encode
+        events, after, encoder = _for(connection, missed.events), missed.end or "", AS_LIVE
 
 
-def _frame(connection: Connection, event: LiveEvent, encode: Encode) -> bytes | None:
-    data = encode(event)
+def _frame(connection: Connection, event: LiveEvent, encoder: Encoder) -> bytes | None:
+    data = encoder(connection.dialect)(event)
     return None if data is None else connection.marked(data, event.id)
 
 

@@ -1,0 +1,241 @@
+"""Topics that `subscribe` replays while other things happen: each row and event is received once and in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, change, changes, connect, notification
+
+from bellcast.auth.permissions import Grant
+from bellcast.brokers.history import MemoryHistory
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import Invalid
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.native import protocol
+from bellcast.live.native.commands import Commands
+from bellcast.live.sync import resume
+from bellcast.model.events import LiveEvent, Stream
+from bellcast.model.history import parse_rules
+from bellcast.model.identities import Principal
+from bellcast.model.limits import Limits
+from bellcast.model.positions import Position
+from bellcast.ports import Changes, PastEvents
+
+RULES = parse_rules(["*=2m/1000"])
+LIMITS = Limits()
+PADDING = "x" * 3_000
+# More than a replay buffers, as rows and as events.
+MANY = REPLAY_BUFFER_BYTES // len(PADDING) * 3
+ROWS = tuple(
+    replace(change(number), notification=replace(notification(f"n{number}"), body=PADDING))
+    for number in range(1, MANY + 1)
+)
+
+
+class SlowHistory(MemoryHistory):
+    """Calls `during_read` once before a read returns, as a log between processes would be read."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock(), lambda: RULES, lambda: 2**30)
+        self.during_read: Callable[[], Awaitable[object]] | None = None
+
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
+        past = await super().missed(tenant, streams, after)
+        hook, self.during_read = self.during_read, None
+        if hook is not None:
+            await hook()
+        return past
+
+
+class Inboxes:
+    """The inbox of the connection."""
+
+    async def changes(self, inbox: int, revision: int, limit: int) -> Changes:
+        return changes(*(row for row in ROWS if row.revision > revision), revision=len(ROWS))
+
+
+class Server:
+    """A hub with a history, without a network."""
+
+    def __init__(self) -> None:
+        self.history, self.broker = SlowHistory(), MemoryBroker()
+        self.hub = Hub(Presence(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
+        self.broker.listen(self.hub.dispatch)
+        self.store = cast(Any, SimpleNamespace(inboxes=Inboxes()))
+        engines = cast(Any, SimpleNamespace(store=self.store))
+        config = LiveConfig(limits=LIMITS)
+        self.commands = Commands(engines, self.hub, config, cast(Any, None), cast(Any, asyncio.ensure_future))
+
+    async def publish(self, topic: str, data: Any) -> str:
+        (event,) = await self.history.append(LiveEvent("", "n", data, topic=topic))
+        await self.broker.publish(event)
+        return event.id or ""
+
+    async def publish_many(self, topic: str) -> str:
+        """Publish more than a replay buffers, after an event whose id is returned."""
+        start = await self.publish(topic, 0)
+        for number in range(1, MANY + 1):
+            await self.publish(topic, [number, PADDING])
+        return start
+
+    def connect(self, *, phase: Phase = Phase.LIVE) -> FakeConnection:
+        # The token grants the topics, so no store is asked.
+        connection = connect(self.hub, "1", Principal(recipient="alice", topics=("*",)), phase=phase)
+        connection.revision = 0 if phase is Phase.OPENING else len(ROWS)
+        return connection
+
+    def begin_inbox_replay(self, connection: FakeConnection) -> "asyncio.Future[None]":
+        """Begin a replay of all rows, which waits for the reader."""
+        connection.fake.is_buffering = True
+        replay = resume.replay(self.store, connection, changes(*ROWS), Position(1, 0), LIMITS)
+        return asyncio.ensure_future(replay)
+
+    def subscribe(self, connection: FakeConnection, topic: str, **fields: Any) -> "asyncio.Future[protocol.Frame]":
+        return asyncio.ensure_future(
+            self.commands.perform(connection, protocol.SubscribeCommand(topics=[topic], **fields))
+        )
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+async def turns(number: int = 20) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def read_all(connection: FakeConnection, *tasks: "asyncio.Future[Any]") -> None:
+    """Read like a slow client until these are done."""
+    for _ in range(1_000):
+        if all(task.done() for task in tasks):
+            return
+        connection.fake.buffered = 0
+        connection.resume_writing()
+        await turns(3)
+    raise AssertionError("The replay does not end.")
+
+
+def rows(connection: FakeConnection) -> list[str]:
+    return [frame["notification"]["id"] for frame in connection.fake.frames if frame["type"] == "notification"]
+
+
+def numbers(connection: FakeConnection, topic: str) -> list[int]:
+    events = [frame for frame in connection.fake.frames if frame["type"] == "event" and frame["topic"] == topic]
+    return [event["data"][0] if isinstance(event["data"], list) else event["data"] for event in events]
+
+
+ALL_ROWS = [row.id for row in ROWS]
+ALL_NUMBERS = list(range(1, MANY + 1))
+
+
+async def test_topic_is_replayed_after_the_inbox_of_a_slow_reader(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect(phase=Phase.OPENING)
+    inbox = server.begin_inbox_replay(connection)
+    await turns()
+    subscribing = server.subscribe(connection, "room", position=f"~{start}")
+    await turns()
+    assert (inbox.done(), subscribing.done()) == (False, False)
+    live = asyncio.ensure_future(server.publish("room", MANY + 1))
+    await read_all(connection, inbox, subscribing, live)
+    assert subscribing.result().fields["recovered"] is True
+    assert (rows(connection), numbers(connection, "room")) == (ALL_ROWS, [*ALL_NUMBERS, MANY + 1])
+    assert connection.phase is Phase.LIVE
+
+
+@pytest.mark.parametrize("position", [True, False], ids=["with a position", "without"])
+async def test_subscribing_during_an_inbox_replay_does_not_begin_another(server: Server, position: bool) -> None:
+    start = await server.publish("room", 0)
+    if position:
+        await server.publish("room", 1)
+    connection = server.connect(phase=Phase.OPENING)
+    inbox = server.begin_inbox_replay(connection)
+    await turns()
+    subscribing = server.subscribe(connection, "room", position=f"~{start}" if position else None)
+    await turns()
+    assert subscribing.done() is not position  # without missed events there is nothing to wait for
+    await read_all(connection, inbox, subscribing)
+    assert (rows(connection), numbers(connection, "room")) == (ALL_ROWS, [1] if position else [])
+
+
+async def test_gap_filled_while_the_history_is_read_precedes_the_topic(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect()
+    connection.revision, connection.fake.is_buffering = 0, True
+    filling: list[asyncio.Future[None]] = []
+
+    async def find_gap() -> None:
+        filling.append(asyncio.ensure_future(resume.catch_up(server.store, connection, LIMITS)))
+        await turns()
+
+    server.history.during_read = find_gap
+    subscribing = server.subscribe(connection, "room", position=f"~{start}")
+    await turns(30)
+    await read_all(connection, *filling, subscribing)
+    assert (rows(connection), numbers(connection, "room")) == (ALL_ROWS, ALL_NUMBERS)
+
+
+@pytest.mark.parametrize("close", ["lost", "ended"])
+async def test_connection_that_closes_while_a_subscribe_waits_is_sent_nothing_more(server: Server, close: str) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect(phase=Phase.OPENING)
+    inbox = server.begin_inbox_replay(connection)
+    await turns()
+    subscribing = server.subscribe(connection, "room", position=f"~{start}")
+    await turns()
+    if close == "lost":
+        connection.connection_lost(None)
+    else:
+        server.hub.end(connection, close_reasons.REVOKED)
+    written = len(connection.fake.written)
+    await read_all(connection, inbox, subscribing)
+    assert (len(connection.fake.written), server.hub.counts_here()) == (written, {})
+
+
+async def test_topic_that_the_app_joins_meanwhile_is_not_replayed(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect()
+
+    async def join() -> None:
+        server.hub.follow(connection, {"room": Grant.APP})
+        await server.publish("room", MANY + 1)
+
+    server.history.during_read = join
+    with pytest.raises(Invalid, match="follows already"):
+        await server.subscribe(connection, "room", position=f"~{start}")
+    assert numbers(connection, "room") == [MANY + 1]
+
+
+async def test_event_received_during_the_read_is_not_sent_again_by_the_replay_of_another_topic(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect()
+    await server.subscribe(connection, "other")
+    server.history.during_read = lambda: server.publish("other", 1)
+    ack = await server.subscribe(connection, "room", position=f"~{start}")
+    await server.publish("other", 2)
+    assert ack.fields["recovered"] is True
+    assert (numbers(connection, "room"), numbers(connection, "other")) == (ALL_NUMBERS, [1, 2])
+
+
+async def test_replay_uses_the_encoding_to_which_the_client_upgraded_meanwhile(server: Server) -> None:
+    await server.publish_many("room")
+    connection = server.connect()
+    connection.fake.is_buffering = True
+    subscribing = server.subscribe(connection, "room", rewind=MANY)
+    await turns()
+    before, connection.dialect = len(connection.fake.written), protocol.SSE_PLAIN
+    await read_all(connection, subscribing)
+    later = connection.fake.written[before:-1]
+    assert len(later) > MANY // 2
+    assert all(data.startswith((b"id: ", b"event: ")) and b'"replayed":true' in data for data in later)
