@@ -24,6 +24,7 @@ from bellcast.live.sync import topic_replay
 from bellcast.model import topics, validation
 from bellcast.model.events import LiveEvent, Member, topic_stream
 from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.ports import LastEvent
 
 log = structlog.get_logger(__name__)
 
@@ -159,9 +160,19 @@ class PusherChannels:
         return self._presence_cache.snapshot(connection.principal.tenant, channel)
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
+        """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
         engines, tenant = self._context.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
-        last = await engines.store.topics.get(tenant, channel, since)
+        with self._hub.collecting(topic_stream(tenant, channel)) as delivered:
+            while True:
+                count = len(delivered)
+                last = await engines.store.topics.get(tenant, channel, since)
+                # Events are saved before they are delivered. So a query without a delivery in the meantime returns the last
+                # one delivered, or one that is newer. Client events are delivered too, but not saved.
+                if count == len(delivered):
+                    break
+        if last is not None and any(_is_same(event, last) for event in delivered):
+            return
         if last is None:
             connection.send_frame(frames.cache_miss(channel))
             if tenant == DEFAULT_TENANT:
@@ -259,6 +270,11 @@ class PusherChannels:
 
     def disconnected(self, connection: Connection) -> None:
         self._rate_limiters.pop(connection, None)
+
+
+def _is_same(event: LiveEvent, last: LastEvent) -> bool:
+    data = frames.text(event.data) if event.text is None else event.text
+    return (event.name, data) == (last.name, last.data)
 
 
 class AppReply(Struct, frozen=True):

@@ -1,0 +1,122 @@
+"""The last event of a cache channel, which a new subscriber receives unless a newer one was delivered meanwhile."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.clock import FakeClock
+from tests.unit.live import fakes
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.live.config import LiveConfig
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.protocol import dialect
+from bellcast.model.events import LiveEvent
+from bellcast.model.identities import Principal
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import LastEvent
+
+CHANNEL = "cache-prices"
+
+
+class SlowLastEvents:
+    """Each query reads the last event at its start and returns it when it is released."""
+
+    def __init__(self, last: str | None) -> None:
+        self.last = last
+        self.queries: list[asyncio.Event] = []
+
+    async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
+        found, released = self.last, asyncio.Event()
+        self.queries.append(released)
+        await released.wait()
+        return None if found is None else LastEvent("price", found, 0)
+
+
+class Subscriber:
+    """A client that has just sent `pusher:subscribe`."""
+
+    def __init__(self, last: str | None) -> None:
+        self.hub, self.events = fakes.new_hub(), SlowLastEvents(last)
+        self.missed: list[str] = []
+        engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(topics=self.events))
+        webhooks = SimpleNamespace(missed=lambda channel, _: self.missed.append(channel))
+        config = LiveConfig(limits=Limits(), access=AccessConfig(public_topics=("*",)))
+        apps = SimpleNamespace(only_channel=lambda _: None)
+        context = SimpleNamespace(
+            engines=engines, hub=self.hub, config=config, pusher=PusherConfig(), apps=apps, webhooks=webhooks
+        )
+        channels = PusherChannels(cast(Any, context), cast(Any, None), cast(Any, None))
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+        self.subscribing = asyncio.ensure_future(
+            channels.subscribe(self.connection, protocol.PusherSubscribe(CHANNEL, None))
+        )
+
+    async def query(self, number: int) -> None:
+        """Wait until this query is waiting."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(self.events.queries) == number
+
+    async def release(self) -> None:
+        self.events.queries[-1].set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    def publish(self, data: str) -> None:
+        """Save an event and deliver it, as the API does."""
+        self.events.last = data
+        self.hub.dispatch(LiveEvent("", "price", data, topic=CHANNEL))
+
+    @property
+    def received(self) -> list[str]:
+        subscribed, *events = self.connection.fake.frames
+        assert subscribed["event"] == "pusher_internal:subscription_succeeded"
+        return [event["data"] if event["event"] != "pusher:cache_miss" else "none" for event in events]
+
+
+async def test_stored_event_is_not_sent_after_a_newer_one() -> None:
+    subscriber = Subscriber("E1")
+    await subscriber.query(1)
+    subscriber.publish("E2")
+    await subscriber.release()
+    await subscriber.release()
+    assert (subscriber.received, subscriber.subscribing.done()) == (["E2"], True)
+
+
+async def test_newer_event_is_sent_even_if_it_arrives_during_the_second_query() -> None:
+    subscriber = Subscriber("E1")
+    await subscriber.query(1)
+    subscriber.publish("E2")
+    await subscriber.release()
+    await subscriber.query(2)
+    subscriber.events.last = "E3"  # saved, and about to be delivered
+    subscriber.hub.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
+    await subscriber.release()
+    await subscriber.query(3)
+    await subscriber.release()
+    assert subscriber.received == ["E2", "x", "E3"]
+
+
+@pytest.mark.parametrize("last", ["E1", None], ids=["stored", "none"])
+async def test_event_that_is_not_cached_does_not_replace_the_stored_one(last: str | None) -> None:
+    subscriber = Subscriber(last)
+    await subscriber.query(1)
+    subscriber.hub.dispatch(LiveEvent("", "client-move", "x", topic=CHANNEL))
+    await subscriber.release()
+    await subscriber.query(2)
+    await subscriber.release()
+    assert subscriber.received == ["x", "none" if last is None else last]
+    assert subscriber.missed == ([CHANNEL] if last is None else [])
+
+
+async def test_first_event_of_a_channel_is_no_cache_miss() -> None:
+    subscriber = Subscriber(None)
+    await subscriber.query(1)
+    subscriber.publish("E1")
+    await subscriber.release()
+    await subscriber.release()
+    assert (subscriber.received, subscriber.missed) == (["E1"], [])
