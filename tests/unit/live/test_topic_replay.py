@@ -1,6 +1,7 @@
 """Topics that `subscribe` replays while other things happen: each row and event is received once and in order."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +23,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
+from bellcast.live.socketio.protocol import engineio
+from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.sync import resume
 from bellcast.model.events import LiveEvent, Stream
 from bellcast.model.history import parse_rules
@@ -226,6 +229,21 @@ async def test_event_received_during_the_read_is_not_sent_again_by_the_replay_of
     await server.publish("other", 2)
     assert ack.fields["recovered"] is True
     assert (numbers(connection, "room"), numbers(connection, "other")) == (ALL_NUMBERS, [1, 2])
+
+
+@pytest.mark.parametrize("number", [3, MANY], ids=["inline", "paced"])
+async def test_socketio_offset_never_returns_to_events_of_another_topic(server: Server, number: int) -> None:
+    connection = server.connect()
+    connection.dialect = dialect_for("/", engineio.POLLING_BODY, resumable=True)
+    await server.subscribe(connection, "other")
+    start = await server.publish("room", 0)
+    for _ in range(number):
+        await server.publish("room", PADDING)
+    last = await server.publish("other", 1)
+    await server.subscribe(connection, "room", position=f"~{start}")
+    _, *partial, complete = [json.loads(data[2:])[-1].partition("~")[2] for data in connection.fake.written]
+    # Cut before the last event, the client does not recover; after it, it has all events of both topics.
+    assert (partial, complete) == ([""] * (number - 1), last)
 
 
 async def test_replay_uses_the_encoding_to_which_the_client_upgraded_meanwhile(server: Server) -> None:

@@ -4,9 +4,11 @@ While it runs, the hub leaves the kept events of the connection to the history, 
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
+from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.errors import Unavailable
 from bellcast.live.connection import close_reasons
@@ -22,8 +24,9 @@ log = structlog.get_logger(__name__)
 MAX_REWIND = 100
 
 # Returns the encoding of past events in a dialect, which may change during a replay.
-Encoder = Callable[[Dialect], Callable[[LiveEvent], bytes | None]]
+Encoder: TypeAlias = Callable[[Dialect], Callable[[LiveEvent], bytes | None]]
 AS_LIVE: Encoder = attrgetter("encode")
+EventWithId: TypeAlias = tuple[LiveEvent, str | None]
 
 
 class TopicReplay(Struct, frozen=True):
@@ -34,6 +37,7 @@ class TopicReplay(Struct, frozen=True):
     is_rewind: bool
     start: str | None  # the id resumed from, or the log's end
     is_off: bool = False  # there is no history
+    is_partial: bool = False  # the client has received later events, of other topics
 
 
 async def read(
@@ -60,7 +64,7 @@ async def read_topics(
 ) -> TopicReplay:
     """Like `read`, without the client's own events, which it received while it was connected."""
     streams = [topic_stream(connection.principal.tenant, topic) for topic in topics]
-    return await _read(hub, connection, streams, [], position, rewind)
+    return replace(await _read(hub, connection, streams, [], position, rewind), is_partial=True)
 
 
 async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> None:
@@ -105,34 +109,34 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
 
     The caller has followed the topics and called this in the iteration of the event loop in which the read returned, and
     no other replay of the connection is running."""
-    if connection.phase is Phase.CLOSED:
+    if not replay.events or connection.phase is Phase.CLOSED:
         return
-    encoder = encode_rewound if replay.is_rewind else AS_LIVE
-    frames = [frame for event in replay.events if (frame := _frame(connection, event, encoder)) is not None]
+    # Topics that it followed before may have delivered events during the read, so the log's end at the read is too early.
+    end = hub.history.end(connection.principal.tenant) or ""
+    events, encoder = _with_ids(replay, end), encode_rewound if replay.is_rewind else AS_LIVE
+    frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
     if sum(map(len, frames)) <= min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         for frame in frames:
             connection.write_replay(frame)
         return
-    # Topics that it followed before may have delivered events during the read, so the log's end at the read is too early.
-    end = hub.history.end(connection.principal.tenant) or ""
     hub.hold(connection)
     try:
-        await _send_paced(hub, connection, replay.events, end, encoder)
+        await _send_paced(hub, connection, events, end, encoder)
     finally:
         hub.release(connection)
 
 
 async def _send_paced(
-    hub: Hub, connection: Connection, events: Sequence[LiveEvent], after: str, encoder: Encoder
+    hub: Hub, connection: Connection, events: Sequence[EventWithId], after: str, encoder: Encoder
 ) -> None:
     """Send the events, then those of all followed topics after an id, until there are none."""
     connection.transition(Phase.REPLAYING)
     while events:
-        for event in events:
+        for event, id in events:
             await connection.wait_writable()
             if connection.phase is not Phase.REPLAYING:
                 return
-            frame = _frame(connection, event, encoder)
+            frame = _frame(connection, event, id, encoder)
             if frame is not None:
                 connection.write_replay(frame)
         tenant = connection.principal.tenant
@@ -143,12 +147,23 @@ async def _send_paced(
         if not missed.recovered:  # the reader is slower than the history is long, or the log cannot be reached
             hub.end(connection, close_reasons.UNAVAILABLE)
             return
-        events, after, encoder = _for(connection, missed.events), missed.end or "", AS_LIVE
+        events = [(event, event.id) for event in _for(connection, missed.events)]
+        after, encoder = missed.end or "", AS_LIVE
 
 
-def _frame(connection: Connection, event: LiveEvent, encoder: Encoder) -> bytes | None:
+def _with_ids(replay: TopicReplay, end: str) -> list[EventWithId]:
+    """Return the events with the ids in their resume positions. With its own id, an event of a partial replay would resume
+    before events of other topics that the client has; so only the last one completes a position, and until then none is
+    recovered."""
+    if not replay.is_partial:
+        return [(event, event.id) for event in replay.events]
+    *events, last = replay.events
+    return [*((event, "") for event in events), (last, end)]
+
+
+def _frame(connection: Connection, event: LiveEvent, id: str | None, encoder: Encoder) -> bytes | None:
     data = encoder(connection.dialect)(event)
-    return None if data is None else connection.marked(data, event.id)
+    return None if data is None else connection.marked(data, id)
 
 
 def _for(connection: Connection, events: Iterable[LiveEvent]) -> tuple[LiveEvent, ...]:
