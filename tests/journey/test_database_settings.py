@@ -291,3 +291,16 @@ def test_pusher_is_tested_step_by_step_and_can_be_switched_off(server: ServerPro
 
 def test_recipient_may_not_read_settings(server: ServerProcess) -> None:
     assert httpx.get(f"{server.url}/v1/settings", headers=server.as_recipient("eve")).status_code == 403
+
+
+def test_values_may_be_numbers_booleans_and_lists(server: ServerProcess) -> None:
+    given = {"limit_title": 120, "anonymous": False, "origins": [ORIGIN, "https://other.example.com"]}
+    assert change(server, set=given).status_code == 200
+    found = {name: values(server)[name]["value"] for name in given}
+    assert found == {"limit_title": "120", "anonymous": "deny", "origins": f"{ORIGIN},https://other.example.com"}
+    wrong = {"limit_title": 1.5, "origins": ["a,b"]}
+    for name, value in wrong.items():
+        response = change(server, set={name: value})
+        assert response.status_code == 422, name
+        assert response.json()["errors"][0]["field"] == f"set.{name}"
+    assert change(server, reset=list(given)).status_code == 200

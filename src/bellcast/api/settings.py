@@ -59,10 +59,11 @@ class SettingsDocument(Struct, frozen=True):
 
 
 class SettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes on top of a revision. Values are texts, as in the environment. `dry_run` only validates."""
+    """Changes on top of a revision. Values are texts, as in the environment, or numbers, booleans and lists of texts.
+    `dry_run` only validates."""
 
     revision: Revision
-    set: dict[str, Text] = {}
+    set: dict[str, Text | int | float | bool | list[Text]] = {}
     reset: list[Text] = []
     dry_run: bool = False
 
@@ -148,7 +149,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     store = context.of(request).settings
     changed = await store.change(
         patch.revision,
-        patch.set,
+        {name: _text_of(name, value) for name, value in patch.set.items()},
         patch.reset,
         _author(request),
         dry_run=patch.dry_run,
@@ -249,6 +250,17 @@ def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
     if stored is None:
         raise NotFound("No Pusher app has this id.")
     return PusherTestRequest(app=stored)
+
+
+def _text_of(name: str, value: str | float | list[str]) -> str:
+    """Return a value as the environment has it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, list):
+        return str(value)
+    if any("," in part for part in value):
+        raise Invalid.of(f"set.{name}", "must have no comma in a part of the list")
+    return ",".join(value)
 
 
 def _document(request: ApiRequest) -> SettingsDocument:
