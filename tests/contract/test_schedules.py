@@ -275,7 +275,7 @@ async def test_waiting_triggers_of_an_erased_tenant_are_deleted(world: WorkflowW
     await wait_for_noon(world, "alice")
     await world.store.recipients.put_tenant("acme", None, {}, world.clock.now())
     await wait_for_noon(world, "dora", tenant="acme")
-    await recipients.delete_tenant(world.engines, "acme")
+    await recipients.delete_tenant(world.engines, world.clock, "acme")
     for kind in (schedules.SCHEDULES, schedules.PROGRESS, schedules.CANCEL_NAMES):
         left = await world.store.documents.of_all_tenants(kind, ("", ""), 10)
         assert [tenant for tenant, _ in left] == [""], kind
