@@ -1,5 +1,7 @@
 """Schedules over REST."""
 
+import pytest
+
 from tests.journey.rest import Caller, fields, refused
 
 BODY = {"cron": "0 8 * * 1", "timezone": "Europe/Vienna", "notification": {"to": "alice", "title": "Plan the week"}}
@@ -61,6 +63,41 @@ async def test_wrong_schedules_are_refused(rest):
     assert refused(await rest.app.put("/v1/schedules/a b", json=BODY), 422, "invalid")
     assert (await rest.app.put("/v1/schedules/x?dry_run=true", json=BODY)).status_code == 200
     assert refused(await rest.app.get("/v1/schedules/x"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("named", "field"),
+    [
+        ({"template": "none"}, "notification.template"),
+        ({"email": {"layout": "none"}}, "notification.email.layout"),
+    ],
+)
+async def test_templates_of_schedules_and_sources_must_exist(rest, named, field):
+    notification = {"to": "alice", "title": "T", **named}
+    schedule = {"cron": "0 8 * * 1", "notification": notification}
+    source = {"event": "lead.assigned", "notification": notification}
+    for path, body in (("/v1/schedules/x", schedule), ("/v1/sources/x", source)):
+        assert list(fields(await rest.app.put(path, json=body))) == [field]
+        assert list(fields(await rest.app.put(f"{path}?dry_run=true", json=body))) == [field]
+    html = "<p>{{ content }}</p>"
+    await rest.app.put("/v1/templates/none", json={"inbox": {"title": "T"}, "email": {"html": html}})
+    for path, body in (("/v1/schedules/x", schedule), ("/v1/sources/x", source)):
+        assert (await rest.app.put(path, json=body)).status_code == 201
+
+
+async def test_template_of_a_source_may_depend_on_the_event(rest):
+    notification = {"to": "alice", "template": "{{ event.data.kind }}", "email": {"layout": "base"}}
+    body = {"event": "lead.assigned", "notification": notification}
+    assert (await rest.app.put("/v1/sources/x", json=body)).status_code == 201
+
+
+async def test_data_of_a_schedule_must_fit_the_workflow(rest):
+    schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "integer"}}}
+    steps = [{"key": "bell", "type": "inbox", "title": "T"}]
+    await rest.app.put("/v1/workflows/order", json={"data": schema, "steps": steps})
+    schedule = {"cron": "0 8 * * 1", "workflow": "order", "to": "alice", "data": {"total": "many"}}
+    assert list(fields(await rest.app.put("/v1/schedules/x", json=schedule))) == ["data.total"]
+    assert (await rest.app.put("/v1/schedules/x", json={**schedule, "data": {"total": 1}})).status_code == 201
 
 
 async def test_send_and_trigger_with_a_time_are_schedules(rest):

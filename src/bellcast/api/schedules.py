@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, notifications, objects, request_body, responses, tenants
+from bellcast.api import context, notifications, objects, request_body, responses, templates, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, NotFound
+from bellcast.errors import Conflict, Invalid, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.workflows import schedule_times, schedules
@@ -118,6 +118,8 @@ async def write(request: ApiRequest) -> ASGIApp:
         value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
     schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
     await ctx.schedules.check_references(tenant, schedule)
+    if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):
+        raise Invalid.fields(errors)
     if objects.is_dry_run(request):
         progress = schedules.new_progress(schedule, ctx.engines.clock.now())
         return responses.json(await ctx.schedules.shown(key, tenant, schedule, progress))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bellcast.api import objects
+from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
 from bellcast.errors import FieldError
 from bellcast.workflows import sources
@@ -15,6 +15,8 @@ def _check(value: EventSource, ctx: ApiContext) -> None:
 
 
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+    if value.notification is not None:
+        return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
     if value.workflow is None or await ctx.workflow_catalog.find(tenant, value.workflow) is not None:
         return []
     return [FieldError("workflow", f"names an unknown workflow {value.workflow[: objects.MAX_KEY]!r}")]

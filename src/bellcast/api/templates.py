@@ -1,7 +1,7 @@
 """Templates: content with variables, per channel and language."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -83,6 +83,23 @@ def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limit
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
     """True if a template of this key applies to the tenant."""
     return await objects.find(KIND, ctx, tenant, key) is not None
+
+
+async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Return the errors of the templates that a send of a tenant names, below `path`; not of names that are templates
+    themselves, such as `{{ event.data.kind }}`."""
+    email = send.get("email")
+    named = {"template": send.get("template"), "email.layout": email.get("layout") if isinstance(email, dict) else None}
+    owner = send.get("tenant")
+    tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
+    return [
+        FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
+        for field, name in named.items()
+        if isinstance(name, str)
+        and "{" not in name
+        and (field, name) != ("email.layout", BASE_LAYOUT)
+        and not any([await exists(ctx, one, name) for one in tenants])
+    ]
 
 
 async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:

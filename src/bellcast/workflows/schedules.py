@@ -22,7 +22,7 @@ from bellcast.model.notifications import Audience, Draft
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import Context, Job, NewDecision
 from bellcast.ports.runs import NewSchedule, TriggerRequest
-from bellcast.workflows import schedule_times
+from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -87,9 +87,13 @@ class Schedules:
         return is_new
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
-        """Raise Invalid for an unknown workflow."""
-        if schedule.workflow is not None and await self._workflow_catalog.find(tenant, schedule.workflow) is None:
+        """Raise Invalid for an unknown workflow, and for data that its schema does not allow."""
+        if schedule.workflow is None:
+            return
+        workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
+        if workflow is None:
             raise Invalid.of("workflow", f"names an unknown workflow {schedule.workflow[:100]!r}")
+        triggers.check_data(workflow, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
         """Return a schedule that fires from now on."""
