@@ -457,7 +457,7 @@ async def test_python_step_uses_no_thread_of_asyncio(store: Store, clock: FakeCl
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
     await world.store.documents.put(sources.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
-    await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")])
+    await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert (await world.workflows.sources.last_errors("shop", ["s"]))["s"] is not None
     for tenant in ("", "other"):
         assert await world.workflows.sources.last_errors(tenant, ["s"]) == {"s": None}
