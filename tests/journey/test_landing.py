@@ -46,6 +46,9 @@ class TestPage:
             "docs": "docs",
             "openapi": "openapi.json",
             "errors": "errors",
+            "check": "check",
+            "console": "console/setup",
+            "is_setup_needed": True,
         }
 
     async def test_page_shows_the_reason_if_the_server_is_not_ready(self, rest: Rest) -> None:

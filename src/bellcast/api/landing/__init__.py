@@ -63,7 +63,8 @@ HEADERS = {
 
 
 class Landing(Struct, frozen=True):
-    """State of the server, as on the landing page."""
+    """State of the server, and links relative to this path, as on the landing page. `console` is null if it is turned off; it
+    leads to the first set-up while that is needed."""
 
     name: str
     version: str
@@ -71,6 +72,9 @@ class Landing(Struct, frozen=True):
     docs: str
     openapi: str
     errors: str
+    check: str
+    console: str | None
+    is_setup_needed: bool
 
 
 class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +112,10 @@ async def show(request: ApiRequest) -> ASGIApp:
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
-        return responses.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
+        is_setup_needed = await _is_setup_needed(ctx)
+        console = None if ctx.console is None else "console/setup" if is_setup_needed else "console"
+        links = ("docs", "openapi.json", "errors", "check", console)
+        return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
     is_trial = ctx.has_trial and _is_local(request.scope)
     page = _page(request, ctx, reason, await _console_link(ctx), is_trial=is_trial)
     return responses.complete(200, page, HTML, HEADERS)
@@ -219,11 +226,14 @@ async def _console_link(ctx: ApiContext) -> str:
     """Return the link to the console as HTML; empty without a console."""
     if ctx.console is None:
         return ""
+    return SETUP_LINK if await _is_setup_needed(ctx) else CONSOLE_LINK
+
+
+async def _is_setup_needed(ctx: ApiContext) -> bool:
     try:
-        is_setup_needed = await ctx.console.is_setup_needed()
+        return ctx.console is not None and await ctx.console.is_setup_needed()
     except BellcastError:  # the page shows that the store is unavailable
-        is_setup_needed = False
-    return SETUP_LINK if is_setup_needed else CONSOLE_LINK
+        return False
 
 
 def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
