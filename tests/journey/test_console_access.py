@@ -1,11 +1,15 @@
 """Operators of the console: set-up, sign-in, sessions, roles, forged requests and guessed passwords."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from bellcast.api.app import HANDLERS
+from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
+from tests.journey import rest as rests
 from tests.journey.operators import OWN, PASSWORD, browser, keyed, set_up, signed_in
 from tests.journey.rest import Rest, refused
 
@@ -156,6 +160,30 @@ async def test_request_of_a_foreign_page_is_refused(rest: Rest, headers: dict[st
     credentials = {"name": "owner", "password": PASSWORD}
     assert refused(await foreign.post("/v1/session", json=credentials), 403, "forbidden")
     assert [one["name"] for one in (await owner.get("/v1/operators")).json()["operators"]] == ["owner"]
+
+
+async def test_operators_session_has_no_cors(tmp_path: Path) -> None:
+    declared = "https://shop.example"
+    async with rests.opened(tmp_path, access=AccessConfig(origins=(declared,))) as rest:
+        owner = await set_up(rest)
+        cookie = {"cookie": as_cookie(dict(owner.cookies))["cookie"]}
+
+        async def allowed(method: str, path: str, headers: dict[str, str]) -> set[str]:
+            response = await rest.client.request(method, f"https://bell.test{path}", headers=headers)
+            return {name for name in response.headers if name.startswith("access-control-allow-")}
+
+        console = ("/v1/me", "/v1/session", "/v1/setup", "/v1/operators", "/v1/me/passkeys")
+        for origin in ("https://evil.test", declared, "null"):
+            for path in (*console, "/v1/notifications", "/v1/feed"):
+                assert await allowed("GET", path, cookie | {"origin": origin}) == set()
+            for path in console:
+                assert await allowed("GET", path, {"origin": origin}) == set()
+                preflight = {"origin": origin, "access-control-request-method": "GET"}
+                assert "access-control-allow-origin" not in await allowed("OPTIONS", path, preflight)
+        # Sessions of recipients and tokens are those of apps, also where an operator is signed in.
+        page = cookie | {"origin": declared}
+        assert "access-control-allow-origin" in await allowed("GET", "/v1/inbox", page)
+        assert "access-control-allow-origin" in await allowed("GET", "/v1/notifications", page | rest.app.headers)
 
 
 async def test_change_without_an_origin_is_refused(rest: Rest) -> None:

@@ -11,7 +11,7 @@ from bellcast.replays import ReplayRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
 from tests.contract.app import App
 from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead
-from tests.journey.operators import set_up, signed_in
+from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
 
 
@@ -128,6 +128,14 @@ async def test_cancelled_replay_leaves_the_rest(rest: Rest, app: App) -> None:
     await run_replays(rest)
     assert (await rest.app.get("/v1/failures")).json()["failures"][0]["id"] == id_of(1)
     assert refused(await rest.app.delete("/v1/replays/unknown"), 404, "not_found")
+
+
+async def test_key_that_starts_replays_reads_their_progress(rest: Rest) -> None:
+    manager, reader, sender = [await keyed(rest, scope) for scope in ("manage", "read", "send")]
+    id = (await manager.post("/v1/replays", json={"filter": {}})).json()["id"]
+    for caller in (manager, reader):
+        assert (await caller.get(f"/v1/replays/{id}")).json()["id"] == id
+    assert refused(await sender.get(f"/v1/replays/{id}"), 403, "forbidden")
 
 
 async def test_replays_of_all_tenants_are_those_of_the_caller(rest: Rest, app: App) -> None:

@@ -9,7 +9,7 @@ from bellcast.api.bound_callers import TenantRule
 from bellcast.api.context import ApiContext
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
-from bellcast.auth.console_sessions import BrowserRequest
+from bellcast.auth.console_sessions import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
 from bellcast.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.inbox import views
@@ -21,6 +21,10 @@ from bellcast.model.operators import Role
 RequiredScope = KeyScope | Literal["recipient", "operator"]
 # Fetch metadata of browsers, and what a session of the console depends on.
 AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
+
+
+# In the state of a request: whether it has the cookie of an operator's session, on a path that accepts one.
+HAS_SESSION = "has_session"
 
 
 class HttpAuthRequest(Struct, frozen=True):
@@ -37,11 +41,12 @@ async def authorize(
     required_scope: RequiredScope,
     roles: tuple[Role, ...] | None = None,
     *,
+    other_scope: KeyScope | None = None,
     is_sensitive: bool = False,
     tenant_rule: TenantRule | None = None,
 ) -> None:
     """Authenticate and authorize a request before its body is read. `roles` are the operators that may use it, if they
-    are not those with the scope; `tenant_rule` limits callers that are bound to tenants."""
+    are not those with the scope; keys with `other_scope` may use it too; `tenant_rule` limits callers that are bound to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
@@ -53,7 +58,8 @@ async def authorize(
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
     state["caller"] = caller
-    _check_scope(caller, required_scope, roles)
+    if caller.role is not None or other_scope not in caller.scopes:
+        _check_scope(caller, required_scope, roles)
     if caller.must_enrol and required_scope != "operator":
         raise MfaEnrolmentRequired
     if required_scope != "operator":
@@ -92,7 +98,9 @@ async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
         return None
     if request_body.header(request, COOKIE) is None:
         return None
-    return await ctx.console.caller(browser_request(request))
+    browser, state = browser_request(request), request.scope["state"]
+    state[HAS_SESSION] = has_session(browser)
+    return await ctx.console.caller(browser)
 
 
 def browser_request(request: ApiRequest) -> BrowserRequest:

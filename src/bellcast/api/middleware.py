@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from bellcast.api import browser_files, responses
 from bellcast.api.context import ApiContext
+from bellcast.api.guards import HAS_SESSION
 from bellcast.api.metrics import RequestMetrics
 from bellcast.api.router import HAS_STARTED
 from bellcast.api.token_paths import TokenPaths
@@ -63,7 +64,7 @@ class ApiMiddleware:
         if params is not None:
             id = state.get("request_id") or request_id(scope)
             headers = [
-                *origins.preflight_headers(_header(scope, b"origin"), self._access.origins),
+                *origins.preflight_headers(_cors_origin(scope, path), self._access.origins),
                 (REQUEST_ID, id.encode()),
             ]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -97,7 +98,7 @@ class ApiMiddleware:
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """Wrap `send`: add the common headers, and drop the body of a response to HEAD."""
         started = time.perf_counter()
-        origin, state = _header(scope, b"origin"), scope["state"]
+        state = scope["state"]
 
         async def tell(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
@@ -105,6 +106,7 @@ class ApiMiddleware:
                 route = state["route"] = scope.get("path_template", "")
                 self.requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
+                origin = None if state.get(HAS_SESSION) else _cors_origin(scope, scope["path"])
                 cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif message["type"] == "websocket.accept":
@@ -144,6 +146,11 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
         sent = quote(path, safe="/:@!$&'()*+,;=~")
     return sent.removeprefix(scope.get("root_path", ""))
+
+
+def _cors_origin(scope: dict[str, Any], path: str) -> str | None:
+    """Return the origin of the page, None on paths whose responses no page of another origin may read."""
+    return None if origins.is_of_console(path) else _header(scope, b"origin")
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str | None:

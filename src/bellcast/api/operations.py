@@ -13,6 +13,7 @@ from bellcast.api import audit, guards, list_export, request_body, validation_er
 from bellcast.api.bound_callers import TenantRule
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import KeyScope
 from bellcast.model.operators import Role
 
 Tag = Literal[
@@ -41,6 +42,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     tag: Tag
     required_scope: guards.RequiredScope | None
+    # Keys with this scope may use it too.
+    other_scope: KeyScope | None = None
     # Operators of the console that may use it, if they are not those with the scope.
     roles: tuple[Role, ...] | None = None
     response_types: Mapping[int, Any]
@@ -114,6 +117,7 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
                     request,
                     required_scope,
                     declared.roles,
+                    other_scope=declared.other_scope,
                     is_sensitive=declared.is_sensitive,
                     tenant_rule=tenant_rule,
                 )

@@ -334,12 +334,15 @@ async def page(request: ApiRequest) -> ASGIApp:
     "/v1/replays/{id:str}",
     tag="Messages",
     required_scope="read",
+    other_scope="manage",
     query=TenantQuery,
     response_types={200: ReplayObject},
     refusals=(NotFound,),
 )
 async def read(request: ApiRequest) -> ASGIApp:
-    """Read the progress of a replay."""
+    """Read the progress of a replay.
+
+    Keys with the scope `manage`, which starts replays, may read it too."""
     tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
     replay = await context.of(request).replays.get(tenant, id)
     if replay is None:

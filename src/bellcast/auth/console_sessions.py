@@ -470,6 +470,11 @@ def cookie_of(request: BrowserRequest, name: str) -> str | None:
     return None
 
 
+def has_session(request: BrowserRequest) -> bool:
+    """True if the request has the cookie of a session, also of one that has ended."""
+    return _token(request) is not None
+
+
 def _token(request: BrowserRequest) -> str | None:
     return cookie_of(request, cookie_name(request))
 

@@ -1,6 +1,7 @@
 """Cross-origin rules: checks of `Origin`, and CORS headers. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match,
 EXPOSED_HEADERS = b"ETag, Location, Retry-After, X-Request-Id"
 # Chromium's maximum for caching a preflight response: two hours.
 MAX_AGE = b"7200"
+# Only pages of this server sign in operators, and change them.
+CONSOLE_PATH = re.compile(r"/v1/(?:session|setup|me|operators)(?:/.*)?")
 
 
 class WrongOrigin(Forbidden):
@@ -101,6 +104,11 @@ def cors_headers(
     if origins and not is_public:
         return [vary]
     return [(b"access-control-allow-origin", b"*"), _readable(), *([vary] if origins else [])]
+
+
+def is_of_console(path: str) -> bool:
+    """True if no page of another origin may read responses of this path."""
+    return CONSOLE_PATH.fullmatch(path) is not None
 
 
 def _is_echoed(origin: str) -> bool:
