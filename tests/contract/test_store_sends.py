@@ -219,6 +219,28 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
     assert (await app.store.sends.find("", first)) is not None
 
 
+async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: App) -> None:
+    await app.open("alice", tenant="acme")
+    await app.announce("everyone", tenant="*", tags=("a, b", "news"))
+    await app.announce("acme", tenant="acme", tags=('"news"',))
+    await app.announce("deploys", tenant="acme", topic="deploys")
+
+    async def found(**filters: Any) -> list[str]:
+        query = SentQuery(**{"tenant": "acme", "before": NEWEST, "limit": 10} | filters)
+        page = await app.store.sends.announcements(query)
+        assert await app.store.sends.count_announcements(query) == ListTotal(len(page.rows), exact=True)
+        return [item.notification.title for item in page.rows]
+
+    assert await found() == ["deploys", "acme"]
+    assert await found(tag='"news"') == ["acme"]
+    assert await found(tenant="*", tag="news") == ["everyone"] == await found(tenant="", tag="a, b")
+    assert await found(tenant="*", tag="a") == [] == await found(recipient="alice")
+    await app.materialize("acme", ["alice"], app.now)
+    assert await found(recipient="alice", part=0) == ["acme", "everyone"]
+    assert await found(recipient="alice", tag="news") == ["everyone"]
+    assert await found(recipient="alice", part=1) == [] == await found(recipient="bob")
+
+
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", first)

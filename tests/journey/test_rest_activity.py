@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.storage import scans
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Rest, fields, refused
 
 
 async def titles(rest: Rest, **params: Any) -> list[str]:
@@ -98,3 +98,32 @@ async def test_announcements_are_listed_with_their_audience(rest: Rest) -> None:
     news = (await rest.app.get("/v1/announcements", params={"type": "news", "tenant": "*"})).json()["announcements"]
     assert [one["title"] for one in news] == ["to a topic"]
     assert await titles(rest) == []
+
+
+async def test_announcements_are_filtered_by_tag_and_by_the_rows_of_an_inbox(rest: Rest) -> None:
+    await rest.recipient("alice", tenant="acme").get("/v1/inbox")
+    await rest.send({"all": True, "tenant": "*"}, "everyone", tags=["site, shop", "news"])
+    await rest.send({"tenant": "acme"}, "acme", tags=['"news"'], type="offer")
+    await rest.send({"topic": "deploys"}, "deploys", tenant="acme")
+
+    async def announced(**params: Any) -> list[str]:
+        response = await rest.app.get("/v1/announcements", params=params)
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert page["total"] == {"value": len(page["announcements"]), "exact": True}
+        return [one["title"] for one in page["announcements"]]
+
+    assert await announced(tenant="*", tag="news") == ["everyone"] == await announced(tag="site, shop")
+    assert await announced(tenant="*", tag='"news"') == ["acme"] == await announced(tenant="acme", tag='"news"')
+    assert await announced(tenant="*", tag="site") == []
+    # An inbox has the rows since it was opened.
+    alice = {"tenant": "acme", "recipient": "alice"}
+    assert await announced(**alice) == []
+    inbox = (await rest.recipient("alice", tenant="acme").get("/v1/inbox")).json()["notifications"]
+    assert await announced(**alice) == ["acme", "everyone"]
+    await rest.recipient("alice", tenant="acme").patch(f"/v1/inbox/{inbox[0]['id']}", json={"read": True})
+    assert await announced(**alice, state="read") == [inbox[0]["title"]]
+    assert await announced(**alice, state="unread", type="general") == ["everyone"]
+    assert await announced(**alice, state="archived") == await announced(recipient="alice") == []
+    for wrong, field in (({"tenant": "*", "recipient": "alice"}, "tenant"), ({"state": "read"}, "state")):
+        assert fields(await rest.app.get("/v1/announcements", params=wrong)).keys() == {field}

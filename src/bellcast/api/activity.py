@@ -11,7 +11,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest
+from bellcast.errors import BadRequest, Invalid
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Notification
 from bellcast.model.operators import ROLES
@@ -23,20 +23,15 @@ PartName = Literal["unread", "read", "archived"]
 PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
 
 
-class AnnouncementsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of announcements, newest first, with filters. The tenant `*` means all tenants."""
-
-    type: str | None = None
-    limit: ListLimit = 50
-    after: str | None = None
-
-
-class NotificationsQuery(AnnouncementsQuery, frozen=True, kw_only=True):
-    """A page of notifications, newest first, with filters. The tenant `*` means all tenants."""
+class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of sent notifications or announcements, newest first, with filters. The tenant `*` means all tenants."""
 
     recipient: str | None = None
+    type: str | None = None
     state: PartName | None = None
     tag: str | None = None
+    limit: ListLimit = 50
+    after: str | None = None
 
 
 class ListedNotification(Notification, frozen=True, kw_only=True):
@@ -80,7 +75,7 @@ class AnnouncementPage(Struct, frozen=True):
     required_scope="read",
     roles=ROLES,
     bound_by="list",
-    query=NotificationsQuery,
+    query=SentItemsQuery,
     is_exported=True,
     response_types={200: NotificationPage},
     refusals=(BadRequest,),
@@ -89,10 +84,8 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     """List sent notifications.
 
     To named recipients, newest first; the filters can be combined. One request compares at most 20,000 rows with them."""
-    query = request_body.query(request, NotificationsQuery)
-    part = None if query.state is None else PARTS[query.state]
-    wanted = msgspec.structs.replace(_sent_query(request, query, query.recipient), part=part, tag=query.tag)
-    sends = context.of(request).engines.store.sends
+    query = request_body.query(request, SentItemsQuery)
+    wanted, sends = _sent_query(request, query), context.of(request).engines.store.sends
     found = await _pages(request, sends.notifications, wanted)
     total = await _total(request, query, sends.count_notifications, wanted, found)
     shown, following = _shown(found, query.limit)
@@ -107,7 +100,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     required_scope="read",
     roles=ROLES,
     bound_by="list",
-    query=AnnouncementsQuery,
+    query=SentItemsQuery,
     is_exported=True,
     response_types={200: AnnouncementPage},
     refusals=(BadRequest,),
@@ -115,8 +108,10 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
 async def announcement_page(request: ApiRequest) -> ASGIApp:
     """List announcements.
 
-    Newest first, without those that were recalled."""
-    query = request_body.query(request, AnnouncementsQuery)
+    Newest first, without those that were recalled. With `recipient`, those that are in its inbox; `state` is the state there."""
+    query = request_body.query(request, SentItemsQuery)
+    if query.state is not None and query.recipient is None:
+        raise Invalid.of("state", "must be with `recipient`: each inbox has its own state of an announcement")
     wanted, sends = _sent_query(request, query), context.of(request).engines.store.sends
     found = await _pages(request, sends.announcements, wanted)
     total = await _total(request, query, sends.count_announcements, wanted, found)
@@ -139,7 +134,7 @@ async def _pages(
 
 async def _total(
     request: ApiRequest,
-    query: AnnouncementsQuery,
+    query: SentItemsQuery,
     count: Callable[[SentQuery], Awaitable[ListTotal]],
     wanted: SentQuery,
     page: ListScan[SentItem],
@@ -154,11 +149,13 @@ async def _total(
     )
 
 
-def _sent_query(request: ApiRequest, query: AnnouncementsQuery, recipient: str | None = None) -> SentQuery:
+def _sent_query(request: ApiRequest, query: SentItemsQuery) -> SentQuery:
     return SentQuery(
-        tenant=tenant_pages.tenant_of(request, query.tenant, recipient=recipient),
-        recipient=recipient,
+        tenant=tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient),
+        recipient=query.recipient,
         type=query.type,
+        part=None if query.state is None else PARTS[query.state],
+        tag=query.tag,
         before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,

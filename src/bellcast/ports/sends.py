@@ -98,8 +98,8 @@ class SentItem(Struct, frozen=True, kw_only=True):
 
 
 class SentQuery(Struct, frozen=True, kw_only=True):
-    """A page of sent items, newest first. Null filters match everything; `recipient`, `part` and `tag` are for
-    notifications only. Times are UTC milliseconds."""
+    """A page of sent items, newest first. Null filters match everything; the `part` of an announcement is that in the inbox of
+    the `recipient`. Times are UTC milliseconds."""
 
     tenant: str  # "*" for all tenants
     recipient: str | None = None

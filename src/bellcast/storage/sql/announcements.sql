@@ -23,22 +23,67 @@ WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND rec
 -- The last announcement that one page compares with its filters.
 SELECT id FROM announcements WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
--- name: announced_page
--- Announcements, newest first.
+-- name: announced_page @sqlite
+-- Announcements, newest first; with a recipient, those in its inbox.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
 FROM announcements
 WHERE id < :before AND id >= :since AND recalled_at IS NULL
-  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*'))
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
+    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
   AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))
+  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notifications n
+    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
+      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  ))
 ORDER BY id DESC LIMIT :limit
 
--- name: announced_total
--- Number of announcements.
+-- name: announced_page @postgres
+-- Announcements, newest first; with a recipient, those in its inbox.
+SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
+FROM announcements
+WHERE id < :before AND id >= :since AND recalled_at IS NULL
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
+    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
+  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+  AND (CAST(:tag AS TEXT) IS NULL OR jsonb_exists(CAST(tags AS JSONB), CAST(:tag AS TEXT)))
+  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notifications n
+    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
+      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  ))
+ORDER BY id DESC LIMIT :limit
+
+-- name: announced_total @sqlite
+-- Number of announcements; with a recipient, of those in its inbox.
 SELECT count(*) FROM announcements
 WHERE id < :before AND id >= :since AND recalled_at IS NULL
-  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*'))
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
+    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
   AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))
+  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notifications n
+    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
+      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  ))
+
+-- name: announced_total @postgres
+-- Number of announcements; with a recipient, of those in its inbox.
+SELECT count(*) FROM announcements
+WHERE id < :before AND id >= :since AND recalled_at IS NULL
+  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
+    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
+  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
+  AND (CAST(:tag AS TEXT) IS NULL OR jsonb_exists(CAST(tags AS JSONB), CAST(:tag AS TEXT)))
+  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notifications n
+    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
+      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  ))
 
 -- name: announcement_edit
 -- Edit an announcement.

@@ -17,10 +17,10 @@ export const notifications = (page) => listPage(page, {
 
 export const announcements = (page) => listPage(page, {
   title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
-  filters: [{ name: 'type', label: 'Type' }, RANGE],
+  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, RANGE],
   columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
-  none: 'No announcement was sent yet. What you send to a topic, a role or everyone appears here.', anyTenant: true, command: 'bellcast notify --all "Maintenance at 22:00"',
+  none: 'No announcement was sent yet. What you send to a topic, a role or everyone appears here.', anyTenant: true, single: ['recipient'], command: 'bellcast notify --all "Maintenance at 22:00"',
 });
 
 /** The lists of notifications and announcements as tabs. */
