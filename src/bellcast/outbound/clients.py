@@ -7,32 +7,39 @@ from bellcast.outbound.http import HttpxClient
 
 
 class HttpClients:
-    """Trusted clients are for URLs of the settings, guarded ones for all others. APNs speaks HTTP/2 only."""
+    """Trusted clients are for URLs of the settings, guarded ones for all others. APNs speaks HTTP/2 only.
+
+    The identity provider is one of the settings, and its discovery document names the URLs: its client is guarded, and the
+    limit of lookups of the other guarded clients does not count for it."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.guard = AddressGuard(allowed)
-        self._clients: dict[tuple[bool, bool], HttpxClient] = {}
+        self._identity_provider_guard = AddressGuard(allowed)
+        self._clients: dict[tuple[AddressGuard | None, bool], HttpxClient] = {}
 
     def trusted(self) -> HttpxClient:
-        return self._client(is_guarded=False)
+        return self._client(None)
 
     def trusted_http2(self) -> HttpxClient:
-        return self._client(is_guarded=False, http2=True)
+        return self._client(None, http2=True)
 
     def guarded(self) -> HttpxClient:
-        return self._client(is_guarded=True)
+        return self._client(self.guard)
 
     def guarded_http2(self) -> HttpxClient:
-        return self._client(is_guarded=True, http2=True)
+        return self._client(self.guard, http2=True)
+
+    def identity_provider(self) -> HttpxClient:
+        return self._client(self._identity_provider_guard)
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
 
-    def _client(self, *, is_guarded: bool, http2: bool = False) -> HttpxClient:
-        found = self._clients.get((is_guarded, http2))
+    def _client(self, guard: AddressGuard | None, *, http2: bool = False) -> HttpxClient:
+        found = self._clients.get((guard, http2))
         if found is None:
-            found = HttpxClient(self.guard if is_guarded else None, http2=http2)
-            self._clients[is_guarded, http2] = found
+            found = HttpxClient(guard, http2=http2)
+            self._clients[guard, http2] = found
         return found

@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from bellcast.errors import Unavailable
+from bellcast.outbound.resolver import Resolver
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -58,6 +59,7 @@ class AddressGuard:
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._hosts: set[str] = set()
         self._networks: list[IPNetwork] = []
+        self._resolver = Resolver()
         for entry in allowed:
             try:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
@@ -95,14 +97,14 @@ class AddressGuard:
         if problem is not None:
             raise Unavailable(f"The URL {problem}.")
         if url.scheme == "http" and not self._is_allowed_host(url.host):
-            addresses = await _resolve(url.host, url.port or 80)
+            addresses = await self._resolver.resolve(url.host)
             if not all(self._in_networks(address) for text in addresses if (address := _address(text)) is not None):
                 raise Unavailable(f"{url.host} leads to an address that allows TLS only.")
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve a host to addresses that may be connected to. Raises Unavailable if one is refused, OSError if there
-        are none."""
-        addresses = await _resolve(host, port)
+    async def addresses(self, host: str) -> Sequence[str]:
+        """Resolve a host to addresses that may be connected to. Raises Unavailable if one is refused or too many names are
+        being resolved, OSError if there are none."""
+        addresses = await self._resolver.resolve(host)
         if self._is_allowed_host(host):
             return addresses
         if not all(self._is_allowed(address) for text in addresses if (address := _address(text)) is not None):
@@ -112,7 +114,7 @@ class AddressGuard:
     async def connect(self, host: str, port: int) -> socket.socket:
         """Open a TCP connection to a host. Raises Unavailable or OSError."""
         failure = OSError(f"{host} has no address")
-        for address in await self.addresses(host, port):
+        for address in await self.addresses(host):
             connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
             connection.settimeout(0)  # the event loop waits instead
             try:
@@ -150,7 +152,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await self._guard.addresses(host, port):
+        for address in await self._guard.addresses(host):
             try:
                 return await self._network.connect_tcp(address, port, *args, **options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -159,12 +161,6 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host in the resolver's order. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _address(host: str) -> IPAddress | None:

@@ -408,7 +408,7 @@ class App:
             url,
             http,
             self._engines.real_clock,
-            None if is_trusted else self._engines.clients.guard.connect,
+            None if is_trusted else self._engines.clients.guard,
         )
         # Another server has the app already.
         with self._pusher_apps.trial(wanted.app, pusher_test.CHANNEL) if is_own else contextlib.nullcontext():

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import os
 import secrets
-import socket
 import ssl
 import struct
 import time
@@ -18,6 +17,7 @@ import msgspec
 from bellcast.auth import pusher_signatures
 from bellcast.errors import BellcastError
 from bellcast.model.pusher import PusherApp, PusherConfig
+from bellcast.outbound.guard import AddressGuard
 from bellcast.ports import Clock, Http
 from bellcast.ports.server_settings import TestReport, TestStep
 
@@ -41,10 +41,6 @@ FIXES = {
 }
 
 
-# Opens a connection to a host and a port that a guard has checked.
-Connect = Callable[[str, int], Awaitable[socket.socket]]
-
-
 class StepFailed(Exception):
     """A step did not succeed; the text is for the operator."""
 
@@ -59,12 +55,12 @@ class PusherTest:
         public_url: str,
         http: Http,
         clock: Clock,
-        connect: Connect | None = None,
+        guard: AddressGuard | None = None,
     ) -> None:
         self._app = app
         self._project = app.credentials
         self._pusher = pusher
-        self._guarded_connect = connect
+        self._guard = guard
         self._url = urlsplit(public_url)
         self._base = public_url.rstrip("/")
         self._http = http
@@ -120,16 +116,19 @@ class PusherTest:
         return self._url.port or (443 if self._url.scheme == "https" else 80)
 
     async def _resolve(self) -> str:
+        if self._guard is not None:
+            await self._guard.addresses(self._host)
+            # Callers that may change settings need not know the addresses of a private network.
+            return "Resolved."
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port)
-        # Who may change settings need not know the addresses of a private network.
-        return ", ".join(sorted({str(one[4][0]) for one in found})) if self._guarded_connect is None else "Resolved."
+        return ", ".join(sorted({str(one[4][0]) for one in found}))
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None
-        if self._guarded_connect is None:
+        if self._guard is None:
             streams = await asyncio.open_connection(self._host, self._port, ssl=context)
         else:
-            connected = await self._guarded_connect(self._host, self._port)
+            connected = await self._guard.connect(self._host, self._port)
             name = self._host if context else None
             streams = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=name)
         self._socket = ClientSocket(*streams)

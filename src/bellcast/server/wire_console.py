@@ -27,8 +27,7 @@ class OperatorAccess:
         self.passkeys = Passkeys(self.sessions, store.operators, cipher, clock, new_id)
         self.oidc: OidcSignIn | None = None
         if settings.oidc.issuer is not None:
-            # Guarded: the discovery document names further URLs.
-            provider = OidcProvider(settings.oidc, engines.clients.guarded(), clock)
+            provider = OidcProvider(settings.oidc, engines.clients.identity_provider(), clock)
             self.oidc = OidcSignIn(settings.oidc, provider, self.sessions, store.operators, cipher, clock)
 
     async def make_setup_code(self) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from bellcast.errors import Unavailable
 from bellcast.outbound.guard import AddressGuard, _effective
 from bellcast.outbound.http import HttpxClient
+from bellcast.outbound.resolver import Resolver
 
 PRIVATE = [
     "https://127.0.0.1/",
@@ -95,8 +96,8 @@ def test_operator_can_allow_hosts_and_networks(url: str) -> None:
 
 async def test_name_of_a_private_address_is_refused_when_it_is_resolved() -> None:
     with pytest.raises(Unavailable, match="not public"):
-        await AddressGuard().addresses("localhost", 9000)
-    assert set(await AddressGuard(["127.0.0.0/8", "::1"]).addresses("localhost", 9000)) <= {"127.0.0.1", "::1"}
+        await AddressGuard().addresses("localhost")
+    assert set(await AddressGuard(["127.0.0.0/8", "::1"]).addresses("localhost")) <= {"127.0.0.1", "::1"}
 
 
 async def test_plain_http_is_limited_to_allowed_addresses() -> None:
@@ -109,14 +110,14 @@ async def test_connection_goes_to_the_checked_address(monkeypatch: pytest.Monkey
     """A second resolution would return the private address."""
     answers, connected = [["93.184.216.34"], ["127.0.0.1"]], list[str]()
 
-    async def resolve(host: str, port: int) -> list[str]:
+    async def resolve(self: object, host: str) -> list[str]:
         return answers.pop(0)
 
     async def connect(self: object, host: str, port: int, *args: object, **options: object) -> None:
         connected.append(host)
         raise httpcore.ConnectError
 
-    monkeypatch.setattr("bellcast.outbound.guard._resolve", resolve)
+    monkeypatch.setattr(Resolver, "resolve", resolve)
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     client = HttpxClient(AddressGuard())
     with pytest.raises(Unavailable):
