@@ -201,6 +201,26 @@ def ack(connection: ClientConnection, start: str) -> dict[str, Any]:
     return argument
 
 
+def test_large_packets_wait_for_a_slow_handler_outside_of_the_server(patient: ServerProcess) -> None:
+    large = ",".join(["[]"] * 320_000)
+    with (
+        connect(patient.url.replace("http", "ws") + WEBSOCKET, max_queue=None) as connection,
+        ThreadPoolExecutor(1) as other,
+    ):
+        connection.recv()
+        connection.send("40")
+        until(connection, '42["auth"')
+        before = resident(patient)
+        sending = other.submit(lambda: [connection.send(f'42{number}["slowly",{large}]') for number in range(12)])
+        peak = 0
+        for number in range(12):
+            assert until(connection, "43")[-1] == f"43{number}[320000]"
+            peak = max(peak, resident(patient))
+        sending.result()
+    assert peak - before < 150_000  # KiB: each has 22 MB
+    assert echoes(patient)
+
+
 @pytest.mark.parametrize("packet", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
 def test_deep_nesting_closes_the_connection(server: ServerProcess, packet: str) -> None:
     deep = "[" * 100_000 + "]" * 100_000

@@ -1,5 +1,6 @@
 """The echo app that the conformance suites of the protocol authors expect."""
 
+import asyncio
 import re
 
 import bellcast
@@ -21,3 +22,9 @@ async def message(call: Call) -> None:
 @handlers.on("message-with-ack")
 async def message_with_ack(call: Call) -> tuple[object, ...]:
     return call.args
+
+
+@handlers.on("slowly")
+async def slowly(call: Call) -> int:
+    await asyncio.sleep(0.3)
+    return len(call.args)

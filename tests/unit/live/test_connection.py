@@ -3,7 +3,6 @@
 import ast
 import asyncio
 import itertools
-from collections import deque
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from bellcast.live.connection.connection import (
     IllegalTransition,
     Phase,
 )
+from bellcast.live.connection.pending_messages import PendingMessages
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase
 LEGAL = {
@@ -134,7 +134,8 @@ async def test_close_sends_the_reason_once_and_unregisters() -> None:
 
 async def test_close_drops_unprocessed_messages() -> None:
     connection = in_phase(LIVE)
-    connection.pending = deque(["a", "b"])
+    connection.pending = PendingMessages(0)
+    connection.pending.append("a", 1)
     connection.close(RESTARTING)
     assert not connection.pending
 

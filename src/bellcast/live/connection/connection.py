@@ -4,7 +4,6 @@ A connection has no task, no queue and, until it closes, no timer: an idle conne
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from socket import AF_INET, SOCK_STREAM, SocketType
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 from bellcast.auth.permissions import Grant
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.pending_messages import PendingMessages
 from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.identities import Principal
 from bellcast.model.inboxes import InboxState
@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
         self.bytes_during_replay = 0  # other bytes written while the replay waits
         self.close_timer: asyncio.TimerHandle | None = None
         self.close_reason: CloseReason | None = None  # in the dialect's codes; None after the end: the socket was lost
-        self.pending: deque[Any] | None = None  # frames received while an earlier one is being processed
+        self.pending: PendingMessages | None = None  # frames received while an earlier one is being processed
         self.max_unsent = 0
         self.transport: OutboundTransport = NULL_TRANSPORT
         self.sock: SocketType | None = None
@@ -395,6 +395,11 @@ class Connection(asyncio.Protocol):
     def send_close(self, end: CloseReason) -> None:
         """Send the close reason and close the transport or start its closing handshake."""
         raise NotImplementedError(type(self))
+
+    def resume_reading(self) -> None:
+        """Read from the transport again after a full queue."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def ping(self) -> bool:
         """Send a ping; False if the transport has no pings."""

@@ -58,7 +58,7 @@ class Commands:
         self._hub = hub
         self._config = config
         self._backend = backend
-        self._queue = InboundQueue(self._execute, spawn, survives_disconnect=True)
+        self._queue = InboundQueue(self._execute, spawn, config.limits.frame, survives_disconnect=True)
         self._command_table: dict[
             type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[protocol.Frame]]
         ] = {
@@ -77,7 +77,7 @@ class Commands:
         if isinstance(message, bytes):
             connection.send_frame(protocol.error(None, BadRequest("Frames are text, not binary.")))
         else:
-            self._queue.enqueue(connection, message)
+            self._queue.enqueue(connection, message, len(message))
 
     async def _execute(self, connection: Connection, message: str) -> None:
         connection.send_frame(await self._respond(connection, message))

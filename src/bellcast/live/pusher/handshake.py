@@ -59,7 +59,7 @@ class PusherHandshake:
         self._admission = admission
         self._channels = channels
         self._users = users
-        self._queue = InboundQueue(self._handle, spawn)
+        self._queue = InboundQueue(self._handle, spawn, limits.frame)
         self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
         self.limits = limits
         self.listener = self
@@ -148,7 +148,7 @@ class PusherHandshake:
         if isinstance(message, bytes):
             connection.write_tracked(connection.dialect.encode_frame(frames.error("Frames are text, not binary.")))
         else:
-            self._queue.enqueue(connection, message)
+            self._queue.enqueue(connection, message, len(message))
 
     async def _handle(self, connection: Connection, message: str) -> None:
         command = protocol.receive(message)

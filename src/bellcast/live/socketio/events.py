@@ -137,13 +137,14 @@ class EventDispatcher:
         hub: Hub,
         joined_topics: ConnectionTopics,
         spawn: Spawn,
+        max_payload: int,
     ) -> None:
         self.app = app
         self.joined_topics = joined_topics
         self._commands = commands
         self._engines = engines
         self._hub = hub
-        self._queue = InboundQueue(self._respond, spawn)
+        self._queue = InboundQueue(self._respond, spawn, max_payload)
 
     def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
         return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
@@ -162,8 +163,8 @@ class EventDispatcher:
             namespace=connection.namespace,
         )
 
-    def receive(self, connection: NamespaceConnection, packet: Packet) -> None:
-        self._queue.enqueue(connection, packet)
+    def receive(self, connection: NamespaceConnection, packet: Packet, size: int) -> None:
+        self._queue.enqueue(connection, packet, size)
 
     async def _respond(self, connection: NamespaceConnection, packet: Packet) -> None:
         name, *args = packet.data

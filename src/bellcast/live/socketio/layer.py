@@ -114,7 +114,7 @@ class SocketIOLayer:
             case packets.ACK:
                 connection.on_ack(packet.id, packet.data)
             case _:
-                self._dispatcher.receive(connection, packet)
+                self._dispatcher.receive(connection, packet, session.app_state.reader.size)
 
     def _connect(
         self, session: EngineSession, packet: Packet, connections: dict[str, NamespaceConnection | None]

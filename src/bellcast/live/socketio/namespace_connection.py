@@ -80,6 +80,15 @@ class NamespaceConnection(Connection):
         if self._pending_acks is not None:
             self._pending_acks.pop(id, None)
 
+    # --- inbound
+
+    def resume_reading(self) -> None:
+        """Read from the session again, unless another namespace has a full queue."""
+        session = self.session
+        transport = session.transport.transport
+        if not transport.is_closing() and not any(map(_is_full, session.app_state.connections.values())):
+            transport.resume_reading()
+
     # --- close
 
     def close(self, end: CloseReason) -> None:
@@ -99,9 +108,15 @@ class NamespaceConnection(Connection):
         if self.phase is not Phase.CLOSED:
             self.transition(Phase.CLOSED)
         self.owner.on_disconnected(self)
+        if self.pending:
+            self.pending.clear()  # unprocessed messages
         self.sock = None  # the session detaches it
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
         acks, self._pending_acks = self._pending_acks, None
         for ack in (acks or {}).values():
             if not ack.done():
                 ack.set_exception(TimeoutError("The client disconnected."))
+
+
+def _is_full(connection: NamespaceConnection | None) -> bool:
+    return connection is not None and connection.pending is not None and connection.pending.is_full

@@ -15,7 +15,7 @@ def wire(live: LiveContext) -> WiredDialect:
     engines, hub, settings = live.engines, live.hub, live.socketio
     _, commands = create_commands(live)
     joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)
-    dispatcher = EventDispatcher(live.app, commands, engines, hub, joined_topics, live.spawn)
+    dispatcher = EventDispatcher(live.app, commands, engines, hub, joined_topics, live.spawn, settings.max_payload)
     handshake = NamespaceHandshake(
         live.project, engines.store, hub, live.config, settings, live.authenticator, live.admission, dispatcher
     )

@@ -44,15 +44,16 @@ class Packet(NamedTuple):
 class PacketReader:
     """Decodes messages to packets and joins a binary packet with its attachments.
 
-    `max_size` limits the total size of the attachments of one packet."""
+    `max_size` limits the total size of the attachments of one packet. `size` is that of the messages of the last one."""
 
-    __slots__ = ("_attachments", "_awaited", "_max_size", "_packet")
+    __slots__ = ("_attachments", "_awaited", "_max_size", "_packet", "size")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._packet: Packet | None = None
         self._awaited = 0
         self._attachments: list[bytes] | None = None
+        self.size = 0
 
     def read(self, message: str | bytes) -> Packet | None:
         """Return the packet that this message completes, if any. Raises InvalidPacket."""
@@ -60,6 +61,7 @@ class PacketReader:
             return self._attach(message)
         if self._packet is not None:
             raise InvalidPacket("A text came where an attachment is due.")
+        self.size = len(message)
         packet, attachments = _parse(message)
         if not attachments:
             return packet
@@ -71,6 +73,7 @@ class PacketReader:
         if packet is None or attachments is None:
             raise InvalidPacket("A binary message came that nothing announced.")
         attachments.append(data)
+        self.size += len(data)
         if self._max_size and sum(map(len, attachments)) > self._max_size:
             raise InvalidPacket("The attachments of one packet are too large together.")
         if len(attachments) < self._awaited:

@@ -1,0 +1,39 @@
+"""Messages of a connection that wait for an earlier one."""
+
+from collections import deque
+from typing import Any
+
+# Queued messages at which reading from the socket is paused.
+MAX_PENDING = 64
+
+
+class PendingMessages:
+    """A queue that is full with MAX_PENDING messages, or with more than `max_bytes` of them (0: no limit). Decoded messages
+    may use 20 times their size."""
+
+    __slots__ = ("_bytes", "_max_bytes", "_messages")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._messages: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._messages) >= MAX_PENDING or 0 < self._max_bytes < self._bytes
+
+    def append(self, message: Any, size: int) -> None:
+        self._messages.append((message, size))
+        self._bytes += size
+
+    def popleft(self) -> Any:
+        message, size = self._messages.popleft()
+        self._bytes -= size
+        return message
+
+    def clear(self) -> None:
+        self._messages.clear()
+        self._bytes = 0

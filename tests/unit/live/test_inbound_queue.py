@@ -1,0 +1,115 @@
+"""Messages that wait for a slow handler: in order, and limited by number and bytes."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
+
+from bellcast.live.connection.inbound_queue import InboundQueue
+from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
+from bellcast.live.native import protocol
+from bellcast.live.socketio.namespace_connection import NamespaceConnection
+
+
+class SlowHandler:
+    """A queue whose handler takes a message when `step` is called."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.handled: list[Any] = []
+        self._permits = asyncio.Semaphore(0)
+        self.queue = InboundQueue(self._handle, asyncio.ensure_future, max_bytes)
+
+    async def _handle(self, connection: Any, message: Any) -> None:
+        await self._permits.acquire()
+        self.handled.append(message)
+
+    async def step(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._permits.release()
+        await settle()
+
+
+async def settle() -> None:
+    for _ in range(5 * MAX_PENDING):
+        await asyncio.sleep(0)
+
+
+def calls_of(connection: FakeConnection) -> list[str]:
+    calls, connection.fake.calls = connection.fake.calls, []
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "size", "count"),
+    [(1_000, 990, 2), (1_000, 1_000, 2), (1_000, 1, MAX_PENDING), (0, 10**6, MAX_PENDING)],
+)
+async def test_full_queue_pauses_reading_until_a_message_is_handled(max_bytes: int, size: int, count: int) -> None:
+    slow = SlowHandler(max_bytes)
+    connection = connect(new_hub())
+    slow.queue.enqueue(connection, "first", size)
+    await settle()  # its handler runs
+    for number in range(count - 1):
+        slow.queue.enqueue(connection, number, size)
+    assert calls_of(connection) == []
+    slow.queue.enqueue(connection, "last", size)
+    assert calls_of(connection) == ["pause_reading"]
+    await slow.step()
+    assert calls_of(connection) == []
+    await slow.step()
+    assert calls_of(connection) == ["resume_reading"]
+    await slow.step(count - 1)
+    assert slow.handled == ["first", *range(count - 1), "last"]
+
+
+async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> None:
+    slow = SlowHandler(100)
+    connection = connect(new_hub())
+    for number in range(6):
+        slow.queue.enqueue(connection, number, 50)
+    await slow.step(3)
+    assert "resume_reading" not in calls_of(connection)
+    await slow.step()
+    assert calls_of(connection) == ["resume_reading"]
+
+
+def namespaces(transport: FakeTransport, *names: str) -> list[NamespaceConnection]:
+    session = SimpleNamespace(transport=SimpleNamespace(transport=transport), app_state=SimpleNamespace(connections={}))
+    for name in names:
+        connection = NamespaceConnection(
+            name, protocol.MESSAGE, ALICE, new_hub(), 0, None, session=cast(Any, session), namespace=name
+        )
+        connection.transport = transport
+        session.app_state.connections[name] = connection
+    return list(session.app_state.connections.values())
+
+
+async def test_session_is_not_read_while_the_queue_of_any_namespace_is_full() -> None:
+    slow, quick = SlowHandler(100), SlowHandler(100)
+    transport = FakeTransport()
+    full, other = namespaces(transport, "/full", "/other")
+    quick.queue.enqueue(other, "short", 1)
+    for number in range(4):
+        slow.queue.enqueue(full, number, 50)
+    await quick.step()
+    assert quick.handled == ["short"]
+    assert "resume_reading" not in transport.calls
+    await slow.step(2)
+    assert transport.calls[-1] == "resume_reading"
+
+
+async def test_session_is_read_again_after_a_namespace_with_a_full_queue_was_left() -> None:
+    slow = SlowHandler(100)
+    transport = FakeTransport()
+    (left,) = namespaces(transport, "/left")
+    for number in range(4):
+        slow.queue.enqueue(left, number, 50)
+    await settle()
+    left.session.app_state.connections.clear()
+    left.disconnected()
+    assert isinstance(left.pending, PendingMessages)
+    assert not left.pending
+    await slow.step()
+    assert transport.calls[-1] == "resume_reading"
+    assert slow.handled == [0]
