@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.api.preferences_page import MAX_FORM_FIELDS
 from bellcast.model.events import Event, PreferencesChanged
 from tests.journey.channels import World, opened
 from tests.journey.test_email import app
@@ -54,6 +55,15 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         await world.client.post(path, data=_fields([*ticked(again), ("muted", "on")]))
         muted = await world.get("/v1/recipients/alice/preferences")
         assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+async def test_form_with_many_fields_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path = await link(world)
+        response = await world.client.post(path, content=b"a&" * 500_000, headers=FORM)
+        assert (response.status_code, response.json()["code"]) == (413, "too_large")
+        largest = b"&".join([b"was=email:general"] * MAX_FORM_FIELDS)
+        assert (await world.client.post(path, content=largest, headers=FORM)).status_code == 200
 
 
 async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from html import escape
 from typing import Any
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -37,6 +36,8 @@ HEADERS = {
 }
 UTC = ZoneInfo("UTC")
 FORM = "application/x-www-form-urlencoded"
+# Two fields of each switch and one of the frequency, for the types of the project and of the tenant, and the others.
+MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * (2 * len(CHANNELS) + 1) + 100
 FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
 LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 # The row of the switches of whole channels; a type cannot be named so in the form.
@@ -115,7 +116,7 @@ async def save(request: ApiRequest) -> ASGIApp:
     if request_body.media_type(request) != FORM:
         raise Invalid.of("", f"expected {FORM}")
     text = await request_body.raw(request, ctx.limits.request)
-    fields = parse_qs(text.decode(errors="replace"), keep_blank_values=True)
+    fields = request_body.form_values(text, MAX_FORM_FIELDS)
     rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, NO_PREFERENCES)
 
     def change(before: bytes | None) -> Preferences:

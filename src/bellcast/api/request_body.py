@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_origin
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote
 
 import msgspec
 from msgspec import Struct
@@ -147,9 +147,14 @@ async def form_body(request: ApiRequest, shape: Shape[T]) -> T:
 
 def form_fields(text: bytes) -> dict[str, str]:
     """Decode the fields of a form. Raises TooLarge if there are too many."""
-    if text.count(b"&") >= MAX_FORM_FIELDS:
-        raise TooLarge(f"A form has at most {MAX_FORM_FIELDS} fields.")
-    return dict(parse_qsl(text.decode(errors="replace"), keep_blank_values=True))
+    return {name: values[-1] for name, values in form_values(text, MAX_FORM_FIELDS).items()}
+
+
+def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
+    """Decode a form with repeated fields. Raises TooLarge if there are too many."""
+    if text.count(b"&") >= max_fields:
+        raise TooLarge(f"A form has at most {max_fields} fields.")
+    return parse_qs(text.decode(errors="replace"), keep_blank_values=True)
 
 
 async def optional_body(request: ApiRequest, shape: Shape[T]) -> T | None:
