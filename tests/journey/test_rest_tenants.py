@@ -1,7 +1,12 @@
 """A tenant from its creation to its erasure, over REST."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
+
+import pytest
 
 from tests.journey.channels import opened
 from tests.journey.rest import Rest, fields, refused
@@ -45,6 +50,48 @@ async def test_tenant_export_has_one_object_per_line(rest: Rest) -> None:
     assert lines[0]["tenant"]["name"] == "Acme"
     assert (lines[1]["announcement"]["title"], lines[3]["notification"]["title"]) == ("To all", "Hello")
     assert refused(await rest.app.get("/v1/tenants/nobody/export"), 404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_export_that_nobody_reads_stops(rest: Rest, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    items = [{"to": "alice", "tenant": "acme", "title": f"{n} {'x' * 400}"} for n in range(1_200)]
+    await rest.app.post("/v1/notifications/bulk", json=items)
+    read: list[str] = []
+    export_tenant = rest.store.recipients.export_tenant
+
+    async def counted(key: str) -> AsyncIterator[tuple[str, Any]]:
+        rows = await export_tenant(key)
+        assert rows is not None
+
+        async def pairs() -> AsyncIterator[tuple[str, Any]]:
+            async for kind, row in rows:
+                read.append(kind)
+                yield kind, row
+
+        return pairs()
+
+    monkeypatch.setattr(rest.store.recipients, "export_tenant", counted)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"} if method == "GET" else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path, headers = "/v1/tenants/acme/export", [(b"authorization", rest.app.headers["authorization"].encode())]
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "query_string": b"",
+    }
+    app = cast(Any, rest.client)._transport.app
+    await app({**scope, "raw_path": path.encode(), "headers": headers, "client": ("127.0.0.1", 1)}, receive, send)
+    assert sent[0]["status"] == 200
+    assert len(read) < 200
 
 
 async def test_erased_tenant_is_not_found(rest: Rest) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, tenants
+from bellcast.api import context, responses, tenants
 from bellcast.api.operations import operation
 from bellcast.api.preferences import StoredPreferences
 from bellcast.api.recipients import key
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Recipient, Subscription
 from bellcast.model.notifications import Notification
 
@@ -86,16 +86,8 @@ async def _lines(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
     yield bytes(chunk)
 
 
-def _stream(chunks: AsyncIterator[bytes], content_type: str = "application/json") -> ASGIApp:
-    headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-store")]
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return answer
+def _stream(chunks: AsyncIterator[bytes], content_type: str = responses.JSON) -> ASGIApp:
+    return responses.stream([(b"content-type", content_type.encode()), responses.NO_STORE], chunks)
 
 
 async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:

@@ -61,16 +61,19 @@ def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
 
 
 def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:
-    """Return a response that ends with the chunks, or before the next one when the client has disconnected."""
+    """Return a response that ends with the chunks, or before the next one when the client has disconnected. HEAD reads
+    none of them."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for chunk in chunks:
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not scope["state"]["is_head"]:
+                async for chunk in chunks:
+                    await asyncio.sleep(0)  # neither the chunks nor `send` have to wait for anything
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
