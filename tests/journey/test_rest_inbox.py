@@ -83,6 +83,11 @@ class TestListing:
         assert fields(response)["view"] == "must be one of: all, unread, read, archived, snoozed"
         assert "limit" in fields(response)
 
+    async def test_unknown_priority_is_refused_by_its_name(self, alice):
+        refusal = await alice.get("/v1/inbox?priority=urgent&priority=soon")
+        assert refused(refusal, 422, "invalid")
+        assert list(fields(refusal)) == ["priority"]
+
     @pytest.mark.parametrize("cursor", ["", "nonsense", "1", "01A1F804-8B85-7030-8305-21C740AA26DF"])
     async def test_invalid_cursor_is_refused(self, alice, cursor):
         assert refused(await alice.get("/v1/inbox", params={"before": cursor}), 400, "bad_request")

@@ -1,13 +1,14 @@
-"""The time of the last change of preferences, over REST."""
+"""Preferences over REST: the time of their last change, and the entries that are refused."""
 
 import json
+from typing import Any
 
 import pytest
 
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.model import times
-from tests.journey.rest import PROJECT, Rest
+from tests.journey.rest import PROJECT, Rest, fields
 
 OWN = "/v1/recipients/alice/preferences"
 DEFAULTS = "/v1/preference-defaults"
@@ -37,6 +38,19 @@ async def test_every_change_sets_the_time(rest: Rest) -> None:
         now = after_a_minute(rest)
         changed = await caller.request(method, path, json={"channels": {"sms": False}})
         assert changed.json()["updated_at"] == now == await updated_at(rest)
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"channels": {"fax": False}}, "channels.fax"),
+        ({"types": {"booking": {"email": "no"}}}, "types.booking.email"),
+        ({"digest": {"booking": "yearly"}}, "digest.booking"),
+    ],
+)
+async def test_wrong_entry_is_named(rest: Rest, document: dict[str, Any], field: str) -> None:
+    assert list(fields(await rest.app.put("/v1/recipients/alice/preferences", json=document))) == [field]
+    assert list(fields(await rest.app.put("/v1/preference-defaults", json=document))) == [field]
 
 
 async def test_links_set_the_time(rest: Rest) -> None:

@@ -253,7 +253,9 @@ def query(request: ApiRequest, type: type[T]) -> T:
     try:
         result = msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
-        raise Invalid.fields(validation_errors.validation_errors(allowed, type, strict=False)) from None
+        errors = validation_errors.validation_errors(allowed, type, strict=False)
+        # A repeated parameter has no number: its name stands for each of its values.
+        raise Invalid.fields([FieldError(one.field.partition(".")[0], one.message) for one in errors]) from None
     # The conversion reads the text "null" as no value, and a filter without its value widens the request. It reads a number
     # as a time in seconds, which is not documented; in milliseconds, it would be another time.
     for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True):

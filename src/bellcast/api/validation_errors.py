@@ -13,7 +13,7 @@ import msgspec
 from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
 from bellcast.model.decode_errors import field_error
 
-# Elements of one list that are searched for invalid ones: ten times the default maximum of a list.
+# Elements of one list or dict that are searched for invalid ones: ten times the default maximum of a list.
 MAX_CHECKED_ELEMENTS = 10_000
 # Characters of an unknown field's name that are compared with known names and repeated in the response.
 MAX_FIELD_NAME = 100
@@ -113,6 +113,11 @@ class _Search(NamedTuple):
             elif isinstance(value, list) and get_origin(part) is list:
                 for number, one in enumerate(value[:MAX_CHECKED_ELEMENTS]):
                     yield from self._in_value(get_args(part)[0], one, f"{path}.{number}")
+            elif isinstance(value, dict) and get_origin(part) is dict:
+                key_type, value_type = get_args(part)
+                for name, one in islice(value.items(), MAX_CHECKED_ELEMENTS):
+                    place = f"{path}.{shortened(name)}"
+                    yield from chain(self._in_value(key_type, name, place), self._in_value(value_type, one, place))
 
 
 def _parts(type: Any) -> Iterator[Any]:

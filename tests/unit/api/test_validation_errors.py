@@ -26,6 +26,8 @@ class Outer(Struct, kw_only=True, forbid_unknown_fields=True):
     words: list[str] | None = None
     ratio: float = 0.0
     data: dict[str, Any] = {}
+    switches: dict[Literal["on", "off"], bool] = {}
+    sizes: dict[str, list[int]] = {}
     sender: str | None = field(default=None, name="except")
 
 
@@ -51,6 +53,10 @@ def messages_by_field(value, **more):
         ({"title": "x", "words": ["a", 1, None]}, {"words.1", "words.2"}),
         ({"title": "x", "ratio": True}, {"ratio": "must be a number, got true or false"}),
         ({"title": "x", "data": []}, {"data": "must be an object, got a list"}),
+        ({"title": "x", "switches": {"on": 1, "of": True}}, {"switches.on", "switches.of"}),
+        ({"title": "x", "switches": {"of": 1}}, {"switches.of"}),
+        ({"title": "x", "switches": []}, {"switches": "must be an object, got a list"}),
+        ({"title": "x", "sizes": {"a": [1, "2"], "b": []}}, {"sizes.a.1": "must be an integer, got text"}),
         ({"title": "x", "except": 1}, {"except": "must be text or null, got an integer"}),
         ({"title": "x", "sender": "c1"}, {"sender": "is not a known field"}),
         ({"title": "x", "titel": 1}, {"titel": 'is not a known field; did you mean "title"?'}),
