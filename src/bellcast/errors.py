@@ -15,7 +15,8 @@ BellcastError                 500 internal
 ├── UnsupportedMediaType      415 unsupported_media_type
 ├── UpgradeRequired           426 upgrade_required       this path accepts WebSocket connections only
 ├── Invalid                   422 invalid                readable but wrong; names each bad field
-│   └── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
+│   ├── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
+│   └── TemplateFailed        422 template_error         a template failed with the data, or is too slow or too long
 ├── TooMany                   429 too_many               retry after `retry_after`
 ├── Unavailable               503 unavailable            a store, broker or other server is unreachable; retry
 ├── DiskFull                  507 disk_full
@@ -160,6 +161,12 @@ class IdempotencyMismatch(Invalid):
     """This Idempotency-Key was used with another body within the last 24 hours."""
 
     code = "idempotency_mismatch"
+
+
+class TemplateFailed(Invalid):
+    """A template could not be rendered with this data, or took more than 0.25 s or 512 KiB."""
+
+    code = "template_error"
 
 
 class TooMany(BellcastError):

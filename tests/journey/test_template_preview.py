@@ -74,6 +74,20 @@ async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tm
         assert [one["field"] for one in refused["errors"]] == ["data.client"]
 
 
+async def test_template_that_fails_has_a_code_of_its_own(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/long", {"inbox": {"title": "{{ 'x' * data.size }}"}})
+        refusals = [
+            await post(client, "/v1/templates/long/preview", {"data": {"size": 600_000}}, 422),
+            await post(
+                client, "/v1/notifications", {"to": "alice", "template": "long", "data": {"size": 600_000}}, 422
+            ),
+        ]
+        for refusal in refusals:
+            assert (refusal["code"], refusal["errors"][0]["field"]) == ("template_error", "template")
+        assert (await client.get("/errors/template_error")).status_code == 200
+
+
 async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/booking", TEMPLATE)

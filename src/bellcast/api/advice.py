@@ -149,6 +149,12 @@ BY_CODE = {
             "Repeat a request with exactly the same body: no new timestamp, the same order of fields.",
         ),
     ),
+    "template_error": Advice(
+        ("A filter or expression in the template fails with this data.", "The rendered text is too long."),
+        (
+            "Render the template with the same data: `POST /v1/templates/{key}/preview`, or `bellcast template preview`.",
+        ),
+    ),
     "too_many": Advice(
         (
             "The recipient has too many live connections: often a page that opens one per component.",

@@ -14,7 +14,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.timeline import TimelineEntry, timeline
-from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
+from bellcast.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
 from bellcast.inbox import sending, sent
 from bellcast.model import patterns, times, validation
 from bellcast.model.asgi import ASGIApp
@@ -103,7 +103,7 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     headers=("Idempotency-Key",),
     # No schema for 200 and 202: generated clients type a send as `Sent`.
     response_types={200: None, 201: Sent, 202: None},
-    refusals=(IdempotencyMismatch,),
+    refusals=(IdempotencyMismatch, TemplateFailed),
     example=EXAMPLE,
 )
 async def send(request: ApiRequest) -> ASGIApp:

@@ -117,16 +117,6 @@ REASONS = (
         remedies=("Follow fewer topics on one connection.", "Send smaller events."),
     ),
     Reason(
-        code="template_error",
-        title="Template error",
-        meaning="A template could not be rendered: the error `invalid` begins so in the field `template`.",
-        origin="A part of `errors` in a response with the code `invalid`.",
-        causes=("A filter or expression in the template fails with this data.", "The rendered text is too long."),
-        remedies=(
-            "Render the template with the same data: `POST /v1/templates/{key}/preview`, or `bellcast template preview`.",
-        ),
-    ),
-    Reason(
         code="not_connected",
         title="Not connected",
         meaning="The call needs a live WebSocket, and there is none.",

@@ -16,7 +16,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
 from bellcast.model import validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
@@ -247,7 +247,7 @@ class TestMessage(Struct, frozen=True):
     query=DryRunQuery,
     body=PreviewRequest,
     response_types={200: TemplatePreview},
-    refusals=(NotFound,),
+    refusals=(NotFound, TemplateFailed),
     example={"data": {"client": "Ann"}, "locale": "de"},
 )
 async def preview(request: ApiRequest) -> ASGIApp:
@@ -313,7 +313,7 @@ async def draft_html(request: ApiRequest) -> ASGIApp:
     query=DryRunQuery,
     body=TestRequest,
     response_types={200: TestMessage, 202: TestMessage},
-    refusals=(NotFound,),
+    refusals=(NotFound, TemplateFailed),
     example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
 )
 async def test(request: ApiRequest) -> ASGIApp:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.channels import email, links
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import Invalid
+from bellcast.errors import Invalid, TemplateFailed
 from bellcast.model import validation
 from bellcast.model.identities import Profile
 from bellcast.model.limits import Limits
@@ -297,4 +297,4 @@ def _empty(channel: Channel) -> Invalid:
 def _invalid(error: TemplateError, channel: Channel, name: str) -> Invalid:
     if error.variable is not None:
         return Invalid.of(error.variable, f"is missing: {channel}.{name} of the template uses it without default()")
-    return Invalid.of("template", f"template_error in {channel}.{name}: {error.message}")
+    return TemplateFailed.of("template", f"template_error in {channel}.{name}: {error.message}")
