@@ -57,7 +57,7 @@ TITLES = {
     ),
     "limits": (
         "Limits",
-        "Each is an integer; 0 means no limit. Exceeding a limit is a 422 that names the field, a 413 for a whole "
+        "Each is an integer; 0 means no limit, unless stated otherwise. Exceeding a limit is a 422 that names the field, a 413 for a whole "
         "request, and on live connections the corresponding close code.",
     ),
 }

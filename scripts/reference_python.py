@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, arguments, errors, responses
-from bellcast.client.api import InboxApi, RecipientsApi, ServerApi
+from bellcast.client.api import InboxApi, ServerApi
 from bellcast.client.method import Method
 
 INTRODUCTION = """\
@@ -45,7 +45,7 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     for kind in (Bellcast, AsyncBellcast, Credentials, Retries):
         yield _section("##", kind.__name__, kind, inspect.getdoc(kind))
-    for title, kind in (("Methods", ServerApi), ("bell.recipients", RecipientsApi), ("bell.inbox(token)", InboxApi)):
+    for title, kind in (("Methods", ServerApi), ("bell.inbox(token)", InboxApi), *_properties()):
         yield f"## {title}\n\n{inspect.getdoc(kind)}\n"
         for name, method in vars(kind).items():
             if isinstance(method, Method):
@@ -55,6 +55,13 @@ def _sections() -> Iterator[str]:
         yield _result(kind)
     yield "## Errors\n\nImport them from `bellcast.client.errors` or `bellcast.client`.\n"
     yield _errors()
+
+
+def _properties() -> Iterator[tuple[str, type]]:
+    """Yield the properties of a client that group more methods, such as `bell.recipients`, with their classes."""
+    for name, value in vars(ServerApi).items():
+        if isinstance(value, property):
+            yield f"bell.{name}", get_origin(inspect.signature(value.fget).return_annotation)
 
 
 def _section(level: str, name: str, called: Any, text: str | None) -> str:
