@@ -13,6 +13,7 @@ from tests.journey.rest import Rest, refused
 BY_KEY = {
     "/v1/jobs",
     "/v1/layouts",
+    "/v1/nodes",
     "/v1/operators",
     "/v1/providers",
     "/v1/recipients",

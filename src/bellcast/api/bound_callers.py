@@ -14,8 +14,8 @@ from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.workflows.yaml_text import YamlText
 
 # How an operation limits a bound caller. "query": the query names the tenant. "list": also `*`, all of the caller's. "path":
-# the path names it. "handler": the handler compares the tenants itself. None: such callers are refused.
-TenantRule = Literal["query", "list", "path", "handler"]
+# the path names it. "handler": the handler compares the tenants itself. "refused", None: such callers are refused.
+TenantRule = Literal["query", "list", "path", "handler", "refused"]
 # JSON without the name has no such field; an escape may hide it.
 MARKS = (b"tenant", b"\\u")
 # Larger bodies are decoded in another thread.
@@ -33,7 +33,7 @@ def limit(request: ApiRequest, caller: Caller, rule: TenantRule | None) -> None:
     if rule == "path":
         tenant = request_body.path(request, "key")
         tenant_bounds.check(caller.tenants, tenant)
-    elif rule is None:
+    elif rule in (None, "refused"):
         raise Forbidden(tenant_bounds.NOT_OPEN)
     else:
         given = request_body.pairs(scope["query_string"])

@@ -4,9 +4,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from bellcast.api import context, responses
+from bellcast.api import context, request_body, responses
+from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.nodes import LiveNode, NodeRole
@@ -34,13 +36,30 @@ class NodeItem(Struct, frozen=True, kw_only=True):
     is_self: bool
 
 
+class NodesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of nodes that started since `from` and before `to`. They serve every tenant, so `tenant` makes no difference."""
+
+    limit: ListLimit = 200
+    after: str = ""
+
+
 class NodeList(Struct, frozen=True):
-    """The live nodes, by id."""
+    """A page of the live nodes, by id. Pass `next` as `after` for the following page."""
 
     nodes: list[NodeItem]
+    next: str | None = None
 
 
-@operation("GET", "/v1/nodes", tag="Server", required_scope="observe", roles=ROLES, response_types={200: NodeList})
+@operation(
+    "GET",
+    "/v1/nodes",
+    tag="Server",
+    required_scope="observe",
+    roles=ROLES,
+    bound_by="refused",
+    query=NodesQuery,
+    response_types={200: NodeList},
+)
 async def nodes(request: ApiRequest) -> ASGIApp:
     """List the live nodes.
 
@@ -48,7 +67,11 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. A node that stops leaves the
     list immediately, a node that dies at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
     Callers that are bound to tenants are refused."""
-    return responses.json(NodeList([_item(one) for one in context.of(request).nodes()]))
+    query, listed = request_body.query(request, NodesQuery), context.of(request).nodes()
+    found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
+    shown = found[: query.limit]
+    following = shown[-1].id if len(found) > query.limit else None
+    return responses.json(NodeList([_item(one) for one in shown], following))
 
 
 def _item(node: LiveNode) -> NodeItem:

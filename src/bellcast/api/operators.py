@@ -11,6 +11,7 @@ from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import console_sessions, passwords
 from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import validation
@@ -39,8 +40,8 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tenants: list[str] | UnsetType | None = UNSET
 
 
-class OperatorsQuery(Struct, frozen=True, kw_only=True):
-    """A page of operators, by name."""
+class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of operators, by name; with `tenant`, those that may use it. They were created since `from` and before `to`."""
 
     limit: ListLimit = 200
     after: str = ""
@@ -59,12 +60,19 @@ class OperatorList(Struct, frozen=True):
     next: str | None = None
 
 
-@admin_operation("GET", "/v1/operators", query=OperatorsQuery, response_types={200: OperatorList})
+@admin_operation("GET", "/v1/operators", query=OperatorsQuery, bound_by="refused", response_types={200: OperatorList})
 async def page(request: ApiRequest) -> ASGIApp:
     """List the operators of the console."""
     query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines
     operators = engines.store.operators
-    found = [one for one in await operators.all() if one.name > query.after]
+    tenant = query.one_tenant
+    found = [
+        one
+        for one in await operators.all()
+        if one.name > query.after
+        and (tenant is None or one.tenants is None or tenant in one.tenants)
+        and query.includes(one.created_at)
+    ]
     sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
     items = [console_session.item(one) for one in found[: query.limit]]
     shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]

@@ -12,6 +12,7 @@ from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import origins
 from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
@@ -74,8 +75,8 @@ class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
     secret: str
 
 
-class PusherAppsQuery(Struct, frozen=True, kw_only=True):
-    """A page of apps."""
+class PusherAppsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of apps, of all tenants or of one. They were created since `from` and before `to`; the project's has no time."""
 
     limit: ListLimit = 200
     after: str | None = None
@@ -93,6 +94,7 @@ class PusherAppList(Struct, frozen=True):
     "/v1/pusher-apps",
     tag="Console",
     required_scope="configure",
+    bound_by="refused",
     query=PusherAppsQuery,
     response_types={200: PusherAppList},
     refusals=(BadRequest,),
@@ -100,7 +102,11 @@ class PusherAppList(Struct, frozen=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List the Pusher apps."""
     ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
-    found = ctx.pusher_apps.all()
+    found = [
+        one
+        for one in ctx.pusher_apps.all()
+        if query.one_tenant in (None, one.app.tenant) and query.includes(one.app.created_at)
+    ]
     if query.after:
         after = list_positions.moment(query.after)
         found = [one for one in found if _position(one.app) > after]

@@ -357,7 +357,16 @@ def query_parameters(limits: Limits) -> dict[str, dict[str, Schema]]:
 
 
 # The paths, besides lists, whose tenant may be `*`.
-EVERY_TENANT_PATHS = ("/v1/audit", "/v1/stats", "/v1/webhooks")
+EVERY_TENANT_PATHS = (
+    "/v1/audit",
+    "/v1/nodes",
+    "/v1/operators",
+    "/v1/pusher-apps",
+    "/v1/settings/history",
+    "/v1/stats",
+    "/v1/tenants",
+    "/v1/webhooks",
+)
 
 
 def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:

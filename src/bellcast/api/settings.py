@@ -14,6 +14,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
@@ -92,8 +93,8 @@ class RevisionPage(Struct, frozen=True):
     next: str | None
 
 
-class HistoryQuery(Struct, frozen=True, kw_only=True):
-    """A page of revisions."""
+class HistoryQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of revisions from `from` to before `to`. They apply to every tenant, so `tenant` makes no difference."""
 
     limit: ListLimit = 20
     after: str | None = None
@@ -164,6 +165,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     "/v1/settings/history",
     tag="Console",
     required_scope="configure",
+    bound_by="refused",
     query=HistoryQuery,
     response_types={200: RevisionPage},
     refusals=(BadRequest,),
@@ -172,9 +174,12 @@ async def history(request: ApiRequest) -> ASGIApp:
     """List revisions of the settings, newest first."""
     query = request_body.query(request, HistoryQuery)
     before = list_positions.revision(query.after)
-    found = await context.of(request).settings.history(before, query.limit)
-    following = str(found[-1].revision) if found and found[-1].revision > 1 else None
-    return responses.json(RevisionPage([_revision(one) for one in found], following))
+    found = await context.of(request).settings.history(
+        before, query.limit + 1, since=query.created_since, until=query.created_before
+    )
+    shown = found[: query.limit]
+    following = str(shown[-1].revision) if len(found) > query.limit else None
+    return responses.json(RevisionPage([_revision(one) for one in shown], following))
 
 
 @operation(

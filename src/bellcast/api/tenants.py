@@ -17,7 +17,7 @@ from bellcast.inbox import recipients
 from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import DEFAULT_TENANT, Caller, Tenant
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Caller, Tenant
 from bellcast.model.operators import ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import Store
@@ -111,8 +111,9 @@ def key(request: ApiRequest) -> str:
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
     """A page of tenants, ordered by key; `prefix` is the beginning of their keys. They were created since `from` and before
-    `to`."""
+    `to`. With `tenant`, only this one; `*` means all."""
 
+    tenant: str | None = None
     prefix: Annotated[str, Meta(max_length=200)] = ""
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
@@ -154,9 +155,9 @@ async def page(request: ApiRequest) -> ASGIApp:
     Without the default tenant."""
     query = request_body.query(request, TenantsQuery)
     engines = context.of(request).engines
-    bound = guards.caller(request).tenants
+    named = _named(request, query)
     created = time_range.created(query.start, query.end)
-    found, scanned_until = await _page(engines.store, query, created, bound)
+    found, scanned_until = await _page(engines.store, query, created, named)
     spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
     shown = [
         ListedTenant(
@@ -165,7 +166,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         for one in found[: query.limit]
     ]
     has_next = len(found) > query.limit
-    is_counted = bound is None and created == ANY_TIME
+    is_counted = named is None and created == ANY_TIME
     has_more = has_next or scanned_until is not None
     count = functools.partial(_count, engines.store, query.prefix) if is_counted else None
     total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
@@ -173,19 +174,29 @@ async def page(request: ApiRequest) -> ASGIApp:
     return responses.json(viewers.page_for(request, listed))
 
 
+def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
+    """Return the tenants that may be listed; None for all."""
+    bound = guards.caller(request).tenants
+    if query.tenant in (None, EVERY_TENANT):
+        return bound
+    if bound is not None:
+        tenant_bounds.check(bound, query.tenant)
+    return (query.tenant,)
+
+
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
     return list_total.up_to(limit, await store.recipients.count_tenants(prefix, limit + 1))
 
 
 async def _page(
-    store: Store, query: TenantsQuery, created: CreatedRange, bound: tuple[str, ...] | None
+    store: Store, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
 ) -> ListScan[TenantSummary]:
     after, limit = query.after or "", query.limit + 1
-    if bound is None and created == ANY_TIME:
+    if named is None and created == ANY_TIME:
         return ListScan(await store.recipients.tenant_page(query.prefix, after, limit), None)
-    if bound is None:
+    if named is None:
         return await store.recipients.tenants_created_page(query.prefix, after, limit, created)
-    keys = sorted(key for key in bound if key.startswith(query.prefix) and key > after)[:limit]
+    keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
     # Of the tenants that begin with a whole key, the first has this key.
     pages = [(await store.recipients.tenants_created_page(key, "", 1, created)).rows for key in keys]
     return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.model import times
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.times import Moment
 from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 
@@ -24,6 +25,15 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
     def created_before(self) -> int | None:
         """End in UTC milliseconds."""
         return None if self.end is None else max(0, times.milliseconds(self.end))
+
+    @property
+    def one_tenant(self) -> str | None:
+        """The tenant; None for all, in lists without a default tenant."""
+        return None if self.tenant == EVERY_TENANT else self.tenant
+
+    def includes(self, created_at: int) -> bool:
+        """True if an item that was created then is in the range."""
+        return self.created_since <= created_at and (self.created_before is None or created_at < self.created_before)
 
 
 def created(start: Moment | None, end: Moment | None) -> CreatedRange:

@@ -80,8 +80,10 @@ class ServerSettingsStore(Protocol):
         not the current one, Invalid with every wrong value, and what `check_owner` raises. A dry run only validates."""
         ...
 
-    async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
-        """Return revisions, newest first, before this one."""
+    async def history(
+        self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
+    ) -> Sequence[SettingsRevision]:
+        """Return revisions, newest first, before this one, that were made from `since` to before `until` (UTC milliseconds)."""
         ...
 
     async def restore(

@@ -232,13 +232,22 @@ class DatabaseSettings:
         self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)
         return revision
 
-    async def history(self, before: int | None, limit: int) -> Sequence[SettingsRevision]:
+    async def history(
+        self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
+    ) -> Sequence[SettingsRevision]:
         newest = (await self._current()).revision if before is None else before - 1
-        found = []
-        for number in range(newest, max(0, newest - limit), -1):
+        found: list[SettingsRevision] = []
+        for number in range(newest, 0, -1):
             document = await self._documents.get(HISTORY_KIND, PROJECT, _key(number))
-            if document is not None:
-                found.append(msgspec.json.decode(document.body, type=SettingsRevision))
+            if document is None:
+                continue
+            revision = msgspec.json.decode(document.body, type=SettingsRevision)
+            if revision.at < since:
+                break
+            if until is None or revision.at < until:
+                found.append(revision)
+            if len(found) == limit:
+                break
         return found
 
     async def _current(self) -> StoredValues:
