@@ -71,6 +71,7 @@ async def test_recalled_announcement_keeps_its_timeline(tmp_path: Path) -> None:
         draft = {"to": {"topic": "desk"}, "title": "Hi", "channels": ["inbox", "email"]}
         id = (await client.post("/v1/notifications", json=draft)).json()["announcement"]["id"]
         await ended(client)
+        assert [one["what"] for one in await timeline(client, id)] == ["accepted", "created"]
         assert (await client.delete(f"/v1/notifications/{id}")).status_code == 204
         assert (await client.delete(f"/v1/notifications/{id}")).status_code == 404
         assert [one["what"] for one in await timeline(client, id)] == ["accepted", "recalled"]

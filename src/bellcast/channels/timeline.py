@@ -46,7 +46,7 @@ def timeline(
     }
     ordered = sorted(decisions, key=lambda decision: CHANNELS.index(decision.channel))
     entries = [
-        *(_accepted(item) if decisions or not item.has_row else ()),
+        *(_accepted(item) if decisions or item.announcement or not item.has_row else ()),
         *(_inbox_entries(item, now) if item.has_row else ()),
         *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
