@@ -110,7 +110,15 @@ async def test_provider_is_planned_with_a_masked_url(rest):
     assert (again.status_code, again.json()) == (200, written.json())
 
 
-@pytest.mark.parametrize("path", ["/v1/inbox/read", "/v1/events", "/v1/import", "/v1/tokens"])
+async def test_planned_event_is_not_published(rest):
+    event = {"topic": "desk", "name": "lead.assigned"}
+    before = list(rest.published)
+    planned = await rest.app.post("/v1/events?dry_run=true", json=event)
+    assert (planned.status_code, planned.json(), rest.published) == (200, {}, before)
+    assert fields(await rest.app.post("/v1/events?dry_run=true", json={"topic": "desk"})).keys() == {"name"}
+
+
+@pytest.mark.parametrize("path", ["/v1/inbox/read", "/v1/tokens"])
 async def test_dry_run_is_refused_where_it_is_not_documented(rest, path):
     client = rest.recipient("alice") if "inbox" in path else rest.app
     assert fields(await client.post(f"{path}?dry_run=true", json={})).keys() == {"dry_run"}

@@ -118,6 +118,15 @@ async def test_import_needs_the_scope_manage(rest):
 
 
 async def test_unknown_query_field_is_refused(rest):
-    response = await rest.app.post("/v1/import?dry_run=true", json=[OLD])
+    response = await rest.app.post("/v1/import?dryrun=true", json=[OLD])
     assert response.status_code == 422
-    assert list(fields(response)) == ["dry_run"]
+    assert list(fields(response)) == ["dryrun"]
+
+
+async def test_planned_import_writes_nothing(rest):
+    planned = await rest.app.post("/v1/import?dry_run=true", json=[OLD, {"to": "alice"}])
+    assert planned.status_code == 200, planned.text
+    first, second = planned.json()["results"]
+    assert first == {"recipients": 1}
+    assert second["error"]["errors"][0]["field"] == "1.title"
+    assert (await rest.app.get("/v1/recipients/alice")).status_code == 404

@@ -123,7 +123,7 @@ async def _plan_item(ctx: ApiContext, number: int, draft: Draft | BellcastError,
             raise draft
         plan = notifications.plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit))
     except BellcastError as refusal:
-        return _refused(number, refusal)
+        return refused(number, refusal)
     return Result(recipients=plan.recipients, plan=plan.plan)
 
 
@@ -203,7 +203,7 @@ def _read(
 
 def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
-        return _refused(number, outcome)
+        return refused(number, outcome)
     answer = _stored_answer.decode(outcome)
     if answer.schedule is not None:
         return Result(schedule=answer.schedule)
@@ -214,7 +214,7 @@ def _result(number: int, draft: Draft | BellcastError, outcome: bytes | Bellcast
     return Result(answer.notifications[0].id)
 
 
-def _refused(number: int, refusal: BellcastError) -> Result:
+def refused(number: int, refusal: BellcastError) -> Result:
     return Result(error=problems.problem(_with_fewer_errors(refusal), within=str(number)))
 
 

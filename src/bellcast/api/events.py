@@ -2,10 +2,10 @@
 
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.api.tenants import TenantQuery
 from bellcast.inbox import events as live_events
 from bellcast.model import live_event_drafts
 from bellcast.model.asgi import ASGIApp
@@ -21,9 +21,9 @@ class Accepted(Struct, frozen=True):
     "/v1/events",
     tag="Live",
     required_scope="send",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=EventDraft,
-    response_types={202: Accepted},
+    response_types={200: Accepted, 202: Accepted},
     example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
 )
 async def publish(request: ApiRequest) -> ASGIApp:
@@ -34,6 +34,8 @@ async def publish(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     params = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, params.tenant)
+    if objects.is_dry_run(request):
+        return responses.json(Accepted())
     await live_events.publish(ctx.engines, *live_event_drafts.events(params, tenant))
     return responses.json(Accepted(), 202)
 

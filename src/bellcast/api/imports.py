@@ -1,10 +1,13 @@
 """Import notifications of another system with their times, in the form of a bulk request."""
 
-from bellcast.api import bulk, context, request_body, responses
+from collections.abc import Sequence
+
+from bellcast.api import bulk, context, objects, request_body, responses
 from bellcast.api.context import ApiContext
+from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.api.tenants import TenantQuery
+from bellcast.errors import BellcastError
 from bellcast.inbox import imports
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
@@ -16,7 +19,7 @@ from bellcast.model.notifications import ImportedDraft
     "/v1/import",
     tag="Sending",
     required_scope="manage",
-    query=TenantQuery,
+    query=DryRunQuery,
     body=list[ImportedDraft],
     body_types=("application/x-ndjson", *bulk.NDJSON[1:], "application/json"),
     headers=("Idempotency-Key",),
@@ -37,11 +40,21 @@ async def load(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON array. Drafts
     with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. Nothing alerts: no message, no toast, no webhook.
     A repeated `idempotency_key` imports nothing again: within 24 hours as in a bulk send, later as long as the inbox has the
-    notification and `created_at` is the same."""
+    notification and `created_at` is the same. A dry run returns the number of recipients of each item."""
     ctx, received = context.of(request), await bulk.read(request)
     drafts = await bulk.decode(ctx, received, IMPORTED)
+    if objects.is_dry_run(request):
+        return responses.json(bulk.BulkResults(await _plan(ctx, drafts)))
     outcomes = await imports.import_many(ctx.engines, ctx.limits, drafts)
     return responses.json(await bulk.results_of(ctx, drafts, outcomes))
+
+
+async def _plan(ctx: ApiContext, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bulk.Result]:
+    planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
+    return [
+        bulk.refused(number, one) if isinstance(one, BellcastError) else bulk.Result(recipients=one)
+        for number, one in enumerate(planned)
+    ]
 
 
 def _check(draft: ImportedDraft, ctx: ApiContext) -> None:

@@ -19,13 +19,28 @@ async def import_many(
 ) -> list[bytes | BellcastError]:
     """Commit notifications in order, each whole or refused alone; return answers and refusals in the same order. They are no
     sends: quotas do not count them."""
+    prepared = await _prepare_many(engines, limits, drafts)
+    requests = [one for one in prepared if isinstance(one, ImportRequest)]
+    results = iter(await _commit(engines, requests))
+    return [next(results) if isinstance(one, ImportRequest) else one for one in prepared]
+
+
+async def plan_many(
+    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+) -> list[int | BellcastError]:
+    """Return the number of recipients of each draft, or its refusal, without a look at earlier imports."""
+    prepared = await _prepare_many(engines, limits, drafts)
+    return [len(one.recipients) if isinstance(one, ImportRequest) else one for one in prepared]
+
+
+async def _prepare_many(
+    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+) -> list[ImportRequest | BellcastError]:
     now = engines.clock.now()
     prepared: list[ImportRequest | BellcastError] = []
     async for some in engines.pace.slices(drafts):
         prepared += [_prepare(engines, limits, draft, now) for draft in some]
-    requests = [one for one in prepared if isinstance(one, ImportRequest)]
-    results = iter(await _commit(engines, requests))
-    return [next(results) if isinstance(one, ImportRequest) else one for one in prepared]
+    return prepared
 
 
 async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
