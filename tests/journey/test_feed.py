@@ -212,7 +212,7 @@ def test_websocket_is_refused_like_the_stream(bellcast_server: ServerProcess) ->
     assert refused.value.response.status_code == 422
 
 
-def test_websocket_of_an_operator_needs_a_page_of_this_server(bellcast_server: ServerProcess) -> None:
+def test_feed_of_an_operator_needs_a_page_of_this_server(bellcast_server: ServerProcess) -> None:
     url, body = bellcast_server.url, {"name": "feed-watcher", "password": "correct horse battery"}
     with httpx.Client(base_url=url, headers={"origin": url}) as browser:
         created = browser.post("/v1/operators", json=body | {"role": "developer"}, headers=bellcast_server.as_app())
@@ -222,10 +222,19 @@ def test_websocket_of_an_operator_needs_a_page_of_this_server(bellcast_server: S
     with over_websocket(bellcast_server, {"cookie": cookie, "origin": url}, text=f"{KEY}-own") as socket:
         send(bellcast_server, to=f"{KEY}-own", title="Hello")
         assert json.loads(socket.recv(timeout=60))["event"] in ("request", "send")
-    foreign = {"cookie": cookie, "origin": "https://evil.example"}
-    with pytest.raises(InvalidStatus) as refused, over_websocket(bellcast_server, foreign):
-        pass
-    assert refused.value.response.status_code == 403
+    # A WebSocket of a page has an origin, an EventSource of this server's own page only `Sec-Fetch-Site`.
+    for foreign in ({"origin": "https://evil.example"}, {}, {"sec-fetch-site": "same-origin"}):
+        with pytest.raises(InvalidStatus) as refused, over_websocket(bellcast_server, {"cookie": cookie} | foreign):
+            pass
+        assert refused.value.response.status_code == 403
+    for page, status in (
+        ({}, 403),
+        ({"sec-fetch-site": "none"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"origin": url}, 200),
+    ):
+        with httpx.stream("GET", f"{url}/v1/feed", headers={"cookie": cookie} | page, timeout=60) as response:
+            assert response.status_code == status, page
 
 
 @pytest.mark.parametrize("path", ["/v1/feed", "/v1/requests"])

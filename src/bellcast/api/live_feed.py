@@ -15,6 +15,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
+from bellcast.auth.console_sessions import FOREIGN
 from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
@@ -137,10 +138,22 @@ async def watch(request: ApiRequest) -> ASGIApp:
     of connections. Secrets are redacted, addresses shortened to their network. At most 10 watch a node, with 200 events a
     second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
     recent events."""
+    _check_page(request)
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
     found = await context.of(request).observed.watch(wanted, query.last)
     return _stream(request, found)
+
+
+def _check_page(request: ApiRequest) -> None:
+    """Raise Forbidden for an operator's session without proof that a page of this server sent the request. Browsers send
+    `Origin` with every WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only."""
+    state = request.scope["state"]
+    if not state.get(guards.HAS_SESSION):
+        return
+    browser = guards.browser_request(request)
+    if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.site != "same-origin"):
+        raise Forbidden(FOREIGN)
 
 
 def _shows_content(request: ApiRequest) -> bool:
