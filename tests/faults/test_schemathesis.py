@@ -36,6 +36,7 @@ ONLY_INVALID = {"POST /v1/operators"}
 UNEXPRESSED = {
     "POST /v1/notifications": "its template exists, channels are different, `unless` needs the inbox",
     "PATCH /v1/notifications/{id}": "the keys of actions are different",
+    "GET /v1/announcements": "`state` is for a recipient",
     "GET /v1/explain": "one of several parameters",
     "GET /v1/stats/series": "steps of a tenant differ, a range has at most 2,000 steps",
     "GET /v1/templates/{key}/html": "JSON in a parameter",
@@ -108,9 +109,14 @@ class Credentials:
 
 
 def _as_clients_send(case):
-    """Write numbers as clients do, and name a tenant or a key in one place: different ones are refused."""
+    """Write numbers as clients do, send no cursor but those of pages, and name a tenant or a key in one place: different ones are
+    refused."""
     case.body = _as_json_of_clients(case.body)
-    if isinstance(case.body, dict) and case.meta.generation.mode.is_positive:
+    if not case.meta.generation.mode.is_positive:
+        return case
+    for cursor in ("after", "before"):
+        (case.query or {}).pop(cursor, None)
+    if isinstance(case.body, dict):
         if case.body.get("tenant") is not None:
             case.query.pop("tenant", None)
         if case.body.get("idempotency_key") is not None:
