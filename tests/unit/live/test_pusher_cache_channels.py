@@ -11,7 +11,7 @@ from tests.unit.live import fakes
 from bellcast.auth.access_config import AccessConfig
 from bellcast.live.config import LiveConfig
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.channels import MAX_CACHE_QUERIES, PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.model.events import LiveEvent
 from bellcast.model.identities import Principal
@@ -120,3 +120,13 @@ async def test_first_event_of_a_channel_is_no_cache_miss() -> None:
     await subscriber.release()
     await subscriber.release()
     assert (subscriber.received, subscriber.missed) == (["E1"], [])
+
+
+async def test_subscription_to_a_busy_channel_ends() -> None:
+    subscriber = Subscriber("E0")
+    for number in range(1, MAX_CACHE_QUERIES + 1):
+        await subscriber.query(number)
+        subscriber.publish(f"E{number}")
+        await subscriber.release()
+    assert subscriber.subscribing.done()
+    assert subscriber.received == [f"E{number}" for number in range(1, MAX_CACHE_QUERIES + 1)]

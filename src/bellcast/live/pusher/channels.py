@@ -29,6 +29,9 @@ from bellcast.ports import LastEvent
 log = structlog.get_logger(__name__)
 
 TOO_FAST = 4301
+# Queries for the last event of a channel, repeated while events arrive. If the last one is outdated on a channel this busy, its
+# next event corrects it.
+MAX_CACHE_QUERIES = 5
 
 
 class SubscriptionRefused(Exception):
@@ -164,7 +167,7 @@ class PusherChannels:
         engines, tenant = self._context.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         with self._hub.collecting(topic_stream(tenant, channel)) as delivered:
-            while True:
+            for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await engines.store.topics.get(tenant, channel, since)
                 # Events are saved before they are delivered. So a query without a delivery in the meantime returns the last
