@@ -166,6 +166,7 @@ class PusherChannels:
         """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
         engines, tenant = self._context.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
+        last: LastEvent | None = None
         with self._hub.collecting(topic_stream(tenant, channel)) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
