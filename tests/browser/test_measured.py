@@ -219,7 +219,7 @@ def left():
 
 
 def wait_collected(page, left, before):
-    """Wait until no more is left than before, apart from changed texts; the garbage collector needs time."""
+    """Wait until the garbage collector has freed the new nodes and listeners, except nodes of changed texts."""
     nodes, listeners = before
     for _ in range(50):
         left_nodes, left_listeners = left(page)

@@ -1,6 +1,7 @@
 """Operators of the console: set-up, sign-in, sessions, roles, forged requests and guessed passwords."""
 
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -228,7 +229,7 @@ async def test_failures_of_one_mapped_address_do_not_lock_out_another(rest: Rest
     await set_up(rest)
 
     def at(address: str) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(rest.client._transport.app, client=(address, 1))  # type: ignore[attr-defined]
+        transport = httpx.ASGITransport(cast(httpx.ASGITransport, rest.client._transport).app, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url="https://bell.test", headers=OWN)
 
     for number in range(20):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -183,7 +183,9 @@ async def test_console_is_refused_from_other_networks(internal: Rest) -> None:
     assert refused(await browser(internal).post("/v1/session", json=body), 403, "forbidden")
     created = (await internal.app.post("/v1/setup-codes")).json()["code"]
     near = httpx.AsyncClient(
-        transport=httpx.ASGITransport(internal.client._transport.app, client=("10.1.2.3", 1)),  # type: ignore[attr-defined]
+        transport=httpx.ASGITransport(
+            cast(httpx.ASGITransport, internal.client._transport).app, client=("10.1.2.3", 1)
+        ),
         base_url="https://bell.test",
         headers={"origin": "https://bell.test", "sec-fetch-site": "same-origin"},
     )

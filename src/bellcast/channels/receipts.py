@@ -35,7 +35,7 @@ class Receipts:
     """Applies reports. Each may arrive more than once, and in any order: a state never moves back.
 
     A report with a tenant changes only that tenant. One without comes from the project's provider, which sends for all tenants
-    except those with their own provider of the same key: whoever owns a provider can sign its reports."""
+    except those with their own provider of the same key. A tenant can sign any report of its own provider."""
 
     def __init__(
         self, store: Store, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner

@@ -46,7 +46,7 @@ class Resolver:
         result: list[str] | Exception
         try:
             result = _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-        except Exception as error:  # noqa: BLE001 - raised by the requests
+        except Exception as error:  # noqa: BLE001  the lookup must end, or its name would wait forever; the requests raise it
             result = error
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(self._finish, host, result)

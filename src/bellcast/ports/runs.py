@@ -286,8 +286,8 @@ class Runs(Protocol):
         now: int,
         report: EventReport = no_report,
     ) -> int:
-        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Fan-outs with the key
-        add no more runs for them, which are not counted."""
+        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Running fan-outs
+        with the key skip these recipients in their next pages; skipped recipients are not counted."""
         ...
 
     async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:

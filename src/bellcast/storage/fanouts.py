@@ -42,7 +42,7 @@ def exclude(id: str, excluded: Iterable[str]) -> Script[None]:
 
 
 def excluded_from(id: str) -> Script[frozenset[str]]:
-    """Return who is left out of a fan-out; nobody is added to them before the end of the transaction."""
+    """Return the recipients excluded from a fan-out. Locks it, so that no more are excluded before the transaction ends."""
     found = yield Statement("fanout_hold", {"id": id})
     return decode_keys(found[0][0]) if found else frozenset()
 

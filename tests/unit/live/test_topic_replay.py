@@ -91,7 +91,7 @@ class Server:
         return start
 
     def connect(self, *, phase: Phase = Phase.LIVE) -> FakeConnection:
-        # The token grants the topics, so no store is asked.
+        # The token grants the topics, so that authorization needs no store.
         connection = connect(self.hub, "1", Principal(recipient="alice", topics=("*",)), phase=phase)
         connection.revision = 0 if phase is Phase.OPENING else len(ROWS)
         return connection

@@ -349,11 +349,11 @@ SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created
 FROM fanouts WHERE id = :id
 
 -- name: fanout_hold @sqlite
--- Who is left out of a fan-out.
+-- The recipients excluded from a fan-out.
 SELECT excluded FROM fanouts WHERE id = :id
 
 -- name: fanout_hold @postgres
--- Who is left out of a fan-out, and nobody else before the commit.
+-- The recipients excluded from a fan-out; no more are excluded before the commit.
 SELECT excluded FROM fanouts WHERE id = :id FOR UPDATE
 
 -- name: fanout_exclude
