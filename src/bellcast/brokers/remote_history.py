@@ -54,7 +54,9 @@ class RemoteHistory:
         self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
         # By tenant: up to here, this process has delivered all kept events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
-        self._collecting: dict[Stream, list[list[LiveEvent]]] = {}  # events received during reads
+        self._collecting: dict[
+            Stream, dict[int, list[LiveEvent]]
+        ] = {}  # events received during reads, by the list's `id`
         self._held: list[LiveEvent] | None = None  # received after an interruption, before the hole is filled
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -234,7 +236,7 @@ class RemoteHistory:
         collected: list[LiveEvent] = []
         interruptions = self._interruptions
         for stream in streams:
-            self._collecting.setdefault(stream, []).append(collected)
+            self._collecting.setdefault(stream, {})[id(collected)] = collected
         try:
             read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
             if self._may_be_in_flight(tenant, read):
@@ -243,7 +245,10 @@ class RemoteHistory:
                     self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
         finally:
             for stream in streams:
-                _remove(self._collecting, stream, collected)
+                readers = self._collecting[stream]
+                del readers[id(collected)]
+                if not readers:
+                    del self._collecting[stream]
         return _missed(read, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
@@ -263,7 +268,7 @@ class RemoteHistory:
 
     def _deliver(self, event: LiveEvent) -> None:
         self._delivered[event.tenant] = _id(event)
-        for collected in self._collecting.get(event.stream, ()):
+        for collected in self._collecting.get(event.stream, {}).values():
             collected.append(event)
         self._broker.deliver(event)
 
@@ -364,14 +369,6 @@ def _later(one: EventId | None, other: EventId) -> EventId:
     if one is None or one.epoch != other.epoch:
         return other
     return max(one, other, key=lambda id: id.offset)
-
-
-def _remove(lists: dict[Stream, list[list[LiveEvent]]], stream: Stream, collected: list[LiveEvent]) -> None:
-    remaining = [one for one in lists[stream] if one is not collected]
-    if remaining:
-        lists[stream] = remaining
-    else:
-        del lists[stream]
 
 
 def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:

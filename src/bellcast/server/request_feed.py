@@ -64,8 +64,11 @@ class RequestFeed:
         self._feed.emit_later("connect", context.tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        context = self._context_of(connection)
         for topic in topics:
-            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
+            trace = sampling_key(None, context.at, topic, context.recipient)
+            make = partial(_subscribe_event, context, connection.dialect, topic)
+            self._feed.emit_later("subscribe", context.tenant, trace, make)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
@@ -75,12 +78,8 @@ class RequestFeed:
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
-        self._emit("refused", connection, f"connection refused: {end.reason}", fields)
-
-    def _emit(
-        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
-    ) -> None:
-        self._feed.emit(_connection_event(kind, self._context_of(connection), connection.dialect, text, fields, topic))
+        text = f"connection refused: {end.reason}"
+        self._feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
 
     def _context_of(self, connection: Connection) -> "_ConnectionContext":
         principal = connection.principal
@@ -102,6 +101,10 @@ def _connect_event(
 ) -> FeedEvent:
     text = f"connected by {dialect.protocol} over {dialect.transport}"
     return _connection_event("connect", context, dialect, text, _from(source, origin))
+
+
+def _subscribe_event(context: _ConnectionContext, dialect: Dialect, topic: str) -> FeedEvent:
+    return _connection_event("subscribe", context, dialect, f"follows {topic}", {}, topic)
 
 
 def _disconnect_event(context: _ConnectionContext, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:

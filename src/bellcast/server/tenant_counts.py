@@ -15,7 +15,7 @@ MAX_COUNTED = 1_000
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 
-# The metrics of the simple kinds.
+# The metrics of the simple kinds that have one.
 METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
 
 
@@ -43,7 +43,7 @@ class TenantCounts:
             self._open[tenant] -= number
             if self._open[tenant] <= 0:
                 del self._open[tenant]
-        else:
+        elif kind in METRICS:
             self._of(tenant)[METRICS[kind]] += number
 
     def sample(self) -> None:

@@ -81,6 +81,8 @@ class PusherObserver:
 
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration, after the new subscriber's own reply."""
+        if not (self._context.apps.has_connections or self._context.webhooks.is_configured):  # nobody to send it to
+            return
         if not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if stream not in self._counting:
