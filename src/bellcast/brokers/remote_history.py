@@ -19,6 +19,7 @@ from bellcast.brokers.remote import UNENCODABLE, RemoteBroker
 from bellcast.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.errors import Unavailable
 from bellcast.model import history
+from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import SEPARATOR, LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
 from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
@@ -54,9 +55,7 @@ class RemoteHistory:
         self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
         # By tenant: up to here, this process has delivered all kept events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
-        self._collecting: dict[
-            Stream, dict[int, list[LiveEvent]]
-        ] = {}  # events received during reads, by the list's `id`
+        self._collected = CollectedEvents()  # received during reads
         self._held: list[LiveEvent] | None = None  # received after an interruption, before the hole is filled
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -233,22 +232,13 @@ class RemoteHistory:
     async def _read_once(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
     ) -> PastEvents:
-        collected: list[LiveEvent] = []
         interruptions = self._interruptions
-        for stream in streams:
-            self._collecting.setdefault(stream, {})[id(collected)] = collected
-        try:
+        with self._collected.collecting(streams) as collected:
             read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
             if self._may_be_in_flight(tenant, read):
                 await self._broker.fence()
                 if interruptions == self._interruptions:
                     self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
-        finally:
-            for stream in streams:
-                readers = self._collecting[stream]
-                del readers[id(collected)]
-                if not readers:
-                    del self._collecting[stream]
         return _missed(read, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
@@ -268,8 +258,7 @@ class RemoteHistory:
 
     def _deliver(self, event: LiveEvent) -> None:
         self._delivered[event.tenant] = _id(event)
-        for collected in self._collecting.get(event.stream, {}).values():
-            collected.append(event)
+        self._collected.add(event)
         self._broker.deliver(event)
 
     def interrupted(self) -> None:

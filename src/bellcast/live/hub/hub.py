@@ -6,7 +6,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 from bellcast.auth.permissions import Grant
@@ -21,6 +21,7 @@ from bellcast.live.connection.connection import Connection, Dialect, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.presence import Presence
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
+from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import (
     SEPARATOR,
     AnnouncementChanged,
@@ -78,7 +79,7 @@ class Hub:
         self._recovering: set[Connection] = set()  # they read kept events from the history
         self._incomplete: set[Connection] = set()  # they may have missed kept events, and close
         self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}  # subscriptions that wait for a replay's end
-        self._collecting: dict[Stream, dict[int, list[LiveEvent]]] = {}  # by the list's `id`
+        self._collected = CollectedEvents()
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def __len__(self) -> int:
@@ -321,28 +322,19 @@ class Hub:
         The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
         transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
         transport."""
-        if self._collecting and isinstance(event, LiveEvent):
-            for events in self._collecting.get(event.stream, {}).values():
-                events.append(event)
+        id = None
+        if isinstance(event, LiveEvent):
+            id = event.id
+            self._collected.add(event)
         connections = self._audience_of(event)
-        id = event.id if isinstance(event, LiveEvent) else None
         if id is not None and self._recovering:
             connections = [one for one in connections if one not in self._recovering]
         if connections:
             self._fan_out(connections, partial(self._encode, event), event.sender, id)
 
-    @contextmanager
-    def collecting(self, stream: Stream) -> Iterator[Sequence[LiveEvent]]:
+    def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
         """Return the live events of a stream that are dispatched in the meantime; the sequence grows with them."""
-        events: list[LiveEvent] = []
-        readers = self._collecting.setdefault(stream, {})
-        readers[id(events)] = events
-        try:
-            yield events
-        finally:
-            del readers[id(events)]
-            if not readers:
-                del self._collecting[stream]
+        return self._collected.collecting([stream])
 
     def _dispatch_presence(self, event: PresenceChanged) -> None:
         is_batched = self._presence_batcher.add(event, self.count(event.stream))
