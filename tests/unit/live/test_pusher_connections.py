@@ -115,6 +115,17 @@ async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch
     assert (fan_outs, channel.counted) == ([], [])
 
 
+async def test_counts_of_other_nodes_matter_with_pusher_clients() -> None:
+    channel = Channel()
+    observer = channel.hub._observers[0]
+    assert not observer.has_count_receivers
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    channel.apps.add(client, PusherApp(credentials=PROJECT))
+    assert observer.has_count_receivers
+    channel.apps.discard(client)
+    assert not observer.has_count_receivers
+
+
 async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
     channel = Channel(webhooks=True)
     channel.join("1", fakes.protocol.MESSAGE)

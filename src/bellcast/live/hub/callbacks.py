@@ -49,6 +49,11 @@ class HubCallbacks(NamedTuple):
 class HubObserver(Protocol):
     """A dialect that needs more than the events of followed streams."""
 
+    @property
+    def has_count_receivers(self) -> bool:
+        """True if follower counts have receivers at present. Otherwise, changes on other nodes are not reported."""
+        ...
+
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         """Handle a stream's new follower count on all nodes, `change` more than before."""
         ...

@@ -291,9 +291,10 @@ class Hub:
         for present in delta.members:
             self._presence_changed(self.presence.apply_remote(node, present), cause)
         for observer in self._observers:
-            for key, change in delta.counts.items():
-                if not key.startswith(ADDRESS):
-                    observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
+            if observer.has_count_receivers:
+                for key, change in delta.counts.items():
+                    if not key.startswith(ADDRESS):
+                        observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
 
     # --- dispatch
 
