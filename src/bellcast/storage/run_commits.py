@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     StoredRun,
     TriggerRequest,
 )
-from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey
@@ -108,7 +108,7 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
         yield Statement("document_write", {**name, "body": schedule.key, "now": now})
     if schedule.job is not None:
-        yield Statement("job_add", many=[jobs.new_params(schedule.job)])
+        yield Statement("job_add", many=[rows.new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
@@ -134,7 +134,7 @@ def _new_params(run: StoredRun) -> Params:
 
 
 def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
-    return jobs.new_params(
+    return rows.new_job_params(
         Job(
             id=run.id,
             kind=JOB_KIND,
@@ -317,8 +317,8 @@ def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
 
 
 def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[None]:
-    """Take ended runs out of the digests in which they collect, and with them the merged runs that have this cancel key. The
-    first of the other runs goes on with each digest; one without others is deleted."""
+    """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
+    runs that have this cancel key. The first of the other runs goes on with each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
         id, *names, body, revision, expires_at = row
         key, counter = CounterKey(*names), step_counters.decode(body)
