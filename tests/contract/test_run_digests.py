@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.model import runs, step_counters
+from bellcast.model.step_counters import StepCounter
 from bellcast.ports import Job, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit
-from bellcast.workflows import run as runs
-from bellcast.workflows import step_counters
-from bellcast.workflows.step_counters import StepCounter
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld

@@ -7,7 +7,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from bellcast.model import runs as run_state
+from bellcast.model import step_counters
 from bellcast.model.events import Event
+from bellcast.model.runs import RunState
 from bellcast.ports import SendRequest
 from bellcast.ports.jobs import FANOUT, NORMAL, Job
 from bellcast.ports.runs import (
@@ -28,9 +31,6 @@ from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey
 from bellcast.storage.script import Params, Script, Statement
-from bellcast.workflows import run as run_state
-from bellcast.workflows import step_counters
-from bellcast.workflows.run import RunState
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"

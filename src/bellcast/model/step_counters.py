@@ -1,4 +1,4 @@
-"""What throttles and digests keep across runs. Pure: no I/O, no clock."""
+"""What throttles and digests keep across runs."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.workflows.run import Digest, RunState
+from bellcast.model.runs import Digest, RunState
 
 MAX_DIGEST_ITEMS = 100
 # Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
