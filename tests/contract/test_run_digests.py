@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.model import runs, step_counters
-from bellcast.model.step_counters import StepCounter
+from bellcast.model.step_counters import MAX_DEAD_RUNS, StepCounter
 from bellcast.ports import Job, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit
 from tests.clock import FakeClock
@@ -192,11 +192,14 @@ async def test_run_that_was_set_aside_and_is_retried_joins_the_digest_that_is_op
     assert await statuses(world, ids) == ["merged", "completed", "merged"]
 
 
-async def test_run_that_is_set_aside_without_others_leaves_no_digest(world: WorkflowWorld, app: App) -> None:
-    await set_aside(app, await lease_opener(app, await comment(world, 1)))
-    await comment(world, 2)
+async def test_digest_whose_runs_die_one_after_the_other_is_dropped(world: WorkflowWorld, app: App) -> None:
+    ids = [await comment(world, n) for n in range(1, MAX_DEAD_RUNS + 2)]
+    for id in ids[:MAX_DEAD_RUNS]:
+        await set_aside(app, await lease_opener(app, id))
+    assert await statuses(world, ids) == [*["waiting"] * MAX_DEAD_RUNS, "merged"]
+    await comment(world, 9)
     await world.advance(HOUR)
-    assert await app.titles("alice") == ["1: 2 by "]
+    assert await app.titles("alice") == ["1: 9 by "]
 
 
 async def test_lost_lease_of_an_opening_run_changes_no_digest(world: WorkflowWorld, app: App) -> None:

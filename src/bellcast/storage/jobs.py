@@ -97,7 +97,7 @@ def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:
 def _leave_digests(run: str) -> Script[None]:
     """Let another run close what the run of a dead job has collected."""
     try:
-        yield from run_commits.leave_digests([run])
+        yield from run_commits.leave_digests([run], is_dead=True)
     except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
         yield Statement("run_counters_delete", {"run": run})
 

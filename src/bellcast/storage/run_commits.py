@@ -316,7 +316,7 @@ def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
     return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
 
 
-def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[None]:
+def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
     """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
     runs that have this cancel key. The first of the other runs goes on with each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
@@ -326,7 +326,10 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[N
         stored = {run.id: run for run in map(rows.run, found)}
         states = {run.id: run_state.decode(run.body) for run in stored.values()}
         keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
-        changed = step_counters.without_runs(counter, {id, *keyed}, states)
+        if is_dead:
+            changed = step_counters.without_dead_run(counter, id, states)
+        else:
+            changed = step_counters.without_runs(counter, {id, *keyed}, states)
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue
