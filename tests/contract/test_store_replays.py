@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
 from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
+from bellcast.model import runs
 from bellcast.ports import Job, MessageUpdate, NewMessage
 from bellcast.ports.replays import FailureQuery, ReplayStep
 from bellcast.ports.runs import StoredRun, TriggerRequest
@@ -17,7 +18,6 @@ from bellcast.ports.webhooks import WebhookEvent
 from bellcast.replays import FailureFilter, ReplayRunner
 from bellcast.replays import replays as replay_batches
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
-from bellcast.workflows import run as runs
 from tests.clock import FakeClock
 from tests.contract.app import App
 

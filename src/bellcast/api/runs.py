@@ -24,15 +24,14 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, Conflict, NotFound
-from bellcast.model import times
+from bellcast.model import runs, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ONE_BY_ONE, ROLES
+from bellcast.model.runs import RunStatus, StepStatus
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
-from bellcast.workflows import run as runs
 from bellcast.workflows.restarts import restarted
-from bellcast.workflows.run import RunStatus, StepStatus
 
 UNKNOWN = "There is no run with this id."
 # What webhooks get when a run is cancelled.

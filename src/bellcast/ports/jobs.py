@@ -72,7 +72,8 @@ class Jobs(Protocol):
         ...
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
-        """Set jobs aside with their `error`: dead jobs are not leased."""
+        """Set jobs aside with their `error`: dead jobs are not leased. Another run goes on with what the run of a dead job
+        has collected."""
         ...
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:

@@ -22,7 +22,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import jobs, rows, scans, waking, webhook_events
+from bellcast.storage import rows, scans, waking, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -208,12 +208,12 @@ def _digest_job(message: NewMessage) -> Params:
         created_at=message.created_at,
         tenant=message.tenant,
     )
-    return jobs.new_params(job)
+    return rows.new_job_params(job)
 
 
 def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
     """Return the parameters of the job that delivers a message."""
-    return jobs.new_params(
+    return rows.new_job_params(
         Job(
             id=id,
             kind=JOB_KIND,

@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, fanouts, jobs, messages, rows, run_commits, scans, waking, webhook_events
+from bellcast.storage import claims, fanouts, messages, rows, run_commits, scans, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
@@ -217,7 +217,7 @@ def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
     for id, tenant in paused:
         yield Statement("run_resume", {"id": id})
         job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-        yield Statement("job_add", many=[jobs.new_params(job)])
+        yield Statement("job_add", many=[rows.new_job_params(job)])
     return len(paused)
 
 

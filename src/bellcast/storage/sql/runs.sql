@@ -221,6 +221,10 @@ WHERE run IN (SELECT value FROM json_each(:ids))
 SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
 WHERE run IS NOT NULL AND run = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
+-- name: run_counters_delete
+-- Delete the digests in which a run collects.
+DELETE FROM step_counters WHERE run = :run
+
 -- name: runs_paused
 -- Paused runs of a workflow.
 SELECT id, tenant FROM runs WHERE owner = :owner AND workflow = :workflow AND state = 'paused' ORDER BY id LIMIT :limit

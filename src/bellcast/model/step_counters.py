@@ -1,4 +1,4 @@
-"""What throttles and digests keep across runs. Pure: no I/O, no clock."""
+"""What throttles and digests keep across runs."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -7,19 +7,23 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.workflows.run import Digest, RunState
+from bellcast.model.runs import Digest, RunState
 
 MAX_DIGEST_ITEMS = 100
 # Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
 MAX_DIGEST_BYTES = 64 * 1024
 # Runs in an open digest that can close it in the place of others: when one leaves, these are read.
 MAX_DIGEST_RUNS = 250
+# Jobs of runs that close a digest and die, each after several crashes, before the digest is deleted: its content may be what
+# makes processes crash.
+MAX_DEAD_RUNS = 3
 
 
 class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a throttle or a digest keeps for one recipient and key, across runs. `passed` are the times of runs that a
     throttle let through; the others are of a digest: the run that collects, since when and until when. `runs` are the
-    first runs in it, the one that collects included; the items are theirs, in this order."""
+    first runs in it, the one that collects included; the items are theirs, in this order. `dead_runs` counts those that left
+    because their jobs died."""
 
     passed: tuple[int, ...] = ()
     run: str | None = None
@@ -27,6 +31,7 @@ class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     closes_at: int = 0
     digest: Digest | None = None
     runs: tuple[str, ...] = ()
+    dead_runs: int = 0
 
 
 EMPTY = StepCounter()
@@ -70,6 +75,13 @@ def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping
         actors=tuple(actor for actor in digest.actors if actor not in gone),
     )
     return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying)
+
+
+def without_dead_run(counter: StepCounter, id: str, stored: Mapping[str, RunState]) -> StepCounter | None:
+    """Return an open digest without the run that collects, whose job is dead. None if there is no other, or if several died."""
+    changed = without_runs(counter, {id}, stored)
+    dead = counter.dead_runs + 1
+    return None if changed is None or dead >= MAX_DEAD_RUNS else msgspec.structs.replace(changed, dead_runs=dead)
 
 
 def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
