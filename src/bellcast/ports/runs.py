@@ -310,6 +310,10 @@ class Runs(Protocol):
 
     async def fanout(self, id: str) -> NewFanout | None: ...
 
+    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the states of fan-outs by id; those that do not exist are absent."""
+        ...
+
     async def waits(self, run: str) -> dict[str, StoredWait]:
         """Return the waits of a run for live events, by step."""
         ...

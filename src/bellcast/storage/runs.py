@@ -147,6 +147,9 @@ class Runs:
         found = await self._engine.read(fetch, Statement("fanout_find", {"id": id}))
         return _fanout(found[0]) if found else None
 
+    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
+        return dict(await self._engine.read(fetch, Statement("fanout_states", {"ids": rows.to_json(ids)})))
+
     async def waits(self, run: str) -> dict[str, StoredWait]:
         found = await self._engine.read(fetch, Statement("event_waits_of_run", {"run": run}))
         return {step: StoredWait(target, None if event is None else event.encode()) for step, target, event in found}

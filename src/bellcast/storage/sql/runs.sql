@@ -348,6 +348,14 @@ VALUES (
 SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
 FROM fanouts WHERE id = :id
 
+-- name: fanout_states @sqlite
+-- The states of fan-outs, in any order.
+SELECT id, state FROM fanouts WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: fanout_states @postgres
+-- The states of fan-outs, in any order.
+SELECT id, state FROM fanouts WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
 -- name: fanout_hold @sqlite
 -- The recipients excluded from a fan-out.
 SELECT excluded FROM fanouts WHERE id = :id
