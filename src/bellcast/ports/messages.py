@@ -111,6 +111,7 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
+    workflow: str | None = None
     channel: str | None = None
     state: str | None = None
     provider: str | None = None
