@@ -213,6 +213,10 @@ class Messages(Protocol):
         """Suppressions by channel and address, after that pair."""
         ...
 
+    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
+        """Suppressions of all tenants with their tenants, by tenant, channel and address, after these."""
+        ...
+
     async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
         """Suppress an address, or change the reason. Return what is stored, and whether it is new."""
         ...

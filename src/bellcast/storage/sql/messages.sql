@@ -358,6 +358,12 @@ SELECT channel, address, reason, created_at FROM suppressions
 WHERE tenant = :tenant AND (channel, address) > (:channel, :address)
 ORDER BY channel, address LIMIT :limit
 
+-- name: suppressions_of_all
+-- Suppressions of all tenants by tenant, channel and address, after (:tenant, :channel, :address).
+SELECT tenant, channel, address, reason, created_at FROM suppressions
+WHERE (tenant, channel, address) > (:tenant, :channel, :address)
+ORDER BY tenant, channel, address LIMIT :limit
+
 -- name: suppression_write
 -- Create a suppression or change its reason.
 INSERT INTO suppressions (tenant, channel, address, reason, created_at)
