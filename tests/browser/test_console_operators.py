@@ -152,3 +152,15 @@ def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:
     refused = "chrome-error://chromewebdata/"
     wait_until(lambda: page.evaluate("1") and page.frames[-1].url == refused, lambda: page.frames[-1].url)
     context.close()
+
+
+def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: Console) -> None:
+    for tenant in ("acme", "globex"):
+        owner.send("POST", "/v1/keys", {"name": f"key of {tenant}", "scopes": ["send"], "tenants": [tenant]})
+    page = open_console("/keys")
+    expect(page.get_by_role("cell", name="key of globex", exact=True)).to_be_visible()
+    page.get_by_label("Tenant", exact=True).fill("acme")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("cell", name="key of acme", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="key of globex", exact=True)).to_have_count(0)
+    assert "tenant=acme" in page.url

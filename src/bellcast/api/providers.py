@@ -1,12 +1,26 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bellcast.api import audit, connection_tests, context, guards, objects, request_body, responses, tenants
+from bellcast.api import (
+    audit,
+    bound_callers,
+    connection_tests,
+    context,
+    guards,
+    list_positions,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    viewers,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
@@ -25,8 +39,11 @@ from bellcast.errors import (
 )
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import ExternalChannel
+from bellcast.model.operators import ROLES
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 
@@ -40,7 +57,7 @@ MAIL = "message/rfc822"
 
 
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of providers, by key."""
+    """A page of providers, by key. The tenant `*` means all tenants."""
 
     limit: AppListLimit = 100
     after: str | None = None
@@ -87,18 +104,43 @@ class ProviderTestResult(Struct, frozen=True):
     "/v1/providers",
     tag="Objects",
     required_scope="read",
+    roles=ROLES,
+    bound_by="list",
     query=ProvidersQuery,
+    is_exported=True,
     response_types={200: ProviderPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the providers.
 
-    By key, with those of the settings. With `?tenant=`, the tenant's own."""
+    By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
+    tenants, by tenant and key."""
     query = request_body.query(request, ProvidersQuery)
-    tenant = tenants.single_tenant(request)
-    found = await context.of(request).providers.page(tenant, query.after or "", query.limit + 1)
-    items = [_outside(one) for one in found[: query.limit]]
-    return responses.json(ProviderPage(items, items[-1].key if len(found) > query.limit else None))
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    found = await _configured(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
+    shown = found[: query.limit]
+    is_in_every = tenant == EVERY_TENANT
+    following = (
+        list_positions.of_key(shown[-1].tenant, shown[-1].key, is_in_every=is_in_every)
+        if len(found) > query.limit
+        else None
+    )
+    return responses.json(viewers.page_for(request, ProviderPage([_outside(one) for one in shown], following)))
+
+
+async def _configured(
+    request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
+) -> Sequence[ConfiguredProvider]:
+    """Return providers of a tenant, or with `*` of all tenants of the caller."""
+    providers = context.of(request).providers
+    bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
+    if bound is None:
+        return await providers.page_of_all(after, limit)
+
+    async def read(one: str, key: str, limit: int) -> ListScan[ConfiguredProvider]:
+        return ListScan(list(await providers.page(one, key, limit)), None)
+
+    return (await tenant_pages.by_key(bound, after, limit, read)).rows
 
 
 @operation(

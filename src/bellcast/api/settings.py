@@ -167,6 +167,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     required_scope="configure",
     bound_by="refused",
     query=HistoryQuery,
+    is_exported=True,
     response_types={200: RevisionPage},
     refusals=(BadRequest,),
 )

@@ -1,6 +1,7 @@
 """Tenants: the tenant of a request, and the fields of tenants."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -122,7 +123,8 @@ class TenantsQuery(Struct, frozen=True, kw_only=True):
 
 
 class ListedTenant(Tenant, frozen=True, kw_only=True):
-    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC) if it has a daily budget."""
+    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC). With a daily budget, each recipient
+    counts; else each send, as in `GET /v1/stats/series`, and `sends_today` is null if nothing was counted."""
 
     recipients: int
     sends_today: int | None
@@ -153,17 +155,18 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List tenants by key.
 
     Without the default tenant."""
-    query = request_body.query(request, TenantsQuery)
-    engines = context.of(request).engines
+    ctx, query = context.of(request), request_body.query(request, TenantsQuery)
+    engines = ctx.engines
     named = _named(request, query)
     created = time_range.created(query.start, query.end)
     found, scanned_until = await _page(engines.store, query, created, named)
-    spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
+    summaries = found[: query.limit]
+    sends = await _sends_today(ctx, [one.tenant.key or "" for one in summaries])
     shown = [
         ListedTenant(
-            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=spent.get(one.tenant.key or "")
+            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
         )
-        for one in found[: query.limit]
+        for one in summaries
     ]
     has_next = len(found) > query.limit
     is_counted = named is None and created == ANY_TIME
@@ -182,6 +185,12 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
     if bound is not None:
         tenant_bounds.check(bound, query.tenant)
     return (query.tenant,)
+
+
+async def _sends_today(ctx: ApiContext, keys: Sequence[str]) -> Mapping[str, int]:
+    """Return what was counted of tenants today: by their daily budgets, else by the statistics."""
+    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // DAY_MS)}
 
 
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:

@@ -81,7 +81,7 @@ class Jobs(Protocol):
         ...
 
     async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
-        """Return the dead jobs of a tenant by id, after the id `after`."""
+        """Return the dead jobs of a tenant, of all if it is `*`, by id, after the id `after`."""
         ...
 
     async def is_dead(self, tenant: str, id: str) -> bool:

@@ -37,6 +37,10 @@ class ProviderDirectory(Protocol):
         """Return the tenant's own providers by key; those of the settings belong to the project."""
         ...
 
+    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
+        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
+        ...
+
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
         credentials if the same server gets them. Raises Invalid for a URL that cannot be used."""

@@ -131,6 +131,13 @@ class ProviderRegistry:
             found += [one for one in self.of_settings() if one.key > after]
         return sorted(found, key=lambda one: one.key)[:limit]
 
+    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
+        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
+        documents = await self._documents.of_all_tenants(KIND, after, limit)
+        found = [self._configured(tenant, document) for tenant, document in documents]
+        found += [one for one in self.of_settings() if (one.tenant, one.key) > after]
+        return sorted(found, key=lambda one: (one.tenant, one.key))[:limit]
+
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
         credentials."""

@@ -1,7 +1,7 @@
 """Numbers of the tenants of this process in the running hour."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -57,6 +57,10 @@ class TenantCounts:
         return {
             tenant: msgspec.convert(self._counts[tenant], StatsPoint) for tenant in self._by_activity()[:MAX_COUNTED]
         }
+
+    def sends_of(self, tenants: Iterable[str]) -> dict[str, int]:
+        """Return the sends of tenants in the hour so far; those without counts are absent."""
+        return {tenant: self._counts[tenant]["sends"] for tenant in tenants if tenant in self._counts}
 
     def clear(self) -> None:
         """Begin an hour."""

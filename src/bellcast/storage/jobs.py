@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.jobs import Job, JobGroup, JobShare
 from bellcast.storage import rows, run_commits
 from bellcast.storage.commit.command import RecipientKey, ScriptCommand
@@ -57,8 +58,9 @@ class Jobs:
         return frozenset(id for (id,) in cancelled)
 
     async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
+        name = "jobs_dead_of_all" if tenant == EVERY_TENANT else "jobs_dead"
         params = {"tenant": tenant, "after": after, "limit": limit}
-        return list(map(_job, await self._engine.read(fetch, Statement("jobs_dead", params))))
+        return list(map(_job, await self._engine.read(fetch, Statement(name, params))))
 
     async def is_dead(self, tenant: str, id: str) -> bool:
         return bool(await self._engine.read(fetch, Statement("job_find_dead", {"tenant": tenant, "id": id})))

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.messages import OPEN_STATES, Attempt, State
+from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
@@ -115,7 +115,12 @@ class Messages:
     async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
         params = {"tenant": tenant, "channel": after[0], "address": after[1], "limit": limit}
         found = await self._engine.read(fetch, Statement("suppressions_page", params))
-        return [Suppression(channel=c, address=a, reason=r, created_at=at) for c, a, r, at in found]
+        return [_suppression(*row) for row in found]
+
+    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
+        params = {"tenant": after[0], "channel": after[1], "address": after[2], "limit": limit}
+        found = await self._engine.read(fetch, Statement("suppressions_of_all", params))
+        return [(tenant, _suppression(*row)) for tenant, *row in found]
 
     async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
         return await self._engine.write(ScriptCommand(lambda: _suppress(tenant, suppression), []))
@@ -413,6 +418,10 @@ def _decisions(tenant: str, notification: str, recipient: str | None, limit: int
         )
         for key, channel, outcome, rule, source, message, due_at, decided_at in found
     ]
+
+
+def _suppression(channel: ExternalChannel, address: str, reason: str, created_at: int) -> Suppression:
+    return Suppression(channel=channel, address=address, reason=reason, created_at=created_at)
 
 
 def _suppressed(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:

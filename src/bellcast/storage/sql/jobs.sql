@@ -106,6 +106,11 @@ RETURNING id
 SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
 WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
 
+-- name: jobs_dead_of_all
+-- The dead jobs of all tenants, by id.
+SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
+WHERE state = 'dead' AND id > :after ORDER BY id LIMIT :limit
+
 -- name: job_find_dead
 -- A dead job of a tenant.
 SELECT id FROM jobs WHERE id = :id AND tenant = :tenant AND state = 'dead'
