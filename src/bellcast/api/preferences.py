@@ -38,7 +38,7 @@ EXAMPLE = {
 # Types and workflows in one document; a project has some dozens.
 MAX_ENTRIES = 500
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
-MAX_UNKNOWN = 10
+SHOWN_UNKNOWN = 10
 # Types shown in `effective`.
 MAX_TYPES = 500
 # Fields that a read adds; a write that sends them back is not refused for them.
@@ -352,7 +352,7 @@ async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, befor
             continue
         if await ctx.workflow_catalog.find(tenant, name) is None:
             errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
-        if len(errors) == MAX_UNKNOWN:
+        if len(errors) == SHOWN_UNKNOWN:
             break
     if errors:
         raise Invalid.fields(errors)
